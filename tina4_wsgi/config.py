@@ -1,0 +1,233 @@
+"""All settings, each with its default, its unit and the reason for both.
+
+A setting may come from four places; the later one wins: the default here, the environment
+(`TINA4_WS_` + the name in capitals), a keyword of `App(...)`, and, for those marked `per_route`,
+a keyword of `Router.websocket(...)`. Nothing outside this module reads the environment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import ConfigError
+
+ENVIRONMENT_PREFIX = "TINA4_WS_"
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the documentation and the checks know of one field of `Config`.
+
+    Attributes:
+        unit: what the number counts; "" where there is none.
+        reason: why the default is what it is.
+        least, most: the allowed range of a number, both ends allowed.
+        choices: the allowed values of a text.
+        per_route: whether `Router.websocket(...)` takes it as a keyword.
+    """
+
+    unit: str
+    reason: str
+    least: float | None = None
+    most: float | None = None
+    choices: tuple[str, ...] = ()
+    per_route: bool = False
+
+
+def _setting(default: Any, unit: str, reason: str, **checks: Any) -> Any:  # Any: `field` is typed so
+    return field(default=default, metadata={"setting": Setting(unit, reason, **checks)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The settings of one app, or of one route of it. Immutable; checked when made.
+
+    Raises:
+        ConfigError: a value is of the wrong type or out of its range.
+    """
+
+    max_message_bytes: int = _setting(
+        65_536, "bytes", "bulk data belongs on HTTP; a message over it is closed with 1009",
+        least=125, most=1 << 30, per_route=True,
+    )
+    max_fragments: int = _setting(
+        4_096, "fragments", "a message in single bytes must not cost unbounded work; over it 1008",
+        least=1, most=1 << 24, per_route=True,
+    )
+    max_header_count: int = _setting(
+        100, "header fields", "browsers send about 20; more is an attack", least=10, most=10_000,
+    )
+    max_header_bytes: int = _setting(
+        8_192, "bytes per header line", "room for large cookies and tokens", least=1_024, most=65_536,
+    )
+    handshake_timeout_s: float = _setting(
+        10.0, "seconds", "a request head that takes longer is a slow-loris", least=0.1, most=600,
+    )
+    max_connections: int = _setting(
+        10_000, "connections per worker", "what one process carries with room for HTTP; over it 503",
+        least=1, most=10_000_000,
+    )
+    ping_interval_s: float = _setting(
+        25.0, "seconds, 0 is never", "below the 30 to 60 s after which proxies cut silent connections",
+        least=0, most=86_400, per_route=True,
+    )
+    pong_timeout_s: float = _setting(
+        10.0, "seconds", "a peer that lets a ping wait longer is gone; its connection ends with 1006",
+        least=0.1, most=86_400, per_route=True,
+    )
+    close_timeout_s: float = _setting(
+        5.0, "seconds", "how long the peer may take to answer a close frame",
+        least=0.1, most=600, per_route=True,
+    )
+    max_outbound_bytes: int = _setting(
+        1 << 20, "bytes per connection", "what may wait for a slow reader; over it 1013",
+        least=4_096, most=1 << 32, per_route=True,
+    )
+    send_timeout_s: float = _setting(
+        5.0, "seconds without progress", "a reader that takes nothing for so long is closed with 1013",
+        least=0.1, most=3_600, per_route=True,
+    )
+    max_inbound_messages: int = _setting(
+        64, "messages per connection", "what may wait for a slow callback; then reading pauses",
+        least=1, most=100_000, per_route=True,
+    )
+    max_callbacks: int = _setting(
+        1_000, "callbacks at once per worker", "bounds greenlets, and with them database connections",
+        least=1, most=1_000_000,
+    )
+    drain_timeout_s: float = _setting(
+        10.0, "seconds", "how long a stopping worker waits for close handshakes and callbacks",
+        least=0, most=3_600,
+    )
+    keepalive_timeout_s: float = _setting(
+        75.0, "seconds", "own server only: how long an idle HTTP connection is kept", least=0, most=3_600,
+    )
+    on_error: str = _setting(
+        "keep", "", 'a bad message must not end a session; "close" answers a failing callback with 1011',
+        choices=("keep", "close"), per_route=True,
+    )
+    allowed_origins: tuple[str, ...] = _setting(
+        (), "", 'origins that may connect besides the page\'s own, as "https://example.org"; "*" is any',
+        per_route=True,
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        (), "", "addresses or networks whose X-Forwarded-* headers are believed",
+    )
+    max_body_bytes: int = _setting(
+        16 << 20, "bytes", "HTTP request bodies; over it 413", least=0, most=1 << 40,
+    )
+    debug: bool = _setting(
+        False, "", "tracebacks in the browser, on loopback only; templates reload",
+    )
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            _check(item.name, getattr(self, item.name), item.default, item.metadata["setting"])
+        for network in self.trusted_proxies:
+            _check_network(network)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
+        """Read the settings of one app: defaults, then the environment, then keywords.
+
+        Args:
+            environ: where `TINA4_WS_…` variables are looked up; the process's own by default.
+            overrides: fields by name; None means "not given".
+        Raises:
+            ConfigError: an unknown name, or a value out of its range.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        for item in dataclasses.fields(cls):
+            text = environ.get(ENVIRONMENT_PREFIX + item.name.upper())
+            if text is not None:
+                values[item.name] = _parse(item.name, text.strip(), item.default)
+        given = {name: value for name, value in overrides.items() if value is not None}
+        _refuse_unknown(given, {item.name for item in dataclasses.fields(cls)}, "app")
+        values.update(_normal(given))
+        return cls(**values)
+
+    def for_route(self, options: Mapping[str, Any]) -> Config:
+        """Give the settings of one route: these, with `options` laid over them.
+
+        Raises:
+            ConfigError: an option is unknown, or is the app's alone, or is out of its range.
+        """
+        if not options:
+            return self
+        _refuse_unknown(options, ROUTE_OPTIONS, "route")
+        return dataclasses.replace(self, **_normal(options))
+
+
+ROUTE_OPTIONS = frozenset(
+    item.name for item in dataclasses.fields(Config) if item.metadata["setting"].per_route
+)
+"""The settings that a route may override."""
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: frozenset[str] | set[str], where: str) -> None:
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise ConfigError(f"unknown {where} setting {unknown[0]!r}, expected one of: {', '.join(sorted(known))}")
+
+
+def _normal(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists become tuples and one origin a tuple of one, so that a Config stays hashable."""
+    normal = dict(values)
+    for name in ("allowed_origins", "trusted_proxies"):
+        value = normal.get(name)
+        if isinstance(value, str):
+            normal[name] = (value,)
+        elif isinstance(value, list | set | frozenset):
+            normal[name] = tuple(value)
+    return normal
+
+
+def _parse(name: str, text: str, default: Any) -> Any:
+    variable = ENVIRONMENT_PREFIX + name.upper()
+    if isinstance(default, bool):
+        if text.lower() not in _TRUE | _FALSE:
+            raise ConfigError(f"{variable}={text!r}, expected yes or no")
+        return text.lower() in _TRUE
+    if isinstance(default, int | float):
+        try:
+            return type(default)(text)
+        except ValueError as exc:
+            raise ConfigError(f"{variable}={text!r}, expected a number") from exc
+    if isinstance(default, tuple):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    return text
+
+
+def _check(name: str, value: Any, default: Any, setting: Setting) -> None:
+    if isinstance(default, bool):
+        expected: type | tuple[type, ...] = bool
+    elif isinstance(default, float):
+        expected = (int, float)
+    else:
+        expected = type(default)
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        raise ConfigError(f"{name}={value!r}, expected {type(default).__name__}")
+    if setting.least is not None and value < setting.least:
+        raise ConfigError(f"{name}={value!r}, expected at least {setting.least:g} {setting.unit}")
+    if setting.most is not None and value > setting.most:
+        raise ConfigError(f"{name}={value!r}, expected at most {setting.most:g} {setting.unit}")
+    if setting.choices and value not in setting.choices:
+        raise ConfigError(f"{name}={value!r}, expected one of: {', '.join(setting.choices)}")
+    if isinstance(value, tuple) and not all(isinstance(part, str) for part in value):
+        raise ConfigError(f"{name}={value!r}, expected a list of texts")
+
+
+def _check_network(text: str) -> None:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError as exc:
+        raise ConfigError(f"trusted_proxies: {text!r} is no address or network, expected as 10.0.0.0/8") from exc

@@ -1,0 +1,80 @@
+"""Every error that this package raises, in one tree.
+
+Whose fault decides the class: the peer's (`ProtocolError`, `Refused`), nobody's (`ConnectionClosed`),
+the caller's (`UsageError`, `RouteError`) or the set-up's (`ConfigError`).
+Messages are lower case: the fact first, then what is expected.
+"""
+
+from __future__ import annotations
+
+
+class Tina4Error(Exception):
+    """What all errors of this package have in common."""
+
+
+class ProtocolError(Tina4Error):
+    """The peer broke RFC 6455 or a limit; its connection is failed (§7.1.7).
+
+    Caught in one place, logged as one line and answered with a close frame; callbacks never see it.
+
+    Attributes:
+        close_code: what the close frame carries: 1002, 1007, 1008 or 1009.
+        reason: what was wrong and what was expected; at most 123 bytes in UTF-8.
+    """
+
+    def __init__(self, close_code: int, reason: str) -> None:
+        super().__init__(f"{close_code} {reason}")
+        self.close_code = close_code
+        self.reason = reason
+
+
+class Refused(Tina4Error):
+    """The upgrade ends before the 101 with an ordinary HTTP answer.
+
+    Attributes:
+        status: HTTP status code, 400-599.
+        message: one line of text for the body; constant, so it never repeats the peer's bytes.
+        headers: further header fields of the answer, such as `Sec-WebSocket-Version`.
+        detail: what the log line adds; may quote the peer, never a token.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        headers: tuple[tuple[str, str], ...] = (),
+        detail: str = "",
+    ) -> None:
+        super().__init__(f"{status} {message}")
+        self.status = status
+        self.message = message
+        self.headers = headers
+        self.detail = detail
+
+
+class ConnectionClosed(Tina4Error):
+    """The connection is over: what was asked of it can't be done any more.
+
+    Attributes:
+        code: the close code, 1005 for a close frame without one, 1006 for no close frame at all.
+        reason: the close reason, "" if none was given.
+        was_clean: whether close frames went both ways.
+    """
+
+    def __init__(self, code: int, reason: str = "", was_clean: bool = False) -> None:
+        super().__init__(f"connection is closed: {code} {reason}".rstrip())
+        self.code = code
+        self.reason = reason
+        self.was_clean = was_clean
+
+
+class UsageError(Tina4Error, ValueError):
+    """The caller asked for something that can't be: a close code that may not travel, a message that is neither str nor bytes."""
+
+
+class RouteError(UsageError):
+    """A route was refused at registration; the message names file and line of the callback and the right spelling."""
+
+
+class ConfigError(Tina4Error, ValueError):
+    """A setting is wrong; the message names the setting, its value and what is allowed. Raised at start."""
