@@ -1,0 +1,1 @@
+"""What tests share: checks for what is left behind, servers to start, a raw WebSocket client."""

@@ -1,0 +1,61 @@
+"""A deadline around a block, that also ends one which gevent's hub runs or which is stuck in C.
+
+First SIGALRM raises in the test, again every second in case something swallowed it. When that does not
+help, because no Python code runs any more, faulthandler prints every stack and ends the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+
+AGAIN_S = 1.0
+STUCK_AFTER_S = 20.0  # beyond the deadline: time for `finally` blocks to end servers
+
+_terminal = 2
+
+
+def remember_terminal() -> None:
+    """Keep the standard error of now: pytest points descriptor 2 elsewhere while a test runs."""
+    global _terminal
+    _terminal = os.dup(2)
+
+
+@contextlib.contextmanager
+def within(limit_s: float, what: str) -> Iterator[None]:
+    """Fail the running test when the block takes longer than `limit_s` seconds."""
+
+    message = ""
+
+    def too_late(signum: int, frame: FrameType | None) -> None:
+        nonlocal message
+        message = message or f"{what} took longer than {limit_s:g} s\n{_greenlets()}"
+        pytest.fail(message)
+
+    previous = signal.signal(signal.SIGALRM, too_late)
+    signal.setitimer(signal.ITIMER_REAL, limit_s, AGAIN_S)
+    faulthandler.dump_traceback_later(limit_s + STUCK_AFTER_S, exit=True, file=_terminal)
+    try:
+        yield
+        if message:  # it was raised in a greenlet, which gevent ended with it
+            pytest.fail(message)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def _greenlets() -> str:
+    """Say where every greenlet waits, if the test uses gevent at all."""
+    if "gevent" not in sys.modules:
+        return ""
+    from gevent.util import format_run_info
+
+    return "\n".join(format_run_info(thread_stacks=False))
