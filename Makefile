@@ -1,0 +1,44 @@
+# Every target makes what it needs first; see scripts/setup. `make help` lists them.
+#   PYTHON=python3.12   another interpreter than python3 (3.10 to 3.13)
+#   HOST= PORT=         where `make serve` listens, instead of 127.0.0.1 and 7148
+#   ARGS=               further arguments for pytest, as in ARGS="-k chat -x"
+
+PYTHON ?= python3
+export PYTHON
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint types dist clean _runtime _tools _system
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
+
+serve: _runtime ## run the examples at http://127.0.0.1:7148
+	@exec $(BIN)/python -m tina4_wsgi serve $(if $(HOST),--host "$(HOST)") $(if $(PORT),--port "$(PORT)")
+
+test: lint types _system ## lint, check types, run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: _tools ## ruff
+	@$(BIN)/ruff check --quiet --output-format=concise
+
+types: _tools ## mypy --strict
+	@$(BIN)/mypy --no-error-summary
+
+dist: _tools ## build sdist and wheel into dist/
+	@rm -rf build dist
+	@$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
+	@ls dist
+
+clean: ## remove all that make and the tests wrote
+	@rm -rf .venv .cache build dist *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+_runtime:
+	@scripts/setup
+
+_tools:
+	@scripts/setup dev
+
+_system:
+	@scripts/install-system-deps
