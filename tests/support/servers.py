@@ -102,7 +102,15 @@ def gunicorn(
     """
     with socket.create_server((LOOPBACK, 0), backlog=1024) as listener:
         address = listener.getsockname()
-        command = [sys.executable, "-m", "gunicorn", "-k", worker_class, "--bind", f"fd://{listener.fileno()}"]
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "-k",
+            worker_class,
+            "--bind",
+            f"fd://{listener.fileno()}",
+        ]
         command += [*_quiet_control(), *options, target]
         process = _start(command, folder, log_path, env, pass_fds=[listener.fileno()])
     with _until_the_end(Server(process, address, log_path)) as server:

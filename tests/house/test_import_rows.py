@@ -1,0 +1,187 @@
+"""The map of the modules, held: a module imports only from lower rows, and none starts anything.
+
+A new module is put into `ROWS` here, in the row that it belongs to. Imports are read from the source, late
+ones inside functions and those for type checkers included.
+"""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "tina4_wsgi"
+
+ROWS: tuple[tuple[str, ...], ...] = (
+    ("errors", "config", "version"),
+    ("protocol", "protocol.*"),
+    ("connection", "transport", "registry", "dispatch", "sweeper"),
+    (
+        "router", "http", "wrappers", "templating", "static", "discovery", "pages", "upgrade", "engine", "fanout",
+    ),
+    ("app",),
+    ("cli", "server", "__main__"),
+    ("",),  # the package itself gives the public names; nobody inside imports from it
+)  # fmt: skip
+"""From the bottom up."""
+
+SAME_ROW: dict[str, set[str]] = {
+    "config": {"errors"},
+    "protocol.*": {"protocol.*"},
+    "http": {"router", "wrappers", "templating", "static", "pages"},
+    "__main__": {"cli"},
+    "cli": {"server"},
+}
+"""Which module may import which of its own row. There are no cycles among them either."""
+
+IMPURE = {
+    "asyncio", "gevent", "geventwebsocket", "greenlet", "logging", "os", "random", "select", "selectors",
+    "socket", "ssl", "subprocess", "threading", "time",
+}  # fmt: skip
+"""What the codec must not know: it is bytes in, events and bytes out."""
+
+
+def name_of(path: Path) -> str:
+    """The name inside the package: "app", "protocol.frames", "protocol", and "" for the package itself."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def row_of(name: str) -> int:
+    for number, row in enumerate(ROWS):
+        if name in row or f"{name.partition('.')[0]}.*" in row:
+            return number
+    raise AssertionError(f"tina4_wsgi.{name} is in no row: put it into ROWS in {Path(__file__).name}")
+
+
+def imports_of(name: str) -> set[str]:
+    """The modules of the package that this one imports."""
+    path = MODULES[name]
+    inside = ["tina4_wsgi", *path.relative_to(PACKAGE).parts[:-1]]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(), path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = inside[: len(inside) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {_module_or_name(source, alias.name) for alias in node.names}
+    return {
+        one.removeprefix("tina4_wsgi").lstrip(".") for one in found if one.partition(".")[0] == "tina4_wsgi"
+    }
+
+
+def _module_or_name(source: str, name: str) -> str:
+    """`from . import frames` imports a module, `from .frames import Opcode` a name of one."""
+    whole = f"{source}.{name}"
+    return whole if whole.removeprefix("tina4_wsgi.") in MODULES else source
+
+
+def may_import(name: str, other: str) -> bool:
+    if row_of(other) != row_of(name):
+        return row_of(other) < row_of(name)
+    allowed = SAME_ROW.get(name, set()) | SAME_ROW.get(f"{name.partition('.')[0]}.*", set())
+    return other in allowed or f"{other.partition('.')[0]}.*" in allowed
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_only_from_lower_rows(name):
+    wrong = sorted(other for other in imports_of(name) if not may_import(name, other))
+
+    assert not wrong, f"tina4_wsgi.{name} (row {row_of(name)}) may not import {wrong}"
+
+
+def test_there_is_no_import_cycle():
+    graph = {name: imports_of(name) - {name} for name in MODULES}
+
+    graphlib.TopologicalSorter(graph).prepare()  # CycleError names the modules
+
+
+def test_the_table_lists_no_module_that_is_gone():
+    listed = {name for row in ROWS for name in row if not name.endswith(".*")}
+
+    assert listed - set(MODULES) == set()
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.partition(".")[0] == "protocol"])
+def test_the_codec_knows_no_socket_and_no_clock(name):
+    tree = ast.parse(MODULES[name].read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {
+        str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
+    }
+
+    assert {one.partition(".")[0] for one in imported} & IMPURE == set()
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "config"])
+def test_only_config_reads_the_environment(name):
+    tree = ast.parse(MODULES[name].read_text())
+    reads = [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") and _is_os(node.value)
+    ]
+
+    assert not reads, f"tina4_wsgi.{name} reads os.environ in lines {reads}"
+
+
+def _is_os(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "os"
+
+
+WHAT_AN_IMPORT_DOES = """
+import importlib, json, logging, os, pkgutil, signal, sys, threading
+
+handlers_before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+import tina4_wsgi
+names = [one.name for one in pkgutil.walk_packages(tina4_wsgi.__path__, "tina4_wsgi.")]
+for name in names:
+    if not name.endswith("__main__"):
+        importlib.import_module(name)
+
+import gc, gevent.monkey, greenlet
+from gevent._hub_local import get_hub_if_exists
+
+folder = "/proc/self/fd/"
+links = [os.readlink(folder + fd) for fd in os.listdir(folder) if os.path.lexists(folder + fd)]
+greenlets = [one for one in gc.get_objects() if isinstance(one, greenlet.greenlet) and one.parent]
+modules = ("socket", "threading", "time", "os", "ssl")
+handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+print(json.dumps({
+    "patched": [one for one in modules if gevent.monkey.is_module_patched(one)],
+    "hub": repr(get_hub_if_exists()),
+    "threads": threading.active_count(),
+    "greenlets": len(greenlets),
+    "sockets": [link for link in links if link.startswith(("socket:", "anon_inode:[event"))],
+    "signals": [number for number in handlers if handlers[number] != handlers_before[number]],
+    "log handlers": repr(logging.getLogger().handlers + logging.getLogger("tina4_wsgi").handlers),
+}))
+"""
+
+
+def test_importing_everything_patches_nothing_and_starts_nothing():
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", WHAT_AN_IMPORT_DOES],
+        cwd=ROOT, capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+
+    assert done.stderr == ""
+    assert json.loads(done.stdout) == {
+        "patched": [],
+        "hub": "None",
+        "threads": 1,
+        "greenlets": 0,
+        "sockets": [],
+        "signals": [],
+        "log handlers": "[]",
+    }
