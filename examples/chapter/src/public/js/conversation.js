@@ -1,0 +1,113 @@
+// What all the example pages share: a list of messages, a composer, the state of the connection.
+//
+// Each page brings its own small protocol, an object with
+//   path              where to connect; without it the page calls `open(path)` itself
+//   write(text, name) gives what to send for a message: an object, or a plain text
+//   read(data)        turns what arrived into { note }, { author, text, timestamp } or { typing }
+//   isEcho(message, sent)  whether that message is our own `sent`, a { text, name }, come back
+//   rename(name)      for pages with names: what to send for a new one, or null
+//   typing()          for pages with typing indicators: what to send while we type
+//
+// A broadcast comes back to its sender too. Our own message is shown at once, as pending, and settled when it
+// comes back. If the connection goes first, its text returns to the composer, and its writer decides.
+
+import { Composer } from "./composer.js";
+import { LiveSocket } from "./live-socket.js";
+import { MessageLog } from "./message-log.js";
+import { NameTag } from "./name-tag.js";
+import { StatusBadge } from "./status-badge.js";
+import { Typing } from "./typing.js";
+
+export function startConversation(protocol) {
+  const socket = new LiveSocket(protocol.path);
+  const log = new MessageLog(document.querySelector("#log"), document.querySelector("#to-latest"));
+  const nameTag = protocol.rename ? new NameTag(tellName) : null;
+  const typing = protocol.typing ? new Typing(() => socket.send(protocol.typing())) : null;
+  const composer = new Composer(send, () => typing?.typed(ownName()));
+  const pending = []; // our messages that have not come back yet, oldest first
+  let wasOnline = false;
+
+  function ownName() {
+    return nameTag?.name ?? "You";
+  }
+
+  function tellName(name) {
+    const message = protocol.rename(name);
+    if (message) socket.send(message);
+  }
+
+  function send(text) {
+    const name = ownName();
+    if (!socket.send(protocol.write(text, name))) return false;
+    const entry = log.addMessage({ author: name, text, isOwn: true, isPending: true });
+    pending.push({ text, name, entry });
+    typing?.sent();
+    return true;
+  }
+
+  function receive(message) {
+    if (message.typing !== undefined) {
+      typing?.heard(message.typing);
+    } else if (message.note !== undefined) {
+      log.addNote(message.note);
+    } else {
+      const isOwn = settle(message);
+      if (!isOwn || message.isReply) log.addMessage(message);
+      if (!isOwn) typing?.stopped(message.author);
+    }
+  }
+
+  /** Whether `message` is one of ours come back; it then counts as delivered. */
+  function settle(message) {
+    const index = pending.findIndex((sent) => protocol.isEcho(message, sent));
+    if (index < 0) return false;
+    const [delivered] = pending.splice(index, 1);
+    log.settle(delivered.entry, message.timestamp);
+    // The server takes our messages in their order, so those before this one were not taken.
+    takeBack(pending.splice(0, index));
+    return true;
+  }
+
+  function takeBack(messages) {
+    for (const { entry } of messages) entry.remove();
+    composer.giveBack(messages.map(({ text }) => text));
+  }
+
+  function lost() {
+    takeBack(pending.splice(0));
+    typing?.reset();
+    if (socket.state === "refused") log.addNote(`Closed by the server: ${socket.closeReason}`, "local");
+    else if (wasOnline) log.addNote("Connection lost", "local");
+    wasOnline = false;
+  }
+
+  socket.addEventListener("text", (event) => {
+    try {
+      receive(protocol.read(event.detail));
+    } catch (error) {
+      console.error("message not understood", error); // one odd message must not stop the page
+    }
+  });
+  socket.addEventListener("state", () => {
+    if (socket.state === "online") {
+      wasOnline = true;
+      composer.backOnline();
+      // A new connection is a new user to the server: tell it our name again.
+      if (nameTag?.isChosen) tellName(nameTag.name);
+    } else {
+      lost();
+    }
+  });
+  new StatusBadge(socket);
+
+  if (protocol.path) socket.open();
+  return socket;
+}
+
+/** The room that the page's address names. */
+export const room = document.body.dataset.room ?? "";
+
+/** A path with a room in it; names may hold any character. */
+export function roomPath(prefix) {
+  return `${prefix}/${encodeURIComponent(room)}`;
+}

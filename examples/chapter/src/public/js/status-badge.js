@@ -1,0 +1,52 @@
+// The badge that says how the connection is, with the seconds to the next attempt.
+
+export class StatusBadge {
+  #frame = document.querySelector("#bar-state");
+  #badge = document.querySelector("#status");
+  #text = document.querySelector("#status-text");
+  #spoken = document.querySelector("#status-spoken");
+  #retry = document.querySelector("#retry");
+  #socket;
+  #wasOnline = false;
+
+  constructor(socket) {
+    this.#socket = socket;
+    this.#retry.addEventListener("click", () => socket.retryNow());
+    socket.addEventListener("state", () => this.#changed());
+    setInterval(() => this.#showText(), 250);
+    this.#changed();
+  }
+
+  #changed() {
+    const { state } = this.#socket;
+    this.#badge.dataset.state = state;
+    this.#retry.hidden = state !== "waiting";
+    if (state === "online") this.#wasOnline = true;
+    // Between two attempts and during them: on a phone the badge then takes a line of its own.
+    if (state !== "connecting") this.#frame.classList.toggle("away", state === "waiting");
+    this.#showText();
+    // Screen readers hear each change once, not every second of the countdown.
+    if (state === "waiting") this.#spoken.textContent = "Connection lost, reconnecting";
+    else if (state !== "connecting") this.#spoken.textContent = this.#words();
+  }
+
+  #showText() {
+    const words = this.#words();
+    if (this.#text.textContent !== words) this.#text.textContent = words;
+  }
+
+  #words() {
+    switch (this.#socket.state) {
+      case "online":
+        return "Online";
+      case "connecting":
+        return this.#wasOnline ? "Reconnecting…" : "Connecting…";
+      case "waiting":
+        return `Reconnecting in ${Math.max(1, Math.ceil((this.#socket.retryAt - Date.now()) / 1000))} s`;
+      case "refused":
+        return "Not allowed";
+      default:
+        return "Not connected";
+    }
+  }
+}

@@ -1,0 +1,38 @@
+"""Broadcasting: a message for every connection on the same path, the sender's own included.
+
+The newcomer hears its own "A new user joined"; the leaver is already gone when the others hear "A user left".
+"""
+
+import json
+from datetime import datetime, timezone
+
+from tina4_wsgi import Router
+
+
+@Router.websocket("/ws/announcements")
+def announcements(connection, event, data):
+    if event == "open":
+        connection.broadcast(json.dumps({
+            "type": "system",
+            "message": "A new user joined",
+        }))
+
+    if event == "message":
+        message = json.loads(data)
+        connection.broadcast(json.dumps({
+            "type": "announcement",
+            "from": connection.id,
+            "text": message.get("text") or "",
+            "timestamp": now(),
+        }))
+
+    if event == "close":
+        connection.broadcast(json.dumps({
+            "type": "system",
+            "message": "A user left",
+        }))
+
+
+def now():
+    """The time in UTC, in the form that JavaScript's `toISOString()` gives."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,66 @@
+"""Live chat with typing indicators: several kinds of message on one connection, told apart by "type".
+
+What a client may send: {"type": "set-username", "username": …}, {"type": "typing"} and
+{"type": "message", "text": …}; without a type it is a message.
+"""
+
+import json
+from datetime import datetime, timezone
+
+from tina4_wsgi import Router
+
+# Who is here, by connection id. "close" takes the entry out again, or the dict would grow for ever.
+chat_users = {}
+
+
+@Router.websocket("/ws/livechat/{room}")
+def livechat(connection, event, data):
+    room = connection.params.room
+
+    if event == "open":
+        chat_users[connection.id] = {"id": connection.id, "username": "Anonymous", "room": room}
+        connection.send(json.dumps({
+            "type": "welcome",
+            "message": f"Connected to room: {room}",
+            "your_id": connection.id,
+        }))
+
+    if event == "message":
+        message = json.loads(data)
+        kind = message.get("type", "message")
+        user = chat_users[connection.id]
+
+        if kind == "set-username":
+            old_name = user["username"]
+            user["username"] = message.get("username") or "Anonymous"
+            connection.broadcast(json.dumps({
+                "type": "system",
+                "message": f"{old_name} is now known as {user['username']}",
+            }))
+
+        if kind == "message":
+            connection.broadcast(json.dumps({
+                "type": "message",
+                "from": user["username"],
+                "text": message.get("text") or "",
+                "timestamp": now(),
+            }))
+
+        if kind == "typing":
+            connection.broadcast(json.dumps({
+                "type": "typing",
+                "username": user["username"],
+            }))
+
+    if event == "close":
+        # "close" runs even if "open" failed half-way, so the entry may never have been made.
+        user = chat_users.pop(connection.id, {"username": "Unknown"})
+        connection.broadcast(json.dumps({
+            "type": "system",
+            "message": f"{user['username']} left the chat",
+        }))
+
+
+def now():
+    """The time in UTC, in the form that JavaScript's `toISOString()` gives."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,14 @@
+"""The chapter's examples as one WSGI application.
+
+Serve it with `tina4-wsgi serve`, or with `gunicorn -k gevent wsgi:app`.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()  # before any other import, so that every module below sees the patched standard library
+
+from pathlib import Path  # noqa: E402
+
+from tina4_wsgi import App  # noqa: E402
+
+app = App(root=Path(__file__).parent / "examples" / "chapter")
