@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support import deadline, leaks
 
+ROOT = Path(__file__).resolve().parents[1]
 TEST_LIMIT_S = 30.0
 FIXTURE_LIMIT_S = 120.0  # a fixture of a module may install a package or start a browser
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make ^C work in the servers that tests start, even when this run was started with `&`."""
+    """Make ^C work in the servers that tests start, even when this run was started with `&`.
+
+    What hypothesis remembers goes where `make clean` finds it.
+    """
     deadline.remember_terminal()
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".cache" / "hypothesis"))
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -47,6 +56,19 @@ def _nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     left = before.what_was_left()
     if left:
         pytest.fail(left, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as it would be published, built from a copy so that no build folder is left in the tree."""
+    copy, built = tmp_path_factory.mktemp("tree") / "tree", tmp_path_factory.mktemp("wheel")
+    shutil.copytree(
+        ROOT, copy, ignore=shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
+    )
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--wheel-dir", str(built), str(copy)], check=True, timeout=FIXTURE_LIMIT_S)
+    (path,) = built.glob("*.whl")
+    return path
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""Checks whether a piece of code in some language is sound; if not, AssertionError, ValueError or SyntaxError."""
+"""Checks whether a piece of code is sound; what is wrong is an AssertionError, ValueError or SyntaxError."""
 
 from __future__ import annotations
 

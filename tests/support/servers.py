@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PYTHON = (sys.executable, "-W", "error")  # a warning ends a server here, too
 LOOPBACK = "127.0.0.1"
 READY_S = 20.0
 STOP_S = 20.0  # longer than the default drain time of 10 s
@@ -92,6 +93,7 @@ def gunicorn(
     *options: str,
     worker_class: str = "gevent",
     env: Mapping[str, str] | None = None,
+    python: Sequence[str] = PYTHON,
 ) -> Iterator[Server]:
     """Run `gunicorn -k gevent TARGET` in `folder` until the block ends.
 
@@ -99,19 +101,12 @@ def gunicorn(
         target: the app, as "wsgi:app".
         options: further options, as "--preload".
         env: variables laid over this process's own.
+        python: the interpreter and its options.
     """
     with socket.create_server((LOOPBACK, 0), backlog=1024) as listener:
         address = listener.getsockname()
-        command = [
-            sys.executable,
-            "-m",
-            "gunicorn",
-            "-k",
-            worker_class,
-            "--bind",
-            f"fd://{listener.fileno()}",
-        ]
-        command += [*_quiet_control(), *options, target]
+        command = [*python, "-m", "gunicorn", "-k", worker_class, "--bind", f"fd://{listener.fileno()}"]
+        command += [*_quiet_control(python[0]), *options, target]
         process = _start(command, folder, log_path, env, pass_fds=[listener.fileno()])
     with _until_the_end(Server(process, address, log_path)) as server:
         server.wait_for_log(r"Booting worker")
@@ -125,9 +120,10 @@ def own(
     log_path: Path,
     *options: str,
     env: Mapping[str, str] | None = None,
+    python: Sequence[str] = PYTHON,
 ) -> Iterator[Server]:
     """Run `tina4-wsgi serve TARGET` in `folder` until the block ends; without a target, `wsgi:app`."""
-    command = [sys.executable, "-W", "error", "-m", "tina4_wsgi", "serve", *([target] if target else [])]
+    command = [*python, "-m", "tina4_wsgi", "serve", *([target] if target else [])]
     command += ["--host", LOOPBACK, "--port", "0", *options]
     process = _start(command, folder, log_path, env)
     with _until_the_end(Server(process, (LOOPBACK, 0), log_path)) as server:
@@ -175,8 +171,8 @@ def _until_the_end(server: Server) -> Iterator[Server]:
 
 
 @functools.cache
-def _quiet_control() -> tuple[str, ...]:
+def _quiet_control(python: str) -> tuple[str, ...]:
     """The option that stops gunicorn 27 and later from opening one control socket per user, shared by all."""
-    command = [sys.executable, "-m", "gunicorn", "--help"]
+    command = [python, "-m", "gunicorn", "--help"]
     usage = subprocess.run(command, capture_output=True, text=True, timeout=READY_S, check=True).stdout
     return ("--no-control-socket",) if "--no-control-socket" in usage else ()
