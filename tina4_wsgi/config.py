@@ -209,7 +209,7 @@ def _parse(name: str, text: str, default: Any) -> Any:
 
 def _check(name: str, value: Any, default: Any, setting: Setting) -> None:
     if isinstance(default, bool):
-        expected: type | tuple[type, ...] = bool
+        expected: Any = bool
     elif isinstance(default, float):
         expected = (int, float)
     else:

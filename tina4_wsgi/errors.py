@@ -68,8 +68,12 @@ class ConnectionClosed(Tina4Error):
         self.was_clean = was_clean
 
 
+class ForkError(Tina4Error):
+    """This process was forked from one with open connections, and holds copies of their sockets; it can't serve."""
+
+
 class UsageError(Tina4Error, ValueError):
-    """The caller asked for something that can't be: a close code that may not travel, a message that is neither str nor bytes."""
+    """The caller asked for something that can't be, such as a message that is neither str nor bytes."""
 
 
 class RouteError(UsageError):

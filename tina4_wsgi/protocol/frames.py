@@ -81,28 +81,21 @@ def encode_message(message: str | bytes) -> bytes:
     Raises:
         UsageError: neither str nor bytes-like, or a str that UTF-8 can't express (a lone surrogate).
     """
-    if message.__class__ is str:
+    if isinstance(message, str):
         try:
-            payload = message.encode()  # type: ignore[union-attr]  # the class was compared, not isinstance: hot path
+            payload = message.encode()
         except UnicodeEncodeError as exc:
             raise UsageError(f"text holds {exc.object[exc.start]!r}, which UTF-8 can't express") from exc
         size = len(payload)
         return _TEXT_HEADERS[size] + payload if size < 126 else encode_frame(Opcode.TEXT, payload)
-    if message.__class__ is bytes:
-        size = len(message)
-        return _BINARY_HEADERS[size] + message if size < 126 else encode_frame(Opcode.BINARY, message)  # type: ignore[operator,arg-type]
-    return _encode_unusual(message)
-
-
-def _encode_unusual(message: object) -> bytes:
-    """Subclasses of str, and what is bytes-like without being bytes."""
-    if isinstance(message, str):
-        return encode_message(str.__str__(message))
-    if isinstance(message, bytes | bytearray | memoryview):
-        return encode_frame(Opcode.BINARY, bytes(message))
-    raise UsageError(
-        f"message is a {type(message).__name__}, expected str or bytes; send_json() takes lists and dicts"
-    )
+    if message.__class__ is not bytes:
+        if not isinstance(message, bytes | bytearray | memoryview):
+            raise UsageError(
+                f"message is a {type(message).__name__}, expected str or bytes; send_json() takes lists and dicts"
+            )
+        message = bytes(message)
+    size = len(message)
+    return _BINARY_HEADERS[size] + message if size < 126 else encode_frame(Opcode.BINARY, message)
 
 
 def encode_close(code: int, reason: str = "") -> bytes:
@@ -118,7 +111,10 @@ def encode_close(code: int, reason: str = "") -> bytes:
 
 
 def close_payload(code: int, reason: str = "") -> bytes:
-    """Lay out the body of a close frame (§5.5.1): two bytes of code, big-endian, then the reason; see `encode_close`."""
+    """Lay out the body of a close frame (§5.5.1): two bytes of code, big-endian, then the reason.
+
+    Takes and raises what `encode_close` does.
+    """
     if code == CloseCode.NO_STATUS:
         return b""
     if not may_travel(code):

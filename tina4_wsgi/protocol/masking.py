@@ -6,6 +6,10 @@ The compiled function of the `websockets` package serves where that package is i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+__all__ = ["apply_mask", "apply_mask_pure"]
+
 
 def apply_mask_pure(data: bytes | bytearray, mask: bytes | bytearray) -> bytes:
     """XOR `data` with the four bytes of `mask`; doing it twice gives `data` back.
@@ -17,7 +21,8 @@ def apply_mask_pure(data: bytes | bytearray, mask: bytes | bytearray) -> bytes:
     return (int.from_bytes(data, "big") ^ int.from_bytes(repeated, "big")).to_bytes(size, "big")
 
 
+apply_mask: Callable[[bytes | bytearray, bytes | bytearray], bytes] = apply_mask_pure
 try:
     from websockets.speedups import apply_mask
 except ImportError:
-    apply_mask = apply_mask_pure
+    pass

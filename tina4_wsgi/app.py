@@ -1,0 +1,235 @@
+"""The application: a WSGI callable that answers HTTP, takes upgrades over, and passes the rest on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.exceptions import HTTPException
+
+from . import forwarded
+from .config import Config
+from .connection import normal_path
+from .discovery import discover
+from .errors import Refused
+from .headers import status_line
+from .http import HttpSide, decode_path
+from .matching import Match, Route
+from .opening import Opening
+from .process import Process
+from .protocol import handshake
+from .protocol.frames import CloseCode, encode_close, encode_message
+from .router import Router
+from .upgrade import Taken, check_server, take_over
+from .wrappers import Request
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+logger = logging.getLogger("tina4_wsgi.upgrade")
+
+_RETRY_AFTER_S = 5
+_QUIET = frozenset({401, 404})  # ordinary life, unlike a handshake that no browser would send
+
+_apps: weakref.WeakSet[App] = weakref.WeakSet()  # for the module's broadcast(), which names no app
+
+
+class App:
+    """One application, for any WSGI server.
+
+    Args:
+        wsgi_app: an application that gets every request that matches none of our routes, untouched.
+        router: where its routes are; by default the shared `Router`, and then the modules of `src/routes`
+            below `root` are imported, which register there.
+        root: the project folder, with `src/routes`, `src/templates` and `src/public`; by default the current one.
+        settings: fields of `Config` by name.
+    Raises:
+        ConfigError: a setting is unknown or out of its range.
+
+    Greenlets and threads: calls may come from any; nothing is started before the first upgrade.
+    """
+
+    def __init__(
+        self, wsgi_app: WSGIApplication | None = None, *, router: Router | None = None,
+        root: str | os.PathLike[str] | None = None, **settings: Any,
+    ) -> None:
+        self.config = Config.from_environ(**settings)
+        self.router = Router.default if router is None else router
+        self.root = Path(os.getcwd() if root is None else root)
+        self._wsgi_app = wsgi_app
+        self._http = HttpSide(self.router, self.config, self.root, wsgi_app)
+        self._limits: dict[Route, Config] = {}
+        self._process: Process | None = None
+        if router is None:
+            discover(self.root)
+        _apps.add(self)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        if "HTTP_UPGRADE" in environ and handshake.wants_websocket(environ):
+            return self._upgrade(environ, start_response)
+        return self._http(environ, start_response)
+
+    def claims_upgrade(self, environ: WSGIEnvironment) -> bool:
+        """Say whether an upgrade is this app's own to answer: a route of it matches, or there is nobody else."""
+        if self._wsgi_app is None:
+            return True
+        try:
+            return self.router.match_websocket(decode_path(environ)) is not None
+        except Refused:
+            return True  # it will be refused
+
+    def broadcast(self, path: str, message: str | bytes) -> None:
+        """Send one message to every connection on `path`; from any greenlet or thread, and never waits for clients.
+
+        Raises:
+            UsageError: the message is neither str nor bytes.
+        """
+        self._here().fanout.to_path(normal_path(path), encode_message(message))
+
+    def count(self, path: str) -> int:
+        """Count the connections on `path` in this process."""
+        return self._here().count(normal_path(path))
+
+    def drain(self, timeout_s: float | None = None) -> None:
+        """Say 1001 to every client, wait until all "close" callbacks are done, and give everything back.
+
+        Args:
+            timeout_s: how long the clients get; by default `drain_timeout_s`.
+
+        Greenlets: one that may wait. Upgrades are refused with 503 meanwhile; afterwards the app may serve again.
+        """
+        process = self._process
+        if process is not None and process.pid == os.getpid():
+            process.drain(self.config.drain_timeout_s if timeout_s is None else timeout_s)
+            process.close()
+            self._process = None
+
+    # -- the upgrade
+
+    def _here(self) -> Process:
+        process = self._process
+        if process is None or process.pid != os.getpid():
+            process = self._process = Process(self.config, process)
+        return process
+
+    def _upgrade(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            path = decode_path(environ)
+            match = self.router.match_websocket(path)
+            if match is None:
+                if self._wsgi_app is not None:
+                    return self._wsgi_app(environ, start_response)
+                raise Refused(404, "no WebSocket route has this path")
+            return self._accept(environ, start_response, normal_path(path), match)
+        except Refused as refusal:
+            return self._refuse(environ, start_response, refusal)
+
+    def _accept(
+        self, environ: WSGIEnvironment, start_response: StartResponse, path: str, match: Match
+    ) -> Iterable[bytes]:
+        route, params = match
+        limits = self._limits_of(route)
+        accept = handshake.check(environ)
+        host = forwarded.host(environ, self.config.trusted_proxies)
+        handshake.check_origin(environ.get("HTTP_ORIGIN"), host, limits.allowed_origins)
+        subprotocol = handshake.choose_subprotocol(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL"), route.subprotocols)
+        check_server(environ)
+        self._check_room()
+        auth = self._authenticate(environ, match)
+        process = self._check_room()  # again: auth may have waited
+        headers = [("Sec-WebSocket-Accept", accept)]
+        if subprotocol is not None:
+            headers.append(("Sec-WebSocket-Protocol", subprotocol))
+        opening = Opening(environ, self.config.trusted_proxies)
+        taken = take_over(environ, start_response, headers)
+        process.engine().adopt(
+            taken.stream, taken.early, route, limits, opening, path, params, auth, subprotocol
+        )
+        process.guardian.stand_guard(environ)
+        return taken.result
+
+    def _limits_of(self, route: Route) -> Config:
+        limits = self._limits.get(route)
+        if limits is None:
+            limits = self._limits[route] = self.config.for_route(route.options)
+        return limits
+
+    def _check_room(self) -> Process:
+        process = self._here()
+        if process.is_draining or process.engine().is_full:
+            retry = (("Retry-After", str(_RETRY_AFTER_S)),)
+            raise Refused(503, "no further connection can be taken now, try again later", retry)
+        return process
+
+    def _authenticate(self, environ: WSGIEnvironment, match: Match) -> object:
+        """Ask the route's `auth` who this is.
+
+        Raises:
+            Refused: it gave None, or an HTTPException.
+        """
+        if match.route.auth is None:
+            return None
+        try:
+            auth = match.route.auth(Request(environ, match.params, self.config))
+        except HTTPException as exc:
+            raise _refusal_of(exc) from exc
+        except Exception as exc:
+            logger.exception("auth of %s raised", match.route.path)
+            raise Refused(500, "the server could not find out who you are") from exc
+        if isinstance(auth, HTTPException):
+            raise _refusal_of(auth)
+        if auth is None:
+            raise Refused(401, "this WebSocket route asks for a login")
+        return auth
+
+    def _refuse(
+        self, environ: WSGIEnvironment, start_response: StartResponse, refusal: Refused
+    ) -> Iterable[bytes]:
+        level = logging.INFO if refusal.status in _QUIET else logging.WARNING
+        logger.log(
+            level, "refused %.200r from %s: %d %s %s", environ.get("PATH_INFO"),
+            forwarded.client_ip(environ, self.config.trusted_proxies), refusal.status, refusal.message, refusal.detail,
+        )  # fmt: skip
+        if environ.get("wsgi.websocket") is not None:
+            return _refuse_late(take_over(environ, start_response, []), refusal)
+        body = refusal.message.encode() + b"\n"
+        head = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+        start_response(status_line(refusal.status), [*head, *refusal.headers])
+        return [body]
+
+
+def broadcast(path: str, message: str | bytes) -> None:
+    """Send one message to every connection on `path`, whichever app of this process it belongs to.
+
+    From HTTP handlers, views of a legacy app, callbacks, and any greenlet or thread. Never waits for a client.
+
+    Raises:
+        UsageError: the message is neither str nor bytes.
+    """
+    for app in list(_apps):
+        app.broadcast(path, message)
+
+
+def _refusal_of(error: HTTPException) -> Refused:
+    """Say before the 101 what `auth` raised; a redirect makes no sense to a WebSocket."""
+    code = error.code if error.code is not None and 400 <= error.code < 600 else 403
+    return Refused(code, error.description or status_line(code))
+
+
+def _refuse_late(taken: Taken, refusal: Refused) -> Iterable[bytes]:
+    """Refuse where gevent-websocket's worker has answered 101 before it asked us: by a close frame."""
+    stream = taken.stream
+    try:
+        stream.send(encode_close(CloseCode.POLICY_VIOLATION, refusal.message))
+        stream.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass  # it has gone already
+    finally:
+        stream.close()
+    return taken.result

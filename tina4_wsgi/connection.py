@@ -1,0 +1,267 @@
+"""The object that callbacks hold."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any, Protocol
+
+from gevent.monkey import get_original
+from werkzeug.datastructures import EnvironHeaders, ImmutableMultiDict
+
+from . import jsontext
+from .dispatch import Dispatcher
+from .errors import ConnectionClosed
+from .lifecycle import Ending, Host, Lifecycle, Served
+from .mailbox import Mailbox
+from .opening import Opening
+from .protocol.frames import CloseCode, close_payload, encode_message
+from .transport import Transport
+
+logger = logging.getLogger("tina4_wsgi.connection")
+
+# Patched or not, this names the native thread; the patched one would name the greenlet.
+_get_ident = get_original("_thread", "get_ident")
+
+_OPEN = 0  # see lifecycle
+
+
+class Engine(Host, Protocol):
+    """What a connection's methods need of the engine it lives in."""
+
+    dispatcher: Dispatcher
+    mailbox: Mailbox
+    thread_ident: int
+
+    def broadcast(self, path: str, frame: bytes, exclude: Transport | None = None) -> None:
+        """Send a frame to everybody on `path`; from any thread."""
+
+    def broadcast_to_room(self, room: str, frame: bytes, exclude: Transport | None = None) -> None:
+        """Send a frame to everybody in `room`; from any thread."""
+
+    def join(self, connection: Connection, room: str) -> None:
+        """Put a connection into a named room."""
+
+    def leave(self, connection: Connection, room: str) -> None:
+        """Take a connection out of a named room."""
+
+
+class Connection(Lifecycle):
+    """One client on one WebSocket route.
+
+    Greenlets and threads: every method may be called from any greenlet and any native thread. Frames of one
+    connection leave in the order of the calls and are never interleaved. `send` waits while too much is queued
+    for this client; nothing else waits.
+
+    Attributes:
+        path: the concrete path, as in "/ws/chat/general"; the name of its broadcast group.
+        params: the parameters of the path, by item and by attribute: `params["room"]`, `params.room`.
+        subprotocol: the one that was agreed on, None if none was.
+        auth: what the route's `auth` gave, None without one.
+    """
+
+    __slots__ = ("_connected_at_s", "_engine", "_id", "_opening", "_state_dict", "auth", "params", "path",
+                 "rooms", "subprotocol")  # fmt: skip
+
+    def __init__(
+        self, engine: Engine, route: Served, limits: Any, opening: Opening, path: str, params: Mapping[str, Any],
+        auth: object = None, subprotocol: str | None = None,
+    ) -> None:
+        super().__init__(engine, route, limits)
+        self._engine = engine
+        self._opening = opening
+        self._id: str | None = None
+        self._state_dict: dict[str, Any] | None = None
+        self._connected_at_s = time.time()
+        self.path = path
+        self.params = params
+        self.auth = auth
+        self.subprotocol = subprotocol
+        self.rooms: dict[str, Any] | None = None  # the engine's: room → group
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.id} on {self.path}{' closed' if self.closed else ''}>"
+
+    # -- who it is
+
+    @property
+    def id(self) -> str:
+        """128 random bits as 32 hexadecimal digits; the same for as long as the connection lives."""
+        if self._id is None:  # made when first asked for: most connections of a large room never are
+            self._id = secrets.token_hex(16)
+        return self._id
+
+    @property
+    def query(self) -> ImmutableMultiDict[str, str]:
+        """The fields of the query the client connected with; `query["token"]`, `query.get("token")`."""
+        return self._opening.query
+
+    @property
+    def headers(self) -> EnvironHeaders:
+        """The header fields of the handshake; names in any letter case."""
+        return self._opening.headers
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        """The cookies of the handshake."""
+        return self._opening.cookies
+
+    @property
+    def ip(self) -> str:
+        """The client's address, as seen through trusted proxies; "" on a UNIX socket."""
+        return self._opening.ip
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A dictionary for the app's own use; it ends with the connection."""
+        if self._state_dict is None:
+            self._state_dict = {}
+        return self._state_dict
+
+    @property
+    def connected_at(self) -> datetime:
+        """When the handshake was done, in UTC."""
+        return datetime.fromtimestamp(self._connected_at_s, timezone.utc)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._state != _OPEN
+
+    @property
+    def close_code(self) -> int | None:
+        """The close code of whoever closed first; 1006 if the line just broke, None while it is open."""
+        return self._close_code
+
+    @property
+    def close_reason(self) -> str:
+        """The text that came with `close_code`; often ""."""
+        return self._close_reason
+
+    # -- what it can do
+
+    def send(self, message: str | bytes) -> None:
+        """Send one message to this client: str as text, bytes as binary.
+
+        Waits while more than `max_outbound_bytes` are queued for a client that reads slowly; other greenlets
+        run meanwhile.
+
+        Raises:
+            ConnectionClosed: it is over, or ended while this waited.
+            UsageError: neither str nor bytes.
+        """
+        frame = encode_message(message)
+        if _get_ident() != self._engine.thread_ident:
+            self._engine.mailbox.call(self._engine.dispatcher.run, self._send_frame, frame)
+        else:
+            self._send_frame(frame)
+
+    def send_json(self, data: object) -> None:
+        """Send `data` as a JSON text; raises as `send`, and TypeError for what has no form in JSON."""
+        self.send(jsontext.encode(data))
+
+    @staticmethod
+    def json(data: str | bytes) -> Any:  # Any: whatever the JSON holds
+        """Read a message as JSON.
+
+        Raises:
+            ValueError: it isn't; the text says where.
+        """
+        return jsontext.decode(data)
+
+    def broadcast(self, message: str | bytes, exclude_self: bool = False) -> None:
+        """Send one message to everybody on this path, this client included; never waits.
+
+        Works after the end too: in "close" it reaches those who stay.
+        """
+        self._engine.broadcast(self.path, encode_message(message), self._transport if exclude_self else None)
+
+    def broadcast_to(self, path: str, message: str | bytes) -> None:
+        """Send one message to everybody on another path."""
+        self._engine.broadcast(normal_path(path), encode_message(message))
+
+    def join(self, room: str) -> None:
+        """Enter a named room; rooms span paths, and are left by themselves at the end.
+
+        Raises:
+            ConnectionClosed: it is over.
+        """
+        self._here(self._join, room)
+
+    def leave(self, room: str) -> None:
+        """Leave a named room; harmless if it wasn't in."""
+        self._here(self._engine.leave, self, room)
+
+    def broadcast_to_room(self, room: str, message: str | bytes, exclude_self: bool = False) -> None:
+        """Send one message to everybody in a named room, whether this client is in or not; never waits."""
+        self._engine.broadcast_to_room(room, encode_message(message), self._transport if exclude_self else None)
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Say goodbye: what was sent before still leaves, nothing can be sent after; "close" runs soon.
+
+        Messages that the client sent and that were not handled yet are dropped. Closing twice is harmless.
+
+        Args:
+            code: 1000-1003, 1007-1014 or 3000-4999.
+            reason: for the client; cut to 123 bytes of UTF-8.
+        Raises:
+            UsageError: the code may not travel.
+        """
+        close_payload(code, reason)  # a bad code is the caller's fault, also when it is closed already
+        self._here(self._begin_close, code, reason)
+
+    # -- how it does it
+
+    def _here(self, function: Any, *args: Any) -> None:
+        """Call `function` in the thread of the hub."""
+        if _get_ident() == self._engine.thread_ident:
+            function(*args)
+        else:
+            self._engine.mailbox.call(self._engine.dispatcher.run, function, *args)
+
+    def _send_frame(self, frame: bytes) -> None:
+        if self._state != _OPEN:
+            raise self._closed_error()
+        transport = self._transport
+        transport.write(frame)
+        if transport.queued_bytes > self._limits.max_outbound_bytes:
+            self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
+        transport, most = self._transport, self._limits.max_outbound_bytes
+        transport.flush()  # much may be queued only because this turn hasn't ended
+        while transport.queued_bytes > most and self._state == _OPEN:
+            transport.wait_for_room()
+        if self._state != _OPEN:
+            raise self._closed_error()
+
+    def _join(self, room: str) -> None:
+        if self._state != _OPEN:
+            raise self._closed_error()
+        self._engine.join(self, room)
+
+    def _closed_error(self) -> ConnectionClosed:
+        code = CloseCode.ABNORMAL if self._close_code is None else self._close_code
+        return ConnectionClosed(code, self._close_reason, self._was_clean)
+
+    def _log_open(self) -> None:
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("open %s %s from %s", self.id, self.path, self.ip or "a local socket")
+
+    def _log_close(self, ending: Ending) -> None:
+        if ending.fault:
+            logger.warning("failed %s %s from %s: %d %s", self.id, self.path, self.ip, ending.code, ending.fault)
+        if logger.isEnabledFor(logging.INFO):
+            seconds = time.time() - self._connected_at_s
+            logger.info(
+                "close %s %s %d after %.1f s, %d messages", self.id, self.path, ending.code, seconds,
+                self._message_count,
+            )  # fmt: skip
+
+
+def normal_path(path: str) -> str:
+    """Give the name of a path's group: "/x/" and "/x" are the same path."""
+    return path.rstrip("/") or "/"

@@ -1,0 +1,190 @@
+"""All connections of one app in one hub, and what they share: pool, groups, clock, mailbox."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import time
+from typing import Any
+
+import gevent
+from gevent.monkey import get_original
+
+from .config import Config
+from .connection import Connection
+from .dispatch import Dispatcher
+from .fanout import Fanout
+from .lifecycle import Served
+from .mailbox import Mailbox
+from .opening import Opening
+from .protocol.frames import CloseCode
+from .registry import Registry
+from .stream import Stream
+from .sweeper import Sweeper
+from .transport import Transport
+from .turn import Turn
+
+logger = logging.getLogger("tina4_wsgi.engine")
+
+_get_ident = get_original("_thread", "get_ident")
+
+_RESERVED_DESCRIPTORS = 64
+"""Kept free of WebSockets: listeners, HTTP connections, the app's own files and database connections."""
+
+_POLL_S = 0.02
+
+
+class Engine:
+    """The connections that one hub serves.
+
+    Made lazily by the app, in the process and thread that serve: under `gunicorn --preload` the app is imported
+    in the master, and nothing of this may be inherited.
+
+    Greenlets: the hub's thread, unless a method says more.
+    """
+
+    def __init__(self, config: Config, fanout: Fanout) -> None:
+        self.config = config
+        self.hub: Any = gevent.get_hub()  # Any: gevent ships no types
+        self.pid = os.getpid()
+        self.thread_ident: int = _get_ident()
+        self.is_draining = False
+        self.connections: dict[Connection, None] = {}
+        self.mailbox = Mailbox(self.hub)
+        self.dispatcher = Dispatcher(self.hub, config.max_callbacks)
+        self._turn = Turn(self.hub.loop.run_callback)
+        self.registry = Registry(self._turn)
+        self.rooms = Registry(self._turn)
+        self._sweeper = Sweeper(self.hub.loop, self.connections, self.dispatcher.trim)
+        self._fanout = fanout
+        self._most_connections = min(config.max_connections, _descriptors_to_spare())
+        fanout.add(self)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one more connection would be over the cap, or would leave HTTP without descriptors."""
+        return len(self.connections) >= self._most_connections
+
+    def adopt(
+        self, stream: Stream, early: bytes, route: Served, limits: Config, opening: Opening, path: str,
+        params: dict[str, Any], auth: object, subprotocol: str | None,
+    ) -> Connection:
+        """Begin to serve a socket that has said its handshake; "open" runs in the next turn of the hub.
+
+        Args:
+            stream: non-blocking, and nobody else's.
+            early: bytes that were read behind the handshake.
+            path: normalised: the name of the connection's group.
+        """
+        connection = Connection(self, route, limits, opening, path, params, auth, subprotocol)
+        transport = Transport(stream, self.hub.loop, self._turn, connection, limits)
+        connection._transport = transport
+        self.connections[connection] = None
+        group = self.registry.add(path, transport)
+        transport.group = group
+        transport.mark = len(group.pending)  # what was broadcast earlier in this turn is not for the newcomer
+        self._sweeper.wake()
+        connection.begin(early)
+        return connection
+
+    # -- what connections ask for
+
+    def forget(self, connection: Connection) -> None:
+        """The socket of this connection is gone, and its "close" is done."""
+        self.connections.pop(connection, None)
+
+    def leave_groups(self, connection: Connection) -> None:
+        """Take a connection out of its path and its rooms; what was broadcast before still reaches it."""
+        transport = connection._transport
+        group = self.registry.get(connection.path)
+        if group is not None:
+            if transport.group is group:
+                transport.leave_group()
+            self.registry.remove(group, transport)
+        if connection.rooms:
+            for room in list(connection.rooms):
+                self.leave(connection, room)
+
+    def join(self, connection: Connection, room: str) -> None:
+        """Put a connection into a named room."""
+        if connection.rooms is None:
+            connection.rooms = {}
+        connection.rooms[room] = self.rooms.add(room, connection._transport)
+
+    def leave(self, connection: Connection, room: str) -> None:
+        """Take a connection out of a named room."""
+        group = connection.rooms.pop(room, None) if connection.rooms else None
+        if group is not None:
+            self.rooms.remove(group, connection._transport)
+
+    def broadcast(self, path: str, frame: bytes, exclude: Transport | None = None) -> None:
+        """Send a frame to everybody on `path`; from any thread."""
+        self._fanout.to_path(path, frame, exclude)
+
+    def broadcast_to_room(self, room: str, frame: bytes, exclude: Transport | None = None) -> None:
+        """Send a frame to everybody in `room`; from any thread."""
+        self._fanout.to_room(room, frame, exclude)
+
+    def deliver(self, path: str, frame: bytes, exclude: Transport | None) -> None:
+        """Queue a frame for the connections here that are on `path`."""
+        group = self.registry.get(path)
+        if group is not None:
+            group.broadcast(frame, exclude)
+
+    def deliver_to_room(self, room: str, frame: bytes, exclude: Transport | None) -> None:
+        """Queue a frame for the connections here that are in `room`.
+
+        One by one: a member's order against its own path's broadcasts is kept in its outbox alone.
+        """
+        group = self.rooms.get(room)
+        if group is not None:
+            for member in group.members():
+                if member is not exclude:
+                    member.write_shared(frame)
+
+    def report(self, message: str, *args: object, error: BaseException | None = None) -> None:
+        """Log an error of our own from the hub, where logging itself isn't allowed: it may wait for a lock."""
+        gevent.spawn(logger.error, message, *args, exc_info=error)
+
+    # -- the end
+
+    def drain(self, timeout_s: float, code: int = CloseCode.GOING_AWAY, reason: str = "going away") -> bool:
+        """Say goodbye to everybody, and wait until their "close" callbacks are done.
+
+        Greenlets: one that may wait; not the hub.
+
+        Args:
+            timeout_s: how long; then the rest is cut off, and their callbacks get one second more.
+        Returns:
+            Whether everybody went in time.
+        """
+        self.is_draining = True
+        for connection in list(self.connections):
+            connection._begin_close(code, reason)
+        is_done = self._wait_until_empty(timeout_s)
+        if not is_done:
+            logger.warning("drain: %d connections cut off after %g s", len(self.connections), timeout_s)
+            for connection in list(self.connections):
+                connection._transport.abort()
+            self._wait_until_empty(min(1.0, timeout_s))
+        return is_done
+
+    def close(self) -> None:
+        """Give back what the engine holds of the hub; only after `drain`."""
+        self._fanout.remove(self)
+        self._sweeper.close()
+        self.hub.loop.run_callback(self.dispatcher.end_parked)
+
+    def _wait_until_empty(self, timeout_s: float) -> bool:
+        deadline_s = time.monotonic() + timeout_s
+        while self.connections:
+            if time.monotonic() >= deadline_s:
+                return False
+            gevent.sleep(_POLL_S)
+        return True
+
+
+def _descriptors_to_spare() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, soft - _RESERVED_DESCRIPTORS)

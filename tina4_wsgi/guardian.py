@@ -1,0 +1,78 @@
+"""Noticing that the host server stops, so that open connections hear 1001 instead of silence.
+
+The sockets have left the server, so a gunicorn worker that is told to stop sees nothing that it should wait for.
+Therefore the greenlet that served the first upgrade stays in the server's pool as a guardian: it sleeps until the
+server stops listening, then has the app say goodbye, and the worker waits for it as for any running request.
+`atexit` covers the ends that leave no time for that: SIGINT and SIGQUIT to gunicorn, a server without a pool.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+
+logger = logging.getLogger("tina4_wsgi.guardian")
+
+
+class Guardian:
+    """Calls `drain` when this process's server stops, or at the latest when the interpreter ends.
+
+    Args:
+        drain: says goodbye to all connections and waits for their ends; takes the seconds it may take.
+        drain_timeout_s: what it gets when the server stops.
+    """
+
+    _AT_EXIT_S = 2.0  # a supervisor may be about to kill; enough for close frames and quick callbacks
+
+    def __init__(self, drain: Callable[[float], None], drain_timeout_s: float) -> None:
+        self._drain = drain
+        self._drain_timeout_s = drain_timeout_s
+        self._pid = os.getpid()
+        self._is_on_duty = False
+        atexit.register(self._at_exit)
+
+    def stand_guard(self, environ: dict[str, Any]) -> None:
+        """Wait until the server stops, and drain then; returns at once if that is not this greenlet's part.
+
+        Greenlets: the handler of an upgrade, when the socket has been taken.
+        """
+        if self._is_on_duty or "tina4_wsgi.server" in environ:  # our own server drains by itself
+            return
+        server = _server_of_this_greenlet()
+        if server is None:
+            return
+        self._is_on_duty = True
+        server._stop_event.wait()
+        self._drain(self._drain_timeout_s)
+
+    def _at_exit(self) -> None:
+        if self._pid != os.getpid():
+            return  # registered in a parent, before a fork
+        try:
+            self._drain(self._AT_EXIT_S)
+        except Exception:
+            logger.exception("draining at exit failed")
+
+    def dismiss(self) -> None:
+        """Forget about the interpreter's end."""
+        atexit.unregister(self._at_exit)
+
+
+def _server_of_this_greenlet() -> Any:  # Any: gevent ships no types
+    """Find the gevent StreamServer that spawned the current greenlet, with room for a greenlet that stays.
+
+    gevent's servers spawn their handlers as `handle(client, address)` with a bound method of the server among
+    the arguments; None where that is not so.
+    """
+    for argument in getattr(gevent.getcurrent(), "args", ()):
+        server = getattr(argument, "__self__", None)
+        if hasattr(server, "_stop_event"):
+            size = getattr(getattr(server, "pool", None), "size", None)
+            # In a pool of one the guardian would leave no place for requests.
+            return server if size is None or size > 1 else None
+    return None

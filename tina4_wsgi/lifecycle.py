@@ -1,0 +1,355 @@
+"""What happens on one connection, in order: "open", messages one at a time, "close" exactly once.
+
+How it works. The hub feeds bytes to the session and whole messages gather in `_inbound`. A worker greenlet takes
+the connection (`work`), runs its callbacks until nothing is left, and gives it back. How a connection ends is
+noticed in the hub at any time and only noted (`_ending`); the worker carries it out behind the last message, so
+replies to what came before leave before the close frame.
+
+States, of the sending side: OPEN may send. CLOSING: our close frame is out, the peer's answer is awaited, messages
+are dropped. GONE: the socket died under us, messages that had arrived are still delivered. CLOSED: the "close"
+callback has begun; the transport sees to what remains.
+
+An editor keeps true: one worker at a time (`_is_busy`); everything that is called in the hub neither waits nor
+logs; `_ending` is set once.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from greenlet import GreenletExit
+
+from .dispatch import Dispatcher
+from .errors import ConnectionClosed, ProtocolError
+from .protocol.frames import CloseCode, encode_close
+from .protocol.session import Session
+from .transport import ENDED, INBOUND_FULL, Transport
+
+logger = logging.getLogger("tina4_wsgi.connection")
+
+_PING = b"\x89\x00"
+_NEVER = float("inf")
+
+
+_OPEN, _CLOSING, _GONE, _CLOSED = range(4)
+
+
+class Ending(NamedTuple):
+    """How a connection ends.
+
+    Attributes:
+        code: what the app sees as `close_code`.
+        reason: the same for `close_reason`.
+        was_clean: whether close frames went both ways.
+        answer: the close code that is sent, None to send none.
+        fault: what the peer did wrong, for the log; "" for nothing.
+    """
+
+    code: int
+    reason: str
+    was_clean: bool
+    answer: int | None = None
+    fault: str = ""
+
+
+class Host(Protocol):
+    """What a connection needs of the engine it lives in."""
+
+    dispatcher: Dispatcher
+    hub: Any  # gevent ships no types
+
+    def forget(self, connection: Any) -> None:
+        """The socket of this connection is gone, and its "close" is done."""
+
+    def leave_groups(self, connection: Any) -> None:
+        """Take this connection out of its path and its rooms."""
+
+    def report(self, message: str, *args: object, error: BaseException | None = None) -> None:
+        """Log an error of our own from the hub, where logging itself isn't allowed."""
+
+
+class Served(Protocol):
+    """A route, as far as a connection cares."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def callback(self) -> Callable[[Any, str, Any], object]: ...
+
+
+class Lifecycle:
+    """The machinery of one connection; `Connection` adds what callbacks use.
+
+    Attributes:
+        due_s: when `on_due` wants to be called, on the monotonic clock.
+    """
+
+    __slots__ = (
+        "__weakref__", "_callback", "_close_code", "_close_reason", "_ending", "_host", "_inbound", "_is_busy",
+        "_is_ended", "_is_full", "_is_opened", "_limits", "_message_count", "_ping_at_s", "_pong_by_s", "_route",
+        "_session", "_state", "_transport", "_was_clean", "due_s",
+    )  # fmt: skip
+
+    def __init__(self, host: Host, route: Served, limits: Any) -> None:  # Any: a Config, as wire and socket see it
+        self._host = host
+        self._route = route
+        self._callback = route.callback
+        self._limits = limits
+        self._session = Session(limits)
+        self._inbound: list[str | bytes] = []
+        self._state = _OPEN
+        self._is_busy = False
+        self._is_full = False
+        self._is_opened = False
+        self._is_ended = False
+        self._ending: Ending | None = None
+        self._close_code: int | None = None
+        self._close_reason = ""
+        self._was_clean = False
+        self._message_count = 0
+        self._pong_by_s = _NEVER
+        self._ping_at_s = _NEVER
+        if limits.ping_interval_s:
+            # The first one at a random time: thousands that reconnect at once are not pinged at once.
+            self._ping_at_s = time.monotonic() + limits.ping_interval_s * random.uniform(0.5, 1.0)
+        self.due_s = self._ping_at_s
+        self._transport: Transport
+
+    # -- called in the hub by the transport
+
+    def begin(self, early: bytes) -> None:
+        """Start reading and have "open" run.
+
+        Args:
+            early: bytes that came right behind the handshake.
+        """
+        self._transport.start()
+        self._wake()
+        if early:
+            self.received(early)
+
+    def received(self, data: bytes) -> None:
+        """Bytes came; also called with b"" to go on after a pause."""
+        inbound = self._inbound
+        try:
+            if self._session.feed(data, inbound):
+                self._read_control()
+        except ProtocolError as error:
+            self._fail(error)
+        if inbound:
+            if len(inbound) >= self._limits.max_inbound_messages:
+                self._is_full = True
+                self._transport.pause(INBOUND_FULL)
+            if self._state != _OPEN:
+                # Only the peer's close frame is of interest now, and it may lie behind more of these.
+                inbound.clear()
+                if self._is_full:
+                    self._host.hub.loop.run_callback(self._go_on)
+                return
+            if not self._is_busy:
+                self._is_busy = True
+                self._host.dispatcher.run(self)
+
+    def _read_control(self) -> None:
+        session = self._session
+        if session.pongs is not None:
+            pongs, session.pongs = session.pongs, None
+            if self._state == _OPEN:
+                self._transport.write_pongs(pongs)
+        if session.peer_close is not None:
+            code, reason = session.peer_close
+            if self._state == _CLOSING:
+                self._note(Ending(self._close_code or code, self._close_reason, True))
+            else:
+                self._note(Ending(code, reason, True, answer=code))
+
+    def _fail(self, error: ProtocolError) -> None:
+        if self._state == _CLOSING:
+            self._note(Ending(self._close_code or error.close_code, self._close_reason, False))
+        else:
+            self._note(Ending(error.close_code, error.reason, False, error.close_code, error.reason))
+
+    def peer_finished(self) -> None:
+        """The peer ended its side without a close frame; replies to what it sent may still reach it."""
+        self._note(Ending(self._close_code or CloseCode.ABNORMAL, self._close_reason, False))
+
+    def lost(self) -> None:
+        """The socket is gone."""
+        if self._state == _OPEN:
+            self._state = _GONE
+        if self._state != _CLOSED:
+            self._host.leave_groups(self)
+            self._note(Ending(self._close_code or CloseCode.ABNORMAL, self._close_reason, False))
+        if self._is_ended:
+            self._host.forget(self)
+
+    def stalled(self) -> None:
+        """The kernel takes no more: from now on the send timeout runs."""
+        self.due_s = min(self.due_s, time.monotonic() + self._limits.send_timeout_s)
+
+    def overflowed(self) -> None:
+        """More waits than may wait, and nobody who sent it can be made to wait."""
+        self._give_up_on_slow_peer()
+
+    def failed(self, error: BaseException) -> None:
+        """Our own code raised in the hub."""
+        self._host.report("connection to %s failed", self._route.path, error=error)
+        self._transport.abort()
+
+    def _note(self, ending: Ending) -> None:
+        """Remember how it ends; the worker carries it out after the messages that came before."""
+        if self._ending is None and self._state != _CLOSED:
+            self._ending = ending
+            self._transport.pause(ENDED)
+            self._wake()
+
+    def _wake(self) -> None:
+        if not self._is_busy:
+            self._is_busy = True
+            self._host.dispatcher.submit(self)
+
+    def _go_on(self) -> None:
+        """Read again after the inbound limit; in the hub, and in a turn of its own so that others get theirs."""
+        if not self._is_full or self._state not in (_OPEN, _CLOSING):
+            return
+        self._is_full = False
+        if self._ending is None:
+            try:
+                self._transport.resume(INBOUND_FULL)
+                self.received(b"")
+            except BaseException as exc:  # noqa: BLE001  # the hub would swallow it with the connection stuck
+                self.failed(exc)
+
+    # -- called in the hub by the sweeper
+
+    def on_due(self, now_s: float) -> None:
+        """A deadline has passed: of a ping, a pong, a send, or a close handshake."""
+        transport = self._transport
+        if self._state != _OPEN:
+            self.due_s = _NEVER
+            transport.abort()
+            return
+        stalled_since_s = transport.stalled_since_s
+        stall_due_s = _NEVER if stalled_since_s is None else stalled_since_s + self._limits.send_timeout_s
+        if stall_due_s <= now_s:
+            self._give_up_on_slow_peer()
+            return
+        if transport.was_heard or transport.is_paused:
+            self._pong_by_s = _NEVER  # heard; or not read, and so it could not be
+        elif self._pong_by_s <= now_s:
+            self._close_reason = "no pong"
+            transport.abort()
+            return
+        if self._ping_at_s <= now_s:
+            self._ping(now_s)
+        self.due_s = min(self._ping_at_s, self._pong_by_s, stall_due_s)
+
+    def _ping(self, now_s: float) -> None:
+        limits, transport = self._limits, self._transport
+        self._ping_at_s = now_s + limits.ping_interval_s
+        if transport.has_backlog or transport.is_paused:
+            return  # the send timeout watches the one, and the other can't be heard
+        transport.was_heard = False
+        transport.write(_PING)
+        self._pong_by_s = now_s + limits.pong_timeout_s
+
+    def _give_up_on_slow_peer(self) -> None:
+        """Close with 1013; what waits is dropped, since the peer takes none of it."""
+        if self._state == _OPEN:
+            self._transport.drop_backlog()
+            self._begin_close(CloseCode.TRY_AGAIN_LATER, "slow consumer")
+
+    # -- closing, from any greenlet of the hub's thread
+
+    def _begin_close(self, code: int, reason: str) -> None:
+        """Send our close frame behind all else, and wait for the peer's."""
+        frame = encode_close(code, reason)
+        if self._state != _OPEN:
+            return
+        self._host.leave_groups(self)
+        self._state = _CLOSING
+        self._close_code, self._close_reason = code, reason
+        self._inbound.clear()
+        self._transport.write(frame)
+        self.due_s = time.monotonic() + self._limits.close_timeout_s
+        if self._is_full:
+            self._host.hub.loop.run_callback(self._go_on)
+
+    # -- called in a worker greenlet
+
+    def work(self) -> None:
+        """Run every callback that is due; the dispatcher calls this, never twice at once."""
+        if not self._is_opened:
+            self._open()
+        inbound, callback = self._inbound, self._callback
+        while inbound:
+            data = inbound.pop(0)
+            self._message_count += 1
+            try:
+                callback(self, "message", data)
+            except BaseException as exc:  # noqa: BLE001  # whatever it is, the connection and the worker live on
+                self._callback_failed("message", exc)
+        if self._ending is not None and self._state != _CLOSED:
+            self._end(self._ending)
+        elif self._is_full:
+            self._host.hub.loop.run_callback(self._go_on)
+        # No switch between the last look at _inbound and here, so nothing is overlooked: _end is the last of all.
+        self._is_busy = False
+
+    def _open(self) -> None:
+        self._is_opened = True
+        self._log_open()
+        self._call("open")
+
+    def _end(self, ending: Ending) -> None:
+        self._host.leave_groups(self)
+        if ending.answer is not None and self._state == _OPEN:
+            self._transport.write(encode_close(ending.answer, ending.reason if ending.fault else ""))
+        self._state = _CLOSED
+        self._close_code, self._close_reason, self._was_clean = ending.code, ending.reason, ending.was_clean
+        self._inbound.clear()
+        self.due_s = time.monotonic() + self._limits.close_timeout_s
+        self._transport.finish()
+        self._log_close(ending)
+        self._call("close")
+        self._is_ended = True
+        if not self._transport.is_open:
+            self._host.forget(self)
+
+    def _call(self, event: str) -> None:
+        try:
+            self._callback(self, event, "")
+        except BaseException as exc:  # noqa: BLE001  # as in work()
+            self._callback_failed(event, exc)
+
+    def _callback_failed(self, event: str, error: BaseException) -> None:
+        if isinstance(error, ConnectionClosed) and self._state != _OPEN:
+            logger.debug("%s: sent after the end, %s", self._route.path, error)
+            return
+        if isinstance(error, GreenletExit):
+            logger.warning("callback of %s was killed at %r, connection %s", self._route.path, event, self.id)
+        else:
+            logger.error(
+                "callback of %s raised at %r, connection %s", self._route.path, event, self.id, exc_info=error
+            )
+        if event == "open" or (event == "message" and self._limits.on_error == "close"):
+            self._begin_close(CloseCode.INTERNAL_ERROR, "internal error")
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            self._host.hub.handle_system_error(type(error), error)
+
+    # -- what Connection fills in
+
+    @property
+    def id(self) -> str:
+        """Name the connection in the log."""
+        raise NotImplementedError
+
+    def _log_open(self) -> None:
+        raise NotImplementedError
+
+    def _log_close(self, ending: Ending) -> None:
+        raise NotImplementedError

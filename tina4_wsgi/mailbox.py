@@ -1,0 +1,102 @@
+"""How other threads reach the hub: calls that are run there, in order.
+
+gevent's objects may be touched by one thread only. A native thread (a `threading.Thread` of an unpatched
+process, a worker of `gevent.get_hub().threadpool`) leaves its call here and the hub is woken.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from gevent.monkey import get_original
+
+_MOST_POSTED = 1_024
+"""Posts that may wait for the hub; a thread that posts faster than the hub runs waits, so memory stays bounded."""
+
+# Under monkey-patching these names would give gevent's, which greenlets share and native threads can't wait on.
+_allocate_lock = get_original("_thread", "allocate_lock")
+
+
+class Mailbox:
+    """Calls from other threads to the thread of one hub.
+
+    Greenlets: none of the hub's own thread; they call directly.
+    Locks: `_lock` guards `_posted` and `_is_woken`; it is held for a few instructions, never over a call.
+    """
+
+    def __init__(self, hub: Any) -> None:  # Any: gevent ships no types
+        self._loop = hub.loop
+        self._lock = _allocate_lock()
+        self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._waiting_threads: deque[Any] = deque()
+        self._is_woken = False
+
+    def post(self, function: Callable[..., object], *args: Any) -> None:
+        """Have `function(*args)` run in the hub, and go on; waits only while very many posts are waiting.
+
+        Args:
+            function: runs in the hub, so it neither waits nor raises nor logs.
+        """
+        gate = None
+        with self._lock:
+            self._posted.append((function, args))
+            must_wake, self._is_woken = not self._is_woken, True
+            if len(self._posted) > _MOST_POSTED:
+                gate = _allocate_lock()
+                gate.acquire()
+                self._waiting_threads.append(gate)
+        if must_wake:
+            self._loop.run_callback_threadsafe(self._run)
+        if gate is not None:
+            gate.acquire()  # until the hub has emptied the box
+
+    def call(self, submit: Callable[[Any], None], function: Callable[..., Any], *args: Any) -> Any:
+        """Run `function(*args)` in a worker greenlet of the hub, wait for it, and give what it gives.
+
+        Args:
+            submit: takes a job to the hub's `Dispatcher`.
+            function: may wait; what it raises is raised here.
+        """
+        errand = _Errand(function, args)
+        self.post(submit, errand)
+        return errand.wait()
+
+    def _run(self) -> None:
+        with self._lock:
+            posted, self._posted = self._posted, deque()
+            gates, self._waiting_threads = self._waiting_threads, deque()
+            self._is_woken = False
+        for gate in gates:
+            gate.release()
+        for function, args in posted:
+            function(*args)
+
+
+class _Errand:
+    """A job for the dispatcher that a thread waits for."""
+
+    __slots__ = ("_args", "_done", "_error", "_function", "_result")
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self._function = function
+        self._args = args
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._done = _allocate_lock()
+        self._done.acquire()
+
+    def work(self) -> None:
+        try:
+            self._result = self._function(*self._args)
+        except BaseException as exc:  # noqa: BLE001  # raised again in the thread that waits
+            self._error = exc
+        finally:
+            self._done.release()
+
+    def wait(self) -> Any:
+        self._done.acquire()
+        if self._error is not None:
+            raise self._error
+        return self._result

@@ -1,0 +1,74 @@
+"""What one process holds of an app: its engines, the fan-out between them, and the guardian.
+
+Nothing of it may cross a fork, so the app makes a new one whenever it finds itself in another process.
+"""
+
+from __future__ import annotations
+
+import os
+
+from gevent.monkey import get_original
+
+from .config import Config
+from .engine import Engine
+from .errors import ForkError
+from .fanout import Fanout
+from .guardian import Guardian
+
+_get_ident = get_original("_thread", "get_ident")
+
+
+class Process:
+    """The running side of an app in the current process.
+
+    Args:
+        parent: what the app held before, in this process's parent; None if nothing.
+    Raises:
+        ForkError: the parent had open connections when it forked.
+    """
+
+    def __init__(self, config: Config, parent: Process | None = None) -> None:
+        if parent is not None and parent.connection_count:
+            raise ForkError(
+                f"this process was forked from one with {parent.connection_count} open connections, "
+                "expected a fork before the first one (see gunicorn --preload)"
+            )
+        self.pid = os.getpid()
+        self.fanout = Fanout()
+        self.guardian = Guardian(self.drain, config.drain_timeout_s)
+        self.is_draining = False
+        self._config = config
+        self._engines: dict[int, Engine] = {}
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections this process serves."""
+        return sum(len(engine.connections) for engine in self._engines.values())
+
+    def engine(self) -> Engine:
+        """Give the engine of the current thread's hub, made at first need."""
+        engine = self._engines.get(_get_ident())
+        if engine is None:
+            engine = self._engines[_get_ident()] = Engine(self._config, self.fanout)
+        return engine
+
+    def count(self, path: str) -> int:
+        """Count the connections on `path`, normalised."""
+        return sum(engine.registry.count(path) for engine in list(self._engines.values()))
+
+    def drain(self, timeout_s: float) -> None:
+        """Say 1001 to everybody and wait until their "close" callbacks are done; new upgrades are refused meanwhile."""
+        self.is_draining = True
+        here = _get_ident()
+        for ident, engine in list(self._engines.items()):
+            if ident == here:
+                engine.drain(timeout_s)
+            else:
+                engine.mailbox.call(engine.dispatcher.run, engine.drain, timeout_s)
+
+    def close(self) -> None:
+        """Give everything back; only after `drain`."""
+        self.guardian.dismiss()
+        for engine in self._engines.values():
+            engine.close()
+        self._engines.clear()

@@ -1,0 +1,274 @@
+"""What a server hears on one connection: bytes in, messages out (RFC 6455 §5, §6.2, §7).
+
+How it works. `feed` walks over the bytes frame by frame. A short unfragmented text, nearly every frame of
+nearly every app, is handled in the loop itself; all else goes through `_read_frame`. Of a data frame that has
+not arrived whole, what is there is unmasked, checked and put into the `_Message` at once, so no byte is looked
+at twice and bad UTF-8 fails before the frame is complete. Only the head of a frame or a control frame ever
+waits in `_buffer`: at most 139 bytes, or what arrived beyond the inbound limit.
+
+An editor keeps true: nothing here knows a socket, a clock or a callback; every limit is checked on the head of
+a frame, before memory is spent on its payload; a fault raises `ProtocolError` *after* the messages before it
+were handed out; the result does not depend on how the bytes were split.
+"""
+
+from __future__ import annotations
+
+import io
+from codecs import utf_8_decode
+from typing import Protocol
+
+from ..errors import ProtocolError
+from .frames import MAX_CONTROL_PAYLOAD_BYTES, CloseCode, Opcode, encode_frame, parse_close
+from .masking import apply_mask
+
+_FIN = 0x80
+_RESERVED = 0x70
+_MASKED = 0x80
+_WHOLE_TEXT = _FIN | Opcode.TEXT
+_LONGEST_SHORT = _MASKED | 125
+
+
+class Limits(Protocol):
+    """The settings that the wire must respect; `config.Config` has them."""
+
+    @property
+    def max_message_bytes(self) -> int: ...
+    @property
+    def max_fragments(self) -> int: ...
+    @property
+    def max_inbound_messages(self) -> int: ...
+
+
+class _Message:
+    """A message that is still arriving, in fragments or in parts of one frame."""
+
+    __slots__ = ("_binary", "_incomplete", "_text", "fragments", "size_bytes")
+
+    def __init__(self, is_text: bool) -> None:
+        self.fragments = 0
+        self.size_bytes = 0  # as announced by the heads of the frames so far
+        # Both grow in place: many small parts cost linear time and no object each.
+        self._text = io.StringIO() if is_text else None
+        self._binary = bytearray()
+        self._incomplete = b""  # the first bytes of a character whose rest is still to come
+
+    def add(self, payload: bytes, is_last: bool) -> None:
+        """Append unmasked bytes.
+
+        Raises:
+            ProtocolError: 1007, the text can't be UTF-8 whatever follows.
+        """
+        if self._text is None:
+            self._binary += payload
+            return
+        if self._incomplete:
+            payload = self._incomplete + payload
+        try:
+            text, used = utf_8_decode(payload, "strict", is_last)
+        except UnicodeDecodeError as exc:
+            raise _not_utf8() from exc
+        self._incomplete = payload[used:]
+        self._text.write(text)
+
+    def finish(self) -> str | bytes:
+        return bytes(self._binary) if self._text is None else self._text.getvalue()
+
+
+class _Payload:
+    """The part of a data frame's payload that is still to come."""
+
+    __slots__ = ("is_final", "mask", "remaining_bytes")
+
+    def __init__(self, mask: bytes, remaining_bytes: int, is_final: bool) -> None:
+        self.mask = mask
+        self.remaining_bytes = remaining_bytes
+        self.is_final = is_final
+
+    def unmask(self, part: bytes) -> bytes:
+        plain = apply_mask(part, self.mask)
+        self.remaining_bytes -= len(part)
+        turn = len(part) & 3
+        self.mask = self.mask[turn:] + self.mask[:turn]
+        return plain
+
+
+class Session:
+    """The receiving half of one connection.
+
+    Attributes:
+        pongs: frames that answer the pings of the last `feed`, oldest first; the owner takes them away.
+        peer_close: code and reason of the peer's close frame, None until it came; nothing is read after it.
+    """
+
+    __slots__ = ("_buffer", "_limits", "_message", "_payload", "peer_close", "pongs")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._buffer = b""
+        self._message: _Message | None = None
+        self._payload: _Payload | None = None
+        self.pongs: list[bytes] | None = None
+        self.peer_close: tuple[int, str] | None = None
+
+    @property
+    def has_buffered(self) -> bool:
+        """Whether `feed(b"")` may give more: `feed` stopped at the inbound limit, or in a frame's head."""
+        return bool(self._buffer)
+
+    def feed(self, data: bytes, messages: list[str | bytes]) -> bool:
+        """Take what the socket gave and append each message that it completes.
+
+        Stops as soon as `messages` holds the inbound limit, keeps the rest, and goes on from there in the next call.
+
+        Args:
+            data: any bytes, split anywhere; b"" to go on after a stop.
+            messages: where whole messages go, str for text and bytes for binary.
+        Returns:
+            Whether there is something besides messages: see `pongs` and `peer_close`.
+        Raises:
+            ProtocolError: with the code that closes the connection; `messages` holds what came before the fault.
+        """
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        if self.peer_close is not None:
+            return True
+        position = 0 if self._payload is None else self._continue_payload(data, messages)
+        size = len(data)
+        limit = self._limits.max_inbound_messages
+        while size - position >= 2:
+            second = data[position + 1]
+            if (
+                data[position] == _WHOLE_TEXT
+                and _MASKED <= second <= _LONGEST_SHORT
+                and position + second - 122 <= size  # 122: the bit of the mask, less six bytes of head
+                and self._message is None
+            ):
+                start = position + 6
+                stop = start + second - _MASKED
+                try:
+                    messages.append(apply_mask(data[start:stop], data[position + 2 : start]).decode())
+                except UnicodeDecodeError as exc:
+                    raise _not_utf8() from exc
+            else:
+                stop = self._read_frame(data, position, messages)
+                if stop < 0:
+                    break
+            position = stop
+            if len(messages) >= limit:
+                break
+        if position < size and self.peer_close is None:
+            self._buffer = data[position:]
+        return self.pongs is not None or self.peer_close is not None
+
+    def _read_frame(self, data: bytes, position: int, messages: list[str | bytes]) -> int:
+        """Handle the frame that begins at `position`.
+
+        Returns:
+            Where the next one begins, or -1 if the head (or a control frame) is not there whole.
+        """
+        first = data[position]
+        opcode = first & 0x0F
+        self._check_first_bytes(first, data[position + 1])
+        length = data[position + 1] & 0x7F
+        start = position + 2
+        if length >= 126:
+            width = 2 if length == 126 else 8
+            if len(data) < start + width:
+                return -1
+            length = _extended_length(data[start : start + width])
+            start += width
+        if opcode < Opcode.CLOSE:
+            self._check_size(length)
+        start += 4
+        stop = start + length
+        if len(data) < (start if opcode < Opcode.CLOSE else stop):
+            return -1
+        mask = data[start - 4 : start]
+        if opcode < Opcode.CLOSE:
+            return self._read_data(opcode, first & _FIN != 0, mask, length, data[start:stop], messages, start)
+        self._read_control(opcode, apply_mask(data[start:stop], mask))
+        return stop if opcode != Opcode.CLOSE else len(data)
+
+    def _check_first_bytes(self, first: int, second: int) -> None:
+        """§5.1 masks, §5.2 reserved bits and opcodes, §5.4 fragmentation, §5.5 control frames."""
+        opcode = first & 0x0F
+        if not second & _MASKED:
+            raise _broken("frame is not masked, a client masks every frame")
+        if first & _RESERVED:
+            raise _broken("reserved bit set, and no extension was agreed on")
+        if opcode in (Opcode.CLOSE, Opcode.PING, Opcode.PONG):
+            if not first & _FIN:
+                raise _broken("fragmented control frame")
+            if second & 0x7F > MAX_CONTROL_PAYLOAD_BYTES:
+                raise _broken("control frame over 125 bytes")
+        elif opcode == Opcode.CONTINUATION:
+            if self._message is None:
+                raise _broken("continuation without a message to continue")
+        elif opcode not in (Opcode.TEXT, Opcode.BINARY):
+            raise _broken(f"opcode 0x{opcode:X} is reserved")
+        elif self._message is not None:
+            raise _broken("new message inside a fragmented one")
+
+    def _check_size(self, length: int) -> None:
+        size = length if self._message is None else length + self._message.size_bytes
+        most = self._limits.max_message_bytes
+        if size > most:
+            raise ProtocolError(CloseCode.MESSAGE_TOO_BIG, f"message of {size} bytes or more, at most {most} allowed")
+
+    def _read_data(
+        self, opcode: int, is_final: bool, mask: bytes, length: int, part: bytes,
+        messages: list[str | bytes], start: int,
+    ) -> int:
+        message = self._message
+        if message is None:
+            message = self._message = _Message(opcode == Opcode.TEXT)
+        message.fragments += 1
+        message.size_bytes += length
+        if message.fragments > self._limits.max_fragments:
+            raise ProtocolError(
+                CloseCode.POLICY_VIOLATION, f"message in over {self._limits.max_fragments} fragments"
+            )
+        self._payload = _Payload(mask, length, is_final)
+        return start + self._continue_payload(part, messages)
+
+    def _continue_payload(self, data: bytes, messages: list[str | bytes]) -> int:
+        """Take what belongs to the data frame underway; returns how many bytes that was."""
+        payload, message = self._payload, self._message
+        assert payload is not None and message is not None
+        part = data[: payload.remaining_bytes]
+        plain = payload.unmask(part)
+        is_complete = payload.remaining_bytes == 0
+        message.add(plain, is_complete and payload.is_final)
+        if is_complete:
+            self._payload = None
+            if payload.is_final:
+                self._message = None
+                messages.append(message.finish())
+        return len(part)
+
+    def _read_control(self, opcode: int, payload: bytes) -> None:
+        if opcode == Opcode.CLOSE:
+            self.peer_close = parse_close(payload)
+        elif opcode == Opcode.PING:
+            if self.pongs is None:
+                self.pongs = []
+            self.pongs.append(encode_frame(Opcode.PONG, payload))
+
+
+def _extended_length(digits: bytes) -> int:
+    """§5.2: the shortest form is the only one, and the top bit of the long one is 0."""
+    length = int.from_bytes(digits, "big")
+    if length < (126 if len(digits) == 2 else 65_536):
+        raise _broken("payload length not in its shortest form")
+    if length >> 63:
+        raise _broken("payload length with the top bit set")
+    return length
+
+
+def _broken(reason: str) -> ProtocolError:
+    return ProtocolError(CloseCode.PROTOCOL_ERROR, reason)
+
+
+def _not_utf8() -> ProtocolError:
+    return ProtocolError(CloseCode.INVALID_PAYLOAD, "text is not UTF-8")

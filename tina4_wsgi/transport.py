@@ -1,0 +1,484 @@
+"""One socket on the watchers of the gevent hub, with the bytes that wait for it.
+
+How it works. The read watcher's callback runs in the hub: it receives, hands the bytes to the owner, and sends
+what the owner queued meanwhile in one `send` call. What the kernel doesn't take goes into a `_Backlog` behind a
+write watcher. Frames of the owner's group don't pass through here one by one: the group keeps one list for all
+its members, and `mark` says how much of it this member has already taken.
+
+An editor keeps true:
+- No exception leaves a watcher's callback: it would silently end the watcher.
+- A watcher is stopped and closed before its descriptor: otherwise libev aborts the process.
+- Nothing here waits, logs or calls user code; the one exception is that `owner.received` switches into a worker.
+- `write` appends after taking over the group's frames, so frames leave in the order of the calls.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from gevent.event import Event
+
+from .stream import Stream
+from .turn import Turn
+
+READ_BYTES = 65_536
+"""Taken from a socket at once; also the bound of one client's work per turn of the hub."""
+
+_COALESCE_BYTES = 65_536
+"""Waiting pieces are joined up to about so much for one `send` call."""
+
+_READABLE, _WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s
+
+
+# Why a transport doesn't read: bits, and plain ones, since an IntFlag costs a microsecond per test.
+INBOUND_FULL, OUTBOUND_FULL, ENDED = 1, 2, 4
+
+
+class Owner(Protocol):
+    """What a transport tells its connection. All but `failed` are called in the hub."""
+
+    def received(self, data: bytes) -> None:
+        """Bytes came."""
+
+    def peer_finished(self) -> None:
+        """The peer sends no more; it may still read."""
+
+    def lost(self) -> None:
+        """The socket is gone, whoever ended it. Called exactly once, and last, from any greenlet."""
+
+    def stalled(self) -> None:
+        """The kernel doesn't take more: watch the deadline."""
+
+    def overflowed(self) -> None:
+        """A broadcast made more wait than `max_outbound_bytes`. Any greenlet of the hub's thread."""
+
+    def failed(self, error: BaseException) -> None:
+        """Our own code raised; the connection is beyond repair."""
+
+
+class Limits(Protocol):
+    """The settings that a transport must respect; `config.Config` has them."""
+
+    @property
+    def max_outbound_bytes(self) -> int: ...
+
+
+class FrameSource(Protocol):
+    """A group as its members see it: frames that wait for the end of the turn."""
+
+    @property
+    def pending(self) -> Sequence[bytes]: ...
+
+
+class _NoGroup:
+    """Stands in for the group of a transport that has none."""
+
+    pending: Sequence[bytes] = ()
+
+
+_NO_GROUP = _NoGroup()
+
+
+class _Backlog:
+    """Bytes that the kernel didn't take yet, oldest first; every byte is sent from where it lies."""
+
+    __slots__ = ("offset", "pieces", "progressed_at_s", "room", "watcher")
+
+    def __init__(self, watcher: Any) -> None:
+        self.watcher = watcher
+        self.pieces: deque[bytes] = deque()
+        self.offset = 0  # of the first piece, what has been sent
+        self.progressed_at_s = time.monotonic()
+        self.room: Event | None = None  # set when there is room again
+
+    def next_chunk(self) -> bytes | memoryview:
+        """Give what to send next: one large piece, or small ones joined."""
+        pieces = self.pieces
+        first = pieces[0]
+        if self.offset:
+            return memoryview(first)[self.offset :]
+        if len(pieces) == 1 or len(first) >= _COALESCE_BYTES:
+            return first
+        joined, size = [], 0
+        while pieces and size < _COALESCE_BYTES:
+            joined.append(pieces.popleft())
+            size += len(joined[-1])
+        pieces.appendleft(b"".join(joined))
+        return pieces[0]
+
+    def advance(self, sent: int) -> None:
+        self.offset += sent
+        if self.offset == len(self.pieces[0]):
+            self.pieces.popleft()
+            self.offset = 0
+
+
+class Transport:
+    """The socket of one connection.
+
+    Greenlets: the hub and any greenlet of its thread; no method switches, but `wait_for_room`.
+
+    Args:
+        stream: connected and non-blocking; owned from now on.
+        loop: the hub's event loop.
+        turn: flushes at the end of the hub's turn.
+        owner: is told what happens.
+        limits: beyond half of `max_outbound_bytes` the peer is no longer read; the owner holds the limit itself.
+
+    Attributes:
+        group: the group whose broadcasts this transport sends.
+        mark: how many of the group's pending frames this transport has taken this turn.
+        outbox: frames that leave at the end of the turn.
+        queued_bytes: outbox and backlog together.
+        was_heard: set whenever bytes came; whoever watches for silence clears it.
+    """
+
+    __slots__ = (
+        "_backlog", "_is_discarding", "_is_finishing", "_is_flush_near", "_limits", "_loop", "_owner", "_pauses",
+        "_pong", "_reader", "_stream", "_turn", "group", "mark", "outbox", "queued_bytes", "was_heard",
+    )  # fmt: skip
+
+    def __init__(self, stream: Stream, loop: Any, turn: Turn, owner: Owner, limits: Limits) -> None:
+        self._stream: Stream | None = stream
+        self._loop = loop
+        self._turn = turn
+        self._owner = owner
+        self._limits = limits
+        self._reader = loop.io(stream.fileno(), _READABLE)
+        self._backlog: _Backlog | None = None
+        self._pauses = 0
+        self._pong: bytes | None = None
+        self._is_flush_near = False
+        self._is_finishing = False
+        self._is_discarding = False
+        self.group: FrameSource = _NO_GROUP
+        self.mark = 0
+        self.outbox: list[bytes] = []
+        self.queued_bytes = 0
+        self.was_heard = True
+
+    # -- state
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there still is a socket."""
+        return self._stream is not None
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether the kernel refused to take more."""
+        return self._backlog is not None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the peer isn't read for now, and so can't be heard."""
+        return bool(self._pauses)
+
+    @property
+    def stalled_since_s(self) -> float | None:
+        """When the kernel last took something of a backlog, on the monotonic clock; None without one."""
+        return None if self._backlog is None else self._backlog.progressed_at_s
+
+    # -- reading
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._reader.start(self._on_readable)
+
+    def pause(self, reason: int) -> None:
+        """Stop reading until `resume` was called for each reason."""
+        if not self._pauses and self._stream is not None:
+            self._reader.stop()
+        self._pauses |= reason
+
+    def resume(self, reason: int) -> None:
+        """Take one reason not to read back."""
+        was_paused = self._pauses
+        self._pauses &= ~reason
+        if was_paused and not self._pauses and self._stream is not None:
+            self._reader.start(self._on_readable)
+            if self._has_pending():
+                self._loop.run_callback(self._on_readable)
+
+    def _has_pending(self) -> bool:
+        return bool(getattr(self._stream, "has_pending", False))
+
+    def _on_readable(self) -> None:
+        try:
+            stream = self._stream
+            if stream is None or self._pauses:
+                return  # a callback scheduled for pending TLS bytes came late
+            try:
+                data = stream.recv(READ_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._lose()
+                return
+            if self._is_discarding:
+                self._discard(data)
+                return
+            self.was_heard = True
+            if not data:
+                self.pause(ENDED)
+                self._owner.peer_finished()
+                return
+            # What the callbacks send meanwhile leaves below in one go.
+            self._is_flush_near = True
+            self._owner.received(data)
+            self._is_flush_near = False
+            if self.outbox:
+                self.flush()
+            if self._has_pending():
+                self._loop.run_callback(self._on_readable)
+        except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the watcher
+            self._owner.failed(exc)
+
+    def _discard(self, data: bytes) -> None:
+        if not data:
+            self.close()
+
+    # -- writing
+
+    def write(self, frame: bytes) -> None:
+        """Queue one frame behind all that was sent or broadcast to this connection before."""
+        if self._stream is None:
+            return
+        if self.group.pending:
+            self.take_pending()
+        if not self.outbox and not self._is_flush_near:
+            self._turn.add_transport(self)
+        self.outbox.append(frame)
+        self.queued_bytes += len(frame)
+
+    def write_pongs(self, pongs: list[bytes]) -> None:
+        """Queue answers to pings; while the kernel takes nothing only the latest is kept (RFC 6455 §5.5.3)."""
+        if self._backlog is not None:
+            self._pong = pongs[-1]
+            return
+        for pong in pongs:
+            self.write(pong)
+
+    def take_pending(self) -> None:
+        """Move the group's pending frames to the own outbox, so that what follows stays behind them."""
+        pending = self.group.pending
+        taken = pending[self.mark :]
+        if taken:
+            self.mark = len(pending)
+            if not self.outbox and not self._is_flush_near:
+                self._turn.add_transport(self)
+            self.outbox.extend(taken)
+            self.queued_bytes += sum(map(len, taken))
+
+    def write_shared(self, data: bytes) -> None:
+        """Queue a broadcast frame that doesn't come through the own group; never waits."""
+        self.write(data)
+        if self.queued_bytes > self._limits.max_outbound_bytes:
+            self._check_overflow()
+
+    def _check_overflow(self) -> None:
+        self.flush()  # much may be queued only because the turn hasn't ended
+        backlog = self._backlog
+        # One message over the limit may wait alone; it is the second that is too much.
+        if self.queued_bytes > self._limits.max_outbound_bytes and backlog is not None and len(backlog.pieces) > 1:
+            self._owner.overflowed()
+
+    def write_joined(self, data: bytes) -> None:
+        """Send frames of the group at the end of a turn: at once if nothing waits before them."""
+        stream = self._stream
+        if stream is None:
+            return
+        if self.outbox or self._backlog is not None:
+            if not self.outbox and not self._is_flush_near:
+                self._turn.add_transport(self)
+            self.outbox.append(data)
+            self.queued_bytes += len(data)
+            if self.queued_bytes > self._limits.max_outbound_bytes:
+                self._check_overflow()
+            return
+        try:
+            sent = stream.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._lose()
+            return
+        if sent != len(data):
+            self.queued_bytes = len(data)
+            self._keep(data, sent)
+
+    def leave_group(self) -> None:
+        """Belong to no group any more; what was broadcast before still leaves."""
+        self.take_pending()
+        self.group = _NO_GROUP
+        self.mark = 0
+
+    def flush(self) -> None:
+        """Offer the outbox to the kernel in one call; what it doesn't take goes to the backlog."""
+        outbox = self.outbox
+        if not outbox:
+            return
+        data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
+        outbox.clear()
+        stream = self._stream
+        if stream is None:
+            return
+        if self._backlog is not None:
+            self._backlog.pieces.append(data)
+            self._check_high_water()
+            return
+        try:
+            sent = stream.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._lose()
+            return
+        if sent == len(data):
+            self.queued_bytes = 0
+        else:
+            self._keep(data, sent)
+
+    def _keep(self, data: bytes, sent: int) -> None:
+        """Open a backlog: the kernel took only the first `sent` bytes of `data`."""
+        assert self._stream is not None
+        watcher = self._loop.io(self._stream.fileno(), _WRITABLE)
+        self._backlog = _Backlog(watcher)
+        self._backlog.pieces.append(data)
+        self._backlog.offset = sent
+        self.queued_bytes -= sent
+        watcher.start(self._on_writable)
+        self._check_high_water()
+        self._owner.stalled()
+
+    def _check_high_water(self) -> None:
+        """A client that sends and doesn't take the answers is not read any further."""
+        if self.queued_bytes > self._limits.max_outbound_bytes // 2:
+            self.pause(OUTBOUND_FULL)
+
+    def _on_writable(self) -> None:
+        try:
+            stream, backlog = self._stream, self._backlog
+            if stream is None or backlog is None:
+                return
+            try:
+                sent = stream.send(backlog.next_chunk())
+            except BlockingIOError:
+                return
+            except OSError:
+                self._lose()
+                return
+            backlog.advance(sent)
+            backlog.progressed_at_s = time.monotonic()
+            self.queued_bytes -= sent
+            if backlog.room is not None:
+                backlog.room.set()
+                backlog.room = None
+            if self.queued_bytes <= self._limits.max_outbound_bytes // 4:
+                self.resume(OUTBOUND_FULL)
+            if not backlog.pieces:
+                self._end_backlog(backlog)
+        except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the watcher
+            self._owner.failed(exc)
+
+    def _end_backlog(self, backlog: _Backlog) -> None:
+        self._backlog = None
+        backlog.watcher.stop()
+        backlog.watcher.close()
+        if self._pong is not None:
+            pong, self._pong = self._pong, None
+            self.write(pong)
+        self.resume(OUTBOUND_FULL)
+        self.flush()
+        if self._is_finishing and self._stream is not None and self._backlog is None:
+            self._shut_down()
+
+    def wait_for_room(self) -> None:
+        """Wait until the kernel took something of the backlog, or the connection is over.
+
+        Greenlets: not the hub. The deadline is the owner's: it aborts a transport that stalls for too long.
+        """
+        backlog = self._backlog
+        if backlog is None:
+            return
+        if backlog.room is None:
+            backlog.room = Event()
+        backlog.room.wait()
+
+    def drop_backlog(self) -> None:
+        """Forget what waits, except for the piece that has partly left: a frame can't be cut short."""
+        self.outbox.clear()
+        self.mark = len(self.group.pending)
+        backlog = self._backlog
+        if backlog is None:
+            self.queued_bytes = 0
+            return
+        while len(backlog.pieces) > (1 if backlog.offset else 0):
+            backlog.pieces.pop()
+        self.queued_bytes = sum(map(len, backlog.pieces)) - backlog.offset
+        if not backlog.pieces:
+            self._end_backlog(backlog)
+
+    # -- the end
+
+    def finish(self) -> None:
+        """Send what waits, then end the writing side and read the peer's rest away.
+
+        Without the last part the kernel answers unread bytes with a reset, and the close frame may be lost.
+        The owner bounds the time by `abort`.
+        """
+        if self._stream is None:
+            return
+        self._is_finishing = True
+        self.flush()
+        if self._stream is not None and self._backlog is None:
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        assert self._stream is not None
+        try:
+            self._stream.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+            return
+        self._is_discarding = True
+        self.resume(INBOUND_FULL | OUTBOUND_FULL | ENDED)
+
+    def close(self) -> None:
+        """Give the socket back; idempotent. The owner is told, once."""
+        if self._stream is not None:
+            self._lose()
+
+    def abort(self) -> None:
+        """End the connection with a reset: what waits is dropped, and the peer is told so by the kernel."""
+        if self._stream is None:
+            return
+        try:
+            self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        except OSError:
+            pass  # it is closed all the same
+        self._lose()
+
+    def _lose(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        self._reader.stop()
+        self._reader.close()
+        backlog, self._backlog = self._backlog, None
+        if backlog is not None:
+            backlog.watcher.stop()
+            backlog.watcher.close()
+            if backlog.room is not None:
+                backlog.room.set()
+        stream.close()
+        self.outbox.clear()
+        self.queued_bytes = 0
+        self.group = _NO_GROUP
+        self._owner.lost()

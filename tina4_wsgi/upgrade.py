@@ -1,0 +1,151 @@
+"""Taking a connection away from the WSGI server that accepted it.
+
+The answer goes out through `start_response`, so the server logs it like any other; then the socket is detached
+from the object that the server holds, together with the bytes that were read behind the handshake. What the server
+does afterwards, it does to an empty shell.
+
+An editor keeps true: detach, never `dup()` (pywsgi reads from its own descriptor once more and eats frames);
+recover what was read ahead; touch private attributes of gevent and gunicorn in this module only.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from .errors import Refused
+from .stream import Stream, TLSStream
+
+_NEEDS = (
+    "this server can't hand over its sockets; run it under `tina4-wsgi serve`, `gunicorn -k gevent` "
+    "or a gevent.pywsgi server"
+)
+
+
+class Taken(NamedTuple):
+    """A connection that is the server's no more.
+
+    Attributes:
+        stream: the socket, non-blocking.
+        early: bytes that the client sent right behind its handshake.
+        result: what the WSGI application must return.
+    """
+
+    stream: Stream
+    early: bytes
+    result: Iterable[bytes]
+
+
+class _LeaveQuietly:
+    """What makes a gunicorn worker write its access line and then leave the connection alone.
+
+    gunicorn's async workers end their keep-alive loop on StopIteration only, and look for it also around
+    `close()` of the response; anything else has them parse what follows as another request.
+    """
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(())
+
+    def close(self) -> None:
+        raise StopIteration
+
+
+class _Place(NamedTuple):
+    """Where a server keeps the socket, and how to get at what it has read ahead."""
+
+    sock: Any  # a gevent socket: no types there
+    read_ahead: Callable[[], bytes]
+    result: Iterable[bytes]
+    is_answered: bool = False
+
+
+def check_server(environ: dict[str, Any]) -> None:
+    """See whether `take_over` can work here, before anything is answered.
+
+    Raises:
+        Refused: 501, the server offers no socket.
+    """
+    place = _find(environ)
+    if place is None or not hasattr(place.sock, "_detach_socket"):
+        raise Refused(501, _NEEDS, detail=str(environ.get("SERVER_SOFTWARE")))
+
+
+def take_over(environ: dict[str, Any], start_response: Any, headers: list[tuple[str, str]]) -> Taken:
+    """Answer 101 and take the socket.
+
+    Args:
+        environ: a checked handshake, for which `check_server` passed.
+        start_response: the server's, or a middleware's around it.
+        headers: of the answer, besides Upgrade and Connection.
+    Raises:
+        OSError: the client has gone while the answer was written.
+    """
+    place = _find(environ)
+    assert place is not None
+    if not place.is_answered:
+        response = getattr(start_response, "__self__", None)
+        write = start_response(
+            "101 Switching Protocols", [("Upgrade", "websocket"), ("Connection", "Upgrade"), *headers]
+        )
+        if response is not None and hasattr(response, "chunked"):
+            response.chunked = False  # gunicorn before 24 would announce a chunked body in the 101
+        write(b"")
+    early = place.read_ahead()
+    return Taken(_detach(place.sock), early, place.result)
+
+
+def _find(environ: dict[str, Any]) -> _Place | None:
+    body = environ.get("wsgi.input")
+    upgraded = environ.get("wsgi.websocket")
+    if upgraded is not None:  # gevent-websocket's worker has sent its 101 already
+        handler = upgraded.handler
+        return _Place(handler.socket, lambda: _take_buffered(handler.rfile, handler.socket), [], True)
+    if "gunicorn.socket" in environ:
+        sock = environ["gunicorn.socket"]
+        return _Place(sock, lambda: _take_unread(body), _LeaveQuietly())
+    sock = getattr(getattr(body, "raw", None), "_sock", None)
+    if sock is not None:  # pywsgi hands out its buffered reader for requests that ask for an upgrade
+        return _Place(sock, lambda: _take_buffered(body, sock), [])
+    return None
+
+
+def _take_unread(body: Any) -> bytes:
+    """Empty the buffer of gunicorn's request parser."""
+    buffer = body.reader.unreader.buf
+    data: bytes = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return data
+
+
+def _take_buffered(reader: Any, sock: Any) -> bytes:
+    """Empty pywsgi's BufferedReader; with nothing in it, `peek` reads once, and must not wait."""
+    timeout = sock.gettimeout()
+    sock.settimeout(0)
+    try:
+        data: bytes = reader.read(len(reader.peek(1)))
+    except (BlockingIOError, ssl.SSLWantReadError):
+        data = b""
+    except OSError:
+        data = b""  # the peer has gone; the transport will find out
+    finally:
+        sock.settimeout(timeout)
+    return data
+
+
+def _detach(sock: Any) -> Stream:
+    """Leave the server a closed shell of its gevent socket, and give what was inside."""
+    session = getattr(sock, "_sslobj", None)
+    raw = sock._sock
+    if session is not None:
+        sock._sslobj = None
+    sock._closed = True
+    sock._detach_socket("detached")
+    raw.setblocking(False)
+    try:
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:
+        pass  # a UNIX socket has no such delay
+    return raw if session is None else TLSStream(raw, session)
