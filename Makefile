@@ -20,10 +20,10 @@ test: lint types _system ## lint, check types, run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: _tools ## ruff
-	@$(BIN)/ruff check --quiet --output-format=concise
+	@$(BIN)/python -m ruff check --quiet --output-format=concise
 
 types: _tools ## mypy --strict
-	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/python -m mypy --no-error-summary
 
 dist: _tools ## build sdist and wheel into dist/
 	@rm -rf build dist

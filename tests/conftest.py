@@ -27,8 +27,11 @@ FIXTURE_LIMIT_S = 120.0  # a fixture of a module may install a package or start 
 def pytest_configure(config: pytest.Config) -> None:
     """Make ^C work in the servers that tests start, even when this run was started with `&`.
 
-    What hypothesis remembers goes where `make clean` finds it.
+    Settings of the one who runs this don't reach the tests; what hypothesis remembers goes where
+    `make clean` finds it.
     """
+    for name in [name for name in os.environ if name.startswith("TINA4_WS_")]:
+        del os.environ[name]
     deadline.remember_terminal()
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".cache" / "hypothesis"))
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

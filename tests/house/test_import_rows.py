@@ -75,9 +75,7 @@ def imports_of(name: str) -> set[str]:
             base = inside[: len(inside) - node.level + 1] if node.level else []
             source = ".".join([*base, *([node.module] if node.module else [])])
             found |= {_module_or_name(source, alias.name) for alias in node.names}
-    return {
-        one.removeprefix("tina4_wsgi").lstrip(".") for one in found if one.partition(".")[0] == "tina4_wsgi"
-    }
+    return {one.removeprefix("tina4_wsgi").lstrip(".") for one in found if one.partition(".")[0] == "tina4_wsgi"}
 
 
 def _module_or_name(source: str, name: str) -> str:
@@ -116,9 +114,7 @@ def test_the_table_lists_no_module_that_is_gone():
 def test_the_codec_knows_no_socket_and_no_clock(name):
     tree = ast.parse(MODULES[name].read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {
-        str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
-    }
+    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
 
     assert {one.partition(".")[0] for one in imported} & IMPURE == set()
 

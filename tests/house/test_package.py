@@ -46,11 +46,7 @@ def test_the_metadata_say_what_it_is_and_what_it_needs(wheel):
         text = archive.read(f"tina4_wsgi-{__version__}.dist-info/METADATA").decode()
         entry_points = archive.read(f"tina4_wsgi-{__version__}.dist-info/entry_points.txt").decode()
     metadata = Parser().parsestr(text)
-    needed = {
-        line.partition(";")[0].strip()
-        for line in metadata.get_all("Requires-Dist", [])
-        if "extra" not in line
-    }
+    needed = {line.partition(";")[0].strip() for line in metadata.get_all("Requires-Dist", []) if "extra" not in line}
 
     assert metadata["Name"] == "tina4-wsgi"
     assert metadata["Version"] == __version__

@@ -71,16 +71,12 @@ def test_a_folder_of_one_machine_is_recognised(text):
     assert MACHINE_PATH.search(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["/run/app.sock", "~/work/x", "src/home/page", "/home/", "a/tmp/b", "/room/general"]
-)
+@pytest.mark.parametrize("text", ["/run/app.sock", "~/work/x", "src/home/page", "/home/", "a/tmp/b", "/room/general"])
 def test_an_ordinary_path_is_none(text):
     assert not MACHINE_PATH.search(text)
 
 
-@pytest.mark.parametrize(
-    "host", ["localhost", "127.0.0.1", "[::1]", "chat.example", "a.example.org", "evil.test"]
-)
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "chat.example", "a.example.org", "evil.test"])
 def test_a_reserved_host_is_harmless(host):
     assert HARMLESS_HOST.fullmatch(host)
 

@@ -42,11 +42,7 @@ def public_without_docstring(tree: ast.Module) -> Iterator[str]:
             yield from _silent(node)
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             for member in node.body:
-                if (
-                    isinstance(member, Function)
-                    and not member.name.startswith("_")
-                    and not _is_said_elsewhere(member)
-                ):
+                if isinstance(member, Function) and not member.name.startswith("_") and not _is_said_elsewhere(member):
                     yield from _silent(member)
 
 
@@ -71,9 +67,7 @@ def test_a_module_is_no_longer_than_400_lines(module):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_function_is_no_longer_than_40_lines(module):
-    long = {
-        one.name: lines_of(one) for one in functions(tree_of(module)) if lines_of(one) > MOST_FUNCTION_LINES
-    }
+    long = {one.name: lines_of(one) for one in functions(tree_of(module)) if lines_of(one) > MOST_FUNCTION_LINES}
 
     assert long == {}
 
