@@ -1,0 +1,141 @@
+"""Everything that isn't an upgrade: our routes, then public files, then the legacy app.
+
+A path that one of our routes has is ours with every method: a wrong one is answered 405 here and never reaches
+the legacy app. All else goes there as it came; without one it's a 404.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.routing import WebsocketMismatch
+from werkzeug.wsgi import ClosingIterator
+
+from . import pages
+from .config import Config
+from .errors import Refused
+from .request import content_length
+from .response import without_body
+from .router import Route, Router
+from .static import StaticFiles
+from .templating import Templates
+from .wrappers import Request, Response, answer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+logger = logging.getLogger("tina4_wsgi.http")
+
+_NEEDS_UPGRADE = "This address is a WebSocket, open it with the WebSocket protocol."
+
+
+def decode_path(environ: WSGIEnvironment) -> str:
+    """Give the path of a request as text; WSGI hands over its bytes as latin-1 (PEP 3333).
+
+    Raises:
+        Refused: 400, it isn't UTF-8.
+    """
+    raw: str = environ.get("PATH_INFO") or "/"
+    if raw.isascii():
+        return raw
+    try:
+        return raw.encode("latin-1").decode()
+    except UnicodeError as exc:
+        raise Refused(400, "The path is not UTF-8.", detail=repr(raw)) from exc
+
+
+class HttpSide:
+    """A WSGI app for all requests that aren't upgrades.
+
+    Attributes:
+        templates: where `response.html` finds its pages; filters and globals may be added.
+    """
+
+    def __init__(self, router: Router, config: Config, root: Path,
+                 fallback: WSGIApplication | None = None) -> None:
+        """Answer by the routes of `router`, then by the files below `root`, then by `fallback`."""
+        self.templates = Templates(root, debug=config.debug)
+        self._match = router.match_http
+        self._config = config
+        self._root = root
+        self._static = StaticFiles(root)
+        self._fallback = fallback
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        if self._config.debug and (file := pages.debugger_file(environ)) is not None:
+            return file(environ, start_response)
+        path = environ.get("PATH_INFO") or "/"
+        try:
+            if not path.isascii():
+                path = decode_path(environ)
+            route, params = self._match(path, environ["REQUEST_METHOD"])
+        except (HTTPException, Refused) as exc:
+            return self._without_route(environ, path, exc)(environ, start_response)
+        request = Request(environ, params, self._config)
+        try:
+            if environ.get("CONTENT_LENGTH"):
+                content_length(environ, self._config.max_body_bytes)
+            response = Response(request, self.templates, self._root)
+            app = answer(route.callback(request, response), response)
+            body = app(environ, start_response)
+        except Exception as exc:  # noqa: BLE001  # The handler's code; logged and answered here, for the last time.
+            body = self._failed(environ, route, exc)(environ, _again(start_response))
+        else:
+            if app is not response and environ["REQUEST_METHOD"] == "HEAD":
+                body = without_body(body)
+        return ClosingIterator(body, request.close) if request.holds_files else body
+
+    def _failed(self, environ: WSGIEnvironment, route: Route, exc: Exception) -> WSGIApplication:
+        if isinstance(exc, HTTPException):
+            return pages.http_error(environ, exc)
+        logger.error("%s %.200r failed in %s at %s", environ["REQUEST_METHOD"], environ.get("PATH_INFO"),
+                     route.path, route.location, exc_info=exc)
+        return pages.failure(environ, exc, debug=self._config.debug)
+
+    def _without_route(self, environ: WSGIEnvironment, path: str, exc: Exception) -> WSGIApplication:
+        if isinstance(exc, MethodNotAllowed):
+            return _wrong_method(environ, exc)
+        if isinstance(exc, WebsocketMismatch):
+            return _upgrade_required
+        if isinstance(exc, NotFound) and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            file = self._static.find(path, environ)
+            if file is not None:
+                return file
+        if self._fallback is not None:
+            return self._fallback
+        if isinstance(exc, Refused):
+            return pages.error(environ, exc.status, exc.message)
+        return pages.error(environ, 404, "There is nothing at this address.")
+
+
+def _wrong_method(environ: WSGIEnvironment, exc: MethodNotAllowed) -> Response:
+    allowed = ", ".join(sorted({*(exc.valid_methods or ()), "OPTIONS"}))
+    if environ["REQUEST_METHOD"] == "OPTIONS":
+        return Response().status(204).header("Allow", allowed)
+    return pages.error(environ, 405, f"This address takes {allowed}.", [("Allow", allowed)])
+
+
+def _upgrade_required(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    body = _NEEDS_UPGRADE.encode() + b"\n"
+    fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    # RFC 9110 §15.5.22 asks for this field, PEP 3333 keeps it from apps: wsgiref answers 500 when it sees it.
+    if not environ.get("SERVER_SOFTWARE", "").startswith("WSGIServer/"):
+        fields.append(("Upgrade", "websocket"))
+    start_response("426 Upgrade Required", fields)
+    return () if environ["REQUEST_METHOD"] == "HEAD" else (body,)
+
+
+def _again(start_response: StartResponse) -> StartResponse:
+    """Begin an answer in place of one that failed: with the exception, WSGI allows a second beginning."""
+    info = sys.exc_info()
+
+    def begin(status: str, fields: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
+        return start_response(status, fields, info)
+
+    return begin

@@ -1,0 +1,70 @@
+"""JSON as this package writes and reads it: strict RFC 8259, UTF-8, compact.
+
+`json.dumps` with options builds an encoder for every call; these are built once.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any, NoReturn
+from uuid import UUID
+
+
+def encode(data: object) -> str:
+    """Write a value as JSON text; dates become ISO 8601, `UUID` and `Decimal` their text.
+
+    Raises:
+        TypeError: something in it has no form in JSON.
+        ValueError: NaN, an infinity, or a list or dict that holds itself.
+    """
+    return _encode(data)
+
+
+def encode_bytes(data: object) -> bytes:
+    """Write a value as JSON in UTF-8; raises as `encode` does."""
+    text = _encode(data)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Half a surrogate pair has no UTF-8, but JSON can still spell it, as \\ud800.
+        return _encode_ascii(data).encode()
+
+
+def decode(body: bytes | str) -> Any:  # Any: whatever the JSON holds
+    """Read JSON.
+
+    Raises:
+        ValueError: it isn't JSON in UTF-8; the text says where, on one line.
+    """
+    try:
+        text = body if isinstance(body, str) else body.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise ValueError(f"not UTF-8 at byte {exc.start}") from None
+    if not text.strip():
+        raise ValueError("empty, expected JSON")
+    try:
+        return _decode(text)
+    except json.JSONDecodeError as exc:
+        raise ValueError(f"{exc.msg} at line {exc.lineno} column {exc.colno}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, (UUID, Decimal)):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON, expected dict, list, str, number, bool, "
+                    "None, date, time, UUID or Decimal")
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain).encode
+_encode_ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_plain).encode
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode

@@ -1,0 +1,227 @@
+"""The path syntax of routes: `{name}`, `{name:int}`, `<name>` and `<int:name>` are one.
+
+`parse` reads a path once, when its route is registered, and either refuses it with the right spelling or
+gives a `Pattern`: the rule as Werkzeug spells it, and the segments that `matching` walks.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from werkzeug.routing import BaseConverter, Map, ValidationError
+from werkzeug.routing.converters import NumberConverter
+from werkzeug.routing.rules import parse_converter_args
+
+from .errors import UsageError
+
+CONVERTERS = ("any", "float", "int", "path", "string", "uuid")
+"""The converters, by the name they have in a path; without one a parameter is a "string"."""
+
+_BRACKETS = {"{": "}", "<": ">"}
+_BRACKET = re.compile(r"[{}<>]")
+_COLON_SEGMENT = re.compile(r"(?:(?<=/)|^):([A-Za-z_]\w*)")
+_SPECIFICATION = re.compile(r"([A-Za-z_]\w*)\s*(?:\((.*)\))?", re.DOTALL)
+
+# Converters ask for the map that they belong to and only keep it.
+_NO_MAP = Map()
+
+
+class PatternError(UsageError):
+    """A path isn't well formed; the message says what is wrong and how it is spelled right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One `{name:converter(arguments)}`.
+
+    Attributes:
+        name: under which the value goes to the callback.
+        converter: as written after the name, "" for the default: "int(min=1)".
+        read: makes the value of a text or raises `ValueError`; None if any text is its own value.
+        spans_slashes: whether it takes more than one segment.
+    """
+
+    name: str
+    converter: str
+    read: Callable[[str], Any] | None  # Any: int, float, UUID, str
+    spans_slashes: bool
+
+    @property
+    def rule(self) -> str:
+        """This parameter as Werkzeug spells it."""
+        return f"<{self.converter}:{self.name}>" if self.converter else f"<{self.name}>"
+
+
+Piece = str | Parameter
+"""Literal text or a parameter; a path is a row of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A path that was understood.
+
+    Attributes:
+        path: as written.
+        rule: as Werkzeug spells it.
+        shape: the rule without names and final slash; two routes of one shape match the same paths.
+        names: of the parameters, in order.
+        segments: what stands between the slashes, each a row of pieces, at most two of one kind in turn.
+    """
+
+    path: str
+    rule: str
+    shape: str
+    names: tuple[str, ...]
+    segments: tuple[tuple[Piece, ...], ...]
+
+
+def parse(path: str) -> Pattern:
+    """Understand the path of a route.
+
+    Raises:
+        PatternError: it isn't well formed.
+    """
+    _check_text(path)
+    pieces = tuple(_pieces(path))
+    names = tuple(piece.name for piece in pieces if isinstance(piece, Parameter))
+    for name in names:
+        if names.count(name) > 1:
+            raise PatternError(f"two parameters are named {name!r} in {path!r}, expected one name for each")
+    rule = "".join(piece if isinstance(piece, str) else piece.rule for piece in pieces)
+    shape = "".join(piece if isinstance(piece, str) else f"<{piece.converter}>" for piece in pieces)
+    return Pattern(path, rule, shape.rstrip("/"), names, _segments(pieces))
+
+
+def join(prefix: str, path: str) -> str:
+    """Lay a path behind the prefix of a group: "/api" and "/users" give "/api/users".
+
+    Raises:
+        PatternError: the path would run into the prefix's last segment.
+    """
+    if not isinstance(path, str):
+        raise PatternError(f"path {path!r}, expected text")
+    if prefix and path and not path.startswith("/"):
+        raise PatternError(f"path {path!r} doesn't begin with a slash, write {'/' + path!r}")
+    return prefix.rstrip("/") + path
+
+
+def _check_text(path: str) -> None:
+    if not path.startswith("/"):
+        raise PatternError(f"path {path!r} doesn't begin with a slash, write {'/' + path!r}")
+    if "?" in path or "#" in path:
+        raise PatternError(f"path {path!r} holds a query or fragment, expected the path alone; "
+                           "read the query from `query`")
+    if "//" in path:
+        raise PatternError(f"path {path!r} has an empty segment, write {re.sub('/+', '/', path)!r}")
+
+
+def _pieces(path: str) -> Iterator[Piece]:
+    position = 0
+    while bracket := _BRACKET.search(path, position):
+        if bracket.start() > position:
+            yield _literal(path[position : bracket.start()], path)
+        closing = _BRACKETS.get(bracket[0])
+        end = _BRACKET.search(path, bracket.end())
+        if closing is None or end is None or end[0] != closing:
+            raise PatternError(f"brackets in {path!r} don't pair up at {path[bracket.start():]!r}, "
+                               "write {name} or {name:int}")
+        yield _parameter(path[bracket.end() : end.start()], bracket[0] == "{", path)
+        position = end.end()
+    if position < len(path):
+        yield _literal(path[position:], path)
+
+
+def _literal(text: str, path: str) -> str:
+    colon = _COLON_SEGMENT.search(text)
+    if colon:
+        right = _COLON_SEGMENT.sub(r"{\1}", path)
+        raise PatternError(f"{colon[0]!r} in {path!r} is no parameter, write {right!r}")
+    return text
+
+
+def _parameter(inner: str, is_braced: bool, path: str) -> Parameter:
+    if is_braced:
+        name, _, specification = inner.partition(":")
+    else:
+        specification, _, name = inner.rpartition(":")
+    name, specification = name.strip(), specification.strip()
+    written = f"{{{inner}}}" if is_braced else f"<{inner}>"
+    if not name.isascii() or not name.isidentifier():
+        raise PatternError(f"parameter {written} in {path!r} has no proper name, expected letters, digits "
+                           "and _ as in {user_id}")
+    if not specification:
+        if ":" in inner:
+            raise PatternError(f"parameter {written} in {path!r} has no converter, write {{{name}}}")
+        return Parameter(name, "", None, spans_slashes=False)
+    found = _SPECIFICATION.fullmatch(specification)
+    converter = found[1] if found else specification
+    if converter not in CONVERTERS or found is None:
+        raise PatternError(_unknown_converter(name, converter, written, is_braced))
+    return _converted(name, converter, found[2], f"{written} in {path!r}")
+
+
+def _unknown_converter(name: str, converter: str, written: str, is_braced: bool) -> str:
+    if name in CONVERTERS and converter.isidentifier():
+        right = f"{{{converter}:{name}}}" if is_braced else f"<{name}:{converter}>"
+    else:
+        near = difflib.get_close_matches(converter, CONVERTERS, n=1, cutoff=0.5)
+        right = f"{{{name}:{near[0]}}}" if near else f"{{{name}}}"
+    return (f"unknown converter {converter!r} in {written}, expected one of: {', '.join(CONVERTERS)}; "
+            f"write {right}")
+
+
+def _converted(name: str, converter: str, arguments: str | None, where: str) -> Parameter:
+    if not arguments or not arguments.strip():
+        arguments = ""
+        if converter == "string":
+            return Parameter(name, "", None, spans_slashes=False)
+        if converter == "any":
+            raise PatternError(f"{where} names nothing that may stand there, write {{{name}:any(red, blue)}}")
+    try:
+        made = _converter(converter, arguments)
+        read = _reader(made)
+    except (TypeError, ValueError, re.error) as exc:
+        raise PatternError(f"arguments of {where} don't fit {converter!r}: {exc}") from exc
+    written = f"{converter}({arguments})" if arguments else converter
+    return Parameter(name, written, read, spans_slashes=not made.part_isolating)
+
+
+def _converter(converter: str, arguments: str) -> BaseConverter:
+    positional, named = parse_converter_args(arguments) if arguments else ((), {})
+    made = _NO_MAP.converters[converter](_NO_MAP, *positional, **named)
+    if isinstance(made, NumberConverter):
+        try:
+            made.to_python("1")  # `min` and `max` may be anything until they are compared.
+        except ValidationError:
+            pass
+    return made
+
+
+def _reader(converter: BaseConverter) -> Callable[[str], Any]:
+    # Werkzeug compiles the expression only when the first path comes.
+    fits = re.compile(converter.regex).fullmatch
+    convert = converter.to_python
+
+    def read(text: str) -> Any:
+        if fits(text) is None:
+            raise ValueError(text)
+        return convert(text)
+
+    return read
+
+
+def _segments(pieces: tuple[Piece, ...]) -> tuple[tuple[Piece, ...], ...]:
+    rows: list[list[Piece]] = [[]]
+    for piece in pieces:
+        if isinstance(piece, Parameter):
+            rows[-1].append(piece)
+            continue
+        first, *others = piece.split("/")
+        if first:
+            rows[-1].append(first)
+        rows.extend([text] if text else [] for text in others)
+    return tuple(tuple(row) for row in rows[1:])  # Before the first slash there is nothing.
