@@ -5,9 +5,10 @@ however the connection ended.
 """
 
 import json
-from datetime import datetime, timezone
 
 from tina4_wsgi import Router
+
+from ._clock import utc_now
 
 
 @Router.websocket("/ws/chat")
@@ -29,13 +30,8 @@ def chat(connection, event, data):
                 "type": "message",
                 "from": connection.id,
                 "text": text,
-                "timestamp": now(),
+                "timestamp": utc_now(),
             }))
 
         case "close":
             print(f"[Chat] Disconnected: {connection.id}")
-
-
-def now():
-    """The time in UTC, in the form that JavaScript's `toISOString()` gives: 2026-01-31T12:00:00.000Z."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -4,9 +4,10 @@ The newcomer hears its own "A new user joined"; the leaver is already gone when 
 """
 
 import json
-from datetime import datetime, timezone
 
 from tina4_wsgi import Router
+
+from ._clock import utc_now
 
 
 @Router.websocket("/ws/announcements")
@@ -23,7 +24,7 @@ def announcements(connection, event, data):
             "type": "announcement",
             "from": connection.id,
             "text": message.get("text") or "",
-            "timestamp": now(),
+            "timestamp": utc_now(),
         }))
 
     if event == "close":
@@ -31,8 +32,3 @@ def announcements(connection, event, data):
             "type": "system",
             "message": "A user left",
         }))
-
-
-def now():
-    """The time in UTC, in the form that JavaScript's `toISOString()` gives."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

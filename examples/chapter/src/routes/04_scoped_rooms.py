@@ -5,9 +5,10 @@
 """
 
 import json
-from datetime import datetime, timezone
 
 from tina4_wsgi import Router
+
+from ._clock import utc_now
 
 
 @Router.websocket("/ws/chat/{room}")
@@ -27,7 +28,7 @@ def scoped_chat(connection, event, data):
             "room": room,
             "from": message.get("username") or "Anonymous",
             "text": message.get("text") or "",
-            "timestamp": now(),
+            "timestamp": utc_now(),
         }))
 
     if event == "close":
@@ -35,8 +36,3 @@ def scoped_chat(connection, event, data):
             "type": "system",
             "message": f"Someone left room {room}",
         }))
-
-
-def now():
-    """The time in UTC, in the form that JavaScript's `toISOString()` gives."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -5,9 +5,10 @@ What a client may send: {"type": "set-username", "username": …}, {"type": "typ
 """
 
 import json
-from datetime import datetime, timezone
 
 from tina4_wsgi import Router
+
+from ._clock import utc_now
 
 # Who is here, by connection id. "close" takes the entry out again, or the dict would grow for ever.
 chat_users = {}
@@ -43,7 +44,7 @@ def livechat(connection, event, data):
                 "type": "message",
                 "from": user["username"],
                 "text": message.get("text") or "",
-                "timestamp": now(),
+                "timestamp": utc_now(),
             }))
 
         if kind == "typing":
@@ -59,8 +60,3 @@ def livechat(connection, event, data):
             "type": "system",
             "message": f"{user['username']} left the chat",
         }))
-
-
-def now():
-    """The time in UTC, in the form that JavaScript's `toISOString()` gives."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

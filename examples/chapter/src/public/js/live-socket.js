@@ -35,6 +35,7 @@ export class LiveSocket extends EventTarget {
   #attempt = 0;
   #timer = 0;
   #stableTimer = 0;
+  #isPaused = false;
 
   constructor(path) {
     super();
@@ -42,11 +43,15 @@ export class LiveSocket extends EventTarget {
     // Back on the network, or looked at again: don't sit out a long wait.
     addEventListener("online", () => this.retryNow());
     document.addEventListener("visibilitychange", () => document.hidden || this.retryNow());
+    // A browser may freeze the page that one leaves, for the way back. The others should see us go all the same.
+    addEventListener("pagehide", () => this.#pause());
+    addEventListener("pageshow", (event) => event.persisted && this.#isPaused && this.open());
   }
 
   /** Connect, to another path if one is given; what was open before is closed. */
   open(path = this.#path) {
     this.#path = path;
+    this.#isPaused = false;
     this.#attempt = 0;
     this.#connect();
   }
@@ -60,6 +65,13 @@ export class LiveSocket extends EventTarget {
     if (this.state !== "online") return false;
     this.#socket.send(typeof message === "string" ? message : JSON.stringify(message));
     return true;
+  }
+
+  #pause() {
+    if (this.state === "idle" || this.state === "refused") return;
+    this.#isPaused = true;
+    this.#forget();
+    this.#become("idle");
   }
 
   #connect() {

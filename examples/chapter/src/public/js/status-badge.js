@@ -7,13 +7,13 @@ export class StatusBadge {
   #spoken = document.querySelector("#status-spoken");
   #retry = document.querySelector("#retry");
   #socket;
+  #countdown = 0;
   #wasOnline = false;
 
   constructor(socket) {
     this.#socket = socket;
     this.#retry.addEventListener("click", () => socket.retryNow());
     socket.addEventListener("state", () => this.#changed());
-    setInterval(() => this.#showText(), 250);
     this.#changed();
   }
 
@@ -25,6 +25,8 @@ export class StatusBadge {
     // Between two attempts and during them: on a phone the badge then takes a line of its own.
     if (state !== "connecting") this.#frame.classList.toggle("away", state === "waiting");
     this.#showText();
+    clearInterval(this.#countdown);
+    if (state === "waiting") this.#countdown = setInterval(() => this.#showText(), 250);
     // Screen readers hear each change once, not every second of the countdown.
     if (state === "waiting") this.#spoken.textContent = "Connection lost, reconnecting";
     else if (state !== "connecting") this.#spoken.textContent = this.#words();
