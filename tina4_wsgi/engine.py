@@ -62,6 +62,11 @@ class Engine:
         fanout.add(self)
 
     @property
+    def is_alive(self) -> bool:
+        """Whether the hub still runs; that of a thread which has ended doesn't."""
+        return self.hub.loop is not None
+
+    @property
     def is_full(self) -> bool:
         """Whether one more connection would be over the cap, or would leave HTTP without descriptors."""
         return len(self.connections) >= self._most_connections
@@ -173,8 +178,9 @@ class Engine:
     def close(self) -> None:
         """Give back what the engine holds of the hub; only after `drain`."""
         self._fanout.remove(self)
-        self._sweeper.close()
-        self.hub.loop.run_callback(self.dispatcher.end_parked)
+        if self.is_alive:
+            self._sweeper.close()
+            self.hub.loop.run_callback(self.dispatcher.end_parked)
 
     def _wait_until_empty(self, timeout_s: float) -> bool:
         deadline_s = time.monotonic() + timeout_s

@@ -18,6 +18,10 @@ class Deliverer(Protocol):
     mailbox: Mailbox
     thread_ident: int
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its hub still runs."""
+
     def deliver(self, path: str, frame: bytes, exclude: Transport | None) -> None:
         """Queue a frame for all on `path`; in the hub's thread."""
 
@@ -50,7 +54,7 @@ class Fanout:
         for deliverer in self._deliverers:
             if deliverer.thread_ident == here:
                 deliverer.deliver(path, frame, exclude)
-            else:
+            elif deliverer.is_alive:
                 deliverer.mailbox.post(deliverer.deliver, path, frame, exclude)
 
     def to_room(self, room: str, frame: bytes, exclude: Transport | None = None) -> None:
@@ -59,5 +63,5 @@ class Fanout:
         for deliverer in self._deliverers:
             if deliverer.thread_ident == here:
                 deliverer.deliver_to_room(room, frame, exclude)
-            else:
+            elif deliverer.is_alive:
                 deliverer.mailbox.post(deliverer.deliver_to_room, room, frame, exclude)

@@ -63,12 +63,16 @@ class Process:
         for ident, engine in list(self._engines.items()):
             if ident == here:
                 engine.drain(timeout_s)
-            else:
+            elif engine.is_alive:
                 engine.mailbox.call(engine.dispatcher.run, engine.drain, timeout_s)
 
     def close(self) -> None:
         """Give everything back; only after `drain`."""
         self.guardian.dismiss()
-        for engine in self._engines.values():
-            engine.close()
+        here = _get_ident()
+        for ident, engine in self._engines.items():
+            if ident == here or not engine.is_alive:
+                engine.close()
+            else:
+                engine.mailbox.post(engine.close)
         self._engines.clear()

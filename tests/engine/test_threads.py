@@ -1,0 +1,138 @@
+"""Calls from native threads: the hub's objects are touched by the hub's thread alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+
+from tina4_wsgi.errors import ConnectionClosed
+from tina4_wsgi.protocol.frames import encode_message
+from tina4_wsgi.registry import Registry
+from tina4_wsgi.turn import Turn
+
+from .conftest import House
+
+
+def quiet(connection: Any, event: str, data: str) -> None:
+    """A callback that does nothing."""
+
+
+def in_thread(function: Callable[[], object]) -> None:
+    """Run `function` in a native thread while this thread's hub goes on; raise what it raises."""
+    gevent.get_hub().threadpool.apply(function)
+
+
+def test_sends_from_a_native_thread_arrive_in_order(house: House) -> None:
+    client, connection = house.connect(quiet)
+
+    in_thread(lambda: [connection.send(str(n)) for n in range(300)])
+
+    assert [client.read_text() for _ in range(300)] == [str(n) for n in range(300)]
+
+
+def test_a_native_thread_gets_the_error_of_its_own_send(house: House) -> None:
+    client, connection = house.connect(quiet)
+    connection.close(4000)
+
+    with pytest.raises(ConnectionClosed, match="4000"):
+        in_thread(lambda: connection.send("late"))
+
+
+def test_broadcasts_from_threads_and_greenlets_at_once_lose_nothing(house: House) -> None:
+    clients = [house.connect(quiet)[0] for _ in range(5)]
+    gevent.sleep(0)
+
+    def shout(name: str) -> None:
+        for n in range(2_000):
+            house.process.fanout.to_path("/ws/test", encode_message(f"{name}{n}"))
+
+    readers = [gevent.spawn(lambda one=one: [one.read_text() for _ in range(6_000)]) for one in clients]
+    shouting = [gevent.get_hub().threadpool.spawn(shout, name) for name in ("a", "b")]
+    gevent.spawn(shout, "c")
+    gevent.joinall(shouting)
+
+    for reader in readers:
+        heard = reader.get(timeout=10)
+        for name in "abc":
+            assert [text for text in heard if text[0] == name] == [f"{name}{n}" for n in range(2_000)]
+
+
+def test_close_join_and_leave_work_from_a_thread(house: House) -> None:
+    client, connection = house.connect(quiet)
+
+    in_thread(lambda: connection.join("r"))
+    assert house.engine.rooms.count("r") == 1
+    in_thread(lambda: connection.leave("r"))
+    assert house.engine.rooms.count("r") == 0
+    in_thread(lambda: connection.close(4007, "from a thread"))
+
+    assert client.read_close() == 4007
+
+
+def test_the_registry_stays_whole_under_threads_that_come_and_go() -> None:
+    registry = Registry(Turn(lambda flush: None))
+    errors: list[BaseException] = []
+
+    def come_and_go(number: int) -> None:
+        try:
+            member: Any = object()
+            for turn in range(2_000):
+                group = registry.add(f"/p{(number + turn) % 3}", member)
+                assert member in group.members()
+                assert registry.count(group.name) >= 1
+                registry.remove(group, member)
+                registry.names()
+        except BaseException as exc:  # noqa: BLE001  # shown below
+            errors.append(exc)
+
+    threads = [threading.Thread(target=come_and_go, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert errors == []
+    assert len(registry) == 0
+
+
+def test_a_second_hub_in_another_thread_hears_broadcasts_too(house: House) -> None:
+    heard: list[str] = []
+
+    def another_hub() -> None:
+        client, _ = house.connect(quiet)
+        gevent.sleep(0)
+        ready.set()
+        heard.append(client.read_text())
+        client.close()
+        house.process.engine().drain(1.0)
+        gevent.get_hub().destroy()
+
+    ready = threading.Event()
+    thread = threading.Thread(target=another_hub)
+    thread.start()
+    in_thread(ready.wait)
+
+    house.process.fanout.to_path("/ws/test", encode_message("to all hubs"))
+
+    in_thread(thread.join)
+    assert heard == ["to all hubs"]
+
+
+def test_a_hub_that_is_gone_is_passed_over(house: House) -> None:
+    def short_lived_hub() -> None:
+        house.process.engine()
+        gevent.get_hub().destroy()
+
+    thread = threading.Thread(target=short_lived_hub)
+    thread.start()
+    in_thread(thread.join)
+    client, _ = house.connect(quiet)
+
+    house.process.fanout.to_path("/ws/test", encode_message("still here"))
+
+    assert client.read_text() == "still here"
+    assert house.process.connection_count == 1
