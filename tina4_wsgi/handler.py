@@ -1,0 +1,365 @@
+"""One HTTP connection of our own server: its requests in turn, each answered by the application.
+
+A real gevent-websocket handler, so applications written for gevent-websocket run here unchanged; but an
+upgrade that the application claims (`claims_upgrade`) is left to it, and everything on the wire is read by
+`request_head` and `request_body`, which are strict where pywsgi is lax.
+
+Every wait for the client is bounded, in `wire`. After a refusal or half a body the
+connection is closed, since nobody knows where its next request would begin.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+import time
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import gevent
+from gevent.exceptions import ConcurrentObjectUseError
+from gevent.pywsgi import format_date_time
+from geventwebsocket.handler import WebSocketHandler
+
+from .config import Config
+from .errors import Refused
+from .protocol import handshake
+from .request_body import BodyError, RequestBody
+from .request_head import RequestHead, read_head
+from .wire import PeerGone, RequestReader, say_goodbye, send, shut_reading
+
+log = logging.getLogger("tina4_wsgi.server")
+access_log = logging.getLogger("tina4_wsgi.access")
+
+WRITE_PATIENCE_S = 60.0  # as nginx: a video player that has buffered enough pauses reading
+JOIN_BYTES = 16_384  # up to here copying the body behind the head costs less than a second system call
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_GOING_AWAY = b"\x88\x02\x03\xe9"  # a close frame with code 1001
+
+
+class Host(Protocol):
+    """What a handler needs of its server.
+
+    Attributes:
+        handlers: the connections being served; each adds and discards itself.
+        is_stopping: no further request is to be read from any connection.
+        write_patience_s: how long a client may take none of a response.
+    """
+
+    config: Config
+    application: Any
+    handlers: set[Handler]
+    is_stopping: bool
+    write_patience_s: float
+
+    def claims_upgrade(self, environ: dict[str, Any], /) -> bool:
+        """Say whether the application answers this upgrade itself."""
+
+    def get_environ(self) -> dict[str, Any]:
+        """Give what every request's environ begins with."""
+
+
+class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships no types
+    """Serves one accepted connection until it ends, or the application takes it over.
+
+    Greenlets: one per connection, spawned by the server; all methods run in it, but for `cut_waiting`
+    and `end_legacy_websocket`, which the stopping server calls.
+
+    Attributes:
+        is_waiting: between two requests, or within the head of one.
+    """
+
+    server: Host
+    head: RequestHead
+    is_waiting = False
+    # Of pywsgi, which has no types.
+    environ: Any
+    result: Any
+    status: Any
+    code: Any
+    response_headers: Any
+    wsgi_input: RequestBody | None
+    _lingers = False
+    _has_served = False
+    _head_bytes = 0
+
+    def __init__(self, sock: Any, address: Any, server: Host) -> None:
+        reader = RequestReader(sock)
+        # gevent-websocket keys its clients by address, and on a UNIX socket all have the same: "".
+        super().__init__(sock, address or f"unix:{sock.fileno()}", server, io.BufferedReader(reader))
+        self.reader = reader
+
+    @property
+    def peer(self) -> str:
+        """The client's IP address, or "unix:" and a number."""
+        return str(self.client_address[0] if isinstance(self.client_address, tuple) else self.client_address)
+
+    @property
+    def target(self) -> str:
+        """What is asked for, as sent, for logs: without the query, where tokens travel."""
+        return str(self.path.partition("?")[0])
+
+    def handle(self) -> None:
+        """Serve the connection's requests one after the other, then close it."""
+        self.server.handlers.add(self)
+        was_killed = True
+        try:
+            while self.handle_one_request():
+                self._has_served = True
+            was_killed = False
+        finally:
+            self.server.handlers.discard(self)
+            self._hang_up(was_killed)
+
+    def handle_one_request(self) -> bool:
+        """Read one request and answer it; False when the connection is to be closed."""
+        head = self._read_head()
+        if head is None:
+            return False
+        self.head = head
+        self.command, self.path, self.request_version = head.method, head.target, head.version
+        self.content_length = head.content_length
+        self.close_connection = not head.keeps_alive
+        self.environ = self.get_environ()
+        self.application = self.server.application
+        self.handle_one_response()
+        self.environ = None  # an idle connection needs none, and it takes some KiB
+        return not self.close_connection and not self.server.is_stopping
+
+    def cut_waiting(self) -> None:
+        """End the wait for a request that has not come; one that has come is still served."""
+        if self.is_waiting:
+            shut_reading(self.socket)
+
+    def end_legacy_websocket(self) -> None:
+        """Say 1001 on a WebSocket that gevent-websocket drives, and let the application's `receive` end."""
+        websocket = getattr(self, "websocket", None)
+        if websocket is None or websocket.closed:
+            return
+        websocket.closed = True  # its own close frame could not carry a code
+        self._lingers = True
+        try:
+            self.socket.sendall(_GOING_AWAY)
+        except (OSError, ConcurrentObjectUseError):
+            pass  # it has gone, or the application is stuck sending to it
+        shut_reading(self.socket)
+
+    # Reading
+
+    def _read_head(self) -> RequestHead | None:
+        config, reader = self.server.config, self.reader
+        head_s = config.handshake_timeout_s
+        reader.await_request(config.keepalive_timeout_s if self._has_served else head_s, head_s)
+        self.time_start, self.response_length, self.headers_sent = time.time(), 0, False
+        self.is_waiting = True
+        try:
+            return read_head(self.rfile.readline, config.max_header_bytes, config.max_header_count)
+        except Refused as refusal:
+            if not self.server.is_stopping:
+                self._refuse(refusal.status, refusal.message)
+        except TimeoutError:
+            # No answer where no request has begun: browsers open connections ahead of need, and would take
+            # a 408 for the answer to the request that they are about to send.
+            if reader.has_begun:
+                self._refuse(408, "request head came too slowly")
+        except OSError:
+            pass  # the client went away
+        finally:
+            self.is_waiting = False
+        return None
+
+    def get_environ(self) -> dict[str, Any]:
+        """Lay out the WSGI environ of the current request."""
+        head = self.head
+        environ: dict[str, Any] = self.server.get_environ()
+        environ["REQUEST_METHOD"] = head.method
+        environ["PATH_INFO"] = head.path
+        environ["QUERY_STRING"] = head.query
+        environ["REQUEST_URI"] = environ["RAW_URI"] = head.target
+        environ["SERVER_PROTOCOL"] = head.version
+        address = self.client_address
+        if isinstance(address, tuple):
+            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = address[0], str(address[1])
+        else:
+            environ["REMOTE_ADDR"] = ""
+        environ.update(head.variables)
+        environ["wsgi.input_terminated"] = not head.wants_websocket
+        environ["wsgi.input"] = self._make_input(head)
+        return environ
+
+    def _make_input(self, head: RequestHead) -> RequestBody | io.BufferedReader:
+        """The request's body; or the connection's reader, for the application to take over."""
+        if head.wants_websocket:
+            self.wsgi_input = None
+            return self.rfile  # type: ignore[no-any-return]  # pywsgi's, without types
+        ask = self._ask_for_body if head.expects_continue else None
+        self.wsgi_input = RequestBody(self.rfile, head.content_length, head.is_chunked, ask)
+        if head.is_chunked or head.content_length:
+            self.reader.await_body(self.server.config.handshake_timeout_s)
+        return self.wsgi_input
+
+    def _ask_for_body(self) -> None:
+        if not self.headers_sent:
+            self._send(_CONTINUE)
+
+    # The application
+
+    def upgrade_websocket(self) -> list[bytes] | None:
+        """Upgrade as gevent-websocket does, unless the application claims the upgrade, or there is none.
+
+        Returns:
+            None, or the body of a refusal.
+        """
+        if not self.head.wants_websocket or self.server.claims_upgrade(self.environ):
+            return None
+        try:
+            handshake.check(self.environ)  # gevent-websocket answers a bad key with a traceback
+        except Refused as refusal:
+            status = f"{refusal.status} {HTTPStatus(refusal.status).phrase}"
+            self.start_response(status, [("Content-Type", "text/plain; charset=utf-8"), *refusal.headers])
+            return [refusal.message.encode() + b"\n"]
+        super().upgrade_websocket()
+        self.reader.await_anything()
+        self.socket.settimeout(None)
+        return None
+
+    def handle_one_response(self) -> None:
+        """Call the application and send what it answers; whatever it raises is logged and answered 500."""
+        self.time_start = time.time()
+        self.status = self.code = self.result = None
+        self.response_use_chunked = self.connection_upgraded = False
+        try:
+            self.run_application()
+            self._settle()
+        except PeerGone:
+            self.close_connection = True
+        except BodyError as exc:
+            self._refuse(exc.status, exc.message)
+        except (Exception, SystemExit, gevent.Timeout):  # noqa: BLE001  # whatever user code raises
+            self.handle_error(*sys.exc_info())
+        finally:
+            self.time_finish = time.time()
+            self.log_request()
+
+    def _settle(self) -> None:
+        """Bring the connection to where the next request begins, or have it closed."""
+        if not self.headers_sent:
+            raise RuntimeError("the application did not call start_response")
+        if not self._has_declared_length():
+            log.error("%s %s: the response is not as long as its Content-Length", self.command, self.target)
+            self.close_connection = True
+        body = self.wsgi_input
+        if body is not None and not self.close_connection and not body.discard():
+            self.close_connection = True
+
+    def _has_declared_length(self) -> bool:
+        declared = self.provided_content_length
+        if not declared or self.command == "HEAD" or self.code in (101, 204, 304):
+            return True
+        return str(self.response_length - self._head_bytes) == str(declared).strip()
+
+    def _log_error(self, kind: Any, value: Any, traceback: Any) -> None:
+        log.error("%s %s failed", self.command, self.target, exc_info=(kind, value, traceback))
+
+    def log_request(self) -> None:
+        """Write the access log's line."""
+        if access_log.isEnabledFor(logging.INFO):
+            length = max(0, self.response_length - self._head_bytes)
+            took_ms = (self.time_finish - self.time_start) * 1000
+            request = f"{self.command} {self.target} {self.request_version}"
+            access_log.info('%s "%s" %s %d %.1f ms', self.peer, request, self.code or "-", length, took_ms)
+
+    # Writing
+
+    def _write_with_headers(self, data: bytes) -> None:
+        self.finalize_headers()
+        if self.command == "HEAD":
+            self.response_use_chunked = False  # not even the empty last chunk
+        self._decide_connection()
+        lines = [b"HTTP/1.1 %b" % self.status]
+        lines += [b"%b: %b" % field for field in self.response_headers]
+        head = b"\r\n".join([*lines, b"", b""])
+        if b"\0" in head:
+            raise ValueError("NUL in a response header")
+        self.headers_sent = True
+        self._head_bytes = len(head)
+        payload = self._framed(data)
+        if len(payload) <= JOIN_BYTES:
+            self._sendall(head + payload)
+        else:
+            self._sendall(head)
+            self._sendall(payload)
+
+    def _write(self, data: bytes) -> None:
+        payload = self._framed(data)
+        if payload:
+            self._sendall(payload)
+
+    def _framed(self, data: bytes) -> bytes:
+        if not data or self.command == "HEAD":
+            return b""
+        return b"%x\r\n%b\r\n" % (len(data), data) if self.response_use_chunked else data
+
+    def _decide_connection(self) -> None:
+        """Settle whether another request may follow, and tell the client when none may."""
+        if self.code == 101:
+            self.close_connection = True  # of HTTP
+            return
+        body, config = self.wsgi_input, self.server.config
+        has_no_end = (
+            self.request_version == "HTTP/1.0"
+            and self.provided_content_length is None
+            and not hasattr(self.result, "__len__")
+        )
+        if (
+            has_no_end
+            or body is None  # what a client sends right behind its handshake must not be read as a request
+            or not body.is_worth_discarding
+            or self.server.is_stopping
+            or not config.keepalive_timeout_s
+        ):
+            self.close_connection = True
+        if self.close_connection:
+            kept = [field for field in self.response_headers if field[1].lower() != b"keep-alive"]
+            self.response_headers = [*kept, (b"Connection", b"close")]
+
+    def _sendall(self, data: bytes) -> None:
+        self._send(data)
+        self.response_length += len(data)
+
+    def _send(self, data: bytes) -> None:
+        try:
+            send(self.socket, data, self.server.write_patience_s)
+        except TimeoutError as exc:
+            log.warning("cut %s: it takes too little of the response", self.peer)
+            raise PeerGone(str(exc)) from exc
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer with one constant line, if nothing has been answered yet, and close the connection."""
+        log.warning("refused %d from %s: %s", status, self.peer, message)
+        self.close_connection = self._lingers = True
+        self.code = status
+        if self.headers_sent:
+            return
+        self.headers_sent = True
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+            f"Date: {format_date_time(time.time()).decode()}\r\n"
+            "Content-Type: text/plain; charset=utf-8\r\n"
+            f"Content-Length: {len(message) + 1}\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        try:
+            self._sendall(f"{head}{message}\n".encode())
+        except PeerGone:
+            pass
+
+    def _hang_up(self, was_killed: bool) -> None:
+        body = self.wsgi_input
+        # Without a descriptor the application has taken the connection over.
+        if not was_killed and self.socket.fileno() >= 0:
+            say_goodbye(self.socket, self._lingers or (body is not None and not body.is_at_end))
+        self.rfile.close()
+        self.socket.close()
