@@ -130,7 +130,7 @@ def test_many_large_broadcasts_of_one_turn_arrive_whole(house: House) -> None:
 
 
 def test_empty_groups_leave_no_trace(house: House) -> None:
-    clients, connections = let_in(house, 5)
+    clients, _ = let_in(house, 5)
     assert house.engine.registry.names() == ["/ws/room"]
 
     for client in clients:

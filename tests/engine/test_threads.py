@@ -35,7 +35,7 @@ def test_sends_from_a_native_thread_arrive_in_order(house: House) -> None:
 
 
 def test_a_native_thread_gets_the_error_of_its_own_send(house: House) -> None:
-    client, connection = house.connect(quiet)
+    _, connection = house.connect(quiet)
     connection.close(4000)
 
     with pytest.raises(ConnectionClosed, match="4000"):
