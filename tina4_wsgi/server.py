@@ -153,6 +153,8 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
 
     def _drain(self, timeout_s: float) -> None:
         give_up_at = time.monotonic() + timeout_s
+        if self.started:
+            self._do_read()  # who waits to be accepted has been told by the kernel that it is connected
         self.close()
         app_drain = getattr(self.application, "drain", None)
         draining = gevent.spawn(app_drain, timeout_s) if app_drain is not None else None

@@ -1,0 +1,239 @@
+"""Starting and stopping our own server within one process: what is finished, what is cut, what is left."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import gevent
+import pytest
+from gevent import socket
+from gevent.event import Event
+
+from tests.support.own_server import dial, exchange, hello, read_answer, running
+from tina4_wsgi.config import Config
+from tina4_wsgi.server import Server
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class Held:
+    """An application whose requests wait until they are let go."""
+
+    def __init__(self):
+        self.has_begun = Event()
+        self.may_end = Event()
+        self.ended = []
+
+    def __call__(self, environ, start_response):
+        self.has_begun.set()
+        try:
+            self.may_end.wait()
+            return hello(environ, start_response)
+        finally:
+            self.ended.append(environ["PATH_INFO"])
+
+
+def started(app, **settings):
+    server = Server(app, port=0, config=Config(**settings))
+    server.start()
+    return server
+
+
+def is_refused(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_the_port_is_known_once_started_and_free_once_stopped():
+    server = started(hello)
+    port = server.port
+
+    assert port > 0
+    server.stop()
+    assert is_refused(port)
+
+
+def test_serve_forever_returns_when_another_greenlet_has_stopped_the_server():
+    server = Server(hello, port=0, config=Config())
+    serving = gevent.spawn(server.serve_forever)
+    gevent.sleep(0)
+
+    server.stop()
+
+    serving.get(timeout=2)
+
+
+def test_a_running_request_is_finished_and_its_client_told_to_go():
+    app = Held()
+    server = started(app)
+    with dial(server) as client:
+        client.send_bytes(GET)
+        app.has_begun.wait()
+        stopping = gevent.spawn(server.stop)
+        gevent.sleep(0)
+        assert not stopping.ready()
+        app.may_end.set()
+
+        answer = client.read_to_end()
+        stopping.get(timeout=2)
+
+    assert b"\r\nConnection: close\r\n" in answer
+    assert answer.endswith(b"hello")
+
+
+def test_no_connection_is_accepted_while_requests_are_finished():
+    app = Held()
+    server = started(app)
+    with dial(server) as client:
+        client.send_bytes(GET)
+        app.has_begun.wait()
+        stopping = gevent.spawn(server.stop)
+        gevent.sleep(0)
+
+        assert is_refused(server.port)
+        app.may_end.set()
+        stopping.get(timeout=2)
+
+
+def test_idle_and_half_heard_clients_do_not_hold_up_the_stop(caplog):
+    server = started(hello, drain_timeout_s=10)
+    with dial(server) as idle, dial(server) as fresh, dial(server) as half:
+        idle.send_bytes(GET)
+        read_answer(idle)
+        half.send_bytes(GET[:9])
+        gevent.sleep(0.05)
+        began = time.monotonic()
+        server.stop()
+
+        assert time.monotonic() - began < 2
+        assert [one.read_to_end() for one in (idle, fresh, half)] == [b"", b"", b""]
+    assert [one for one in caplog.records if one.levelno > logging.INFO] == []
+
+
+def test_a_request_that_has_arrived_is_answered_although_nobody_has_looked_at_it_yet():
+    server = started(hello)
+    with dial(server) as client:
+        client.send_bytes(GET)
+        server.stop()
+
+        assert client.read_to_end().endswith(b"hello")
+
+
+def test_a_request_that_takes_longer_than_the_drain_time_is_cut():
+    app = Held()
+    server = started(app, drain_timeout_s=0.2)
+    with dial(server) as client:
+        client.send_bytes(GET)
+        app.has_begun.wait()
+        began = time.monotonic()
+        server.stop()
+
+        assert 0.15 < time.monotonic() - began < 2
+        assert app.ended == ["/"]
+        assert client.read_to_end() == b""
+
+
+def test_the_application_is_drained_with_the_drain_time_while_requests_finish():
+    class Drained(Held):
+        timeouts = ()
+
+        def drain(self, timeout_s):
+            self.timeouts = (*self.timeouts, timeout_s)
+            self.may_end.set()
+
+    app = Drained()
+    server = started(app, drain_timeout_s=3)
+    with dial(server) as client:
+        client.send_bytes(GET)
+        app.has_begun.wait()
+        server.stop()
+
+        assert client.read_to_end().endswith(b"hello")
+    assert app.timeouts == (3,)
+
+
+def test_a_drain_that_does_not_return_is_given_up():
+    class Stuck:
+        __call__ = staticmethod(hello)
+
+        def drain(self, timeout_s):
+            gevent.sleep(60)
+
+    server = started(Stuck(), drain_timeout_s=0.1)
+    began = time.monotonic()
+
+    server.stop()
+
+    assert time.monotonic() - began < 3
+
+
+def test_a_legacy_websocket_hears_1001_and_its_application_ends():
+    ended = []
+
+    def legacy(environ, start_response):
+        while environ["wsgi.websocket"].receive() is not None:
+            pass
+        ended.append(True)
+        return []
+
+    server = started(legacy, drain_timeout_s=10)
+    with dial(server) as client:
+        client.upgrade("/ws")
+        stopping = gevent.spawn(server.stop)
+        code = client.read_close()
+        client.send_close(code)
+        rest = client.read_to_end()
+        stopping.get(timeout=2)
+
+    assert (code, rest, ended) == (1001, b"", [True])
+
+
+def test_stopping_twice_at_once_is_stopping_once():
+    app = Held()
+    server = started(app)
+    with dial(server) as client:
+        client.send_bytes(GET)
+        app.has_begun.wait()
+        stopping = [gevent.spawn(server.stop) for _ in range(2)]
+        gevent.sleep(0)
+        app.may_end.set()
+
+        assert all(one.ready() for one in gevent.joinall(stopping, timeout=2))
+    server.stop()
+
+
+def test_a_server_that_never_started_stops_without_draining_its_application():
+    class Undrained:
+        __call__ = staticmethod(hello)
+
+        def drain(self, timeout_s):
+            raise AssertionError
+
+    Server(Undrained(), port=0, config=Config()).stop()
+
+
+def test_a_server_can_be_started_again():
+    server = started(hello)
+    server.stop()
+    server.start()
+    try:
+        assert exchange(server, b"GET / HTTP/1.0\r\n\r\n").endswith(b"hello")
+    finally:
+        server.stop()
+
+
+def test_many_servers_after_one_another_leave_nothing():
+    for _ in range(20):
+        with running(hello) as server, dial(server) as client:
+            client.send_bytes(GET)
+            read_answer(client)
+    # What is left would be found by the check around every test.
+
+
+def test_a_taken_port_is_an_error_that_leaves_nothing():
+    with running(hello) as server, pytest.raises(OSError, match="in use"):
+        Server(hello, port=server.port, config=Config()).start()
