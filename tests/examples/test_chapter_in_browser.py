@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -18,6 +19,8 @@ from tests.examples.conftest import StartServer
 from tests.support.servers import Server
 
 pytestmark = pytest.mark.deadline(60)
+# For what the page does by itself: which server it came from makes no difference.
+under_one_server = pytest.mark.parametrize("server", ["own"], indirect=True)
 
 RECONNECT_S = 40.0  # a few attempts, with their growing pauses
 MARKUP = "<img src=x onerror='window.hacked = true'>"
@@ -130,6 +133,7 @@ def test_typing_shows_to_the_others_until_the_message_comes(enter: OpenPage, roo
     assert grace.text("#typing") == ""
 
 
+@under_one_server
 def test_typing_notice_goes_away_when_nothing_follows(enter: OpenPage, room: str) -> None:
     ada = enter(f"/livechat/{room}", "Ada")
     grace = enter(f"/livechat/{room}", "Grace")
@@ -198,6 +202,22 @@ def test_pages_come_back_when_the_server_does(start_server: StartServer, open_pa
         grace.wait_message("Grace", "me too")
 
 
+def test_text_that_never_arrived_is_given_back(start_server: StartServer, open_page: OpenPage) -> None:
+    with start_server() as server:
+        page = open_page(f"{server.url}/room/general")
+        page.wait_note("A new user joined")
+        os.killpg(server.pid, signal.SIGSTOP)
+
+        page.say("into the void")
+        assert page.draft == ""
+        assert page.texts("#log .pending .text") == ["into the void"]
+        server.kill()
+
+        page.wait_state("waiting", "connecting")
+        assert page.draft == "into the void"
+        assert page.messages == []
+
+
 def test_wrong_token_is_told_and_not_tried_again(server: Server, open_page: OpenPage) -> None:
     page = open_page(f"{server.url}/private")
 
@@ -242,6 +262,7 @@ def test_room_picker_leads_into_the_room(server: Server, open_page: OpenPage) ->
     assert page.notes[0] == "Welcome to room: käse & brot-50%"
 
 
+@under_one_server
 def test_reading_older_messages_is_not_disturbed(enter: OpenPage, room: str) -> None:
     reader, writer = enter(f"/room/{room}", size=PHONE), enter(f"/room/{room}")
     for number in range(25):
@@ -260,6 +281,7 @@ def test_reading_older_messages_is_not_disturbed(enter: OpenPage, room: str) -> 
     eventually(lambda: reader.front().execute_script(scrolled) > 100, "the newest message is in sight")
 
 
+@under_one_server
 def test_everything_works_without_a_mouse(enter: OpenPage, room: str) -> None:
     page = enter(f"/room/{room}")
     visited = []
@@ -272,6 +294,7 @@ def test_everything_works_without_a_mouse(enter: OpenPage, room: str) -> None:
     assert visited == ["Skip to your message", "All examples", "log", "name-change", "composer-text", "Send"]
 
 
+@under_one_server
 def test_waits_grow_to_a_limit_and_are_spread_at_random(server: Server, open_page: OpenPage) -> None:
     page = open_page(f"{server.url}/echo")
     script = (
@@ -286,6 +309,7 @@ def test_waits_grow_to_a_limit_and_are_spread_at_random(server: Server, open_pag
     assert set(shortest) == {250}
 
 
+@under_one_server
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", SIZES)
 def test_pages_fit_their_window(

@@ -60,15 +60,12 @@ export class MessageLog {
     const avatar = element("span", "avatar", [...author][0]?.toUpperCase() ?? "?");
     avatar.dataset.hue = hueOf(author);
     avatar.ariaHidden = "true";
-    const name = element("span", "author", author);
+    const name = element("p", "author", author);
     name.dir = "auto";
-    const meta = element("p", "meta");
-    meta.append(name);
-    meta.append(isPending ? element("span", "time", "Sending…") : timeElement(timestamp));
-    const words = element("p", "text", text);
-    words.dir = "auto";
     const bubble = element("div", "bubble");
-    bubble.append(meta, words);
+    bubble.dir = "auto"; // as the text wants it: one may write Arabic below a Latin name
+    const time = isPending ? element("span", "time", "Sending…") : timeElement(timestamp);
+    bubble.append(name, element("p", "text", text), time);
     entry.append(avatar, bubble);
     this.#append(entry, isOwn);
     return entry;
