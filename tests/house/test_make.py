@@ -61,7 +61,7 @@ def test_make_serve_serves_the_pages_and_stops(tmp_path):
         )
     server = servers.Server(make, ("127.0.0.1", 0), log)
     try:
-        port = int(server.wait_for_log(servers.BANNER.pattern, timeout_s=100)[1])
+        port = int(server.wait_for_log(servers.ADDRESS.pattern, timeout_s=100)[1])
         asker = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         asker.request("GET", "/")
         status = asker.getresponse().status

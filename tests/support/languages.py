@@ -107,9 +107,7 @@ def _check_arguments(name: str, words: list[str]) -> None:
 def options_of(module: str, *subcommand: str) -> frozenset[str]:
     """Give the long options that a command's own help lists."""
     command = [sys.executable, "-m", module, *subcommand, "--help"]
-    done = subprocess.run(
-        command, env=environment(), capture_output=True, text=True, timeout=RUN_S, check=False
-    )
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=RUN_S, check=False)
     assert done.returncode == 0, f"{' '.join(command[2:])}: {done.stderr}"
     return frozenset(OPTION.findall(done.stdout))
 

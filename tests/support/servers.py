@@ -1,7 +1,6 @@
 """Servers in processes of their own, on a port that the kernel chose, ended by their pid.
 
-gunicorn gets a listening socket that this process made, so no port is guessed and none can be lost in
-between. Our own server binds port 0 itself and prints where it listens.
+Each binds port 0 itself and prints where it listens, so no port is guessed and none is lost in between.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ LOOPBACK = "127.0.0.1"
 READY_S = 20.0
 STOP_S = 20.0  # longer than the default drain time of 10 s
 POLL_S = 0.02
-BANNER = re.compile(r"http://127\.0\.0\.1:(\d+)")
+ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")  # in our banner, and in gunicorn's log
 
 
 class Server:
@@ -103,12 +102,10 @@ def gunicorn(
         env: variables laid over this process's own.
         python: the interpreter and its options.
     """
-    with socket.create_server((LOOPBACK, 0), backlog=1024) as listener:
-        address = listener.getsockname()
-        command = [*python, "-m", "gunicorn", "-k", worker_class, "--bind", f"fd://{listener.fileno()}"]
-        command += [*_quiet_control(python[0]), *options, target]
-        process = _start(command, folder, log_path, env, pass_fds=[listener.fileno()])
-    with _until_the_end(Server(process, address, log_path)) as server:
+    command = [*python, "-m", "gunicorn", "-k", worker_class, "--bind", f"{LOOPBACK}:0"]
+    process = _start([*command, *_quiet_control(python[0]), *options, target], folder, log_path, env)
+    with _until_the_end(Server(process, (LOOPBACK, 0), log_path)) as server:
+        server.address = (LOOPBACK, int(server.wait_for_log(ADDRESS.pattern)[1]))
         server.wait_for_log(r"Booting worker")
         yield server
 
@@ -127,7 +124,7 @@ def own(
     command += ["--host", LOOPBACK, "--port", "0", *options]
     process = _start(command, folder, log_path, env)
     with _until_the_end(Server(process, (LOOPBACK, 0), log_path)) as server:
-        server.address = (LOOPBACK, int(server.wait_for_log(BANNER.pattern)[1]))
+        server.address = (LOOPBACK, int(server.wait_for_log(ADDRESS.pattern)[1]))
         yield server
 
 
@@ -143,7 +140,6 @@ def _start(
     folder: Path,
     log_path: Path,
     env: Mapping[str, str] | None,
-    pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     with log_path.open("wb") as log:
         return subprocess.Popen(
@@ -153,7 +149,6 @@ def _start(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            pass_fds=pass_fds,
             start_new_session=True,  # so that `kill` reaches workers whose master is gone
         )
 
