@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from . import forwarded
 from .config import Config
-from .connection import normal_path
+from .connection import Visit, normal_path
 from .discovery import discover
 from .errors import Refused
 from .headers import status_line
@@ -23,6 +23,7 @@ from .matching import Match, Route
 from .opening import Opening
 from .process import Process
 from .protocol import handshake
+from .protocol.deflate import Agreement, negotiate, parse_offers
 from .protocol.frames import CloseCode, encode_close, encode_message
 from .router import Router
 from .upgrade import Taken, check_server, take_over
@@ -135,22 +136,24 @@ class App:
     ) -> Iterable[bytes]:
         route, params = match
         limits = self._limits_of(route)
-        accept = handshake.check(environ)
+        headers = [("Sec-WebSocket-Accept", handshake.check(environ))]
         host = forwarded.host(environ, self.config.trusted_proxies)
         handshake.check_origin(environ.get("HTTP_ORIGIN"), host, limits.allowed_origins)
         subprotocol = handshake.choose_subprotocol(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL"), route.subprotocols)
+        if subprotocol is not None:
+            headers.append(("Sec-WebSocket-Protocol", subprotocol))
+        agreement = _agree_on_deflate(environ, limits)
+        if agreement is not None:
+            headers.append(("Sec-WebSocket-Extensions", agreement.answer))
         check_server(environ)
         self._check_room()
         auth = self._authenticate(environ, match)
         process = self._check_room()  # again: auth may have waited
-        headers = [("Sec-WebSocket-Accept", accept)]
-        if subprotocol is not None:
-            headers.append(("Sec-WebSocket-Protocol", subprotocol))
         opening = Opening(environ, self.config.trusted_proxies)
+        window_bits = 0 if agreement is None else agreement.window_bits
+        visit = Visit(route, limits, opening, path, params, auth, subprotocol, window_bits)
         taken = take_over(environ, start_response, headers)
-        process.engine().adopt(
-            taken.stream, taken.early, route, limits, opening, path, params, auth, subprotocol
-        )
+        process.engine().adopt(taken, visit)
         process.guardian.stand_guard(environ)
         return taken.result
 
@@ -202,6 +205,14 @@ class App:
         head = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
         start_response(status_line(refusal.status), [*head, *refusal.headers])
         return [body]
+
+
+def _agree_on_deflate(environ: WSGIEnvironment, limits: Config) -> Agreement | None:
+    offered = environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS")
+    if offered is None:
+        return None
+    offers = parse_offers(offered)  # also where nothing is agreed on: a broken header is refused
+    return negotiate(offers) if limits.deflate else None
 
 
 def broadcast(path: str, message: str | bytes) -> None:

@@ -110,6 +110,12 @@ class Config:
     keepalive_timeout_s: float = _setting(
         75.0, "seconds", "own server only: how long an idle HTTP connection is kept", least=0, most=3_600,
     )
+    deflate: bool = _setting(
+        False, "", "permessage-deflate costs CPU; worth it for texts of some KiB", per_route=True,
+    )
+    deflate_threshold_bytes: int = _setting(
+        1_024, "bytes", "shorter messages fit into one packet, compressed or not", least=0, most=1 << 30,
+    )
     on_error: str = _setting(
         "keep", "", 'a bad message must not end a session; "close" answers a failing callback with 1011',
         choices=("keep", "close"), per_route=True,

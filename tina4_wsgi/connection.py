@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gevent.monkey import get_original
 from werkzeug.datastructures import EnvironHeaders, ImmutableMultiDict
@@ -18,6 +18,7 @@ from .errors import ConnectionClosed
 from .lifecycle import Ending, Host, Lifecycle, Served
 from .mailbox import Mailbox
 from .opening import Opening
+from .protocol.deflate import compress_frame
 from .protocol.frames import CloseCode, close_payload, encode_message
 from .transport import Transport
 
@@ -49,6 +50,26 @@ class Engine(Host, Protocol):
         """Take a connection out of a named room."""
 
 
+class Visit(NamedTuple):
+    """Who comes, and to which route: the outcome of a handshake.
+
+    Attributes:
+        limits: the route's settings.
+        path: concrete and normalised; the name of the connection's group.
+        auth: what the route's `auth` gave.
+        window_bits: of permessage-deflate for what we send; 0 without it.
+    """
+
+    route: Served
+    limits: Any  # a Config, as the wire, the socket and the callbacks see it
+    opening: Opening
+    path: str
+    params: Mapping[str, Any]
+    auth: object = None
+    subprotocol: str | None = None
+    window_bits: int = 0
+
+
 class Connection(Lifecycle):
     """One client on one WebSocket route.
 
@@ -60,26 +81,25 @@ class Connection(Lifecycle):
         path: the concrete path, as in "/ws/chat/general"; the name of its broadcast group.
         params: the parameters of the path, by item and by attribute: `params["room"]`, `params.room`.
         subprotocol: the one that was agreed on, None if none was.
+        window_bits: of permessage-deflate for what we send; 0 without it.
         auth: what the route's `auth` gave, None without one.
     """
 
     __slots__ = ("_connected_at_s", "_engine", "_id", "_opening", "_state_dict", "auth", "params", "path",
-                 "rooms", "subprotocol")  # fmt: skip
+                 "rooms", "subprotocol", "window_bits")  # fmt: skip
 
-    def __init__(
-        self, engine: Engine, route: Served, limits: Any, opening: Opening, path: str, params: Mapping[str, Any],
-        auth: object = None, subprotocol: str | None = None,
-    ) -> None:
-        super().__init__(engine, route, limits)
+    def __init__(self, engine: Engine, visit: Visit) -> None:
+        super().__init__(engine, visit.route, visit.limits, may_compress=visit.window_bits > 0)
         self._engine = engine
-        self._opening = opening
+        self._opening = visit.opening
         self._id: str | None = None
         self._state_dict: dict[str, Any] | None = None
         self._connected_at_s = time.time()
-        self.path = path
-        self.params = params
-        self.auth = auth
-        self.subprotocol = subprotocol
+        self.path = visit.path
+        self.params = visit.params
+        self.auth = visit.auth
+        self.subprotocol = visit.subprotocol
+        self.window_bits = visit.window_bits
         self.rooms: dict[str, Any] | None = None  # the engine's: room → group
 
     def __repr__(self) -> str:
@@ -154,6 +174,8 @@ class Connection(Lifecycle):
             UsageError: neither str nor bytes.
         """
         frame = encode_message(message)
+        if self.window_bits:
+            frame = compress_frame(frame, self.window_bits, self._limits.deflate_threshold_bytes)
         if _get_ident() != self._engine.thread_ident:
             self._engine.mailbox.call(self._engine.dispatcher.run, self._send_frame, frame)
         else:

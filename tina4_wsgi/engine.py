@@ -6,24 +6,23 @@ import logging
 import os
 import resource
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 from gevent.monkey import get_original
 
 from .config import Config
-from .connection import Connection
+from .connection import Connection, Visit
 from .dispatch import Dispatcher
 from .fanout import Fanout
-from .lifecycle import Served
 from .mailbox import Mailbox
-from .opening import Opening
+from .protocol.deflate import compress_frame
 from .protocol.frames import CloseCode
 from .registry import Registry
-from .stream import Stream
 from .sweeper import Sweeper
 from .transport import Transport
 from .turn import Turn
+from .upgrade import Taken
 
 logger = logging.getLogger("tina4_wsgi.engine")
 
@@ -33,6 +32,13 @@ _RESERVED_DESCRIPTORS = 64
 """Kept free of WebSockets: listeners, HTTP connections, the app's own files and database connections."""
 
 _POLL_S = 0.02
+
+
+class Lane(NamedTuple):
+    """The groups of all connections that are sent the same bytes: those that agreed on the same compression."""
+
+    paths: Registry
+    rooms: Registry
 
 
 class Engine:
@@ -54,8 +60,9 @@ class Engine:
         self.mailbox = Mailbox(self.hub)
         self.dispatcher = Dispatcher(self.hub, config.max_callbacks)
         self._turn = Turn(self.hub.loop.run_callback)
-        self.registry = Registry(self._turn)
-        self.rooms = Registry(self._turn)
+        self._plain = self._new_lane()
+        # By window bits; a broadcast is compressed once for each. Nearly always there is none, or one.
+        self._compressed: dict[int, Lane] = {}
         self._sweeper = Sweeper(self.hub.loop, self.connections, self.dispatcher.trim)
         self._fanout = fanout
         self._most_connections = min(config.max_connections, _descriptors_to_spare())
@@ -71,27 +78,50 @@ class Engine:
         """Whether one more connection would be over the cap, or would leave HTTP without descriptors."""
         return len(self.connections) >= self._most_connections
 
-    def adopt(
-        self, stream: Stream, early: bytes, route: Served, limits: Config, opening: Opening, path: str,
-        params: dict[str, Any], auth: object, subprotocol: str | None,
-    ) -> Connection:
+    def count(self, path: str) -> int:
+        """Count the connections on `path`."""
+        return sum(lane.paths.count(path) for lane in self._lanes())
+
+    def paths(self) -> list[str]:
+        """Give the paths that have connections."""
+        return sorted({name for lane in self._lanes() for name in lane.paths.names()})
+
+    def rooms(self) -> list[str]:
+        """Give the named rooms that have members."""
+        return sorted({name for lane in self._lanes() for name in lane.rooms.names()})
+
+    def adopt(self, taken: Taken, visit: Visit) -> Connection:
         """Begin to serve a socket that has said its handshake; "open" runs in the next turn of the hub.
 
         Args:
-            stream: non-blocking, and nobody else's.
-            early: bytes that were read behind the handshake.
-            path: normalised: the name of the connection's group.
+            taken: the socket; nobody else's from now on.
+            visit: who comes, and to which route.
         """
-        connection = Connection(self, route, limits, opening, path, params, auth, subprotocol)
-        transport = Transport(stream, self.hub.loop, self._turn, connection, limits)
+        connection = Connection(self, visit)
+        transport = Transport(taken.stream, self.hub.loop, self._turn, connection, visit.limits)
         connection._transport = transport
         self.connections[connection] = None
-        group = self.registry.add(path, transport)
+        group = self._lane_of(connection).paths.add(connection.path, transport)
         transport.group = group
         transport.mark = len(group.pending)  # what was broadcast earlier in this turn is not for the newcomer
         self._sweeper.wake()
-        connection.begin(early)
+        connection.begin(taken.early)
         return connection
+
+    def _new_lane(self) -> Lane:
+        return Lane(Registry(self._turn), Registry(self._turn))
+
+    def _lanes(self) -> list[Lane]:
+        return [self._plain, *self._compressed.values()]
+
+    def _lane_of(self, connection: Connection) -> Lane:
+        bits = connection.window_bits
+        if not bits:
+            return self._plain
+        lane = self._compressed.get(bits)
+        if lane is None:
+            lane = self._compressed[bits] = self._new_lane()
+        return lane
 
     # -- what connections ask for
 
@@ -102,11 +132,12 @@ class Engine:
     def leave_groups(self, connection: Connection) -> None:
         """Take a connection out of its path and its rooms; what was broadcast before still reaches it."""
         transport = connection._transport
-        group = self.registry.get(connection.path)
+        paths = self._lane_of(connection).paths
+        group = paths.get(connection.path)
         if group is not None:
             if transport.group is group:
                 transport.leave_group()
-            self.registry.remove(group, transport)
+            paths.remove(group, transport)
         if connection.rooms:
             for room in list(connection.rooms):
                 self.leave(connection, room)
@@ -115,13 +146,13 @@ class Engine:
         """Put a connection into a named room."""
         if connection.rooms is None:
             connection.rooms = {}
-        connection.rooms[room] = self.rooms.add(room, connection._transport)
+        connection.rooms[room] = self._lane_of(connection).rooms.add(room, connection._transport)
 
     def leave(self, connection: Connection, room: str) -> None:
         """Take a connection out of a named room."""
         group = connection.rooms.pop(room, None) if connection.rooms else None
         if group is not None:
-            self.rooms.remove(group, connection._transport)
+            self._lane_of(connection).rooms.remove(group, connection._transport)
 
     def broadcast(self, path: str, frame: bytes, exclude: Transport | None = None) -> None:
         """Send a frame to everybody on `path`; from any thread."""
@@ -133,20 +164,29 @@ class Engine:
 
     def deliver(self, path: str, frame: bytes, exclude: Transport | None) -> None:
         """Queue a frame for the connections here that are on `path`."""
-        group = self.registry.get(path)
+        group = self._plain.paths.get(path)
         if group is not None:
             group.broadcast(frame, exclude)
+        for bits, lane in self._compressed.items():
+            group = lane.paths.get(path)
+            if group is not None:
+                group.broadcast(self._compress(frame, bits), exclude)
 
     def deliver_to_room(self, room: str, frame: bytes, exclude: Transport | None) -> None:
         """Queue a frame for the connections here that are in `room`.
 
         One by one: a member's order against its own path's broadcasts is kept in its outbox alone.
         """
-        group = self.rooms.get(room)
+        group = self._plain.rooms.get(room)
         if group is not None:
-            for member in group.members():
-                if member is not exclude:
-                    member.write_shared(frame)
+            group.write_each(frame, exclude)
+        for bits, lane in self._compressed.items():
+            group = lane.rooms.get(room)
+            if group is not None:
+                group.write_each(self._compress(frame, bits), exclude)
+
+    def _compress(self, frame: bytes, bits: int) -> bytes:
+        return compress_frame(frame, bits, self.config.deflate_threshold_bytes)
 
     def report(self, message: str, *args: object, error: BaseException | None = None) -> None:
         """Log an error of our own from the hub, where logging itself isn't allowed: it may wait for a lock."""

@@ -94,12 +94,12 @@ class Lifecycle:
         "_session", "_state", "_transport", "_was_clean", "due_s",
     )  # fmt: skip
 
-    def __init__(self, host: Host, route: Served, limits: Any) -> None:  # Any: a Config, as wire and socket see it
+    def __init__(self, host: Host, route: Served, limits: Any, may_compress: bool) -> None:  # Any: a Config
         self._host = host
         self._route = route
         self._callback = route.callback
         self._limits = limits
-        self._session = Session(limits)
+        self._session = Session(limits, may_compress)
         self._inbound: list[str | bytes] = []
         self._state = _OPEN
         self._is_busy = False
@@ -251,7 +251,7 @@ class Lifecycle:
     def _ping(self, now_s: float) -> None:
         limits, transport = self._limits, self._transport
         self._ping_at_s = now_s + limits.ping_interval_s
-        if transport.has_backlog or transport.is_paused:
+        if transport.stalled_since_s is not None or transport.is_paused:
             return  # the send timeout watches the one, and the other can't be heard
         transport.was_heard = False
         transport.write(_PING)

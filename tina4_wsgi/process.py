@@ -54,7 +54,7 @@ class Process:
 
     def count(self, path: str) -> int:
         """Count the connections on `path`, normalised."""
-        return sum(engine.registry.count(path) for engine in list(self._engines.values()))
+        return sum(engine.count(path) for engine in list(self._engines.values()))
 
     def drain(self, timeout_s: float) -> None:
         """Say 1001 to everybody and wait until their "close" callbacks are done; new upgrades are refused meanwhile."""

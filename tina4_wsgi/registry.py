@@ -63,6 +63,12 @@ class Group:
         if self._pending_bytes > _FLUSH_BYTES:
             self.flush()
 
+    def write_each(self, frame: bytes, exclude: Transport | None) -> None:
+        """Queue one frame with every member but `exclude`, in its own outbox; never waits."""
+        for member in self.members():
+            if member is not exclude:
+                member.write_shared(frame)
+
     def flush(self) -> None:
         """Send the pending frames to every member."""
         pending = self.pending

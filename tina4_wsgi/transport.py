@@ -1,7 +1,7 @@
 """One socket on the watchers of the gevent hub, with the bytes that wait for it.
 
 How it works. The read watcher's callback runs in the hub: it receives, hands the bytes to the owner, and sends
-what the owner queued meanwhile in one `send` call. What the kernel doesn't take goes into a `_Backlog` behind a
+what the owner queued meanwhile in one `send` call. What the kernel doesn't take goes into a `Backlog` behind a
 write watcher. Frames of the owner's group don't pass through here one by one: the group keeps one list for all
 its members, and `mark` says how much of it this member has already taken.
 
@@ -16,21 +16,15 @@ from __future__ import annotations
 
 import socket
 import struct
-import time
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from gevent.event import Event
-
+from .backlog import Backlog
 from .stream import Stream
 from .turn import Turn
 
 READ_BYTES = 65_536
 """Taken from a socket at once; also the bound of one client's work per turn of the hub."""
-
-_COALESCE_BYTES = 65_536
-"""Waiting pieces are joined up to about so much for one `send` call."""
 
 _READABLE, _WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s
@@ -85,40 +79,6 @@ class _NoGroup:
 _NO_GROUP = _NoGroup()
 
 
-class _Backlog:
-    """Bytes that the kernel didn't take yet, oldest first; every byte is sent from where it lies."""
-
-    __slots__ = ("offset", "pieces", "progressed_at_s", "room", "watcher")
-
-    def __init__(self, watcher: Any) -> None:
-        self.watcher = watcher
-        self.pieces: deque[bytes] = deque()
-        self.offset = 0  # of the first piece, what has been sent
-        self.progressed_at_s = time.monotonic()
-        self.room: Event | None = None  # set when there is room again
-
-    def next_chunk(self) -> bytes | memoryview:
-        """Give what to send next: one large piece, or small ones joined."""
-        pieces = self.pieces
-        first = pieces[0]
-        if self.offset:
-            return memoryview(first)[self.offset :]
-        if len(pieces) == 1 or len(first) >= _COALESCE_BYTES:
-            return first
-        joined, size = [], 0
-        while pieces and size < _COALESCE_BYTES:
-            joined.append(pieces.popleft())
-            size += len(joined[-1])
-        pieces.appendleft(b"".join(joined))
-        return pieces[0]
-
-    def advance(self, sent: int) -> None:
-        self.offset += sent
-        if self.offset == len(self.pieces[0]):
-            self.pieces.popleft()
-            self.offset = 0
-
-
 class Transport:
     """The socket of one connection.
 
@@ -151,7 +111,7 @@ class Transport:
         self._owner = owner
         self._limits = limits
         self._reader = loop.io(stream.fileno(), _READABLE)
-        self._backlog: _Backlog | None = None
+        self._backlog: Backlog | None = None
         self._pauses = 0
         self._pong: bytes | None = None
         self._is_flush_near = False
@@ -169,11 +129,6 @@ class Transport:
     def is_open(self) -> bool:
         """Whether there still is a socket."""
         return self._stream is not None
-
-    @property
-    def has_backlog(self) -> bool:
-        """Whether the kernel refused to take more."""
-        return self._backlog is not None
 
     @property
     def is_paused(self) -> bool:
@@ -222,7 +177,8 @@ class Transport:
                 self._lose()
                 return
             if self._is_discarding:
-                self._discard(data)
+                if not data:
+                    self._lose()
                 return
             self.was_heard = True
             if not data:
@@ -239,10 +195,6 @@ class Transport:
                 self._loop.run_callback(self._on_readable)
         except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the watcher
             self._owner.failed(exc)
-
-    def _discard(self, data: bytes) -> None:
-        if not data:
-            self.close()
 
     # -- writing
 
@@ -286,7 +238,7 @@ class Transport:
         self.flush()  # much may be queued only because the turn hasn't ended
         backlog = self._backlog
         # One message over the limit may wait alone; it is the second that is too much.
-        if self.queued_bytes > self._limits.max_outbound_bytes and backlog is not None and len(backlog.pieces) > 1:
+        if self.queued_bytes > self._limits.max_outbound_bytes and backlog is not None and len(backlog) > 1:
             self._owner.overflowed()
 
     def write_joined(self, data: bytes) -> None:
@@ -301,17 +253,8 @@ class Transport:
             self.queued_bytes += len(data)
             if self.queued_bytes > self._limits.max_outbound_bytes:
                 self._check_overflow()
-            return
-        try:
-            sent = stream.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._lose()
-            return
-        if sent != len(data):
-            self.queued_bytes = len(data)
-            self._keep(data, sent)
+        else:
+            self._offer(stream, data)
 
     def leave_group(self) -> None:
         """Belong to no group any more; what was broadcast before still leaves."""
@@ -327,12 +270,14 @@ class Transport:
         data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
         outbox.clear()
         stream = self._stream
-        if stream is None:
-            return
         if self._backlog is not None:
-            self._backlog.pieces.append(data)
+            self._backlog.append(data)
             self._check_high_water()
-            return
+        elif stream is not None:
+            self._offer(stream, data)
+
+    def _offer(self, stream: Stream, data: bytes) -> None:
+        """Send all that is queued, in one call; what the kernel doesn't take begins a backlog."""
         try:
             sent = stream.send(data)
         except BlockingIOError:
@@ -340,19 +285,11 @@ class Transport:
         except OSError:
             self._lose()
             return
-        if sent == len(data):
-            self.queued_bytes = 0
-        else:
-            self._keep(data, sent)
-
-    def _keep(self, data: bytes, sent: int) -> None:
-        """Open a backlog: the kernel took only the first `sent` bytes of `data`."""
-        assert self._stream is not None
-        watcher = self._loop.io(self._stream.fileno(), _WRITABLE)
-        self._backlog = _Backlog(watcher)
-        self._backlog.pieces.append(data)
-        self._backlog.offset = sent
-        self.queued_bytes -= sent
+        self.queued_bytes = len(data) - sent
+        if not self.queued_bytes:
+            return
+        watcher = self._loop.io(stream.fileno(), _WRITABLE)
+        self._backlog = Backlog(watcher, data, sent)
         watcher.start(self._on_writable)
         self._check_high_water()
         self._owner.stalled()
@@ -368,29 +305,22 @@ class Transport:
             if stream is None or backlog is None:
                 return
             try:
-                sent = stream.send(backlog.next_chunk())
+                self.queued_bytes -= backlog.send_some(stream)
             except BlockingIOError:
                 return
             except OSError:
                 self._lose()
                 return
-            backlog.advance(sent)
-            backlog.progressed_at_s = time.monotonic()
-            self.queued_bytes -= sent
-            if backlog.room is not None:
-                backlog.room.set()
-                backlog.room = None
             if self.queued_bytes <= self._limits.max_outbound_bytes // 4:
                 self.resume(OUTBOUND_FULL)
-            if not backlog.pieces:
+            if not backlog:
                 self._end_backlog(backlog)
         except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the watcher
             self._owner.failed(exc)
 
-    def _end_backlog(self, backlog: _Backlog) -> None:
+    def _end_backlog(self, backlog: Backlog) -> None:
         self._backlog = None
-        backlog.watcher.stop()
-        backlog.watcher.close()
+        backlog.close()
         if self._pong is not None:
             pong, self._pong = self._pong, None
             self.write(pong)
@@ -404,12 +334,8 @@ class Transport:
 
         Greenlets: not the hub. The deadline is the owner's: it aborts a transport that stalls for too long.
         """
-        backlog = self._backlog
-        if backlog is None:
-            return
-        if backlog.room is None:
-            backlog.room = Event()
-        backlog.room.wait()
+        if self._backlog is not None:
+            self._backlog.wait_for_room()
 
     def drop_backlog(self) -> None:
         """Forget what waits, except for the piece that has partly left: a frame can't be cut short."""
@@ -419,10 +345,8 @@ class Transport:
         if backlog is None:
             self.queued_bytes = 0
             return
-        while len(backlog.pieces) > (1 if backlog.offset else 0):
-            backlog.pieces.pop()
-        self.queued_bytes = sum(map(len, backlog.pieces)) - backlog.offset
-        if not backlog.pieces:
+        self.queued_bytes = backlog.drop()
+        if not backlog:
             self._end_backlog(backlog)
 
     # -- the end
@@ -445,15 +369,10 @@ class Transport:
         try:
             self._stream.shutdown(socket.SHUT_WR)
         except OSError:
-            self.close()
+            self._lose()
             return
         self._is_discarding = True
         self.resume(INBOUND_FULL | OUTBOUND_FULL | ENDED)
-
-    def close(self) -> None:
-        """Give the socket back; idempotent. The owner is told, once."""
-        if self._stream is not None:
-            self._lose()
 
     def abort(self) -> None:
         """End the connection with a reset: what waits is dropped, and the peer is told so by the kernel."""
@@ -473,10 +392,7 @@ class Transport:
         self._reader.close()
         backlog, self._backlog = self._backlog, None
         if backlog is not None:
-            backlog.watcher.stop()
-            backlog.watcher.close()
-            if backlog.room is not None:
-                backlog.room.set()
+            backlog.close()
         stream.close()
         self.outbox.clear()
         self.queued_bytes = 0

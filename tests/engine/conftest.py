@@ -11,11 +11,12 @@ from gevent import socket
 
 from tests.support.raw import RawClient
 from tina4_wsgi.config import Config
-from tina4_wsgi.connection import Connection
+from tina4_wsgi.connection import Connection, Visit
 from tina4_wsgi.engine import Engine
 from tina4_wsgi.matching import Params, Route
 from tina4_wsgi.opening import Opening
 from tina4_wsgi.process import Process
+from tina4_wsgi.upgrade import Taken
 
 WAIT_S = 5.0
 
@@ -34,7 +35,7 @@ class House:
 
     def connect(
         self, callback: Callable[..., object], path: str = "/ws/test", *, early: bytes = b"", send_buffer: int = 0,
-        **options: Any,
+        window_bits: int = 0, **options: Any,
     ) -> tuple[RawClient, Connection]:
         """Let a client in on a route of its own."""
         ours, theirs = socket.socketpair()
@@ -49,8 +50,8 @@ class House:
         route = Route(path, path, "websocket", frozenset({"GET"}), callback)
         limits = self.config.for_route(options)
         environ = {"PATH_INFO": path, "QUERY_STRING": "token=t", "HTTP_HOST": "h", "REMOTE_ADDR": "127.0.0.1"}
-        connection = self.engine.adopt(raw, early, route, limits, Opening(environ, ()), path, Params(), None, None)
-        return client, connection
+        visit = Visit(route, limits, Opening(environ, ()), path, Params(), window_bits=window_bits)
+        return client, self.engine.adopt(Taken(raw, early, []), visit)
 
     def leave(self) -> None:
         for client in self.clients:

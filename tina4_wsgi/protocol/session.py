@@ -18,6 +18,7 @@ from codecs import utf_8_decode
 from typing import Protocol
 
 from ..errors import ProtocolError
+from .deflate import COMPRESSED, Inflater
 from .frames import MAX_CONTROL_PAYLOAD_BYTES, CloseCode, Opcode, encode_frame, parse_close
 from .masking import apply_mask
 
@@ -26,6 +27,9 @@ _RESERVED = 0x70
 _MASKED = 0x80
 _WHOLE_TEXT = _FIN | Opcode.TEXT
 _LONGEST_SHORT = _MASKED | 125
+
+_DEFLATE_SLACK_BYTES = 64
+"""What DEFLATE may add to a message that it can't make smaller, besides a thousandth of its length."""
 
 
 class Limits(Protocol):
@@ -42,9 +46,10 @@ class Limits(Protocol):
 class _Message:
     """A message that is still arriving, in fragments or in parts of one frame."""
 
-    __slots__ = ("_binary", "_incomplete", "_text", "fragments", "size_bytes")
+    __slots__ = ("_binary", "_incomplete", "_inflater", "_text", "fragments", "size_bytes")
 
-    def __init__(self, is_text: bool) -> None:
+    def __init__(self, is_text: bool, inflater: Inflater | None) -> None:
+        self._inflater = inflater
         self.fragments = 0
         self.size_bytes = 0  # as announced by the heads of the frames so far
         # Both grow in place: many small parts cost linear time and no object each.
@@ -56,8 +61,10 @@ class _Message:
         """Append unmasked bytes.
 
         Raises:
-            ProtocolError: 1007, the text can't be UTF-8 whatever follows.
+            ProtocolError: 1007, the text can't be UTF-8 whatever follows; see also `Inflater.inflate`.
         """
+        if self._inflater is not None:
+            payload = self._inflater.inflate(payload, is_last)
         if self._text is None:
             self._binary += payload
             return
@@ -69,6 +76,10 @@ class _Message:
             raise _not_utf8() from exc
         self._incomplete = payload[used:]
         self._text.write(text)
+
+    @property
+    def is_compressed(self) -> bool:
+        return self._inflater is not None
 
     def finish(self) -> str | bytes:
         return bytes(self._binary) if self._text is None else self._text.getvalue()
@@ -95,15 +106,20 @@ class _Payload:
 class Session:
     """The receiving half of one connection.
 
+    Args:
+        limits: what the peer must keep to.
+        may_compress: whether permessage-deflate was agreed on.
+
     Attributes:
         pongs: frames that answer the pings of the last `feed`, oldest first; the owner takes them away.
         peer_close: code and reason of the peer's close frame, None until it came; nothing is read after it.
     """
 
-    __slots__ = ("_buffer", "_limits", "_message", "_payload", "peer_close", "pongs")
+    __slots__ = ("_buffer", "_limits", "_may_compress", "_message", "_payload", "peer_close", "pongs")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, may_compress: bool = False) -> None:
         self._limits = limits
+        self._may_compress = may_compress
         self._buffer = b""
         self._message: _Message | None = None
         self._payload: _Payload | None = None
@@ -179,14 +195,15 @@ class Session:
             length = _extended_length(data[start : start + width])
             start += width
         if opcode < Opcode.CLOSE:
-            self._check_size(length)
+            self._check_size(length, first & COMPRESSED != 0)
         start += 4
         stop = start + length
         if len(data) < (start if opcode < Opcode.CLOSE else stop):
             return -1
         mask = data[start - 4 : start]
         if opcode < Opcode.CLOSE:
-            return self._read_data(opcode, first & _FIN != 0, mask, length, data[start:stop], messages, start)
+            self._begin_payload(first, mask, length)
+            return start + self._continue_payload(data[start:stop], messages)
         self._read_control(opcode, apply_mask(data[start:stop], mask))
         return stop if opcode != Opcode.CLOSE else len(data)
 
@@ -196,7 +213,7 @@ class Session:
         if not second & _MASKED:
             raise _broken("frame is not masked, a client masks every frame")
         if first & _RESERVED:
-            raise _broken("reserved bit set, and no extension was agreed on")
+            self._check_reserved(first)
         if opcode in (Opcode.CLOSE, Opcode.PING, Opcode.PONG):
             if not first & _FIN:
                 raise _broken("fragmented control frame")
@@ -210,27 +227,34 @@ class Session:
         elif self._message is not None:
             raise _broken("new message inside a fragmented one")
 
-    def _check_size(self, length: int) -> None:
-        size = length if self._message is None else length + self._message.size_bytes
-        most = self._limits.max_message_bytes
-        if size > most:
+    def _check_reserved(self, first: int) -> None:
+        """RFC 7692 §6: RSV1 marks the first frame of a compressed message, and nothing else."""
+        is_first = first & 0x0F in (Opcode.TEXT, Opcode.BINARY)
+        if first & _RESERVED != COMPRESSED or not self._may_compress or not is_first:
+            raise _broken("reserved bit set, and no extension was agreed on that would mean something by it")
+
+    def _check_size(self, length: int, is_compressed: bool) -> None:
+        size, most = length, self._limits.max_message_bytes
+        if self._message is not None:
+            size += self._message.size_bytes
+            is_compressed = self._message.is_compressed
+        # What can't be compressed grows a little; how much comes out of it is the inflater's business.
+        slack = _DEFLATE_SLACK_BYTES + (most >> 10) if is_compressed else 0
+        if size > most + slack:
             raise ProtocolError(CloseCode.MESSAGE_TOO_BIG, f"message of {size} bytes or more, at most {most} allowed")
 
-    def _read_data(
-        self, opcode: int, is_final: bool, mask: bytes, length: int, part: bytes,
-        messages: list[str | bytes], start: int,
-    ) -> int:
+    def _begin_payload(self, first: int, mask: bytes, length: int) -> None:
         message = self._message
         if message is None:
-            message = self._message = _Message(opcode == Opcode.TEXT)
+            inflater = Inflater(self._limits.max_message_bytes) if first & COMPRESSED else None
+            message = self._message = _Message(first & 0x0F == Opcode.TEXT, inflater)
         message.fragments += 1
         message.size_bytes += length
         if message.fragments > self._limits.max_fragments:
             raise ProtocolError(
                 CloseCode.POLICY_VIOLATION, f"message in over {self._limits.max_fragments} fragments"
             )
-        self._payload = _Payload(mask, length, is_final)
-        return start + self._continue_payload(part, messages)
+        self._payload = _Payload(mask, length, first & _FIN != 0)
 
     def _continue_payload(self, data: bytes, messages: list[str | bytes]) -> int:
         """Take what belongs to the data frame underway; returns how many bytes that was."""

@@ -1,0 +1,222 @@
+"""permessage-deflate: offers, inflating with limits, compressing once."""
+
+from __future__ import annotations
+
+import resource
+import zlib
+
+import pytest
+
+from tests.support.raw import client_frame
+from tina4_wsgi.config import Config
+from tina4_wsgi.errors import ProtocolError, Refused
+from tina4_wsgi.protocol.deflate import Inflater, Offer, compress_frame, negotiate, parse_offers
+from tina4_wsgi.protocol.frames import encode_message
+from tina4_wsgi.protocol.session import Session
+
+TAIL = b"\x00\x00\xff\xff"
+PLAIN_ANSWER = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+
+
+def deflated(data: bytes, bits: int = 15, mode: int = zlib.Z_SYNC_FLUSH) -> bytes:
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -bits)
+    return (compressor.compress(data) + compressor.flush(mode)).removesuffix(TAIL)
+
+
+def compressed_frame(payload: bytes, opcode: int = 1, *, fin: bool = True) -> bytes:
+    return client_frame(0x40 | opcode, payload, fin=fin)
+
+
+def agreed(header: str) -> str | None:
+    agreement = negotiate(parse_offers(header))
+    return None if agreement is None else agreement.answer
+
+
+def feed(data: bytes, **settings: int) -> list[str | bytes]:
+    """Feed bytes whole and one by one; both must give the same."""
+    results = []
+    for parts in ([data], [data[n : n + 1] for n in range(len(data))]):
+        session = Session(Config(**settings), may_compress=True)
+        messages: list[str | bytes] = []
+        try:
+            for part in parts:
+                session.feed(part, messages)
+        except ProtocolError as exc:
+            results.append((messages, exc.close_code))
+        else:
+            results.append((messages, 0))
+    assert results[0] == results[1]
+    if results[0][1]:
+        raise ProtocolError(results[0][1], "as above")
+    return results[0][0]
+
+
+# -- the header
+
+
+def test_an_offer_is_answered_without_context_takeover_both_ways() -> None:
+    assert agreed("permessage-deflate") == PLAIN_ANSWER
+
+
+def test_the_first_valid_offer_wins() -> None:
+    assert agreed("x-foo, permessage-deflate; bad, permessage-deflate; server_max_window_bits=10") == (
+        PLAIN_ANSWER + "; server_max_window_bits=10"
+    )
+
+
+@pytest.mark.parametrize("window", ["8", "9", "15", '"12"'])
+def test_a_window_that_the_client_asks_for_is_agreed_on(window: str) -> None:
+    agreement = negotiate(parse_offers(f"permessage-deflate; server_max_window_bits={window}"))
+
+    assert agreement is not None
+    assert agreement.window_bits == int(window.strip('"'))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "server_max_window_bits", "server_max_window_bits=7", "server_max_window_bits=16",
+        "server_max_window_bits=010", "server_max_window_bits=+9", "client_max_window_bits=16",
+        "server_no_context_takeover=1", "client_no_context_takeover=true", "unknown", "unknown=1",
+        "client_max_window_bits; client_max_window_bits", "server_no_context_takeover; server_no_context_takeover",
+    ],
+)  # fmt: skip
+def test_an_offer_with_invalid_parameters_is_declined(parameters: str) -> None:
+    assert agreed(f"permessage-deflate; {parameters}") is None
+
+
+@pytest.mark.parametrize("hint", ["client_max_window_bits", "client_max_window_bits=9"])
+def test_the_client_may_say_what_it_can_do_with_its_own_window(hint: str) -> None:
+    assert agreed(f"permessage-deflate; {hint}") == PLAIN_ANSWER
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", ",", ";", "permessage-deflate;", "permessage-deflate; =1", "permessage-deflate; a=", 'x; a="b', "a b", "x; a=b c",
+     'x; a="b c"', "x;; a", "@"],
+)  # fmt: skip
+def test_a_header_that_breaks_the_grammar_is_refused(header: str) -> None:
+    with pytest.raises(Refused) as info:
+        parse_offers(header)
+
+    assert info.value.status == 400
+
+
+def test_quotes_hide_separators() -> None:
+    assert parse_offers('x; a="b", ,y') == [Offer("x", [("a", "b")]), Offer("y", [])]
+
+
+# -- inflating
+
+
+def test_a_compressed_text_is_inflated() -> None:
+    assert feed(compressed_frame(deflated(b"Hello" * 100))) == ["Hello" * 100]
+
+
+def test_the_examples_of_rfc_7692_are_understood() -> None:
+    assert feed(b"".join(
+        compressed_frame(bytes.fromhex(text))
+        for text in ("f248cdc9c90700", "000500faff48656c6c6f00", "f348cdc9c9070000", "f248050000 00ffffcac9c90700")
+    )) == ["Hello"] * 3 + ["Hello"]  # fmt: skip
+
+
+def test_only_the_first_fragment_carries_the_mark() -> None:
+    payload = deflated(b"fragmented" * 10)
+
+    assert feed(compressed_frame(payload[:5], 2, fin=False) + client_frame(0, payload[5:])) == [b"fragmented" * 10]
+
+
+def test_plain_and_compressed_messages_may_alternate() -> None:
+    assert feed(client_frame(1, b"a") + compressed_frame(deflated(b"b")) + client_frame(1, b"c")) == ["a", "b", "c"]
+
+
+def test_an_empty_compressed_message_is_empty() -> None:
+    assert feed(compressed_frame(b"\x00")) == [""]
+
+
+@pytest.mark.parametrize("opcode", [0x40, 0x48, 0x49, 0x4A, 0x21, 0x11, 0x61])
+def test_the_mark_means_nothing_elsewhere(opcode: int) -> None:
+    with pytest.raises(ProtocolError, match="1002"):
+        feed(client_frame(1, b"", fin=False) * (opcode == 0x40) + client_frame(opcode, b""))
+
+
+def test_without_an_agreement_the_mark_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="1002 reserved bit"):
+        Session(Config()).feed(compressed_frame(deflated(b"x")), [])
+
+
+def test_what_is_no_deflate_is_refused_with_1007() -> None:
+    with pytest.raises(ProtocolError, match="1007"):
+        feed(compressed_frame(b"\xff\xff\xff\xff"))
+
+
+def test_text_that_inflates_to_bad_utf8_is_refused_with_1007() -> None:
+    with pytest.raises(ProtocolError, match="1007"):
+        feed(compressed_frame(deflated(b"abc\xff")))
+
+
+def test_a_message_of_just_the_limit_passes_and_one_more_byte_is_1009() -> None:
+    assert feed(compressed_frame(deflated(b"x" * 1_000)), max_message_bytes=1_000) == ["x" * 1_000]
+    with pytest.raises(ProtocolError, match="1009"):
+        feed(compressed_frame(deflated(b"x" * 1_001)), max_message_bytes=1_000)
+
+
+def test_incompressible_data_of_just_the_limit_passes() -> None:
+    noise = bytes((n * n * 2_654_435_761 >> 13) & 0xFF for n in range(65_536))
+
+    assert feed(compressed_frame(deflated(noise), 2)) == [noise]
+
+
+def test_a_bomb_is_refused_without_being_inflated() -> None:
+    bomb = deflated(b"\x00" * 60_000_000)
+    assert len(bomb) < 60_000
+    session = Session(Config(), may_compress=True)
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with pytest.raises(ProtocolError, match="1009"):
+        session.feed(compressed_frame(bomb), [])
+
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 8_192
+
+
+def test_a_message_of_endless_final_blocks_is_refused() -> None:
+    block = deflated(b"", mode=zlib.Z_FINISH)
+
+    with pytest.raises(ProtocolError, match="1008"):
+        feed(compressed_frame(block * 1_000))
+
+
+def test_an_inflater_goes_on_behind_a_final_block() -> None:
+    two = deflated(b"one", mode=zlib.Z_FINISH) + deflated(b"two")
+
+    assert Inflater(100).inflate(two, is_last=True) == b"onetwo"
+
+
+# -- compressing
+
+
+def test_a_long_message_is_compressed_with_the_mark_and_without_the_tail() -> None:
+    frame = compress_frame(encode_message("abc" * 1_000), 15, 1_024)
+
+    assert frame[0] == 0x80 | 0x40 | 0x01
+    assert Inflater(10_000).inflate(frame[2:], is_last=True) == b"abc" * 1_000
+
+
+@pytest.mark.parametrize("bits", [9, 12, 15])
+def test_a_smaller_window_is_kept_to(bits: int) -> None:
+    text = bytes((n * 7_919) & 0xFF for n in range(100)) * 400
+    frame = compress_frame(encode_message(text), bits, 1_024)
+
+    assert frame[0] == 0x80 | 0x40 | 0x02
+    start = 4 if frame[1] == 126 else 2
+    assert zlib.decompressobj(-bits).decompress(frame[start:] + TAIL) == text
+
+
+def test_short_messages_an_agreed_window_of_256_and_noise_stay_as_they_are() -> None:
+    short = encode_message("x" * 1_023)
+    long = encode_message("x" * 5_000)
+    noise = encode_message(bytes((n * n * 2_654_435_761 >> 13) & 0xFF for n in range(2_000)))
+
+    assert compress_frame(short, 15, 1_024) is short
+    assert compress_frame(long, 8, 1_024) is long
+    assert compress_frame(noise, 15, 1_024) is noise

@@ -1,0 +1,193 @@
+"""permessage-deflate without context takeover (RFC 7692).
+
+Every message is compressed by itself, both ways: an idle connection holds no zlib state (up to 300 KiB otherwise),
+and a broadcast is compressed once for all members that agreed on the same window.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import NamedTuple
+
+from ..errors import ProtocolError, Refused
+from .frames import CloseCode, encode_frame
+from .handshake import is_token
+
+EXTENSION = "permessage-deflate"
+COMPRESSED = 0x40
+"""§6: RSV1 on the first frame of a message says that it is compressed."""
+
+_EMPTY_BLOCK = b"\x00\x00\xff\xff"  # §7.2.1: cut off behind each message, put back before inflating
+_LARGEST_WINDOW_BITS = 15
+_SMALLEST_ZLIB_BITS = 9  # zlib has no raw window of 2^8, though §7.1.2.1 does
+_LEVEL = 6  # zlib's own default; a broadcast pays it once
+_MEMORY_LEVEL = 8
+
+_MOST_STREAMS = 16
+"""§7.2.3.5 lets a message hold several final blocks, each of which needs an inflater; nobody sends more than one."""
+
+
+class Offer(NamedTuple):
+    """One element of `Sec-WebSocket-Extensions` (RFC 6455 §9.1)."""
+
+    name: str
+    parameters: list[tuple[str, str | None]]
+
+
+class Agreement(NamedTuple):
+    """What client and server agreed on.
+
+    Attributes:
+        window_bits: of what we send: 8-15.
+        answer: the element for our `Sec-WebSocket-Extensions`.
+    """
+
+    window_bits: int
+    answer: str
+
+
+def parse_offers(header: str) -> list[Offer]:
+    """Read a client's `Sec-WebSocket-Extensions`; several header lines arrive joined by commas.
+
+    Raises:
+        Refused: 400, it breaks the grammar of RFC 6455 §9.1.
+    """
+    offers = []
+    for element in _split(header, ","):
+        name, *pieces = (piece.strip(" \t") for piece in _split(element, ";"))
+        if not is_token(name):
+            raise _bad_header()
+        offers.append(Offer(name, [_parse_parameter(piece) for piece in pieces]))
+    if not offers:
+        raise _bad_header()
+    return offers
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Split outside of quotes; empty elements of a list are dropped (RFC 9110 §5.6.1)."""
+    parts, begin, is_quoted = [], 0, False
+    for position, character in enumerate(text):
+        if character == '"':
+            is_quoted = not is_quoted
+        elif character == separator and not is_quoted:
+            parts.append(text[begin:position])
+            begin = position + 1
+    if is_quoted:
+        raise _bad_header()
+    parts.append(text[begin:])
+    return parts if separator == ";" else [part for part in parts if part.strip(" \t")]
+
+
+def _parse_parameter(text: str) -> tuple[str, str | None]:
+    name, equals, value = (piece.strip(" \t") for piece in text.partition("="))
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        value = value[1:-1]  # §9.1: what is quoted must be a token all the same
+    if not is_token(name) or (equals and not is_token(value)):
+        raise _bad_header()
+    return name, value if equals else None
+
+
+def _bad_header() -> Refused:
+    return Refused(400, "Sec-WebSocket-Extensions is no list of extensions")
+
+
+def negotiate(offers: list[Offer]) -> Agreement | None:
+    """Accept the first offer of permessage-deflate that is valid; None if there is none (§5.1, §7.1)."""
+    for offer in offers:
+        if offer.name == EXTENSION:
+            agreement = _accept(offer)
+            if agreement is not None:
+                return agreement
+    return None
+
+
+def _accept(offer: Offer) -> Agreement | None:
+    names = [name for name, _ in offer.parameters]
+    if len(set(names)) != len(names):
+        return None
+    answer = [EXTENSION, "server_no_context_takeover", "client_no_context_takeover"]
+    window_bits = _LARGEST_WINDOW_BITS
+    for name, value in offer.parameters:
+        if name in ("server_no_context_takeover", "client_no_context_takeover"):
+            if value is not None:
+                return None
+        elif name == "server_max_window_bits":
+            if not _is_window(value):
+                return None
+            window_bits = int(value or 0)
+            answer.append(f"{name}={window_bits}")
+        elif name == "client_max_window_bits":
+            if value is not None and not _is_window(value):
+                return None
+            # Its value is a hint. We inflate any window, so there is nothing to ask for.
+        else:
+            return None
+    return Agreement(window_bits, "; ".join(answer))
+
+
+def _is_window(value: str | None) -> bool:
+    """§7.1.2: 8 to 15, without leading zeros."""
+    return value in ("8", "9", "10", "11", "12", "13", "14", "15")
+
+
+class Inflater:
+    """Inflates one message as its parts come.
+
+    Args:
+        most_bytes: of the inflated message; nothing is allocated beyond.
+    """
+
+    __slots__ = ("_room_bytes", "_streams", "_zlib")
+
+    def __init__(self, most_bytes: int) -> None:
+        self._room_bytes = most_bytes
+        self._streams = 1
+        self._zlib = zlib.decompressobj(-_LARGEST_WINDOW_BITS)
+
+    def inflate(self, part: bytes, is_last: bool) -> bytes:
+        """Inflate the next part of the message.
+
+        Raises:
+            ProtocolError: 1007, it isn't DEFLATE; 1009, it grows beyond the limit.
+        """
+        if is_last:
+            part += _EMPTY_BLOCK
+        inflated = self._inflate(part)
+        while self._zlib.eof and self._zlib.unused_data:
+            self._streams += 1
+            if self._streams > _MOST_STREAMS:
+                raise ProtocolError(CloseCode.POLICY_VIOLATION, f"message of over {_MOST_STREAMS} DEFLATE streams")
+            part = self._zlib.unused_data
+            self._zlib = zlib.decompressobj(-_LARGEST_WINDOW_BITS)
+            inflated += self._inflate(part)
+        return inflated
+
+    def _inflate(self, part: bytes) -> bytes:
+        try:
+            # One more than there is room for, to tell "just full" from "too much".
+            inflated = self._zlib.decompress(part, self._room_bytes + 1)
+        except zlib.error as exc:
+            raise ProtocolError(CloseCode.INVALID_PAYLOAD, "compressed message is not valid DEFLATE") from exc
+        self._room_bytes -= len(inflated)
+        if self._room_bytes < 0:
+            raise ProtocolError(CloseCode.MESSAGE_TOO_BIG, "message inflates beyond the limit")
+        return inflated
+
+
+def compress_frame(frame: bytes, window_bits: int, threshold_bytes: int) -> bytes:
+    """Compress a whole data frame as `encode_message` lays it out.
+
+    Args:
+        frame: final, unmasked, uncompressed.
+        window_bits: as agreed, 8-15. With 8 nothing is compressed, which is always allowed (§6.1).
+        threshold_bytes: shorter payloads stay as they are.
+    Returns:
+        The compressed frame, or `frame` itself where compression gains nothing.
+    """
+    start = 2 if frame[1] < 126 else 4 if frame[1] == 126 else 10
+    if len(frame) - start < threshold_bytes or window_bits < _SMALLEST_ZLIB_BITS:
+        return frame
+    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -window_bits, _MEMORY_LEVEL)
+    payload = compressor.compress(memoryview(frame)[start:]) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    compressed = encode_frame(frame[0] & 0x0F, payload[: -len(_EMPTY_BLOCK)], COMPRESSED)
+    return compressed if len(compressed) < len(frame) else frame
