@@ -39,7 +39,7 @@ def discover(root: Path) -> tuple[ModuleType, ...]:
         return ()
     importlib.invalidate_caches()  # Python's list of a folder may be older than a file just written.
     package = _package(folder)
-    return tuple(_import(f"{package}.{'.'.join(parts)}", folder) for parts in sorted(_modules(folder)))
+    return tuple(_import(package, folder, parts) for parts in sorted(_modules(folder)))
 
 
 def _modules(folder: Path) -> Iterator[tuple[str, ...]]:
@@ -94,14 +94,18 @@ def _run(spec: ModuleSpec, package: ModuleType) -> None:
         raise _failed(Path(str(spec.origin)), exc) from exc
 
 
-def _import(name: str, folder: Path) -> ModuleType:
+def _import(package: str, folder: Path, parts: tuple[str, ...]) -> ModuleType:
+    place = folder.joinpath(*parts)
     try:
-        return importlib.import_module(name)
+        module = importlib.import_module(".".join((package, *parts)))
     except RouteError:
         raise
     except Exception as exc:
-        file = folder.joinpath(*name.split(".")[1:]).with_suffix(".py")
-        raise _failed(file, exc) from exc
+        raise _failed(place.with_suffix(".py"), exc) from exc
+    if place.is_dir() and not hasattr(module, "__path__"):
+        # Beside `users.py` stands `users/`: to Python the module hides the folder, unless it leads there.
+        module.__path__ = [str(place)]
+    return module
 
 
 def _failed(file: Path, exc: Exception) -> ConfigError:

@@ -83,9 +83,11 @@ class HttpSide:
                 content_length(environ, self._config.max_body_bytes)
             response = Response(request, self.templates, self._root)
             app = answer(route.callback(request, response), response)
+            if app is not response:
+                start_response = _Restartable(start_response)
             body = app(environ, start_response)
         except Exception as exc:  # noqa: BLE001  # The handler's code; logged and answered here, for the last time.
-            body = self._failed(environ, route, exc)(environ, _again(start_response))
+            body = self._failed(environ, route, exc)(environ, start_response)
         else:
             if app is not response and environ["REQUEST_METHOD"] == "HEAD":
                 body = without_body(body)
@@ -104,7 +106,10 @@ class HttpSide:
         if isinstance(exc, WebsocketMismatch):
             return _upgrade_required
         if isinstance(exc, NotFound) and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
-            file = self._static.find(path, environ)
+            try:
+                file = self._static.find(path, environ)
+            except HTTPException as refusal:  # A range that lies behind the end of the file.
+                return pages.http_error(environ, refusal)
             if file is not None:
                 return file
         if self._fallback is not None:
@@ -131,11 +136,18 @@ def _upgrade_required(environ: WSGIEnvironment, start_response: StartResponse) -
     return () if environ["REQUEST_METHOD"] == "HEAD" else (body,)
 
 
-def _again(start_response: StartResponse) -> StartResponse:
-    """Begin an answer in place of one that failed: with the exception, WSGI allows a second beginning."""
-    info = sys.exc_info()
+class _Restartable:
+    """A `start_response` for an app that may fail after its beginning.
 
-    def begin(status: str, fields: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
-        return start_response(status, fields, info)
+    The page of the error then begins a second time, which WSGI allows only together with the exception.
+    """
 
-    return begin
+    def __init__(self, start_response: StartResponse) -> None:
+        self._start_response = start_response
+        self._has_begun = False
+
+    def __call__(self, status: str, fields: list[tuple[str, str]], exc_info: Any = None, /) -> Any:  # Any: PEP 3333
+        if self._has_begun and exc_info is None:
+            exc_info = sys.exc_info()
+        self._has_begun = True
+        return self._start_response(status, fields, *([exc_info] if exc_info else []))

@@ -25,7 +25,7 @@ from .response import Response
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-_KINDS = ("text/plain", "application/json", "text/html")  # The first where the client has no preference.
+_KINDS = ("text/plain", "application/json", "text/html")  # The first is for clients that don't mind.
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -91,4 +91,5 @@ def debugger_file(environ: WSGIEnvironment) -> Response | None:
 
 def _preferred(environ: WSGIEnvironment) -> str:
     accepted = parse_accept_header(environ.get("HTTP_ACCEPT"), MIMEAccept)
-    return accepted.best_match(_KINDS, default=_KINDS[0]) or _KINDS[0]
+    # Of kinds that it likes alike, the one that it names first; `best_match` would go by our order.
+    return max(_KINDS, key=lambda kind: (accepted.quality(kind), -accepted.find(kind)))

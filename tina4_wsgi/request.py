@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from werkzeug.datastructures import EnvironHeaders, FileStorage, ImmutableMultiDict, MultiDict
 from werkzeug.exceptions import BadRequest, ClientDisconnected, LengthRequired, RequestEntityTooLarge
-from werkzeug.formparser import FormDataParser
+from werkzeug.formparser import FormDataParser, default_stream_factory
 from werkzeug.http import parse_cookie, parse_options_header
 from werkzeug.utils import cached_property
 from werkzeug.wrappers import Request as WerkzeugRequest
@@ -36,7 +36,7 @@ class Request:
     """
 
     holds_files = False
-    """Whether files of an upload may be open, which `close` lets go of."""
+    """Whether files of an upload are open, which `close` lets go of."""
 
     def __init__(self, environ: WSGIEnvironment, params: Params, config: Config) -> None:
         self.environ = environ
@@ -143,7 +143,7 @@ class Request:
     def close(self) -> None:
         """Let go of uploaded files."""
         if self.holds_files:
-            for _, file in self.files.items(multi=True):
+            for file in self._open_files:
                 file.close()
 
     @cached_property
@@ -153,17 +153,26 @@ class Request:
     @cached_property
     def _parsed_form(self) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
         media_type, options = parse_options_header(self.environ.get("CONTENT_TYPE"))
-        if "body" in self.__dict__ or media_type != "multipart/form-data":
-            stream: IO[bytes] = io.BytesIO(self.body)
-        else:
-            stream = self._stream
-            self.holds_files = True
-        parser = FormDataParser(cls=ImmutableMultiDict, silent=False, max_form_parts=_MAX_FORM_PARTS)
+        is_upload = media_type == "multipart/form-data"
+        stream = self._stream if is_upload and "body" not in self.__dict__ else io.BytesIO(self.body)
+        parser = FormDataParser(self._open_file, cls=ImmutableMultiDict, silent=False, max_form_parts=_MAX_FORM_PARTS)
+        self.holds_files = is_upload
         try:
             _, form, files = parser.parse(stream, media_type, None, options)
         except ValueError as exc:
             raise BadRequest("The form can't be read.") from exc
         return form, files
+
+
+    @cached_property
+    def _open_files(self) -> list[IO[bytes]]:
+        return []
+
+    def _open_file(self, *about: Any, **more: Any) -> IO[bytes]:  # Any: what the parser knows of the file
+        """Make room for one uploaded file, and remember it: one that a refused upload began is in no `files`."""
+        file = default_stream_factory(*about, **more)
+        self._open_files.append(file)
+        return file
 
 
 def content_length(environ: WSGIEnvironment, limit_bytes: int) -> int | None:

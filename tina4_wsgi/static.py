@@ -43,6 +43,8 @@ class StaticFiles:
         Args:
             path: decoded, with its leading slash.
             environ: of a GET or HEAD.
+        Raises:
+            RequestedRangeNotSatisfiable: the client wants a part of the file that isn't there.
         """
         relative = path[1:]
         name = relative.rstrip("/") if relative.endswith("/") and not relative.endswith("//") else relative

@@ -1,0 +1,62 @@
+"""A site to ask: an HTTP side over a router and a folder of its own, seen through the WSGI validator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from wsgiref.validate import validator
+
+import pytest
+from werkzeug.test import Client, TestResponse
+
+from tina4_wsgi.config import Config
+from tina4_wsgi.http import HttpSide
+from tina4_wsgi.router import Router
+
+LOOPBACK = {"REMOTE_ADDR": "127.0.0.1"}
+
+
+class Site:
+    """One app without its WebSockets.
+
+    Attributes:
+        root: its folder, empty at first.
+        settings: fields of `Config`, read at the first request.
+        fallback: the legacy app, None at first.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.router = Router()
+        self.settings: dict[str, Any] = {}
+        self.fallback: Any = None
+        self._side: HttpSide | None = None
+
+    @property
+    def side(self) -> HttpSide:
+        if self._side is None:
+            self._side = HttpSide(self.router, Config(**self.settings), self.root, self.fallback)
+        return self._side
+
+    def write(self, name: str, content: str | bytes = "") -> Path:
+        """Put a file below the root."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def ask(self, path: str = "/", method: str = "GET", **options: Any) -> TestResponse:
+        """Make a request; `options` are those of Werkzeug's `EnvironBuilder`."""
+        options["environ_overrides"] = LOOPBACK | options.get("environ_overrides", {})
+        return Client(validator(self.side)).open(path, method=method, buffered=True, **options)
+
+    def answer(self, result: object, **options: Any) -> TestResponse:
+        """Give what becomes of a handler's result."""
+        self.router.any("/result", lambda request, response: result)
+        return self.ask("/result", **options)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    return Site(tmp_path)
