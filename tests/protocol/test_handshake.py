@@ -1,0 +1,440 @@
+"""The opening handshake: what a WSGI environ must hold, who may connect, which subprotocol is spoken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tina4_wsgi.errors import Refused
+from tina4_wsgi.protocol.handshake import (
+    accept_for,
+    check,
+    check_origin,
+    choose_subprotocol,
+    has_token,
+    is_token,
+    split_tokens,
+    wants_websocket,
+)
+
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 §1.3, with the answer below
+ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+
+def environ(**changes: str | None) -> dict[str, Any]:
+    """A correct handshake, with changes; None leaves a variable out."""
+    correct = {
+        "REQUEST_METHOD": "GET",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "server.example.com",
+        "HTTP_UPGRADE": "websocket",
+        "HTTP_CONNECTION": "Upgrade",
+        "HTTP_SEC_WEBSOCKET_KEY": KEY,
+        "HTTP_SEC_WEBSOCKET_VERSION": "13",
+    }
+    return {name: value for name, value in {**correct, **changes}.items() if value is not None}
+
+
+def refusal(**changes: str | None) -> Refused:
+    with pytest.raises(Refused) as caught:
+        check(environ(**changes))
+    return caught.value
+
+
+def test_the_handshake_of_the_rfc_is_accepted():
+    assert check(environ()) == ACCEPT
+
+
+# -- which requests are meant
+
+
+@pytest.mark.parametrize("value", ["websocket", "WebSocket", "WEBSOCKET", "h2c, websocket", " websocket "])
+def test_an_upgrade_to_websocket_is_meant(value):
+    assert wants_websocket(environ(HTTP_UPGRADE=value))
+
+
+@pytest.mark.parametrize("value", [None, "", "h2c", "websockets", "web socket", "websocket/13", "websocket;"])
+def test_another_upgrade_is_not_meant(value):
+    assert not wants_websocket(environ(HTTP_UPGRADE=value))
+
+
+# -- method, protocol, Connection
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD", "OPTIONS", "PUT", "CONNECT", "get", "GETX", ""])
+def test_another_method_than_get_is_405_and_told_so(method):
+    refused = refusal(REQUEST_METHOD=method)
+
+    assert refused.status == 405
+    assert ("Allow", "GET") in refused.headers
+
+
+@pytest.mark.parametrize("protocol", ["HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "HTTP/2", "http/1.1", "HTTP/1.10", "", None])
+def test_another_protocol_than_http_1_1_is_400(protocol):
+    assert refusal(SERVER_PROTOCOL=protocol).status == 400
+
+
+@pytest.mark.parametrize(
+    "value", ["upgrade", "UPGRADE", "keep-alive, Upgrade", "Upgrade,keep-alive", "a,\tupgrade ,b", ", ,Upgrade"]
+)
+def test_connection_holds_upgrade_as_a_token(value):
+    assert check(environ(HTTP_CONNECTION=value)) == ACCEPT
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "close", "keep-alive", "Upgradeable", "xUpgrade", "no upgrade", "upgrade;", '"upgrade"']
+)
+def test_connection_without_the_token_upgrade_is_400(value):
+    refused = refusal(HTTP_CONNECTION=value)
+
+    assert (refused.status, refused.message) == (400, "header Connection lacks the token Upgrade")
+
+
+# -- body
+
+
+@pytest.mark.parametrize("length", [None, "", "0"])
+def test_no_body_is_fine(length):
+    assert check(environ(CONTENT_LENGTH=length)) == ACCEPT
+
+
+@pytest.mark.parametrize("length", ["1", "100", "-1", "+0", "0x0", "abc", "0,0", "0, 5", " "])
+def test_a_length_of_a_body_is_400(length):
+    refused = refusal(CONTENT_LENGTH=length)
+
+    assert (refused.status, refused.message) == (400, "a WebSocket handshake has no body")
+
+
+@pytest.mark.parametrize("coding", ["chunked", "identity", "gzip, chunked", ""])
+def test_a_transfer_coding_is_400(coding):
+    assert refusal(HTTP_TRANSFER_ENCODING=coding).message == "a WebSocket handshake has no body"
+
+
+# -- Host
+
+
+@pytest.mark.parametrize("host", ["example.com", "example.com:8080", "127.0.0.1", "[::1]", "[::1]:7148"])
+def test_one_host_is_fine(host):
+    assert check(environ(HTTP_HOST=host)) == ACCEPT
+
+
+@pytest.mark.parametrize("host", [None, "", "a.example,b.example", "a.example, a.example", ","])
+def test_no_host_or_two_are_400(host):
+    refused = refusal(HTTP_HOST=host)
+
+    assert (refused.status, refused.message) == (400, "exactly one Host header is expected")
+
+
+# -- version
+
+
+@pytest.mark.parametrize("version", [None, "", "0", "7", "8", "12", "14", "113", "013", "13, 8", "13,13", "13.0"])
+def test_another_version_is_426_and_told_which(version):
+    refused = refusal(HTTP_SEC_WEBSOCKET_VERSION=version)
+
+    assert refused.status == 426
+    assert refused.headers == (("Sec-WebSocket-Version", "13"),)
+
+
+def test_a_wrong_version_is_told_before_a_wrong_key():
+    assert refusal(HTTP_SEC_WEBSOCKET_VERSION="8", HTTP_SEC_WEBSOCKET_KEY=None).status == 426
+
+
+# -- key
+
+
+def test_the_key_of_the_rfc_gives_its_answer():
+    assert accept_for(KEY) == ACCEPT
+
+
+@pytest.mark.parametrize("key", ["AAAAAAAAAAAAAAAAAAAAAA==", "/////////////////////w==", "++++++++++++++++++++++=="])
+def test_any_16_bytes_are_a_key(key):
+    assert len(accept_for(key)) == 28
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "x",
+        "dGhlIHNhbXBsZSBub25jZQ",  # no padding
+        "dGhlIHNhbXBsZSBub25jZQ=",
+        "dGhlIHNhbXBsZSBub25jZQ===",
+        "dGhlIHNhbXBsZSBub25j",  # 15 bytes
+        "dGhlIHNhbXBsZSBub25jZWE=",  # 17 bytes
+        "dGhlIHNhbXBsZSBub25jZWFh",  # 18 bytes in 24 characters
+        "dGhlIHNhbXBsZSBub25jZQ== ",
+        " dGhlIHNhbXBsZSBub25jZQ==",
+        "!!!lIHNhbXBsZSBub25jZQ==",
+        "dGhlIHNhbXBs\tSBub25jZQ==",
+        "dGhlIHNh-XBsZSBub25jZQ==",  # the alphabet for URLs
+        "dGhlIHNh_XBsZSBub25jZQ==",
+        "dGhl=HNhbXBsZSBub25jZQ==",
+        "========================",
+        "dGhlIHNhbXBsZSBub25jZÿ==",
+        "dGhlIHNhbXBsZSBub25jZ\u0130==",
+        f"{KEY},{KEY}",  # two headers, as a server joins them
+        f"{KEY}, {KEY}",
+        "d,hlIHNhbXBsZSBub25jZQ==",
+        "A" * 100_000,
+    ],
+)
+def test_anything_but_the_base64_of_16_bytes_is_400(key):
+    with pytest.raises(Refused) as caught:
+        accept_for(key)
+
+    assert (caught.value.status, caught.value.message) == (400, "Sec-WebSocket-Key is not the base64 of 16 bytes")
+
+
+def test_a_missing_key_is_400():
+    assert refusal(HTTP_SEC_WEBSOCKET_KEY=None).status == 400
+
+
+def test_a_refusal_repeats_nothing_that_the_peer_sent():
+    marked = [
+        refusal(REQUEST_METHOD="MARK"),
+        refusal(SERVER_PROTOCOL="MARK"),
+        refusal(HTTP_CONNECTION="MARK"),
+        refusal(CONTENT_LENGTH="MARK"),
+        refusal(HTTP_HOST="MARK,MARK"),
+        refusal(HTTP_SEC_WEBSOCKET_VERSION="MARK"),
+        refusal(HTTP_SEC_WEBSOCKET_KEY="MARK"),
+    ]
+
+    assert not [one for one in marked if "MARK" in f"{one.message}{one.headers}"]
+
+
+# -- tokens
+
+
+@pytest.mark.parametrize("text", ["a", "Upgrade", "v1.chat", "!#$%&'*+-.^_`|~09azAZ"])
+def test_a_token_is_one(text):
+    assert is_token(text)
+
+
+@pytest.mark.parametrize("text", ["", " ", "a b", "a,b", 'a"', "a/b", "a:b", "a=b", "(a)", "[a]", "{a}", "a@b", "é", "a\n"])
+def test_what_is_no_token_is_none(text):
+    assert not is_token(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "tokens"),
+    [
+        ("", []),
+        (",", []),
+        (" , ,\t", []),
+        ("a", ["a"]),
+        ("a,b", ["a", "b"]),
+        (" a ,\tb\t, ,c", ["a", "b", "c"]),
+        ("A,a", ["A", "a"]),
+    ],
+)
+def test_a_list_is_split_and_empty_elements_are_dropped(value, tokens):
+    assert split_tokens(value) == tokens
+
+
+def test_letter_case_of_a_token_does_not_count_but_its_ends_do():
+    assert has_token("Keep-Alive, UPGRADE", "upgrade")
+    assert not has_token("keep-alive upgrade", "upgrade")
+    assert not has_token("upgraded", "upgrade")
+
+
+# -- origin
+
+
+def is_allowed(origin: str | None, host: str = "example.org", allowed: tuple[str, ...] = ()) -> bool:
+    try:
+        check_origin(origin, host, allowed)
+    except Refused as refused:
+        return refused.status != 403
+    return True
+
+
+def test_who_sends_no_origin_is_no_browser_and_may_connect():
+    assert is_allowed(None)
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("http://example.org", "example.org"),
+        ("https://example.org", "example.org"),
+        ("http://example.org", "example.org:80"),
+        ("http://example.org:80", "example.org"),
+        ("https://example.org", "example.org:443"),
+        ("https://example.org:443", "example.org"),
+        ("http://example.org:8080", "example.org:8080"),
+        ("http://EXAMPLE.org", "example.ORG"),
+        ("HTTP://example.org", "example.org"),
+        ("http://127.0.0.1:7148", "127.0.0.1:7148"),
+        ("http://localhost:7148", "localhost:7148"),
+        ("http://[::1]", "[::1]"),
+        ("http://[::1]:7148", "[::1]:7148"),
+        ("https://[2001:DB8::1]", "[2001:db8::1]:443"),
+    ],
+)
+def test_a_page_may_connect_to_its_own_host(origin, host):
+    assert is_allowed(origin, host)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.test",
+        "http://example.org.evil.test",
+        "http://evil-example.org",
+        "http://sub.example.org",
+        "http://example.or",
+        "http://example.org.",
+        "http://xexample.org",
+        "http://evil.test:80",
+    ],
+)
+def test_a_page_of_another_host_may_not(origin):
+    assert not is_allowed(origin)
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("http://example.org:8080", "example.org"),
+        ("http://example.org", "example.org:8080"),
+        ("http://example.org:8080", "example.org:8081"),
+        ("https://example.org:80", "example.org"),
+        ("http://example.org:443", "example.org"),
+        ("https://example.org", "example.org:80"),
+        ("http://[::1]:7148", "[::1]:7149"),
+        ("http://[::1]", "127.0.0.1"),
+        ("http://127.0.0.1", "localhost"),
+    ],
+)
+def test_another_port_or_name_of_the_same_machine_is_another_host(origin, host):
+    assert not is_allowed(origin, host)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "",
+        "null",
+        "Null",
+        "example.org",
+        "//example.org",
+        "http://",
+        "http:",
+        "http:example.org",
+        "http:///example.org",
+        "http://example.org/",
+        "http://example.org/path",
+        "http://example.org?x",
+        "http://example.org#x",
+        "http://user@example.org",
+        "http://example.org@evil.test",
+        "http://evil.test@example.org",
+        "http://example.org, http://example.org",  # two headers, as a server joins them
+        "http://example.org,http://evil.test",
+        "http://evil.test http://example.org",
+        " http://example.org",
+        "http://example.org ",
+        "http://exam\tple.org",
+        "http://example.org:x",
+        "http://example.org:99999",
+        "http://example.org:-80",
+        "http://[::1",
+        "http://::1",
+        "http://[example.org]",
+        "http://ex\u2100mple.org",
+        "file://",
+        "\0",
+        "http://example.org\\evil.test",
+    ],
+)
+def test_what_is_no_origin_may_not_connect(origin):
+    assert not is_allowed(origin)
+
+
+@pytest.mark.parametrize("origin", ["https://app.example", "https://app.example:443", "HTTPS://APP.example"])
+def test_a_named_origin_may_connect_from_anywhere(origin):
+    assert is_allowed(origin, allowed=("https://other.example", "https://app.example"))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://app.example",
+        "https://app.example:8443",
+        "https://x.app.example",
+        "https://app.example.evil.test",
+        "null",
+    ],
+)
+def test_a_named_origin_is_compared_with_scheme_host_and_port(origin):
+    assert not is_allowed(origin, allowed=("https://app.example",))
+
+
+def test_a_named_origin_does_not_shut_out_the_pages_own():
+    assert is_allowed("http://example.org", allowed=("https://app.example",))
+
+
+@pytest.mark.parametrize("origin", ["http://evil.test", "null", "", "anything, at all"])
+def test_a_star_lets_everybody_in(origin):
+    assert is_allowed(origin, allowed=("*",))
+
+
+def test_a_star_inside_a_name_means_nothing():
+    assert not is_allowed("https://a.example.org", allowed=("https://*.example.org",))
+
+
+def test_a_refused_origin_is_named_in_the_log_and_cut_and_not_in_the_answer():
+    with pytest.raises(Refused) as caught:
+        check_origin("http://evil.test/" + "x" * 10_000, "example.org", ())
+
+    assert "evil" not in caught.value.message
+    assert "http://evil.test/" in caught.value.detail
+    assert len(caught.value.detail) < 300
+
+
+def test_a_line_break_in_an_origin_cannot_forge_a_line_of_the_log():
+    with pytest.raises(Refused) as caught:
+        check_origin("http://evil.test\r\nERROR all is lost", "example.org", ())
+
+    assert "\n" not in caught.value.detail
+    assert "\r" not in caught.value.detail
+
+
+# -- subprotocols
+
+
+@pytest.mark.parametrize(
+    ("offered", "spoken", "chosen"),
+    [
+        (None, (), None),
+        (None, ("chat",), None),
+        ("chat", ("chat",), "chat"),
+        ("chat", (), None),
+        ("chat", ("talk",), None),
+        ("superchat, chat", ("chat",), "chat"),
+        ("superchat", ("chat",), None),
+        ("chat", ("superchat",), None),
+        ("Chat", ("chat",), None),
+        ("b, a", ("a", "b"), "b"),
+        ("x,\ta , b", ("a", "b"), "a"),
+        (",a,,", ("a",), "a"),
+        ("v1.chat", ("v1-chat", "v1.chat"), "v1.chat"),
+    ],
+)
+def test_the_first_offered_that_is_spoken_is_chosen_to_the_letter(offered, spoken, chosen):
+    assert choose_subprotocol(offered, spoken) == chosen
+
+
+@pytest.mark.parametrize("offered", ["", ",", " , ", "a b", "a, b c", 'a, "b"', "a/b", "a;b", "é", "a,a", "a, b ,a"])
+def test_what_is_no_list_of_different_tokens_is_400(offered):
+    with pytest.raises(Refused) as caught:
+        choose_subprotocol(offered, ("a",))
+
+    assert caught.value.status == 400
+
+
+def test_subprotocols_that_differ_in_letter_case_differ():
+    assert choose_subprotocol("Chat, chat", ("chat",)) == "chat"
