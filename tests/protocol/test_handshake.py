@@ -213,7 +213,7 @@ def test_a_token_is_one(text):
     assert is_token(text)
 
 
-@pytest.mark.parametrize("text", ["", " ", "a b", "a,b", 'a"', "a/b", "a:b", "a=b", "(a)", "[a]", "{a}", "a@b", "é", "a\n"])
+@pytest.mark.parametrize("text", ["", " ", "a b", "a,b", 'a"', "a/b", "a:b", "a=b", "(a)", "[a]", "a@b", "é", "a\n"])
 def test_what_is_no_token_is_none(text):
     assert not is_token(text)
 
