@@ -23,6 +23,7 @@ from gevent.pywsgi import WSGIServer
 
 from .config import Config
 from .handler import WRITE_PATIENCE_S, Handler
+from .wire import ip_of, shut_reading
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -91,6 +92,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         self.config = config or _config_of(app)
         self._claims: Callable[[dict[str, Any]], bool] = getattr(app, "claims_upgrade", _claims_nothing)
         self.handlers: set[Handler] = set()
+        self._strangers: set[Any] = set()  # sockets within their TLS handshake
         self.is_stopping = False
         self.unix_path = None if unix_path is None else Path(unix_path)
         self._has_stopped = Event()
@@ -159,7 +161,9 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         app_drain = getattr(self.application, "drain", None)
         draining = gevent.spawn(app_drain, timeout_s) if app_drain is not None else None
         gevent.sleep(0)  # connections accepted in this turn get their handlers
-        for handler in list(self.handlers):
+        for wire in self._strangers:
+            shut_reading(wire)
+        for handler in self.handlers:
             handler.cut_waiting()
             self.pool.spawn(handler.end_legacy_websocket)  # it may have to wait for the client
         self.pool.join(timeout=timeout_s)
@@ -214,17 +218,29 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
         """Make the TLS handshake, within the same time as a request head, and serve the connection."""
         try:
-            with gevent.Timeout(self.config.handshake_timeout_s, TimeoutError("it took too long")):
-                wire = self.wrap_socket(client_socket, **self.ssl_args)
-        except OSError as exc:
-            peer = address[0] if isinstance(address, tuple) else "unix"
-            log.warning("TLS handshake with %s failed: %s", peer, getattr(exc, "reason", None) or exc)
+            wire = self.wrap_socket(client_socket, do_handshake_on_connect=False, **self.ssl_args)
+        except OSError:  # it is gone already
             client_socket.close()
             return
         try:
-            self.handle(wire, address)
+            if self._has_shaken_hands(wire, address):
+                self.handle(wire, address)
         finally:
             wire.close()
+
+    def _has_shaken_hands(self, wire: Any, address: Any) -> bool:
+        self._strangers.add(wire)
+        try:
+            with gevent.Timeout(self.config.handshake_timeout_s, TimeoutError("it took too long")):
+                wire.do_handshake()
+            return True
+        except OSError as exc:
+            if not self.is_stopping:
+                reason = getattr(exc, "reason", None) or exc
+                log.warning("TLS handshake with %s failed: %s", ip_of(address), reason)
+            return False
+        finally:
+            self._strangers.discard(wire)
 
 
 def _claims_nothing(environ: dict[str, Any]) -> bool:

@@ -19,6 +19,11 @@ LINGER_READS = 16
 READ_BYTES = 65_536
 
 
+def ip_of(address: Any) -> str:
+    """Give the client's IP address, without what marks IPv4 on a socket for both; on UNIX sockets their name."""
+    return str(address[0]).removeprefix("::ffff:") if isinstance(address, tuple) else str(address or "unix")
+
+
 class PeerGone(ConnectionError):
     """The client took no more of the response; an error of the wire, not of the application."""
 

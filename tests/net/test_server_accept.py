@@ -7,6 +7,7 @@ import os
 import resource
 import socket as native_socket
 import ssl as native_ssl
+import time
 from pathlib import Path
 
 import gevent
@@ -214,6 +215,18 @@ def test_a_client_that_does_not_speak_tls_is_cut_and_logged_once(data, caplog):
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert record.getMessage().startswith("TLS handshake with 127.0.0.1 failed: ")
+
+
+def test_a_client_that_never_finishes_its_tls_handshake_does_not_hold_up_the_stop(caplog):
+    with serving(hello, port=0, certfile=CERTIFICATE) as server, dial(server) as client:
+        client.send_bytes(b"\x16\x03\x01")
+        gevent.sleep(0.05)
+        began = time.monotonic()
+        server.stop()
+
+        assert time.monotonic() - began < 2
+        client.read_to_end()
+    assert caplog.records == []
 
 
 def test_a_certificate_that_is_none_is_an_error_at_once(tmp_path):

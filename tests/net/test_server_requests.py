@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket as native_socket
 
+import gevent
 import pytest
 
 from tests.support.own_server import dial, exchange, hello, read_answer, running
@@ -48,6 +49,26 @@ def test_requests_sent_at_once_are_answered_in_order():
         client.send_bytes(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(5)))
 
         assert [read_answer(client)[1] for _ in range(5)] == [b"/0", b"/1", b"/2", b"/3", b"/4"]
+
+
+def test_a_client_that_sends_without_pause_leaves_others_their_turn():
+    seen = []
+
+    def keeps_paths(environ, start_response):
+        seen.append(environ["PATH_INFO"])
+        return hello(environ, start_response)
+
+    with running(keeps_paths) as server:
+        # Plain sockets: all is in the kernel before the server gets to see any of it.
+        flood, other = (native_socket.create_connection(("127.0.0.1", server.port)) for _ in range(2))
+        with flood, other:
+            flood.sendall(b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n" * 1_000)
+            other.sendall(b"GET /other HTTP/1.1\r\nHost: a\r\n\r\n")
+            with gevent.Timeout(5):
+                while len(seen) < 1_001:
+                    gevent.sleep(0)
+
+    assert seen.index("/other") < 500
 
 
 def test_a_request_may_come_byte_by_byte():
