@@ -26,8 +26,8 @@ types: _tools ## mypy --strict
 	@$(BIN)/python -m mypy --no-error-summary
 
 dist: _tools ## build sdist and wheel into dist/
-	@rm -rf build dist
-	@$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
+	@rm -rf build dist && mkdir -p .cache
+	@$(BIN)/python -m build --no-isolation --outdir dist . >.cache/dist.log 2>&1 || (cat .cache/dist.log; exit 1)
 	@ls dist
 
 clean: ## remove all that make and the tests wrote

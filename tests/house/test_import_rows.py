@@ -29,7 +29,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "callbacks pattern request_head",
     ),
     (  # 2: one connection, and what connections share
-        "dispatch mailbox opening stream sweeper turn",
+        "backlog dispatch mailbox opening stream sweeper turn",
         "backlog",
         "transport",
         "lifecycle registry",
