@@ -29,7 +29,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "callbacks pattern request_head",
     ),
     (  # 2: one connection, and what connections share
-        "backlog dispatch mailbox opening stream sweeper turn",
+        "dispatch mailbox opening stream sweeper turn",
+        "backlog",
         "backlog",
         "transport",
         "lifecycle registry",
