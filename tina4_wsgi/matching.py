@@ -159,8 +159,11 @@ class RouteMap:
         # The adapter takes "//x" and "x" for "/x"; a proxy that guards "/x" doesn't.
         if path[:1] != "/" or path[:2] == "//":
             raise NotFound
-        with self._lock:
-            route, values = self._adapter.match(path, method, websocket=is_websocket)
+        try:
+            with self._lock:
+                route, values = self._adapter.match(path, method, websocket=is_websocket)
+        except ValueError:
+            raise NotFound from None  # Werkzeug 3.0 reads a number of more digits than Python allows.
         return Match(route, _params(tuple(values), list(values.values()), _hides_methods(values)))
 
 

@@ -78,7 +78,7 @@ def wsgiref_address(tmp_path: Path) -> Iterator[tuple[str, int]]:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield server.server_address[:2]
+            yield "127.0.0.1", server.server_port
         finally:
             server.shutdown()
             thread.join()
@@ -154,7 +154,9 @@ def test_a_large_file_arrives_whole(server, folder):
 
 
 def test_a_part_of_a_large_file_arrives(server):
-    head, _, body = exchange(server.address, get("/file", fields="Range: bytes=1000000-1000003\r\n")).partition(HEAD_END)
+    request = get("/file", fields="Range: bytes=1000000-1000003\r\n")
+
+    head, _, body = exchange(server.address, request).partition(HEAD_END)
 
     assert head.startswith(b"HTTP/1.1 206 ")
     assert body == b"\x40\x41\x42\x43"

@@ -77,7 +77,9 @@ def test_the_class_itself_works_on_the_default_router(monkeypatch):
 
     assert [route.path for route in Router.routes] == ["/page", "/ws", "/api/users"]
     assert Router.match_http("/page", "GET").route is Router.default.routes[0]
-    assert Router.match_websocket("/ws").route is Router.default.routes[1]
+    match = Router.match_websocket("/ws")
+    assert match is not None
+    assert match.route is Router.default.routes[1]
 
 
 def test_a_router_of_its_own_shares_nothing_with_the_default(monkeypatch, router):
@@ -162,6 +164,7 @@ def test_include_takes_everything_or_nothing(router):
         router.include(other, "/sub")
 
     assert [route.path for route in router.routes] == ["/sub/b"]
+    router.get("/sub/a", handler)
 
 
 def test_include_refuses_a_prefix_that_names_a_parameter_twice(router):
@@ -479,8 +482,8 @@ def test_threads_may_register_while_others_match(router):
 
     assert failures == []
     assert len(router.routes) == 202
-    for thread in range(4):
-        assert router.match_http(f"/{thread}/24/7", "GET").params == {"x": 7}
+    for writer in range(4):
+        assert router.match_http(f"/{writer}/24/7", "GET").params == {"x": 7}
 
 
 def test_only_one_of_many_threads_gets_a_path(router):
