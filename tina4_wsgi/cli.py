@@ -55,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and give the exit code.
 
     Returns:
-        0 after a graceful stop; 1 when serving is not possible, with one sentence on stderr why.
+        0 after a graceful stop; 1 when serving is not possible, with one sentence on stderr why;
+        130 when interrupted before it served.
     Raises:
         SystemExit: 2, the arguments are wrong; 0, --help and --version.
     """
@@ -64,7 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.keyfile and not arguments.certfile:
         parser.error("--keyfile needs --certfile")
     run: Callable[[argparse.Namespace], int] = arguments.run
-    return run(arguments)
+    try:
+        return run(arguments)
+    except KeyboardInterrupt:  # before the server handles it: while the application is imported
+        return 128 + signal.SIGINT
 
 
 def serve(arguments: argparse.Namespace) -> int:

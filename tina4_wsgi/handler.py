@@ -128,7 +128,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         self.environ = self.get_environ()
         self.application = self.server.application
         self.handle_one_response()
-        self.environ = None  # an idle connection needs none, and it takes some KiB
+        self.environ = None
+        del self.head  # an idle connection needs neither, and they take some KiB
         return not self.close_connection and not self.server.is_stopping
 
     def cut_waiting(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import gevent
@@ -38,6 +39,7 @@ def router():
     router = Router()
     router.websocket("/ws/{room}", chat)
     router.get("/page", lambda request, response: "page")
+    router.post("/echo", lambda request, response: {"got": request.json})
     return router
 
 
@@ -84,6 +86,21 @@ def test_an_upgrade_may_follow_a_page_on_the_same_connection(serve):
         client.send_text("hi")
 
         assert client.read_text() == "hi"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'Content-Length: 8\r\n\r\n{"a": 1}',
+        b'Transfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n5\r\n": 1}\r\n0\r\n\r\n',
+    ],
+)
+def test_a_body_reaches_its_route_whichever_way_it_is_laid_out(serve, body):
+    with dial(serve()) as client:
+        for _ in range(2):
+            client.send_bytes(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" + body)
+
+            assert json.loads(read_answer(client)[1]) == {"got": {"a": 1}}
 
 
 @pytest.mark.parametrize(
