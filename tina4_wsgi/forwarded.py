@@ -20,6 +20,8 @@ Environ = Mapping[str, Any]  # Any: what WSGI puts there
 _FORWARDING_HEADERS = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST",
                        "HTTP_X_FORWARDED_PROTO", "HTTP_X_REAL_IP")
 
+_LONGEST_ADDRESS = 64  # "[…]:65535" around 39 characters of IPv6, or 45 with IPv4 inside
+
 
 def client_ip(environ: Environ, trusted: tuple[str, ...]) -> str:
     """Give the address of the client: the right-most of `X-Forwarded-For` that no trusted proxy has.
@@ -113,10 +115,15 @@ def _networks(trusted: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text, strict=False) for text in trusted)
 
 
-@lru_cache(maxsize=1024)
 def _address(text: str) -> Address | None:
     """Read an address, without the port and the brackets that some proxies add."""
     text = text.strip()
+    # Clients write what is read here, so what is too long to be an address must not get into the cache.
+    return _read_address(text) if len(text) <= _LONGEST_ADDRESS else None
+
+
+@lru_cache(maxsize=1024)
+def _read_address(text: str) -> Address | None:
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -18,7 +18,7 @@ from werkzeug.wsgi import ClosingIterator
 
 from . import pages
 from .config import Config
-from .errors import Refused
+from .errors import Refused, UsageError
 from .request import content_length
 from .response import without_body
 from .router import Route, Router
@@ -95,7 +95,10 @@ class HttpSide:
 
     def _failed(self, environ: WSGIEnvironment, route: Route, exc: Exception) -> WSGIApplication:
         if isinstance(exc, HTTPException):
-            return pages.http_error(environ, exc)
+            try:
+                return pages.http_error(environ, exc)
+            except UsageError as refusal:  # It has headers that may not go on the wire.
+                exc = refusal
         logger.error("%s %.200r failed in %s at %s", environ["REQUEST_METHOD"], environ.get("PATH_INFO"),
                      route.path, route.location, exc_info=exc)
         return pages.failure(environ, exc, debug=self._config.debug)

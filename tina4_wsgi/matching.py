@@ -99,13 +99,14 @@ class _Node:
 class RouteMap:
     """The routes of one router, ready to be matched.
 
-    Lock: `_lock` guards `_map`, which sorts itself when it is read after a change. The tree has no lock:
+    Lock: `_lock` guards `_map`, which sorts itself when it is read after a change. It is reentrant, because a
+    finalizer may run in between and let another greenlet of this thread match. The tree has no lock:
     a change is one assignment, so that a reader sees it whole or not at all.
     Greenlets: any, and any native thread; nothing here blocks.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._map = Map(strict_slashes=False, merge_slashes=False, redirect_defaults=False)
         self._adapter = self._map.bind("localhost")
         self._root = _Node()

@@ -77,14 +77,14 @@ class Response:
         return self
 
     def header(self, name: str, value: object, *, add: bool = False) -> Response:
-        """Set a header field, in place of those of its name, or with `add` beside them."""
+        """Set a header field, in place of those of its name, or with `add` beside them; a cookie always beside."""
         name, text = headers.field(name, value)
         key = name.lower()
         if key == "content-type":
             self._own_type = text
             return self
         kept = self._fields or []
-        if not add:
+        if not add and key != "set-cookie":
             kept = [field for field in kept if field[0].lower() != key]
         self._fields = [*kept, (name, text)]
         return self
@@ -107,7 +107,7 @@ class Response:
             text = dump_cookie(name, str(value), **chosen)
         except (TypeError, ValueError) as exc:
             raise UsageError(f"cookie {name!r}: {exc}") from exc
-        return self.header("Set-Cookie", text, add=True)
+        return self.header("Set-Cookie", text)
 
     def json(self, data: object, status: int | None = None) -> Response:
         """Answer with JSON; dates become ISO 8601, `UUID` and `Decimal` text."""

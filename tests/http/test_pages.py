@@ -106,6 +106,20 @@ def test_an_error_may_bring_a_response_of_its_own(site):
     assert (site.ask("/x").status_code, site.ask("/x").text) == (418, "own")
 
 
+def test_an_error_whose_headers_may_not_go_on_the_wire_is_a_logged_500(site, caplog):
+    class Split(HTTPException):
+        code = 400
+
+        def get_headers(self, *args, **options):
+            return [("X-Reason", "a\r\nSet-Cookie: b")]
+
+    answer = raising(site, Split())
+
+    assert answer.status_code == 500
+    assert "Set-Cookie" not in answer.headers
+    assert len(caplog.records) == 1
+
+
 def test_an_error_of_an_unknown_status_is_a_page_too(site):
     class Odd(HTTPException):
         code = 499

@@ -265,6 +265,12 @@ def test_a_header_replaces_its_namesake_unless_added(site):
     assert answer.headers.getlist("Link") == ["<a>", "<b>"]
 
 
+def test_a_cookie_set_as_a_header_stands_beside_others(site):
+    answer = through(site, lambda response: response.cookie("a", "1").header("Set-Cookie", "b=2").text(""))
+
+    assert [cookie[:3] for cookie in answer.headers.getlist("Set-Cookie")] == ["a=1", "b=2"]
+
+
 def test_a_length_of_ones_own_cannot_contradict_the_body(site):
     answer = through(site, lambda response: response.header("Content-Length", "1").text("four"))
 
