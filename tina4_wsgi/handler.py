@@ -157,6 +157,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         head_s = config.handshake_timeout_s
         reader.await_request(config.keepalive_timeout_s if self._served else head_s, head_s)
         self.time_start, self.response_length, self.headers_sent = time.time(), 0, False
+        if self.server.is_stopping:
+            shut_reading(self.socket)  # begun too late for `cut_waiting`: serve what has come, wait for nothing
         self.is_waiting = True
         try:
             return read_head(self.rfile.readline, config.max_header_bytes, config.max_header_count)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 
 import gevent
 import pytest
-from gevent import socket
+from gevent import socket, ssl
 from gevent.event import Event
 
 from tests.support.own_server import dial, exchange, hello, read_answer, running
 from tina4_wsgi.config import Config
 from tina4_wsgi.server import Server
 
+CERTIFICATE = Path(__file__).parent / "localhost.pem"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
@@ -121,6 +123,21 @@ def test_a_request_that_has_arrived_is_answered_although_nobody_has_looked_at_it
         server.stop()
 
         assert client.read_to_end().endswith(b"hello")
+
+
+def test_a_connection_whose_tls_handshake_ends_during_the_stop_does_not_hold_it_up():
+    app = Held()
+    server = Server(app, port=0, certfile=CERTIFICATE, config=Config())
+    server.start()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(CERTIFICATE)
+    plain = socket.create_connection(("127.0.0.1", server.port), 5)
+    with context.wrap_socket(plain, server_hostname="localhost") as client:
+        began = time.monotonic()
+        server.stop()
+
+        assert time.monotonic() - began < 2
+        assert client.recv(1) == b""
 
 
 def test_a_request_that_takes_longer_than_the_drain_time_is_cut():
