@@ -28,11 +28,12 @@ class Backlog:
         progressed_at_s: when the kernel last took something, on the monotonic clock.
     """
 
-    __slots__ = ("_offset", "_pieces", "_room", "_watcher", "progressed_at_s")
+    __slots__ = ("_droppable", "_offset", "_pieces", "_room", "_watcher", "progressed_at_s")
 
     def __init__(self, watcher: Any, data: bytes, sent: int) -> None:
         self._watcher = watcher
         self._pieces = deque([data])
+        self._droppable = deque([False])  # of each piece, whether `drop_oldest` may take it
         self._offset = sent  # of the first piece, what has been sent
         self._room: Event | None = None
         self.progressed_at_s = time.monotonic()
@@ -40,9 +41,10 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._pieces)
 
-    def append(self, data: bytes) -> None:
-        """Wait with this too."""
+    def append(self, data: bytes, is_droppable: bool = False) -> None:
+        """Wait with this too; broadcasts may be droppable, what was sent to this peer alone never is."""
         self._pieces.append(data)
+        self._droppable.append(is_droppable)
 
     def send_some(self, stream: Stream) -> int:
         """Offer the oldest bytes to the kernel, in one call.
@@ -56,6 +58,7 @@ class Backlog:
         self._offset += sent
         if self._offset == len(self._pieces[0]):
             self._pieces.popleft()
+            self._droppable.popleft()
             self._offset = 0
         self.progressed_at_s = time.monotonic()
         self._wake()
@@ -72,9 +75,30 @@ class Backlog:
         joined, size = [], 0
         while pieces and size < _COALESCE_BYTES:
             joined.append(pieces.popleft())
+            self._droppable.popleft()
             size += len(joined[-1])
         pieces.appendleft(b"".join(joined))
+        self._droppable.appendleft(False)
         return pieces[0]
+
+    def drop_oldest(self, least_bytes: int) -> int:
+        """Forget the oldest broadcasts, at least so many bytes of them if there are.
+
+        Returns:
+            How many bytes were forgotten.
+        """
+        freed = 0
+        kept: deque[bytes] = deque()
+        kept_droppable: deque[bool] = deque()
+        for position, piece in enumerate(self._pieces):
+            # A frame can't be cut short: the first piece may have left in part.
+            if freed < least_bytes and self._droppable[position] and (position or not self._offset):
+                freed += len(piece)
+            else:
+                kept.append(piece)
+                kept_droppable.append(self._droppable[position])
+        self._pieces, self._droppable = kept, kept_droppable
+        return freed
 
     def drop(self) -> int:
         """Forget all but the piece that has partly left: a frame can't be cut short.
@@ -84,6 +108,7 @@ class Backlog:
         """
         while len(self._pieces) > (1 if self._offset else 0):
             self._pieces.pop()
+            self._droppable.pop()
         return sum(map(len, self._pieces)) - self._offset
 
     def wait_for_room(self) -> None:

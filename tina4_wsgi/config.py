@@ -83,6 +83,10 @@ class Config:
         10.0, "seconds", "a peer that lets a ping wait longer is gone; its connection ends with 1006",
         least=0.1, most=86_400, per_route=True,
     )
+    idle_timeout_s: float = _setting(
+        0.0, "seconds, 0 is never", "a peer that answers pings may still have nothing to say; closed with 1000",
+        least=0, most=86_400 * 365, per_route=True,
+    )
     close_timeout_s: float = _setting(
         5.0, "seconds", "how long the peer may take to answer a close frame",
         least=0.1, most=600, per_route=True,
@@ -90,6 +94,10 @@ class Config:
     max_outbound_bytes: int = _setting(
         1 << 20, "bytes per connection", "what may wait for a slow reader; over it 1013",
         least=4_096, most=1 << 32, per_route=True,
+    )
+    on_slow: str = _setting(
+        "close", "", 'a broadcast to a reader over its limit; "drop_newest" and "drop_oldest" lose frames instead',
+        choices=("close", "drop_newest", "drop_oldest"), per_route=True,
     )
     send_timeout_s: float = _setting(
         5.0, "seconds without progress", "a reader that takes nothing for so long is closed with 1013",

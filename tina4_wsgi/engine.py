@@ -63,7 +63,10 @@ class Engine:
         self._plain = self._new_lane()
         # By window bits; a broadcast is compressed once for each. Nearly always there is none, or one.
         self._compressed: dict[int, Lane] = {}
-        self._sweeper = Sweeper(self.hub.loop, self.connections, self.dispatcher.trim)
+        self.now_s = time.monotonic()
+        self.slow_consumers = 0
+        self.drops_for_slow = 0
+        self._sweeper = Sweeper(self.hub.loop, self.connections, self._keep_house)
         self._fanout = fanout
         self._most_connections = min(config.max_connections, _descriptors_to_spare())
         fanout.add(self)
@@ -97,6 +100,7 @@ class Engine:
             taken: the socket; nobody else's from now on.
             visit: who comes, and to which route.
         """
+        self.now_s = time.monotonic()  # the sweeper may have slept
         connection = Connection(self, visit)
         transport = Transport(taken.stream, self.hub.loop, self._turn, connection, visit.limits)
         connection._transport = transport
@@ -107,6 +111,10 @@ class Engine:
         self._sweeper.wake()
         connection.begin(taken.early)
         return connection
+
+    def _keep_house(self) -> bool:
+        self.now_s = time.monotonic()
+        return self.dispatcher.trim()
 
     def _new_lane(self) -> Lane:
         return Lane(Registry(self._turn), Registry(self._turn))

@@ -57,10 +57,19 @@ class Ending(NamedTuple):
 
 
 class Host(Protocol):
-    """What a connection needs of the engine it lives in."""
+    """What a connection needs of the engine it lives in.
+
+    Attributes:
+        now_s: the monotonic clock at the last sweep: free to read for every message.
+        slow_consumers: connections that were closed with 1013.
+        drops_for_slow: how often a member lost broadcasts because of its `on_slow`.
+    """
 
     dispatcher: Dispatcher
     hub: Any  # gevent ships no types
+    now_s: float
+    slow_consumers: int
+    drops_for_slow: int
 
     def forget(self, connection: Any) -> None:
         """The socket of this connection is gone, and its "close" is done."""
@@ -89,9 +98,9 @@ class Lifecycle:
     """
 
     __slots__ = (
-        "__weakref__", "_callback", "_close_code", "_close_reason", "_ending", "_host", "_inbound", "_is_busy",
-        "_is_ended", "_is_full", "_is_opened", "_limits", "_message_count", "_ping_at_s", "_pong_by_s", "_route",
-        "_session", "_state", "_transport", "_was_clean", "due_s",
+        "__weakref__", "_active_at_s", "_callback", "_close_code", "_close_reason", "_ending", "_host", "_inbound",
+        "_is_busy", "_is_ended", "_is_full", "_is_opened", "_limits", "_message_count", "_ping_at_s", "_pong_by_s",
+        "_route", "_session", "_state", "_transport", "_was_clean", "due_s",
     )  # fmt: skip
 
     def __init__(self, host: Host, route: Served, limits: Any, may_compress: bool) -> None:  # Any: a Config
@@ -111,12 +120,13 @@ class Lifecycle:
         self._close_reason = ""
         self._was_clean = False
         self._message_count = 0
+        self._active_at_s = now_s = time.monotonic()
         self._pong_by_s = _NEVER
         self._ping_at_s = _NEVER
         if limits.ping_interval_s:
             # The first one at a random time: thousands that reconnect at once are not pinged at once.
-            self._ping_at_s = time.monotonic() + limits.ping_interval_s * random.uniform(0.5, 1.0)
-        self.due_s = self._ping_at_s
+            self._ping_at_s = now_s + limits.ping_interval_s * random.uniform(0.5, 1.0)
+        self.due_s = min(self._ping_at_s, now_s + (limits.idle_timeout_s or _NEVER))
         self._transport: Transport
 
     # -- called in the hub by the transport
@@ -191,9 +201,19 @@ class Lifecycle:
         """The kernel takes no more: from now on the send timeout runs."""
         self.due_s = min(self.due_s, time.monotonic() + self._limits.send_timeout_s)
 
-    def overflowed(self) -> None:
-        """More waits than may wait, and nobody who sent it can be made to wait."""
-        self._give_up_on_slow_peer()
+    def overflowed(self, size_bytes: int) -> bool:
+        """A broadcast finds more waiting than may wait, and nobody who sent it can be made to wait."""
+        limits = self._limits
+        if limits.on_slow == "close":
+            self._give_up_on_slow_peer()
+            return False
+        self._host.drops_for_slow += 1
+        if limits.on_slow == "drop_newest":
+            return False
+        # A quarter at once: looking for the oldest costs time in proportion to all that waits.
+        self._transport.drop_oldest(max(size_bytes, limits.max_outbound_bytes // 4))
+        most: int = limits.max_outbound_bytes
+        return self._transport.queued_bytes + size_bytes <= most
 
     def failed(self, error: BaseException) -> None:
         """Our own code raised in the hub."""
@@ -244,9 +264,15 @@ class Lifecycle:
             self._close_reason = "no pong"
             transport.abort()
             return
+        idle_due_s = self._active_at_s + (self._limits.idle_timeout_s or _NEVER)
+        if idle_due_s <= now_s:
+            if not self._is_busy:
+                self._begin_close(CloseCode.NORMAL, "idle")
+                return
+            idle_due_s = now_s + self._limits.idle_timeout_s  # its callback still works on what it said
         if self._ping_at_s <= now_s:
             self._ping(now_s)
-        self.due_s = min(self._ping_at_s, self._pong_by_s, stall_due_s)
+        self.due_s = min(self._ping_at_s, self._pong_by_s, stall_due_s, idle_due_s)
 
     def _ping(self, now_s: float) -> None:
         limits, transport = self._limits, self._transport
@@ -260,6 +286,7 @@ class Lifecycle:
     def _give_up_on_slow_peer(self) -> None:
         """Close with 1013; what waits is dropped, since the peer takes none of it."""
         if self._state == _OPEN:
+            self._host.slow_consumers += 1
             self._transport.drop_backlog()
             self._begin_close(CloseCode.TRY_AGAIN_LATER, "slow consumer")
 
@@ -286,6 +313,7 @@ class Lifecycle:
         if not self._is_opened:
             self._open()
         inbound, callback = self._inbound, self._callback
+        self._active_at_s = self._host.now_s
         while inbound:
             data = inbound.pop(0)
             self._message_count += 1

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from .backlog import Backlog
+from .owner import Owner
 from .stream import Stream
 from .turn import Turn
 
@@ -32,28 +33,6 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s
 
 # Why a transport doesn't read: bits, and plain ones, since an IntFlag costs a microsecond per test.
 INBOUND_FULL, OUTBOUND_FULL, ENDED = 1, 2, 4
-
-
-class Owner(Protocol):
-    """What a transport tells its connection. All but `failed` are called in the hub."""
-
-    def received(self, data: bytes) -> None:
-        """Bytes came."""
-
-    def peer_finished(self) -> None:
-        """The peer sends no more; it may still read."""
-
-    def lost(self) -> None:
-        """The socket is gone, whoever ended it. Called exactly once, and last, from any greenlet."""
-
-    def stalled(self) -> None:
-        """The kernel doesn't take more: watch the deadline."""
-
-    def overflowed(self) -> None:
-        """A broadcast made more wait than `max_outbound_bytes`. Any greenlet of the hub's thread."""
-
-    def failed(self, error: BaseException) -> None:
-        """Our own code raised; the connection is beyond repair."""
 
 
 class Limits(Protocol):
@@ -230,29 +209,33 @@ class Transport:
 
     def write_shared(self, data: bytes) -> None:
         """Queue a broadcast frame that doesn't come through the own group; never waits."""
-        self.write(data)
-        if self.queued_bytes > self._limits.max_outbound_bytes:
-            self._check_overflow()
+        if self.group.pending:
+            self.take_pending()
+        if self._backlog is not None or self.queued_bytes + len(data) > self._limits.max_outbound_bytes:
+            self._write_behind(data)
+        else:
+            self.write(data)
 
-    def _check_overflow(self) -> None:
-        self.flush()  # much may be queued only because the turn hasn't ended
-        backlog = self._backlog
-        # One message over the limit may wait alone; it is the second that is too much.
-        if self.queued_bytes > self._limits.max_outbound_bytes and backlog is not None and len(backlog) > 1:
-            self._owner.overflowed()
+    def _write_behind(self, data: bytes) -> None:
+        """Queue a broadcast behind a backlog, if it may wait there; a slow reader must not fill the memory."""
+        self.flush()  # keeps the order; and much may be queued only because the turn hasn't ended
+        stream = self._stream
+        if stream is None:
+            return
+        if self._backlog is None:
+            self._offer(stream, data)  # however long: one message may always wait alone
+        elif self.queued_bytes + len(data) <= self._limits.max_outbound_bytes or self._owner.overflowed(len(data)):
+            self._backlog.append(data, is_droppable=True)
+            self.queued_bytes += len(data)
+            self._check_high_water()
 
     def write_joined(self, data: bytes) -> None:
         """Send frames of the group at the end of a turn: at once if nothing waits before them."""
         stream = self._stream
         if stream is None:
             return
-        if self.outbox or self._backlog is not None:
-            if not self.outbox and not self._is_flush_near:
-                self._turn.add_transport(self)
-            self.outbox.append(data)
-            self.queued_bytes += len(data)
-            if self.queued_bytes > self._limits.max_outbound_bytes:
-                self._check_overflow()
+        if self._backlog is not None or self.outbox:
+            self._write_behind(data)
         else:
             self._offer(stream, data)
 
@@ -336,6 +319,11 @@ class Transport:
         """
         if self._backlog is not None:
             self._backlog.wait_for_room()
+
+    def drop_oldest(self, least_bytes: int) -> None:
+        """Forget the oldest broadcasts that wait, so many bytes of them if there are."""
+        if self._backlog is not None:
+            self.queued_bytes -= self._backlog.drop_oldest(least_bytes)
 
     def drop_backlog(self) -> None:
         """Forget what waits, except for the piece that has partly left: a frame can't be cut short."""

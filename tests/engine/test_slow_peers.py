@@ -72,6 +72,43 @@ def test_a_broadcast_over_the_limit_closes_the_slow_member_and_only_it(house: Ho
     assert all(frame.payload == b"y" * 4_000 for frame in frames[:-1])
 
 
+@pytest.mark.parametrize("on_slow", ["drop_newest", "drop_oldest"])
+def test_a_slow_member_may_lose_broadcasts_instead_of_the_connection(
+    house: House, on_slow: str
+) -> None:
+    slow, connection = house.connect(
+        quiet, send_buffer=SMALL_BUFFER, max_outbound_bytes=65_536, on_slow=on_slow, send_timeout_s=60
+    )
+    for number in range(100):
+        connection.broadcast(f"{number:05}" + "y" * 4_000)
+        gevent.sleep(0)
+    connection.send("direct")
+    assert connection._transport.queued_bytes < 65_536 + 4_100
+    assert house.engine.drops_for_slow > 5
+
+    heard = []
+    while (text := slow.read_text()) != "direct":
+        assert text[5:] == "y" * 4_000
+        heard.append(int(text[:5]))
+    assert heard == sorted(set(heard))
+    assert (heard[-1] == 99) == (on_slow == "drop_oldest")
+    assert heard[0] == 0
+    assert not connection.closed
+
+
+def test_a_peer_that_says_nothing_is_closed_after_the_idle_timeout(house: House, log: Log) -> None:
+    client, connection = house.connect(log, idle_timeout_s=0.3)
+    talker, talking = house.connect(log, idle_timeout_s=0.6)
+    for _ in range(5):
+        talker.send_text("x")
+        gevent.sleep(0.15)
+
+    assert client.read_close() == 1000
+    assert (connection.close_code, connection.close_reason) == (1000, "idle")
+    assert not talking.closed
+    assert talker.read_close() == 1000
+
+
 def test_one_message_larger_than_the_limit_reaches_a_member_that_reads(house: House) -> None:
     client, connection = house.connect(quiet, max_outbound_bytes=65_536)
     text = "z" * 3_000_000

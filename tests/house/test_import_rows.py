@@ -29,7 +29,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "callbacks pattern request_head",
     ),
     (  # 2: one connection, and what connections share
-        "dispatch mailbox opening stream sweeper turn",
+        "dispatch mailbox opening owner stream sweeper turn",
         "backlog",
         "backlog",
         "transport",
