@@ -305,3 +305,11 @@ def test_other_bodies_are_no_form(request_of):
 
     assert request.form == {}
     assert request.json == {"a": 1}
+
+
+def test_json_of_an_upload_that_was_read_already_is_the_handlers_mistake(request_of):
+    request = request_of(data={"photo": (io.BytesIO(b"x"), "cat.png")}, method="POST")
+    assert request.files
+
+    with pytest.raises(UsageError, match="read `body` before them"):
+        request.json  # noqa: B018

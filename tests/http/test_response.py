@@ -383,6 +383,14 @@ def test_a_file_may_be_an_attachment_with_another_name_headers_and_status(site):
     assert answer.headers["X-A"] == "1"
 
 
+def test_a_file_may_have_a_type_of_ones_own(site):
+    site.write("data/notes", b"# Hi")
+
+    answer = through(site, lambda response: response.header("Content-Type", "text/markdown").file("data/notes"))
+
+    assert answer.content_type == "text/markdown"
+
+
 def test_a_file_is_sent_in_part_and_only_when_it_has_changed(site):
     site.write("data/a.bin", b"0123456789")
     site.router.get("/built", lambda request, response: response.file("data/a.bin"))
