@@ -52,6 +52,11 @@ class App:
     Raises:
         ConfigError: a setting is unknown or out of its range.
 
+    Attributes:
+        config: the settings in force.
+        router: the routes.
+        templates: what `response.html` renders; filters and globals may be added.
+
     Greenlets and threads: calls may come from any; nothing is started before the first upgrade.
     """
 
@@ -64,6 +69,7 @@ class App:
         self.root = Path(os.getcwd() if root is None else root)
         self._wsgi_app = wsgi_app
         self._http = HttpSide(self.router, self.config, self.root, wsgi_app)
+        self.templates = self._http.templates
         self._limits: dict[Route, Config] = {}
         self._process: Process | None = None
         if router is None:

@@ -107,7 +107,8 @@ class HttpSide:
         if isinstance(exc, MethodNotAllowed):
             return _wrong_method(environ, exc)
         if isinstance(exc, WebsocketMismatch):
-            return _upgrade_required
+            # The legacy app may have a page at the address of a socket.
+            return self._fallback or _upgrade_required
         if isinstance(exc, NotFound) and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             try:
                 file = self._static.find(path, environ)

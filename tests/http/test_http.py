@@ -201,6 +201,13 @@ def test_what_no_route_has_goes_to_the_legacy_app(site, path, method):
     assert (answer.status_code, answer.headers["X-App"]) == (200, "legacy")
 
 
+def test_a_legacy_page_at_the_address_of_a_socket_is_still_served(site):
+    site.fallback = legacy
+    site.router.websocket("/live", lambda connection, event, data: None)
+
+    assert site.ask("/live").headers["X-App"] == "legacy"
+
+
 def test_the_legacy_app_gets_the_very_environ_and_start_response():
     seen = []
 
