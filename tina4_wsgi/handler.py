@@ -27,7 +27,7 @@ from .errors import Refused
 from .protocol import handshake
 from .request_body import BodyError, RequestBody
 from .request_head import RequestHead, read_head
-from .wire import PeerGone, RequestReader, ip_of, say_goodbye, send, shut_reading
+from .wire import PeerGone, RequestReader, ip_of, say_goodbye, send
 
 log = logging.getLogger("tina4_wsgi.server")
 access_log = logging.getLogger("tina4_wsgi.access")
@@ -135,7 +135,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
     def cut_waiting(self) -> None:
         """End the wait for a request that has not come; one that has come is still served."""
         if self.is_waiting:
-            shut_reading(self.socket)
+            self.reader.cut()
 
     def end_legacy_websocket(self) -> None:
         """Say 1001 on a WebSocket that gevent-websocket drives, and let the application's `receive` end."""
@@ -148,7 +148,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
             self.socket.sendall(_GOING_AWAY)
         except (OSError, ConcurrentObjectUseError):
             pass  # it has gone, or the application is stuck sending to it
-        shut_reading(self.socket)
+        self.reader.cut()
 
     # Reading
 
@@ -158,7 +158,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         reader.await_request(config.keepalive_timeout_s if self._served else head_s, head_s)
         self.time_start, self.response_length, self.headers_sent = time.time(), 0, False
         if self.server.is_stopping:
-            shut_reading(self.socket)  # begun too late for `cut_waiting`: serve what has come, wait for nothing
+            self.reader.cut()  # begun too late for `cut_waiting`: serve what has come, wait for nothing
         self.is_waiting = True
         try:
             return read_head(self.rfile.readline, config.max_header_bytes, config.max_header_count)

@@ -23,7 +23,7 @@ from gevent.pywsgi import WSGIServer
 
 from .config import Config
 from .handler import WRITE_PATIENCE_S, Handler
-from .wire import ip_of, shut_reading
+from .wire import cancel_wait, ip_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -162,7 +162,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         draining = gevent.spawn(app_drain, timeout_s) if app_drain is not None else None
         gevent.sleep(0)  # connections accepted in this turn get their handlers
         for wire in self._strangers:
-            shut_reading(wire)
+            cancel_wait(wire)
         for handler in self.handlers:
             handler.cut_waiting()
             self.pool.spawn(handler.end_legacy_websocket)  # it may have to wait for the client
@@ -229,6 +229,8 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             wire.close()
 
     def _has_shaken_hands(self, wire: Any, address: Any) -> bool:
+        if self.is_stopping:
+            return False
         self._strangers.add(wire)
         try:
             with gevent.Timeout(self.config.handshake_timeout_s, TimeoutError("it took too long")):

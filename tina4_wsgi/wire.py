@@ -8,6 +8,7 @@ gevent timer per wait, no greenlet, and nothing at all when there is nothing to 
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from typing import Any
 
@@ -22,6 +23,10 @@ READ_BYTES = 65_536
 def ip_of(address: Any) -> str:
     """Give the client's IP address, without what marks IPv4 on a socket for both; on UNIX sockets their name."""
     return str(address[0]).removeprefix("::ffff:") if isinstance(address, tuple) else str(address or "unix")
+
+
+class _Cut(ConnectionError):
+    """This server no longer waits for the client."""
 
 
 class PeerGone(ConnectionError):
@@ -43,6 +48,7 @@ class RequestReader(socket.SocketIO):
         self._patience_s: float | None = None
         self._most_s = 0.0
         self._credit_s_per_byte = 0.0
+        self._is_cut = False
         self.has_begun = True
 
     def await_request(self, idle_s: float, head_s: float) -> None:
@@ -54,11 +60,17 @@ class RequestReader(socket.SocketIO):
         """Wait so long in all, and longer for a client that sends at the least rate."""
         self._patience_s = self._most_s = patience_s
         self._credit_s_per_byte = 1 / LEAST_BYTES_PER_S
+        self._is_cut = False
         self.has_begun = True
 
     def await_anything(self) -> None:
         """Wait for ever: the application speaks a protocol of its own, with its own deadlines."""
         self._patience_s = None
+
+    def cut(self) -> None:
+        """Let whoever reads see the end of the stream, after what has come already; until a body is awaited."""
+        self._is_cut = True
+        cancel_wait(self._wire)
 
     def readinto(self, buffer: Any, /) -> int | None:
         """Receive into `buffer`, waiting as long as patience lasts; 0 at the end of the stream.
@@ -67,10 +79,27 @@ class RequestReader(socket.SocketIO):
             TimeoutError: patience is used up.
             OSError: the connection broke.
         """
-        wire = self._wire
+        wire, patience_s = self._wire, self._patience_s
+        if self._is_cut:
+            return self._receive_what_is_there(buffer)
         if wire.timeout == 0.0:  # the application takes the connection over and looks without waiting
             return super().readinto(buffer)
-        patience_s = self._patience_s
+        try:
+            return self._receive(buffer, patience_s)
+        except _Cut:
+            return self._receive_what_is_there(buffer)
+
+    def _receive_what_is_there(self, buffer: Any) -> int:
+        self._wire.timeout = 0.0
+        try:
+            return int(self._wire.recv_into(buffer))
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return 0
+        finally:
+            self._wire.timeout = None
+
+    def _receive(self, buffer: Any, patience_s: float | None) -> int:
+        wire = self._wire
         if patience_s is None:
             wire.timeout = None
             return int(wire.recv_into(buffer))
@@ -114,12 +143,12 @@ def send(wire: Any, data: bytes, most_s: float) -> None:
         patience_s = min(most_s, patience_s + gained_s)
 
 
-def shut_reading(wire: Any) -> None:
-    """Let whoever reads see the end of the stream, after what has arrived already."""
-    try:
-        wire._sock.shutdown(socket.SHUT_RD)  # gevent's own method would drop the TLS session
-    except OSError:
-        pass  # the client was quicker
+def cancel_wait(wire: Any) -> None:
+    """Raise an OSError in the greenlet that waits to read, if one does.
+
+    Not `shutdown(SHUT_RD)`: the end of the stream amid a TLS session makes OpenSSL send a fatal alert.
+    """
+    wire.hub.cancel_wait(wire._read_event, _Cut)
 
 
 def say_goodbye(wire: Any, lingers: bool) -> None:

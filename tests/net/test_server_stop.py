@@ -12,6 +12,7 @@ from gevent import socket, ssl
 from gevent.event import Event
 
 from tests.support.own_server import dial, exchange, hello, read_answer, running
+from tests.support.raw import RawClient
 from tina4_wsgi.config import Config
 from tina4_wsgi.server import Server
 
@@ -125,19 +126,36 @@ def test_a_request_that_has_arrived_is_answered_although_nobody_has_looked_at_it
         assert client.read_to_end().endswith(b"hello")
 
 
-def test_a_connection_whose_tls_handshake_ends_during_the_stop_does_not_hold_it_up():
-    app = Held()
-    server = Server(app, port=0, certfile=CERTIFICATE, config=Config())
+def test_an_idle_tls_connection_is_ended_at_once_and_without_an_alert():
+    server = Server(hello, port=0, certfile=CERTIFICATE, config=Config())
     server.start()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(CERTIFICATE)
     plain = socket.create_connection(("127.0.0.1", server.port), 5)
-    with context.wrap_socket(plain, server_hostname="localhost") as client:
+    wire = context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False)
+    with RawClient(wire) as client:
+        client.send_bytes(GET)
+        read_answer(client)
         began = time.monotonic()
         server.stop()
 
+        assert client.read_to_end() == b""
         assert time.monotonic() - began < 2
-        assert client.recv(1) == b""
+
+
+def test_a_body_that_is_on_its_way_is_still_awaited():
+    def read_body(environ, start_response):
+        return hello(environ, start_response) if environ["wsgi.input"].read() == b"late" else []
+
+    server = started(read_body)
+    with dial(server) as client:
+        client.send_bytes(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nla")
+        stopping = gevent.spawn(server.stop)
+        gevent.sleep(0.05)
+        client.send_bytes(b"te")
+
+        assert client.read_to_end().endswith(b"hello")
+    stopping.get(timeout=2)
 
 
 def test_a_request_that_takes_longer_than_the_drain_time_is_cut():
@@ -204,7 +222,7 @@ def test_a_legacy_websocket_hears_1001_and_its_application_ends():
         code = client.read_close()
         client.send_close(code)
         rest = client.read_to_end()
-        stopping.get(timeout=2)
+    stopping.get(timeout=2)
 
     assert (code, rest, ended) == (1001, b"", [True])
 
