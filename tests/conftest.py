@@ -25,10 +25,9 @@ FIXTURE_LIMIT_S = 120.0  # a fixture of a module may install a package or start 
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make ^C work in the servers that tests start, even when this run was started with `&`.
+    """Keep what the one who runs this has set away from the tests, and what they write inside the tree.
 
-    Settings of the one who runs this don't reach the tests; what hypothesis remembers goes where
-    `make clean` finds it.
+    ^C must work in the servers that tests start, even when this run was started with `&`.
     """
     for name in [name for name in os.environ if name.startswith("TINA4_WS_")]:
         del os.environ[name]
