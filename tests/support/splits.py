@@ -10,11 +10,13 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import ProtocolError
 from tina4_wsgi.protocol.session import Session
+
+Text = TypeVar("Text", str, bytes)
 
 MOST_PART_BYTES = 9  # random parts are small: most frames of the tests have less than 30 bytes
 
@@ -64,7 +66,7 @@ def random_parts(data: bytes) -> list[bytes]:
     return parts
 
 
-def cut_at(data: bytes, places: Iterable[int]) -> list[bytes]:
+def cut_at(data: Text, places: Iterable[int]) -> list[Text]:
     """Cut before each of `places`, taken modulo the length; in any order, equal ones give empty parts."""
     ends = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
     return [data[start:stop] for start, stop in pairwise(ends)]
