@@ -1,0 +1,86 @@
+"""Forks a serving process, with and without open connections, and prints what either side can do then."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+
+import gevent
+from gevent import socket as gevent_socket
+
+from tina4_wsgi import App, ForkError, Router
+from tina4_wsgi.server import Server
+
+HANDSHAKE = (
+    b"GET /ws/echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+HELLO = b"\x81\x82\0\0\0\0hi"
+
+router = Router()
+
+
+@router.websocket("/ws/echo")
+def echo(connection, event, data):
+    if event == "message":
+        connection.broadcast(data)
+
+
+def outcome_in_child(action):
+    """Run `action` in a forked child and give what came of it, in a word."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            action()
+            outcome = "done"
+        except ForkError as exc:
+            outcome = f"ForkError: {exc}"
+        except Exception as exc:  # noqa: BLE001  # told to the parent
+            outcome = repr(exc)
+        os.write(writing, outcome.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        outcome = answer.read()
+    os.waitpid(pid, 0)
+    return outcome
+
+
+def connect(port):
+    """Open a WebSocket from a greenlet of this process."""
+    client = gevent_socket.create_connection(("127.0.0.1", port))
+    client.settimeout(5)
+    client.sendall(HANDSHAKE)
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += client.recv(1)
+    return client
+
+
+def main():
+    app = App(router=router)
+
+    def broadcast():
+        app.broadcast("/ws/echo", "from the child")
+
+    server = Server(app, port=0)
+    server.start()
+    found = {"before": outcome_in_child(broadcast)}
+    client = connect(server.port)
+    found["during"] = outcome_in_child(broadcast)
+    client.sendall(HELLO)
+    found["parent"] = client.recv(100).decode("latin-1")
+    client.shutdown(socket.SHUT_WR)
+    with gevent.Timeout(5):
+        while app.count("/ws/echo"):
+            gevent.sleep(0.01)
+    found["after"] = outcome_in_child(broadcast)
+    client.close()
+    server.stop(1)
+    json.dump(found, sys.stdout)
+
+
+main()

@@ -1,0 +1,55 @@
+"""A message that is no JSON ends nothing in the chat room of the examples."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.raw import RawClient
+from tests.support.servers import ROOT
+from tests.support.site import Site, run_site
+
+FAILURE = re.compile(r"callback of /ws/room/\{roomName\} raised at 'message', connection ([0-9a-f]{32})\n")
+
+
+@pytest.fixture(scope="module")
+def chat_site(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The examples, as `wsgi.py` serves them."""
+    folder = tmp_path_factory.mktemp(f"chat-{kind}")
+    with run_site(kind, "wsgi:app", folder, working_folder=ROOT) as running:
+        yield running
+
+
+def chat(client: RawClient, text: str) -> None:
+    client.send_text(json.dumps({"type": "chat", "text": text}))
+
+
+def next_text(client: RawClient) -> str:
+    """Give the text of the next message, which must be of chat."""
+    message = json.loads(client.read_text())
+    assert message["type"] == "chat", message
+    return str(message["text"])
+
+
+def test_after_malformed_json_the_sender_goes_on_and_the_log_has_one_traceback(chat_site: Site, tag: str) -> None:
+    path = f"/ws/room/{tag}"
+    with RawClient.open(chat_site.address, path) as sender, RawClient.open(chat_site.address, path) as other:
+        for client, greetings in ((sender, 3), (other, 2)):  # the welcome, and each join
+            for _ in range(greetings):
+                assert json.loads(client.read_text())["type"] == "system"
+
+        sender.send_text('{"type": "chat", "text": ')
+        chat(sender, "still here")
+
+        assert next_text(sender) == "still here"
+        assert next_text(other) == "still here"
+        chat(other, "did anything happen?")
+        assert next_text(sender) == "did anything happen?"
+        assert next_text(other) == "did anything happen?"
+    log = chat_site.server.log
+    assert log.count("Traceback (most recent call last)") == 1
+    assert len(FAILURE.findall(log)) == 1
+    assert log.count("json.decoder.JSONDecodeError: ") == 1

@@ -1,0 +1,211 @@
+"""A server that is told to stop lets callbacks finish, says 1001 to everybody, and ends with 0."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.support import servers
+from tests.support.raw import CLOSE, Frame, Head, RawClient
+from tests.support.site import ANSWER_S, Details, Site, run_site
+
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+DRAIN_S = 5.0
+LAST_CALLBACKS_S = 1.0  # beyond the drain time, for the "close" callbacks of those who were cut off
+SLACK_S = 1.5  # for a busy machine
+GUNICORN_POLL_S = 1.0  # so often a stopping worker looks whether its requests are done
+
+
+class Farewell(NamedTuple):
+    """What there was to see of one SIGTERM; see `farewell`."""
+
+    idle: list[Frame]
+    busy: list[Frame]
+    late: Head | None
+    mute: list[Frame]
+    exit_code: int
+    took_s: float
+    lines: dict[str, list[Details]]
+    log: str
+
+
+def read_all(client: RawClient) -> list[Frame]:
+    """Read frames to the end of the stream, answer a close frame, and hang up, as a browser does."""
+    frames = []
+    with contextlib.suppress(ConnectionError):
+        while True:
+            frames.append(client.read_frame())
+            if frames[-1].opcode == CLOSE:
+                client.send_close(1001)
+    client.close()
+    return frames
+
+
+def start(site: Site, query: str) -> RawClient:
+    return RawClient.open(site.address, f"/ws/ends/x?{query}")
+
+
+@pytest.fixture(scope="module")
+def farewell(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Farewell:
+    """Stop a server with an idle client, one whose callback runs, one that never answers, and a late one."""
+    env = {"TINA4_WS_DRAIN_TIMEOUT_S": str(DRAIN_S), "TINA4_WS_CLOSE_TIMEOUT_S": "0.3"}
+    with (
+        run_site(kind, "main:app", tmp_path_factory.mktemp(f"stop-{kind}"), env=env) as site,
+        start(site, "tag=idle") as idle,
+        start(site, "tag=busy&message=outlast:idle") as busy,
+        start(site, "tag=mute") as mute,
+        RawClient.dial(site.address) as late,
+    ):
+        keep_alive(late)
+        busy.send_text("work")
+        assert busy.read_text() == "heard work"  # its callback is running now
+        began = time.monotonic()
+        site.server.process.send_signal(signal.SIGTERM)
+        idle_frames = read_all(idle)
+        late_head = ask_late(late)
+        busy_frames = read_all(busy)
+        exit_code = site.server.process.wait(servers.STOP_S)
+        took_s = time.monotonic() - began
+        lines = {tag: site.journal.lines(tag) for tag in ("idle", "busy", "mute")}
+        mute_frames = read_all_without_answer(mute)
+        return Farewell(
+            idle_frames, busy_frames, late_head, mute_frames, exit_code, took_s, lines, site.server.log
+        )
+
+
+def keep_alive(client: RawClient) -> None:
+    """Make one HTTP request on a connection that is kept."""
+    client.send_bytes(b"GET /state HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    head = client.read_head()
+    client.read_exactly(int(head.headers["content-length"]))
+
+
+def ask_late(client: RawClient) -> Head | None:
+    """Ask for an upgrade while the server stops; None when it has hung up."""
+    try:
+        return client.ask_upgrade("/ws/ends/x?tag=late", KEY)
+    except ConnectionError:
+        return None
+
+
+def read_all_without_answer(client: RawClient) -> list[Frame]:
+    frames = []
+    with contextlib.suppress(ConnectionError):
+        while True:
+            frames.append(client.read_frame())
+    return frames
+
+
+def closes(farewell: Farewell, tag: str) -> list[tuple[int, str]]:
+    return [(line["code"], line["reason"]) for line in farewell.lines[tag] if line["event"] == "close"]
+
+
+def codes(frames: list[Frame]) -> list[int]:
+    return [frame.close_code for frame in frames if frame.opcode == CLOSE]
+
+
+def test_sigterm_says_1001_to_an_idle_client(farewell: Farewell) -> None:
+    assert codes(farewell.idle) == [1001]
+    assert len(farewell.idle) == 1
+
+
+def test_sigterm_runs_close_exactly_once_with_1001(farewell: Farewell) -> None:
+    for tag in ("idle", "busy", "mute"):
+        assert closes(farewell, tag) == [(1001, "going away")]
+
+
+def test_a_callback_that_runs_at_sigterm_finishes_and_its_reply_comes_before_the_1001(farewell: Farewell) -> None:
+    assert [frame.payload for frame in farewell.busy[:-1]] == [b"done at last"]
+    assert codes(farewell.busy) == [1001]
+
+
+def test_a_client_that_never_answers_hears_1001_too(farewell: Farewell) -> None:
+    assert codes(farewell.mute) == [1001]
+
+
+def test_an_upgrade_that_comes_while_the_server_stops_is_not_taken(farewell: Farewell) -> None:
+    assert farewell.late is None or farewell.late.status == 503
+
+
+def test_sigterm_ends_the_server_with_0_within_the_drain_time(farewell: Farewell) -> None:
+    assert farewell.exit_code == 0
+    assert farewell.took_s < DRAIN_S + GUNICORN_POLL_S
+
+
+def test_stopping_leaves_no_traceback(farewell: Farewell) -> None:
+    assert "Traceback" not in farewell.log
+
+
+@pytest.mark.parametrize(
+    ("stuck_kind", "poll_s"), [("own", 0.0), ("gunicorn", GUNICORN_POLL_S)], ids=["own", "gunicorn"]
+)
+def test_a_callback_that_never_ends_keeps_the_server_no_longer_than_the_drain_time(
+    tmp_path: Path, stuck_kind: str, poll_s: float
+) -> None:
+    env = {"TINA4_WS_DRAIN_TIMEOUT_S": "0.5"}
+    with (
+        run_site(stuck_kind, "main:app", tmp_path, env=env) as site,
+        start(site, "tag=stuck&message=outlast:nobody") as stuck,
+        start(site, "tag=idle") as idle,
+    ):
+        stuck.send_text("work")
+        assert stuck.read_text() == "heard work"
+        began = time.monotonic()
+        site.server.process.send_signal(signal.SIGTERM)
+
+        assert codes(read_all(idle)) == [1001]
+        assert site.server.process.wait(servers.STOP_S) == 0
+        assert time.monotonic() - began < 0.5 + LAST_CALLBACKS_S + poll_s + SLACK_S
+
+
+def test_a_gunicorn_worker_exits_only_when_all_close_callbacks_are_done(farewell: Farewell) -> None:
+    """Callbacks at interpreter exit, which are the second line, would be later."""
+    if "Worker exiting" in farewell.log:
+        for tag in ("idle", "busy", "mute"):
+            assert farewell.log.index(f"closed {tag}") < farewell.log.index("Worker exiting")
+
+
+@pytest.mark.parametrize(
+    ("gunicorn_kind", "how"),
+    [
+        pytest.param("gunicorn", signal.SIGINT, id="gunicorn-SIGINT"),
+        pytest.param("preload", signal.SIGQUIT, id="preload-SIGQUIT"),
+    ],
+)
+def test_a_quick_stop_of_gunicorn_says_1001_too(tmp_path: Path, gunicorn_kind: str, how: signal.Signals) -> None:
+    with run_site(gunicorn_kind, "main:app", tmp_path) as site, start(site, "tag=idle") as idle:
+        site.server.process.send_signal(how)
+
+        assert codes(read_all(idle)) == [1001]
+        assert site.server.process.wait(servers.STOP_S) == 0
+        assert site.journal.events("idle") == ["open", "close"]
+
+
+@pytest.fixture(scope="module", params=["gunicorn", "preload"])
+def reloaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """Send SIGHUP to gunicorn while a client is connected."""
+    with run_site(request.param, "main:app", tmp_path_factory.mktemp(f"hup-{request.param}")) as site:
+        with start(site, "tag=old") as old:
+            old_pid = site.state()["pid"]
+            site.server.process.send_signal(signal.SIGHUP)
+            frames = read_all(old)
+            close = site.journal.wait_for("old", "close")
+        site.wait_for_state(lambda state: state["pid"] != old_pid, ANSWER_S)
+        with start(site, "tag=new") as new:
+            new.send_text("a")
+            yield {"frames": frames, "close": close, "answer": new.read_text()}
+
+
+def test_sighup_says_1001_to_those_who_are_connected(reloaded: dict[str, Any]) -> None:
+    assert codes(reloaded["frames"]) == [1001]
+    assert reloaded["close"]["code"] == 1001
+
+
+def test_after_sighup_new_clients_connect(reloaded: dict[str, Any]) -> None:
+    assert reloaded["answer"] == "heard a"
