@@ -206,18 +206,22 @@ def _stop_on_signal(server: Server) -> None:
     """Stop gracefully on the first SIGINT or SIGTERM, and at once on the second.
 
     Python's own handlers and not gevent's: these run even while a callback keeps the hub from its turn,
-    so that the second signal always works.
+    so that the second signal always works. The wakeup descriptor is for a signal that comes just before the
+    hub begins to wait: Python has noted it then, and nothing would make it look.
     """
     import gevent
 
     loop = gevent.get_hub().loop
     stopping = gevent.Greenlet(_stop, server)
+    wakes, signal_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(signal_fd, warn_on_full_buffer=False)
+    waker = loop.io(wakes, 1, ref=False)
+    waker.start(os.read, wakes, 4_096)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if stopping.started or stopping.ready():
             os._exit(128 + number)
         stopping.start()
-        loop.run_callback_threadsafe(lambda: None)  # wakes a hub that waits
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)

@@ -126,3 +126,30 @@ def test_an_idle_server_stops_at_once(tmp_path):
 
         assert server.stop() == 0
         assert time.monotonic() - began < 2
+
+
+SELF_STOPPING = """
+import signal
+
+from gevent.monkey import get_original
+
+def app(environ, start_response):
+    get_original("_thread", "start_new_thread")(stop_from_here, ())
+    start_response("200 OK", [("Content-Length", "0"), ("Connection", "close")])
+    return []
+
+def stop_from_here():
+    get_original("time", "sleep")(0.2)  # the hub waits by then
+    signal.pthread_kill(get_original("_thread", "get_ident")(), signal.SIGTERM)
+"""
+
+
+def test_a_signal_that_does_not_interrupt_the_waiting_hub_still_stops_the_server(tmp_path):
+    """As one that comes just before the hub begins to wait: the kernel wakes nobody for it."""
+    (tmp_path / "wsgi.py").write_text(SELF_STOPPING)
+
+    with serving(tmp_path) as server:
+        with socket.create_connection(server.address) as client:
+            client.sendall(GET)
+            client.recv(1_000)
+        assert server.process.wait(10) == 0
