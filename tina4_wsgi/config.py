@@ -116,7 +116,8 @@ class Config:
         least=0, most=3_600,
     )
     keepalive_timeout_s: float = _setting(
-        75.0, "seconds", "own server only: how long an idle HTTP connection is kept", least=0, most=3_600,
+        75.0, "seconds", "own server only: how long an idle HTTP connection is kept; 0 is one request each",
+        least=0, most=3_600,
     )
     deflate: bool = _setting(
         False, "", "permessage-deflate costs CPU; worth it for texts of some KiB", per_route=True,

@@ -33,6 +33,9 @@ _RESERVED_DESCRIPTORS = 64
 
 _POLL_S = 0.02
 
+_LAST_CALLBACKS_S = 1.0
+"""What the "close" callbacks of connections that were cut off get."""
+
 
 class Lane(NamedTuple):
     """The groups of all connections that are sent the same bytes: those that agreed on the same compression."""
@@ -215,13 +218,13 @@ class Engine:
         self.is_draining = True
         for connection in list(self.connections):
             connection._begin_close(code, reason)
-        is_done = self._wait_until_empty(timeout_s)
+        is_done = self._wait_until_over(timeout_s)
         if not is_done:
             logger.warning("drain: %d connections cut off after %g s", len(self.connections), timeout_s)
-            for connection in list(self.connections):
-                connection._transport.abort()
-            self._wait_until_empty(min(1.0, timeout_s))
-        return is_done
+        for connection in list(self.connections):
+            # What is over only waits for the peer's FIN, and that may take as long as the peer likes.
+            connection._transport.close() if connection.is_over else connection._transport.abort()
+        return self._wait_until_over(_LAST_CALLBACKS_S) and is_done
 
     def close(self) -> None:
         """Give back what the engine holds of the hub; only after `drain`."""
@@ -230,9 +233,9 @@ class Engine:
             self._sweeper.close()
             self.hub.loop.run_callback(self.dispatcher.end_parked)
 
-    def _wait_until_empty(self, timeout_s: float) -> bool:
+    def _wait_until_over(self, timeout_s: float) -> bool:
         deadline_s = time.monotonic() + timeout_s
-        while self.connections:
+        while not all(connection.is_over for connection in self.connections):
             if time.monotonic() >= deadline_s:
                 return False
             gevent.sleep(_POLL_S)

@@ -29,7 +29,7 @@ class ProtocolError(Tina4Error):
 
 
 class Refused(Tina4Error):
-    """The upgrade ends before the 101 with an ordinary HTTP answer.
+    """A request is answered with an error: an upgrade before its 101, or a head that our own server won't take.
 
     Attributes:
         status: HTTP status code, 400-599.

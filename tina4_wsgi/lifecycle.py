@@ -129,6 +129,11 @@ class Lifecycle:
         self.due_s = min(self._ping_at_s, now_s + (limits.idle_timeout_s or _NEVER))
         self._transport: Transport
 
+    @property
+    def is_over(self) -> bool:
+        """Whether "close" is done and the peer has heard all it had to: its socket may be cut any time."""
+        return self._is_ended and (self._was_clean or not self._transport.is_open)
+
     # -- called in the hub by the transport
 
     def begin(self, early: bytes) -> None:
@@ -299,7 +304,7 @@ class Lifecycle:
             return
         self._host.leave_groups(self)
         self._state = _CLOSING
-        self._close_code, self._close_reason = code, reason
+        self._close_code, self._close_reason = int(code), reason  # an IntEnum prints differently on Python 3.10
         self._inbound.clear()
         self._transport.write(frame)
         self.due_s = time.monotonic() + self._limits.close_timeout_s
@@ -338,7 +343,7 @@ class Lifecycle:
         if ending.answer is not None and self._state == _OPEN:
             self._transport.write(encode_close(ending.answer, ending.reason if ending.fault else ""))
         self._state = _CLOSED
-        self._close_code, self._close_reason, self._was_clean = ending.code, ending.reason, ending.was_clean
+        self._close_code, self._close_reason, self._was_clean = int(ending.code), ending.reason, ending.was_clean
         self._inbound.clear()
         self.due_s = time.monotonic() + self._limits.close_timeout_s
         self._transport.finish()

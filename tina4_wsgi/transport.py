@@ -153,11 +153,11 @@ class Transport:
             except BlockingIOError:
                 return
             except OSError:
-                self._lose()
+                self.close()
                 return
             if self._is_discarding:
                 if not data:
-                    self._lose()
+                    self.close()
                 return
             self.was_heard = True
             if not data:
@@ -266,7 +266,7 @@ class Transport:
         except BlockingIOError:
             sent = 0
         except OSError:
-            self._lose()
+            self.close()
             return
         self.queued_bytes = len(data) - sent
         if not self.queued_bytes:
@@ -292,7 +292,7 @@ class Transport:
             except BlockingIOError:
                 return
             except OSError:
-                self._lose()
+                self.close()
                 return
             if self.queued_bytes <= self._limits.max_outbound_bytes // 4:
                 self.resume(OUTBOUND_FULL)
@@ -357,7 +357,7 @@ class Transport:
         try:
             self._stream.shutdown(socket.SHUT_WR)
         except OSError:
-            self._lose()
+            self.close()
             return
         self._is_discarding = True
         self.resume(INBOUND_FULL | OUTBOUND_FULL | ENDED)
@@ -370,9 +370,10 @@ class Transport:
             self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         except OSError:
             pass  # it is closed all the same
-        self._lose()
+        self.close()
 
-    def _lose(self) -> None:
+    def close(self) -> None:
+        """Give the socket back, with what still waits; idempotent. The owner is told, once."""
         stream, self._stream = self._stream, None
         if stream is None:
             return
