@@ -31,11 +31,15 @@ def figures(app):
         "rooms": sum(len(engine.rooms()) for engine in engines),
         "objects": sum(isinstance(one, Connection) for one in alive),
         "workers": workers,
-        # A greenlet is true while it has begun and not ended.
-        "greenlets": sum(isinstance(one, greenlet) and bool(one) for one in alive) - workers,
+        "greenlets": sum(isinstance(one, greenlet) and _counts(one) for one in alive) - workers,
         "descriptors": len(os.listdir("/proc/self/fd")) - 1,  # without that of the listing
         "resident_bytes": _resident_bytes(),
     }
+
+
+def _counts(one):
+    """Leave out what has ended, and native threads of gevent's pool: those end when they like."""
+    return bool(one) and one.parent is not None and type(one).__module__ != "gevent.threadpool"
 
 
 def _resident_bytes():
