@@ -113,9 +113,11 @@ class App:
         """
         process = self._process
         if process is not None and process.pid == os.getpid():
-            process.drain(self.config.drain_timeout_s if timeout_s is None else timeout_s)
-            process.close()
-            self._process = None
+            try:
+                process.drain(self.config.drain_timeout_s if timeout_s is None else timeout_s)
+            finally:
+                process.close()
+                self._process = None
 
     # -- the upgrade
 
@@ -209,6 +211,10 @@ class App:
             return _refuse_late(take_over(environ, start_response, []), refusal)
         body = refusal.message.encode() + b"\n"
         head = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+        if environ.get("SERVER_SOFTWARE", "").startswith("gevent/"):
+            # A hop-by-hop field, which PEP 3333 keeps from applications, but pywsgi closes by nothing else:
+            # a refused client would hold up the stop of a worker for as long as it likes.
+            head.append(("Connection", "close"))
         start_response(status_line(refusal.status), [*head, *refusal.headers])
         return [body]
 

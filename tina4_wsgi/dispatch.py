@@ -56,7 +56,9 @@ class Dispatcher:
             self._parked.pop().switch(job)
         elif self._worker_count < self._most_workers:
             self._worker_count += 1
-            greenlet(self._work, self._hub).switch(job)
+            worker = greenlet(self._work, self._hub)
+            worker.switch()  # it parks; arguments of a first switch would live as long as the greenlet
+            worker.switch(job)
         else:
             self._waiting.append(job)
 
@@ -84,11 +86,13 @@ class Dispatcher:
         for worker in parked:
             worker.switch(None)
 
-    def _work(self, job: Job | None) -> None:
+    def _work(self) -> None:
         me = getcurrent()
         # Not hub.switch(): it looks for a switch_out() that only gevent's own Greenlets have.
         park, hub = greenlet.switch, self._hub
+        job: Job | None
         try:
+            job = park(hub)
             while job is not None:
                 # A context of its own for each job: what one callback puts into a ContextVar, no other sees.
                 me.gr_context = None
@@ -97,6 +101,7 @@ class Dispatcher:
                     # By way of the hub, so that a queue of quick jobs can't keep the loop from turning.
                     self.submit(self._waiting.popleft())
                 self._parked.append(me)
+                job = None  # a parked worker must not keep alive what it served last
                 job = park(hub)
         except GreenletExit:
             pass  # somebody killed this worker: the pool is one smaller, no more

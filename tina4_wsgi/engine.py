@@ -217,7 +217,7 @@ class Engine:
         """
         self.is_draining = True
         for connection in list(self.connections):
-            connection._begin_close(code, reason)
+            connection.dismiss(code, reason)
         is_done = self._wait_until_over(timeout_s)
         if not is_done:
             logger.warning("drain: %d connections cut off after %g s", len(self.connections), timeout_s)

@@ -34,6 +34,7 @@ class Guardian:
         self._drain_timeout_s = drain_timeout_s
         self._pid = os.getpid()
         self._is_on_duty = False
+        self._has_drained = False
         atexit.register(self._at_exit)
 
     def stand_guard(self, environ: dict[str, Any]) -> None:
@@ -48,11 +49,14 @@ class Guardian:
             return
         self._is_on_duty = True
         server._stop_event.wait()
-        self._drain(self._drain_timeout_s)
+        try:
+            self._drain(self._drain_timeout_s)
+        finally:
+            self._has_drained = True  # or cut short: there is no second helping at exit
 
     def _at_exit(self) -> None:
-        if self._pid != os.getpid():
-            return  # registered in a parent, before a fork
+        if self._pid != os.getpid() or self._has_drained:
+            return  # registered in a parent, before a fork; or all have had their time
         try:
             self._drain(self._AT_EXIT_S)
         except Exception:

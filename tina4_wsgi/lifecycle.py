@@ -98,8 +98,8 @@ class Lifecycle:
     """
 
     __slots__ = (
-        "__weakref__", "_active_at_s", "_callback", "_close_code", "_close_reason", "_ending", "_host", "_inbound",
-        "_is_busy", "_is_ended", "_is_full", "_is_opened", "_limits", "_message_count", "_ping_at_s", "_pong_by_s",
+        "__weakref__", "_active_at_s", "_callback", "_close_code", "_close_reason", "_ending", "_goodbye", "_host",
+        "_inbound", "_is_busy", "_is_ended", "_is_full", "_is_opened", "_limits", "_message_count", "_ping_at_s", "_pong_by_s",
         "_route", "_session", "_state", "_transport", "_was_clean", "due_s",
     )  # fmt: skip
 
@@ -116,6 +116,7 @@ class Lifecycle:
         self._is_opened = False
         self._is_ended = False
         self._ending: Ending | None = None
+        self._goodbye: tuple[int, str] | None = None
         self._close_code: int | None = None
         self._close_reason = ""
         self._was_clean = False
@@ -297,6 +298,15 @@ class Lifecycle:
 
     # -- closing, from any greenlet of the hub's thread
 
+    def dismiss(self, code: int, reason: str) -> None:
+        """Close behind the callbacks that are due: what runs may finish, and its replies leave."""
+        if not self._is_busy:
+            self._begin_close(code, reason)
+        elif self._state == _OPEN:
+            self._goodbye = code, reason
+            self._is_full = True  # nothing more is read before that
+            self._transport.pause(INBOUND_FULL)
+
     def _begin_close(self, code: int, reason: str) -> None:
         """Send our close frame behind all else, and wait for the peer's."""
         frame = encode_close(code, reason)
@@ -326,6 +336,8 @@ class Lifecycle:
                 callback(self, "message", data)
             except BaseException as exc:  # noqa: BLE001  # whatever it is, the connection and the worker live on
                 self._callback_failed("message", exc)
+        if self._goodbye is not None:
+            self._begin_close(*self._goodbye)
         if self._ending is not None and self._state != _CLOSED:
             self._end(self._ending)
         elif self._is_full:

@@ -33,7 +33,7 @@ DEFAULT_PORT = 7148
 
 ACCEPT_PAUSE_S = 0.1  # without descriptors the listening socket stays readable: trying at once would spin
 ACCEPT_LOG_EVERY_S = 60.0
-KILL_S = 1.0  # for the `finally` blocks of requests that outlived the drain time
+KILL_S = 1.5  # for the `finally` blocks of requests that outlived the drain time
 
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 # Of a connection that broke before it was accepted; Linux hands these out through accept().
