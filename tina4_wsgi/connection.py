@@ -147,11 +147,6 @@ class Connection(Lifecycle):
         return datetime.fromtimestamp(self._connected_at_s, timezone.utc)
 
     @property
-    def closed(self) -> bool:
-        """Whether nothing can be sent any more."""
-        return self._state != _OPEN
-
-    @property
     def close_code(self) -> int | None:
         """The close code of whoever closed first; 1006 if the line just broke, None while it is open."""
         return self._close_code

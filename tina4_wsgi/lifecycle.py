@@ -16,7 +16,6 @@ logs; `_ending` is set once.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -25,14 +24,12 @@ from greenlet import GreenletExit
 
 from .dispatch import Dispatcher
 from .errors import ConnectionClosed, ProtocolError
+from .liveness import Liveness
 from .protocol.frames import CloseCode, encode_close
 from .protocol.session import Session
-from .transport import ENDED, INBOUND_FULL, Transport
+from .transport import ENDED, INBOUND_FULL
 
 logger = logging.getLogger("tina4_wsgi.connection")
-
-_PING = b"\x89\x00"
-_NEVER = float("inf")
 
 
 _OPEN, _CLOSING, _GONE, _CLOSED = range(4)
@@ -90,28 +87,23 @@ class Served(Protocol):
     def callback(self) -> Callable[[Any, str, Any], object]: ...
 
 
-class Lifecycle:
+class Lifecycle(Liveness):
     """The machinery of one connection; `Connection` adds what callbacks use.
-
-    Attributes:
-        due_s: when `on_due` wants to be called, on the monotonic clock.
     """
 
     __slots__ = (
-        "__weakref__", "_active_at_s", "_callback", "_close_code", "_close_reason", "_ending", "_goodbye", "_host",
-        "_inbound", "_is_busy", "_is_ended", "_is_full", "_is_opened", "_limits", "_message_count", "_ping_at_s", "_pong_by_s",
-        "_route", "_session", "_state", "_transport", "_was_clean", "due_s",
+        "__weakref__", "_callback", "_close_code", "_close_reason", "_ending", "_goodbye", "_host", "_inbound",
+        "_is_ended", "_is_full", "_is_opened", "_message_count", "_route", "_session", "_state", "_was_clean",
     )  # fmt: skip
 
     def __init__(self, host: Host, route: Served, limits: Any, may_compress: bool) -> None:  # Any: a Config
+        super().__init__(limits)
         self._host = host
         self._route = route
         self._callback = route.callback
-        self._limits = limits
         self._session = Session(limits, may_compress)
         self._inbound: list[str | bytes] = []
         self._state = _OPEN
-        self._is_busy = False
         self._is_full = False
         self._is_opened = False
         self._is_ended = False
@@ -121,14 +113,11 @@ class Lifecycle:
         self._close_reason = ""
         self._was_clean = False
         self._message_count = 0
-        self._active_at_s = now_s = time.monotonic()
-        self._pong_by_s = _NEVER
-        self._ping_at_s = _NEVER
-        if limits.ping_interval_s:
-            # The first one at a random time: thousands that reconnect at once are not pinged at once.
-            self._ping_at_s = now_s + limits.ping_interval_s * random.uniform(0.5, 1.0)
-        self.due_s = min(self._ping_at_s, now_s + (limits.idle_timeout_s or _NEVER))
-        self._transport: Transport
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._state != _OPEN
 
     @property
     def is_over(self) -> bool:
@@ -252,42 +241,10 @@ class Lifecycle:
 
     # -- called in the hub by the sweeper
 
-    def on_due(self, now_s: float) -> None:
-        """A deadline has passed: of a ping, a pong, a send, or a close handshake."""
-        transport = self._transport
-        if self._state != _OPEN:
-            self.due_s = _NEVER
-            transport.abort()
-            return
-        stalled_since_s = transport.stalled_since_s
-        stall_due_s = _NEVER if stalled_since_s is None else stalled_since_s + self._limits.send_timeout_s
-        if stall_due_s <= now_s:
-            self._give_up_on_slow_peer()
-            return
-        if transport.was_heard or transport.is_paused:
-            self._pong_by_s = _NEVER  # heard; or not read, and so it could not be
-        elif self._pong_by_s <= now_s:
-            self._close_reason = "no pong"
-            transport.abort()
-            return
-        idle_due_s = self._active_at_s + (self._limits.idle_timeout_s or _NEVER)
-        if idle_due_s <= now_s:
-            if not self._is_busy:
-                self._begin_close(CloseCode.NORMAL, "idle")
-                return
-            idle_due_s = now_s + self._limits.idle_timeout_s  # its callback still works on what it said
-        if self._ping_at_s <= now_s:
-            self._ping(now_s)
-        self.due_s = min(self._ping_at_s, self._pong_by_s, stall_due_s, idle_due_s)
-
-    def _ping(self, now_s: float) -> None:
-        limits, transport = self._limits, self._transport
-        self._ping_at_s = now_s + limits.ping_interval_s
-        if transport.stalled_since_s is not None or transport.is_paused:
-            return  # the send timeout watches the one, and the other can't be heard
-        transport.was_heard = False
-        transport.write(_PING)
-        self._pong_by_s = now_s + limits.pong_timeout_s
+    def _give_up_on_silent_peer(self) -> None:
+        """Cut the line to a peer that answered no ping."""
+        self._close_reason = "no pong"
+        self._transport.abort()
 
     def _give_up_on_slow_peer(self) -> None:
         """Close with 1013; what waits is dropped, since the peer takes none of it."""

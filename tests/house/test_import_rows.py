@@ -33,7 +33,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "backlog",
         "backlog",
         "transport",
-        "lifecycle registry",
+        "liveness registry",
+        "lifecycle",
         "connection",
     ),
     (  # 3: all connections of an app, and the HTTP side

@@ -1,0 +1,92 @@
+"""The deadlines of one connection: of a ping, a pong, a stalled send, silence, and a close handshake.
+
+One number per connection, `due_s`, says when the sweeper has to look; everything else is derived when it does.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+from .protocol.frames import CloseCode
+from .transport import Transport
+
+NEVER = float("inf")
+
+_PING = b"\x89\x00"
+
+
+class Liveness:
+    """What the sweeper asks of a connection; `Lifecycle` is one.
+
+    Attributes:
+        due_s: when `on_due` wants to be called, on the monotonic clock.
+    """
+
+    __slots__ = ("_active_at_s", "_is_busy", "_limits", "_ping_at_s", "_pong_by_s", "_transport", "due_s")
+
+    def __init__(self, limits: Any) -> None:  # Any: a Config
+        self._limits = limits
+        self._transport: Transport
+        self._is_busy = False
+        self._active_at_s = now_s = time.monotonic()
+        self._pong_by_s = NEVER
+        self._ping_at_s = NEVER
+        if limits.ping_interval_s:
+            # The first one at a random time: thousands that reconnect at once are not pinged at once.
+            self._ping_at_s = now_s + limits.ping_interval_s * random.uniform(0.5, 1.0)
+        self.due_s = min(self._ping_at_s, now_s + (limits.idle_timeout_s or NEVER))
+
+    def on_due(self, now_s: float) -> None:
+        """A deadline has passed; act, and set the next one. Called in the hub."""
+        transport = self._transport
+        if self.closed:
+            # The close handshake, or the peer's FIN after it, has taken too long.
+            self.due_s = NEVER
+            transport.abort()
+            return
+        stalled_since_s = transport.stalled_since_s
+        stall_due_s = NEVER if stalled_since_s is None else stalled_since_s + self._limits.send_timeout_s
+        if stall_due_s <= now_s:
+            self._give_up_on_slow_peer()
+            return
+        if transport.was_heard or transport.is_paused:
+            self._pong_by_s = NEVER  # heard; or not read, and so it could not be
+        elif self._pong_by_s <= now_s:
+            self._give_up_on_silent_peer()
+            return
+        idle_due_s = self._active_at_s + (self._limits.idle_timeout_s or NEVER)
+        if idle_due_s <= now_s:
+            if not self._is_busy:
+                self._begin_close(CloseCode.NORMAL, "idle")
+                return
+            idle_due_s = now_s + self._limits.idle_timeout_s  # its callback still works on what it said
+        if self._ping_at_s <= now_s:
+            self._ping(now_s)
+        self.due_s = min(self._ping_at_s, self._pong_by_s, stall_due_s, idle_due_s)
+
+    def _ping(self, now_s: float) -> None:
+        limits, transport = self._limits, self._transport
+        self._ping_at_s = now_s + limits.ping_interval_s
+        if transport.stalled_since_s is not None or transport.is_paused:
+            return  # the send timeout watches the one, and the other can't be heard
+        transport.was_heard = False
+        transport.write(_PING)
+        self._pong_by_s = now_s + limits.pong_timeout_s
+
+    # -- what Lifecycle fills in
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        raise NotImplementedError
+
+    def _give_up_on_slow_peer(self) -> None:
+        raise NotImplementedError
+
+    def _give_up_on_silent_peer(self) -> None:
+        raise NotImplementedError
+
+    def _begin_close(self, code: int, reason: str) -> None:
+        raise NotImplementedError
