@@ -1,14 +1,14 @@
 # Every target makes what it needs first; see scripts/setup. `make help` lists them.
 #   PYTHON=python3.12   another interpreter than python3 (3.10 to 3.13)
 #   HOST= PORT=         where `make serve` listens, instead of 127.0.0.1 and 7148
-#   ARGS=               further arguments for pytest, as in ARGS="-k chat -x"
+#   ARGS=               further arguments for pytest, as in ARGS="-k chat -x", or for the benchmarks
 
 PYTHON ?= python3
 export PYTHON
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types dist clean _runtime _tools _system
+.PHONY: help serve test lint types bench dist clean _runtime _tools _system
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
@@ -24,6 +24,9 @@ lint: _tools ## ruff
 
 types: _tools ## mypy --strict
 	@$(BIN)/python -m mypy --no-error-summary
+
+bench: _runtime ## measure us and the peers side by side; ARGS="--quick" takes three minutes, see benchmarks/
+	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 dist: _tools ## build sdist and wheel into dist/
 	@rm -rf build dist && mkdir -p .cache

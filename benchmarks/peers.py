@@ -1,0 +1,87 @@
+"""The servers that are compared: what each needs installed, and how it is started.
+
+A server binds port 0 of 127.0.0.1 itself and prints `http://127.0.0.1:PORT`; all offer the same routes:
+`/ws/echo`, `/ws/chat/{room}` (to everybody in it, the sender included) and, for HTTP, `/hello/{name}`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent / "peers"
+ROOT = FOLDER.parents[1]
+PROTOTYPE = ROOT.parent / "shared" / "prototype"
+
+OURS = "tina4"
+BASE = "uws"  # what the others are compared with
+OWN_INSTALL = (f"{ROOT}[gunicorn,speed]",)  # as the README says, but editable
+
+MANY = ("--worker-connections", "20000")
+"""For peers that keep a greenlet of the worker per WebSocket; its default of 1,000 would stop them there."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One server.
+
+    Attributes:
+        key: its name on the command line and in results.
+        label: its name in tables.
+        language: what its hot path is written in: "Python", "Cython", "JavaScript" or "C++".
+        program: "gunicorn", "python" or "node".
+        target: a file in peers/, for gunicorn without ".py" and with ":app".
+        needs: packages with versions, from PyPI or for node from npm.
+        options: for gunicorn.
+        has_http, has_websocket: which scenarios it takes part in.
+        is_default: measured when `--peers` names nobody.
+    """
+
+    key: str
+    label: str
+    language: str
+    program: str
+    target: str
+    needs: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    has_http: bool = False
+    has_websocket: bool = True
+    is_default: bool = True
+
+
+def _http(key: str, label: str, *needs: str) -> Peer:
+    target = f"http_{key}_app:app"
+    return Peer(key, label, "Python", "gunicorn", target, needs, has_http=True, has_websocket=False)
+
+
+UVLOOP = "uvloop==0.23.0"
+
+PEERS: tuple[Peer, ...] = (
+    Peer(OURS, "tina4_wsgi", "Python", "gunicorn", "tina4_app:app", has_http=True),
+    Peer("tina4-own", "tina4_wsgi serve", "Python", "tina4", "tina4_app:app", has_http=True, is_default=False),
+    Peer("prototype", "prototype (the floor)", "Python", "gunicorn", "prototype_app:app", ("redis>=5",)),
+    Peer(BASE, "uWebSockets", "C++", "node", "uws_server.cjs", ("uwebsockets@3.0.6",)),
+    Peer("picows", "picows", "Cython", "python", "picows_server.py", ("picows==2.3.1", UVLOOP)),
+    Peer("ws", "ws", "JavaScript", "node", "ws_server.cjs", ("ws@8.23.0",)),
+    Peer("aiohttp", "aiohttp", "Python", "python", "aiohttp_server.py", ("aiohttp==3.14.5", UVLOOP)),
+    Peer("websockets", "websockets", "Python", "python", "websockets_server.py", ("websockets==17.4", UVLOOP)),
+    Peer(
+        "gevent-websocket", "gevent-websocket", "Python", "python", "gevent_websocket_server.py",
+        ("gevent-websocket==0.10.1",),
+    ),
+    Peer(
+        "flask-sock", "flask-sock", "Python", "gunicorn", "flask_sock_app:app",
+        ("flask==3.1.3", "flask-sock==0.7.0"), MANY,
+    ),
+    _http("bare", "bare WSGI"),
+    _http("falcon", "Falcon", "falcon==4.4.0"),
+    _http("bottle", "Bottle", "bottle==0.13.4"),
+    _http("flask", "Flask", "flask==3.1.3"),
+)  # fmt: skip
+
+BY_KEY = {peer.key: peer for peer in PEERS}
+
+
+def is_ours(peer: Peer) -> bool:
+    """Say whether a server runs our own app, which can be asked for more than the others."""
+    return peer.target.startswith("tina4_app")

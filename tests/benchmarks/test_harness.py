@@ -1,0 +1,177 @@
+"""The benchmarks run, and compute what they say they do. Nothing here asserts how fast anything is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree
+from pathlib import Path
+
+import pytest
+
+from benchmarks import chart, publishing, tables
+from benchmarks.machine import choose_cpus
+from benchmarks.measuring import Bench, LoadError, read_wrk
+from benchmarks.peers import BY_KEY, FOLDER, OURS, PEERS, ROOT, Peer
+from benchmarks.results import Results, Spread
+from benchmarks.runner import take
+from benchmarks.scenarios import BY_KEY as SCENARIO_BY_KEY
+from benchmarks.setting_up import Kit
+from benchmarks.targets import TARGETS, targets
+
+ECHO = SCENARIO_BY_KEY["echo1"]
+IDLE = SCENARIO_BY_KEY["idle8000"]
+ABOUT = {
+    "date": "2000-01-01",
+    "commit": "0",
+    "machine": {"processor": "abacus", "cores": 1, "memory_gib": 1, "system": "none", "kernel": "0"},
+    "versions": {},
+    "rounds": 3,
+    "seconds": 1,
+}
+
+
+def sample(peer: str, number: int, figure: float, scenario: str = "echo1") -> dict[str, object]:
+    field = SCENARIO_BY_KEY[scenario].figure
+    return {"scenario": scenario, "peer": peer, "round": number, field: figure, "errors": 0, "raw": {}}
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "benchmarks", "--no-install", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.deadline(60)
+def test_a_scenario_is_measured_against_ours_and_drawn(tmp_path):
+    numbers, drawing = tmp_path / "numbers.json", tmp_path / "chart.svg"
+
+    done = bench(
+        "--only", "echo1", "--peers", OURS, "--rounds", "1", "--seconds", "0.2",
+        "--results", str(numbers), "--chart", str(drawing),
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(numbers.read_text())["samples"]
+    assert found["errors"] == 0
+    assert found["raw"]["msgs"] > 0
+    assert found["per_s"] > 0
+    assert "tina4_wsgi" in done.stdout
+    assert xml.etree.ElementTree.parse(drawing).getroot().tag.endswith("svg")
+
+
+def test_a_server_that_does_not_start_says_why():
+    bench_of_nothing = Bench(Kit(Path(sys.executable), Path("no-generator")), choose_cpus())
+    peer = Peer("nobody", "nobody", "Python", "python", "no_such_server.py")
+
+    found = take(bench_of_nothing, ECHO, peer)
+
+    assert found["failure"].startswith("it did not start: ")
+    assert "no_such_server.py" in found["failure"]
+
+
+def test_an_unknown_scenario_is_refused_with_what_there_is():
+    done = bench("--only", "swim")
+
+    assert done.returncode == 2
+    assert "unknown: 'swim', expected some of echo1," in done.stderr
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.key)
+def test_every_server_has_its_file(peer):
+    module = peer.target.partition(":")[0]
+
+    assert (FOLDER / module).is_file() or (FOLDER / f"{module}.py").is_file()
+
+
+def test_targets_name_scenarios_and_servers_that_exist():
+    assert {target.scenario for target in TARGETS} <= set(SCENARIO_BY_KEY)
+    assert {key for target in TARGETS for key in target.against} <= set(BY_KEY)
+
+
+def test_a_ratio_is_the_median_of_the_ratios_of_the_rounds():
+    figures = {OURS: (10, 40, 90), "uws": (20, 50, 100), "ws": (40, 10, 10)}
+    results = Results(ABOUT, [sample(peer, at, one) for peer, row in figures.items() for at, one in enumerate(row)])
+
+    assert results.ratio(ECHO, OURS, ["uws"]) == Spread(0.8, 0.5, 0.9)
+    assert results.ratio(ECHO, OURS, ["uws", "ws"]) == Spread(0.8, 0.25, 0.9)
+
+
+def test_a_round_in_which_one_side_failed_has_no_ratio():
+    samples = [sample(OURS, 0, 10), sample(OURS, 1, 10), sample("uws", 1, 20)]
+    samples.append({"scenario": "echo1", "peer": "uws", "round": 0, "failure": "it fell over"})
+    results = Results(ABOUT, samples)
+
+    assert results.ratio(ECHO, OURS, ["uws"]) == Spread(0.5, 0.5, 0.5)
+    assert "uWebSockets: not measured: it fell over." in tables.detail(results, ECHO)
+
+
+def test_of_memory_the_least_is_the_best():
+    results = Results(ABOUT, [sample(OURS, 0, 2_000, "idle8000"), sample("uws", 0, 500, "idle8000")])
+
+    assert results.ratio(IDLE, OURS, ["uws", "ws"]) == Spread(4.0, 4.0, 4.0)
+    assert [cell.strip() for cell in targets(results).splitlines()[2].split("|")[3:-1]] == [
+        "2.50 KiB", "1.00 KiB", "1.95 KiB", "reached"
+    ]  # fmt: skip
+
+
+def test_later_results_replace_the_scenarios_of_earlier_ones(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    Results(ABOUT, [sample(OURS, 0, 1), sample(OURS, 0, 2, "idle8000")]).write(first)
+    Results({**ABOUT, "date": "2000-01-02"}, [sample(OURS, 0, 3)]).write(second)
+
+    both = Results.read(first, second)
+
+    assert [(one["scenario"], one["round"]) for one in both.samples] == [("echo1", 0), ("idle8000", 0)]
+    assert both.of(ECHO, OURS)[0]["per_cpu_s"] == 3
+    assert both.about["date"] == "2000-01-02"
+
+
+def test_the_chart_shows_all_that_was_measured():
+    results = Results(ABOUT, [sample(OURS, 0, 1_000), sample("uws", 0, 2_000), sample(OURS, 0, 10, "idle8000")])
+
+    drawn = chart.draw(results)
+
+    assert drawn.count('class="head"') == 2
+    assert ">uWebSockets<" in drawn
+    assert ">2.00 k<" in drawn
+
+
+def test_the_page_has_the_marks_that_publishing_fills():
+    text = publishing.PAGE.read_text()
+
+    for name in ("about", "summary", "targets", "details"):
+        text = publishing.fill(text, name, f"the {name}")
+
+    assert "<!-- targets: begin -->\nthe targets\n<!-- targets: end -->" in text
+
+
+def test_a_report_of_wrk_is_read():
+    report = (
+        "  Latency Distribution\n     50%    6.55ms\n     75%    7.00ms\n     99%    1.20s \n"
+        "  15105 requests in 2.00s, 2.42MB read\n  Non-2xx or 3xx responses: 3\nRequests/sec:   7552.50\n"
+    )
+
+    assert read_wrk(report) == {
+        "requests": 15_105, "per_s": 7552.5, "p50_us": 6_550, "p99_us": 1_200_000, "errors": 3
+    }  # fmt: skip
+    with pytest.raises(LoadError, match="unable to connect"):
+        read_wrk("unable to connect")
+
+
+def test_the_harness_needs_no_package(tmp_path):
+    script = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import benchmarks.__main__"
+    command = [sys.executable, "-I", "-S", "-c", script]
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False)
+
+    assert done.stderr == ""
+
+
+def test_readme_lists_every_server():
+    text = (Path(publishing.__file__).parent / "README.md").read_text()
+
+    assert [peer.key for peer in PEERS if f"`{peer.key}`" not in text] == []
