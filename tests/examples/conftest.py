@@ -14,7 +14,7 @@ import pytest
 from tests.support import servers
 from tests.support.servers import Server
 
-KINDS = ("own", "gunicorn")
+KINDS = ("own", "gunicorn", "preload")
 
 StartServer = Callable[..., contextlib.AbstractContextManager[Server]]
 
@@ -22,23 +22,24 @@ StartServer = Callable[..., contextlib.AbstractContextManager[Server]]
 @contextlib.contextmanager
 def serve_chapter(kind: str, log_path: Path, port: int | None = None) -> Iterator[Server]:
     """Run `wsgi.py` until the block ends; on `port`, if one is given."""
+    preload = ["--preload"] if kind == "preload" else []
     if kind == "own":
         options = ["--port", str(port)] if port else []
         running = servers.own(None, servers.ROOT, log_path, *options)
     elif port:
-        running = gunicorn_on(port, log_path)
+        running = gunicorn_on(port, log_path, *preload)
     else:
-        running = servers.gunicorn("wsgi:app", servers.ROOT, log_path, "-w", "1")
+        running = servers.gunicorn("wsgi:app", servers.ROOT, log_path, "-w", "1", *preload)
     with running as server:
         servers.wait_until_answering(server)
         yield server
 
 
 @contextlib.contextmanager
-def gunicorn_on(port: int, log_path: Path) -> Iterator[Server]:
+def gunicorn_on(port: int, log_path: Path, *options: str) -> Iterator[Server]:
     """Run gunicorn on a port that it binds itself: one that was in use a moment ago."""
     command = [sys.executable, "-m", "gunicorn", "-k", "gevent", "-w", "1"]
-    command += ["--bind", f"{servers.LOOPBACK}:{port}", "wsgi:app"]
+    command += ["--bind", f"{servers.LOOPBACK}:{port}", *options, "wsgi:app"]
     # gunicorn 27 and later open a control socket there; the default is one for all servers of a user.
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(log_path.parent)}
     with log_path.open("wb") as log:
