@@ -171,10 +171,13 @@ class Connection(Lifecycle):
         frame = encode_message(message)
         if self.window_bits:
             frame = compress_frame(frame, self.window_bits, self._limits.deflate_threshold_bytes)
-        if _get_ident() != self._engine.thread_ident:
-            self._engine.mailbox.call(self._engine.dispatcher.run, self._send_frame, frame)
-        else:
-            self._send_frame(frame)
+        engine = self._engine
+        if _get_ident() != engine.thread_ident:
+            engine.mailbox.call(engine.dispatcher.run, self._send_frame, frame)
+        elif self._state != _OPEN:
+            raise self._closed_error()
+        elif self._transport.write(frame) > self._limits.max_outbound_bytes:
+            self._wait_for_room()
 
     def send_json(self, data: object) -> None:
         """Send `data` as a JSON text; raises as `send`, and TypeError for what has no form in JSON."""
@@ -240,11 +243,10 @@ class Connection(Lifecycle):
             self._engine.mailbox.call(self._engine.dispatcher.run, function, *args)
 
     def _send_frame(self, frame: bytes) -> None:
+        """Send from a native thread, which waits for this in the hub's thread."""
         if self._state != _OPEN:
             raise self._closed_error()
-        transport = self._transport
-        transport.write(frame)
-        if transport.queued_bytes > self._limits.max_outbound_bytes:
+        if self._transport.write(frame) > self._limits.max_outbound_bytes:
             self._wait_for_room()
 
     def _wait_for_room(self) -> None:

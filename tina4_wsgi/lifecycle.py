@@ -285,14 +285,16 @@ class Lifecycle(Liveness):
         if not self._is_opened:
             self._open()
         inbound, callback = self._inbound, self._callback
-        self._active_at_s = self._host.now_s
-        while inbound:
-            data = inbound.pop(0)
-            self._message_count += 1
-            try:
-                callback(self, "message", data)
-            except BaseException as exc:  # noqa: BLE001  # whatever it is, the connection and the worker live on
-                self._callback_failed("message", exc)
+        if inbound:
+            self._active_at_s = self._host.now_s
+            # Goes on into what is appended meanwhile, and ends when close() clears the list.
+            for data in inbound:
+                self._message_count += 1
+                try:
+                    callback(self, "message", data)
+                except BaseException as exc:  # noqa: BLE001  # whatever it is, the connection and the worker live on
+                    self._callback_failed("message", exc)
+            inbound.clear()
         if self._goodbye is not None:
             self._begin_close(*self._goodbye)
         if self._ending is not None and self._state != _CLOSED:

@@ -81,7 +81,7 @@ def encode_message(message: str | bytes) -> bytes:
     Raises:
         UsageError: neither str nor bytes-like, or a str that UTF-8 can't express (a lone surrogate).
     """
-    if isinstance(message, str):
+    if isinstance(message, str):  # the usual case, and a hot path
         try:
             payload = message.encode()
         except UnicodeEncodeError as exc:

@@ -152,27 +152,26 @@ class Session:
         position = 0 if self._payload is None else self._continue_payload(data, messages)
         size = len(data)
         limit = self._limits.max_inbound_messages
-        while size - position >= 2:
+        while size - position >= 2 and len(messages) < limit:
             second = data[position + 1]
+            stop = position + second - 122  # 122: the bit of the mask, less six bytes of head
             if (
                 data[position] == _WHOLE_TEXT
+                and stop <= size
                 and _MASKED <= second <= _LONGEST_SHORT
-                and position + second - 122 <= size  # 122: the bit of the mask, less six bytes of head
                 and self._message is None
             ):
                 start = position + 6
-                stop = start + second - _MASKED
                 try:
                     messages.append(apply_mask(data[start:stop], data[position + 2 : start]).decode())
                 except UnicodeDecodeError as exc:
                     raise _not_utf8() from exc
-            else:
-                stop = self._read_frame(data, position, messages)
-                if stop < 0:
-                    break
-            position = stop
-            if len(messages) >= limit:
+                position = stop
+                continue
+            stop = self._read_frame(data, position, messages)
+            if stop < 0:
                 break
+            position = stop
         if position < size and self.peer_close is None:
             self._buffer = data[position:]
         return self.pongs is not None or self.peer_close is not None
