@@ -1,0 +1,65 @@
+"""The application that hostile clients meet: echoes under different limits, and a log whose levels can be read."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+
+import probe
+from gevent.event import Event
+
+from tina4_wsgi import App, Router
+
+logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+
+LARGE_ANSWER = bytes(60_000)
+PATIENT = {"ping_interval_s": 0, "send_timeout_s": 60}  # floods are ended by nothing but their own limits
+
+router = Router()
+alarms = defaultdict(Event)
+
+
+def echo(connection, event, data):
+    if event == "message":
+        connection.send(data)
+
+
+router.websocket("/ws/echo/{tag}", echo, subprotocols=("chat", "superchat"))
+router.websocket("/ws/small/{tag}", echo, max_message_bytes=125)
+router.websocket("/ws/fragments/{tag}", echo, max_fragments=100_000)
+router.websocket("/ws/deflate/{tag}", echo, deflate=True)
+router.websocket("/ws/pinged/{tag}", echo, **PATIENT)
+router.websocket("/ws/members/{tag}", echo, auth=lambda request: None)
+
+
+@router.websocket("/ws/closing/{tag}")
+def closing(connection, event, data):
+    """Close as the client says: [code, reason]."""
+    if event == "message":
+        connection.close(*json.loads(data))
+        connection.broadcast("too late for the one who leaves")
+
+
+@router.websocket("/ws/napping/{tag}", **PATIENT)
+def napping(connection, event, data):
+    """Be slower than any client, until somebody wakes the napping of this name."""
+    if event == "message":
+        alarms[connection.params.tag].wait()
+
+
+@router.post("/wake/{tag}")
+def wake(request, response):
+    alarms[request.params.tag].set()
+    return "awake"
+
+
+@router.websocket("/ws/generous/{tag}", **PATIENT)
+def generous(connection, event, data):
+    """Answer a byte with many."""
+    if event == "message":
+        connection.send(LARGE_ANSWER)
+
+
+app = App(router=router)
+probe.install(router, lambda: app)

@@ -1,0 +1,143 @@
+"""What tests of hostile clients share: a bystander whom nothing may disturb, and measures of what an attack cost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from tests.support import servers, site
+from tests.support.raw import ANSWER_S, RawClient
+from tests.support.site import Site, run_site
+
+ARENA = servers.ROOT / "tests" / "hostile" / "apps"
+
+LATE_S = 2.0  # an echo takes a millisecond, and longer on a busy machine
+PAUSE_S = 0.001
+STUCK_S = 0.4  # no byte taken for so long: reading has stopped
+
+MARKER = b"smuggled-secret"
+"""Part of what hostile clients send; it may stand in no log and in no answer."""
+
+
+class Bystander:
+    """A client that echoes on a connection of its own, in a thread, for as long as the `with` block runs.
+
+    Leaving the block is an AssertionError if an echo was wrong or late, or if there was none during the block
+    or after it.
+    """
+
+    def __init__(self, address: tuple[str, int], path: str) -> None:
+        self._client = RawClient.open(address, path)
+        self._client.socket.settimeout(LATE_S)
+        self._thread = threading.Thread(target=self._run, name="bystander")
+        self._is_over = threading.Event()
+        self._echoed = threading.Condition()
+        self._count = 0
+        self._slowest_s = 0.0
+        self._failure = ""
+
+    def __enter__(self) -> Bystander:
+        self._thread.start()
+        self._wait_for_echo()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        try:
+            self._wait_for_echo()
+        finally:
+            self._is_over.set()
+            self._thread.join(ANSWER_S)
+            self._client.close()
+        assert not self._failure, f"the bystander was disturbed: {self._failure}"
+        assert self._slowest_s < LATE_S, f"the bystander waited {self._slowest_s:.1f} s for an echo"
+
+    def _wait_for_echo(self) -> None:
+        """Wait for the answer to an echo that is begun from now on."""
+        with self._echoed:
+            wanted = self._count + 2
+            self._echoed.wait_for(lambda: self._count >= wanted or self._failure, ANSWER_S)
+            assert self._failure or self._count >= wanted, "the bystander hears nothing"
+
+    def _run(self) -> None:
+        try:
+            while not self._is_over.wait(PAUSE_S):
+                self._echo(f"echo {self._count}")
+        except (OSError, AssertionError) as exc:
+            self._failure = f"{exc!r} after {self._count} echoes"
+        with self._echoed:
+            self._echoed.notify_all()
+
+    def _echo(self, text: str) -> None:
+        began = time.monotonic()
+        self._client.send_text(text)
+        assert self._client.read_text() == text
+        self._slowest_s = max(self._slowest_s, time.monotonic() - began)
+        with self._echoed:
+            self._count += 1
+            self._echoed.notify_all()
+
+
+def run_arena(kind: str, folder: Path, env: Mapping[str, str] | None = None) -> AbstractContextManager[Site]:
+    """Run apps/arena.py; see `run_site`."""
+    env = {"PYTHONPATH": f"{servers.ROOT}:{site.APPS}", **(env or {})}  # the probe is with the other applications
+    return run_site(kind, "arena:app", folder, env=env, working_folder=ARENA)
+
+
+def read_to_fin(client: RawClient) -> bytes:
+    """Read all until the server ends its side; a reset is a ConnectionResetError."""
+    taken = bytearray()
+    while data := client.socket.recv(65_536):
+        taken += data
+    return bytes(taken)
+
+
+def send_until_stuck(client: RawClient, piece: bytes, most_bytes: int) -> int:
+    """Send the same bytes again and again until nobody takes them any more, and give how many were taken."""
+    client.socket.settimeout(STUCK_S)
+    taken = 0
+    try:
+        while taken < most_bytes:
+            taken += client.socket.send(piece[taken % len(piece) :])
+    except TimeoutError:
+        pass
+    client.socket.settimeout(ANSWER_S)
+    return taken
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """Lay out a server's close frame by hand: 88, length, code, reason."""
+    payload = code.to_bytes(2, "big") + reason.encode()
+    return bytes((0x88, len(payload))) + payload
+
+
+class Memory:
+    """What one process holds, and the most it has held since `forget_peak`."""
+
+    def __init__(self, pid: int) -> None:
+        self._folder = Path("/proc") / str(pid)
+
+    def held_bytes(self) -> int:
+        """Its share of memory (Pss), in which pages that it shares with a parent count in part."""
+        return self._read("smaps_rollup", "Pss")
+
+    def peak_bytes(self) -> int:
+        """The most it had in memory at once."""
+        return self._read("status", "VmHWM")
+
+    def forget_peak(self) -> None:
+        """Let the peak begin anew."""
+        (self._folder / "clear_refs").write_text("5")
+
+    def _read(self, file: str, name: str) -> int:
+        for line in (self._folder / file).read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1_024
+        raise AssertionError(f"no {name} in {file}")
+
+
+def cpu_s(pid: int) -> float:
+    """Give the processor time that the main thread of a process has used, to the nanosecond."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
