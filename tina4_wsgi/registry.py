@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gevent.monkey import get_original
 
-from .transport import Transport
+from .transport import FrameSource, Transport
 from .turn import Turn
 
 _FLUSH_BYTES = 262_144
@@ -19,7 +19,7 @@ _FLUSH_BYTES = 262_144
 _allocate_lock = get_original("_thread", "allocate_lock")
 
 
-class Group:
+class Group(FrameSource):
     """The transports on one path, or in one room.
 
     Greenlets: the hub's thread alone broadcasts and flushes. Membership is the registry's business.

@@ -45,20 +45,14 @@ class Limits(Protocol):
     def max_outbound_bytes(self) -> int: ...
 
 
-class FrameSource(Protocol):
-    """A group as its members see it: frames that wait for the end of the turn."""
+class FrameSource:
+    """A group as its members see it: frames that wait for the end of the turn. This one stands for no group."""
 
-    @property
-    def pending(self) -> Sequence[bytes]: ...
-
-
-class _NoGroup:
-    """Stands in for the group of a transport that has none."""
-
+    __slots__ = ()
     pending: Sequence[bytes] = ()
 
 
-_NO_GROUP = _NoGroup()
+_NO_GROUP = FrameSource()
 
 
 class Transport:
@@ -83,7 +77,8 @@ class Transport:
 
     __slots__ = (
         "_backlog", "_is_discarding", "_is_finishing", "_is_flush_near", "_is_tls", "_limits", "_loop", "_owner",
-        "_pauses", "_pong", "_read_bytes", "_reader", "_stream", "_turn", "group", "mark", "outbox", "queued_bytes", "was_heard",
+        "_pauses", "_pong", "_read_bytes", "_reader", "_stream", "_turn", "group", "mark", "outbox", "queued_bytes",
+        "was_heard",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, loop: Any, turn: Turn, owner: Owner, limits: Limits) -> None:
@@ -160,15 +155,10 @@ class Transport:
             except OSError:
                 self.close()
                 return
-            if self._is_discarding:
-                if not data:
-                    self.close()
+            if not data or self._is_discarding:
+                self._read_the_end(data)
                 return
             self.was_heard = True
-            if not data:
-                self.pause(ENDED)
-                self._owner.peer_finished()
-                return
             if len(data) >= self._read_bytes:
                 self._read_bytes = READ_BYTES
             # What the callbacks send meanwhile leaves below in one go.
@@ -181,6 +171,13 @@ class Transport:
                 self._loop.run_callback(self._on_readable)
         except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the watcher
             self._owner.failed(exc)
+
+    def _read_the_end(self, data: bytes) -> None:
+        if not self._is_discarding:
+            self.pause(ENDED)
+            self._owner.peer_finished()
+        elif not data:
+            self.close()
 
     # -- writing
 
