@@ -538,6 +538,23 @@ def test_bytes_that_come_after_a_stop_queue_up_behind_the_rest():
     assert drained(session, b"") == [["3"]]
 
 
+def test_a_message_whose_end_comes_first_counts_towards_the_inbound_limit():
+    session, messages = Session(Config(max_inbound_messages=1)), []
+    session.feed(masked(0x82, b"ab")[:-1], messages)
+
+    session.feed(b"b" + HELLO, messages)
+
+    assert (messages, session.has_buffered) == ([b"ab"], True)
+
+
+def test_nothing_is_added_to_messages_that_are_full_already():
+    session, messages = Session(Config(max_inbound_messages=1)), [b"waits"]
+
+    session.feed(HELLO, messages)
+
+    assert (messages, session.has_buffered) == ([b"waits"], True)
+
+
 def test_a_fault_behind_the_inbound_limit_waits_for_its_turn():
     session, messages = Session(Config(max_inbound_messages=1)), []
     session.feed(HELLO + HELLO + b"\x83\x80", messages)

@@ -65,6 +65,7 @@ def check_stops(data: bytes, places: Iterable[int], limit: int, may_compress: bo
     for part in [*cut_at(data, places), *[b""] * len(whole.messages)]:
         batch: list[str | bytes] = []
         session.feed(part, batch)
+        assert len(batch) <= limit
         messages += batch
     assert messages == whole.messages
     assert session.peer_close == whole.peer_close
