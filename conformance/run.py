@@ -116,7 +116,8 @@ def run_host(
 ) -> tuple[dict[str, dict], list[str]]:
     """Run all parts under one server; gives the reports by case, and the logs that hold a traceback."""
     reports: dict[str, dict] = {}
-    traces = []
+    traces: list[str] = []
+    failed: wstest.NotRun | None = None
     for part in (one for one in PARTS if one.name in chosen):
         cases = chosen[part.name]
         print(f"{TITLES[host]}: {' '.join(cases)}", file=sys.stderr, flush=True)
@@ -127,7 +128,14 @@ def run_host(
         with START[host](APP, FOLDER, log_path, env={"PYTHONPATH": str(ROOT), **environ}) as server:
             servers.wait_until_answering(server)
             url = f"ws://{server.address[0]}:{server.address[1]}/echo"
-            reports.update(suite.run(TITLES[host], url, cases, folder, arguments.timeout))
+            try:
+                reports.update(suite.run(TITLES[host], url, cases, folder, arguments.timeout))
+                if server.process.poll() is not None:
+                    failed = wstest.NotRun(f"the server ended during the run, see {log_path}")
+            except wstest.NotRun as exc:
+                failed = exc  # raised below, since an error that leaves this block has the server's log printed
+        if failed is not None:
+            raise failed
         if "Traceback" in log_path.read_text(errors="replace"):
             traces.append(str(log_path))
     return reports, traces
