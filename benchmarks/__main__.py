@@ -14,9 +14,9 @@ from typing import Any
 
 from . import chart, machine, publishing
 from .measuring import Bench
-from .peers import BY_KEY, OURS, PEERS, PROTOTYPE, ROOT, Peer
+from .peers import BY_KEY, OURS, PEERS, PROTOTYPE, ROOT, Peer, is_ours
 from .results import Results
-from .runner import known_peers, run, takers
+from .runner import Plan, run
 from .scenarios import BY_KEY as SCENARIO_BY_KEY
 from .scenarios import QUICK_PEERS, QUICK_SCENARIOS, SCENARIOS, Scenario
 from .setting_up import CACHE, SetupError, say, set_up
@@ -48,11 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(options: argparse.Namespace) -> int:
-    scenarios, peers = _chosen_scenarios(options), _chosen_peers(options)
-    peers = [peer for peer in peers if any(peer in takers(scenario, peers) for scenario in scenarios)]
+    plan = _plan(options)
+    kit = set_up([peer for peer in PEERS if any(peer in takers for _, takers in plan)], installs=not options.no_install)
     limit = machine.raise_descriptor_limit()
-    kit = set_up(peers, installs=not options.no_install)
-    skipped = {one.key: f"needs {one.descriptors:,} descriptors" for one in scenarios if one.descriptors > limit}
+    skipped = {one.key: f"needs {one.descriptors:,} descriptors" for one, _ in plan if one.descriptors > limit}
     cpus = machine.choose_cpus()
     os.sched_setaffinity(0, {cpus.load})  # this process too stays away from the servers
     bench = Bench(kit, cpus, options.seconds, min(0.7, options.seconds), options.long)
@@ -60,8 +59,12 @@ def _measure(options: argparse.Namespace) -> int:
     path = options.results or CACHE / f"results-{datetime.datetime.now():%Y-%m-%d-%H%M%S}.json"
     code = 0
     try:
-        wanted = [one for one in scenarios if one.key not in skipped]
-        run(bench, wanted, [peer for peer in peers if peer.key not in kit.missing], options.rounds, results, path)
+        possible = [
+            (scenario, [peer for peer in takers if peer.key not in kit.missing])
+            for scenario, takers in plan
+            if scenario.key not in skipped
+        ]
+        run(bench, possible, options.rounds, results, path)
     except KeyboardInterrupt:
         code = 130
     results.about["load_after"] = machine.load_average()
@@ -105,6 +108,16 @@ def _commit() -> str:
 # -- the command line
 
 
+def _plan(options: argparse.Namespace) -> Plan:
+    """Say which servers take part in which scenario."""
+    peers = _chosen_peers(options)
+    is_all_named = bool(options.only and options.peers)
+    return [
+        (one, [peer for peer in peers if one.takes(peer) and (is_all_named or not one.is_ours_alone or is_ours(peer))])
+        for one in _chosen_scenarios(options)
+    ]
+
+
 def _chosen_scenarios(options: argparse.Namespace) -> list[Scenario]:
     if options.only:
         return [SCENARIO_BY_KEY[key] for key in SCENARIO_BY_KEY if _is_named(key, options.only)]
@@ -113,7 +126,7 @@ def _chosen_scenarios(options: argparse.Namespace) -> list[Scenario]:
 
 def _chosen_peers(options: argparse.Namespace) -> list[Peer]:
     if options.peers:
-        return known_peers(options.peers)
+        return [peer for peer in PEERS if peer.key in options.peers]
     here = [peer for peer in PEERS if peer.is_default and (peer.key != "prototype" or PROTOTYPE.is_dir())]
     return [peer for peer in here if not options.quick or peer.key in QUICK_PEERS]
 

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import struct
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from .measuring import Bench, LoadError, Sample, beside, generate, result_of, time_limit
 from .peers import is_ours
@@ -145,6 +145,3 @@ def _broadcast_sample(raw: Sample, foreign: float) -> Sample:
         "server_cpu": raw["server_cpu"], "foreign_cpu": foreign,
         "errors": raw["errors"] + raw["disconnects"], "raw": raw,
     }  # fmt: skip
-
-
-KINDS: dict[str, Callable[[Bench, Scenario, Server], Sample]] = {"crowd": crowd, "reconnects": reconnects}

@@ -46,6 +46,5 @@ def fill(text: str, name: str, part: str) -> str:
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     if begin not in text or end not in text:
         raise ValueError(f"{PAGE.name} has no marks for {name!r}, expected {begin} and {end}")
-    return re.sub(
-        f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{part}\n{end}", text, count=1, flags=re.DOTALL
-    )
+    filled = f"{begin}\n\n{part}\n\n{end}"
+    return re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: filled, text, count=1, flags=re.DOTALL)

@@ -45,12 +45,12 @@ class Results:
 
     @classmethod
     def read(cls, *paths: Path) -> Results:
-        """Read one run, or several of which later ones replace the scenarios of earlier ones."""
+        """Read one run, or several: later ones replace the scenarios of earlier ones, the first says what it ran on."""
         about: dict[str, Any] = {}
         samples: dict[str, list[Sample]] = {}
         for path in paths:
             run = json.loads(path.read_text())
-            about = {**about, **run["about"]}
+            about = about or run["about"]
             fresh: dict[str, list[Sample]] = {}
             for sample in run["samples"]:
                 fresh.setdefault(sample["scenario"], []).append(sample)

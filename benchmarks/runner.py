@@ -7,43 +7,38 @@ from pathlib import Path
 
 from . import calm, measuring
 from .measuring import Bench, LoadError, Sample
-from .peers import BY_KEY, OURS, Peer
+from .peers import Peer
 from .results import Results
 from .scenarios import Scenario
 from .servers import ServerError, running
 from .setting_up import say
 from .words import figure_of
 
-CLOSED = {"closed_loop": measuring.closed_loop, "idle": measuring.idle, "http": measuring.http, **calm.KINDS}
+KINDS = {
+    "closed_loop": measuring.closed_loop,
+    "idle": measuring.idle,
+    "http": measuring.http,
+    "crowd": calm.crowd,
+    "reconnects": calm.reconnects,
+}
 
 
-def run(
-    bench: Bench, scenarios: Sequence[Scenario], peers: Sequence[Peer], rounds: int, results: Results, path: Path
-) -> None:
+Plan = Sequence[tuple[Scenario, Sequence[Peer]]]
+
+
+def run(bench: Bench, plan: Plan, rounds: int, results: Results, path: Path) -> None:
     """Take all samples, and write the results after each, so that a run that is stopped has not been for nothing."""
     for number in range(rounds):
-        for scenario in scenarios:
+        for scenario, peers in plan:
             if number >= scenario.most_rounds:
                 continue
             # There and back again, so that neighbours stay neighbours, and a machine that gets slower is fair.
-            for peer in _in_turn(takers(scenario, peers), number):
+            for peer in peers if number % 2 == 0 else reversed(peers):
                 sample = take(bench, scenario, peer)
                 sample |= {"scenario": scenario.key, "peer": peer.key, "round": number}
                 results.samples.append(sample)
                 results.write(path)
                 say(f"round {number + 1}/{rounds}  {scenario.key:<12} {peer.label:<17} {_in_short(scenario, sample)}")
-
-
-def takers(scenario: Scenario, peers: Sequence[Peer]) -> list[Peer]:
-    """Give the servers that a scenario measures."""
-    wanted = [peer for peer in peers if scenario.takes(peer)]
-    if scenario.is_ours_alone and len(peers) > 1:
-        return [peer for peer in wanted if peer.key == OURS]
-    return wanted
-
-
-def _in_turn(peers: list[Peer], number: int) -> list[Peer]:
-    return peers if number % 2 == 0 else peers[::-1]
 
 
 def take(bench: Bench, scenario: Scenario, peer: Peer) -> Sample:
@@ -52,7 +47,7 @@ def take(bench: Bench, scenario: Scenario, peer: Peer) -> Sample:
         if scenario.kind == "slow_reader":
             return _beside_a_slow_reader(bench, scenario, peer)
         with running(peer, bench.kit, bench.cpus.server) as server:
-            return CLOSED[scenario.kind](bench, scenario, server)
+            return KINDS[scenario.kind](bench, scenario, server)
     except (ServerError, LoadError, OSError) as error:
         return {"failure": str(error)}
 
@@ -81,8 +76,3 @@ def _in_short(scenario: Scenario, sample: Sample) -> str:
     if sample["errors"]:
         parts.append(f"{sample['errors']} errors: {sample['raw'].get('first_error', '')}")
     return ", ".join(parts)
-
-
-def known_peers(keys: Sequence[str]) -> list[Peer]:
-    """Give peers by their keys, in the order of the table."""
-    return [peer for key, peer in BY_KEY.items() if key in keys]

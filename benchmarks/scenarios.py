@@ -24,7 +24,7 @@ class Scenario:
         is_lower_better: of the figure.
         most_rounds: more would only repeat what doesn't vary.
         descriptors: what it needs of one process.
-        is_ours_alone: measured for us unless others are named.
+        is_ours_alone: others are measured only when both they and this scenario are named.
     """
 
     key: str
@@ -96,4 +96,4 @@ SCENARIOS: tuple[Scenario, ...] = (
 BY_KEY = {scenario.key: scenario for scenario in SCENARIOS}
 
 QUICK_SCENARIOS = ("echo1", "echo16", "room1", "room32", "rooms50", "churn", "idle8000", "http")
-QUICK_PEERS = (OURS, "uws", "picows", "websockets", "bare", "falcon")
+QUICK_PEERS = (OURS, "uws", "picows", "websockets", "gevent-websocket", "bare", "falcon")

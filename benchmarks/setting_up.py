@@ -5,6 +5,7 @@ What can't be had is not an end: each peer that lacks something is listed with t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -15,11 +16,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .peers import BY_KEY, OURS, OWN_INSTALL, PROTOTYPE, ROOT, Peer
+from .peers import BY_KEY, OUR_EXTRAS, OURS, PROTOTYPE, ROOT, Peer
 
 CACHE = ROOT / ".cache" / "bench"
 SOURCE = Path(__file__).with_name("wsload.c")
 INSTALL_S = 600.0
+
+PACKAGE = "tina4_wsgi"
+SOURCE_FILES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
 
 DEBIAN_PACKAGES = {"gcc": "build-essential", "wrk": "wrk", "node": "nodejs", "npm": "npm"}
 
@@ -109,8 +113,22 @@ def _make_venv() -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         _run([sys.executable, "-m", "venv", str(folder)])
         (folder / "made-by").write_text(made_by)
-    _pip(python, OURS, OWN_INSTALL, (ROOT / "pyproject.toml").read_text() + (ROOT / "setup.py").read_text())
+    _install_ours(python)
     return python
+
+
+def _install_ours(python: Path) -> None:
+    """Install this checkout as users install it, from a copy that leaves nothing in the tree."""
+    copy = CACHE / "source"
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for name in SOURCE_FILES:
+        shutil.copy(ROOT / name, copy)
+    shutil.copytree(ROOT / PACKAGE, copy / PACKAGE, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    digest = hashlib.sha256()
+    for path in sorted(path for path in copy.rglob("*") if path.is_file()):
+        digest.update(str(path.relative_to(copy)).encode() + b"\0" + path.read_bytes())
+    _pip(python, OURS, [f"{copy}[{OUR_EXTRAS}]"], digest.hexdigest())
 
 
 def _pip(python: Path, key: str, needs: Sequence[str], basis: str = "") -> None:
@@ -124,9 +142,10 @@ def _pip(python: Path, key: str, needs: Sequence[str], basis: str = "") -> None:
     if _read(stamp) == wanted:
         return
     say(f"installing for {BY_KEY[key].label}: {', '.join(needs) if key != OURS else 'this checkout'}")
-    is_folder = [("--editable", one) if one.startswith("/") else (one,) for one in needs]
-    arguments = [word for words in is_folder for word in words]
-    _run([str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *arguments])
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
+    if key == OURS:  # which has the same version as before
+        _run([*pip, "uninstall", "--quiet", "--yes", "tina4-wsgi"])
+    _run([*pip, "install", "--quiet", *needs])
     stamp.write_text(wanted)
 
 

@@ -141,7 +141,7 @@ def _slow_reader_detail(results: Results, scenario: Scenario) -> str:
     head = ["server", "p99 without", "p99 with", "ratio", "memory without", "memory with", "slow one closed with"]
     return _calm_detail(results, scenario, head, lambda one: [
         words.latency(one["p99_without_us"]), words.latency(one["p99_us"]), words.ratio(one["slowdown"]),
-        f"+{words.size(one['growth_without_bytes'])}", f"+{words.size(one['growth_bytes'])}",
+        words.growth(one['growth_without_bytes']), words.growth(one['growth_bytes']),
         str(one["slow_close_code"] or "reset"),
     ])  # fmt: skip
 
@@ -150,7 +150,7 @@ def _crowd_detail(results: Results, scenario: Scenario) -> str:
     head = ["server", "seconds", "deliveries", "lost", "p50", "p99", "CPU", "memory", "descriptors", "greenlets"]
     return _calm_detail(results, scenario, head, lambda one: [
         f"{one['seconds']:.0f}", f"{one['deliveries']:,}", str(one["lost"]), words.latency(one["p50_us"]),
-        words.latency(one["p99_us"]), f"{one['server_cpu']:.0%}", f"+{words.size(one['memory_growth_bytes'])}",
+        words.latency(one["p99_us"]), f"{one['server_cpu']:.0%}", words.growth(one['memory_growth_bytes']),
         f"{one['descriptor_growth']:+.0f}", f"{one['greenlet_growth']:+}" if "greenlet_growth" in one else NOTHING,
     ])  # fmt: skip
 

@@ -38,6 +38,11 @@ def size(value: float) -> str:
     return f"{sign}{amount:.0f} B"
 
 
+def growth(value: float) -> str:
+    """Write a size with its sign, as "+43.6 KiB"."""
+    return size(value) if value < 0 else f"+{size(value)}"
+
+
 def ratio(value: float) -> str:
     """0.789 is "0.79", 0.00345 is "0.0035"."""
     return f"{value:.2g}" if 0 < value < 0.1 else _three_digits(value)
