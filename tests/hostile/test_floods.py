@@ -87,6 +87,19 @@ def test_a_client_that_reads_no_answers_is_not_read_any_further(dial: Dial, memo
     assert grown < FLAT_BYTES
 
 
+def test_a_client_whose_output_is_full_is_not_read_any_further(dial: Dial, memory: Memory) -> None:
+    client = dial("full")  # its callback drops messages as fast as they come
+    client.read_exactly(1)
+    before = memory.held_bytes()
+
+    taken = send_until_stuck(client, client_frame(TEXT, bytes(60_000)), ENDLESS_BYTES)
+    grown = memory.held_bytes() - before
+    client.reset()
+
+    assert taken < ENDLESS_BYTES
+    assert grown < FLAT_BYTES
+
+
 def connect_and_reset(address: tuple[str, int], data: bytes) -> None:
     with socket.create_connection(address, 5) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -14,6 +14,7 @@ from tina4_wsgi import App, Router
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
 
 LARGE_ANSWER = bytes(60_000)
+LARGE_ANSWER_COUNT = 500  # 30 MB: more than the kernel's buffers and half of what may wait
 PATIENT = {"ping_interval_s": 0, "send_timeout_s": 60}  # floods are ended by nothing but their own limits
 
 router = Router()
@@ -59,6 +60,14 @@ def generous(connection, event, data):
     """Answer a byte with many."""
     if event == "message":
         connection.send(LARGE_ANSWER)
+
+
+@router.websocket("/ws/full/{tag}", max_outbound_bytes=LARGE_ANSWER_COUNT * len(LARGE_ANSWER), **PATIENT)
+def full(connection, event, data):
+    """Begin with just so much that nothing blocks, and listen quickly."""
+    if event == "open":
+        for _ in range(LARGE_ANSWER_COUNT):
+            connection.send(LARGE_ANSWER)
 
 
 app = App(router=router)
