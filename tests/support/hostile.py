@@ -81,8 +81,9 @@ class Bystander:
 
 
 def run_arena(kind: str, folder: Path, env: Mapping[str, str] | None = None) -> AbstractContextManager[Site]:
-    """Run apps/arena.py; see `run_site`."""
-    env = {"PYTHONPATH": f"{servers.ROOT}:{site.APPS}", **(env or {})}  # the probe is with the other applications
+    """Run apps/arena.py; see `run_site`. It sends no pings, which would come between literal bytes."""
+    probe_path = f"{servers.ROOT}:{site.APPS}"  # the probe is with the other applications
+    env = {"PYTHONPATH": probe_path, "TINA4_WS_PING_INTERVAL_S": "0", **(env or {})}
     return run_site(kind, "arena:app", folder, env=env, working_folder=ARENA)
 
 
