@@ -155,7 +155,7 @@ SIZES = (
 )
 DEFLATE = (
     Fault("bomb", BOMB, 1009, "message inflates beyond the limit", "deflate"),
-    Fault("no deflate", _marked(0xC1), 1007, _NO_DEFLATE, "deflate"),
+    Fault("no deflate", _marked(0xC2), 1007, _NO_DEFLATE, "deflate"),
     Fault("reserved block", client_frame(0x40 | TEXT, b"\x07"), 1007, _NO_DEFLATE, "deflate"),
     Fault("bad text within", client_frame(0x40 | TEXT, _compressed(MARKER + b"\xff")), 1007, _NOT_UTF8, "deflate"),
     Fault(
