@@ -268,15 +268,15 @@ class Connection(Lifecycle):
 
     def _log_open(self) -> None:
         if logger.isEnabledFor(logging.INFO):
-            logger.info("open %s %s from %s", self.id, self.path, self.ip or "a local socket")
+            logger.info("open %s %.200r from %s", self.id, self.path, self.ip or "a local socket")
 
     def _log_close(self, ending: Ending) -> None:
         if ending.fault:
-            logger.warning("failed %s %s from %s: %d %s", self.id, self.path, self.ip, ending.code, ending.fault)
+            logger.warning("failed %s %.200r from %s: %d %s", self.id, self.path, self.ip, ending.code, ending.fault)
         if logger.isEnabledFor(logging.INFO):
             seconds = time.time() - self._connected_at_s
             logger.info(
-                "close %s %s %d after %.1f s, %d messages", self.id, self.path, ending.code, seconds,
+                "close %s %.200r %d after %.1f s, %d messages", self.id, self.path, ending.code, seconds,
                 self._message_count,
             )  # fmt: skip
 

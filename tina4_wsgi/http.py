@@ -46,7 +46,7 @@ def decode_path(environ: WSGIEnvironment) -> str:
     try:
         return raw.encode("latin-1").decode()
     except UnicodeError as exc:
-        raise Refused(400, "The path is not UTF-8.", detail=repr(raw)) from exc
+        raise Refused(400, "The path is not UTF-8.", detail=repr(raw[:200])) from exc
 
 
 class HttpSide:

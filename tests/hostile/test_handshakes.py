@@ -88,7 +88,8 @@ ATTEMPTS = (
             "http://127.0.0.1", "http://127.0.0.1:PORT\nhttp://127.0.0.1:PORT", "http://127.0.0.1:PORT/",
             "http://127.0.0.1:PORT, http://127.0.0.1:PORT", "127.0.0.1:PORT", "//127.0.0.1:PORT",
             "http://localhost:PORT", "http://[::1]:PORT", "http://", "*", "file://",
-            "http://127.0.0.1:99999999", "http://127.0.0.1:PORT\\.evil.example",
+            "http://127.0.0.1:99999999", "http://127.0.0.1:PORT?", "http://127.0.0.1:PORT#",
+            "http://127.0.0.1:PORT\\.evil.example",
         )
     ),
     *(

@@ -192,6 +192,33 @@ def test_an_inflater_goes_on_behind_a_final_block() -> None:
     assert Inflater(100).inflate(two, is_last=True) == b"onetwo"
 
 
+@pytest.mark.parametrize("opcode", [1, 2])
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_message_that_is_cut_inside_a_block_is_refused_with_1007(opcode: int, cut: int) -> None:
+    payload = deflated(b"Hello world, how are you?")
+
+    with pytest.raises(ProtocolError, match="1007"):
+        feed(compressed_frame(payload[:-cut], opcode))
+
+
+def test_a_payload_of_nothing_is_an_empty_message() -> None:
+    assert feed(compressed_frame(b"")) == [""]
+
+
+def test_a_final_block_may_be_the_end() -> None:
+    assert feed(compressed_frame(deflated(b"ok", mode=zlib.Z_FINISH))) == ["ok"]
+    assert feed(compressed_frame(deflated(b"ok", mode=zlib.Z_FINISH) + b"\x00")) == ["ok"]
+
+
+def test_bad_utf8_is_told_before_what_comes_behind_it() -> None:
+    empty_stream = deflated(b"", mode=zlib.Z_FINISH)
+
+    with pytest.raises(ProtocolError, match="1007"):
+        feed(compressed_frame(deflated(b"\xff" + b"x" * 300)), max_message_bytes=200)
+    with pytest.raises(ProtocolError, match="1007"):
+        feed(compressed_frame(deflated(b"\xff", mode=zlib.Z_FINISH) + empty_stream * 20))
+
+
 # -- compressing
 
 

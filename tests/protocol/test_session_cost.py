@@ -115,3 +115,17 @@ def test_what_follows_a_close_frame_holds_nothing():
     parts = [b"\x88\x80" + KEY, *repeat(b"x" * 1_000, 1_000)]
 
     assert most_bytes_held(parts, Config()) < 8_192
+
+
+@pytest.mark.parametrize("character", ["x", "é", "€", "\U0001f600"])
+def test_text_that_is_not_whole_holds_little_more_than_its_bytes(character):
+    data = character.encode() * (65_000 // len(character.encode()))
+    parts = [b"\x81\xfe" + (65_000).to_bytes(2, "big") + KEY, *(data[at : at + 1] for at in range(len(data) - 1))]
+
+    assert most_bytes_held(parts, Config()) < 2 * len(data)
+
+
+def test_10_000_fragments_of_one_byte_hold_little_more_than_10_000_bytes():
+    config = Config(max_fragments=20_000)
+
+    assert most_bytes_held([FIRST, *repeat(NEXT, 10_000)], config) < 20_000

@@ -18,6 +18,7 @@ COMPRESSED = 0x40
 """§6: RSV1 on the first frame of a message says that it is compressed."""
 
 _EMPTY_BLOCK = b"\x00\x00\xff\xff"  # §7.2.1: cut off behind each message, put back before inflating
+_FINAL_BLOCK = b"\x01\x00\x00\xff\xff"  # RFC 1951 §3.2.4: stored, empty, the last
 _LARGEST_WINDOW_BITS = 15
 _SMALLEST_ZLIB_BITS = 9  # zlib has no raw window of 2^8, though §7.1.2.1 does
 _LEVEL = 6  # zlib's own default; a broadcast pays it once
@@ -135,43 +136,64 @@ class Inflater:
 
     Args:
         most_bytes: of the inflated message; nothing is allocated beyond.
+
+    Attributes:
+        fault: what is wrong behind all that `inflate` gave, None if nothing is.
     """
 
-    __slots__ = ("_room_bytes", "_streams", "_zlib")
+    __slots__ = ("_has_begun", "_room_bytes", "_streams", "_zlib", "fault")
 
     def __init__(self, most_bytes: int) -> None:
+        self.fault: ProtocolError | None = None
         self._room_bytes = most_bytes
         self._streams = 1
+        self._has_begun = False
         self._zlib = zlib.decompressobj(-_LARGEST_WINDOW_BITS)
 
     def inflate(self, part: bytes, is_last: bool) -> bytes:
         """Inflate the next part of the message.
 
-        Raises:
-            ProtocolError: 1007, it isn't DEFLATE; 1009, it grows beyond the limit.
+        Look at what it gives first and at `fault` then, so that it doesn't matter how the message was split.
+        A fault is 1007, it isn't DEFLATE; 1008, it is too many streams; 1009, it grows beyond the limit.
         """
-        if is_last:
-            part += _EMPTY_BLOCK
-        inflated = self._inflate(part)
-        while self._zlib.eof and self._zlib.unused_data:
-            self._streams += 1
-            if self._streams > _MOST_STREAMS:
-                raise ProtocolError(CloseCode.POLICY_VIOLATION, f"message of over {_MOST_STREAMS} DEFLATE streams")
+        self._has_begun = self._has_begun or bool(part)
+        if not self._has_begun:
+            return b""  # some clients send nothing where §7.2.3.6 has one byte
+        inflated = self._inflate(part + _EMPTY_BLOCK if is_last else part)
+        while self.fault is None and self._zlib.eof and self._zlib.unused_data:
             part = self._zlib.unused_data
-            self._zlib = zlib.decompressobj(-_LARGEST_WINDOW_BITS)
+            if is_last and part == _EMPTY_BLOCK:
+                return inflated  # it ended with a final block
+            self._begin_stream()
             inflated += self._inflate(part)
+        # Between two blocks a final empty one is in order; inside of one, it is not.
+        if is_last and self.fault is None and (self._inflate(_FINAL_BLOCK) or not self._zlib.eof):
+            self._fail(CloseCode.INVALID_PAYLOAD, "compressed message ends inside a block")
         return inflated
 
+    def _begin_stream(self) -> None:
+        self._zlib = zlib.decompressobj(-_LARGEST_WINDOW_BITS)
+        self._streams += 1
+        if self._streams > _MOST_STREAMS:
+            self._fail(CloseCode.POLICY_VIOLATION, f"message of over {_MOST_STREAMS} DEFLATE streams")
+
     def _inflate(self, part: bytes) -> bytes:
+        if self.fault is not None:
+            return b""
         try:
             # One more than there is room for, to tell "just full" from "too much".
             inflated = self._zlib.decompress(part, self._room_bytes + 1)
-        except zlib.error as exc:
-            raise ProtocolError(CloseCode.INVALID_PAYLOAD, "compressed message is not valid DEFLATE") from exc
+        except zlib.error:
+            self._fail(CloseCode.INVALID_PAYLOAD, "compressed message is not valid DEFLATE")
+            return b""
         self._room_bytes -= len(inflated)
         if self._room_bytes < 0:
-            raise ProtocolError(CloseCode.MESSAGE_TOO_BIG, "message inflates beyond the limit")
+            self._fail(CloseCode.MESSAGE_TOO_BIG, "message inflates beyond the limit")
         return inflated
+
+    def _fail(self, code: int, reason: str) -> None:
+        if self.fault is None:
+            self.fault = ProtocolError(code, reason)
 
 
 def compress_frame(frame: bytes, window_bits: int, threshold_bytes: int) -> bytes:

@@ -109,11 +109,12 @@ def _parse_origin(text: str) -> tuple[str, str, int] | None:
     """Scheme, host and port with the default filled in; None for "null", two origins or anything else."""
     try:
         parts = urlsplit(text)
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+        port = _DEFAULT_PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
     except ValueError:
         return None
-    has_more = parts.path or parts.query or parts.fragment or "@" in parts.netloc
-    if not parts.scheme or not parts.hostname or has_more or any(character in text for character in ", \t"):
+    # Compared as a whole: urlsplit drops control characters, and an empty query or fragment.
+    is_all = text.lower() == f"{parts.scheme}://{parts.netloc}".lower()
+    if not parts.scheme or not parts.hostname or not is_all or any(character in text for character in ",@ \t"):
         return None
     return parts.scheme, parts.hostname, port
 

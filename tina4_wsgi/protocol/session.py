@@ -13,7 +13,6 @@ were handed out; the result does not depend on how the bytes were split.
 
 from __future__ import annotations
 
-import io
 from codecs import utf_8_decode
 from typing import Protocol
 
@@ -46,28 +45,37 @@ class Limits(Protocol):
 class _Message:
     """A message that is still arriving, in fragments or in parts of one frame."""
 
-    __slots__ = ("_binary", "_incomplete", "_inflater", "_text", "fragments", "size_bytes")
+    __slots__ = ("_incomplete", "_inflater", "_is_text", "_parts", "_whole", "fragments", "size_bytes")
 
     def __init__(self, is_text: bool, inflater: Inflater | None) -> None:
         self._inflater = inflater
         self.fragments = 0
         self.size_bytes = 0  # as announced by the heads of the frames so far
-        # Both grow in place: many small parts cost linear time and no object each.
-        self._text = io.StringIO() if is_text else None
-        self._binary = bytearray()
+        self._is_text = is_text
+        self._whole: str | bytes | None = None  # when it came in one part
+        # Bytes for text too: a StringIO keeps an object of 80 bytes for each small part.
+        self._parts = bytearray()
         self._incomplete = b""  # the first bytes of a character whose rest is still to come
 
     def add(self, payload: bytes, is_last: bool) -> None:
         """Append unmasked bytes.
 
         Raises:
-            ProtocolError: 1007, the text can't be UTF-8 whatever follows; see also `Inflater.inflate`.
+            ProtocolError: 1007, the text can't be UTF-8 whatever follows; see also `Inflater.fault`.
         """
+        fault = None
         if self._inflater is not None:
             payload = self._inflater.inflate(payload, is_last)
-        if self._text is None:
-            self._binary += payload
-            return
+            fault = self._inflater.fault
+        text = self._decode(payload, is_last and fault is None) if self._is_text else None
+        if fault is not None:
+            raise fault
+        if is_last and not self._parts:
+            self._whole = payload if text is None else text
+        else:
+            self._parts += payload
+
+    def _decode(self, payload: bytes, is_last: bool) -> str:
         if self._incomplete:
             payload = self._incomplete + payload
         try:
@@ -75,14 +83,19 @@ class _Message:
         except UnicodeDecodeError as exc:
             raise _not_utf8() from exc
         self._incomplete = payload[used:]
-        self._text.write(text)
+        # CPython waits for the third byte of a surrogate before it refuses the second.
+        if self._incomplete[:1] == b"\xed" and self._incomplete[1:] >= b"\xa0":
+            raise _not_utf8()
+        return text
 
     @property
     def is_compressed(self) -> bool:
         return self._inflater is not None
 
     def finish(self) -> str | bytes:
-        return bytes(self._binary) if self._text is None else self._text.getvalue()
+        if self._whole is not None:
+            return self._whole
+        return self._parts.decode() if self._is_text else bytes(self._parts)
 
 
 class _Payload:

@@ -1,0 +1,29 @@
+"""What a client names itself or its path never makes a second line of the log, nor moves a terminal's cursor."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.hostile import read_to_fin
+from tests.support.raw import TEXT, RawClient
+from tests.support.site import Site
+
+FORGED = "ERROR forged line"
+
+
+@pytest.mark.parametrize("trick", ["%0A", "%0D%0A", "%0D", "%1B%5B2J", "%00", "%C2%85", "%E2%80%A8", "%C2%9B", "%7F"])
+@pytest.mark.parametrize("what", ["failed", "refused"])
+def test_a_path_forges_no_line_of_the_log(arena: Site, tag: str, trick: str, what: str) -> None:
+    fields = [("Origin", "null")] if what == "refused" else []
+    log_before = arena.server.log_path.stat().st_size
+    path = f"/ws/echo/{tag}{trick}{FORGED.replace(' ', '%20')}"
+    with RawClient.dial(arena.address) as client:
+        head = client.ask_upgrade(path, "dGhlIHNhbXBsZSBub25jZQ==", fields)
+        if head.status == 101:
+            client.send_frame(TEXT, b"unmasked", mask=b"")
+            read_to_fin(client)
+    arena.server.wait_for_log(rf"tina4_wsgi\.\w+ {'close' if what == 'failed' else what} .*/{tag}(?!\d)")
+
+    log = arena.server.log_path.read_bytes()[log_before:].decode()
+    assert not [line for line in log.splitlines() if line.startswith(FORGED)]
+    assert not set(log) & set("\0\r\x1b\x7f\x85\x9b\u2028")
