@@ -8,7 +8,7 @@ export PYTHON
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types bench dist clean _runtime _tools _system
+.PHONY: help serve test lint types conformance fuzz bench dist clean _runtime _tools _system
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
@@ -24,6 +24,13 @@ lint: _tools ## ruff
 
 types: _tools ## mypy --strict
 	@$(BIN)/python -m mypy --no-error-summary
+
+conformance: _tools ## run the Autobahn TestSuite against both servers, see docs/conformance.md
+	@conformance/setup || true  # then there may be Docker, or WSTEST=
+	@$(BIN)/python conformance/run.py $(ARGS)
+
+fuzz: _tools ## feed the protocol random bytes for ten minutes; ARGS="--minutes 60"
+	@$(BIN)/python scripts/fuzz.py $(ARGS)
 
 bench: _runtime ## measure us and the peers side by side; ARGS="--quick" takes three minutes, see benchmarks/
 	@exec $(BIN)/python -m benchmarks $(ARGS)
