@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gevent.monkey import get_original
 from werkzeug.exceptions import HTTPException
 
 from . import forwarded
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
+
+_allocate_lock = get_original("_thread", "allocate_lock")
 
 _RETRY_AFTER_S = 5
 _QUIET = frozenset({401, 404})  # ordinary life, unlike a handshake that no browser would send
@@ -72,6 +75,7 @@ class App:
         self.templates = self._http.templates
         self._limits: dict[Route, Config] = {}
         self._process: Process | None = None
+        self._process_lock = _allocate_lock()  # native, also where the app is imported before patching
         if router is None:
             discover(self.root)
         _apps.add(self)
@@ -124,7 +128,10 @@ class App:
     def _here(self) -> Process:
         process = self._process
         if process is None or process.pid != os.getpid():
-            process = self._process = Process(self.config, process)
+            with self._process_lock:  # two threads may come first at the same time; nothing here waits
+                process = self._process
+                if process is None or process.pid != os.getpid():
+                    process = self._process = Process(self.config, process)
         return process
 
     def _upgrade(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

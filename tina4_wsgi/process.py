@@ -48,6 +48,9 @@ class Process:
     def engine(self) -> Engine:
         """Give the engine of the current thread's hub, made at first need."""
         engine = self._engines.get(_get_ident())
+        if engine is not None and not engine.is_alive:
+            engine.close()  # of a thread that has ended, whose number this one was given
+            engine = None
         if engine is None:
             engine = self._engines[_get_ident()] = Engine(self._config, self.fanout)
         return engine

@@ -122,6 +122,22 @@ def test_a_second_hub_in_another_thread_hears_broadcasts_too(house: House) -> No
     assert heard == ["to all hubs"]
 
 
+def test_a_thread_with_the_number_of_one_that_ended_gets_an_engine_of_its_own(house: House) -> None:
+    engines: list[Any] = []
+
+    def short_lived_hub() -> None:
+        engines.append(house.process.engine())
+        assert engines[-1].is_alive
+        gevent.get_hub().destroy()
+
+    for _ in range(3):
+        thread = threading.Thread(target=short_lived_hub)
+        thread.start()
+        in_thread(thread.join)
+
+    assert len({id(engine) for engine in engines}) == 3
+
+
 def test_a_hub_that_is_gone_is_passed_over(house: House) -> None:
     def short_lived_hub() -> None:
         house.process.engine()
