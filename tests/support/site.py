@@ -33,7 +33,9 @@ class Journal:
         if not self._path.exists():
             return []
         needle = f'"tag": "{tag}"'
-        return [json.loads(line) for line in self._path.read_text().splitlines() if needle in line]
+        # Up to the last line break: the server may be in the middle of a line.
+        whole = self._path.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines() if needle in line]
 
     def events(self, tag: str) -> list[str]:
         """Give the names of a client's events; messages with their text behind a colon."""
