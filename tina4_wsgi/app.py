@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gevent.monkey import get_original
-from werkzeug.exceptions import HTTPException
 
 from . import forwarded
 from .config import Config
@@ -27,8 +26,8 @@ from .protocol import handshake
 from .protocol.deflate import Agreement, negotiate, parse_offers
 from .protocol.frames import CloseCode, encode_close, encode_message
 from .router import Router
+from .service import Bridge, Service
 from .upgrade import Taken, check_server, take_over
-from .wrappers import Request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -51,6 +50,7 @@ class App:
         router: where its routes are; by default the shared `Router`, and then the modules of `src/routes`
             below `root` are imported, which register there.
         root: the project folder, with `src/routes`, `src/templates` and `src/public`; by default the current one.
+        bridge: where a framework has a say in the WebSocket routes, see `tina4_wsgi.contrib`.
         settings: fields of `Config` by name.
     Raises:
         ConfigError: a setting is unknown or out of its range.
@@ -65,7 +65,7 @@ class App:
 
     def __init__(
         self, wsgi_app: WSGIApplication | None = None, *, router: Router | None = None,
-        root: str | os.PathLike[str] | None = None, **settings: Any,
+        root: str | os.PathLike[str] | None = None, bridge: Bridge | None = None, **settings: Any,
     ) -> None:
         self.config = Config.from_environ(**settings)
         self.router = Router.default if router is None else router
@@ -73,7 +73,8 @@ class App:
         self._wsgi_app = wsgi_app
         self._http = HttpSide(self.router, self.config, self.root, wsgi_app)
         self.templates = self._http.templates
-        self._limits: dict[Route, Config] = {}
+        self._bridge = bridge
+        self._services: dict[Route, Service] = {}
         self._process: Process | None = None
         self._process_lock = _allocate_lock()  # native, also where the app is imported before patching
         if router is None:
@@ -91,7 +92,7 @@ class App:
         if self._wsgi_app is None:
             return True
         try:
-            return self.router.match_websocket(decode_path(environ)) is not None
+            return self._match(decode_path(environ)) is not None
         except Refused:
             return True  # it will be refused
 
@@ -137,7 +138,7 @@ class App:
     def _upgrade(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
             path = decode_path(environ)
-            match = self.router.match_websocket(path)
+            match = self._match(path)
             if match is None:
                 if self._wsgi_app is not None:
                     return self._wsgi_app(environ, start_response)
@@ -150,33 +151,36 @@ class App:
         self, environ: WSGIEnvironment, start_response: StartResponse, path: str, match: Match
     ) -> Iterable[bytes]:
         route, params = match
-        limits = self._limits_of(route)
+        service = self._service_of(route)
         headers = [("Sec-WebSocket-Accept", handshake.check(environ))]
-        host = forwarded.host(environ, self.config.trusted_proxies)
-        handshake.check_origin(environ.get("HTTP_ORIGIN"), host, limits.allowed_origins)
+        service.check_origin(environ, forwarded.host(environ, self.config.trusted_proxies))
         subprotocol = handshake.choose_subprotocol(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL"), route.subprotocols)
         if subprotocol is not None:
             headers.append(("Sec-WebSocket-Protocol", subprotocol))
-        agreement = _agree_on_deflate(environ, limits)
+        agreement = _agree_on_deflate(environ, service.limits)
         if agreement is not None:
             headers.append(("Sec-WebSocket-Extensions", agreement.answer))
         check_server(environ)
         self._check_room()
-        auth = self._authenticate(environ, match)
+        auth = service.admit(environ, match)
         process = self._check_room()  # again: auth may have waited
         opening = Opening(environ, self.config.trusted_proxies)
         window_bits = 0 if agreement is None else agreement.window_bits
-        visit = Visit(route, limits, opening, path, params, auth, subprotocol, window_bits)
+        visit = Visit(service, opening, path, params, auth, subprotocol, window_bits)
         taken = take_over(environ, start_response, headers)
         process.engine().adopt(taken, visit)
         process.guardian.stand_guard(environ)
         return taken.result
 
-    def _limits_of(self, route: Route) -> Config:
-        limits = self._limits.get(route)
-        if limits is None:
-            limits = self._limits[route] = self.config.for_route(route.options)
-        return limits
+    def _match(self, path: str) -> Match | None:
+        match = self.router.match_websocket(path)
+        return match if match is not None or self._bridge is None else self._bridge.match(path)
+
+    def _service_of(self, route: Route) -> Service:
+        service = self._services.get(route)
+        if service is None:
+            service = self._services[route] = Service(route, self.config.for_route(route.options), self._bridge)
+        return service
 
     def _check_room(self) -> Process:
         process = self._here()
@@ -184,27 +188,6 @@ class App:
             retry = (("Retry-After", str(_RETRY_AFTER_S)),)
             raise Refused(503, "no further connection can be taken now, try again later", retry)
         return process
-
-    def _authenticate(self, environ: WSGIEnvironment, match: Match) -> object:
-        """Ask the route's `auth` who this is.
-
-        Raises:
-            Refused: it gave None, or an HTTPException.
-        """
-        if match.route.auth is None:
-            return None
-        try:
-            auth = match.route.auth(Request(environ, match.params, self.config))
-        except HTTPException as exc:
-            raise _refusal_of(exc) from exc
-        except Exception as exc:
-            logger.exception("auth of %s raised", match.route.path)
-            raise Refused(500, "the server could not find out who you are") from exc
-        if isinstance(auth, HTTPException):
-            raise _refusal_of(auth)
-        if auth is None:
-            raise Refused(401, "this WebSocket route asks for a login")
-        return auth
 
     def _refuse(
         self, environ: WSGIEnvironment, start_response: StartResponse, refusal: Refused
@@ -244,12 +227,6 @@ def broadcast(path: str, message: str | bytes) -> None:
     """
     for app in list(_apps):
         app.broadcast(path, message)
-
-
-def _refusal_of(error: HTTPException) -> Refused:
-    """Say before the 101 what `auth` raised; a redirect makes no sense to a WebSocket."""
-    code = error.code if error.code is not None and 400 <= error.code < 600 else 403
-    return Refused(code, error.description or status_line(code))
 
 
 def _refuse_late(taken: Taken, refusal: Refused) -> Iterable[bytes]:

@@ -87,6 +87,10 @@ class Config:
         0.0, "seconds, 0 is never", "a peer that answers pings may still have nothing to say; closed with 1000",
         least=0, most=86_400 * 365, per_route=True,
     )
+    reauth_every: float = _setting(
+        0.0, "seconds, 0 is never", "`auth` is asked again so often; a user it refuses by then is closed with 4401",
+        least=0, most=86_400 * 365, per_route=True,
+    )
     close_timeout_s: float = _setting(
         5.0, "seconds", "how long the peer may take to answer a close frame",
         least=0.1, most=600, per_route=True,

@@ -14,7 +14,7 @@ from werkzeug.datastructures import EnvironHeaders, ImmutableMultiDict
 
 from . import jsontext
 from .dispatch import Dispatcher
-from .errors import ConnectionClosed
+from .errors import ConnectionClosed, Refused
 from .lifecycle import Ending, Host, Lifecycle, Served
 from .mailbox import Mailbox
 from .opening import Opening
@@ -54,14 +54,12 @@ class Visit(NamedTuple):
     """Who comes, and to which route: the outcome of a handshake.
 
     Attributes:
-        limits: the route's settings.
         path: concrete and normalised; the name of the connection's group.
         auth: what the route's `auth` gave.
         window_bits: of permessage-deflate for what we send; 0 without it.
     """
 
-    route: Served
-    limits: Any  # a Config, as the wire, the socket and the callbacks see it
+    service: Served
     opening: Opening
     path: str
     params: Mapping[str, Any]
@@ -89,7 +87,7 @@ class Connection(Lifecycle):
                  "rooms", "subprotocol", "window_bits")  # fmt: skip
 
     def __init__(self, engine: Engine, visit: Visit) -> None:
-        super().__init__(engine, visit.route, visit.limits, may_compress=visit.window_bits > 0)
+        super().__init__(engine, visit.service, may_compress=visit.window_bits > 0)
         self._engine = engine
         self._opening = visit.opening
         self._id: str | None = None
@@ -128,6 +126,10 @@ class Connection(Lifecycle):
     def cookies(self) -> Mapping[str, str]:
         """The cookies of the handshake."""
         return self._opening.cookies
+
+    def environ(self) -> dict[str, Any]:
+        """Make a fresh WSGI environ of the handshake, as a framework expects one: a GET without a body."""
+        return self._opening.wsgi_environ()
 
     @property
     def ip(self) -> str:
@@ -233,6 +235,26 @@ class Connection(Lifecycle):
         close_payload(code, reason)  # a bad code is the caller's fault, also when it is closed already
         self._here(self._begin_close, code, reason)
 
+    def refresh_auth(self) -> bool:
+        """Ask the route's `auth` again who this is, by the cookies and fields of the handshake; may wait.
+
+        What it gives becomes `auth`. If it refuses, the connection is closed with 4401, or 4403 where it answers 403.
+        If it fails (500 and above), everything stays as it was.
+
+        Returns:
+            Whether the client may stay.
+        """
+        try:
+            auth = self._service.authenticate(self.environ(), self.params)
+        except Refused as refusal:
+            if refusal.status >= 500:
+                return True  # logged already; a database that hiccups must not send everybody away
+            code = CloseCode.FORBIDDEN if refusal.status == 403 else CloseCode.UNAUTHENTICATED
+            self.close(code, refusal.message)
+            return False
+        self.auth = auth
+        return True
+
     # -- how it does it
 
     def _here(self, function: Any, *args: Any) -> None:
@@ -265,6 +287,14 @@ class Connection(Lifecycle):
     def _closed_error(self) -> ConnectionClosed:
         code = CloseCode.ABNORMAL if self._close_code is None else self._close_code
         return ConnectionClosed(code, self._close_reason, self._was_clean)
+
+    def _recheck(self) -> None:
+        if self._state != _OPEN:
+            return
+        try:
+            self.refresh_auth()
+        except BaseException as exc:  # noqa: BLE001  # as for callbacks, the connection and the worker live on
+            self._callback_failed("auth", exc)
 
     def _log_open(self) -> None:
         if logger.isEnabledFor(logging.INFO):

@@ -105,7 +105,7 @@ class Engine:
         """
         self.now_s = time.monotonic()  # the sweeper may have slept
         connection = Connection(self, visit)
-        transport = Transport(taken.stream, self.hub.loop, self._turn, connection, visit.limits)
+        transport = Transport(taken.stream, self.hub.loop, self._turn, connection, visit.service.limits)
         connection._transport = transport
         self.connections[connection] = None
         group = self._lane_of(connection).paths.add(connection.path, transport)

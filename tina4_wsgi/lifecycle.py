@@ -79,12 +79,23 @@ class Host(Protocol):
 
 
 class Served(Protocol):
-    """A route, as far as a connection cares."""
+    """A route as one app serves it, as far as a connection cares."""
 
     @property
     def path(self) -> str: ...
     @property
     def callback(self) -> Callable[[Any, str, Any], object]: ...
+    @property
+    def limits(self) -> Any: ...  # a Config, as the wire, the socket and the callbacks see it
+    @property
+    def has_auth(self) -> bool: ...
+
+    def authenticate(self, environ: dict[str, Any], params: Any) -> object:
+        """Ask who this is.
+
+        Raises:
+            Refused: nobody who may be here.
+        """
 
 
 class Lifecycle(Liveness):
@@ -93,15 +104,15 @@ class Lifecycle(Liveness):
 
     __slots__ = (
         "__weakref__", "_callback", "_close_code", "_close_reason", "_ending", "_goodbye", "_host", "_inbound",
-        "_is_ended", "_is_full", "_is_opened", "_message_count", "_route", "_session", "_state", "_was_clean",
+        "_is_ended", "_is_full", "_is_opened", "_message_count", "_service", "_session", "_state", "_was_clean",
     )  # fmt: skip
 
-    def __init__(self, host: Host, route: Served, limits: Any, may_compress: bool) -> None:  # Any: a Config
-        super().__init__(limits)
+    def __init__(self, host: Host, service: Served, may_compress: bool) -> None:
+        super().__init__(service.limits, service.has_auth)
         self._host = host
-        self._route = route
-        self._callback = route.callback
-        self._session = Session(limits, may_compress)
+        self._service = service
+        self._callback = service.callback
+        self._session = Session(service.limits, may_compress)
         self._inbound: list[str | bytes] = []
         self._state = _OPEN
         self._is_full = False
@@ -212,7 +223,7 @@ class Lifecycle(Liveness):
 
     def failed(self, error: BaseException) -> None:
         """Our own code raised in the hub."""
-        self._host.report("connection to %s failed", self._route.path, error=error)
+        self._host.report("connection to %s failed", self._service.path, error=error)
         self._transport.abort()
 
     def _note(self, ending: Ending) -> None:
@@ -240,6 +251,11 @@ class Lifecycle(Liveness):
                 self.failed(exc)
 
     # -- called in the hub by the sweeper
+
+    def _be_rechecked(self) -> None:
+        """Have the route's `auth` asked again, between two callbacks."""
+        self._is_recheck_due = True
+        self._wake()
 
     def _give_up_on_silent_peer(self) -> None:
         """Cut the line to a peer that answered no ping."""
@@ -284,6 +300,9 @@ class Lifecycle(Liveness):
         """Run every callback that is due; the dispatcher calls this, never twice at once."""
         if not self._is_opened:
             self._open()
+        if self._is_recheck_due:
+            self._is_recheck_due = False
+            self._recheck()
         inbound, callback = self._inbound, self._callback
         if inbound:
             self._active_at_s = self._host.now_s
@@ -303,6 +322,8 @@ class Lifecycle(Liveness):
             self._host.hub.loop.run_callback(self._go_on)
         # No switch between the last look at _inbound and here, so nothing is overlooked: _end is the last of all.
         self._is_busy = False
+        if self._is_recheck_due:
+            self._wake()
 
     def _open(self) -> None:
         self._is_opened = True
@@ -332,13 +353,13 @@ class Lifecycle(Liveness):
 
     def _callback_failed(self, event: str, error: BaseException) -> None:
         if isinstance(error, ConnectionClosed) and self._state != _OPEN:
-            logger.debug("%s: sent after the end, %s", self._route.path, error)
+            logger.debug("%s: sent after the end, %s", self._service.path, error)
             return
         if isinstance(error, GreenletExit):
-            logger.warning("callback of %s was killed at %r, connection %s", self._route.path, event, self.id)
+            logger.warning("callback of %s was killed at %r, connection %s", self._service.path, event, self.id)
         else:
             logger.error(
-                "callback of %s raised at %r, connection %s", self._route.path, event, self.id, exc_info=error
+                "callback of %s raised at %r, connection %s", self._service.path, event, self.id, exc_info=error
             )
         if event == "open" or (event == "message" and self._limits.on_error == "close"):
             self._begin_close(CloseCode.INTERNAL_ERROR, "internal error")
@@ -346,6 +367,9 @@ class Lifecycle(Liveness):
             self._host.hub.handle_system_error(type(error), error)
 
     # -- what Connection fills in
+
+    def _recheck(self) -> None:
+        raise NotImplementedError
 
     @property
     def id(self) -> str:

@@ -1,4 +1,4 @@
-"""The deadlines of one connection: of a ping, a pong, a stalled send, silence, and a close handshake.
+"""The deadlines of one connection: of a ping, a pong, a stalled send, silence, a login, and a close handshake.
 
 One number per connection, `due_s`, says when the sweeper has to look; everything else is derived when it does.
 """
@@ -24,9 +24,12 @@ class Liveness:
         due_s: when `on_due` wants to be called, on the monotonic clock.
     """
 
-    __slots__ = ("_active_at_s", "_is_busy", "_limits", "_ping_at_s", "_pong_by_s", "_transport", "due_s")
+    __slots__ = (
+        "_active_at_s", "_is_busy", "_is_recheck_due", "_limits", "_ping_at_s", "_pong_by_s", "_recheck_at_s",
+        "_transport", "due_s",
+    )  # fmt: skip
 
-    def __init__(self, limits: Any) -> None:  # Any: a Config
+    def __init__(self, limits: Any, has_auth: bool = False) -> None:  # Any: a Config
         self._limits = limits
         self._transport: Transport
         self._is_busy = False
@@ -36,7 +39,11 @@ class Liveness:
         if limits.ping_interval_s:
             # The first one at a random time: thousands that reconnect at once are not pinged at once.
             self._ping_at_s = now_s + limits.ping_interval_s * random.uniform(0.5, 1.0)
-        self.due_s = min(self._ping_at_s, now_s + (limits.idle_timeout_s or NEVER))
+        self._is_recheck_due = False
+        self._recheck_at_s = NEVER
+        if has_auth and limits.reauth_every:
+            self._recheck_at_s = now_s + limits.reauth_every * random.uniform(0.5, 1.0)  # as above
+        self.due_s = min(self._ping_at_s, self._recheck_at_s, now_s + (limits.idle_timeout_s or NEVER))
 
     def on_due(self, now_s: float) -> None:
         """A deadline has passed; act, and set the next one. Called in the hub."""
@@ -64,7 +71,10 @@ class Liveness:
             idle_due_s = now_s + self._limits.idle_timeout_s  # its callback still works on what it said
         if self._ping_at_s <= now_s:
             self._ping(now_s)
-        self.due_s = min(self._ping_at_s, self._pong_by_s, stall_due_s, idle_due_s)
+        if self._recheck_at_s <= now_s:
+            self._recheck_at_s = now_s + self._limits.reauth_every
+            self._be_rechecked()
+        self.due_s = min(self._ping_at_s, self._pong_by_s, self._recheck_at_s, stall_due_s, idle_due_s)
 
     def _ping(self, now_s: float) -> None:
         limits, transport = self._limits, self._transport
@@ -80,6 +90,9 @@ class Liveness:
     @property
     def closed(self) -> bool:
         """Whether nothing can be sent any more."""
+        raise NotImplementedError
+
+    def _be_rechecked(self) -> None:
         raise NotImplementedError
 
     def _give_up_on_slow_peer(self) -> None:

@@ -16,6 +16,7 @@ from tina4_wsgi.engine import Engine
 from tina4_wsgi.matching import Params, Route
 from tina4_wsgi.opening import Opening
 from tina4_wsgi.process import Process
+from tina4_wsgi.service import Service
 from tina4_wsgi.upgrade import Taken
 
 WAIT_S = 5.0
@@ -50,7 +51,7 @@ class House:
         route = Route(path, path, "websocket", frozenset({"GET"}), callback)
         limits = self.config.for_route(options)
         environ = {"PATH_INFO": path, "QUERY_STRING": "token=t", "HTTP_HOST": "h", "REMOTE_ADDR": "127.0.0.1"}
-        visit = Visit(route, limits, Opening(environ, ()), path, Params(), window_bits=window_bits)
+        visit = Visit(Service(route, limits), Opening(environ, ()), path, Params(), window_bits=window_bits)
         return client, self.engine.adopt(Taken(raw, early, []), visit)
 
     def leave(self) -> None:

@@ -41,7 +41,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "fanout guardian upgrade discovery matching static templating",
         "engine request router",
         "response",
-        "process pages wrappers",
+        "process pages service wrappers",
         "http",
     ),
     (  # 4: the application

@@ -1,0 +1,165 @@
+"""One WebSocket route as one app serves it: its settings, its callback, its login, in the framework's own context."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from werkzeug.exceptions import HTTPException
+
+from .config import Config
+from .errors import Refused
+from .headers import status_line
+from .matching import Match, Params, Route
+from .protocol import handshake
+from .request import Request
+
+logger = logging.getLogger("tina4_wsgi.service")
+
+Environ = dict[str, Any]
+
+
+class Bridge:
+    """Where a framework has a say in our WebSocket routes; this one, for plain WSGI, has none.
+
+    `tina4_wsgi.contrib` has one for each framework, and an app may bring its own: `App(wsgi_app, bridge=…)`.
+
+    Greenlets: `match` and `check_origin` don't wait; all else may.
+    """
+
+    def match(self, path: str) -> Match | None:
+        """Find a route that the framework declares, for a decoded path that no route of the router has."""
+
+    def check_origin(self, environ: Environ, host: str, limits: Config) -> None:
+        """Hold the origin policy.
+
+        Args:
+            host: under which the request came, as seen through trusted proxies.
+        Raises:
+            Refused: 403.
+        """
+        handshake.check_origin(environ.get("HTTP_ORIGIN"), host, limits.allowed_origins)
+
+    def admit(self, environ: Environ, match: Match) -> None:
+        """Let the framework refuse a handshake before the route's `auth` is asked; outside of `context`.
+
+        Args:
+            environ: a copy, without a body.
+        Raises:
+            Refused, HTTPException: it does; anything else is logged and answered 500.
+        """
+
+    def context(self, environ: Environ, event: str) -> AbstractContextManager[object]:
+        """Enter the framework's context for one event, a fresh one each time; what leaves the block is raised again.
+
+        Args:
+            environ: a WSGI environ of the handshake, made for this event: a GET without a body. For callbacks
+                `environ["tina4_wsgi.connection"]` is the connection.
+            event: "auth", "open", "message" or "close".
+        """
+        return nullcontext()
+
+
+class Service:
+    """What an app does for the connections of one route.
+
+    Attributes:
+        route: what was registered.
+        path: the route's, as written.
+        limits: the settings in force.
+        callback: `callback(connection, event, data)`; enters the bridge's context.
+    """
+
+    __slots__ = ("_bridge", "callback", "limits", "path", "route")
+
+    def __init__(self, route: Route, limits: Config, bridge: Bridge | None = None) -> None:
+        self.route = route
+        self.path = route.path
+        self.limits = limits
+        self._bridge = bridge
+        self.callback: Callable[[Any, str, Any], object] = route.callback if bridge is None else self._call_in_context
+
+    @property
+    def has_auth(self) -> bool:
+        """Whether somebody is asked who connects."""
+        return self.route.auth is not None
+
+    def check_origin(self, environ: Environ, host: str) -> None:
+        """Hold the origin policy of the framework or of the route.
+
+        Raises:
+            Refused: 403.
+        """
+        (self._bridge or _PLAIN).check_origin(environ, host, self.limits)
+
+    def admit(self, environ: Environ, match: Match) -> object:
+        """Ask the framework whether this handshake may pass, and the route's `auth` who it is.
+
+        Raises:
+            Refused: with the status that answers the handshake.
+        """
+        if self._bridge is not None:
+            environ = bodiless(environ)
+            self._asked(self._bridge.admit, environ, match)
+        return self.authenticate(environ, match.params)
+
+    def authenticate(self, environ: Environ, params: Params) -> object:
+        """Ask the route's `auth` who this is.
+
+        Returns:
+            What it gave; None where the route has no `auth`.
+        Raises:
+            Refused: 401 it gave None; an HTTPException's own status; 500 it raised something else.
+        """
+        auth = self.route.auth
+        if auth is None:
+            return None
+        found = self._asked(self._ask_in_context, auth, environ, params)
+        if found is None:
+            raise Refused(401, "this WebSocket route asks for a login")
+        return found
+
+    def _asked(self, question: Callable[..., object], *args: object) -> object:
+        try:
+            answer = question(*args)
+        except HTTPException as exc:
+            raise _refusal_of(exc) from exc
+        except Refused:
+            raise
+        except Exception as exc:
+            logger.exception("auth of %s raised", self.path)
+            raise Refused(500, "the server could not find out who you are") from exc
+        if isinstance(answer, HTTPException):
+            raise _refusal_of(answer)
+        return answer
+
+    def _ask_in_context(self, auth: Callable[..., object], environ: Environ, params: Params) -> object:
+        request = Request(environ, params, self.limits)
+        if self._bridge is None:
+            return auth(request)
+        with self._bridge.context(environ, "auth"):
+            return auth(request)
+
+    def _call_in_context(self, connection: Any, event: str, data: Any) -> None:  # Any: a Connection, and its messages
+        environ = connection.environ()
+        environ["tina4_wsgi.connection"] = connection
+        assert self._bridge is not None
+        with self._bridge.context(environ, event):
+            self.route.callback(connection, event, data)
+
+
+_PLAIN = Bridge()
+
+
+def bodiless(environ: Mapping[str, Any]) -> Environ:
+    """Copy an environ for somebody who might read its body, which holds the frames that came early."""
+    return {**environ, "wsgi.input": io.BytesIO()}
+
+
+def _refusal_of(error: HTTPException) -> Refused:
+    """Say before the 101 what was raised; a redirect makes no sense to a WebSocket."""
+    code = error.code if error.code is not None and 400 <= error.code < 600 else 403
+    return Refused(code, error.description or status_line(code))
