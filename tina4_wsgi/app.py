@@ -37,6 +37,7 @@ logger = logging.getLogger("tina4_wsgi.upgrade")
 _allocate_lock = get_original("_thread", "allocate_lock")
 
 _RETRY_AFTER_S = 5
+_LOGGED_PATH_BYTES = 200
 _QUIET = frozenset({401, 404})  # ordinary life, unlike a handshake that no browser would send
 
 _apps: weakref.WeakSet[App] = weakref.WeakSet()  # for the module's broadcast(), which names no app
@@ -194,7 +195,7 @@ class App:
     ) -> Iterable[bytes]:
         level = logging.INFO if refusal.status in _QUIET else logging.WARNING
         logger.log(
-            level, "refused %.200r from %s: %d %s %s", environ.get("PATH_INFO"),
+            level, "refused '%s' from %s: %d %s %s", _for_log(environ.get("PATH_INFO") or "/"),
             forwarded.client_ip(environ, self.config.trusted_proxies), refusal.status, refusal.message, refusal.detail,
         )  # fmt: skip
         if environ.get("wsgi.websocket") is not None:
@@ -207,6 +208,13 @@ class App:
             head.append(("Connection", "close"))
         start_response(status_line(refusal.status), [*head, *refusal.headers])
         return [body]
+
+
+def _for_log(path: str) -> str:
+    """Give a raw path as a client would write it, on one line: bytes that are no UTF-8, control characters and
+    the quote that ends it in the log as escapes."""
+    text = path[:_LOGGED_PATH_BYTES].encode("latin-1", "backslashreplace").decode(errors="backslashreplace")
+    return "".join(one if one.isprintable() and one != "'" else ascii(one + '"')[1:-2] for one in text)
 
 
 def _agree_on_deflate(environ: WSGIEnvironment, limits: Config) -> Agreement | None:
