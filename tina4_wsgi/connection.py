@@ -7,20 +7,18 @@ import secrets
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from gevent.monkey import get_original
 from werkzeug.datastructures import EnvironHeaders, ImmutableMultiDict
 
 from . import jsontext
-from .dispatch import Dispatcher
 from .errors import ConnectionClosed, Refused
-from .lifecycle import Ending, Host, Lifecycle, Served
-from .mailbox import Mailbox
+from .host import Host
+from .lifecycle import Ending, Lifecycle, Served
 from .opening import Opening
 from .protocol.deflate import compress_frame
 from .protocol.frames import CloseCode, close_payload, encode_message
-from .transport import Transport
 
 logger = logging.getLogger("tina4_wsgi.connection")
 
@@ -28,26 +26,6 @@ logger = logging.getLogger("tina4_wsgi.connection")
 _get_ident = get_original("_thread", "get_ident")
 
 _OPEN = 0  # see lifecycle
-
-
-class Engine(Host, Protocol):
-    """What a connection's methods need of the engine it lives in."""
-
-    dispatcher: Dispatcher
-    mailbox: Mailbox
-    thread_ident: int
-
-    def broadcast(self, path: str, frame: bytes, exclude: Transport | None = None) -> None:
-        """Send a frame to everybody on `path`; from any thread."""
-
-    def broadcast_to_room(self, room: str, frame: bytes, exclude: Transport | None = None) -> None:
-        """Send a frame to everybody in `room`; from any thread."""
-
-    def join(self, connection: Connection, room: str) -> None:
-        """Put a connection into a named room."""
-
-    def leave(self, connection: Connection, room: str) -> None:
-        """Take a connection out of a named room."""
 
 
 class Visit(NamedTuple):
@@ -83,12 +61,11 @@ class Connection(Lifecycle):
         auth: what the route's `auth` gave, None without one.
     """
 
-    __slots__ = ("_connected_at_s", "_engine", "_id", "_opening", "_state_dict", "auth", "params", "path",
+    __slots__ = ("_connected_at_s", "_id", "_opening", "_state_dict", "auth", "params", "path",
                  "rooms", "subprotocol", "window_bits")  # fmt: skip
 
-    def __init__(self, engine: Engine, visit: Visit) -> None:
-        super().__init__(engine, visit.service, may_compress=visit.window_bits > 0)
-        self._engine = engine
+    def __init__(self, host: Host, visit: Visit) -> None:
+        super().__init__(host, visit.service, visit.window_bits > 0)
         self._opening = visit.opening
         self._id: str | None = None
         self._state_dict: dict[str, Any] | None = None
@@ -173,12 +150,12 @@ class Connection(Lifecycle):
         frame = encode_message(message)
         if self.window_bits:
             frame = compress_frame(frame, self.window_bits, self._limits.deflate_threshold_bytes)
-        engine = self._engine
-        if _get_ident() != engine.thread_ident:
-            engine.mailbox.call(engine.dispatcher.run, self._send_frame, frame)
+        host = self._host
+        if _get_ident() != host.thread_ident:
+            host.mailbox.call(host.dispatcher.run, self._send_frame, frame)
         elif self._state != _OPEN:
             raise self._closed_error()
-        elif self._transport.write(frame) > self._limits.max_outbound_bytes:
+        elif self._transport.write(frame) > self._transport.most_bytes:
             self._wait_for_room()
 
     def send_json(self, data: object) -> None:
@@ -199,11 +176,11 @@ class Connection(Lifecycle):
 
         Works after the end too: in "close" it reaches those who stay.
         """
-        self._engine.broadcast(self.path, encode_message(message), self._transport if exclude_self else None)
+        self._host.broadcast(self.path, encode_message(message), self._transport if exclude_self else None)
 
     def broadcast_to(self, path: str, message: str | bytes) -> None:
         """Send one message to everybody on another path."""
-        self._engine.broadcast(normal_path(path), encode_message(message))
+        self._host.broadcast(normal_path(path), encode_message(message))
 
     def join(self, room: str) -> None:
         """Enter a named room; rooms span paths, and are left by themselves at the end.
@@ -215,11 +192,11 @@ class Connection(Lifecycle):
 
     def leave(self, room: str) -> None:
         """Leave a named room; harmless if it wasn't in."""
-        self._here(self._engine.leave, self, room)
+        self._here(self._host.leave, self, room)
 
     def broadcast_to_room(self, room: str, message: str | bytes, exclude_self: bool = False) -> None:
         """Send one message to everybody in a named room, whether this client is in or not; never waits."""
-        self._engine.broadcast_to_room(room, encode_message(message), self._transport if exclude_self else None)
+        self._host.broadcast_to_room(room, encode_message(message), self._transport if exclude_self else None)
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Say goodbye: what was sent before still leaves, nothing can be sent after; "close" runs soon.
@@ -259,20 +236,21 @@ class Connection(Lifecycle):
 
     def _here(self, function: Any, *args: Any) -> None:
         """Call `function` in the thread of the hub."""
-        if _get_ident() == self._engine.thread_ident:
+        host = self._host
+        if _get_ident() == host.thread_ident:
             function(*args)
         else:
-            self._engine.mailbox.call(self._engine.dispatcher.run, function, *args)
+            host.mailbox.call(host.dispatcher.run, function, *args)
 
     def _send_frame(self, frame: bytes) -> None:
         """Send from a native thread, which waits for this in the hub's thread."""
         if self._state != _OPEN:
             raise self._closed_error()
-        if self._transport.write(frame) > self._limits.max_outbound_bytes:
+        if self._transport.write(frame) > self._transport.most_bytes:
             self._wait_for_room()
 
     def _wait_for_room(self) -> None:
-        transport, most = self._transport, self._limits.max_outbound_bytes
+        transport, most = self._transport, self._transport.most_bytes
         transport.flush()  # much may be queued only because this turn hasn't ended
         while transport.queued_bytes > most and self._state == _OPEN:
             transport.wait_for_room()
@@ -282,7 +260,7 @@ class Connection(Lifecycle):
     def _join(self, room: str) -> None:
         if self._state != _OPEN:
             raise self._closed_error()
-        self._engine.join(self, room)
+        self._host.join(self, room)
 
     def _closed_error(self) -> ConnectionClosed:
         code = CloseCode.ABNORMAL if self._close_code is None else self._close_code

@@ -6,16 +6,14 @@ import logging
 import os
 import resource
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gevent
-from gevent.monkey import get_original
 
 from .config import Config
 from .connection import Connection, Visit
-from .dispatch import Dispatcher
 from .fanout import Fanout
-from .mailbox import Mailbox
+from .host import Host
 from .protocol.deflate import compress_frame
 from .protocol.frames import CloseCode
 from .registry import Registry
@@ -25,8 +23,6 @@ from .turn import Turn
 from .upgrade import Taken
 
 logger = logging.getLogger("tina4_wsgi.engine")
-
-_get_ident = get_original("_thread", "get_ident")
 
 _RESERVED_DESCRIPTORS = 64
 """Kept free of WebSockets: listeners, HTTP connections, the app's own files and database connections."""
@@ -44,7 +40,7 @@ class Lane(NamedTuple):
     rooms: Registry
 
 
-class Engine:
+class Engine(Host):
     """The connections that one hub serves.
 
     Made lazily by the app, in the process and thread that serve: under `gunicorn --preload` the app is imported
@@ -54,21 +50,15 @@ class Engine:
     """
 
     def __init__(self, config: Config, fanout: Fanout) -> None:
+        super().__init__(gevent.get_hub(), config.max_callbacks)
         self.config = config
-        self.hub: Any = gevent.get_hub()  # Any: gevent ships no types
         self.pid = os.getpid()
-        self.thread_ident: int = _get_ident()
         self.is_draining = False
         self.connections: dict[Connection, None] = {}
-        self.mailbox = Mailbox(self.hub)
-        self.dispatcher = Dispatcher(self.hub, config.max_callbacks)
         self._turn = Turn(self.hub.loop.run_callback)
         self._plain = self._new_lane()
         # By window bits; a broadcast is compressed once for each. Nearly always there is none, or one.
         self._compressed: dict[int, Lane] = {}
-        self.now_s = time.monotonic()
-        self.slow_consumers = 0
-        self.drops_for_slow = 0
         self._sweeper = Sweeper(self.hub.loop, self.connections, self._keep_house)
         self._fanout = fanout
         self._most_connections = min(config.max_connections, _descriptors_to_spare())
@@ -105,7 +95,8 @@ class Engine:
         """
         self.now_s = time.monotonic()  # the sweeper may have slept
         connection = Connection(self, visit)
-        transport = Transport(taken.stream, self.hub.loop, self._turn, connection, visit.service.limits)
+        most_bytes = visit.service.limits.max_outbound_bytes
+        transport = Transport(taken.stream, self.hub.loop, self._turn, connection, most_bytes)
         connection._transport = transport
         self.connections[connection] = None
         group = self._lane_of(connection).paths.add(connection.path, transport)

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple, Protocol
 
 from greenlet import GreenletExit
 
-from .dispatch import Dispatcher
 from .errors import ConnectionClosed, ProtocolError
+from .host import Host
 from .liveness import Liveness
 from .protocol.frames import CloseCode, encode_close
 from .protocol.session import Session
@@ -53,31 +53,6 @@ class Ending(NamedTuple):
     fault: str = ""
 
 
-class Host(Protocol):
-    """What a connection needs of the engine it lives in.
-
-    Attributes:
-        now_s: the monotonic clock at the last sweep: free to read for every message.
-        slow_consumers: connections that were closed with 1013.
-        drops_for_slow: how often a member lost broadcasts because of its `on_slow`.
-    """
-
-    dispatcher: Dispatcher
-    hub: Any  # gevent ships no types
-    now_s: float
-    slow_consumers: int
-    drops_for_slow: int
-
-    def forget(self, connection: Any) -> None:
-        """The socket of this connection is gone, and its "close" is done."""
-
-    def leave_groups(self, connection: Any) -> None:
-        """Take this connection out of its path and its rooms."""
-
-    def report(self, message: str, *args: object, error: BaseException | None = None) -> None:
-        """Log an error of our own from the hub, where logging itself isn't allowed."""
-
-
 class Served(Protocol):
     """A route as one app serves it, as far as a connection cares."""
 
@@ -99,8 +74,7 @@ class Served(Protocol):
 
 
 class Lifecycle(Liveness):
-    """The machinery of one connection; `Connection` adds what callbacks use.
-    """
+    """The machinery of one connection; `Connection` adds what callbacks use."""
 
     __slots__ = (
         "__weakref__", "_callback", "_close_code", "_close_reason", "_ending", "_goodbye", "_host", "_inbound",
@@ -157,7 +131,7 @@ class Lifecycle(Liveness):
         except ProtocolError as error:
             self._fail(error)
         if inbound:
-            if len(inbound) >= self._limits.max_inbound_messages:
+            if len(inbound) >= self._session.most_messages:
                 self._is_full = True
                 self._transport.pause(INBOUND_FULL)
             if self._state != _OPEN:
@@ -168,7 +142,8 @@ class Lifecycle(Liveness):
                 return
             if not self._is_busy:
                 self._is_busy = True
-                self._host.dispatcher.run(self)
+                dispatcher = self._host.dispatcher
+                dispatcher.run(self)
 
     def _read_control(self) -> None:
         session = self._session

@@ -9,6 +9,7 @@ import random
 import time
 from typing import Any
 
+from .owner import Owner
 from .protocol.frames import CloseCode
 from .transport import Transport
 
@@ -17,7 +18,7 @@ NEVER = float("inf")
 _PING = b"\x89\x00"
 
 
-class Liveness:
+class Liveness(Owner):
     """What the sweeper asks of a connection; `Lifecycle` is one.
 
     Attributes:

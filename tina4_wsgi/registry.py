@@ -29,14 +29,14 @@ class Group(FrameSource):
         pending: frames that leave at the end of the turn, oldest first.
     """
 
-    __slots__ = ("_members", "_pending_bytes", "_snapshot", "_turn", "name", "pending")
+    __slots__ = ("_members", "_pending_bytes", "_snapshot", "_turn", "name")
 
     def __init__(self, name: str, turn: Turn) -> None:
+        super().__init__()
         self.name = name
         self._turn = turn
         self._members: dict[Transport, None] = {}  # guarded by the registry's lock
         self._snapshot: tuple[Transport, ...] | None = ()  # of _members; None after a change
-        self.pending: list[bytes] = []
         self._pending_bytes = 0
 
     def __len__(self) -> int:

@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from .backlog import Backlog
 from .owner import Owner
@@ -38,18 +37,13 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s
 INBOUND_FULL, OUTBOUND_FULL, ENDED = 1, 2, 4
 
 
-class Limits(Protocol):
-    """The settings that a transport must respect; `config.Config` has them."""
-
-    @property
-    def max_outbound_bytes(self) -> int: ...
-
-
 class FrameSource:
     """A group as its members see it: frames that wait for the end of the turn. This one stands for no group."""
 
-    __slots__ = ()
-    pending: Sequence[bytes] = ()
+    __slots__ = ("pending",)
+
+    def __init__(self) -> None:
+        self.pending: list[bytes] = []
 
 
 _NO_GROUP = FrameSource()
@@ -65,28 +59,29 @@ class Transport:
         loop: the hub's event loop.
         turn: flushes at the end of the hub's turn.
         owner: is told what happens.
-        limits: beyond half of `max_outbound_bytes` the peer is no longer read; the owner holds the limit itself.
+        most_bytes: that may wait; beyond half of it the peer is no longer read, the owner holds the limit itself.
 
     Attributes:
         group: the group whose broadcasts this transport sends.
         mark: how many of the group's pending frames this transport has taken this turn.
         outbox: frames that leave at the end of the turn.
         queued_bytes: outbox and backlog together.
+        most_bytes: as given.
         was_heard: set whenever bytes came; whoever watches for silence clears it.
     """
 
     __slots__ = (
-        "_backlog", "_is_discarding", "_is_finishing", "_is_flush_near", "_is_tls", "_limits", "_loop", "_owner",
-        "_pauses", "_pong", "_read_bytes", "_reader", "_stream", "_turn", "group", "mark", "outbox", "queued_bytes",
-        "was_heard",
+        "_backlog", "_is_discarding", "_is_finishing", "_is_flush_near", "_is_tls", "_loop", "_owner",
+        "_pauses", "_pong", "_read_bytes", "_reader", "_stream", "_turn", "group", "mark", "most_bytes", "outbox",
+        "queued_bytes", "was_heard",
     )  # fmt: skip
 
-    def __init__(self, stream: Stream, loop: Any, turn: Turn, owner: Owner, limits: Limits) -> None:
+    def __init__(self, stream: Stream, loop: Any, turn: Turn, owner: Owner, most_bytes: int) -> None:
         self._stream: Stream | None = stream
         self._loop = loop
         self._turn = turn
         self._owner = owner
-        self._limits = limits
+        self.most_bytes = most_bytes
         self._is_tls = isinstance(stream, TLSStream)
         self._read_bytes = _FIRST_READ_BYTES
         self._reader = loop.io(stream.fileno(), _READABLE)
@@ -219,7 +214,7 @@ class Transport:
         """Queue a broadcast frame that doesn't come through the own group; never waits."""
         if self.group.pending:
             self.take_pending()
-        if self._backlog is not None or self.queued_bytes + len(data) > self._limits.max_outbound_bytes:
+        if self._backlog is not None or self.queued_bytes + len(data) > self.most_bytes:
             self._write_behind(data)
         else:
             self.write(data)
@@ -232,7 +227,7 @@ class Transport:
             return
         if self._backlog is None:
             self._offer(stream, data)  # however long: one message may always wait alone
-        elif self.queued_bytes + len(data) <= self._limits.max_outbound_bytes or self._owner.overflowed(len(data)):
+        elif self.queued_bytes + len(data) <= self.most_bytes or self._owner.overflowed(len(data)):
             self._backlog.append(data, is_droppable=True)
             self.queued_bytes += len(data)
             self._check_high_water()
@@ -287,7 +282,7 @@ class Transport:
 
     def _check_high_water(self) -> None:
         """A client that sends and doesn't take the answers is not read any further."""
-        if self.queued_bytes > self._limits.max_outbound_bytes // 2:
+        if self.queued_bytes > self.most_bytes // 2:
             self.pause(OUTBOUND_FULL)
 
     def _on_writable(self) -> None:
@@ -302,7 +297,7 @@ class Transport:
             except OSError:
                 self.close()
                 return
-            if self.queued_bytes <= self._limits.max_outbound_bytes // 4:
+            if self.queued_bytes <= self.most_bytes // 4:
                 self.resume(OUTBOUND_FULL)
             if not backlog:
                 self._end_backlog(backlog)

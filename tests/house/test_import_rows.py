@@ -32,7 +32,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "dispatch mailbox opening owner stream sweeper turn",
         "backlog",
         "backlog",
-        "transport",
+        "host transport",
         "liveness registry",
         "lifecycle",
         "connection",

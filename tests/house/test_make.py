@@ -45,7 +45,9 @@ def script(path: Path, text: str) -> Path:
 def run(command: list[str], tree: Path, **env: str) -> subprocess.CompletedProcess[str]:
     # Not a part of the make that runs these tests, which would have this one say which folders it enters.
     own = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    return subprocess.run(command, cwd=tree, env={**own, **env}, capture_output=True, text=True, timeout=25, check=False)
+    return subprocess.run(
+        command, cwd=tree, env={**own, **env}, capture_output=True, text=True, timeout=25, check=False
+    )
 
 
 @pytest.mark.deadline(120)

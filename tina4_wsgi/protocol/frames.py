@@ -82,8 +82,9 @@ def encode_message(message: str | bytes) -> bytes:
         UsageError: neither str nor bytes-like, or a str that UTF-8 can't express (a lone surrogate).
     """
     if isinstance(message, str):  # the usual case, and a hot path
+        text = message if message.__class__ is str else str.__str__(message)
         try:
-            payload = message.encode()
+            payload = text.encode()
         except UnicodeEncodeError as exc:
             raise UsageError(f"text holds {exc.object[exc.start]!r}, which UTF-8 can't express") from exc
         size = len(payload)

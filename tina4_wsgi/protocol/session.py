@@ -124,14 +124,18 @@ class Session:
         may_compress: whether permessage-deflate was agreed on.
 
     Attributes:
+        most_messages: `feed` stops where so many wait.
         pongs: frames that answer the pings of the last `feed`, oldest first; the owner takes them away.
         peer_close: code and reason of the peer's close frame, None until it came; nothing is read after it.
     """
 
-    __slots__ = ("_buffer", "_limits", "_may_compress", "_message", "_payload", "peer_close", "pongs")
+    __slots__ = (
+        "_buffer", "_limits", "_may_compress", "_message", "_payload", "most_messages", "peer_close", "pongs",
+    )  # fmt: skip
 
     def __init__(self, limits: Limits, may_compress: bool = False) -> None:
         self._limits = limits
+        self.most_messages = limits.max_inbound_messages
         self._may_compress = may_compress
         self._buffer = b""
         self._message: _Message | None = None
@@ -163,20 +167,20 @@ class Session:
         if self.peer_close is not None:
             return True
         position = 0 if self._payload is None else self._continue_payload(data, messages)
-        size = len(data)
-        limit = self._limits.max_inbound_messages
-        while size - position >= 2 and len(messages) < limit:
-            second = data[position + 1]
+        size, raw = len(data), data  # `raw` is a plain pointer where this is compiled: no index is checked
+        while size - position >= 2 and len(messages) < self.most_messages:
+            second = raw[position + 1]
             stop = position + second - 122  # 122: the bit of the mask, less six bytes of head
             if (
-                data[position] == _WHOLE_TEXT
+                raw[position] == _WHOLE_TEXT
                 and stop <= size
                 and _MASKED <= second <= _LONGEST_SHORT
                 and self._message is None
             ):
                 start = position + 6
                 try:
-                    messages.append(apply_mask(data[start:stop], data[position + 2 : start]).decode())
+                    plain = apply_mask(raw[start:stop], raw[position + 2 : start])
+                    messages.append(plain.decode())
                 except UnicodeDecodeError as exc:
                     raise _not_utf8() from exc
                 position = stop

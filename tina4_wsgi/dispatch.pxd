@@ -1,0 +1,9 @@
+cdef class Dispatcher:
+    cdef object __weakref__
+    cdef object _hub
+    cdef Py_ssize_t _most_workers
+    cdef list _parked
+    cdef object _waiting
+    cdef Py_ssize_t _worker_count
+
+    cpdef run(self, object job)

@@ -1,0 +1,8 @@
+cdef class Host:
+    cdef readonly object hub
+    cdef readonly object dispatcher
+    cdef readonly object mailbox
+    cdef readonly unsigned long long thread_ident
+    cdef public double now_s
+    cdef public Py_ssize_t slow_consumers
+    cdef public Py_ssize_t drops_for_slow

@@ -1,0 +1,30 @@
+cimport cython
+from .dispatch cimport Dispatcher
+from .host cimport Host
+from .liveness cimport Liveness
+from .protocol.session cimport Session
+
+cdef int _OPEN, _CLOSING, _GONE, _CLOSED
+
+cdef class Lifecycle(Liveness):
+    cdef object __weakref__
+    cdef object _callback
+    cdef object _close_code
+    cdef str _close_reason
+    cdef object _ending
+    cdef object _goodbye
+    cdef Host _host
+    cdef readonly list _inbound
+    cdef bint _is_ended
+    cdef bint _is_full
+    cdef bint _is_opened
+    cdef Py_ssize_t _message_count
+    cdef object _service
+    cdef Session _session
+    cdef int _state
+    cdef bint _was_clean
+
+    @cython.locals(inbound=list, dispatcher=Dispatcher)
+    cpdef received(self, bytes data)
+    @cython.locals(inbound=list)
+    cpdef work(self)

@@ -1,0 +1,2 @@
+cdef class Owner:
+    cpdef received(self, bytes data)
