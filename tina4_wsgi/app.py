@@ -162,9 +162,10 @@ class App:
         if agreement is not None:
             headers.append(("Sec-WebSocket-Extensions", agreement.answer))
         check_server(environ)
-        self._check_room()
+        process = self._check_room()
         auth = service.admit(environ, match)
-        process = self._check_room()  # again: auth may have waited
+        if service.asks:
+            process = self._check_room()  # again: who was asked may have waited
         opening = Opening(environ, self.config.trusted_proxies)
         window_bits = 0 if agreement is None else agreement.window_bits
         visit = Visit(service, opening, path, params, auth, subprotocol, window_bits)

@@ -103,6 +103,8 @@ class Engine(Host):
         transport.group = group
         transport.mark = len(group.pending)  # what was broadcast earlier in this turn is not for the newcomer
         self._sweeper.wake()
+        if taken.head:
+            transport.write(taken.head)
         connection.begin(taken.early)
         return connection
 

@@ -313,7 +313,7 @@ class Lifecycle(Liveness):
         self._close_code, self._close_reason, self._was_clean = int(ending.code), ending.reason, ending.was_clean
         self._inbound.clear()
         self.due_s = time.monotonic() + self._limits.close_timeout_s
-        self._transport.finish()
+        self._transport.finish(ending.was_clean)
         self._log_close(ending)
         self._call("close")
         self._is_ended = True

@@ -109,7 +109,8 @@ class RouteMap:
         self._lock = threading.RLock()
         self._map = Map(strict_slashes=False, merge_slashes=False, redirect_defaults=False)
         self._adapter = self._map.bind("localhost")
-        self._root = _Node()
+        self._http = _Node()
+        self._websockets = _Node()
 
     def add(self, route: Route, pattern: Pattern) -> None:
         """Take a route in; it must not have the shape, kind and method of one that is here."""
@@ -117,8 +118,7 @@ class RouteMap:
         methods = None if is_websocket or ANY_METHOD in route.methods else route.methods
         with self._lock:
             self._map.add(Rule(pattern.rule, endpoint=route, methods=methods, websocket=is_websocket))
-        if not is_websocket:
-            _plant(self._root, route, pattern)
+        _plant(self._websockets if is_websocket else self._http, route, pattern)
 
     def match_http(self, path: str, method: str) -> Match:
         """Find the route of a request.
@@ -131,28 +131,12 @@ class RouteMap:
             MethodNotAllowed: some have, with other methods.
             WebsocketMismatch: only a WebSocket route has.
         """
-        node = self._root
-        values: list[Any] = []
-        for part in path[1:].split("/"):
-            following = node.literals.get(part)
-            if following is None:
-                following = node.child
-                if following is None or not part:
-                    return self._ask_map(path, method)
-                try:
-                    values.append(node.read(part) if node.read else part)
-                except ValueError:
-                    return self._ask_map(path, method)
-            node = following
-        leaf = node.leaves.get(method) or node.leaves.get(ANY_METHOD)
-        if leaf is None or path[:1] != "/":
-            return self._ask_map(path, method)
-        return Match(leaf.route, _params(leaf.names, values, leaf.hides_methods))
+        return _find(self._http, path, method) or self._ask_map(path, method)
 
     def match_websocket(self, path: str) -> Match | None:
         """Find the WebSocket route of a path, None if there is none."""
         try:
-            return self._ask_map(path, "GET", is_websocket=True)
+            return _find(self._websockets, path, "GET") or self._ask_map(path, "GET", is_websocket=True)
         except HTTPException:
             return None
 
@@ -166,6 +150,26 @@ class RouteMap:
         except ValueError:
             raise NotFound from None  # Werkzeug 3.0 reads a number of more digits than Python allows.
         return Match(route, _params(tuple(values), list(values.values()), _hides_methods(values)))
+
+
+def _find(node: _Node, path: str, method: str) -> Match | None:
+    """Walk from a root down the segments of `path`; None where only the map can tell."""
+    values: list[Any] = []  # Any: what converters make
+    for part in path[1:].split("/"):
+        following = node.literals.get(part)
+        if following is None:
+            following = node.child
+            if following is None or not part:
+                return None
+            try:
+                values.append(node.read(part) if node.read else part)
+            except ValueError:
+                return None
+        node = following
+    leaf = node.leaves.get(method) or node.leaves.get(ANY_METHOD)
+    if leaf is None or path[:1] != "/":
+        return None
+    return Match(leaf.route, _params(leaf.names, values, leaf.hides_methods))
 
 
 def _params(names: tuple[str, ...], values: list[Any], hides_methods: bool) -> Params:

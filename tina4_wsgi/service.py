@@ -83,6 +83,11 @@ class Service:
         self.callback: Callable[[Any, str, Any], object] = route.callback if bridge is None else self._call_in_context
 
     @property
+    def asks(self) -> bool:
+        """Whether `admit` asks anybody."""
+        return self._bridge is not None or self.has_auth
+
+    @property
     def has_auth(self) -> bool:
         """Whether somebody is asked who connects."""
         return self.route.auth is not None

@@ -11,6 +11,7 @@ cdef class Transport:
     cdef bint _is_discarding
     cdef bint _is_finishing
     cdef bint _is_flush_near
+    cdef bint _is_peer_done
     cdef bint _is_tls
     cdef object _loop
     cdef Owner _owner

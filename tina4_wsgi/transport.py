@@ -71,7 +71,7 @@ class Transport:
     """
 
     __slots__ = (
-        "_backlog", "_is_discarding", "_is_finishing", "_is_flush_near", "_is_tls", "_loop", "_owner",
+        "_backlog", "_is_discarding", "_is_finishing", "_is_flush_near", "_is_peer_done", "_is_tls", "_loop", "_owner",
         "_pauses", "_pong", "_read_bytes", "_reader", "_stream", "_turn", "group", "mark", "most_bytes", "outbox",
         "queued_bytes", "was_heard",
     )  # fmt: skip
@@ -90,6 +90,7 @@ class Transport:
         self._pong: bytes | None = None
         self._is_flush_near = False
         self._is_finishing = False
+        self._is_peer_done = False
         self._is_discarding = False
         self.group: FrameSource = _NO_GROUP
         self.mark = 0
@@ -342,21 +343,28 @@ class Transport:
 
     # -- the end
 
-    def finish(self) -> None:
+    def finish(self, is_peer_done: bool = False) -> None:
         """Send what waits, then end the writing side and read the peer's rest away.
 
         Without the last part the kernel answers unread bytes with a reset, and the close frame may be lost.
         The owner bounds the time by `abort`.
+
+        Args:
+            is_peer_done: the peer has said that it sends no more, so if nothing is there to be read nothing will come.
         """
         if self._stream is None:
             return
         self._is_finishing = True
+        self._is_peer_done = is_peer_done
         self.flush()
         if self._stream is not None and self._backlog is None:
             self._shut_down()
 
     def _shut_down(self) -> None:
         assert self._stream is not None
+        if self._is_peer_done and not self._is_tls and self._has_nothing_to_read(self._stream):
+            self.close()
+            return
         try:
             self._stream.shutdown(socket.SHUT_WR)
         except OSError:
@@ -364,6 +372,15 @@ class Transport:
             return
         self._is_discarding = True
         self.resume(INBOUND_FULL | OUTBOUND_FULL | ENDED)
+
+    @staticmethod
+    def _has_nothing_to_read(stream: Stream) -> bool:
+        try:
+            return not stream.recv(1)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return True  # a reset; there is nothing to be saved
 
     def abort(self) -> None:
         """End the connection with a reset: what waits is dropped, and the peer is told so by the kernel."""

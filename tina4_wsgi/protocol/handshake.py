@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from ..errors import Refused
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # §1.3
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")  # the base64 of 16 bytes (RFC 4648 §4)
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
@@ -31,7 +32,7 @@ def split_tokens(value: str) -> list[str]:
 
 def has_token(value: str, token: str) -> bool:
     """Say whether a comma-separated header value has `token` as an element; letter case doesn't count."""
-    return any(part.lower() == token for part in split_tokens(value))
+    return value.lower() == token or any(part.lower() == token for part in split_tokens(value))
 
 
 def wants_websocket(environ: Mapping[str, Any]) -> bool:
@@ -73,14 +74,10 @@ def accept_for(key: str) -> str:
     Raises:
         Refused: 400, it is anything else.
     """
-    try:
-        raw = base64.b64decode(key.encode("ascii"), validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        raw = b""
-    if len(raw) != 16 or len(key) != 24:
+    if not _KEY.fullmatch(key):
         raise Refused(400, "Sec-WebSocket-Key is not the base64 of 16 bytes")
     digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
-    return base64.b64encode(digest).decode()
+    return binascii.b2a_base64(digest, newline=False).decode()
 
 
 def check_origin(origin: str | None, host: str, allowed: Collection[str]) -> None:
