@@ -69,6 +69,13 @@ class Process:
             elif engine.is_alive:
                 engine.mailbox.call(engine.dispatcher.run, engine.drain, timeout_s)
 
+    def release(self) -> None:
+        """Give back the engine of the current thread's hub, if it serves nobody."""
+        engine = self._engines.get(_get_ident())
+        if engine is not None and not engine.connections:
+            del self._engines[_get_ident()]
+            engine.close()
+
     def close(self) -> None:
         """Give everything back; only after `drain`."""
         self.guardian.dismiss()
