@@ -53,11 +53,12 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "server",
         "cli",
         "__main__",
-        "testing.codec testing.errors testing.observed testing.runner testing.tenancy",
+        "testing.codec testing.errors testing.live testing.observed testing.runner testing.tenancy",
         "testing.stage",
         "testing.websocket",
         "testing.client",
         "testing",
+        "pytest_plugin",
     ),
 )
 """From the bottom up. A row has steps, from the bottom up too: a module imports from lower rows, and from

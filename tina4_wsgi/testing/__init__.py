@@ -7,6 +7,15 @@ from __future__ import annotations
 
 from .client import TestClient
 from .errors import HandshakeRefused, NotSettled, ReceiveTimeout
+from .live import LiveServer, ServerFailed
 from .websocket import WebSocket
 
-__all__ = ["HandshakeRefused", "NotSettled", "ReceiveTimeout", "TestClient", "WebSocket"]
+__all__ = [
+    "HandshakeRefused",
+    "LiveServer",
+    "NotSettled",
+    "ReceiveTimeout",
+    "ServerFailed",
+    "TestClient",
+    "WebSocket",
+]
