@@ -43,7 +43,7 @@ class Process:
     @property
     def connection_count(self) -> int:
         """How many connections this process serves."""
-        return sum(len(engine.connections) for engine in self._engines.values())
+        return sum(len(engine.connections) for engine in list(self._engines.values()))
 
     def engine(self) -> Engine:
         """Give the engine of the current thread's hub, made at first need."""

@@ -233,7 +233,8 @@ class WebSocket:
 
     def _finish(self) -> None:
         runner, observed = self._stage.runner, self._observed
-        if not runner.until(lambda: observed.is_over, CUT_AFTER_S):
+        stays_in_open = self._may_stay_in_open and not observed.is_opened
+        if not runner.until(lambda: observed.is_over, 0 if stays_in_open else CUT_AFTER_S):
             self._give_back()
             if not runner.until(lambda: observed.is_over, self._stage.timeout_s):
                 raise not_settled([self], self._stage.timeout_s)
