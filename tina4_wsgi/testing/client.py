@@ -38,6 +38,9 @@ class TestClient(Client):
         timeout: seconds that anything may take for which no other time is named.
         raise_errors: whether an exception of a callback, a handler or an `auth` is raised in the test too, by the
             call that lets it happen or the next one. It is logged and answered as in production all the same.
+        in_test_greenlet: run callbacks where the test runs, one after the other, so that under monkey-patching
+            they share its thread-locals, the database connection of a Django `TestCase` for instance. A callback
+            that waits for another one never returns then.
         kwargs: as for `werkzeug.test.Client`.
 
     Greenlets and threads: one client serves one thread; many may be used by turns there.
@@ -46,10 +49,11 @@ class TestClient(Client):
     __test__ = False  # for pytest, which takes it for a test case
 
     def __init__(
-        self, app: WSGIApplication, *, timeout: float = TIMEOUT_S, raise_errors: bool = True, **kwargs: Any
-    ) -> None:
+        self, app: WSGIApplication, *, timeout: float = TIMEOUT_S, raise_errors: bool = True,
+        in_test_greenlet: bool = False, **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(app, **kwargs)
-        self._stage = Stage(timeout, raise_errors)
+        self._stage = Stage(timeout, raise_errors, in_test_greenlet)
         tenancy.enter(self)
 
     def __enter__(self) -> TestClient:

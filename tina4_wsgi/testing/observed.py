@@ -25,10 +25,9 @@ class Observed:
         is_over: whether "close" has returned.
     """
 
-    def __init__(self, served: Served, on_change: Callable[[], None], on_error: Callable[[Exception], None]) -> None:
+    def __init__(self, served: Served, onlooker: Onlooker) -> None:
         self._served = served
-        self._on_change = on_change
-        self._on_error = on_error
+        self._onlooker = onlooker
         self.connection: Any = None  # a Connection
         self._greenlet: Any = None
         self.running = ""
@@ -42,16 +41,16 @@ class Observed:
         """Call the route's callback."""
         self.connection, self.running, self._greenlet = connection, event, getcurrent()
         try:
-            self._served.callback(connection, event, data)
+            self._onlooker.call(self._served.callback, connection, event, data)
         except Exception as exc:
             if not (isinstance(exc, ConnectionClosed) and connection.closed):
-                self._on_error(exc)
+                self._onlooker.failed(exc)
             raise
         finally:
             self.running, self._greenlet = "", None
             self.is_opened = True
             self.is_over = event == "close"
-            self._on_change()
+            self._onlooker.notify()
 
     def describe(self) -> str:
         """Say which callback runs, and the line of the app that it waits in."""
@@ -75,13 +74,18 @@ def _line_of_app(frame: FrameType | None) -> str:
 class Onlooker:
     """Stands in the environ of a client's requests.
 
+    Args:
+        notify: wakes a test that waits.
+        call: calls a callback; `None` is where the app calls it.
+
     Attributes:
         apps: those that took a WebSocket of this client.
         errors: what callbacks and handlers raised, oldest first; whoever raises one takes it away.
     """
 
-    def __init__(self, on_change: Callable[[], None]) -> None:
-        self._on_change = on_change
+    def __init__(self, notify: Callable[[], None], call: Callable[..., object] | None = None) -> None:
+        self.notify = notify
+        self.call: Callable[..., object] = _call if call is None else call
         self.apps: weakref.WeakSet[Any] = weakref.WeakSet()
         self.errors: list[BaseException] = []
         self._observed: Observed | None = None
@@ -89,7 +93,7 @@ class Onlooker:
     def visiting(self, app: Any, visit: Visit) -> Visit:
         """Put ourselves between the connection and its route."""
         self.apps.add(app)
-        self._observed = Observed(visit.service, self._on_change, self.failed)
+        self._observed = Observed(visit.service, self)
         return visit._replace(service=self._observed)
 
     def take(self) -> Observed | None:
@@ -100,4 +104,8 @@ class Onlooker:
     def failed(self, error: BaseException) -> None:
         """Remember what the app's own code raised."""
         self.errors.append(error)
-        self._on_change()
+        self.notify()
+
+
+def _call(function: Callable[..., object], *args: Any) -> None:
+    function(*args)

@@ -16,6 +16,7 @@ from gevent.event import Event
 from gevent.monkey import get_original
 
 from ..errors import UsageError
+from .errands import Errands
 
 _QUIET_TURNS = 2
 """Of the hub, in which nothing happened. One is enough for libev; libuv calls it idle before it has polled."""
@@ -30,12 +31,16 @@ class Runner:
     """Runs the hub of the thread in which it was made.
 
     Greenlets: any of that thread, but the hub.
+
+    Attributes:
+        errands: what is to be done by whoever waits here.
     """
 
     def __init__(self) -> None:
         self._thread_ident = _get_ident()
         self._happened = Event()
         self._count = 0
+        self.errands = Errands(self.notify)
 
     def notify(self) -> None:
         """Something happened that a waiting test may care for; also from the hub."""
@@ -54,13 +59,20 @@ class Runner:
     def idle(self, timeout_s: float) -> bool:
         """Run until the hub has nothing left to run; False if it still had when the time was up."""
         self.check_thread()
+        give_up_at = time.monotonic() + timeout_s
         quiet = 0
-        with gevent.Timeout(timeout_s, False):
-            while quiet < _QUIET_TURNS:
-                before = self._count
-                gevent.idle()
-                quiet = quiet + 1 if self._count == before else 0
-        return quiet >= _QUIET_TURNS
+        while quiet < _QUIET_TURNS:
+            before = self._count
+            with gevent.Timeout(max(0.0, give_up_at - time.monotonic())) as too_long:
+                try:
+                    gevent.idle()
+                except gevent.Timeout as raised:
+                    if raised is not too_long:
+                        raise
+                    return False
+            self.errands.run()
+            quiet = quiet + 1 if self._count == before else 0
+        return True
 
     def until(self, is_done: Callable[[], object], timeout_s: float) -> bool:
         """Run until `is_done()` gives something true; False if it didn't in time."""
@@ -72,4 +84,5 @@ class Runner:
                 return False
             self._happened.clear()
             self._happened.wait(min(left_s, _LOOK_EVERY_S))
+            self.errands.run()
         return True

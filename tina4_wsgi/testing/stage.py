@@ -34,11 +34,12 @@ class Stage:
     Args:
         timeout_s: how long anything may take for which the test names no time.
         raises: whether what the app's own code raises is raised in the test.
+        in_test_greenlet: whether callbacks run in the greenlet that waits here.
     """
 
-    def __init__(self, timeout_s: float, raises: bool) -> None:
+    def __init__(self, timeout_s: float, raises: bool, in_test_greenlet: bool) -> None:
         self.runner = Runner()
-        self.onlooker = Onlooker(self.runner.notify)
+        self.onlooker = Onlooker(self.runner.notify, self.runner.errands.call if in_test_greenlet else None)
         self.timeout_s = timeout_s
         self.raises = raises
         self.actors: list[Actor] = []
