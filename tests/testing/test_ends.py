@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tina4_wsgi import UsageError
-from tina4_wsgi.testing import TestClient
+from tina4_wsgi.testing import NotSettled, ReceiveTimeout, TestClient
 
 
 def test_the_server_closes_with_code_and_reason(client):
@@ -58,6 +58,63 @@ def test_a_close_that_comes_with_time_is_waited_for(chat_with):
 
     with client.websocket("/ws/chat/general") as ws:
         assert ws.wait_closed() == (1000, "idle")
+
+
+def test_a_close_that_does_not_come_is_an_error(client):
+    with client.websocket("/ws/chat/general") as ws:
+        ws.send("hi")
+
+        with pytest.raises(ReceiveTimeout, match=r"no close frame .* within 0\.01 s; received before: 'hi'"):
+            ws.wait_closed(timeout=0.01)
+
+
+def test_a_server_that_cuts_the_line_is_1006(chat, client):
+    with client.websocket("/ws/chat/general") as ws:
+        ws.connection._transport.abort()
+
+        assert ws.closed_with == (1006, "")
+    assert chat.events[-1] == ("close", "")
+
+
+def test_sending_into_a_line_that_was_just_cut_is_1006_too(client):
+    with client.websocket("/ws/chat/general") as ws:
+        ws.connection._transport.abort()
+        ws.send("too late")
+
+        assert ws.closed_with == (1006, "")
+
+
+def test_a_line_that_is_cut_before_the_server_has_read_is_1006_too(client):
+    with client.websocket("/ws/chat/general") as ws:
+        ws.send("unread", wait=False)
+        ws.connection._transport.abort()
+
+        assert ws.closed_with == (1006, "")
+
+
+def test_a_callback_that_survives_the_end_of_its_line_is_named(chat):
+    with TestClient(chat.app, timeout=0.05) as client:
+        ws = client.websocket("/ws/chat/general")
+        ws.send("wait", wait=False)
+
+        with pytest.raises(NotSettled, match="has not returned from 'message'"):
+            ws.close()
+
+        chat.gate.set()
+
+
+def test_it_does_not_hide_why_the_test_failed(chat):
+    client = TestClient(chat.app, timeout=0.05)
+
+    def failing_test():
+        with client.websocket("/ws/chat/general") as ws:
+            ws.send("wait", wait=False)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing_test()
+    chat.gate.set()
+    client.close()
 
 
 def test_the_client_answers_pings(client):

@@ -138,3 +138,17 @@ def test_two_clients_have_cookies_of_their_own(chat, client):
     with TestClient(chat.app) as stranger, stranger.websocket("/ws/chat/general") as ws:
         assert "user" not in ws.connection.cookies
         assert client.get_cookie("user").value == "ada"
+
+
+def test_a_greenlet_that_never_rests_is_an_error_too(chat):
+    def spin():
+        while True:
+            gevent.sleep(0)
+
+    with TestClient(chat.app, timeout=0.1) as client, client.websocket("/ws/chat/general"):
+        spinner = gevent.spawn(spin)
+        try:
+            with pytest.raises(NotSettled, match=r"after 0\.1 s the hub was still busy"):
+                client.settle()
+        finally:
+            spinner.kill()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from gevent.event import Event
 
-from tina4_wsgi import ConnectionClosed, UsageError
-from tina4_wsgi.testing import HandshakeRefused, ReceiveTimeout
+from tina4_wsgi import App, ConnectionClosed, ProtocolError, Router, UsageError
+from tina4_wsgi.testing import HandshakeRefused, ReceiveTimeout, TestClient
 
 
 def test_a_message_is_answered(client):
@@ -59,12 +60,30 @@ def test_nothing_but_str_and_bytes_is_sent(client):
         ws.send({"text": "hi"})
 
 
-def test_more_than_the_kernel_holds_waits_in_the_client(client):
+def test_many_long_messages_come_back_in_order(client):
     with client.websocket("/ws/chat/general") as ws:
         for number in range(100):
             ws.send(f"{number} {'x' * 20_000}")
 
         assert [message.split()[0] for message in ws.receive_all()] == [str(number) for number in range(100)]
+
+
+def test_what_the_kernel_does_not_take_leaves_when_the_app_reads_on():
+    router, gate, sizes = Router(), Event(), []
+
+    @router.websocket("/ws")
+    def callback(connection, event, data):
+        gate.wait()
+        sizes.append(len(data))
+
+    with TestClient(App(router=router)) as client, client.websocket("/ws", wait_for_open=False) as ws:
+        for _ in range(100):
+            ws.send("x" * 60_000, wait=False)
+        gate.set()
+        client.wait_until(lambda: len(sizes) == 101)
+        ws.receive_nothing()
+
+    assert sizes == [0, *[60_000] * 100, 0]
 
 
 def test_compressed_messages_are_read(chat_with):
@@ -82,6 +101,11 @@ def test_the_first_subprotocol_that_the_route_speaks_is_chosen(client):
     with client.websocket("/ws/chat/general", subprotocols=["other", "chat.v1"]) as ws:
         assert ws.subprotocol == "chat.v1"
         assert ws.connection.subprotocol == "chat.v1"
+
+
+def test_a_single_subprotocol_may_be_a_text(client):
+    with client.websocket("/ws/chat/general", subprotocols="chat.v2") as ws:
+        assert ws.subprotocol == "chat.v2"
 
 
 def test_query_headers_and_path_arrive(client):
@@ -171,3 +195,19 @@ def test_broken_frames_meet_the_real_codec(client):
         ws.send_raw(b"\x81\x02hi")  # not masked
 
         assert ws.wait_closed()[0] == 1002
+
+
+def test_what_a_server_may_not_send_is_an_error(client):
+    with client.websocket("/ws/chat/general") as ws:
+        ws.connection._transport.write(b"\x81\x82\x00\x00\x00\x00hi")  # masked
+
+        with pytest.raises(ProtocolError, match="a server's frame is masked"):
+            ws.receive()
+
+
+def test_a_client_says_what_it_is_in_a_traceback(client):
+    ws = client.websocket("/ws/chat/general")
+
+    assert repr(ws) == "<WebSocket /ws/chat/general open>"
+    ws.close()
+    assert repr(ws) == "<WebSocket /ws/chat/general closed (1000, '')>"

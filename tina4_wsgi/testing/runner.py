@@ -24,6 +24,9 @@ _QUIET_TURNS = 2
 _LOOK_EVERY_S = 0.01
 """Some things change without a word to us, such as a flag that a test waits for."""
 
+_LEAST_WAIT_S = 0.001
+"""libuv has no shorter timers, and gevent warns of them."""
+
 _get_ident = get_original("_thread", "get_ident")
 
 
@@ -63,7 +66,7 @@ class Runner:
         quiet = 0
         while quiet < _QUIET_TURNS:
             before = self._count
-            with gevent.Timeout(max(0.0, give_up_at - time.monotonic())) as too_long:
+            with gevent.Timeout(max(_LEAST_WAIT_S, give_up_at - time.monotonic())) as too_long:
                 try:
                     gevent.idle()
                 except gevent.Timeout as raised:
@@ -83,6 +86,6 @@ class Runner:
             if left_s <= 0:
                 return False
             self._happened.clear()
-            self._happened.wait(min(left_s, _LOOK_EVERY_S))
+            self._happened.wait(max(_LEAST_WAIT_S, min(left_s, _LOOK_EVERY_S)))
             self.errands.run()
         return True

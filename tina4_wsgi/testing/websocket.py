@@ -25,7 +25,7 @@ from .errors import ReceiveTimeout, listed
 from .observed import Observed
 from .stage import CUT_AFTER_S, Stage, not_settled
 
-_READABLE = 1
+_READABLE, _WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
 _READ_BYTES = 65_536
 
 
@@ -44,7 +44,7 @@ class WebSocket:
         self.path = path
         self.headers = headers
         self.received: list[str | bytes] = []
-        self._socket = sock  # gevent's, non-blocking; None once given back
+        self._socket = sock  # gevent's; None once given back
         self._observed = observed
         self._stage = stage
         self._may_stay_in_open = may_stay_in_open
@@ -55,12 +55,14 @@ class WebSocket:
         self._has_sent_close = False
         self._has_heard_close = False
         self._fault: Exception | None = None
-        self._watcher = gevent.get_hub().loop.io(sock.fileno(), _READABLE)
-        self._watcher.start(self._on_readable)
+        sock.setblocking(False)
+        loop = gevent.get_hub().loop
+        self._reader, self._writer = (loop.io(sock.fileno(), events) for events in (_READABLE, _WRITABLE))
+        self._reader.start(self._on_readable)
         stage.actors.append(self)
 
     def __repr__(self) -> str:
-        return f"<WebSocket {self.path} {'open' if self._closed_with is None else self._closed_with}>"
+        return f"<WebSocket {self.path} {'open' if self._closed_with is None else f'closed {self._closed_with}'}>"
 
     def __enter__(self) -> WebSocket:
         return self
@@ -96,11 +98,8 @@ class WebSocket:
         if self._closed_with is not None:
             raise self._closed_error()
         self._write(data)
-        stage = self._stage
-        if not wait:
-            stage.runner.until(self._is_flushed, stage.timeout_s)
-        else:
-            stage.settle([self])
+        if wait:
+            self._stage.settle([self])
 
     # -- what it hears
 
@@ -256,7 +255,7 @@ class WebSocket:
             return True
         if not observed.is_opened:
             return not self._may_stay_in_open
-        return bool(observed.running) or not self._is_flushed() or self._unread_bytes() > 0
+        return bool(observed.running or self._outbox) or self._unread_bytes() > 0
 
     def describe_work(self) -> str:
         """Say what the app has yet to do."""
@@ -288,23 +287,28 @@ class WebSocket:
 
     def _write(self, data: bytes) -> None:
         self._outbox += data
-        self._is_flushed()
+        self._flush()
 
-    def _is_flushed(self) -> bool:
-        """Offer the kernel what has not left yet, and say whether all has."""
-        while self._outbox and self._socket is not None:
+    def _flush(self) -> None:
+        """Offer the kernel what has not left yet; what it doesn't take leaves in the hub. Doesn't raise."""
+        sock = self._socket
+        if sock is None:
+            return
+        while self._outbox:
             try:
-                sent = self._socket.send(self._outbox)
+                sent = sock.send(self._outbox)
             except BlockingIOError:
-                return False
+                self._writer.start(self._flush)
+                return
             except OSError:  # the server has gone; reading finds out how
-                self._outbox.clear()
-                break
+                sent = len(self._outbox)
             del self._outbox[:sent]
-        return True
+        self._writer.stop()
 
     def _on_readable(self) -> None:
         """Take in what came; in the hub, so an exception must not leave."""
+        if self._socket is None:
+            return
         try:
             self._read()
         except (ProtocolError, ValueError) as exc:
@@ -345,8 +349,9 @@ class WebSocket:
         sock, self._socket = self._socket, None
         if sock is None:
             return
-        self._watcher.stop()
-        self._watcher.close()
+        for watcher in (self._reader, self._writer):
+            watcher.stop()
+            watcher.close()
         try:
             sock.shutdown(socket.SHUT_WR)
         except OSError:
