@@ -20,6 +20,7 @@ from .errors import Refused
 from .headers import status_line
 from .http import HttpSide, decode_path
 from .matching import Match, Route
+from .observer import observer_of
 from .opening import Opening
 from .process import Process
 from .protocol import handshake
@@ -125,6 +126,15 @@ class App:
                 process.close()
                 self._process = None
 
+    def release(self) -> None:
+        """Give back what the current thread's hub holds of this app, if no connection is left there.
+
+        For threads that end, and for tests; a server drains. The app may serve in this thread again.
+        """
+        process = self._process
+        if process is not None and process.pid == os.getpid():
+            process.release()
+
     # -- the upgrade
 
     def _here(self) -> Process:
@@ -169,6 +179,8 @@ class App:
         opening = Opening(environ, self.config.trusted_proxies)
         window_bits = 0 if agreement is None else agreement.window_bits
         visit = Visit(service, opening, path, params, auth, subprotocol, window_bits)
+        if (observer := observer_of(environ)) is not None:
+            visit = observer.visiting(self, visit)
         taken = take_over(environ, start_response, headers)
         process.engine().adopt(taken, visit)
         process.guardian.stand_guard(environ)
@@ -199,6 +211,8 @@ class App:
             level, "refused '%s' from %s: %d %s %s", _for_log(environ.get("PATH_INFO") or "/"),
             forwarded.client_ip(environ, self.config.trusted_proxies), refusal.status, refusal.message, refusal.detail,
         )  # fmt: skip
+        if (observer := observer_of(environ)) is not None and refusal.status == 500 and refusal.__cause__ is not None:
+            observer.failed(refusal.__cause__)
         if environ.get("wsgi.websocket") is not None:
             return _refuse_late(take_over(environ, start_response, []), refusal)
         body = refusal.message.encode() + b"\n"

@@ -10,6 +10,7 @@ from .mailbox import Mailbox
 from .transport import Transport
 
 _get_ident = get_original("_thread", "get_ident")
+_allocate_lock = get_original("_thread", "allocate_lock")
 
 
 class Deliverer(Protocol):
@@ -35,18 +36,22 @@ class Fanout:
     Nearly every process has one hub and so one deliverer; a server in a thread of its own has another.
 
     Greenlets and threads: any; nothing waits, but a native thread that is far ahead of the hub.
+    Lock: `_lock` is held where `_deliverers` is replaced; readers need none, since the tuple never changes.
     """
 
     def __init__(self) -> None:
-        self._deliverers: tuple[Deliverer, ...] = ()  # replaced, never changed: readers need no lock
+        self._lock = _allocate_lock()
+        self._deliverers: tuple[Deliverer, ...] = ()
 
     def add(self, deliverer: Deliverer) -> None:
         """Send to this one too."""
-        self._deliverers = (*self._deliverers, deliverer)
+        with self._lock:
+            self._deliverers = (*self._deliverers, deliverer)
 
     def remove(self, deliverer: Deliverer) -> None:
         """Send to this one no more."""
-        self._deliverers = tuple(one for one in self._deliverers if one is not deliverer)
+        with self._lock:
+            self._deliverers = tuple(one for one in self._deliverers if one is not deliverer)
 
     def to_path(self, path: str, frame: bytes, exclude: Transport | None = None) -> None:
         """Send a frame to everybody on `path` but `exclude`."""

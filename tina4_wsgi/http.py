@@ -19,6 +19,7 @@ from werkzeug.wsgi import ClosingIterator
 from . import pages
 from .config import Config
 from .errors import Refused, UsageError
+from .observer import observer_of
 from .request import content_length
 from .response import without_body
 from .router import Route, Router
@@ -101,6 +102,8 @@ class HttpSide:
                 exc = refusal
         logger.error("%s %.200r failed in %s at %s", environ["REQUEST_METHOD"], environ.get("PATH_INFO"),
                      route.path, route.location, exc_info=exc)
+        if (observer := observer_of(environ)) is not None:
+            observer.failed(exc)
         return pages.failure(environ, exc, debug=self._config.debug)
 
     def _without_route(self, environ: WSGIEnvironment, path: str, exc: Exception) -> WSGIApplication:

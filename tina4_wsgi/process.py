@@ -43,7 +43,7 @@ class Process:
     @property
     def connection_count(self) -> int:
         """How many connections this process serves."""
-        return sum(len(engine.connections) for engine in self._engines.values())
+        return sum(len(engine.connections) for engine in list(self._engines.values()))
 
     def engine(self) -> Engine:
         """Give the engine of the current thread's hub, made at first need."""
@@ -68,6 +68,13 @@ class Process:
                 engine.drain(timeout_s)
             elif engine.is_alive:
                 engine.mailbox.call(engine.dispatcher.run, engine.drain, timeout_s)
+
+    def release(self) -> None:
+        """Give back the engine of the current thread's hub, if it serves nobody."""
+        engine = self._engines.get(_get_ident())
+        if engine is not None and not engine.connections:
+            del self._engines[_get_ident()]
+            engine.close()
 
     def close(self) -> None:
         """Give everything back; only after `drain`."""

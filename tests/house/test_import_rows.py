@@ -39,7 +39,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ),
     (  # 3: all connections of an app, and the HTTP side
         "fanout guardian upgrade discovery matching static templating",
-        "engine request router",
+        "engine observer request router",
         "response",
         "process pages service wrappers",
         "http",
@@ -53,6 +53,13 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "server",
         "cli",
         "__main__",
+        "testing.codec testing.errands testing.errors testing.live testing.observed testing.tenancy",
+        "testing.runner",
+        "testing.stage",
+        "testing.websocket",
+        "testing.client",
+        "testing",
+        "pytest_plugin",
     ),
 )
 """From the bottom up. A row has steps, from the bottom up too: a module imports from lower rows, and from

@@ -1,0 +1,69 @@
+"""Fixtures for pytest: `tina4_client` and `tina4_server`, see docs/testing.md.
+
+pytest loads this wherever the package is installed, so nothing else of it, nor gevent, is imported before a test
+asks for a fixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+    from .testing import LiveServer, TestClient
+
+OPTION = "tina4_app"
+_MEANING = "the app that tina4_client and tina4_server use, as module:name"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the ini option."""
+    parser.addini(OPTION, f"{_MEANING}; by default wsgi:app, or the routes in src")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line("markers", f"{OPTION}(target): {_MEANING}, for these tests")
+
+
+@pytest.fixture
+def tina4_target(request: pytest.FixtureRequest) -> str | None:
+    """What the marker `tina4_app` or the ini option names; None for `wsgi:app`, or the routes in src."""
+    marker = request.node.get_closest_marker(OPTION)
+    if marker is None:
+        return request.config.getini(OPTION) or None
+    if len(marker.args) != 1 or not isinstance(marker.args[0], str) or marker.kwargs:
+        raise pytest.UsageError(f"{OPTION}{marker.args!r}: expected one text, as in {OPTION}('shop.wsgi:app')")
+    return marker.args[0]
+
+
+@pytest.fixture
+def tina4_app(request: pytest.FixtureRequest, tina4_target: str | None) -> WSGIApplication:
+    """The app that `tina4_client` talks to; a test suite may override it and make its own."""
+    from .loading import load_app
+
+    return load_app(tina4_target, request.config.rootpath)
+
+
+@pytest.fixture
+def tina4_client(tina4_app: WSGIApplication) -> Iterator[TestClient]:
+    """Talk to the app in memory; closed after the test."""
+    from .testing import TestClient
+
+    with TestClient(tina4_app) as client:
+        yield client
+
+
+@pytest.fixture
+def tina4_server(request: pytest.FixtureRequest, tina4_target: str | None) -> Iterator[LiveServer]:
+    """Serve the app on a free port of 127.0.0.1, in a process of its own; ended after the test."""
+    from .testing import LiveServer
+
+    server = LiveServer(tina4_target, request.config.rootpath)
+    with server:
+        yield server
+    print(server.log)  # noqa: T201  # pytest shows it when the test failed

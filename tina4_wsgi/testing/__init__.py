@@ -1,0 +1,21 @@
+"""Testing apps in memory: `TestClient` talks HTTP and WebSocket to an app, in unittest and in pytest alike.
+
+See docs/testing.md.
+"""
+
+from __future__ import annotations
+
+from .client import TestClient
+from .errors import HandshakeRefused, NotSettled, ReceiveTimeout
+from .live import LiveServer, ServerFailed
+from .websocket import WebSocket
+
+__all__ = [
+    "HandshakeRefused",
+    "LiveServer",
+    "NotSettled",
+    "ReceiveTimeout",
+    "ServerFailed",
+    "TestClient",
+    "WebSocket",
+]

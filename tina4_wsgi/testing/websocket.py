@@ -1,0 +1,359 @@
+"""A client's end of a WebSocket, in a test.
+
+Its socket is one half of a socketpair. Reading is done in the hub, so whatever lets the hub run takes in what
+came: a test that doesn't look for a while is no slow reader.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import termios
+from collections import deque
+from types import TracebackType
+from typing import Any
+
+import gevent
+from werkzeug.datastructures import Headers
+
+from .. import jsontext
+from ..errors import ConnectionClosed, ProtocolError
+from ..protocol.frames import CloseCode, Opcode, close_payload, encode_close, encode_frame, encode_message
+from .codec import Decoder, Event, masked
+from .errors import ReceiveTimeout, listed
+from .observed import Observed
+from .stage import CUT_AFTER_S, Stage, not_settled
+
+_READABLE, _WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
+_READ_BYTES = 65_536
+
+
+class WebSocket:
+    """One open WebSocket; made by `TestClient.websocket`, and a context manager that closes it.
+
+    Attributes:
+        path: as the test wrote it.
+        headers: the header fields of the 101.
+        received: every message so far, those included that the test has not asked for.
+    """
+
+    def __init__(
+        self, sock: Any, observed: Observed, stage: Stage, path: str, headers: Headers, may_stay_in_open: bool
+    ) -> None:
+        self.path = path
+        self.headers = headers
+        self.received: list[str | bytes] = []
+        self._socket = sock  # gevent's; None once given back
+        self._observed = observed
+        self._stage = stage
+        self._may_stay_in_open = may_stay_in_open
+        self._decoder = Decoder()
+        self._inbox: deque[str | bytes] = deque()
+        self._outbox = bytearray()
+        self._closed_with: tuple[int, str] | None = None
+        self._has_sent_close = False
+        self._has_heard_close = False
+        self._fault: Exception | None = None
+        sock.setblocking(False)
+        loop = gevent.get_hub().loop
+        self._reader, self._writer = (loop.io(sock.fileno(), events) for events in (_READABLE, _WRITABLE))
+        self._reader.start(self._on_readable)
+        stage.actors.append(self)
+
+    def __repr__(self) -> str:
+        return f"<WebSocket {self.path} {'open' if self._closed_with is None else f'closed {self._closed_with}'}>"
+
+    def __enter__(self) -> WebSocket:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abandon()
+
+    # -- what a test says
+
+    def send(self, message: str | bytes, *, wait: bool = True) -> None:
+        """Send one message: str as text, bytes as binary.
+
+        Args:
+            wait: until the callback has returned for it.
+        Raises:
+            ConnectionClosed: it is over.
+            NotSettled: the callback takes too long.
+            Exception: what a callback raised.
+        """
+        self.send_raw(masked(encode_message(message)), wait=wait)
+
+    def send_json(self, data: object, *, wait: bool = True) -> None:
+        """Send `data` as a JSON text; otherwise as `send`."""
+        self.send(jsontext.encode(data), wait=wait)
+
+    def send_raw(self, data: bytes, *, wait: bool = True) -> None:
+        """Send exactly these bytes, to see what the server makes of them; otherwise as `send`."""
+        if self._closed_with is not None:
+            raise self._closed_error()
+        self._write(data)
+        if wait:
+            self._stage.settle([self])
+
+    # -- what it hears
+
+    def receive(self, timeout: float | None = None) -> str | bytes:
+        """Give the next message, and wait for it.
+
+        Args:
+            timeout: seconds; by default the client's.
+        Raises:
+            ReceiveTimeout: none came.
+            ConnectionClosed: it is over, and none is left.
+            Exception: what a callback raised, if no message is left.
+        """
+        limit_s = self._stage.timeout_s if timeout is None else timeout
+        if not self._inbox:
+            self._stage.run_until_idle()
+        self._stage.runner.until(self._can_tell, limit_s)
+        if self._inbox:
+            return self._inbox.popleft()
+        self._stage.raise_error()
+        if self._fault is not None:
+            raise self._fault
+        if self._closed_with is not None:
+            raise self._closed_error()
+        raise ReceiveTimeout(self.path, limit_s, self.received)
+
+    def receive_json(self, timeout: float | None = None) -> Any:  # Any: whatever the JSON holds
+        """Give what the next message says as JSON; ValueError if it doesn't, and as `receive`."""
+        return jsontext.decode(self.receive(timeout))
+
+    def receive_all(self) -> list[str | bytes]:
+        """Give all messages that are there once the app has settled; raises as `TestClient.settle`."""
+        messages = list(self.pending)
+        self._inbox.clear()
+        return messages
+
+    def receive_nothing(self) -> None:
+        """See that no message is there once the app has settled.
+
+        Raises:
+            AssertionError: one is.
+            NotSettled, Exception: as `TestClient.settle`.
+        """
+        pending = self.pending
+        if pending:
+            raise AssertionError(f"expected no message on {self.path}, got {listed(pending)}")
+
+    @property
+    def pending(self) -> tuple[str | bytes, ...]:
+        """The messages that were not asked for yet, once the app has settled; raises as `TestClient.settle`."""
+        self._settle_all()
+        return tuple(self._inbox)
+
+    # -- who and how
+
+    @property
+    def connection(self) -> Any:
+        """The `Connection` that the callbacks hold, to look at; None before "open"."""
+        return self._observed.connection
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The one that the server chose."""
+        return self.headers.get("Sec-WebSocket-Protocol")
+
+    @property
+    def closed_with(self) -> tuple[int, str] | None:
+        """Close code and reason of whoever closed first, once the app has settled; None while it is open.
+
+        1006 if the line broke without a close frame, 1005 if the close frame had no code.
+        """
+        if self._closed_with is None:
+            self._settle_all()
+        return self._closed_with
+
+    # -- the end
+
+    def wait_closed(self, timeout: float | None = None) -> tuple[int, str]:
+        """Wait until the server has closed and "close" has run; gives `closed_with`.
+
+        Raises:
+            ReceiveTimeout: it didn't close.
+            Exception: what a callback raised.
+        """
+        limit_s = self._stage.timeout_s if timeout is None else timeout
+        self._stage.runner.until(lambda: self._stage.has_error or self._closed_with is not None, limit_s)
+        self._stage.raise_error()
+        if self._closed_with is None:
+            raise ReceiveTimeout(self.path, limit_s, self.received, "close frame")
+        self._finish()
+        return self._closed_with
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Say goodbye, and come back when "close" has returned; harmless if it is over already.
+
+        A callback that still runs after a second, one that never returns for instance, is told by a broken line.
+
+        Args:
+            code: 1000-1003, 1007-1014 or 3000-4999.
+            reason: cut to 123 bytes of UTF-8.
+        Raises:
+            UsageError: the code may not travel.
+            NotSettled: the callbacks don't end.
+            Exception: what a callback raised.
+        """
+        close_payload(code, reason)
+        if self._closed_with is None:
+            self._closed_with = int(code), reason
+            self._send_close(code, reason)
+        self._finish()
+        self._stage.raise_error()
+
+    def abort(self) -> None:
+        """Break the line without a close frame, as a lost network does, and come back when "close" has returned."""
+        if self._closed_with is None:
+            self._closed_with = int(CloseCode.ABNORMAL), ""
+        self._give_back()
+        self._finish()
+        self._stage.raise_error()
+
+    def abandon(self) -> None:
+        """Close as well as it goes, without a word about it: the test has failed already."""
+        if self._closed_with is None:
+            self._closed_with = int(CloseCode.GOING_AWAY), ""
+            self._send_close(CloseCode.GOING_AWAY)
+        try:
+            self._finish()
+        except TimeoutError:
+            self._give_back()
+
+    def _finish(self) -> None:
+        runner, observed = self._stage.runner, self._observed
+        stays_in_open = self._may_stay_in_open and not observed.is_opened
+        if not runner.until(lambda: observed.is_over, 0 if stays_in_open else CUT_AFTER_S):
+            self._give_back()
+            if not runner.until(lambda: observed.is_over, self._stage.timeout_s):
+                raise not_settled([self], self._stage.timeout_s)
+        self._stage.run_until_idle()  # the server's close frame, and what "close" broadcast
+        self._give_back()
+        self._stage.run_until_idle()  # the server gives its half back
+        if self in self._stage.actors:
+            self._stage.actors.remove(self)
+
+    # -- what the stage asks
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the app has yet to do something for this client."""
+        observed = self._observed
+        if observed.is_over:
+            return False
+        if self._closed_with is not None:
+            return True
+        if not observed.is_opened:
+            return not self._may_stay_in_open
+        return bool(observed.running or self._outbox) or self._unread_bytes() > 0
+
+    def describe_work(self) -> str:
+        """Say what the app has yet to do."""
+        return self._observed.describe()
+
+    # -- how it does it
+
+    def _settle_all(self) -> None:
+        self._stage.settle(self._stage.actors)
+
+    def _can_tell(self) -> bool:
+        return bool(self._inbox) or self._closed_with is not None or self._stage.has_error or self._fault is not None
+
+    def _closed_error(self) -> ConnectionClosed:
+        assert self._closed_with is not None
+        return ConnectionClosed(*self._closed_with, self._has_sent_close and self._has_heard_close)
+
+    def _unread_bytes(self) -> int:
+        """What the server has not read yet; of a UNIX socket the kernel counts it with its overhead."""
+        if self._socket is None:
+            return 0
+        answer = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
+        return int(struct.unpack("i", answer)[0])
+
+    def _send_close(self, code: int, reason: str = "") -> None:
+        if not self._has_sent_close:
+            self._has_sent_close = True
+            self._write(masked(encode_close(code, reason)))
+
+    def _write(self, data: bytes) -> None:
+        self._outbox += data
+        self._flush()
+
+    def _flush(self) -> None:
+        """Offer the kernel what has not left yet; what it doesn't take leaves in the hub. Doesn't raise."""
+        sock = self._socket
+        if sock is None:
+            return
+        while self._outbox:
+            try:
+                sent = sock.send(self._outbox)
+            except BlockingIOError:
+                self._writer.start(self._flush)
+                return
+            except OSError:  # the server has gone; reading finds out how
+                sent = len(self._outbox)
+            del self._outbox[:sent]
+        self._writer.stop()
+
+    def _on_readable(self) -> None:
+        """Take in what came; in the hub, so an exception must not leave."""
+        if self._socket is None:
+            return
+        try:
+            self._read()
+        except (ProtocolError, ValueError) as exc:
+            self._fault = exc
+            self._give_back()
+        self._stage.runner.notify()
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        for event in self._decoder.feed(data):
+            self._take(event)
+        if not data:
+            if self._closed_with is None:
+                self._closed_with = int(CloseCode.ABNORMAL), ""
+            self._give_back()
+
+    def _take(self, event: Event) -> None:
+        opcode, content = event
+        if isinstance(content, tuple):
+            self._has_heard_close = True
+            if self._closed_with is None:
+                self._closed_with = int(content[0]), content[1]
+            self._send_close(content[0])
+        elif opcode is Opcode.PING:
+            assert isinstance(content, bytes)
+            self._write(masked(encode_frame(Opcode.PONG, content)))
+        elif opcode is not Opcode.PONG:
+            self.received.append(content)
+            self._inbox.append(content)
+
+    def _give_back(self) -> None:
+        """Close our half; harmless when that is done."""
+        sock, self._socket = self._socket, None
+        if sock is None:
+            return
+        for watcher in (self._reader, self._writer):
+            watcher.stop()
+            watcher.close()
+        try:
+            sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the server was quicker
+        sock.close()
