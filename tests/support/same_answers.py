@@ -130,7 +130,7 @@ CASES = [
     Case("text of HTTP/1.0", request("GET", "/text", version="1.0")),
     Case("text by its whole address", request("GET", f"http://{HOST}/text")),
     Case("text behind another on one connection", request("GET", "/text", is_last=False) + request("HEAD", "/text")),
-    Case("text for one who wants an upgrade", request("GET", "/text", *UPGRADE, is_last=False)),
+    Case("text for one who wants an upgrade", request("GET", "/text", *UPGRADE)),
     Case("text for one who asks for HTTP/2", request("GET", "/text", "Upgrade: h2c")),
     Case("echo GET", request("GET", "/echo?a=1&a=2&b=k%C3%A4se&c")),
     Case("echo POST", request("POST", "/echo", "Content-Type: text/plain", body=b"hello")),
