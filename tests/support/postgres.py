@@ -32,7 +32,7 @@ STOP_S = 20.0
 POLL_S = 0.05
 
 # A database that is thrown away may lose everything in a crash.
-FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=60")
+FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=200")
 
 
 class Postgres:
