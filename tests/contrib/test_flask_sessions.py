@@ -9,6 +9,8 @@ from flask import Flask, session
 from tests.contrib.flask_house import Store, User, ask, eventually, make_app, serving
 from tina4_wsgi.contrib.flask import SessionWriteError, websocket
 
+pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # flask-login's
+
 ADVICE = "keep it in connection.state or the database, write it in a view, or use a session that the server keeps"
 
 
