@@ -108,6 +108,24 @@ def test_a_callback_can_ask_again_now(app):
         assert client.read_close() == 4401
 
 
+def test_asking_again_does_not_trust_what_the_callback_has_seen_before(app):
+    @websocket(app, "/ws/careful", auth=login_required)
+    def careful(connection, event, data):
+        if event == "message":
+            name = flask_login.current_user.name
+            app.users[name].number += 1  # logged out elsewhere, while this runs
+            may_stay = connection.refresh_auth()
+            seen.append((may_stay, flask_login.current_user.name))
+
+    seen = []
+    with serving(app) as house:
+        client = house.connect("/ws/careful", house.login("ada"))
+        client.send_text("who?")
+
+        assert client.read_close() == 4401
+    assert seen == [(False, "ada")]  # and the callback's own context is as it was
+
+
 def test_a_database_that_is_gone_for_a_moment_sends_nobody_away(app, caplog):
     failures = []
     load = app.login_manager._user_callback

@@ -166,23 +166,24 @@ def _without_us(app: flask.Flask) -> WSGIApplication:
 
 @contextmanager
 def _context(app: flask.Flask, environ: Environ, event: str) -> Iterator[None]:
-    context = app.request_context(environ)
-    error: BaseException | None = None
-    try:
-        context.push()  # inside, for it may fail half-way, as when the session's store is gone
-        if event == "auth":
+    # An app context of its own: a callback that calls refresh_auth() is in one already, whose `g` knows a user.
+    with app.app_context():
+        context = app.request_context(environ)
+        error: BaseException | None = None
+        try:
+            context.push()  # inside, for it may fail half-way, as when the session's store is gone
+            if event != "auth":
+                _guard(context.session)
             yield
-        else:
-            _guard(context.session)
-            yield
-            _keep_session(app, context.session)
-    except BaseException as exc:
-        error = exc
-        if isinstance(exc, Exception) and not isinstance(exc, HTTPException | ConnectionClosed | Refused):
-            flask.got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=exc)
-        raise
-    finally:
-        context.pop(error)
+            if event != "auth":
+                _keep_session(app, context.session)
+        except BaseException as exc:
+            error = exc
+            if isinstance(exc, Exception) and not isinstance(exc, HTTPException | ConnectionClosed | Refused):
+                flask.got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=exc)
+            raise
+        finally:
+            context.pop(error)
 
 
 def _ask_before_request(app: flask.Flask) -> None:
