@@ -47,7 +47,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     (  # 4: the application
         "app",
     ),
-    (  # 5: around it: our own server and the command line
+    (  # 5: around it: our own server, the command line, other frameworks
+        "contrib contrib.*",
         "loading request_body wire",
         "handler",
         "server",

@@ -1,0 +1,196 @@
+"""WebSocket routes that a Flask app or a blueprint of it declares."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+from flask import Blueprint, Flask, request, url_for
+from werkzeug.test import Client
+
+import tina4_wsgi
+from tests.contrib.flask_house import KEY, ask, make_app, serving
+from tina4_wsgi import RouteError, Router, UsageError
+from tina4_wsgi.contrib.flask import websocket, wrap
+
+HANDSHAKE = {
+    "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": KEY, "Sec-WebSocket-Version": "13",
+}  # fmt: skip
+
+
+def tell(connection, event, data):
+    """Tell the client where it is, as Flask sees it."""
+    if event == "message":
+        connection.send_json({
+            "params": connection.params,
+            "view_args": request.view_args,
+            "endpoint": request.endpoint,
+            "blueprint": request.blueprint,
+            "path": request.path,
+        })  # fmt: skip
+
+
+@pytest.fixture
+def app() -> Flask:
+    return make_app()
+
+
+def test_a_route_of_the_app_is_served_and_flask_knows_it(app):
+    websocket(app, "/ws/board/{board:int}")(tell)
+    with serving(app) as house:
+        told = ask(house.connect("/ws/board/7?x=1"))
+
+    assert told == {
+        "params": {"board": 7}, "view_args": {"board": 7}, "endpoint": "tell", "blueprint": None, "path": "/ws/board/7",
+    }  # fmt: skip
+
+
+def test_a_route_of_a_blueprint_has_its_prefix_and_its_name(app):
+    blueprint = Blueprint("live", __name__, url_prefix="/team/<team>")
+    websocket(blueprint, "/ws/{board:int}", endpoint="board")(tell)
+    app.register_blueprint(blueprint)
+    with serving(app) as house:
+        told = ask(house.connect("/team/k%C3%A4se/ws/7"))
+
+    assert told["params"] == {"team": "käse", "board": 7}
+    assert (told["endpoint"], told["blueprint"]) == ("live.board", "live")
+
+
+def test_a_blueprint_of_a_subdomain_is_served_under_any_host():
+    app = Flask("shop", subdomain_matching=True)
+    blueprint = Blueprint("live", __name__, subdomain="live")
+    websocket(blueprint, "/ws/live")(tell)
+    app.register_blueprint(blueprint)
+    with serving(app) as house:
+        assert ask(house.connect("/ws/live"))["endpoint"] == "live.tell"
+
+
+def test_an_app_that_matches_hosts_serves_its_sockets_under_any():
+    app = Flask("shop", host_matching=True, static_host="static.example.org")
+    websocket(app, "/ws/live")(tell)
+    with serving(app) as house:
+        assert ask(house.connect("/ws/live"))["params"] == {}
+
+
+def test_a_slash_at_the_end_makes_no_difference(app):
+    websocket(app, "/ws/live")(tell)
+    with serving(app) as house:
+        client, other = house.connect("/ws/live/"), house.connect("/ws/live")
+        tina4_wsgi.broadcast("/ws/live", "hello")
+
+        assert (client.read_text(), other.read_text()) == ("hello", "hello")
+
+
+def test_a_page_gets_the_address_by_url_for(app):
+    websocket(app, "/ws/board/{board:int}")(tell)
+
+    with app.test_request_context("/", base_url="https://shop.example"):
+        assert url_for("tell", board=7) == "wss://shop.example/ws/board/7"
+
+
+def test_a_callback_gets_the_address_of_a_page(app):
+    @websocket(app, "/ws/live")
+    def live(connection, event, data):
+        if event == "message":
+            connection.send_json([url_for("login", name="ada"), url_for("login", name="ada", _external=True)])
+
+    with serving(app) as house:
+        near, far = ask(house.connect("/ws/live", [("Host", "shop.example")]))
+
+    assert (near, far) == ("/login/ada", "http://shop.example/login/ada")
+
+
+def test_routes_of_the_router_are_served_beside_and_in_the_same_context(app):
+    router = Router()
+    router.websocket("/ws/other", tell)
+    with serving(app, router=router) as house:
+        told = ask(house.connect("/ws/other"))
+
+    assert (told["path"], told["endpoint"]) == ("/ws/other", None)
+
+
+def test_a_view_pushes_to_those_who_listen(app):
+    websocket(app, "/ws/live")(tell)
+
+    @app.post("/orders")
+    def order():
+        tina4_wsgi.broadcast("/ws/live", "an order")
+        return "thanks"
+
+    with serving(app) as house:
+        client = house.connect()
+        app.test_client().post("/orders")
+
+        assert client.read_text() == "an order"
+
+
+@pytest.mark.parametrize("path", ["/ws/board/x", "/ws/board/" + "9" * 5_000, "/nowhere", "/"])
+def test_another_path_is_left_to_flask(app, path):
+    websocket(app, "/ws/board/{board:int}")(tell)
+    expected = app.test_client().get(path, headers=HANDSHAKE)
+    answer = Client(wrap(app, router=Router())).get(path, headers=HANDSHAKE)
+
+    assert (answer.status_code, answer.text) == (expected.status_code, expected.text)
+    assert "this server can't hand over" not in answer.text
+
+
+def test_an_app_that_is_not_wrapped_says_so(app):
+    websocket(app, "/ws/live")(tell)
+
+    answer = app.test_client().get("/ws/live", headers=HANDSHAKE)
+
+    assert answer.status_code == 501
+    assert "needs tina4_wsgi.contrib.flask.wrap around the app" in answer.text
+
+
+def test_it_may_be_put_into_the_app_as_middleware_is(app):
+    websocket(app, "/ws/live")(tell)
+    app.wsgi_app = wrap(app, router=Router())
+
+    assert app.test_client().get("/login/ada").text == "in"
+    refused = app.test_client().get("/ws/live", headers=HANDSHAKE)
+    assert (refused.status_code, refused.text.split(";")[0]) == (501, "this server can't hand over its sockets")
+
+
+def test_middleware_that_was_there_before_stays(app):
+    inner = app.wsgi_app
+    app.wsgi_app = lambda environ, start: inner({**environ, "PATH_INFO": "/login/ada"}, start)
+
+    assert Client(wrap(app, router=Router())).get("/x").text == "in"
+
+
+def test_something_else_than_a_flask_app_is_refused():
+    with pytest.raises(UsageError, match=r"wrap\(.*\), expected a flask.Flask; for another WSGI app there is"):
+        wrap(lambda environ, start_response: [])
+
+
+def test_a_setting_that_is_none_is_refused(app):
+    with pytest.raises(tina4_wsgi.ConfigError, match="reauth_evry"):
+        wrap(app, router=Router(), reauth_evry=1)
+
+
+@pytest.mark.parametrize(
+    ("path", "callback", "options", "why"),
+    [
+        ("/ws/:board", tell, {}, "{board}"),
+        ("/ws/{board:integer}", tell, {}, "unknown converter"),
+        ("/ws", lambda connection: None, {}, "expected (connection, event, data)"),
+        ("/ws", tell, {"max_message_bites": 1}, "max_message_bites"),
+    ],
+)
+def test_a_bad_route_is_refused_when_it_is_registered(app, path, callback, options, why):
+    with pytest.raises(RouteError) as refusal:
+        websocket(app, path, **options)(callback)
+
+    assert why in str(refusal.value)
+    assert __file__ in str(refusal.value)
+
+
+def test_a_callback_without_a_name_needs_an_endpoint(app):
+    nameless = functools.partial(tell)
+    with pytest.raises(UsageError, match=r"has no name, expected endpoint"):
+        websocket(app, "/ws/live")(nameless)
+
+    websocket(app, "/ws/live", endpoint="live")(nameless)
+    with serving(app) as house:
+        assert ask(house.connect())["endpoint"] == "live"
