@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import struct
 from typing import Any, Protocol
 
 _LARGEST_RECORD_BYTES = 16_384  # RFC 8446 §5.1
+_NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s
 
 
 class Stream(Protocol):
@@ -88,3 +91,21 @@ class TLSStream:
         except ssl.SSLError:
             pass  # a broken session has nothing to say any more
         self._sock.shutdown(how)
+
+
+def has_nothing_to_read(stream: Stream) -> bool:
+    """Say whether no byte of the peer waits, so that `close` ends the line in peace; one byte may be eaten."""
+    try:
+        return not stream.recv(1)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return True  # a reset: nothing is to be saved
+
+
+def reset_on_close(stream: Stream) -> None:
+    """Have `close` drop what the kernel still holds, and tell the peer by a reset."""
+    try:
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    except OSError:
+        pass  # it is closed all the same

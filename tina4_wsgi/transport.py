@@ -15,12 +15,11 @@ An editor keeps true:
 from __future__ import annotations
 
 import socket
-import struct
 from typing import Any
 
 from .backlog import Backlog
 from .owner import Owner
-from .stream import Stream, TLSStream
+from .stream import Stream, TLSStream, has_nothing_to_read, reset_on_close
 from .turn import Turn
 
 READ_BYTES = 65_536
@@ -30,8 +29,6 @@ _FIRST_READ_BYTES = 16_384
 """Until a read fills it: Python allocates what is asked for, and 64 KiB for 70 bytes cost half a microsecond."""
 
 _READABLE, _WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s
-
 
 # Why a transport doesn't read: bits, and plain ones, since an IntFlag costs a microsecond per test.
 INBOUND_FULL, OUTBOUND_FULL, ENDED = 1, 2, 4
@@ -362,7 +359,7 @@ class Transport:
 
     def _shut_down(self) -> None:
         assert self._stream is not None
-        if self._is_peer_done and not self._is_tls and self._has_nothing_to_read(self._stream):
+        if self._is_peer_done and not self._is_tls and has_nothing_to_read(self._stream):
             self.close()
             return
         try:
@@ -373,23 +370,11 @@ class Transport:
         self._is_discarding = True
         self.resume(INBOUND_FULL | OUTBOUND_FULL | ENDED)
 
-    @staticmethod
-    def _has_nothing_to_read(stream: Stream) -> bool:
-        try:
-            return not stream.recv(1)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return True  # a reset; there is nothing to be saved
-
     def abort(self) -> None:
         """End the connection with a reset: what waits is dropped, and the peer is told so by the kernel."""
         if self._stream is None:
             return
-        try:
-            self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        except OSError:
-            pass  # it is closed all the same
+        reset_on_close(self._stream)
         self.close()
 
     def close(self) -> None:
