@@ -27,7 +27,7 @@ from .protocol import handshake
 from .protocol.deflate import Agreement, negotiate, parse_offers
 from .protocol.frames import CloseCode, encode_close, encode_message
 from .router import Router
-from .service import Bridge, Service
+from .service import Bridge, Service, bodiless
 from .upgrade import Taken, check_server, take_over
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ class App:
         """Answer one request (PEP 3333)."""
         if "HTTP_UPGRADE" in environ and handshake.wants_websocket(environ):
             return self._upgrade(environ, start_response)
+        if "HTTP_TINA4_PROBE" in environ and environ["REQUEST_METHOD"] == "HEAD":
+            return self._probe(environ, start_response)
         return self._http(environ, start_response)
 
     def claims_upgrade(self, environ: WSGIEnvironment) -> bool:
@@ -185,6 +187,25 @@ class App:
         process.engine().adopt(taken, visit)
         process.guardian.stand_guard(environ)
         return taken.result
+
+    def _probe(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Say what a handshake for this address would be answered: 204 stands for 101.
+
+        Browsers keep the status of a refused handshake from scripts. By this the client tells a log-out, after
+        which it gives up, from an outage, after which it tries again.
+        """
+        try:
+            match = self._match(decode_path(environ))
+            if match is None:
+                return self._http(environ, start_response)
+            if self._process is not None:
+                self._check_room()
+            self._service_of(match[0]).admit({**bodiless(environ), "REQUEST_METHOD": "GET"}, match)
+        except Refused as refusal:
+            self._refuse(environ, start_response, refusal)
+        else:
+            start_response("204 No Content", [("Cache-Control", "no-store")])
+        return []
 
     def _match(self, path: str) -> Match | None:
         match = self.router.match_websocket(path)

@@ -143,6 +143,9 @@ class Config:
     max_body_bytes: int = _setting(
         16 << 20, "bytes", "HTTP request bodies; over it 413", least=0, most=1 << 40,
     )
+    browser_client: bool = _setting(
+        True, "", "serves /__tina4/tina4-ws.js, which pages connect with; off leaves that address to the app",
+    )
     debug: bool = _setting(
         False, "", "tracebacks in the browser, on loopback only; templates reload",
     )

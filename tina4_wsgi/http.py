@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import WebsocketMismatch
 from werkzeug.wsgi import ClosingIterator
 
-from . import pages
+from . import assets, pages
 from .config import Config
 from .errors import Refused, UsageError
 from .observer import observer_of
@@ -69,9 +69,10 @@ class HttpSide:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
-        if self._config.debug and (file := pages.debugger_file(environ)) is not None:
-            return file(environ, start_response)
         path = environ.get("PATH_INFO") or "/"
+        # Before the routes: one that takes every path, as single-page apps have, would hide them.
+        if (file := self._own_file(environ, path)) is not None:
+            return file(environ, start_response)
         try:
             if not path.isascii():
                 path = decode_path(environ)
@@ -93,6 +94,11 @@ class HttpSide:
             if app is not response and environ["REQUEST_METHOD"] == "HEAD":
                 body = without_body(body)
         return ClosingIterator(body, request.close) if request.holds_files else body
+
+    def _own_file(self, environ: WSGIEnvironment, path: str) -> WSGIApplication | None:
+        if self._config.debug and (file := pages.debugger_file(environ)) is not None:
+            return file
+        return assets.find(path, environ) if self._config.browser_client and path.startswith(assets.PREFIX) else None
 
     def _failed(self, environ: WSGIEnvironment, route: Route, exc: Exception) -> WSGIApplication:
         if isinstance(exc, HTTPException):

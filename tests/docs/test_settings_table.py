@@ -13,7 +13,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 def row(item: dataclasses.Field[object]) -> str:
     """Lay out the line of one setting."""
     setting = item.metadata["setting"]
-    default = {False: "off", (): "none"}.get(item.default, item.default)  # type: ignore[call-overload]
+    default = {True: "on", False: "off", (): "none"}.get(item.default, item.default)  # type: ignore[call-overload]
     if isinstance(item.default, int | float) and not isinstance(item.default, bool):
         default = f"{item.default:,g}" if item.default < 1e6 else f"{item.default:,}"
     per_route = "yes" if setting.per_route else ""

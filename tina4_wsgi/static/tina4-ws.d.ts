@@ -1,0 +1,83 @@
+/** What may be sent: text, or bytes. */
+export type Message = string | ArrayBuffer | ArrayBufferView | Blob;
+
+/**
+ * - "connecting": an attempt is under way
+ * - "open": messages go out and come in
+ * - "waiting": lost, the next attempt is at `retryAt`
+ * - "refused": given up, because asking again would not change the answer; `code` and `reason` say why
+ * - "closed": by `close()`, for good
+ */
+export type State = "connecting" | "open" | "waiting" | "refused" | "closed";
+
+/** How a connection ended: the close code (RFC 6455 §7.4) and its reason. */
+export interface Ending {
+  code: number;
+  reason: string;
+}
+
+export interface Options {
+  /** Subprotocols to offer, best first. */
+  protocols?: string | string[];
+  /** Sent as `?token=…`. A function is asked anew before each attempt, so that it may give a fresh one. */
+  token?: string | (() => string | null | undefined | Promise<string | null | undefined>);
+  /** Where relative paths start; by default where the app is mounted, which the address of the script shows. */
+  base?: string | URL;
+  /** Each time the connection opens, the first time too. What it sends goes before what had to wait. */
+  onOpen?: (connection: Connection) => void;
+  /** Each message: a text, or bytes. */
+  onMessage?: (data: string | ArrayBuffer, connection: Connection) => void;
+  /** Each text that is JSON, parsed; with it, `onMessage` gets only the others. */
+  onJson?: (value: any, connection: Connection) => void;
+  /** Once for each time it was open. */
+  onClose?: (ending: Ending, connection: Connection) => void;
+  /** Each change of `connection.state`. */
+  onState?: (state: State, connection: Connection) => void;
+  /** Close codes to give up on besides 1008, 4401 and 4403. */
+  giveUpOn?: number[];
+  /** How many messages may wait while there is no connection; 100 by default. */
+  maxQueued?: number;
+  /** Milliseconds: the ceiling of the first wait, which doubles with each failure; 1,000 by default. */
+  baseMs?: number;
+  /** Milliseconds: where the doubling ends; 15,000 by default. */
+  capMs?: number;
+}
+
+export interface Connection {
+  readonly state: State;
+  /** The last close code; 0 while connecting and open. */
+  readonly code: number;
+  /** The reason that came with it, "" if there was none. */
+  readonly reason: string;
+  /** While "waiting": when the next attempt is, as `Date.now()` counts; Infinity: when the page is shown again. */
+  readonly retryAt: number;
+  /** The subprotocol that was agreed on, "" if none. */
+  readonly protocol: string;
+  /**
+   * Sends a message now, or as soon as there is a connection.
+   * False: it was not taken, because too many wait already or the connection is refused or closed.
+   */
+  send(message: Message): boolean;
+  /** Sends a value as JSON. */
+  sendJson(value: unknown): boolean;
+  /** Tries now instead of at `retryAt`, or again after a refusal: somebody has logged in. */
+  retry(): void;
+  /**
+   * Ends it for good; what waits is not sent.
+   * @param code 1000, or 3000 to 4999
+   * @param reason at most 123 bytes
+   */
+  close(code?: number, reason?: string): void;
+}
+
+/**
+ * Connects, and goes on connecting until `close()`.
+ * @param path "ws/chat/general": below the app; "/ws/chat/general": below the origin; or a whole ws:, wss: or http: URL
+ * @throws TypeError if that is no URL
+ */
+export function connect(path: string | URL, options?: Options): Connection;
+
+declare global {
+  /** The same for pages without modules. */
+  var tina4: { connect: typeof connect };
+}

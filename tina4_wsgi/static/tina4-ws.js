@@ -1,0 +1,226 @@
+// tina4.connect(path, options) gives a WebSocket that comes back by itself. Modules import tina4-ws.mjs.
+// What was handed to an open connection is never sent a second time.
+(() => {
+  const GIVE_UP = [1008, 4401, 4403]; // policy, login needed, not allowed: asking again changes nothing
+  const CONNECT_MS = 10_000; // a server that vanished keeps browsers waiting for minutes
+  const STABLE_MS = 10_000; // a connection that lived so long starts the doubling afresh
+  const TICK_MS = 15_000;
+  const GONE_MS = 90_000; // no tick for so long: we slept, and the server missed our pongs and closed
+  const MOST_HINT_MS = 300_000;
+
+  const { document, location, navigator } = globalThis;
+  // Served by the app, this script's address shows where the app is mounted.
+  const app = document?.currentScript?.src.match(/^.*\/(?=__tina4\/)/)?.[0];
+  const report = globalThis.reportError ?? console.error;
+  const call = (callback, ...values) => {
+    try {
+      callback?.(...values);
+    } catch (error) {
+      report(error); // the page's mistake must not stop the connection
+    }
+  };
+
+  class Connection {
+    state = "connecting";
+    code = 0;
+    reason = "";
+    retryAt = 0;
+    #url;
+    #options;
+    #socket;
+    #queue = [];
+    #attempt = 0;
+    #turn = 0; // of what is going on; what is late has an older one
+    #isUnheard = false; // the last handshake failed, and a browser doesn't say why
+    #notBefore = 0;
+    #seen = Date.now();
+    #timer;
+    #listening = new AbortController();
+    #tick = setInterval(() => this.#look(), TICK_MS);
+
+    constructor(url, options) {
+      this.#url = url;
+      this.#options = { baseMs: 1_000, capMs: 15_000, maxQueued: 100, giveUpOn: [], ...options };
+      const on = (target, name, react) => target?.addEventListener?.(name, react, { signal: this.#listening.signal });
+      const wake = () => document?.hidden || this.#hurry(0);
+      on(document, "visibilitychange", wake);
+      on(document, "resume", wake);
+      on(globalThis, "pageshow", wake);
+      on(globalThis, "online", () => this.#hurry(Math.random() * this.#options.baseMs));
+      on(globalThis, "offline", () => this.#doubt());
+      // A page kept for the way back should not hold its place in the room.
+      on(globalThis, "pagehide", () => this.#queue && this.#rest(1001, "page hidden", Infinity));
+      queueMicrotask(() => this.state === "connecting" && this.#start());
+    }
+
+    get protocol() {
+      return this.#socket?.protocol ?? "";
+    }
+
+    send(data) {
+      if (this.state === "open" && this.#socket.readyState === 1) this.#socket.send(data);
+      else if (this.#queue?.length < this.#options.maxQueued) this.#queue.push(data);
+      else return false;
+      return true;
+    }
+
+    sendJson(value) {
+      return this.send(JSON.stringify(value));
+    }
+
+    retry() {
+      if (!/waiting|refused/.test(this.state)) return;
+      this.#attempt = this.#notBefore = 0;
+      this.#queue ??= [];
+      this.#start();
+    }
+
+    close(code = 1000, reason = "") {
+      if (this.state === "closed") return;
+      this.#forget(code, reason);
+      clearInterval(this.#tick);
+      this.#listening.abort();
+      this.#become("closed", code, reason);
+    }
+
+    #become(state, code = 0, reason = "") {
+      const wasOpen = this.state === "open";
+      Object.assign(this, { state, code, reason });
+      if (/closed|refused/.test(state)) this.#queue = undefined;
+      call(this.#options.onState, state, this);
+      if (wasOpen) call(this.#options.onClose, { code, reason }, this);
+    }
+
+    async #start() {
+      const turn = this.#forget();
+      const isLate = () => turn !== this.#turn;
+      this.#timer = setTimeout(() => this.#lost(1006, "no answer"), CONNECT_MS);
+      this.#become("connecting");
+      try {
+        const answer = !isLate() && this.#isUnheard && (await this.#ask(await this.#address()));
+        if (isLate() || this.#heeds(answer)) return;
+        const url = `${await this.#address()}`.replace("http", "ws");
+        if (!isLate()) this.#open(new WebSocket(url, this.#options.protocols ?? []));
+      } catch (error) {
+        if (isLate()) return;
+        report(error);
+        this.#lost(1006, `${error}`);
+      }
+    }
+
+    #open(socket) {
+      const isMine = () => socket === this.#socket;
+      this.#socket = socket;
+      this.#isUnheard = true;
+      socket.binaryType = "arraybuffer";
+      socket.onmessage = ({ data }) => isMine() && this.#received(data);
+      socket.onclose = ({ code, reason }) => isMine() && this.#lost(code, reason);
+      socket.onopen = () => {
+        if (!isMine()) return;
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => (this.#attempt = 0), STABLE_MS);
+        this.#isUnheard = false;
+        this.#seen = Date.now();
+        this.#become("open");
+        if (isMine()) call(this.#options.onOpen, this);
+        // What onOpen sends, as the user's name, goes before what had to wait.
+        while (isMine() && socket.readyState === 1 && this.#queue.length) socket.send(this.#queue.shift());
+      };
+    }
+
+    #received(data) {
+      const { onJson, onMessage } = this.#options;
+      let value;
+      try {
+        if (onJson && typeof data === "string") value = JSON.parse(data);
+      } catch {} // then it is for onMessage
+      if (value === undefined) call(onMessage, data, this);
+      else call(onJson, value, this);
+    }
+
+    #lost(code, reason, hintMs = /retry in (\d+) ?ms/.exec(reason)?.[1] ?? 0) {
+      const { baseMs, capMs, giveUpOn } = this.#options;
+      if (GIVE_UP.concat(giveUpOn).includes(code)) {
+        this.#forget();
+        return this.#become("refused", code, reason);
+      }
+      this.#notBefore = Date.now() + Math.min(hintMs, MOST_HINT_MS);
+      // "Full jitter": many pages that lost one server must not come back in one moment.
+      this.#rest(code, reason, Math.random() * Math.min(capMs, baseMs * 2 ** this.#attempt++));
+    }
+
+    #rest(code, reason, delayMs) {
+      this.#forget();
+      this.#plan(delayMs);
+      this.#become("waiting", code, reason);
+    }
+
+    #plan(delayMs) {
+      const at = Math.max(Date.now(), this.#notBefore) + delayMs;
+      if (this.retryAt && at > this.retryAt) return; // it comes sooner anyway
+      clearTimeout(this.#timer);
+      this.retryAt = at;
+      if (at < Infinity) this.#timer = setTimeout(() => this.#start(), at - Date.now());
+    }
+
+    #hurry(delayMs) {
+      this.#look();
+      if (this.state === "waiting") this.#plan(delayMs);
+    }
+
+    #look() {
+      if (navigator?.onLine === false) return;
+      const hasSlept = Date.now() - this.#seen > GONE_MS;
+      this.#seen = Date.now();
+      if (hasSlept && this.state === "open") this.#lost(1006, "asleep");
+    }
+
+    // "offline" means nothing to a server on this machine: ask it.
+    async #doubt() {
+      const socket = this.#socket;
+      if ((await this.#ask(this.#url)) === null && socket && socket === this.#socket) this.#lost(1006, "offline");
+    }
+
+    // What the server would say to a handshake; null if it can't be reached.
+    async #ask(url) {
+      if (url.origin !== location?.origin) return;
+      const signal = AbortSignal.timeout(CONNECT_MS);
+      const how = { method: "HEAD", headers: { "Tina4-Probe": "1" }, redirect: "manual", cache: "no-store", signal };
+      return fetch(url, how).catch(() => null);
+    }
+
+    #heeds(answer) {
+      const { status, headers } = answer || {};
+      const code = { 401: 4401, 403: 4403, 429: 1013, 503: 1013 }[status];
+      if (code) this.#lost(code, `HTTP ${status}`, headers.get("Retry-After") * 1000 || 0);
+      return code;
+    }
+
+    async #address() {
+      const { token } = this.#options;
+      const url = new URL(this.#url);
+      const value = typeof token === "function" ? await token() : token;
+      if (value) url.searchParams.set("token", value);
+      return url;
+    }
+
+    #forget(...goodbye) {
+      this.#socket?.close(...goodbye); // a bad code throws before anything has changed
+      this.#socket = undefined;
+      clearTimeout(this.#timer);
+      this.retryAt = 0;
+      return ++this.#turn;
+    }
+  }
+
+  function connect(path, options = {}) {
+    const page = document?.baseURI ?? location?.href;
+    const url = new URL(path, new URL(options.base ?? app ?? page ?? path, page));
+    url.protocol = url.protocol.replace("ws", "http");
+    url.hash = "";
+    return new Connection(url, options);
+  }
+
+  globalThis.tina4 ??= {};
+  tina4.connect ??= connect;
+})();

@@ -1,0 +1,7 @@
+// The same client for modules: import { connect } from "/__tina4/tina4-ws.mjs".
+import "./tina4-ws.js";
+
+// Served by the app, this module's address shows where the app is mounted.
+const base = import.meta.url.match(/^.*\/(?=__tina4\/)/)?.[0];
+
+export const connect = (path, options) => globalThis.tina4.connect(path, { base, ...options });
