@@ -1,7 +1,7 @@
 // The network goes and comes, the page is hidden and shown, the machine sleeps.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { World, settle, status } from "./world.mjs";
+import { World, settle, status, unreachable } from "./world.mjs";
 
 test("back on the network it does not sit out a long wait, nor does everybody come at once", async () => {
   const world = new World();
@@ -72,6 +72,7 @@ test("events while it is open change nothing", async () => {
 test("offline with a server out of reach is a loss at once, so that nothing is sent into the void", async () => {
   const world = new World();
   const connection = await world.open();
+  world.answer = unreachable;
 
   await world.happen("offline");
   connection.send("kept");
@@ -91,10 +92,11 @@ test("offline with a server on this machine is no loss", async () => {
   assert.equal(connection.state, "open");
 });
 
-test("offline at a moment when nothing is open asks nobody's opinion twice", async () => {
+test("offline while nothing is open is no second loss", async () => {
   const world = new World();
   const connection = await world.open();
   await world.end();
+  world.answer = unreachable;
 
   await world.happen("offline");
 
@@ -162,7 +164,6 @@ test("an hour in use is no sleep", async () => {
 
 test("a long time without network is as good as a sleep", async () => {
   const world = new World();
-  world.answer = status(204);
   await world.open();
   world.navigator.onLine = false;
   await world.clock.pass(120_000);

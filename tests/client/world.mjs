@@ -49,6 +49,10 @@ export async function settle() {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
 }
 
+/** What fetch may give: an answer with a status, or none. */
+export const status = (code, headers = {}) => async () => ({ status: code, headers: new Headers(headers) });
+export const unreachable = () => Promise.reject(new TypeError("network"));
+
 /** A page with the client in it. */
 export class World {
   clock = new Clock();
@@ -56,7 +60,7 @@ export class World {
   asked = []; // every fetch, as { url, options }
   reported = []; // what went to reportError
   luck = 0.5; // what Math.random gives
-  answer = () => Promise.reject(new TypeError("network")); // what fetch gives
+  answer = status(204); // what fetch gives
 
   /**
    * @param {{ page?: string, script?: string }} where the addresses of the page and of the script's tag
@@ -181,6 +185,3 @@ export class World {
     await settle();
   }
 }
-
-/** What fetch may give: an answer with a status. */
-export const status = (code, headers = {}) => async () => ({ status: code, headers: new Headers(headers) });

@@ -1,11 +1,11 @@
 // tina4.connect(path, options) gives a WebSocket that comes back by itself. Modules import tina4-ws.mjs.
 // What was handed to an open connection is never sent a second time.
 (() => {
-  const GIVE_UP = [1008, 4401, 4403]; // policy, login needed, not allowed: asking again changes nothing
-  const CONNECT_MS = 10_000; // a server that vanished keeps browsers waiting for minutes
-  const STABLE_MS = 10_000; // a connection that lived so long starts the doubling afresh
+  const GIVE_UP = [1008, 4401, 4403]; // policy, no login, not allowed: asking again is no use
+  const CONNECT_MS = 10_000; // browsers wait for minutes
+  const STABLE_MS = 10_000; // then the doubling starts afresh
   const TICK_MS = 15_000;
-  const GONE_MS = 90_000; // no tick for so long: we slept, and the server missed our pongs and closed
+  const GONE_MS = 90_000; // without a tick: asleep, while the server missed our pongs
   const MOST_HINT_MS = 300_000;
 
   const { document, location, navigator } = globalThis;
@@ -30,8 +30,8 @@
     #socket;
     #queue = [];
     #attempt = 0;
-    #turn = 0; // of what is going on; what is late has an older one
-    #isUnheard = false; // the last handshake failed, and a browser doesn't say why
+    #turn = 0; // what comes late has an older one
+    #isUnheard = false; // a handshake failed, and browsers don't say why
     #notBefore = 0;
     #seen = Date.now();
     #timer;
@@ -97,7 +97,7 @@
       this.#timer = setTimeout(() => this.#lost(1006, "no answer"), CONNECT_MS);
       this.#become("connecting");
       try {
-        const answer = !isLate() && this.#isUnheard && (await this.#ask(await this.#address()));
+        const answer = this.#isUnheard && !isLate() ? await this.#ask(await this.#address()) : undefined;
         if (isLate() || this.#heeds(answer)) return;
         const url = `${await this.#address()}`.replace("http", "ws");
         if (!isLate()) this.#open(new WebSocket(url, this.#options.protocols ?? []));
@@ -185,14 +185,15 @@
     async #ask(url) {
       if (url.origin !== location?.origin) return;
       const signal = AbortSignal.timeout(CONNECT_MS);
-      const how = { method: "HEAD", headers: { "Tina4-Probe": "1" }, redirect: "manual", cache: "no-store", signal };
+      const how = { method: "HEAD", headers: { "Tina4-Probe": "1" }, redirect: "manual", signal };
       return fetch(url, how).catch(() => null);
     }
 
     #heeds(answer) {
-      const { status, headers } = answer || {};
-      const code = { 401: 4401, 403: 4403, 429: 1013, 503: 1013 }[status];
-      if (code) this.#lost(code, `HTTP ${status}`, headers.get("Retry-After") * 1000 || 0);
+      const { status, headers } = answer ?? {};
+      const code = answer === null ? 1006 : { 401: 4401, 403: 4403, 429: 1013, 503: 1013 }[status];
+      this.#isUnheard = false; // next time try, even if asking fails
+      if (code) this.#lost(code, status ? `HTTP ${status}` : "unreachable", headers?.get("Retry-After") * 1000 || 0);
       return code;
     }
 

@@ -1,0 +1,77 @@
+"""What the tests of the browser client connect to. Whatever is said is written down, for the time after a kill."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import os  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from werkzeug.exceptions import Forbidden  # noqa: E402
+
+from tina4_wsgi import App, Router  # noqa: E402
+
+router = Router()
+journal = os.open(os.environ["JOURNAL"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+PAGE = """<!doctype html>
+<meta charset="utf-8"><title>client</title><link rel="icon" href="data:,">
+<script src="{prefix}/__tina4/tina4-ws.js"></script>
+"""
+
+
+@router.get("/")
+def page(request, response):
+    return PAGE.format(prefix=request.environ.get("SCRIPT_NAME", ""))
+
+
+@router.get("/deep/down/{name}")
+def deep_page(request, response):
+    return page(request, response)
+
+
+@router.websocket("/ws/echo")
+def echo(connection, event, data):
+    if event == "message":
+        os.write(journal, f"{data}\n".encode())
+        connection.send(data)
+
+
+@router.websocket("/ws/count")
+def count(connection, event, data):
+    os.write(journal, f"{event}\n".encode())
+
+
+@router.websocket("/ws/drain")
+def drain(connection, event, data):
+    if event == "message":
+        connection.close(1012, data)
+
+
+def logged_in(request):
+    if request.cookies.get("session") == "stranger":
+        raise Forbidden("not you")
+    return request.cookies.get("session")
+
+
+@router.websocket("/ws/private", auth=logged_in)
+def private(connection, event, data):
+    if event == "message":
+        connection.refresh_auth()
+
+
+@router.websocket("/ws/users/{name}", auth=lambda request: Path(os.environ["USERS"]).read_text() or None)
+def user(connection, event, data):
+    if event == "message":
+        connection.refresh_auth()
+
+
+app = App(router=router)
+
+
+def mounted(environ, start_response):
+    """The same below /shop, as a front server mounts it."""
+    path = environ["PATH_INFO"]
+    if path.startswith("/shop/"):
+        environ["SCRIPT_NAME"], environ["PATH_INFO"] = "/shop", path.removeprefix("/shop")
+    return app(environ, start_response)
