@@ -150,7 +150,7 @@ test("retry() cuts a wait short and does nothing else", async () => {
   const connection = await world.open();
   connection.retry();
   assert.equal(world.sockets.length, 1);
-  await world.end(1012, "restarting, retry in 60000 ms");
+  await world.end(1012, "restart; retry in 60000 ms");
 
   connection.retry();
   connection.retry();
@@ -159,13 +159,13 @@ test("retry() cuts a wait short and does nothing else", async () => {
   assert.equal(world.sockets.length, 2);
 });
 
-for (const reason of ["going away, retry in 3000 ms", "retry in 3000ms"]) {
-  test(`a drain that says "${reason}" is waited for, and a little longer`, async () => {
+for (const [code, reason] of [[1001, "going away; retry in 3000 ms"], [1012, "restart; retry in 3000 ms"]]) {
+  test(`a server that says "${code} ${reason}" is waited for, to the millisecond`, async () => {
     const world = new World();
     const connection = await world.open();
 
-    await world.end(1001, reason);
-    assert.equal(connection.retryAt - world.clock.now, 3_500);
+    await world.end(code, reason);
+    assert.equal(connection.retryAt - world.clock.now, 3_000);
     await world.happen("online");
     await world.happen("visibilitychange", world.document);
     await world.clock.pass(2_999);
@@ -176,14 +176,37 @@ for (const reason of ["going away, retry in 3000 ms", "retry in 3000ms"]) {
   });
 }
 
-test("a hint beyond reason is cut to five minutes", async () => {
+test("to be sent away is no failure: the doubling begins behind it", async () => {
+  const world = new World();
+  const connection = await world.open();
+  assert.deepEqual(await waits(world, connection, 3), [500, 1000, 2000]);
+  await world.accept();
+
+  await world.end(1001, "going away; retry in 70 ms");
+  await world.clock.pass(70);
+
+  assert.deepEqual(await waits(world, connection, 2), [500, 1000]);
+});
+
+test("a hint of more than a minute is cut to one", async () => {
   const world = new World();
   const connection = await world.open();
 
-  await world.end(1012, "retry in 99999999999999 ms");
+  await world.end(1012, "restart; retry in 999999 ms");
 
-  assert.equal(connection.retryAt - world.clock.now, 300_500);
+  assert.equal(connection.retryAt - world.clock.now, 60_000);
 });
+
+for (const reason of ["retry in 3000 ms", "; retry in 3000 ms, or so", "; retry in 99999999 ms", "; retry in -1 ms"]) {
+  test(`"${reason}" is no hint`, async () => {
+    const world = new World();
+    const connection = await world.open();
+
+    await world.end(1001, reason);
+
+    assert.equal(connection.retryAt - world.clock.now, 500);
+  });
+}
 
 test("after a refused handshake the server is asked why", async () => {
   const world = new World();

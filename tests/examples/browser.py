@@ -140,7 +140,7 @@ class Page:
         return str(self.front().find_element(By.ID, "composer-text").get_property("value"))
 
     def wait_state(self, *states: str, patience_s: float = PATIENCE_S) -> None:
-        """Wait for the connection's badge to be in one of these states: "online", "waiting" and so on."""
+        """Wait for the connection's badge to be in one of these states: "open", "waiting" and so on."""
         eventually(
             lambda: self.front().find_element(By.ID, "status").get_attribute("data-state") in states,
             f"the badge says {' or '.join(states)}",

@@ -64,7 +64,7 @@ def enter(server: Server, open_page: OpenPage) -> OpenPage:
 
     def enter(path: str, name: str = "", **look: object) -> Page:
         page = open_page(server.url + path, **look)
-        page.wait_state("online")
+        page.wait_state("open")
         if name:
             page.rename(name)
         return page
@@ -190,8 +190,8 @@ def test_pages_come_back_when_the_server_does(start_server: StartServer, open_pa
     assert badge.startswith("Reconnecting")
 
     with start_server(port):
-        ada.wait_state("online", patience_s=RECONNECT_S)
-        grace.wait_state("online", patience_s=RECONNECT_S)
+        ada.wait_state("open", patience_s=RECONNECT_S)
+        grace.wait_state("open", patience_s=RECONNECT_S)
         ada.wait_note("Anonymous changed their name to Ada")
         assert ada.draft == "written while away"
         ada.type(Keys.ENTER)
@@ -257,7 +257,7 @@ def test_room_picker_leads_into_the_room(server: Server, open_page: OpenPage) ->
     field.clear()
     field.send_keys("käse & brot/50%" + Keys.ENTER)
 
-    page.wait_state("online")
+    page.wait_state("open")
     assert page.text("h1") == "käse & brot-50%"
     assert page.notes[0] == "Welcome to room: käse & brot-50%"
 
@@ -295,21 +295,6 @@ def test_everything_works_without_a_mouse(enter: OpenPage, room: str) -> None:
 
 
 @under_one_server
-def test_waits_grow_to_a_limit_and_are_spread_at_random(server: Server, open_page: OpenPage) -> None:
-    page = open_page(f"{server.url}/echo")
-    script = (
-        "const done = arguments[0]; import('/js/live-socket.js').then(({ retryDelay }) => done("
-        "[0, 0.5, 1].map((luck) => [0, 1, 2, 3, 4, 9].map((attempt) => retryDelay(attempt, () => luck)))))"
-    )
-
-    shortest, middle, longest = page.front().execute_async_script(script)
-
-    assert longest == [1000, 2000, 4000, 8000, 15000, 15000]
-    assert middle == [500, 1000, 2000, 4000, 7500, 7500]
-    assert set(shortest) == {250}
-
-
-@under_one_server
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", SIZES)
 def test_pages_fit_their_window(
@@ -319,7 +304,7 @@ def test_pages_fit_their_window(
     for path in ("/", *CONVERSATIONS):
         page = open_page(server.url + path, size=SIZES[width], dark=dark)
         if path not in ("/", "/private"):
-            page.wait_state("online")
+            page.wait_state("open")
             page.say("A longer message, so that the line has to break somewhere. " + "x" * 200)
             eventually(lambda page=page: page.own_messages, "the message came back")
         name = path.strip("/").replace("/general", "-room").replace("/", "-") or "index"

@@ -1,22 +1,21 @@
-// tina4.connect(path, options) gives a WebSocket that comes back by itself. Modules import tina4-ws.mjs.
-// What was handed to an open connection is never sent a second time.
+// tina4.connect(path, options): a WebSocket that comes back by itself. Modules import tina4-ws.mjs.
 (() => {
   const GIVE_UP = [1008, 4401, 4403]; // policy, no login, not allowed: asking again is no use
   const CONNECT_MS = 10_000; // browsers wait for minutes
   const STABLE_MS = 10_000; // then the doubling starts afresh
   const TICK_MS = 15_000;
   const GONE_MS = 90_000; // without a tick: asleep, while the server missed our pongs
-  const MOST_HINT_MS = 300_000;
+  const MOST_HINT_MS = 60_000;
 
   const { document, location, navigator } = globalThis;
-  // Served by the app, this script's address shows where the app is mounted.
+  // Where the app is mounted, if it served this script.
   const app = document?.currentScript?.src.match(/^.*\/(?=__tina4\/)/)?.[0];
   const report = globalThis.reportError ?? console.error;
   const call = (callback, ...values) => {
     try {
       callback?.(...values);
     } catch (error) {
-      report(error); // the page's mistake must not stop the connection
+      report(error);
     }
   };
 
@@ -48,7 +47,7 @@
       on(globalThis, "pageshow", wake);
       on(globalThis, "online", () => this.#hurry(Math.random() * this.#options.baseMs));
       on(globalThis, "offline", () => this.#doubt());
-      // A page kept for the way back should not hold its place in the room.
+      // A page that is left gives up its place in the room.
       on(globalThis, "pagehide", () => this.#queue && this.#rest(1001, "page hidden", Infinity));
       queueMicrotask(() => this.state === "connecting" && this.#start());
     }
@@ -123,7 +122,7 @@
         this.#seen = Date.now();
         this.#become("open");
         if (isMine()) call(this.#options.onOpen, this);
-        // What onOpen sends, as the user's name, goes before what had to wait.
+        // Behind what onOpen sends, which may be a name.
         while (isMine() && socket.readyState === 1 && this.#queue.length) socket.send(this.#queue.shift());
       };
     }
@@ -133,20 +132,23 @@
       let value;
       try {
         if (onJson && typeof data === "string") value = JSON.parse(data);
-      } catch {} // then it is for onMessage
+      } catch {}
       if (value === undefined) call(onMessage, data, this);
       else call(onJson, value, this);
     }
 
-    #lost(code, reason, hintMs = /retry in (\d+) ?ms/.exec(reason)?.[1] ?? 0) {
+    #lost(code, reason, leastMs = 0) {
       const { baseMs, capMs, giveUpOn } = this.#options;
       if (GIVE_UP.concat(giveUpOn).includes(code)) {
         this.#forget();
         return this.#become("refused", code, reason);
       }
-      this.#notBefore = Date.now() + Math.min(hintMs, MOST_HINT_MS);
-      // "Full jitter": many pages that lost one server must not come back in one moment.
-      this.#rest(code, reason, Math.random() * Math.min(capMs, baseMs * 2 ** this.#attempt++));
+      // A server that stops gives each client a time of its own, and that is no failure.
+      const hint = /; retry in (\d{1,6}) ms$/.exec(reason);
+      if (hint) this.#attempt = 0;
+      this.#notBefore = Date.now() + Math.min(hint?.[1] ?? leastMs, MOST_HINT_MS);
+      // Else full jitter, for many pages may have lost one server.
+      this.#rest(code, reason, hint ? 0 : Math.random() * Math.min(capMs, baseMs * 2 ** this.#attempt++));
     }
 
     #rest(code, reason, delayMs) {
@@ -191,7 +193,7 @@
 
     #heeds(answer) {
       const { status, headers } = answer ?? {};
-      const code = answer === null ? 1006 : { 401: 4401, 403: 4403, 429: 1013, 503: 1013 }[status];
+      const code = answer === null ? 1006 : { 401: 4401, 403: 4403, 503: 1013 }[status];
       this.#isUnheard = false; // next time try, even if asking fails
       if (code) this.#lost(code, status ? `HTTP ${status}` : "unreachable", headers?.get("Retry-After") * 1000 || 0);
       return code;
@@ -206,7 +208,7 @@
     }
 
     #forget(...goodbye) {
-      this.#socket?.close(...goodbye); // a bad code throws before anything has changed
+      this.#socket?.close(...goodbye); // may throw: before all else
       this.#socket = undefined;
       clearTimeout(this.#timer);
       this.retryAt = 0;

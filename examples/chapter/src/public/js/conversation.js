@@ -11,21 +11,34 @@
 // A broadcast comes back to its sender too. Our own message is shown at once, as pending, and settled when it
 // comes back. If the connection goes first, its text returns to the composer, and its writer decides.
 
+import { connect } from "/__tina4/tina4-ws.mjs";
 import { Composer } from "./composer.js";
-import { LiveSocket } from "./live-socket.js";
 import { MessageLog } from "./message-log.js";
 import { NameTag } from "./name-tag.js";
 import { StatusBadge } from "./status-badge.js";
 import { Typing } from "./typing.js";
 
 export function startConversation(protocol) {
-  const socket = new LiveSocket(protocol.path);
+  let connection = null;
   const log = new MessageLog(document.querySelector("#log"), document.querySelector("#to-latest"));
   const nameTag = protocol.rename ? new NameTag(tellName) : null;
-  const typing = protocol.typing ? new Typing(() => socket.send(protocol.typing())) : null;
+  const typing = protocol.typing ? new Typing(() => deliver(protocol.typing())) : null;
   const composer = new Composer(send, () => typing?.typed(ownName()));
+  const badge = new StatusBadge(() => connection?.retry());
   const pending = []; // our messages that have not come back yet, oldest first
-  let wasOnline = false;
+  let wasOpen = false;
+
+  /** Connect to a path; what was open before is closed. */
+  function open(path) {
+    connection?.close();
+    // Nothing is queued: what can't go out stays in the composer, where its writer sees it.
+    connection = connect(path, { maxQueued: 0, onMessage: heard, onOpen: opened, onState: changed });
+  }
+
+  function deliver(message) {
+    if (!connection) return false;
+    return typeof message === "string" ? connection.send(message) : connection.sendJson(message);
+  }
 
   function ownName() {
     return nameTag?.name ?? "You";
@@ -33,12 +46,12 @@ export function startConversation(protocol) {
 
   function tellName(name) {
     const message = protocol.rename(name);
-    if (message) socket.send(message);
+    if (message) deliver(message);
   }
 
   function send(text) {
     const name = ownName();
-    if (!socket.send(protocol.write(text, name))) return false;
+    if (!deliver(protocol.write(text, name))) return false;
     const entry = log.addMessage({ author: name, text, isOwn: true, isPending: true });
     pending.push({ text, name, entry });
     typing?.sent();
@@ -73,35 +86,33 @@ export function startConversation(protocol) {
     composer.giveBack(messages.map(({ text }) => text));
   }
 
-  function lost() {
-    takeBack(pending.splice(0));
-    typing?.reset();
-    if (socket.state === "refused") log.addNote(`Closed by the server: ${socket.closeReason}`, "local");
-    else if (wasOnline) log.addNote("Connection lost", "local");
-    wasOnline = false;
-  }
-
-  socket.addEventListener("text", (event) => {
+  function heard(data) {
     try {
-      receive(protocol.read(event.detail));
+      receive(protocol.read(data));
     } catch (error) {
       console.error("message not understood", error); // one odd message must not stop the page
     }
-  });
-  socket.addEventListener("state", () => {
-    if (socket.state === "online") {
-      wasOnline = true;
-      composer.backOnline();
-      // A new connection is a new user to the server: tell it our name again.
-      if (nameTag?.isChosen) tellName(nameTag.name);
-    } else {
-      lost();
-    }
-  });
-  new StatusBadge(socket);
+  }
 
-  if (protocol.path) socket.open();
-  return socket;
+  function opened() {
+    wasOpen = true;
+    composer.backOnline();
+    // A new connection is a new user to the server: tell it our name again.
+    if (nameTag?.isChosen) tellName(nameTag.name);
+  }
+
+  function changed(state, { reason }) {
+    badge.show(connection);
+    if (state === "open") return;
+    takeBack(pending.splice(0));
+    typing?.reset();
+    if (state === "refused") log.addNote(`Closed by the server: ${reason}`, "local");
+    else if (wasOpen) log.addNote("Connection lost", "local");
+    wasOpen = false;
+  }
+
+  if (protocol.path) open(protocol.path);
+  return { open };
 }
 
 /** The room that the page's address names. */

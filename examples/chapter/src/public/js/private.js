@@ -2,7 +2,7 @@
 // and the page then stops: trying again would not help.
 import { startConversation } from "./conversation.js";
 
-const socket = startConversation({
+const { open } = startConversation({
   write: (text) => ({ text }),
   read(data) {
     const { type, message, from, text } = JSON.parse(data);
@@ -15,7 +15,7 @@ const tokenInput = document.querySelector("#token");
 
 document.querySelector("#token-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  socket.open(`/ws/private?token=${encodeURIComponent(tokenInput.value)}`);
+  open(`/ws/private?token=${encodeURIComponent(tokenInput.value)}`);
 });
 
 for (const button of document.querySelectorAll("[data-token]")) {

@@ -6,22 +6,22 @@ export class StatusBadge {
   #text = document.querySelector("#status-text");
   #spoken = document.querySelector("#status-spoken");
   #retry = document.querySelector("#retry");
-  #socket;
+  #connection = null;
   #countdown = 0;
-  #wasOnline = false;
+  #wasOpen = false;
 
-  constructor(socket) {
-    this.#socket = socket;
-    this.#retry.addEventListener("click", () => socket.retryNow());
-    socket.addEventListener("state", () => this.#changed());
-    this.#changed();
+  /** @param retry is called when the user does not want to wait. */
+  constructor(retry) {
+    this.#retry.addEventListener("click", retry);
   }
 
-  #changed() {
-    const { state } = this.#socket;
+  /** Show the state of the connection, and while it waits the seconds until it tries again. */
+  show(connection) {
+    const { state } = connection;
+    this.#connection = connection;
     this.#badge.dataset.state = state;
     this.#retry.hidden = state !== "waiting";
-    if (state === "online") this.#wasOnline = true;
+    if (state === "open") this.#wasOpen = true;
     // Between two attempts and during them: on a phone the badge then takes a line of its own.
     if (state !== "connecting") this.#frame.classList.toggle("away", state === "waiting");
     this.#showText();
@@ -38,13 +38,13 @@ export class StatusBadge {
   }
 
   #words() {
-    switch (this.#socket.state) {
-      case "online":
+    switch (this.#connection.state) {
+      case "open":
         return "Online";
       case "connecting":
-        return this.#wasOnline ? "Reconnecting…" : "Connecting…";
+        return this.#wasOpen ? "Reconnecting…" : "Connecting…";
       case "waiting":
-        return `Reconnecting in ${Math.max(1, Math.ceil((this.#socket.retryAt - Date.now()) / 1000))} s`;
+        return `Reconnecting in ${Math.max(1, Math.ceil((this.#connection.retryAt - Date.now()) / 1000))} s`;
       case "refused":
         return "Not allowed";
       default:
