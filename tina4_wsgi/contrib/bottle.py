@@ -72,10 +72,8 @@ class _BottleBridge(Bridge):
     def context(self, environ: Environ, event: str) -> Iterator[bottle.LocalRequest]:
         """Bind `bottle.request` and `bottle.response`, and run the hooks around."""
         connection = environ.get("tina4_wsgi.connection")
-        params = dict(environ["tina4_wsgi.match"].params)
-        environ.update({"bottle.app": self._app, "route.url_args": params})
         with _fresh_locals():
-            bottle.request.bind(environ)
+            bottle.request.bind(self._as_bottle_has_it(environ))
             bottle.response.bind()
             try:
                 with self._hooks(event):
@@ -84,6 +82,16 @@ class _BottleBridge(Bridge):
                 if connection is None or answer.status_code in (401, 403):
                     refuse(answer.status_code, connection)
                 raise
+
+    def _as_bottle_has_it(self, environ: Environ) -> Environ:
+        raw_path = environ["PATH_INFO"]
+        return {
+            **environ,
+            "PATH_INFO": raw_path.encode("latin-1").decode(errors="ignore"),  # unlike PEP 3333
+            "bottle.raw_path": raw_path,
+            "bottle.app": self._app,
+            "route.url_args": dict(environ["tina4_wsgi.match"].params),
+        }
 
     @contextmanager
     def _hooks(self, event: str) -> Iterator[None]:
@@ -181,6 +189,8 @@ class Tina4Server(bottle.ServerAdapter):  # type: ignore[misc]  # bottle ships n
         server = Server(app, self.host, self.port, **self.options)
         server.start()
         cli.stop_on_signal(server)
+        if not self.quiet:
+            print(cli.banner(server), flush=True)
         server.serve_forever()
 
 
