@@ -123,3 +123,11 @@ def test_asking_again_inside_of_a_view_leaves_its_transaction_alone(kind, reques
 def test_other_paths_are_the_apps_own(site):
     assert site.ask("GET", "/nowhere")[0] == 404
     assert site.refusal("/nowhere") == 404
+
+
+def test_an_app_that_was_imported_unpatched_refuses_rather_than_mix_requests(tmp_path):
+    with framework_site.framework_site("pyramid_site:app", tmp_path, "--preload") as late:
+        status = late.refusal("/ws/board/7", late.login("ada"))
+
+        assert status == 500
+        late.server.wait_for_log("pyramid was imported before gevent patched threading")

@@ -256,8 +256,6 @@ def _make_route(resource: object, responder: Callable[..., object], uri_template
 
 
 def _check(responder: Callable[..., object], uri_template: str) -> None:
-    if inspect.iscoroutinefunction(responder):
-        callbacks.check(responder, _ARGUMENTS, "on_websocket")  # says why not
     callbacks.check_is_no_generator(responder)
     names = [name for _, name, _, _ in string.Formatter().parse(uri_template) if name]
     try:

@@ -18,6 +18,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import venusian
+from gevent import monkey
+from gevent.local import local as greenlet_local
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPException
 from pyramid.interfaces import IDefaultPermission
@@ -26,11 +28,11 @@ from pyramid.registry import Registry
 from pyramid.request import Request
 from pyramid.router import Router as PyramidApp
 from pyramid.security import NO_PERMISSION_REQUIRED
-from pyramid.threadlocal import get_current_request
+from pyramid.threadlocal import get_current_request, manager
 
 from .. import callbacks
 from ..app import App
-from ..errors import Refused, UsageError
+from ..errors import ConfigError, Refused, UsageError
 from ..router import Match, Router
 from ..service import ANONYMOUS, Bridge, Environ, refuse
 
@@ -184,6 +186,15 @@ class _PyramidBridge(Bridge):
         router: Router | None = self._registry.get(_KEY)
         return None if router is None else router.match_websocket(path)
 
+    def admit(self, environ: Environ, match: Match) -> None:
+        """See that requests can't mix."""
+        if monkey.is_module_patched("threading") and not isinstance(manager, greenlet_local):
+            raise ConfigError(
+                "pyramid was imported before gevent patched threading, so that requests and transactions would mix: "
+                "begin the app's module with `from gevent import monkey; monkey.patch_all()`, "
+                "under gunicorn --preload too"
+            )
+
     @contextmanager
     def context(self, environ: Environ, event: str) -> Iterator[Request]:
         """Make a request, push it, begin a transaction; and end all that in the opposite order."""
@@ -216,25 +227,25 @@ class _PyramidBridge(Bridge):
     @contextmanager
     def _transaction(self, request: Request, outer: Request | None) -> Iterator[None]:
         """Do as pyramid_tm's tween does; nothing where it isn't included."""
-        manager = getattr(request, "tm", None)
+        tm = getattr(request, "tm", None)
         is_wanted = self._is_tm_wanted is None or self._is_tm_wanted(request)
         # `refresh_auth()` inside of a view or callback: beginning anew would abort what goes on there.
-        is_inside = outer is not None and outer.environ.get("tm.manager") is manager
-        if manager is None or is_inside or not is_wanted:
+        is_inside = outer is not None and outer.environ.get("tm.manager") is tm
+        if tm is None or is_inside or not is_wanted:
             yield
             return
-        request.environ.update({"tm.active": True, "tm.manager": manager})
-        manager.begin().note(request.path_info)
+        request.environ.update({"tm.active": True, "tm.manager": tm})
+        tm.begin().note(request.path_info)
         is_committed = False
         try:
             yield
-            if not manager.isDoomed():
-                manager.commit()
+            if not tm.isDoomed():
+                tm.commit()
                 is_committed = True
         finally:
             del request.environ["tm.active"], request.environ["tm.manager"]
             if not is_committed:
-                manager.abort()
+                tm.abort()
 
 
 def _finish(request: Request) -> None:
