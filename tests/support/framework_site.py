@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support import servers
+from tests.support import same_answers, servers
 from tests.support.raw import RawClient
 from tests.support.servers import Server
 
@@ -96,7 +96,7 @@ def framework_site(target: str, folder: Path, *options: str) -> Iterator[Framewo
 @contextlib.contextmanager
 def bare_and_wrapped(module: str, folder: Path) -> Iterator[tuple[Address, Address]]:
     """Run `bare` and `wrapped` of a module in tests/contrib/apps, each under gunicorn; gives where they listen."""
-    env = {"PYTHONPATH": str(servers.ROOT)}
+    env = {"PYTHONPATH": str(servers.ROOT), **same_answers.ENVIRONMENT}
     with contextlib.ExitStack() as stack:
         addresses = []
         for name in ("bare", "wrapped"):
