@@ -35,11 +35,11 @@ def environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(arguments: list[str], folder: Path) -> Iterator[Server]:
+def running(arguments: list[str], folder: Path, working_folder: Path = APPS) -> Iterator[Server]:
     log_path = folder / "log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [*servers.PYTHON, *arguments], cwd=APPS, env=environment(), stdin=subprocess.DEVNULL, stdout=log,
+            [*servers.PYTHON, *arguments], cwd=working_folder, env=environment(), stdin=subprocess.DEVNULL, stdout=log,
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     server = Server(process, (LOOPBACK, 0), log_path)
@@ -81,6 +81,19 @@ def test_a_signal_says_goodbye_and_ends_it_with_0(tmp_path):
         client.send_close(1001)
         assert server.process.wait(servers.STOP_S) == 0
         assert "closed" in server.log
+
+
+@pytest.mark.parametrize("how", ["bottle.py", "run"])
+def test_it_starts_again_when_a_file_changes(tmp_path, how):
+    program = tmp_path / "edited.py"
+    text = (APPS / "bottle_program.py").read_text().replace("port=0", "port=0, reloader=True, interval=0.1")
+    program.write_text(text)
+    by_name = [*BOTTLE, "--server", "tina4", "--reload", "edited"]
+
+    with running(by_name if how == "bottle.py" else ["edited.py"], tmp_path, tmp_path) as server:
+        program.write_text(f"{text}\n# another line\n")
+
+        server.wait_for_log(rf"(?s){RUNNING}.*{RUNNING}")
 
 
 def test_a_process_that_gevent_has_not_patched_is_told_how():

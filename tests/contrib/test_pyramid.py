@@ -103,9 +103,9 @@ def test_what_a_factory_answers_refuses_with_its_status(site):
     assert site.refusal("/ws/board/404", site.login("ada")) == 404
 
 
-def test_no_permission_lets_anybody_in(site):
-    with site.open("/ws/remembered") as client:
-        assert client.read_text() == "here"
+def test_no_permission_lets_anybody_in_and_says_who_it_is(site):
+    with site.open("/ws/remembered") as stranger, site.open("/ws/remembered", site.login("ada")) as ada:
+        assert (stranger.read_text(), ada.read_text()) == ("here, None", "here, ada")
 
 
 @pytest.mark.parametrize("kind", ["site", "shared_site"])

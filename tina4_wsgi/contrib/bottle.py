@@ -13,6 +13,7 @@ An editor keeps true: Bottle keeps its request in a `threading.local`, so everyt
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -164,6 +165,16 @@ def _renew_locals() -> None:
         setattr(type(thing), name, bottle._local_property())
 
 
+def _let_go_of_reloader() -> None:
+    """Keep Bottle from waiting for its reloader's thread: of a class from before the patching, it never says it's over.
+
+    It is a daemon and does nothing more at that point.
+    """
+    for thread in threading.enumerate():
+        if isinstance(thread, bottle.FileCheckerThread):
+            vars(thread)["join"] = lambda: None
+
+
 class Tina4Server(bottle.ServerAdapter):  # type: ignore[misc]  # bottle ships no types
     """Our own server under Bottle's name "tina4": for `bottle.run(server="tina4")` and `bottle.py --server tina4`.
 
@@ -184,6 +195,7 @@ class Tina4Server(bottle.ServerAdapter):  # type: ignore[misc]  # bottle ships n
             )
         if not _are_greenlet_local():  # `bottle.py` itself came before the app's module
             _renew_locals()
+            _let_go_of_reloader()
         cli.configure_logging("warning" if self.quiet else "info")
         app = wrap(handler) if isinstance(handler, bottle.Bottle) else handler
         server = Server(app, self.host, self.port, **self.options)

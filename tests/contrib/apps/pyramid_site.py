@@ -131,7 +131,7 @@ everybody = []
 def remembered(connection, event, data):
     if event == "open":
         everybody.append(connection)
-        connection.send("here")
+        connection.send(f"here, {connection.auth}")
     if event == "close":
         everybody.remove(connection)
 
