@@ -6,20 +6,24 @@ import io
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NoReturn
 
 from werkzeug.exceptions import HTTPException
 
 from .config import Config
-from .errors import Refused
+from .errors import ConnectionClosed, Refused
 from .headers import status_line
 from .matching import Match, Params, Route
 from .protocol import handshake
+from .protocol.frames import CloseCode
 from .request import Request
 
 logger = logging.getLogger("tina4_wsgi.service")
 
 Environ = dict[str, Any]
+
+ANONYMOUS = object()
+"""What an `auth` gives to let somebody in whom it doesn't know; `connection.auth` is None then."""
 
 
 class Bridge:
@@ -56,7 +60,8 @@ class Bridge:
         """Enter the framework's context for one event, a fresh one each time; what leaves the block is raised again.
 
         Args:
-            environ: a WSGI environ of the handshake, made for this event: a GET without a body. For callbacks
+            environ: a WSGI environ of the handshake, made for this event: a GET without a body.
+                `environ["tina4_wsgi.match"]` is the route with the parameters of the path, and for callbacks
                 `environ["tina4_wsgi.connection"]` is the connection.
             event: "auth", "open", "message" or "close".
         """
@@ -115,7 +120,7 @@ class Service:
         """Ask the route's `auth` who this is.
 
         Returns:
-            What it gave; None where the route has no `auth`.
+            What it gave; None where the route has no `auth`, and for `ANONYMOUS`.
         Raises:
             Refused: 401 it gave None; an HTTPException's own status; 500 it raised something else.
         """
@@ -125,7 +130,7 @@ class Service:
         found = self._asked(self._ask_in_context, auth, environ, params)
         if found is None:
             raise Refused(401, "this WebSocket route asks for a login")
-        return found
+        return None if found is ANONYMOUS else found
 
     def _asked(self, question: Callable[..., object], *args: object) -> object:
         try:
@@ -145,18 +150,39 @@ class Service:
         request = Request(environ, params, self.limits)
         if self._bridge is None:
             return auth(request)
+        environ["tina4_wsgi.match"] = Match(self.route, params)
         with self._bridge.context(environ, "auth"):
             return auth(request)
 
     def _call_in_context(self, connection: Any, event: str, data: Any) -> None:  # Any: a Connection, and its messages
         environ = connection.environ()
         environ["tina4_wsgi.connection"] = connection
+        environ["tina4_wsgi.match"] = Match(self.route, connection.params)
         assert self._bridge is not None
         with self._bridge.context(environ, event):
             self.route.callback(connection, event, data)
 
 
 _PLAIN = Bridge()
+
+
+def refuse(status: int, connection: Any = None) -> NoReturn:  # Any: a Connection
+    """Say no in a framework's name: before the 101 with its status, afterwards with 4401 or 4403.
+
+    Args:
+        status: what the framework would answer with; a redirect makes no sense to a WebSocket and is 403.
+        connection: that of the event, None before the 101.
+    Raises:
+        Refused: before the 101.
+        ConnectionClosed: afterwards; nobody logs it.
+    """
+    status = status if 400 <= status < 600 else 403
+    message = "the application refuses this WebSocket"
+    if connection is None:
+        raise Refused(status, message)
+    code = CloseCode.UNAUTHENTICATED if status == 401 else CloseCode.FORBIDDEN
+    connection.close(code, message)
+    raise ConnectionClosed(code, message)
 
 
 def bodiless(environ: Mapping[str, Any]) -> Environ:

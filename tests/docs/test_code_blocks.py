@@ -19,7 +19,6 @@ A mark, a comment on a line of its own before the fence, changes that:
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -56,7 +55,7 @@ def try_block(block: Block, folder: Path, script: str) -> None:
     assert block.language in languages.CHECKS, f"no check for language {block.language!r}"
     match block.language, block.mark:
         case "python", "" | "continues":
-            languages.run([sys.executable, "-W", "error", "-c", script], folder)
+            languages.run([*servers.PYTHON, "-c", script], folder)
         case "python", "not run":
             assert block.value, "say why it is not run, as in `not run: needs Redis`"
             languages.CHECKS["python"](block.text)
@@ -85,4 +84,4 @@ def try_file(block: Block, folder: Path) -> None:
             servers.wait_until_answering(server)
     else:
         program = f"import runpy; runpy.run_path({block.value!r}, run_name='imported')"
-        languages.run([sys.executable, "-W", "error", "-c", program], folder)
+        languages.run([*servers.PYTHON, "-c", program], folder)

@@ -48,12 +48,12 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "app",
     ),
     (  # 5: around it: our own server, the command line, other frameworks
-        "contrib contrib.*",
         "loading request_body wire",
         "handler",
         "server",
         "cli",
         "__main__",
+        "contrib contrib.*",
         "testing.codec testing.errands testing.errors testing.live testing.observed testing.tenancy",
         "testing.runner",
         "testing.stage",
@@ -191,7 +191,7 @@ handlers_before = {number: signal.getsignal(number) for number in signal.valid_s
 import tina4_wsgi
 names = [one.name for one in pkgutil.walk_packages(tina4_wsgi.__path__, "tina4_wsgi.")]
 for name in names:
-    if not name.endswith("__main__"):
+    if not name.endswith("__main__") and ".contrib." not in name:  # what is behind contrib is the user's choice
         importlib.import_module(name)
 
 import gc, gevent.monkey, greenlet

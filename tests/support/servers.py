@@ -18,7 +18,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON = (sys.executable, "-W", "error")  # a warning ends a server here, too
+IMPORTED_BY_PYRAMID = (  # and by WebOb, of which it is made
+    "ignore:'cgi' is deprecated:DeprecationWarning",
+    "ignore:pkg_resources is deprecated:UserWarning",
+    "ignore:Deprecated call to `pkg_resources:DeprecationWarning",
+)
+WARNINGS = ("error", *IMPORTED_BY_PYRAMID)  # a warning ends a server here, too
+PYTHON = (sys.executable, *(word for what in WARNINGS for word in ("-W", what)))
 LOOPBACK = "127.0.0.1"
 READY_S = 20.0
 STOP_S = 20.0  # longer than the default drain time of 10 s

@@ -1,0 +1,150 @@
+"""What an event binds and runs in a Bottle app, and that nothing of it stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bottle
+import pytest
+
+from tina4_wsgi import Router
+from tina4_wsgi.contrib.bottle import wrap
+from tina4_wsgi.errors import ConnectionClosed, Refused, UsageError
+from tina4_wsgi.opening import Opening
+
+
+class Connection:
+    """What an event closes."""
+
+    closed_with: int | None = None
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed_with = code
+
+
+class House:
+    """A wrapped Bottle app whose hooks write down when they run, and the contexts of its events."""
+
+    def __init__(self, **options: Any) -> None:
+        self.calls: list[str] = []
+        self.refusal: Exception | None = None
+        self.connection = Connection()
+        app = bottle.Bottle()
+        app.add_hook("before_request", self.before)
+        app.add_hook("after_request", lambda: self.calls.append(f"after {bottle.request.path}"))
+        router = Router()
+        router.websocket("/ws/{name}", lambda connection, event, data: None)
+        self.app = wrap(app, router=router, **options)
+
+    def before(self) -> None:
+        self.calls.append(f"before {bottle.request.path}")
+        if self.refusal is not None:
+            raise self.refusal
+
+    def context(self, event: str) -> Any:
+        environ = Opening({"PATH_INFO": "/ws/x", "HTTP_HOST": "shop.example"}, ()).wsgi_environ()
+        environ["tina4_wsgi.match"] = self.app._match("/ws/x")
+        if event != "auth":
+            environ["tina4_wsgi.connection"] = self.connection
+        assert self.app._bridge is not None
+        return self.app._bridge.context(environ, event)
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def assert_unbound() -> None:
+    """See that this thread has again what Bottle gave it when it was imported."""
+    assert "PATH_INFO" not in bottle.request.environ
+    assert bottle.response.headerlist == [("Content-Type", "text/html; charset=UTF-8")]
+
+
+def test_an_event_is_bound_between_the_hooks(house):
+    with house.context("message"):
+        house.calls.append(f"event {bottle.request.path}")
+        assert bottle.response.status_code == 200
+
+    assert house.calls == ["before /ws/x", "event /ws/x", "after /ws/x"]
+    assert_unbound()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_event_that_raises_is_unbound_behind_its_hooks(house, error):
+    with pytest.raises(error), house.context("message"):
+        raise error
+
+    assert house.calls == ["before /ws/x", "after /ws/x"]
+    assert_unbound()
+
+
+def test_an_event_inside_of_another_brings_the_outer_one_back(house):
+    with house.context("message") as request:
+        outer = request.environ
+        bottle.response.set_header("X-Outer", "1")
+        with house.context("auth"):
+            assert bottle.request.environ is not outer
+            assert bottle.response.get_header("X-Outer") is None
+
+        assert bottle.request.environ is outer
+        assert bottle.response.get_header("X-Outer") == "1"
+    assert_unbound()
+
+
+@pytest.mark.parametrize(("status", "expected"), [(401, 401), (403, 403), (404, 404), (503, 503), (303, 403)])
+def test_a_hook_that_answers_before_the_101_refuses(house, status, expected):
+    house.refusal = bottle.HTTPResponse("no", status)
+
+    with pytest.raises(Refused) as refused, house.context("auth"):
+        pass
+
+    assert refused.value.status == expected
+    assert_unbound()
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 4401), (403, 4403)])
+def test_one_that_answers_later_closes(house, status, code):
+    house.refusal = bottle.HTTPError(status)
+
+    with pytest.raises(ConnectionClosed), house.context("message"):
+        pass
+
+    assert house.connection.closed_with == code
+
+
+def test_one_that_fails_later_is_an_error(house):
+    house.refusal = bottle.HTTPError(500)
+
+    with pytest.raises(bottle.HTTPError), house.context("message"):
+        pass
+
+    assert house.connection.closed_with is None
+    assert_unbound()
+
+
+@pytest.mark.parametrize("error", [bottle.HTTPError(401), RuntimeError("no database")])
+def test_close_runs_whatever_the_hooks_do(house, error):
+    house.refusal = error
+
+    with house.context("close"):
+        house.calls.append("event")
+
+    assert house.calls == ["before /ws/x", "event", "after /ws/x"]
+
+
+def test_hooks_may_be_kept_to_the_handshake():
+    house = House(hooks_per_event=False)
+
+    with house.context("auth"):
+        pass
+    with house.context("message"):
+        house.calls.append("event")
+
+    assert house.calls == ["before /ws/x", "after /ws/x", "event"]
+
+
+@pytest.mark.parametrize("wrong", [None, lambda environ, start_response: [], bottle.Bottle])
+def test_what_is_no_bottle_is_not_wrapped(wrong):
+    with pytest.raises(UsageError, match=r"no bottle\.Bottle"):
+        wrap(wrong)

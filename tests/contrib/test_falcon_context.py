@@ -1,0 +1,242 @@
+"""What a Falcon app's resources are refused for when the app is wrapped, and what an event leaves behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import falcon
+import falcon.asgi
+import pytest
+
+from tina4_wsgi import Router
+from tina4_wsgi.contrib.falcon import current_request, wrap
+from tina4_wsgi.errors import ConnectionClosed, Refused, RouteError, UsageError
+from tina4_wsgi.opening import Opening
+
+
+class Live:
+    """A resource with a WebSocket."""
+
+    def on_websocket(self, req, connection, event, data, name):
+        """Nothing."""
+
+
+class Connection:
+    """What an event closes."""
+
+    closed_with: int | None = None
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed_with = code
+
+
+class Middleware:
+    """Writes down what is called, and raises what it is told to."""
+
+    def __init__(self, name: str, calls: list[str]) -> None:
+        self.name = name
+        self.calls = calls
+        self.raises: dict[str, Exception] = {}
+
+    def _called(self, method: str, what: str = "") -> None:
+        self.calls.append(f"{self.name} {method}{what}")
+        if method in self.raises:
+            raise self.raises[method]
+
+    def process_request(self, req, resp):
+        self._called("request")
+
+    def process_resource(self, req, resp, resource, params):
+        self._called("resource")
+
+    def process_response(self, req, resp, resource, req_succeeded):
+        self._called("response", " of success" if req_succeeded else " of failure")
+
+
+class House:
+    """A wrapped app with two middlewares, and the contexts of its events."""
+
+    def __init__(self, *, independent: bool = True, **options: Any) -> None:
+        self.calls: list[str] = []
+        self.connection = Connection()
+        self.first, self.second = Middleware("first", self.calls), Middleware("second", self.calls)
+        self.falcon_app = falcon.App(middleware=[self.first, self.second], independent_middleware=independent)
+        self.falcon_app.add_route("/ws/{name}", Live())
+        self.app = wrap(self.falcon_app, router=Router(), **options)
+
+    def context(self, event: str) -> Any:
+        environ = Opening({"PATH_INFO": "/ws/x", "HTTP_HOST": "shop.example"}, ()).wsgi_environ()
+        environ["tina4_wsgi.match"] = self.app._match("/ws/x")
+        if event != "auth":
+            environ["tina4_wsgi.connection"] = self.connection
+        assert self.app._bridge is not None
+        return self.app._bridge.context(environ, event)
+
+
+IN = ["first request", "second request", "first resource", "second resource"]
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def assert_no_current_request() -> None:
+    with pytest.raises(UsageError, match="no WebSocket event"):
+        current_request()
+
+
+@pytest.mark.parametrize("independent", [True, False])
+def test_an_event_goes_through_the_middleware_and_back(independent):
+    house = House(independent=independent)
+
+    with house.context("message") as req:
+        assert current_request() is req
+        house.calls.append("event")
+
+    assert house.calls == [*IN, "event", "second response of success", "first response of success"]
+    assert_no_current_request()
+
+
+@pytest.mark.parametrize("independent", [True, False])
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, falcon.HTTPConflict])
+def test_an_event_that_raises_goes_back_as_a_failure(independent, error):
+    house = House(independent=independent)
+
+    with pytest.raises(error), house.context("message"):
+        raise error
+
+    assert house.calls == [*IN, "second response of failure", "first response of failure"]
+    assert_no_current_request()
+
+
+@pytest.mark.parametrize(
+    ("independent", "behind"),
+    [(True, ["second response of failure", "first response of failure"]), (False, ["first response of failure"])],
+)
+def test_what_is_behind_runs_as_falcon_has_it_when_middleware_refuses(independent, behind):
+    house = House(independent=independent)
+    house.second.raises["request"] = falcon.HTTPUnauthorized()
+
+    with pytest.raises(Refused) as refused, house.context("auth"):
+        pass
+
+    assert refused.value.status == 401
+    assert house.calls == ["first request", "second request", *behind]
+
+
+@pytest.mark.parametrize(("error", "code"), [(falcon.HTTPUnauthorized, 4401), (falcon.HTTPForbidden, 4403)])
+def test_middleware_that_refuses_later_closes(house, error, code):
+    house.second.raises["resource"] = error()
+
+    with pytest.raises(ConnectionClosed), house.context("message"):
+        pass
+
+    assert house.connection.closed_with == code
+
+
+def test_one_that_fails_is_an_error(house):
+    house.first.raises["request"] = RuntimeError("no database")
+
+    with pytest.raises(RuntimeError, match="no database"), house.context("message"):
+        pass
+
+    assert house.connection.closed_with is None
+    assert_no_current_request()
+
+
+def test_one_that_fails_behind_lets_the_others_run(house):
+    house.second.raises["response"] = RuntimeError("no database")
+
+    with pytest.raises(RuntimeError, match="no database"), house.context("message"):
+        pass
+
+    assert house.calls == [*IN, "second response of success", "first response of failure"]
+
+
+@pytest.mark.parametrize("error", [falcon.HTTPUnauthorized(), RuntimeError("no database")])
+def test_close_runs_whatever_the_middleware_does(house, error):
+    house.first.raises["request"] = error
+
+    with house.context("close"):
+        house.calls.append("event")
+
+    assert house.calls == [*IN, "event", "second response of success", "first response of success"]
+
+
+def test_an_event_inside_of_another_brings_the_outer_one_back(house):
+    with house.context("message") as outer:
+        with house.context("auth") as inner:
+            assert current_request() is inner
+        assert current_request() is outer
+
+
+def test_middleware_may_be_kept_to_the_handshake():
+    house = House(middleware_per_event=False)
+
+    with house.context("message") as req:
+        assert current_request() is req
+
+    assert house.calls == []
+
+
+@pytest.mark.parametrize("strips", [False, True])
+def test_a_slash_at_the_end_is_what_falcon_takes_it_for(house, strips):
+    house.falcon_app.req_options.strip_url_path_trailing_slash = strips
+
+    assert (house.app._match("/ws/x/") is not None) == strips
+
+
+def test_a_route_that_is_added_later_is_found(house):
+    house.falcon_app.add_route("/later/{name}", Live())
+
+    assert house.app._match("/later/x").params == {"name": "x"}
+    assert house.app._match("/later/x").route is house.app._match("/later/y").route
+
+
+def wrap_resource(resource: object, path: str = "/ws/{name}/{number:int}") -> None:
+    app = falcon.App()
+    app.add_route(path, resource)
+    wrap(app, router=Router())
+
+
+class TooFew:
+    def on_websocket(self, req, connection):
+        """It has no event and no data."""
+
+
+class Unnamed:
+    def on_websocket(self, req, connection, event, data, other):
+        """It doesn't take the parameters of its path."""
+
+
+class Generator:
+    def on_websocket(self, req, connection, event, data, **params):
+        yield
+
+
+class Misspelt(Live):
+    websocket_options = {"max_message": 1}  # noqa: RUF012
+
+    def on_websocket(self, req, connection, event, data, **params):
+        """It is right."""
+
+
+@pytest.mark.parametrize(
+    ("resource", "why"),
+    [
+        (TooFew(), r"expected \(req, connection, event, data, name, number\)"),
+        (Unnamed(), r"expected \(req, connection, event, data, name, number\)"),
+        (Generator(), "`yield`"),
+        (Misspelt(), "max_message"),
+    ],
+)
+def test_a_resource_that_cant_be_called_so_is_refused_with_its_line(resource, why):
+    with pytest.raises(RouteError, match=rf"test_falcon_context\.py:\d+: route '/ws/.*{why}"):
+        wrap_resource(resource)
+
+
+@pytest.mark.parametrize("wrong", [None, lambda environ, start_response: [], falcon.asgi.App()])
+def test_what_is_no_wsgi_app_of_falcon_is_not_wrapped(wrong):
+    with pytest.raises(UsageError, match=r"expected a falcon\.App"):
+        wrap(wrong)
