@@ -80,7 +80,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
     if arguments.debug:
         os.environ[f"{ENVIRONMENT_PREFIX}DEBUG"] = "1"  # for an App that the user's module makes
-    _allow_many_descriptors()
+    allow_many_descriptors()
     try:
         app = load_app(arguments.app, Path.cwd())
         configure_logging(arguments.log_level)  # behind the user's own, which is left alone
@@ -96,7 +96,7 @@ def serve(arguments: argparse.Namespace) -> int:
         server.start()
     except OSError as exc:
         return _fail(_why_not_bound(exc, arguments))
-    _stop_on_signal(server)
+    stop_on_signal(server)
     print(banner(server), flush=True)
     server.serve_forever()
     return 0
@@ -202,7 +202,7 @@ def _make_server(app: WSGIApplication, arguments: argparse.Namespace) -> Server:
     )
 
 
-def _stop_on_signal(server: Server) -> None:
+def stop_on_signal(server: Server) -> None:
     """Stop gracefully on the first SIGINT or SIGTERM, and at once on the second.
 
     Python's own handlers and not gevent's: these run even while a callback keeps the hub from its turn,
@@ -233,7 +233,7 @@ def _stop(server: Server) -> None:
     server.stop()
 
 
-def _allow_many_descriptors() -> None:
+def allow_many_descriptors() -> None:
     """Raise the soft limit on descriptors, often 1 024: each connection takes one."""
     import resource
 
