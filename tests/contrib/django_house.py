@@ -27,12 +27,15 @@ POLL_S = 0.02
 
 Json = dict[str, Any]  # Any: what the JSON holds
 
-MAKE_USERS = """
+PREPARE = """
+from django.core.management import call_command
+call_command("migrate", run_syncdb=True, verbosity=0)
 from django.contrib.auth.models import Permission, User
-for name in ("ada", "grace", "mallory"):
-    User.objects.create_user(name, password="secret")
-User.objects.create_user("editor").user_permissions.add(Permission.objects.get(codename="change_note"))
+from notes.models import Note
+User.objects.all().delete(), Note.objects.all().delete()
+User.objects.bulk_create(User(username=name) for name in ("ada", "grace", "mallory", "editor"))
 User.objects.create_user("boss", is_staff=True)
+User.objects.get(username="editor").user_permissions.add(Permission.objects.get(codename="change_note"))
 """
 
 
@@ -148,8 +151,6 @@ def serving(
         settings: laid over the project's.
     """
     env = environment(version, str(folder / "db.sqlite3"), settings)
-    if "DATABASES" in settings or not (folder / "db.sqlite3").exists():
-        manage(env, "migrate", "--run-syncdb", "--verbosity", "0")
-        manage(env, "shell", stdin=MAKE_USERS)
+    manage(env, "shell", stdin=PREPARE)
     with servers.gunicorn(target, SITE, folder / "log", "-w", "1", *options, env=env) as server:
         yield Site(server)

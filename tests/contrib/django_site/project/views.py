@@ -10,13 +10,14 @@ from django.db import connections
 from django.http import FileResponse, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
 from django.utils.translation import get_language
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import condition, require_GET, require_safe
+from django.views.decorators.http import condition, require_safe
 from notes.models import Note
 
 from project import middleware
 from tina4_wsgi import broadcast
 
 
+@csrf_exempt
 @require_safe
 def text(request):
     response = HttpResponse("hello", content_type="text/plain")
@@ -93,7 +94,7 @@ def cached(request):
     return HttpResponse("kept", content_type="text/plain")
 
 
-@require_GET
+@require_safe
 def file(request):
     return FileResponse(Path(__file__).with_name("views.py").open("rb"), content_type="text/plain")
 
