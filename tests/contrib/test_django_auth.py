@@ -59,14 +59,17 @@ def test_a_decorator_for_views_lets_nobody_in(site):
 
 def test_logging_out_in_the_browser_closes_the_sockets_of_that_session(site):
     cookie, other_cookie = site.log_in("ada"), site.log_in("grace")
-    with site.open("/ws/private", cookie) as one, site.open("/ws/private", cookie) as two:
-        with site.open("/ws/private", other_cookie) as other:
-            hear(one), hear(two), hear(other)
-            site.get("/logout", cookie)
+    with (
+        site.open("/ws/private", cookie) as one,
+        site.open("/ws/private", cookie) as two,
+        site.open("/ws/private", other_cookie) as other,
+    ):
+        hear(one), hear(two), hear(other)
+        site.get("/logout", cookie)
 
-            assert (one.read_close(), two.read_close()) == (4401, 4401)
-            other.send_close()
-            assert other.read_close() == 1000
+        assert (one.read_close(), two.read_close()) == (4401, 4401)
+        other.send_close()
+        assert other.read_close() == 1000
 
 
 def test_a_user_who_is_deactivated_is_sent_away(site):

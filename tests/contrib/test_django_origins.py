@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,7 +53,7 @@ def test_a_host_of_allowed_hosts_is_served(host):
     assert status(host) == 101
 
 
-@pytest.mark.parametrize("host", ["evil.example", "shop.example.evil.example", "notwild.example", "shop.example:80x", ""])
+@pytest.mark.parametrize("host", ["evil.example", "shop.example.evil.example", "notwild.example", "a:80x", ""])
 def test_another_host_gets_400(host):
     assert status(host, f"http://{host}") == 400
 
@@ -94,7 +93,7 @@ def test_a_forwarded_host_counts_if_the_project_says_so():
     assert status("10.0.0.1", "http://shop.example", **forwarded) == 400
     with override_settings(USE_X_FORWARDED_HOST=True):
         assert status("10.0.0.1", "http://shop.example", **forwarded) == 101
-        assert status("shop.example", **{"HTTP_X_FORWARDED_HOST": "evil.example"}) == 400
+        assert status("shop.example", HTTP_X_FORWARDED_HOST="evil.example") == 400
 
 
 @pytest.mark.parametrize(

@@ -70,13 +70,16 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         os.environ[autoreload.DJANGO_AUTORELOAD_ENV] = "true"  # settings that start things once look for it
         while True:
+            files = self._files()  # from before it starts, so that no change is missed
             exit_code = self._run_child()
             if self._is_stopping or exit_code in (0, CAN_NOT_SERVE) or exit_code < 0:
                 return exit_code if exit_code >= 0 else 128 - exit_code
             if exit_code != RELOAD:
                 self._say("waiting for a change of a file")
-                if not self._wait_for_change():
-                    return exit_code
+                while self._files() == files:
+                    if self._is_stopping:
+                        return exit_code
+                    time.sleep(_LOOK_S)
 
     def _run_child(self) -> int:
         reading_fd, self._lifeline_fd = os.pipe()
@@ -103,13 +106,8 @@ class Supervisor:
         if lifeline_fd is not None:
             os.close(lifeline_fd)
 
-    def _wait_for_change(self) -> bool:
-        """Wait until a Python file of the project is changed; False if this process shall stop before."""
+    def _files(self) -> dict[Path, float]:
+        """Give the times of change of what this process has imported, and of all Python files of the project."""
         watcher = autoreload.StatReloader()
         watcher.watch_dir(Path(sys.path[0] or "."), "**/*.py")
-        before = dict(watcher.snapshot_files())
-        while not self._is_stopping:
-            time.sleep(_LOOK_S)
-            if dict(watcher.snapshot_files()) != before:
-                return True
-        return False
+        return dict(watcher.snapshot_files())

@@ -5,9 +5,7 @@ from django.contrib.auth.decorators import login_required as login_required_of_v
 from django.core.exceptions import PermissionDenied
 from django.db import connection as database
 from django.db import connections, transaction
-from django.urls import reverse
 from django.utils.translation import activate, get_language
-from project import urls  # noqa: F401
 
 from notes.models import Note
 from tina4_wsgi import Router
@@ -89,7 +87,6 @@ COMMANDS = {
     "fail in transaction": fail_in_transaction,
     "speak german": speak_german,
     "wait in transaction": wait_in_transaction,
-    "url": lambda connection: {"url": reverse("admin:index") if False else "/"},
     "count": lambda connection: {"notes": Note.objects.count()},
     "refresh": lambda connection: {"may_stay": connection.refresh_auth()},
 }

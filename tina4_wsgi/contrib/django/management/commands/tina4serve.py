@@ -8,8 +8,8 @@ import os
 import re
 import socket
 import sys
-import threading
 from argparse import SUPPRESS
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -97,10 +97,11 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
             reason = _WHY_NOT.get(exc.errno or 0, exc.strerror or str(exc))
             raise CommandError(f"can't listen on {host}, port {port}: {reason}", returncode=CAN_NOT_SERVE) from exc
         stop_on_signal(server)
+        watching = gevent.spawn(watch, server, options["lifeline"]) if options["lifeline"] is not None else None
+        gevent.sleep(0)  # it looks at all files before anybody reads that we serve, and changes one
         self.stdout.write(banner(server))
         self.stdout.write(f"settings {settings.SETTINGS_MODULE}; for development only; quit with ^C")
         self.stdout.flush()
-        watching = gevent.spawn(watch, server, options["lifeline"]) if options["lifeline"] is not None else None
         server.serve_forever()
         if watching is not None and watching.successful():
             sys.exit(RELOAD)
@@ -154,7 +155,8 @@ def watch(server: Server, lifeline_fd: int) -> None:
     os.set_inheritable(lifeline_fd, False)
     stopping = gevent.spawn(stop_without, lifeline_fd, server)
     try:
-        autoreload.get_reloader().run(threading.main_thread())
+        # Asked whether it lives, a patched thread lets others run, and changes meanwhile would be missed.
+        autoreload.get_reloader().run(SimpleNamespace(is_alive=lambda: True))
     except SystemExit:  # how the reloader asks for a new process
         stopping.kill()
         server.stop()
