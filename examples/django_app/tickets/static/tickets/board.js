@@ -7,8 +7,10 @@ const CAP_MS = 15_000;
 const board = document.getElementById("board");
 const badge = document.getElementById("status");
 const present = document.getElementById("present");
+let socket = null;
 let attempt = 0;
 let wasOnline = false;
+let hasLeft = false;
 
 function show(state, text) {
   badge.dataset.state = state;
@@ -47,7 +49,7 @@ async function catchUp() {
 function connect() {
   const address = new URL("/ws/board", location.href);
   address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-  const socket = new WebSocket(address);
+  socket = new WebSocket(address);
   show("connecting", "connecting");
   socket.addEventListener("open", () => {
     attempt = 0;
@@ -61,6 +63,7 @@ function connect() {
     if (message.ticket) put(message);
   });
   socket.addEventListener("close", (event) => {
+    if (hasLeft) return;
     if (event.code === LOGGED_OUT) {
       location.assign(board.dataset.login);
       return;
@@ -70,5 +73,12 @@ function connect() {
     setTimeout(connect, Math.max(LEAST_MS, Math.random() * Math.min(CAP_MS, 1_000 * 2 ** attempt++)));
   });
 }
+
+// A browser may keep a page that one leaves, for the way back. The others should see us go all the same.
+addEventListener("pagehide", () => {
+  hasLeft = true;
+  socket.close();
+});
+addEventListener("pageshow", (event) => event.persisted && location.reload());
 
 connect();
