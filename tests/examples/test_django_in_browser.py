@@ -181,7 +181,7 @@ def test_after_the_server_was_away_the_board_is_as_it_should_be(people, tmp_path
         log_in(page, "ada")
         port = server.address[1]
     page.wait_state("offline")
-    manage(tmp_path, "shell", "-c", "from tickets.models import Ticket as T; T.objects.update(title='Changed meanwhile')")
+    manage(tmp_path, "shell", "-c", "from tickets.models import Ticket as T; T.objects.update(title='Changed')")
 
     address = f"{servers.LOOPBACK}:{port}"
     command = [*servers.PYTHON, "manage.py", "tina4serve", address, "--noreload"]
@@ -193,7 +193,7 @@ def test_after_the_server_was_away_the_board_is_as_it_should_be(people, tmp_path
     server = Server(process, server.address, tmp_path / "log")
     try:
         page.wait_state("live", patience_s=40)
-        wait_for_title(page, "open", "Changed meanwhile")
+        wait_for_title(page, "open", "Changed")
     finally:
         people["ada"].get("about:blank")
         server.stop()

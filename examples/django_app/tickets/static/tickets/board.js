@@ -68,7 +68,7 @@ function connect() {
       location.assign(board.dataset.login);
       return;
     }
-    show("offline", "offline, trying again");
+    show("offline", "offline");
     // A random wait, so that not all pages come back in the same second.
     setTimeout(connect, Math.max(LEAST_MS, Math.random() * Math.min(CAP_MS, 1_000 * 2 ** attempt++)));
   });
