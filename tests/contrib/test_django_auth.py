@@ -85,3 +85,8 @@ def test_auth_can_be_asked_again_by_a_callback(site):
         hear(client)
 
         assert ask(client, "refresh") == {"may_stay": True}
+
+
+def test_asking_again_within_a_callback_leaves_its_database_connection_and_its_request_alone(site):
+    with site.open("/ws/reader", site.log_in("ada")) as client:
+        assert ask(client, "read") == {"pages": 5, "is_same_request": True}

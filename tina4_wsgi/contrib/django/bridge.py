@@ -109,11 +109,13 @@ class _Handler(BaseHandler):  # type: ignore[misc]  # Django ships no types
     """A handler of Django's that calls callbacks instead of views."""
 
     def handle(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
-        """Run one event."""
+        """Run one event; within another one, as `connection.refresh_auth()` in a callback, its databases go on."""
+        request = HandshakeRequest(environ, event, call)
+        is_nested = request.is_nested
         in_transaction = databases.in_transaction()
         set_script_prefix(get_script_name(environ))
-        databases.spare_transactions(partial(signals.request_started.send, sender=type(self), environ=environ))
-        request = HandshakeRequest(environ, event, call)
+        started = partial(signals.request_started.send, sender=type(self), environ=environ)
+        databases.send_sparingly(started, is_nested=is_nested)
         response = HttpResponse()
         current.set(request)
         try:
@@ -126,9 +128,10 @@ class _Handler(BaseHandler):  # type: ignore[misc]  # Django ships no types
             response._handler_class = type(self)
             try:
                 request.close()
-                databases.spare_transactions(response.close)  # which sends request_finished
+                databases.send_sparingly(response.close, is_nested=is_nested)  # which sends request_finished
             finally:
-                databases.close()
+                if not is_nested:
+                    databases.close()
 
     def _get_response(self, request: HandshakeRequest) -> HttpResponseBase:
         """Call the callback; Django's machinery calls this behind the last middleware."""

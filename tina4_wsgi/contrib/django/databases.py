@@ -25,12 +25,15 @@ def in_transaction() -> frozenset[str]:
     return frozenset(one.alias for one in connections.all(initialized_only=True) if one.in_atomic_block)
 
 
-def spare_transactions(send: Callable[[], object]) -> None:
-    """Send `request_started` or `request_finished` so that no connection within a transaction is closed by it.
+def send_sparingly(send: Callable[[], object], *, is_nested: bool) -> None:
+    """Send `request_started` or `request_finished` so that it closes no connection that is in use.
 
-    Django's own receiver closes these too; its test client takes it away as well.
+    Django's own receiver closes also those within a transaction; its test client takes it away as well.
+
+    Args:
+        is_nested: an event around this one uses them.
     """
-    if not in_transaction():
+    if not is_nested and not in_transaction():
         send()
         return
     both = (signals.request_started, signals.request_finished)

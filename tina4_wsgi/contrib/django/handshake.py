@@ -10,6 +10,7 @@ from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieSession
 from django.core.handlers.wsgi import WSGIRequest
+from greenlet import getcurrent
 
 from ...connection import Connection
 from ...errors import UsageError
@@ -28,6 +29,7 @@ class HandshakeRequest(WSGIRequest):  # type: ignore[misc]  # Django ships no ty
         connection: whose event it is; None for "auth".
         match: the route and the parameters of the path.
         call: what is called in the place of a view; without arguments.
+        is_nested: whether the code of another event called for this one, and goes on behind it.
         is_answered: whether `call` was called, so that no middleware has answered in its place.
         result: what `call` gave.
         error: what `call` raised.
@@ -39,6 +41,9 @@ class HandshakeRequest(WSGIRequest):  # type: ignore[misc]  # Django ships no ty
         self.connection: Connection | None = environ.get("tina4_wsgi.connection")
         self.match: Match = environ["tina4_wsgi.match"]
         self.call = call
+        self._greenlet = getcurrent()
+        outer = current.get(None)  # also a greenlet that a callback has spawned inherits it
+        self.is_nested = outer is not None and outer._greenlet is self._greenlet
         self.is_answered = False
         self.result: object = None
         self.error: Exception | None = None

@@ -125,3 +125,14 @@ def quiet(connection, event, data):
 def notes(connection, event, data):
     if event in ("open", "message"):
         connection.send_json({"notes": Note.objects.count()})
+
+
+@Router.websocket("/ws/reader", auth=login_required)
+def reader(connection, event, data):
+    """Asks again who is there while it reads from the database."""
+    if event == "message":
+        Note.objects.bulk_create(Note(text=f"page {number}") for number in range(5))
+        outer = request()
+        pages = [note.text for note in Note.objects.filter(text__startswith="page").iterator(chunk_size=1)
+                 if connection.refresh_auth()]
+        connection.send_json({"pages": len(pages), "is_same_request": request() is outer})
