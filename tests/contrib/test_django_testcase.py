@@ -23,10 +23,10 @@ def database() -> Iterator[Postgres]:
         yield running
 
 
-def run_tests(env: dict[str, str]) -> str:
+def run_tests(env: dict[str, str], *options: str, tests: str = "notes") -> str:
     """Run `manage.py test` and give what it printed; it must succeed."""
     done = subprocess.run(
-        [*servers.PYTHON, "manage.py", "test", "notes"],
+        [*servers.PYTHON, *options, "manage.py", "test", tests],
         cwd=SITE, env={**os.environ, **env}, capture_output=True, text=True, timeout=50, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
@@ -35,10 +35,16 @@ def run_tests(env: dict[str, str]) -> str:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_testcase_holds_websocket_routes_with_sqlite(version):
-    assert "Ran 6 tests" in run_tests(django_house.environment(version, ":memory:"))
+    assert "Ran 8 tests" in run_tests(django_house.environment(version, ":memory:"))
 
 
 def test_a_testcase_holds_websocket_routes_with_postgresql(database: Postgres):
     settings = {"DATABASES": {"default": database.django("tests")}}
 
-    assert "Ran 6 tests" in run_tests(django_house.environment("newest", "", settings))
+    assert "Ran 8 tests" in run_tests(django_house.environment("newest", "", settings))
+
+
+def test_in_a_patched_run_the_client_in_memory_holds_them_too():
+    env = django_house.environment("newest", ":memory:")
+
+    assert "Ran 2 tests" in run_tests(env, "-m", "gevent.monkey", tests="notes.tests.ClientTest")

@@ -10,6 +10,7 @@ from project.wsgi import application
 from notes.models import Note
 from tests.support.own_server import dial, running
 from tests.support.raw import RawClient
+from tina4_wsgi.testing import HandshakeRefused, TestClient
 
 
 def hear(client: RawClient):
@@ -79,3 +80,32 @@ class RouteTest(TestCase):
 
         assert hear(client) == {"notes": 1}
         assert connection.in_atomic_block
+
+
+class ClientTest(TestCase):
+    """The same with a client in memory, which in a patched run has callbacks wait for their turn in the test."""
+
+    def setUp(self):
+        self.sockets = TestClient(application, in_test_greenlet=True)
+        self.addCleanup(self.sockets.close)
+
+    def connect(self, path: str):
+        return self.sockets.websocket(path, base_url="http://testserver")
+
+    def test_routes_see_the_transaction_and_the_login_of_the_test(self):
+        Note.objects.create(text="one")
+        self.client.force_login(User.objects.create_user("ada"))
+        self.sockets.set_cookie("sessionid", self.client.cookies["sessionid"].value, domain="testserver")
+
+        with self.connect("/ws/private") as client:
+            assert client.receive_json()["user"] == "ada"
+        with self.connect("/ws/probe/a") as client:
+            client.receive_json()
+            client.send("count")
+            assert client.receive_json() == {"notes": 1}
+        assert [note.text for note in Note.objects.all()] == ["one", "closed a"]
+
+    def test_who_is_not_logged_in_is_refused(self):
+        with self.assertRaises(HandshakeRefused) as refused:  # noqa: PT027  # as Django projects write it
+            self.connect("/ws/private")
+        assert refused.exception.status == 401
