@@ -74,4 +74,7 @@ def test_atomic_requests_put_a_transaction_around_an_event(database: Postgres, t
         client.send_text("leave transaction")
 
         assert ask(client, "count") == {"notes": 0}
+        assert ask(client, "atomic") == {"in_atomic_block": True}
+        with site.open("/ws/apart") as other:
+            assert hear(other) == {"in_atomic_block": False}
         assert settle(database, "atomic", 0) == []

@@ -117,6 +117,13 @@ def test_middleware_and_signals_hear_of_what_a_callback_raises(site):
         ask(client, "see")
 
     assert "ValueError('within a transaction')" in site.state()["errors"]
+    assert "ValueError('within a transaction')" in site.state()["signalled"]
+
+
+def test_who_is_not_let_in_is_no_error(site):
+    site.ask_upgrade("/ws/denied")
+
+    assert "not for you" not in str(site.state())
 
 
 def test_two_callbacks_at_once_have_transactions_of_their_own(site):

@@ -87,6 +87,7 @@ COMMANDS = {
     "fail in transaction": fail_in_transaction,
     "speak german": speak_german,
     "wait in transaction": wait_in_transaction,
+    "atomic": lambda connection: {"in_atomic_block": database.in_atomic_block},
     "count": lambda connection: {"notes": Note.objects.count()},
     "refresh": lambda connection: {"may_stay": connection.refresh_auth()},
 }
@@ -136,3 +137,10 @@ def reader(connection, event, data):
         pages = [note.text for note in Note.objects.filter(text__startswith="page").iterator(chunk_size=1)
                  if connection.refresh_auth()]
         connection.send_json({"pages": len(pages), "is_same_request": request() is outer})
+
+
+@Router.websocket("/ws/apart")
+@transaction.non_atomic_requests
+def apart(connection, event, data):
+    """Stays out of the transaction that ATOMIC_REQUESTS puts around others."""
+    connection.send_json({"in_atomic_block": database.in_atomic_block})

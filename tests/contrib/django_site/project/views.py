@@ -124,7 +124,7 @@ def state(request):
     """Tell what this process holds."""
     return JsonResponse({
         "notes": list(Note.objects.order_by("id").values_list("text", flat=True)),
-        "errors": middleware.seen["errors"],
+        **middleware.seen,
         "in_atomic_block": connections["default"].in_atomic_block,
         "language": get_language(),
     })  # fmt: skip
