@@ -80,7 +80,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
     if arguments.debug:
         os.environ[f"{ENVIRONMENT_PREFIX}DEBUG"] = "1"  # for an App that the user's module makes
-    _allow_many_descriptors()
+    allow_many_descriptors()
     try:
         app = load_app(arguments.app, Path.cwd())
         configure_logging(arguments.log_level)  # behind the user's own, which is left alone
@@ -233,7 +233,7 @@ def _stop(server: Server) -> None:
     server.stop()
 
 
-def _allow_many_descriptors() -> None:
+def allow_many_descriptors() -> None:
     """Raise the soft limit on descriptors, often 1 024: each connection takes one."""
     import resource
 

@@ -6,6 +6,7 @@ import io
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NoReturn
 
 from werkzeug.exceptions import HTTPException
@@ -66,6 +67,15 @@ class Bridge:
             event: "auth", "open", "message" or "close".
         """
         return nullcontext()
+
+    def run(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
+        """Make one call inside of `context`, and give what it gives.
+
+        For a framework whose context is no block but a chain of functions around a view: it has `call` take
+        the view's place. Then `environ["tina4_wsgi.match"]` is of use, the route and its parameters.
+        """
+        with self.context(environ, event):
+            return call()
 
 
 class Service:
@@ -151,16 +161,14 @@ class Service:
         if self._bridge is None:
             return auth(request)
         environ["tina4_wsgi.match"] = Match(self.route, params)
-        with self._bridge.context(environ, "auth"):
-            return auth(request)
+        return self._bridge.run(environ, "auth", partial(auth, request))
 
     def _call_in_context(self, connection: Any, event: str, data: Any) -> None:  # Any: a Connection, and its messages
         environ = connection.environ()
         environ["tina4_wsgi.connection"] = connection
         environ["tina4_wsgi.match"] = Match(self.route, connection.params)
         assert self._bridge is not None
-        with self._bridge.context(environ, event):
-            self.route.callback(connection, event, data)
+        self._bridge.run(environ, event, partial(self.route.callback, connection, event, data))
 
 
 _PLAIN = Bridge()

@@ -54,6 +54,10 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "cli",
         "__main__",
         "contrib contrib.*",
+        "contrib.django.databases contrib.django.handshake contrib.django.origins contrib.django.supervisor",
+        "contrib.django.auth contrib.django.bridge",
+        "contrib.django",
+        "contrib.django.management.commands.tina4serve",
         "testing.codec testing.errands testing.errors testing.live testing.observed testing.tenancy",
         "testing.runner",
         "testing.stage",
@@ -88,10 +92,11 @@ def step_of(name: str) -> tuple[int, int]:
     """The row and the step in it; lower ones compare as less."""
     if not name:
         return PACKAGE_STEP
-    for row, steps in enumerate(ROWS):
-        for step, names in enumerate(steps):
-            if name in names.split() or f"{name.partition('.')[0]}.*" in names.split():
-                return row, step
+    for wanted in (name, f"{name.partition('.')[0]}.*"):
+        for row, steps in enumerate(ROWS):
+            for step, names in enumerate(steps):
+                if wanted in names.split():
+                    return row, step
     raise AssertionError(f"tina4_wsgi.{name} is in no row: put it into ROWS in {Path(__file__).name}")
 
 
@@ -199,7 +204,8 @@ from gevent._hub_local import get_hub_if_exists
 
 folder = "/proc/self/fd/"
 links = [os.readlink(folder + fd) for fd in os.listdir(folder) if os.path.lexists(folder + fd)]
-greenlets = [one for one in gc.get_objects() if isinstance(one, greenlet.greenlet) and one.parent]
+# By `type`: Django's lazy objects evaluate themselves when their `__class__` is asked for.
+greenlets = [one for one in gc.get_objects() if issubclass(type(one), greenlet.greenlet) and one.parent]
 modules = ("socket", "threading", "time", "os", "ssl")
 handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
 print(json.dumps({

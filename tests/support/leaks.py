@@ -75,7 +75,8 @@ def live_greenlets() -> list[Any]:
     return [
         one
         for one in gc.get_objects()
-        if isinstance(one, greenlet) and one is not current and _is_live(one) and not _is_machinery(one)
+        # By `type`: lazy objects, as Django has them, evaluate themselves when their `__class__` is asked for.
+        if issubclass(type(one), greenlet) and one is not current and _is_live(one) and not _is_machinery(one)
     ]
 
 

@@ -1,0 +1,46 @@
+"""The pages, as they were before there were live updates: forms, redirects, no JavaScript needed."""
+
+from django import forms
+from django.contrib.auth.decorators import login_required
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from tickets.models import Ticket
+
+
+class TicketForm(forms.ModelForm):
+    """What one fills in for a new ticket."""
+
+    class Meta:
+        model = Ticket
+        fields = ("title", "is_urgent")
+
+
+@login_required
+@require_safe
+def board(request):
+    """Show all tickets."""
+    tickets = Ticket.objects.select_related("author")
+    groups = [("open", "Open", tickets.filter(is_done=False)), ("done", "Done", tickets.filter(is_done=True))]
+    return render(request, "tickets/board.html", {"groups": groups, "form": TicketForm()})
+
+
+@login_required
+@require_POST
+def add(request):
+    """Take a new ticket."""
+    form = TicketForm(request.POST)
+    if form.is_valid():
+        form.instance.author = request.user
+        form.save()
+    return redirect("board")
+
+
+@login_required
+@require_POST
+def toggle(request):
+    """Mark a ticket as done, or as open again."""
+    ticket = get_object_or_404(Ticket, pk=request.POST.get("ticket"))
+    ticket.is_done = not ticket.is_done
+    ticket.save()
+    return redirect("board")

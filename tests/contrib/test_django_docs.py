@@ -1,0 +1,155 @@
+"""The walk through a Django project in docs/legacy.md, taken: a shop as it was before, and the page's files."""
+
+from __future__ import annotations
+
+import difflib
+import http.client
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.contrib import django_house
+from tests.support import servers
+from tests.support.markdown import blocks_of
+
+pytestmark = pytest.mark.deadline(60)
+
+PAGE = servers.ROOT / "docs" / "legacy.md"
+MOST_LINES = 20
+
+BEFORE = {
+    "manage.py": (django_house.SITE / "manage.py").read_text().replace("project.settings", "shop.settings"),
+    "shop/settings.py": """
+import os
+SECRET_KEY = "x" * 60
+ALLOWED_HOSTS = ["127.0.0.1"]
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions", "orders"]
+MIDDLEWARE = ["django.contrib.sessions.middleware.SessionMiddleware",
+              "django.middleware.csrf.CsrfViewMiddleware",
+              "django.contrib.auth.middleware.AuthenticationMiddleware"]
+ROOT_URLCONF = "shop.urls"
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+""",
+    "shop/urls.py": """
+from django.urls import path
+from orders import views
+urlpatterns = [path("", views.orders, name="orders"), path("order", views.order, name="order")]
+""",
+    "shop/wsgi.py": """\
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
+
+application = get_wsgi_application()
+""",
+    "orders/models.py": """
+from django.db import models
+
+
+class Order(models.Model):
+    text = models.CharField(max_length=200)
+""",
+    "orders/views.py": """\
+from django.contrib.auth.decorators import login_required
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from .models import Order
+
+
+@login_required
+def orders(request):
+    return render(request, "orders.html", {"orders": Order.objects.all()})
+
+
+@login_required
+@require_POST
+def order(request):
+    Order.objects.create(text=request.POST["text"])
+    return redirect("orders")
+""",
+    "orders/templates/orders.html": """\
+<ul>{% for order in orders %}<li>{{ order.text }}</li>{% endfor %}</ul>
+<form method="post" action="{% url 'order' %}">{% csrf_token %}<input name="text"><button>Order</button></form>
+""",
+}
+"""The shop without live updates."""
+
+LOG_IN = """
+from importlib import import_module
+from django.contrib.auth.models import User
+from django.test import Client
+client = Client()
+client.force_login(User.objects.create_user("ada"))
+print("cookie", client.cookies["sessionid"].value)
+"""
+
+
+def changes() -> dict[str, str]:
+    """Give the files as the page has them."""
+    found = {}
+    for block in blocks_of(PAGE):
+        if block.language == "python" and block.mark == "not run" and block.value.startswith(("orders/", "shop/")):
+            found[block.value] = block.text
+        if block.language == "html" and "{% url 'order' %}" in block.text:
+            found["orders/templates/orders.html"] = block.text
+    return found
+
+
+def test_it_takes_less_than_twenty_lines():
+    lines = [
+        line
+        for name, text in changes().items()
+        for line in difflib.ndiff(BEFORE.get(name, "").splitlines(), text.splitlines())
+        if line[:2] == "+ " and line[2:].strip()
+    ]
+
+    assert 0 < len(lines) < MOST_LINES, "\n".join(lines)
+
+
+def test_an_order_of_one_is_heard_by_the_others(tmp_path: Path):
+    for name, text in {**BEFORE, **changes()}.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    env = {"PYTHONPATH": str(servers.ROOT)}
+    manage(tmp_path, env, "migrate", "--run-syncdb", "--verbosity", "0")
+    key = manage(tmp_path, env, "shell", stdin=LOG_IN).partition("cookie ")[2].split()[0]
+
+    with servers.gunicorn("shop.wsgi", tmp_path, tmp_path / "log", "-w", "1", env=env) as server:
+        site = django_house.Site(server)
+        assert site.ask_upgrade("/ws/orders", Origin=server.url) == 401
+        with site.open("/ws/orders", f"sessionid={key}", Origin=server.url) as client:
+            assert order(server, key, "Käse") == 302
+            assert client.read_text() == "Käse"
+
+
+def order(server: servers.Server, key: str, text: str) -> int:
+    """Send the form, and give the status of the answer."""
+    token = "a" * 32
+    connection = http.client.HTTPConnection(*server.address, timeout=10)
+    fields = {
+        "Content-Type": "application/x-www-form-urlencoded", "Cookie": f"sessionid={key}; csrftoken={token}",
+        "Origin": server.url,
+    }  # fmt: skip
+    try:
+        connection.request("POST", "/order", f"text={text}&csrfmiddlewaretoken={token}".encode(), fields)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def manage(folder: Path, env: dict[str, str], *arguments: str, stdin: str = "") -> str:
+    """Run the shop's `manage.py` and give what it printed."""
+    done = subprocess.run(
+        [*servers.PYTHON, "manage.py", *arguments], cwd=folder, env={**os.environ, **env}, input=stdin,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout

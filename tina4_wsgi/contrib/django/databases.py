@@ -1,0 +1,91 @@
+"""Leaves no database connection behind an event.
+
+`close_old_connections` closes those whose CONN_MAX_AGE is over. Behind an event all are closed: the next event may
+come in an hour, to another greenlet, and meanwhile nobody would use or close them. What makes them cheap is
+Django's pool (`"OPTIONS": {"pool": True}`, from 5.1 on, with psycopg 3): to close one gives it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import gevent
+from django.core import signals
+from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections
+from gevent import monkey
+
+from ...errors import ConfigError
+
+PATCH = "from gevent import monkey; monkey.patch_all()"
+
+
+def in_transaction() -> frozenset[str]:
+    """Name the databases that are within a transaction here: a TestCase puts one around each test."""
+    return frozenset(one.alias for one in connections.all(initialized_only=True) if one.in_atomic_block)
+
+
+def send_sparingly(send: Callable[[], object], *, is_nested: bool) -> None:
+    """Send `request_started` or `request_finished` so that it closes no connection that is in use.
+
+    Django's own receiver closes also those within a transaction; its test client takes it away as well.
+
+    Args:
+        is_nested: an event around this one uses them.
+    """
+    if not is_nested and not in_transaction():
+        send()
+        return
+    both = (signals.request_started, signals.request_finished)
+    for signal in both:
+        signal.disconnect(close_old_connections)
+    try:
+        send()
+    finally:
+        for signal in both:
+            signal.connect(close_old_connections)
+
+
+def roll_back(kept: frozenset[str]) -> None:
+    """End the transactions that a callback began and didn't end.
+
+    Args:
+        kept: what `in_transaction` gave before the event; these go on.
+    """
+    if not _is_patched():
+        return  # connections are shared by all greenlets of this thread, one of which may be within its transaction
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block and connection.alias not in kept:
+            connection.in_atomic_block = False  # otherwise it would wait for the block's end to be closed
+            connection.close()
+
+
+def close() -> None:
+    """Close this greenlet's connections, but for those within a transaction."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
+
+
+@cache
+def check_each_greenlet_has_its_own() -> None:
+    """See that two callbacks can't use one database connection at the same time; asked once per process.
+
+    Raises:
+        ConfigError: Django was imported first, and the standard library patched then.
+    """
+    if _is_patched() and not are_patched_in_time():
+        raise ConfigError(
+            "the standard library was patched after Django had been imported, so that all greenlets share one database "
+            f"connection; expected `{PATCH}` as the first line of wsgi.py or manage.py"
+        )
+
+
+def are_patched_in_time() -> bool:
+    """Say whether each greenlet has database connections of its own."""
+    mine = connections[DEFAULT_DB_ALIAS]
+    return gevent.spawn(connections.__getitem__, DEFAULT_DB_ALIAS).get() is not mine
+
+
+def _is_patched() -> bool:
+    return bool(monkey.is_module_patched("threading"))

@@ -1,0 +1,168 @@
+"""`manage.py tina4serve [addr:port]`: the development server for a project with WebSocket routes."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import socket
+import sys
+from argparse import SUPPRESS
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from django.apps import apps
+from django.conf import settings
+from django.contrib.staticfiles.handlers import StaticFilesHandler
+from django.core.management.base import BaseCommand, CommandError
+from django.core.servers.basehttp import get_internal_wsgi_application
+from django.db import connections
+from django.utils import autoreload
+from gevent.socket import wait_read
+
+from tina4_wsgi.app import App
+from tina4_wsgi.cli import LineFormatter, allow_many_descriptors, banner, stop_on_signal
+from tina4_wsgi.contrib.django.bridge import wrap
+from tina4_wsgi.contrib.django.databases import PATCH, are_patched_in_time
+from tina4_wsgi.contrib.django.supervisor import CAN_NOT_SERVE, RELOAD, Supervisor, patched_command
+from tina4_wsgi.server import Server
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = "8000"  # where runserver listens, which this command stands for
+
+_ADDRESS = re.compile(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]+):)?(?P<port>\d{1,5})")
+
+_WHY_NOT = {
+    errno.EACCES: "this user may not listen on that port, expected one of 1024 or above",
+    errno.EADDRINUSE: "it is in use; stop what listens there, or name another port",
+    errno.EADDRNOTAVAIL: "that is no address of this machine",
+}
+
+
+class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
+    """Serves pages, static files and WebSockets, and starts again when a file has changed."""
+
+    help = "Starts a web server for development that serves WebSocket routes too, which runserver can't."
+    requires_system_checks: tuple[str, ...] = ()  # made by each new child
+    suppressed_base_arguments = frozenset({"--verbosity", "--traceback"})
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Describe the command line; as far as it goes, it is runserver's."""
+        add = parser.add_argument
+        add("address", nargs="?", default=DEFAULT_PORT, metavar="addr:port", help="where to listen (127.0.0.1:8000)")
+        add("--noreload", action="store_false", dest="reloads", help="don't start again when a file has changed")
+        add("--nostatic", action="store_false", dest="serves_static", help="don't serve the files of STATIC_URL")
+        add("--insecure", action="store_true", help="serve them also if DEBUG is False")
+        add("--patched", action="store_true", help=SUPPRESS)  # for the child, as the next
+        add("--lifeline", type=int, help=SUPPRESS)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Serve, here if this process is patched as it must be, otherwise in another one.
+
+        Raises:
+            CommandError: it can't be done; the text says what to do.
+        """
+        host, port = read_address(options["address"])
+        if not settings.DEBUG and not settings.ALLOWED_HOSTS:
+            raise CommandError("DEBUG is False and ALLOWED_HOSTS is empty, expected the names of the site there")
+        may_start_anew = self._called_from_command_line and not options["patched"]
+        if may_start_anew and (options["reloads"] or not are_patched_in_time()):
+            self._start_anew(options["reloads"])
+        if not are_patched_in_time():
+            raise CommandError(f"the standard library is not patched, expected `{PATCH}` as manage.py's first line")
+        self._serve(host, port, options)
+
+    def _start_anew(self, reloads: bool) -> None:
+        command = [*patched_command(autoreload.get_child_arguments()), "--patched"]
+        self.stdout.flush()
+        if reloads:
+            sys.exit(Supervisor(command, self.stderr.write).run())
+        os.execv(command[0], command)
+
+    def _serve(self, host: str, port: int, options: dict[str, Any]) -> None:
+        self.check(display_num_errors=True)
+        self.check_migrations()
+        connections.close_all()  # of the checks
+        allow_many_descriptors()
+        show_log(is_terminal=sys.stderr.isatty())
+        server = Server(application(options["serves_static"], options["insecure"]), host, port)
+        try:
+            server.start()
+        except (OSError, socket.gaierror) as exc:
+            reason = _WHY_NOT.get(exc.errno or 0, exc.strerror or str(exc))
+            raise CommandError(f"can't listen on {host}, port {port}: {reason}", returncode=CAN_NOT_SERVE) from exc
+        stop_on_signal(server)
+        watching = gevent.spawn(watch, server, options["lifeline"]) if options["lifeline"] is not None else None
+        gevent.sleep(0)  # it looks at all files before anybody reads that we serve, and changes one
+        self.stdout.write(banner(server))
+        self.stdout.write(f"settings {settings.SETTINGS_MODULE}; for development only; quit with ^C")
+        self.stdout.flush()
+        server.serve_forever()
+        if watching is not None and watching.successful():
+            sys.exit(RELOAD)
+
+
+def read_address(text: str) -> tuple[str, int]:
+    """Take "8000", "0.0.0.0:8000", "localhost:8000" or "[::1]:8000" apart; port 0 is any.
+
+    Raises:
+        CommandError: it is nothing of that kind.
+    """
+    found = _ADDRESS.fullmatch(text)
+    if found is None or int(found["port"]) > 65_535:
+        raise CommandError(f"{text!r} is no address, expected a port or address:port, as 8000 or 127.0.0.1:8000")
+    return (found["host"] or DEFAULT_HOST).strip("[]"), int(found["port"])
+
+
+def application(serves_static: bool, insecure: bool) -> Any:
+    """Give the project's WSGI application, wrapped if it isn't yet, with the static files in front of it."""
+    app = get_internal_wsgi_application()
+    if not isinstance(app, App):
+        app = wrap(app)
+    if apps.is_installed("django.contrib.staticfiles") and serves_static and (settings.DEBUG or insecure):
+        return StaticFiles(app)
+    return app
+
+
+class StaticFiles(StaticFilesHandler):  # type: ignore[misc]  # Django ships no types
+    """The project's static files, and behind them the app; shows our server what it looks for in an app."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__(app)
+        self.config = app.config
+        self.claims_upgrade = app.claims_upgrade
+        self.drain = app.drain
+
+
+def show_log(*, is_terminal: bool) -> None:
+    """Have our log on stderr, unless the project's LOGGING says where it goes."""
+    ours = logging.getLogger("tina4_wsgi")
+    if ours.hasHandlers():
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter(has_colours=is_terminal))
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+
+
+def watch(server: Server, lifeline_fd: int) -> None:
+    """Stop the server when a file has changed, and return then; also when the process above is no more."""
+    os.set_inheritable(lifeline_fd, False)
+    stopping = gevent.spawn(stop_without, lifeline_fd, server)
+    try:
+        # Asked whether it lives, a patched thread lets others run, and changes meanwhile would be missed.
+        autoreload.get_reloader().run(SimpleNamespace(is_alive=lambda: True))
+    except SystemExit:  # how the reloader asks for a new process
+        stopping.kill()
+        server.stop()
+
+
+def stop_without(lifeline_fd: int, server: Server) -> None:
+    """Wait until the other end of the pipe is closed, and stop the server."""
+    wait_read(lifeline_fd)
+    server.stop()
