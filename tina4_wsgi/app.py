@@ -28,7 +28,7 @@ from .protocol.deflate import Agreement, negotiate, parse_offers
 from .protocol.frames import CloseCode, encode_close, encode_message
 from .router import Router
 from .service import Bridge, Service
-from .upgrade import Taken, check_server, take_over
+from .upgrade import Taken, check_server, is_answered, take_over
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -166,9 +166,11 @@ class App:
         headers = [("Sec-WebSocket-Accept", handshake.check(environ))]
         service.check_origin(environ, forwarded.host(environ, self.config.trusted_proxies))
         subprotocol = handshake.choose_subprotocol(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL"), route.subprotocols)
+        agreement = _agree_on_deflate(environ, service.limits)
+        if is_answered(environ):
+            subprotocol = agreement = None  # the client knows of neither
         if subprotocol is not None:
             headers.append(("Sec-WebSocket-Protocol", subprotocol))
-        agreement = _agree_on_deflate(environ, service.limits)
         if agreement is not None:
             headers.append(("Sec-WebSocket-Extensions", agreement.answer))
         check_server(environ)
@@ -213,7 +215,7 @@ class App:
         )  # fmt: skip
         if (observer := observer_of(environ)) is not None and refusal.status == 500 and refusal.__cause__ is not None:
             observer.failed(refusal.__cause__)
-        if environ.get("wsgi.websocket") is not None:
+        if is_answered(environ):
             return _refuse_late(take_over(environ, start_response, []), refusal)
         body = refusal.message.encode() + b"\n"
         head = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
