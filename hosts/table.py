@@ -59,7 +59,8 @@ def part_of(text: str) -> str:
 def publish(part: str, page: Path = PAGE) -> None:
     """Put a fresh part between the marks of the page."""
     text = page.read_text()
-    page.write_text(text.replace(part_of(text), part))
+    old = f"{BEGIN}\n\n{part_of(text)}\n\n{END}"
+    page.write_text(text.replace(old, f"{BEGIN}\n\n{part}\n\n{END}"))
 
 
 def _line(cells: Sequence[str]) -> str:

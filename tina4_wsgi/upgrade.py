@@ -103,7 +103,11 @@ def take_over(environ: dict[str, Any], start_response: Any, headers: list[tuple[
     """
     place = _find(environ)
     assert place is not None
-    head = b"" if is_answered(environ) else _answer(start_response, [*_SWITCHING_HEADERS, *headers])
+    if is_answered(environ):
+        _tell_apart(environ["wsgi.websocket"].handler)
+        head = b""
+    else:
+        head = _answer(start_response, [*_SWITCHING_HEADERS, *headers])
     early = place.read_ahead()
     return Taken(_detach(place.sock), early, place.result, head)
 
@@ -137,6 +141,18 @@ def _find(environ: dict[str, Any]) -> _Place | None:
     if sock is not None:  # pywsgi hands out its buffered reader for requests that ask for an upgrade
         return _Place(sock, lambda: _take_buffered(body, sock), [])
     return None
+
+
+def _tell_apart(handler: Any) -> None:
+    """Give a client of a UNIX socket a name: gevent-websocket keys its clients by address, and theirs is empty.
+
+    The handler of the first one stays as guardian; without this its entry is taken by the next, and then missing.
+    """
+    if not handler.client_address:
+        clients = handler.server.clients
+        client = clients.pop(handler.client_address, None)
+        handler.client_address = f"unix:{id(handler)}"
+        clients[handler.client_address] = client
 
 
 def _take_unread(body: Any) -> bytes:

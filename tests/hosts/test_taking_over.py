@@ -48,6 +48,14 @@ def gunicorn_input(early=b""):
     return SimpleNamespace(reader=SimpleNamespace(unreader=SimpleNamespace(buf=io.BytesIO(early))))
 
 
+def gws_environ(sock, address="", clients=None):
+    """What an application gets of gevent-websocket's worker, which keys its clients by their address."""
+    server = SimpleNamespace(clients={address: object()} if clients is None else clients)
+    rfile = io.BufferedReader(io.BytesIO())
+    handler = SimpleNamespace(socket=sock, rfile=rfile, client_address=address, server=server)
+    return {**HANDSHAKE, "wsgi.websocket": SimpleNamespace(handler=handler)}
+
+
 @pytest.fixture
 def wire():
     """Both ends of a connection: the server's, and a client's."""
@@ -106,12 +114,10 @@ def test_what_a_host_did_not_say_in_its_101_is_not_agreed_on(wire, tmp_path):
             connection.send(data)
 
     app = App(router=router, root=tmp_path)
-    handler = SimpleNamespace(socket=server_end, rfile=io.BufferedReader(io.BytesIO()))
     environ = {
-        **HANDSHAKE,
+        **gws_environ(server_end),
         "HTTP_SEC_WEBSOCKET_EXTENSIONS": "permessage-deflate",
         "HTTP_SEC_WEBSOCKET_PROTOCOL": "chat.v2",
-        "wsgi.websocket": SimpleNamespace(handler=handler),
     }
 
     app(environ, lambda status, headers, exc_info=None: None)
@@ -129,11 +135,9 @@ def test_what_was_not_agreed_on_is_refused_when_it_comes(wire, tmp_path):
     router = Router()
     router.websocket("/ws/echo", lambda connection, event, data: None, deflate=True)
     app = App(router=router, root=tmp_path)
-    handler = SimpleNamespace(socket=server_end, rfile=io.BufferedReader(io.BytesIO()))
     environ = {
-        **HANDSHAKE,
+        **gws_environ(server_end),
         "HTTP_SEC_WEBSOCKET_EXTENSIONS": "permessage-deflate",
-        "wsgi.websocket": SimpleNamespace(handler=handler),
     }
 
     app(environ, lambda status, headers, exc_info=None: None)
@@ -141,3 +145,25 @@ def test_what_was_not_agreed_on_is_refused_when_it_comes(wire, tmp_path):
 
     assert client.read_close() == 1002
     app.drain(1)
+
+
+def test_clients_of_a_unix_socket_who_have_no_address_are_told_apart(wire):
+    server_end, _ = wire
+    clients = {"": object()}
+    first, second = gws_environ(server_end, clients=clients), gws_environ(socket.socket(), clients=clients)
+
+    taken = [upgrade.take_over(environ, None, []) for environ in (first, second)]
+
+    for environ, one in zip((first, second), taken, strict=True):
+        one.stream.close()
+        del clients[environ["wsgi.websocket"].handler.client_address]  # as gevent-websocket does at the end
+    assert clients == {}
+
+
+def test_a_client_with_an_address_keeps_it(wire):
+    server_end, _ = wire
+    environ = gws_environ(server_end, ("192.0.2.1", 4711))
+
+    upgrade.take_over(environ, None, []).stream.close()
+
+    assert list(environ["wsgi.websocket"].handler.server.clients) == [("192.0.2.1", 4711)]
