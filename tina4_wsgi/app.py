@@ -91,12 +91,7 @@ class App:
 
     def claims_upgrade(self, environ: WSGIEnvironment) -> bool:
         """Say whether an upgrade is this app's own to answer: a route of it matches, or there is nobody else."""
-        if self._wsgi_app is None:
-            return True
-        try:
-            return self._match(decode_path(environ)) is not None
-        except Refused:
-            return True  # it will be refused
+        return self._wsgi_app is None or self._find_route(environ) is not None
 
     def broadcast(self, path: str, message: str | bytes) -> None:
         """Send one message to every connection on `path`; from any greenlet or thread, and never waits for clients.
@@ -148,12 +143,12 @@ class App:
 
     def _upgrade(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            path = decode_path(environ)
-            match = self._match(path)
-            if match is None:
+            found = self._find_route(environ)
+            if found is None:
                 if self._wsgi_app is not None:
                     return self._wsgi_app(environ, start_response)
                 raise Refused(404, "no WebSocket route has this path")
+            path, match = found
             return self._accept(environ, start_response, normal_path(path), match)
         except Refused as refusal:
             return self._refuse(environ, start_response, refusal)
@@ -188,9 +183,17 @@ class App:
         process.guardian.stand_guard(environ)
         return taken.result
 
-    def _match(self, path: str) -> Match | None:
+    def _find_route(self, environ: WSGIEnvironment) -> tuple[str, Match] | None:
+        try:
+            path = decode_path(environ)
+        except Refused:
+            if self._wsgi_app is None:
+                raise
+            return None  # a path that is not UTF-8 is none of ours, and may be the legacy app's
         match = self.router.match_websocket(path)
-        return match if match is not None or self._bridge is None else self._bridge.match(path)
+        if match is None and self._bridge is not None:
+            match = self._bridge.match(path)
+        return None if match is None else (path, match)
 
     def _service_of(self, route: Route) -> Service:
         service = self._services.get(route)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from wsgiref.util import FileWrapper
 
 import gevent
 from gevent import socket as gevent_socket
@@ -61,7 +62,9 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
     backlog = 2_048  # many clients come back at once after a restart; the kernel caps it
     handler_class = Handler
     # A callable is entered again while it waits, which is what "multithread" asks.
-    base_env: Mapping[str, Any] = {**WSGIServer.base_env, "wsgi.multithread": True}
+    base_env: Mapping[str, Any] = {
+        **WSGIServer.base_env, "wsgi.multithread": True, "wsgi.file_wrapper": FileWrapper
+    }  # fmt: skip
     logger = log  # gevent-websocket's handler would make one of its own, with a handler that prints
     write_patience_s = WRITE_PATIENCE_S
     address: Any  # gevent's: a tuple, or the path of a UNIX socket
