@@ -20,6 +20,7 @@ from .errors import Refused
 from .headers import status_line
 from .http import HttpSide, decode_path
 from .matching import Match, Route
+from .mounting import claims_upgrade
 from .observer import observer_of
 from .opening import Opening
 from .process import Process
@@ -90,8 +91,13 @@ class App:
         return self._http(environ, start_response)
 
     def claims_upgrade(self, environ: WSGIEnvironment) -> bool:
-        """Say whether an upgrade is this app's own to answer: a route of it matches, or there is nobody else."""
-        return self._wsgi_app is None or self._find_route(environ) is not None
+        """Say whether an upgrade is this app's own to answer: a route of it matches, or there is nobody else.
+
+        So it is where another App inside of the legacy app claims it.
+        """
+        if self._wsgi_app is None or self._find_route(environ) is not None:
+            return True
+        return claims_upgrade(self._wsgi_app, environ)
 
     def broadcast(self, path: str, message: str | bytes) -> None:
         """Send one message to every connection on `path`; from any greenlet or thread, and never waits for clients.
@@ -180,7 +186,9 @@ class App:
             visit = observer.visiting(self, visit)
         taken = take_over(environ, start_response, headers)
         process.engine().adopt(taken, visit)
-        process.guardian.stand_guard(environ)
+        server = environ.get("tina4_wsgi.server")
+        if server is None or server.application is not self:  # our own server drains the app that it was given
+            process.guardian.stand_guard()
         return taken.result
 
     def _find_route(self, environ: WSGIEnvironment) -> tuple[str, Match] | None:
