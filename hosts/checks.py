@@ -52,10 +52,11 @@ class Subject:
 
 
 def http(site: Running) -> None:
-    """A page, on a connection of its own and on one that is kept; a 404 for what there isn't."""
+    """A page; a 404 for what there isn't, and a 426 for a socket that is asked for as a page."""
     answer = site.request("GET", "/hello/ada")
     assert (answer.status, answer.body) == (200, "hello ada"), answer
-    assert site.request("GET", "/nothing").status == 404
+    statuses = [site.request("GET", path).status for path in ("/nothing", "/ws/echo/red")]
+    assert statuses == [404, 426], statuses
 
 
 def upgrade(site: Running) -> None:
