@@ -99,6 +99,20 @@ class App:
             return True
         return claims_upgrade(self._wsgi_app, environ)
 
+    def app_protocol(self, path: str) -> str:
+        """Give the subprotocol of a legacy gevent-websocket application at `path`; "" where that is not asked.
+
+        For gevent-websocket's handler, which knows nothing else of subprotocols. Our routes can't use it: it is not
+        told what the client offered.
+
+        Args:
+            path: PATH_INFO, as WSGI has it.
+        """
+        legacy = getattr(self._wsgi_app, "app_protocol", None)
+        if legacy is None or self._find_route({"PATH_INFO": path}) is not None:
+            return ""
+        return str(legacy(path) or "")
+
     def broadcast(self, path: str, message: str | bytes) -> None:
         """Send one message to every connection on `path`; from any greenlet or thread, and never waits for clients.
 

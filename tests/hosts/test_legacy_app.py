@@ -186,11 +186,14 @@ def test_a_client_that_waits_is_told_to_go_on(served):
 
 
 @pytest.fixture(scope="module", params=["own", GWS])
-def legacy_sockets(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[servers.Server]:
+def gws_kind(request: pytest.FixtureRequest) -> str:
     """Where gevent-websocket's handler runs."""
-    with serving(request.param, "legacy:mounted", tmp_path_factory.mktemp("sockets")) as server:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def legacy_sockets(gws_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    with serving(gws_kind, "legacy:mounted", tmp_path_factory.mktemp("sockets")) as server:
         yield server
 
 
@@ -216,3 +219,37 @@ def test_a_legacy_socket_beside_ours_leaves_no_traceback(legacy_sockets):
     talk(legacy_sockets, "/theirs")
 
     assert "Traceback" not in legacy_sockets.log
+
+
+def test_a_resource_of_gevent_websocket_keeps_its_subprotocol(gws_kind, tmp_path):
+    asked = [("Sec-WebSocket-Protocol", "legacy.v1")]
+
+    with serving(gws_kind, "legacy:resource", tmp_path) as server, RawClient.dial(server.address) as client:
+        head = client.upgrade("/theirs", asked)
+        client.send_text("hi")
+
+        assert head.headers.get("sec-websocket-protocol") == "legacy.v1"
+        assert client.read_text() == "resource: hi"
+
+
+def test_the_subprotocol_of_a_resource_is_none_of_ours(gws_kind, tmp_path):
+    asked = [("Sec-WebSocket-Protocol", "legacy.v1")]
+
+    with serving(gws_kind, "legacy:resource", tmp_path) as server, RawClient.dial(server.address) as client:
+        head = client.upgrade("/ws/red", asked)
+
+        assert "sec-websocket-protocol" not in head.headers
+
+
+@pytest.mark.parametrize("worker_class", ["gevent", "gevent_pywsgi"])
+def test_an_upgrade_behind_a_middleware_that_replaces_the_input_is_answered_501(worker_class, tmp_path):
+    with (
+        serving(worker_class, "legacy:between_validators", tmp_path) as server,
+        RawClient.dial(server.address) as client,
+    ):
+        head = client.ask_upgrade("/ws/red", "dGhlIHNhbXBsZSBub25jZQ==")
+        body = client.read_exactly(int(head.headers["content-length"]))
+
+    assert head.status == 501
+    assert b"has replaced wsgi.input" in body
+    assert "Traceback" not in server.log

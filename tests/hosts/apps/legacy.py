@@ -5,8 +5,12 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections import OrderedDict
 from pathlib import Path
 from wsgiref.validate import validator
+
+from geventwebsocket.protocols.base import BaseProtocol
+from geventwebsocket.resource import Resource, WebSocketApplication
 
 from tina4_wsgi import App, Router
 
@@ -185,3 +189,22 @@ def ours(connection, event, data):
 mounted = App(bare, router=router, root=Path(__file__).parent)
 inside_validator = App(validator(bare), router=router, root=Path(__file__).parent)
 between_validators = validator(App(validator(bare), router=router, root=Path(__file__).parent))
+
+
+class WampLike(BaseProtocol):
+    """A subprotocol, as gevent-websocket's applications name theirs."""
+
+    PROTOCOL_NAME = "legacy.v1"
+
+
+class Echo(WebSocketApplication):
+    """An application of gevent-websocket's own kind."""
+
+    protocol_class = WampLike
+
+    def handle(self):
+        while (message := self.ws.receive()) is not None:
+            self.ws.send(f"resource: {message}")
+
+
+resource = App(Resource(OrderedDict([("^/", Echo)])), router=router, root=Path(__file__).parent)
