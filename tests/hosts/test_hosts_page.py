@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from hosts import table
+from hosts import environment, table
 from hosts.checks import COLUMNS
 from hosts.environment import ROOT
 from hosts.host import HOSTS, OLD_GUNICORNS
@@ -75,6 +75,14 @@ def test_a_table_of_another_form_is_refused():
 
     with pytest.raises(ValueError, match="the head of the table is"):
         table.read(part)
+
+
+def test_an_environment_that_cannot_be_made_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "CACHE", environment.ROOT / ".cache" / "hosts" / tmp_path.name)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+
+    with pytest.raises(environment.EnvironmentFailed, match=r"^/bin/false -m venv "):
+        environment.python_of("23.0.0")
 
 
 @pytest.mark.parametrize("option", ["--hosts", "--gunicorns"])
