@@ -27,7 +27,7 @@ AT_ONCE = 2  # servers mostly wait here: for clients, for a second's poll, for a
 def main(argv: Sequence[str] | None = None) -> int:
     """Try what the arguments ask for, print the table, and write it to docs/hosts.md when it is whole."""
     options = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends what it has started, as ^C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as ^C: rows that run are finished, no more begin
     wanted = [
         (BY_KEY[key], version)
         for key in options.hosts

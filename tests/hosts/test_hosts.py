@@ -16,7 +16,6 @@ from hosts.running import Running
 PYTHON = Path(sys.executable)
 WITH_SOCKETS = [host.key for host in HOSTS if host.gives_sockets]
 WITHOUT = [host.key for host in HOSTS if not host.gives_sockets]
-GUNICORNS = [key for key in WITH_SOCKETS if key != "own"]
 
 
 def subject(key: str) -> Subject:
@@ -54,8 +53,7 @@ def test_a_host_that_keeps_its_sockets_serves_http_and_answers_an_upgrade_501(ke
     [
         *((key, "TLS") for key in WITH_SOCKETS),
         *((key, "UNIX socket") for key in WITH_SOCKETS),
-        *((key, "preload") for key in GUNICORNS),
-        ("pywsgi", "HUP"),
+        *((key, "preload") for key in WITH_SOCKETS if key != "own"),
         ("gws", "HUP"),
         ("gevent", "max_requests"),
         ("gws", "max_requests"),

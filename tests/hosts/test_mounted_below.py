@@ -34,16 +34,28 @@ def serving(kind: str, target: str, folder: Path, **env: str) -> Iterator[server
             server.kill()
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+# Only our own server looks at how applications are put together.
+PUT_TOGETHER = [*((kind, "dispatched") for kind in KINDS), ("own", "by_hand"), ("own", "framework")]
 
 
-@pytest.fixture(scope="module", params=["dispatched", "by_hand", "framework"])
+@pytest.fixture(scope="module", params=PUT_TOGETHER, ids="-".join)
+def put_together(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A kind of server, and how the applications are put together."""
+    kind, name = request.param
+    return kind, name
+
+
+@pytest.fixture(scope="module")
+def kind(put_together: tuple[str, str]) -> str:
+    return put_together[0]
+
+
+@pytest.fixture(scope="module")
 def server(
-    kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    put_together: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[servers.Server]:
-    with serving(kind, f"mounted:{request.param}", tmp_path_factory.mktemp("mounted")) as started:
+    kind, name = put_together
+    with serving(kind, f"mounted:{name}", tmp_path_factory.mktemp("mounted")) as started:
         yield started
 
 
@@ -70,9 +82,9 @@ def test_a_broadcast_by_the_path_without_the_prefix_reaches_who_connected_with_i
         assert blue.read_text() == "/ws/blue /live None: only blue"
 
 
-def test_a_group_is_one_below_all_prefixes(kind, tmp_path):
+def test_a_group_is_one_below_all_prefixes(tmp_path):
     with (
-        serving(kind, "mounted:dispatched", tmp_path) as server,
+        serving("gevent", "mounted:dispatched", tmp_path) as server,
         RawClient.open(server.address, "/live/ws/red") as first,
         RawClient.open(server.address, "/deep/er/ws/red") as second,
     ):
@@ -104,6 +116,7 @@ def test_a_subprotocol_is_agreed_on_where_the_host_leaves_the_answer_to_us(serve
         assert client.read_text() == f"/ws/red /live {agreed}: hi"
 
 
+@pytest.mark.parametrize("kind", ["own", "gevent"])
 def test_sigterm_says_1001_and_runs_close_before_the_server_ends(kind, tmp_path):
     with (
         serving(kind, "mounted:dispatched", tmp_path) as server,
