@@ -60,10 +60,17 @@ def http(site: Running) -> None:
 
 
 def upgrade(site: Running) -> None:
-    """A message comes back; no more is agreed on than the 101 says."""
+    """A message comes back, without a middleware and with one; no more is agreed on than the 101 says."""
+    _try_upgrade(site, "/ws/echo/red")
+    _try_upgrade(site, "/ws/echo/red?wrapped")  # see site_app.wrapped; our own server has none
+
+
+def _try_upgrade(site: Running, path: str) -> None:
     offers = (DEFLATE, ("Sec-WebSocket-Protocol", "chat.v2"))
-    client, head = site.ask("/ws/echo/red", offers)
+    client, head = site.ask(path, offers)
     with client:
+        is_wrapped = path.endswith("wrapped") and site.host.is_gunicorn and not site.host.answers_first
+        assert ("x-middleware" in head.headers) == is_wrapped, head
         assert head.status == 101, head
         text = "a" * 5_000  # would be compressed if that was agreed on
         client.send_text(text)

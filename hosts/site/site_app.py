@@ -49,7 +49,9 @@ app = App(router=router, root=Path(__file__).parent)
 
 
 def wrapped(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # Any: as PEP 3333 has it
-    """The same behind a middleware that wraps `start_response`, as those for sessions and for tracing do."""
+    """The same, and with `?wrapped` behind a middleware that wraps `start_response`, as those for sessions do."""
+    if environ["QUERY_STRING"] != "wrapped":
+        return app(environ, start_response)
 
     def start_and_add(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         added = [*headers, ("X-Middleware", "was here")]
