@@ -8,7 +8,7 @@ export PYTHON
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types conformance fuzz bench dist clean _runtime _tools _system
+.PHONY: help serve test lint types conformance fuzz bench hosts dist clean _runtime _tools _system
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
@@ -34,6 +34,9 @@ fuzz: _tools ## feed the protocol random bytes for ten minutes; ARGS="--minutes 
 
 bench: _runtime ## measure us and the peers side by side; ARGS="--quick" takes three minutes, see benchmarks/
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+hosts: _tools ## try every host server and write docs/hosts.md; ARGS="--hosts gevent" tries one, see hosts/
+	@exec $(BIN)/python -m hosts $(ARGS)
 
 dist: _tools ## build sdist and wheel into dist/
 	@rm -rf build dist && mkdir -p .cache

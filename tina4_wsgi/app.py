@@ -20,6 +20,7 @@ from .errors import Refused
 from .headers import status_line
 from .http import HttpSide, decode_path
 from .matching import Match, Route
+from .mounting import claims_upgrade
 from .observer import observer_of
 from .opening import Opening
 from .process import Process
@@ -28,7 +29,7 @@ from .protocol.deflate import Agreement, negotiate, parse_offers
 from .protocol.frames import CloseCode, encode_close, encode_message
 from .router import Router
 from .service import Bridge, Service, bodiless
-from .upgrade import Taken, check_server, take_over
+from .upgrade import Taken, check_server, is_answered, take_over
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -92,13 +93,27 @@ class App:
         return self._http(environ, start_response)
 
     def claims_upgrade(self, environ: WSGIEnvironment) -> bool:
-        """Say whether an upgrade is this app's own to answer: a route of it matches, or there is nobody else."""
-        if self._wsgi_app is None:
+        """Say whether an upgrade is this app's own to answer: a route of it matches, or there is nobody else.
+
+        So it is where another App inside of the legacy app claims it.
+        """
+        if self._wsgi_app is None or self._find_route(environ) is not None:
             return True
-        try:
-            return self._match(decode_path(environ)) is not None
-        except Refused:
-            return True  # it will be refused
+        return claims_upgrade(self._wsgi_app, environ)
+
+    def app_protocol(self, path: str) -> str:
+        """Give the subprotocol of a legacy gevent-websocket application at `path`; "" where that is not asked.
+
+        For gevent-websocket's handler, which knows nothing else of subprotocols. Our routes can't use it: it is not
+        told what the client offered.
+
+        Args:
+            path: PATH_INFO, as WSGI has it.
+        """
+        legacy = getattr(self._wsgi_app, "app_protocol", None)
+        if legacy is None or self._find_route({"PATH_INFO": path}) is not None:
+            return ""
+        return str(legacy(path) or "")
 
     def broadcast(self, path: str, message: str | bytes) -> None:
         """Send one message to every connection on `path`; from any greenlet or thread, and never waits for clients.
@@ -150,12 +165,12 @@ class App:
 
     def _upgrade(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            path = decode_path(environ)
-            match = self._match(path)
-            if match is None:
+            found = self._find_route(environ)
+            if found is None:
                 if self._wsgi_app is not None:
                     return self._wsgi_app(environ, start_response)
                 raise Refused(404, "no WebSocket route has this path")
+            path, match = found
             return self._accept(environ, start_response, normal_path(path), match)
         except Refused as refusal:
             return self._refuse(environ, start_response, refusal)
@@ -168,9 +183,11 @@ class App:
         headers = [("Sec-WebSocket-Accept", handshake.check(environ))]
         service.check_origin(environ, forwarded.host(environ, self.config.trusted_proxies))
         subprotocol = handshake.choose_subprotocol(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL"), route.subprotocols)
+        agreement = _agree_on_deflate(environ, service.limits)
+        if is_answered(environ):
+            subprotocol = agreement = None  # the client knows of neither
         if subprotocol is not None:
             headers.append(("Sec-WebSocket-Protocol", subprotocol))
-        agreement = _agree_on_deflate(environ, service.limits)
         if agreement is not None:
             headers.append(("Sec-WebSocket-Extensions", agreement.answer))
         check_server(environ)
@@ -185,7 +202,9 @@ class App:
             visit = observer.visiting(self, visit)
         taken = take_over(environ, start_response, headers)
         process.engine().adopt(taken, visit)
-        process.guardian.stand_guard(environ)
+        server = environ.get("tina4_wsgi.server")
+        if server is None or server.application is not self:  # our own server drains the app that it was given
+            process.guardian.stand_guard()
         return taken.result
 
     def _probe(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -195,9 +214,10 @@ class App:
         which it gives up, from an outage, after which it tries again.
         """
         try:
-            match = self._match(decode_path(environ))
-            if match is None:
+            found = self._find_route(environ)
+            if found is None:
                 return self._http(environ, start_response)
+            match = found[1]
             if self._process is not None:
                 self._check_room()
             self._service_of(match[0]).admit({**bodiless(environ), "REQUEST_METHOD": "GET"}, match)
@@ -207,9 +227,17 @@ class App:
             start_response("204 No Content", [("Cache-Control", "no-store")])
         return []
 
-    def _match(self, path: str) -> Match | None:
+    def _find_route(self, environ: WSGIEnvironment) -> tuple[str, Match] | None:
+        try:
+            path = decode_path(environ)
+        except Refused:
+            if self._wsgi_app is None:
+                raise
+            return None  # a path that is not UTF-8 is none of ours, and may be the legacy app's
         match = self.router.match_websocket(path)
-        return match if match is not None or self._bridge is None else self._bridge.match(path)
+        if match is None and self._bridge is not None:
+            match = self._bridge.match(path)
+        return None if match is None else (path, match)
 
     def _service_of(self, route: Route) -> Service:
         service = self._services.get(route)
@@ -234,7 +262,7 @@ class App:
         )  # fmt: skip
         if (observer := observer_of(environ)) is not None and refusal.status == 500 and refusal.__cause__ is not None:
             observer.failed(refusal.__cause__)
-        if environ.get("wsgi.websocket") is not None:
+        if is_answered(environ):
             return _refuse_late(take_over(environ, start_response, []), refusal)
         body = refusal.message.encode() + b"\n"
         head = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]

@@ -37,12 +37,12 @@ class Guardian:
         self._has_drained = False
         atexit.register(self._at_exit)
 
-    def stand_guard(self, environ: dict[str, Any]) -> None:
+    def stand_guard(self) -> None:
         """Wait until the server stops, and drain then; returns at once if that is not this greenlet's part.
 
         Greenlets: the handler of an upgrade, when the socket has been taken.
         """
-        if self._is_on_duty or "tina4_wsgi.server" in environ:  # our own server drains by itself
+        if self._is_on_duty:
             return
         server = _server_of_this_greenlet()
         if server is None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tina4_wsgi.http")
 
+_PASS_UPGRADE_ON = ("gunicorn", "gevent/")  # by SERVER_SOFTWARE; the latter is our own server too
 _NEEDS_UPGRADE = "This address is a WebSocket, open it with the WebSocket protocol."
 
 
@@ -142,8 +143,8 @@ def _wrong_method(environ: WSGIEnvironment, exc: MethodNotAllowed) -> Response:
 def _upgrade_required(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     body = _NEEDS_UPGRADE.encode() + b"\n"
     fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
-    # RFC 9110 §15.5.22 asks for this field, PEP 3333 keeps it from apps: wsgiref answers 500 when it sees it.
-    if not environ.get("SERVER_SOFTWARE", "").startswith("WSGIServer/"):
+    # RFC 9110 §15.5.22 asks for this field, PEP 3333 keeps it from apps: wsgiref and waitress answer 500 for it.
+    if environ.get("SERVER_SOFTWARE", "").startswith(_PASS_UPGRADE_ON):
         fields.append(("Upgrade", "websocket"))
     start_response("426 Upgrade Required", fields)
     return () if environ["REQUEST_METHOD"] == "HEAD" else (body,)

@@ -11,9 +11,10 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from wsgiref.util import FileWrapper
 
 import gevent
 from gevent import socket as gevent_socket
@@ -23,6 +24,7 @@ from gevent.pywsgi import WSGIServer
 
 from .config import Config
 from .handler import WRITE_PATIENCE_S, Handler
+from .mounting import claims_upgrade
 from .wire import cancel_wait, ip_of
 
 if TYPE_CHECKING:
@@ -48,8 +50,9 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
     """Serves one WSGI application on one port, or on one UNIX socket.
 
     An application may have `claims_upgrade(environ) -> bool`, then the upgrades it claims are its own to
-    answer, and `drain(timeout_s)`, which is called when the server stops. `tina4_wsgi.App` has both.
-    Without the first every upgrade is made as gevent-websocket makes it.
+    answer, and `drain(timeout_s)`, which is called when the server stops. `tina4_wsgi.App` has both, and is
+    found inside of other applications, see `mounting`. An upgrade that nobody claims is made as
+    gevent-websocket makes it.
 
     Greenlets: one per HTTP connection; `stop` may be called from any.
 
@@ -61,7 +64,9 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
     backlog = 2_048  # many clients come back at once after a restart; the kernel caps it
     handler_class = Handler
     # A callable is entered again while it waits, which is what "multithread" asks.
-    base_env: Mapping[str, Any] = {**WSGIServer.base_env, "wsgi.multithread": True}
+    base_env: Mapping[str, Any] = {
+        **WSGIServer.base_env, "wsgi.multithread": True, "wsgi.file_wrapper": FileWrapper
+    }  # fmt: skip
     logger = log  # gevent-websocket's handler would make one of its own, with a handler that prints
     write_patience_s = WRITE_PATIENCE_S
     address: Any  # gevent's: a tuple, or the path of a UNIX socket
@@ -90,7 +95,6 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             OSError: the certificate can't be read (ssl.SSLError, if it is none).
         """
         self.config = config or _config_of(app)
-        self._claims: Callable[[dict[str, Any]], bool] = getattr(app, "claims_upgrade", _claims_nothing)
         self.handlers: set[Handler] = set()
         self._strangers: set[Any] = set()  # sockets within their TLS handshake
         self.is_stopping = False
@@ -174,7 +178,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
 
     def claims_upgrade(self, environ: dict[str, Any]) -> bool:
         """Say whether the application answers this upgrade itself."""
-        return self._claims(environ)
+        return claims_upgrade(self.application, environ)
 
     # Accepting
 
@@ -243,10 +247,6 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             return False
         finally:
             self._strangers.discard(wire)
-
-
-def _claims_nothing(environ: dict[str, Any]) -> bool:
-    return False
 
 
 def _config_of(app: object) -> Config:

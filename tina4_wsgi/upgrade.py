@@ -23,6 +23,10 @@ _NEEDS = (
     "this server can't hand over its sockets; run it under `tina4-wsgi serve`, `gunicorn -k gevent` "
     "or a gevent.pywsgi server"
 )
+_NEEDS_INPUT = (
+    "a middleware around this app has replaced wsgi.input, which holds what the client sent behind its handshake; "
+    "let it leave requests with an Upgrade field alone"
+)
 
 
 _SWITCHING = "101 Switching Protocols"
@@ -65,18 +69,26 @@ class _Place(NamedTuple):
     sock: Any  # a gevent socket: no types there
     read_ahead: Callable[[], bytes]
     result: Iterable[bytes]
-    is_answered: bool = False
+    has_input: bool = True
 
 
 def check_server(environ: dict[str, Any]) -> None:
     """See whether `take_over` can work here, before anything is answered.
 
     Raises:
-        Refused: 501, the server offers no socket.
+        Refused: 501, the server offers no socket, or a middleware hides what has been read from it.
     """
     place = _find(environ)
+    software = str(environ.get("SERVER_SOFTWARE"))
+    if software.startswith("gevent/") if place is None else not place.has_input:
+        raise Refused(501, _NEEDS_INPUT, detail=repr(type(environ.get("wsgi.input"))))
     if place is None or not hasattr(place.sock, "_detach_socket"):
-        raise Refused(501, _NEEDS, detail=str(environ.get("SERVER_SOFTWARE")))
+        raise Refused(501, _NEEDS, detail=software)
+
+
+def is_answered(environ: dict[str, Any]) -> bool:
+    """Say whether the server has sent its 101 before it asked: nothing can be refused or agreed on any more."""
+    return environ.get("wsgi.websocket") is not None
 
 
 def take_over(environ: dict[str, Any], start_response: Any, headers: list[tuple[str, str]]) -> Taken:
@@ -91,7 +103,11 @@ def take_over(environ: dict[str, Any], start_response: Any, headers: list[tuple[
     """
     place = _find(environ)
     assert place is not None
-    head = b"" if place.is_answered else _answer(start_response, [*_SWITCHING_HEADERS, *headers])
+    if is_answered(environ):
+        _tell_apart(environ["wsgi.websocket"].handler)
+        head = b""
+    else:
+        head = _answer(start_response, [*_SWITCHING_HEADERS, *headers])
     early = place.read_ahead()
     return Taken(_detach(place.sock), early, place.result, head)
 
@@ -105,23 +121,38 @@ def _answer(start_response: Any, headers: list[tuple[str, str]]) -> bytes:
         response.chunked = False  # gunicorn before 24 would end a chunked body
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
         return f"HTTP/1.1 {_SWITCHING}\r\n{lines}\r\n".encode("latin-1")
+    behind: Any = getattr(write, "__self__", None)
+    if hasattr(behind, "chunked"):  # a middleware wrapped the one and handed the other through
+        behind.chunked = False  # gunicorn before 24 would announce a chunked body in the 101
     write(b"")
     return b""
 
 
 def _find(environ: dict[str, Any]) -> _Place | None:
     body = environ.get("wsgi.input")
-    upgraded = environ.get("wsgi.websocket")
-    if upgraded is not None:  # gevent-websocket's worker has sent its 101 already
-        handler = upgraded.handler
-        return _Place(handler.socket, lambda: _take_buffered(handler.rfile, handler.socket), [], True)
+    if is_answered(environ):  # by gevent-websocket
+        handler = environ["wsgi.websocket"].handler
+        return _Place(handler.socket, lambda: _take_buffered(handler.rfile, handler.socket), [])
     if "gunicorn.socket" in environ:
         sock = environ["gunicorn.socket"]
-        return _Place(sock, lambda: _take_unread(body), _LeaveQuietly())
+        has_input = hasattr(getattr(body, "reader", None), "unreader")
+        return _Place(sock, lambda: _take_unread(body), _LeaveQuietly(), has_input)
     sock = getattr(getattr(body, "raw", None), "_sock", None)
     if sock is not None:  # pywsgi hands out its buffered reader for requests that ask for an upgrade
         return _Place(sock, lambda: _take_buffered(body, sock), [])
     return None
+
+
+def _tell_apart(handler: Any) -> None:
+    """Give a client of a UNIX socket a name: gevent-websocket keys its clients by address, and theirs is empty.
+
+    The handler of the first one stays as guardian; without this its entry is taken by the next, and then missing.
+    """
+    if not handler.client_address:
+        clients = handler.server.clients
+        client = clients.pop(handler.client_address, None)
+        handler.client_address = f"unix:{id(handler)}"
+        clients[handler.client_address] = client
 
 
 def _take_unread(body: Any) -> bytes:

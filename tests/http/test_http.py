@@ -107,17 +107,18 @@ def test_options_reaches_a_handler_of_any_method(site):
 def test_a_websocket_asked_for_by_http_is_answered_426(site, method):
     site.router.websocket("/ws/{room}", lambda connection, event, data: None)
 
-    answer = site.ask("/ws/a", method)
+    answer = site.ask("/ws/a", method, environ_overrides={"SERVER_SOFTWARE": "gunicorn/27.0.1"})
 
     assert (answer.status_code, answer.headers["Upgrade"]) == (426, "websocket")
     assert answer.text.count("\n") == (0 if method == "HEAD" else 1)
     assert "WebSocket" in answer.text or method == "HEAD"
 
 
-def test_wsgiref_takes_no_upgrade_field_so_it_gets_none(site):
+@pytest.mark.parametrize("software", ["WSGIServer/0.2 CPython/3.11.7", "waitress", "a server that nobody has tried"])
+def test_a_server_that_may_take_no_upgrade_field_gets_none(site, software):
     site.router.websocket("/ws", lambda connection, event, data: None)
 
-    answer = site.ask("/ws", environ_overrides={"SERVER_SOFTWARE": "WSGIServer/0.2 CPython/3.11.7"})
+    answer = site.ask("/ws", environ_overrides={"SERVER_SOFTWARE": software})
 
     assert answer.status_code == 426
     assert "Upgrade" not in answer.headers

@@ -29,7 +29,7 @@ LOOPBACK = "127.0.0.1"
 READY_S = 20.0
 STOP_S = 20.0  # longer than the default drain time of 10 s
 POLL_S = 0.02
-ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")  # in our banner, and in gunicorn's log
+ADDRESS = re.compile(r"https?://127\.0\.0\.1:(\d+)")  # in our banner, and in gunicorn's log
 
 
 class Server:
@@ -109,8 +109,8 @@ def gunicorn(
         python: the interpreter and its options.
     """
     command = [*python, "-m", "gunicorn", "-k", worker_class, "--bind", f"{LOOPBACK}:0"]
-    process = _start([*command, *_quiet_control(python[0]), *options, target], folder, log_path, env)
-    with _until_the_end(Server(process, (LOOPBACK, 0), log_path)) as server:
+    process = start([*command, *quiet_control(python[0]), *options, target], folder, log_path, env)
+    with until_the_end(Server(process, (LOOPBACK, 0), log_path)) as server:
         server.address = (LOOPBACK, int(server.wait_for_log(ADDRESS.pattern)[1]))
         server.wait_for_log(r"Booting worker")
         yield server
@@ -128,8 +128,8 @@ def own(
     """Run `tina4-wsgi serve TARGET` in `folder` until the block ends; without a target, `wsgi:app`."""
     command = [*python, "-m", "tina4_wsgi", "serve", *([target] if target else [])]
     command += ["--host", LOOPBACK, "--port", "0", *options]
-    process = _start(command, folder, log_path, env)
-    with _until_the_end(Server(process, (LOOPBACK, 0), log_path)) as server:
+    process = start(command, folder, log_path, env)
+    with until_the_end(Server(process, (LOOPBACK, 0), log_path)) as server:
         server.address = (LOOPBACK, int(server.wait_for_log(ADDRESS.pattern)[1]))
         yield server
 
@@ -141,12 +141,13 @@ def wait_until_answering(server: Server, path: str = "/", timeout_s: float = REA
         assert asker.recv(1), f"no answer to GET {path}:\n{server.log}"
 
 
-def _start(
+def start(
     command: Sequence[str],
     folder: Path,
     log_path: Path,
     env: Mapping[str, str] | None,
 ) -> subprocess.Popen[bytes]:
+    """Start a process of its own session in `folder`; all it prints goes to `log_path`."""
     with log_path.open("wb") as log:
         return subprocess.Popen(
             command,
@@ -160,7 +161,8 @@ def _start(
 
 
 @contextlib.contextmanager
-def _until_the_end(server: Server) -> Iterator[Server]:
+def until_the_end(server: Server) -> Iterator[Server]:
+    """Stop a server with the block, and show its log when the block or the stop fails."""
     try:
         yield server
         server.stop()
@@ -172,7 +174,7 @@ def _until_the_end(server: Server) -> Iterator[Server]:
 
 
 @functools.cache
-def _quiet_control(python: str) -> tuple[str, ...]:
+def quiet_control(python: str) -> tuple[str, ...]:
     """The option that stops gunicorn 27 and later from opening one control socket per user, shared by all."""
     command = [python, "-m", "gunicorn", "--help"]
     usage = subprocess.run(command, capture_output=True, text=True, timeout=READY_S, check=True).stdout

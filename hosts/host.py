@@ -1,0 +1,59 @@
+"""The host servers: what they are called, which versions of gunicorn they come in, and how each is started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+OLD_GUNICORNS = ("20.1.0", "21.2.0", "22.0.0", "23.0.0")
+NEWEST = "newest"
+GUNICORNS = (*OLD_GUNICORNS, NEWEST)
+"""The versions of gunicorn that are tried; the newest is what pip finds on the day of the run."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """One kind of server.
+
+    Attributes:
+        key: how it is named on the command line.
+        label: how users know it.
+        worker_class: of gunicorn; "" for another server.
+        gives_sockets: whether a connection can be taken from it; without that an upgrade is answered 501.
+        answers_first: whether it says 101 before any application is asked.
+        runs_pywsgi: whether gunicorn leaves HTTP to gevent's pywsgi.
+    """
+
+    key: str
+    label: str
+    worker_class: str = ""
+    gives_sockets: bool = True
+    answers_first: bool = False
+    runs_pywsgi: bool = False
+
+    @property
+    def is_gunicorn(self) -> bool:
+        """Whether it comes in versions of gunicorn."""
+        return bool(self.worker_class)
+
+    @property
+    def versions(self) -> Sequence[str]:
+        """Which of the environments it is tried in."""
+        return GUNICORNS if self.is_gunicorn else (NEWEST,)
+
+
+HOSTS = (
+    Host("own", "`tina4-wsgi serve`"),
+    Host("gevent", "`gunicorn -k gevent`", "gevent"),
+    Host("pywsgi", "`gunicorn -k gevent_pywsgi`", "gevent_pywsgi", runs_pywsgi=True),
+    Host(
+        "gws", "`gunicorn -k geventwebsocket…GeventWebSocketWorker`",
+        "geventwebsocket.gunicorn.workers.GeventWebSocketWorker", answers_first=True, runs_pywsgi=True,
+    ),
+    Host("sync", "`gunicorn -k sync`", "sync", gives_sockets=False),
+    Host("gthread", "`gunicorn -k gthread`", "gthread", gives_sockets=False),
+    Host("wsgiref", "`wsgiref`", gives_sockets=False),
+    Host("waitress", "`waitress`", gives_sockets=False),
+)  # fmt: skip
+
+BY_KEY = {host.key: host for host in HOSTS}

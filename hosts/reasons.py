@@ -1,0 +1,79 @@
+"""Why a cell of the table is no plain yes: what a server makes impossible, and what there is instead.
+
+Where there is something instead, it is checked in place of the column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .checks import Check, OwnServerCheck, never_replaced, refused_after_101, refused_with_501
+from .host import Host
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A footnote.
+
+    Attributes:
+        mark: the letter that the cell has.
+        cell: the word before it.
+        text: the note below the table.
+        instead: what must hold all the same, on a server that runs; None for nothing to try.
+        instead_alone: the same, on a server of its own.
+    """
+
+    mark: str
+    cell: str
+    text: str
+    instead: Check | None = None
+    instead_alone: OwnServerCheck | None = None
+
+    def __str__(self) -> str:
+        return f"{self.cell} ({self.mark})"
+
+
+LATE = Reason(
+    "a", "1008",
+    "gevent-websocket's handler answers 101 before it asks any application, so a refusal can only be a close frame: "
+    "1008 with the reason. For the same cause no subprotocol and no compression are agreed on here.",
+    refused_after_101,
+)  # fmt: skip
+NO_SOCKET = Reason(
+    "b", "501",
+    "This server keeps its sockets: without gevent a connection would hold a thread or a process for as long as it "
+    "lives. HTTP works; an upgrade is answered 501, and the answer names the servers that can.",
+    refused_with_501,
+)  # fmt: skip
+NOTHING_OPEN = Reason(
+    "c", "–", "Not tried: without WebSockets there is nothing of ours in it."
+)  # fmt: skip
+ONE_PROCESS = Reason(
+    "d", "–",
+    "Our own server is one process without a master: there is nothing to load before a fork, no worker to replace. "
+    "Use gunicorn for that.",
+)  # fmt: skip
+
+NOT_COUNTED = Reason(
+    "e", "no",
+    "gunicorn counts requests in its own loop, which its pywsgi workers don't use: under them `--max-requests` "
+    "replaces no worker, whatever the application is.",
+    instead_alone=never_replaced,
+)  # fmt: skip
+
+REASONS = (LATE, NO_SOCKET, NOTHING_OPEN, ONE_PROCESS, NOT_COUNTED)
+
+
+def reason_for(host: Host, column: str) -> Reason | None:
+    """Give why a column can't be a yes under a host; None where it must be one."""
+    if not host.gives_sockets:
+        if column == "HTTP":
+            return None
+        return NO_SOCKET if column == "upgrade" else NOTHING_OPEN
+    if host.key == "own" and column in ("preload", "HUP", "max_requests"):
+        return ONE_PROCESS
+    if host.answers_first and column == "404 before the 101":
+        return LATE
+    if host.runs_pywsgi and column == "max_requests":
+        return NOT_COUNTED
+    return None

@@ -1,0 +1,67 @@
+"""What `make hosts` tries under every gunicorn, with the newest: each column of docs/hosts.md, once at least."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hosts.checks import ON_ONE_SERVER, ON_OWN_SERVERS, Subject
+from hosts.host import BY_KEY, HOSTS
+from hosts.reasons import reason_for
+from hosts.running import Running
+
+PYTHON = Path(sys.executable)
+WITH_SOCKETS = [host.key for host in HOSTS if host.gives_sockets]
+WITHOUT = [host.key for host in HOSTS if not host.gives_sockets]
+
+
+def subject(key: str) -> Subject:
+    return Subject(BY_KEY[key], PYTHON)
+
+
+@pytest.fixture(scope="module", params=WITH_SOCKETS)
+def site(request: pytest.FixtureRequest) -> Iterator[Running]:
+    with subject(request.param).running() as started:
+        yield started
+
+
+@pytest.mark.parametrize("column", ON_ONE_SERVER)
+def test_a_host_that_gives_its_sockets_does_what_the_table_says(site, column):
+    reason = reason_for(site.host, column)
+    check = ON_ONE_SERVER[column] if reason is None else reason.instead
+
+    assert check is not None
+    check(site)
+
+
+@pytest.mark.parametrize("key", WITHOUT)
+def test_a_host_that_keeps_its_sockets_serves_http_and_answers_an_upgrade_501(key):
+    reason = reason_for(BY_KEY[key], "upgrade")
+
+    with subject(key).running() as site:
+        ON_ONE_SERVER["HTTP"](site)
+        assert reason is not None
+        assert reason.instead is not None
+        reason.instead(site)
+
+
+@pytest.mark.parametrize(
+    ("key", "column"),
+    [
+        *((key, "TLS") for key in WITH_SOCKETS),
+        *((key, "UNIX socket") for key in WITH_SOCKETS),
+        *((key, "preload") for key in WITH_SOCKETS if key != "own"),
+        ("gws", "HUP"),
+        ("gevent", "max_requests"),
+        ("gws", "max_requests"),
+    ],
+)
+def test_a_host_that_is_started_in_another_way_does_too(key, column):
+    reason = reason_for(BY_KEY[key], column)
+    check = ON_OWN_SERVERS[column] if reason is None else reason.instead_alone
+
+    assert check is not None
+    check(subject(key))

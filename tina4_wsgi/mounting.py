@@ -1,0 +1,53 @@
+"""Whose an upgrade is where an App stands somewhere inside of another application.
+
+Our own server has to know before it asks the application: an upgrade that an App claims is left to it, any other is
+made as gevent-websocket makes it, at once. gunicorn asks nobody, so nothing of this matters there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+Environ = dict[str, Any]
+
+_DEEPEST = 32  # layers of middlewares; more is a circle
+_INSIDE = ("wsgi_app", "app")  # where Flask keeps its callable, and most middlewares what they wrap
+
+
+def claims_upgrade(app: Any, environ: Environ) -> bool:
+    """Say whether an App that `app` would pass this request to answers its upgrade itself.
+
+    Args:
+        app: any WSGI application. What has `claims_upgrade(environ)` is asked; Werkzeug's DispatcherMiddleware,
+            frameworks and middlewares that keep what they wrap as `wsgi_app` or `app` are looked into.
+        environ: of the request; not changed.
+    """
+    for _ in range(_DEEPEST):
+        claims = getattr(app, "claims_upgrade", None)
+        if claims is not None:
+            return bool(claims(environ))
+        if isinstance(app, DispatcherMiddleware):
+            app, environ = _dispatched(app, environ)
+        else:
+            app = next((inner for name in _INSIDE if callable(inner := getattr(app, name, None))), None)
+        if app is None:
+            break
+    return False
+
+
+def _dispatched(dispatcher: DispatcherMiddleware, environ: Environ) -> tuple[Any, Environ]:
+    """Find out which application a dispatcher chooses, and with which environ, by its own rules."""
+    chosen: list[tuple[Any, Environ]] = []
+
+    def noting(app: Any) -> Any:
+        def note(environ: Environ, start_response: Any) -> tuple[()]:
+            chosen.append((app, environ))
+            return ()
+
+        return note
+
+    mounts = {prefix: noting(app) for prefix, app in dispatcher.mounts.items()}
+    DispatcherMiddleware(noting(dispatcher.app), mounts)({**environ}, lambda *_: lambda data: None)
+    return chosen[0]
