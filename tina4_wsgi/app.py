@@ -234,10 +234,12 @@ class App:
             if self._wsgi_app is None:
                 raise
             return None  # a path that is not UTF-8 is none of ours, and may be the legacy app's
-        match = self.router.match_websocket(path)
-        if match is None and self._bridge is not None:
-            match = self._bridge.match(path)
+        match = self._match(path)
         return None if match is None else (path, match)
+
+    def _match(self, path: str) -> Match | None:
+        match = self.router.match_websocket(path)
+        return match if match is not None or self._bridge is None else self._bridge.match(path)
 
     def _service_of(self, route: Route) -> Service:
         service = self._services.get(route)

@@ -38,8 +38,8 @@ CAN_MAKE_A_VENV = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info
 IMPORT_EVERYTHING = """
 import importlib, pkgutil, tina4_wsgi
 for module in pkgutil.walk_packages(tina4_wsgi.__path__, "tina4_wsgi."):
-    # Frameworks are extras, and not installed here.
-    if not module.name.endswith("__main__") and not module.name.startswith("tina4_wsgi.contrib."):
+    # Frameworks are extras, pytest brings its own plugins: neither is installed here.
+    if not module.name.startswith("tina4_wsgi.contrib.") and not module.name.endswith(("__main__", "pytest_plugin")):
         importlib.import_module(module.name)
 print(tina4_wsgi.__path__[0])
 """
