@@ -136,7 +136,7 @@ class App:
         Greenlets: one that may wait. Upgrades are refused with 503 meanwhile; afterwards the app may serve again.
         """
         process = self._process
-        if process is not None and process.pid == os.getpid():
+        if process is not None and process.is_here:
             try:
                 process.drain(self.config.drain_timeout_s if timeout_s is None else timeout_s)
             finally:
@@ -149,17 +149,17 @@ class App:
         For threads that end, and for tests; a server drains. The app may serve in this thread again.
         """
         process = self._process
-        if process is not None and process.pid == os.getpid():
+        if process is not None and process.is_here:
             process.release()
 
     # -- the upgrade
 
     def _here(self) -> Process:
         process = self._process
-        if process is None or process.pid != os.getpid():
+        if process is None or not process.is_here:
             with self._process_lock:  # two threads may come first at the same time; nothing here waits
                 process = self._process
-                if process is None or process.pid != os.getpid():
+                if process is None or not process.is_here:
                     process = self._process = Process(self.config, process)
         return process
 

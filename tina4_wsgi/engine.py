@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import resource
 import time
 from typing import NamedTuple
@@ -52,7 +51,6 @@ class Engine(Host):
     def __init__(self, config: Config, fanout: Fanout) -> None:
         super().__init__(gevent.get_hub(), config.max_callbacks)
         self.config = config
-        self.pid = os.getpid()
         self.is_draining = False
         self.connections: dict[Connection, None] = {}
         self._turn = Turn(self.hub.loop.run_callback)

@@ -93,16 +93,6 @@ class TLSStream:
         self._sock.shutdown(how)
 
 
-def has_nothing_to_read(stream: Stream) -> bool:
-    """Say whether no byte of the peer waits, so that `close` ends the line in peace; one byte may be eaten."""
-    try:
-        return not stream.recv(1)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return True  # a reset: nothing is to be saved
-
-
 def reset_on_close(stream: Stream) -> None:
     """Have `close` drop what the kernel still holds, and tell the peer by a reset."""
     try:

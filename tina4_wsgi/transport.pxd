@@ -9,6 +9,7 @@ cdef class Transport:
     cdef object __weakref__
     cdef object _backlog
     cdef bint _is_discarding
+    cdef bint _is_drained
     cdef bint _is_finishing
     cdef bint _is_flush_near
     cdef bint _is_peer_done

@@ -19,7 +19,7 @@ from typing import Any
 
 from .backlog import Backlog
 from .owner import Owner
-from .stream import Stream, TLSStream, has_nothing_to_read, reset_on_close
+from .stream import Stream, TLSStream, reset_on_close
 from .turn import Turn
 
 READ_BYTES = 65_536
@@ -68,9 +68,9 @@ class Transport:
     """
 
     __slots__ = (
-        "_backlog", "_is_discarding", "_is_finishing", "_is_flush_near", "_is_peer_done", "_is_tls", "_loop", "_owner",
-        "_pauses", "_pong", "_read_bytes", "_reader", "_stream", "_turn", "group", "mark", "most_bytes", "outbox",
-        "queued_bytes", "was_heard",
+        "_backlog", "_is_discarding", "_is_drained", "_is_finishing", "_is_flush_near", "_is_peer_done", "_is_tls",
+        "_loop", "_owner", "_pauses", "_pong", "_read_bytes", "_reader", "_stream", "_turn", "group", "mark",
+        "most_bytes", "outbox", "queued_bytes", "was_heard",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, loop: Any, turn: Turn, owner: Owner, most_bytes: int) -> None:
@@ -88,6 +88,7 @@ class Transport:
         self._is_flush_near = False
         self._is_finishing = False
         self._is_peer_done = False
+        self._is_drained = False
         self._is_discarding = False
         self.group: FrameSource = _NO_GROUP
         self.mark = 0
@@ -152,7 +153,8 @@ class Transport:
                 self._read_the_end(data)
                 return
             self.was_heard = True
-            if len(data) >= self._read_bytes:
+            self._is_drained = len(data) < self._read_bytes
+            if not self._is_drained:
                 self._read_bytes = READ_BYTES
             # What the callbacks send meanwhile leaves below in one go.
             self._is_flush_near = True
@@ -347,7 +349,7 @@ class Transport:
         The owner bounds the time by `abort`.
 
         Args:
-            is_peer_done: the peer has said that it sends no more, so if nothing is there to be read nothing will come.
+            is_peer_done: the peer has said that it sends no more, so behind what was read nothing will come.
         """
         if self._stream is None:
             return
@@ -359,7 +361,7 @@ class Transport:
 
     def _shut_down(self) -> None:
         assert self._stream is not None
-        if self._is_peer_done and not self._is_tls and has_nothing_to_read(self._stream):
+        if self._is_peer_done and self._is_drained and not self._is_tls:
             self.close()
             return
         try:

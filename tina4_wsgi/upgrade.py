@@ -70,6 +70,7 @@ class _Place(NamedTuple):
     read_ahead: Callable[[], bytes]
     result: Iterable[bytes]
     has_input: bool = True
+    is_prompt: bool = False  # without Nagle's delay: accepted sockets have what gunicorn sets on its listeners
 
 
 def check_server(environ: dict[str, Any]) -> None:
@@ -109,7 +110,7 @@ def take_over(environ: dict[str, Any], start_response: Any, headers: list[tuple[
     else:
         head = _answer(start_response, [*_SWITCHING_HEADERS, *headers])
     early = place.read_ahead()
-    return Taken(_detach(place.sock), early, place.result, head)
+    return Taken(_detach(place.sock, place.is_prompt), early, place.result, head)
 
 
 def _answer(start_response: Any, headers: list[tuple[str, str]]) -> bytes:
@@ -136,7 +137,7 @@ def _find(environ: dict[str, Any]) -> _Place | None:
     if "gunicorn.socket" in environ:
         sock = environ["gunicorn.socket"]
         has_input = hasattr(getattr(body, "reader", None), "unreader")
-        return _Place(sock, lambda: _take_unread(body), _LeaveQuietly(), has_input)
+        return _Place(sock, lambda: _take_unread(body), _LeaveQuietly(), has_input, True)
     sock = getattr(getattr(body, "raw", None), "_sock", None)
     if sock is not None:  # pywsgi hands out its buffered reader for requests that ask for an upgrade
         return _Place(sock, lambda: _take_buffered(body, sock), [])
@@ -179,7 +180,7 @@ def _take_buffered(reader: Any, sock: Any) -> bytes:
     return data
 
 
-def _detach(sock: Any) -> Stream:
+def _detach(sock: Any, is_prompt: bool) -> Stream:
     """Leave the server a closed shell of its gevent socket, and give what was inside."""
     session = getattr(sock, "_sslobj", None)
     raw = sock._sock
@@ -189,8 +190,9 @@ def _detach(sock: Any) -> Stream:
     sock._detach_socket("detached")
     if raw.gettimeout() != 0:  # it is 0 within gevent's sockets; saying so again is a system call
         raw.setblocking(False)
-    try:
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except OSError:
-        pass  # a UNIX socket has no such delay
+    if not is_prompt:
+        try:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            pass  # a UNIX socket has no such delay
     return raw if session is None else TLSStream(raw, session)
