@@ -6,6 +6,7 @@ Nothing of it may cross a fork, so the app makes a new one whenever it finds its
 from __future__ import annotations
 
 import os
+import time
 
 from gevent.monkey import get_original
 
@@ -59,15 +60,23 @@ class Process:
         """Count the connections on `path`, normalised."""
         return sum(engine.count(path) for engine in list(self._engines.values()))
 
-    def drain(self, timeout_s: float) -> None:
-        """Say 1001 to everybody and wait until their "close" callbacks are done; new upgrades are refused meanwhile."""
+    def drain(self, timeout_s: float, *, is_hurried: bool = False) -> None:
+        """Say 1001 to everybody and wait until their "close" callbacks are done; new upgrades are refused meanwhile.
+
+        Args:
+            timeout_s: how long all of it may take.
+            is_hurried: close all at once, whatever `drain_spread_s` says.
+        """
         self.is_draining = True
+        spread_s = 0.0 if is_hurried else self._config.drain_spread_s
+        give_up_at_s = time.monotonic() + timeout_s
         here = _get_ident()
         for ident, engine in list(self._engines.items()):
+            left_s = max(0.0, give_up_at_s - time.monotonic())
             if ident == here:
-                engine.drain(timeout_s)
+                engine.drain(left_s, spread_s)
             elif engine.is_alive:
-                engine.mailbox.call(engine.dispatcher.run, engine.drain, timeout_s)
+                engine.mailbox.call(engine.dispatcher.run, engine.drain, left_s, spread_s)
 
     def release(self) -> None:
         """Give back the engine of the current thread's hub, if it serves nobody."""

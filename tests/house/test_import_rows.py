@@ -38,7 +38,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "connection",
     ),
     (  # 3: all connections of an app, and the HTTP side
-        "assets fanout guardian upgrade mounting discovery matching static templating",
+        "gunicorns",
+        "assets fanout draining guardian upgrade mounting discovery matching static templating",
         "engine observer request router",
         "response",
         "process pages service wrappers",
