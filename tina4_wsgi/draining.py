@@ -70,7 +70,7 @@ class Draining:
         self._tell_in_batches(min(self._spread_s, timeout_s / 2))  # the other half is for callbacks and answers
         is_done = self._wait_until_over(give_up_at_s)
         if not is_done:
-            logger.warning("drain: %d connections cut off after %g s", len(self._connections), timeout_s)
+            logger.warning("drain: %d connections cut off after %.1f s", len(self._connections), timeout_s)
         for connection in list(self._connections):
             # What is over only waits for the peer's FIN, and that may take as long as the peer likes.
             connection._transport.close() if connection.is_over else connection._transport.abort()
