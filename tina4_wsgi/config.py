@@ -115,6 +115,10 @@ class Config:
         1_000, "callbacks at once per worker", "bounds greenlets, and with them database connections",
         least=1, most=1_000_000,
     )
+    blocked_loop_s: float = _setting(
+        0.5, "seconds, 0 is never", "what holds the loop so long is logged with its stack; nobody else is served then",
+        least=0, most=3_600,
+    )
     drain_timeout_s: float = _setting(
         10.0, "seconds", "how long a stopping worker waits for close handshakes and callbacks",
         least=0, most=3_600,

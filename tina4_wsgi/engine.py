@@ -15,6 +15,7 @@ from .connection import Connection, Visit
 from .draining import Draining
 from .fanout import Fanout
 from .host import Host
+from .loopwatch import LoopWatch
 from .protocol.deflate import compress_frame
 from .registry import Registry
 from .sweeper import Sweeper
@@ -57,6 +58,8 @@ class Engine(Host):
         self._sweeper = Sweeper(self.hub.loop, self.connections, self._keep_house)
         self._fanout = fanout
         self._most_connections = min(config.max_connections, _descriptors_to_spare())
+        limit_s = config.blocked_loop_s
+        self._watch = LoopWatch(self.hub, self.thread_ident, limit_s) if limit_s else None
         fanout.add(self)
 
     @property
@@ -203,6 +206,8 @@ class Engine(Host):
         self._fanout.remove(self)
         if self.is_alive:
             self._sweeper.close()
+            if self._watch is not None:
+                self._watch.close()
             self.hub.loop.run_callback(self.dispatcher.end_parked)
 
 

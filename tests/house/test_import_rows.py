@@ -39,7 +39,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ),
     (  # 3: all connections of an app, and the HTTP side
         "gunicorns",
-        "assets fanout draining guardian upgrade mounting discovery matching static templating",
+        "assets fanout draining loopwatch guardian upgrade mounting discovery matching static templating",
         "engine observer request router",
         "response",
         "process pages service wrappers",
