@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 import time
 from typing import NamedTuple
 
 import gevent
 
+from . import descriptors
 from .config import Config
 from .connection import Connection, Visit
 from .draining import Draining
@@ -24,9 +24,6 @@ from .turn import Turn
 from .upgrade import Taken
 
 logger = logging.getLogger("tina4_wsgi.engine")
-
-_RESERVED_DESCRIPTORS = 64
-"""Kept free of WebSockets: listeners, HTTP connections, the app's own files and database connections."""
 
 
 class Lane(NamedTuple):
@@ -57,7 +54,7 @@ class Engine(Host):
         self._compressed: dict[int, Lane] = {}
         self._sweeper = Sweeper(self.hub.loop, self.connections, self._keep_house)
         self._fanout = fanout
-        self._most_connections = min(config.max_connections, _descriptors_to_spare())
+        self._most_connections = min(config.max_connections, descriptors.to_spare())
         limit_s = config.blocked_loop_s
         self._watch = LoopWatch(self.hub, self.thread_ident, limit_s) if limit_s else None
         fanout.add(self)
@@ -209,8 +206,3 @@ class Engine(Host):
             if self._watch is not None:
                 self._watch.close()
             self.hub.loop.run_callback(self.dispatcher.end_parked)
-
-
-def _descriptors_to_spare() -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, soft - _RESERVED_DESCRIPTORS)

@@ -10,6 +10,7 @@ import time
 
 from gevent.monkey import get_original
 
+from . import checks
 from .config import Config
 from .engine import Engine
 from .errors import ForkError
@@ -40,6 +41,7 @@ class Process:
         self.is_draining = False
         self._config = config
         self._engines: dict[int, Engine] = {}
+        self._is_checked = False
 
     @property
     def connection_count(self) -> int:
@@ -54,6 +56,9 @@ class Process:
             engine = None
         if engine is None:
             engine = self._engines[_get_ident()] = Engine(self._config, self.fanout)
+            if not self._is_checked:
+                self._is_checked = True
+                checks.log_at_boot(self._config)
         return engine
 
     def count(self, path: str) -> int:
