@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .config import ENVIRONMENT_PREFIX
 from .errors import ConfigError
@@ -27,6 +27,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from .checks import Finding
     from .server import Server
 
 PROGRAM = "tina4-wsgi"
@@ -102,6 +103,29 @@ def serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def doctor(arguments: argparse.Namespace) -> int:
+    """Say what is wrong, one line each; the `doctor` command. 1 if anything is fatal."""
+    from .doctor import examine, examine_site
+    from .loading import LoadError
+
+    try:
+        findings: list[Finding] = []
+        if arguments.url is None or arguments.app is not None:
+            findings += examine(arguments.app, Path.cwd())
+        if arguments.url is not None:
+            findings += examine_site(arguments.url, arguments.origin)
+    except LoadError as exc:
+        sys.stderr.write(exc.user_traceback)
+        return _fail(str(exc))
+    except ConfigError as exc:
+        return _fail(str(exc))
+    for finding in findings:
+        print(finding)
+    if not findings:
+        print("nothing is wrong")
+    return int(any(finding.is_fatal for finding in findings))
+
+
 def banner(server: Server) -> str:
     """Say where a started server listens."""
     first = f"{NAME} v{__version__}\n"
@@ -160,7 +184,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_serve_options(command)
     command.set_defaults(run=serve)
+    _add_doctor(commands)
     return parser
+
+
+def _add_doctor(commands: Any) -> None:  # Any: argparse's class for it is private
+    command = commands.add_parser(
+        "doctor",
+        help="look for what is often wrong",
+        description="Says what is wrong with an app or a running site, one line each with its fix. "
+        "The exit code is 1 if anything of it is fatal.",
+    )
+    command.add_argument("app", nargs="?", metavar="module:app", help="the WSGI application to examine")
+    command.add_argument("--url", help="ask a running site for an upgrade: http://127.0.0.1:7148/ws/…")
+    command.add_argument("--origin", help="of the page that asks, with --url (default: that of the URL)")
+    command.set_defaults(run=doctor, keyfile=None, certfile=None)
 
 
 def _add_serve_options(command: argparse.ArgumentParser) -> None:

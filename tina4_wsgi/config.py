@@ -115,9 +115,24 @@ class Config:
         1_000, "callbacks at once per worker", "bounds greenlets, and with them database connections",
         least=1, most=1_000_000,
     )
+    blocked_loop_s: float = _setting(
+        0.5, "seconds, 0 is never", "what holds the loop so long is logged with its stack; nobody else is served then",
+        least=0, most=3_600,
+    )
     drain_timeout_s: float = _setting(
         10.0, "seconds", "how long a stopping worker waits for close handshakes and callbacks",
         least=0, most=3_600,
+    )
+    drain_spread_s: float = _setting(
+        5.0, "seconds, 0 is at once",
+        "so long at most a stopping worker spreads its goodbyes; half the drain time, and clients return at a pace "
+        "that one worker carries",
+        least=0, most=3_600,
+    )
+    retry_spread_s: float = _setting(
+        15.0, "seconds, 0 is no hint",
+        "within so long at most clients are asked back, 500 a second: a close frame names a random time to each",
+        least=0, most=60,
     )
     keepalive_timeout_s: float = _setting(
         75.0, "seconds", "own server only: how long an idle HTTP connection is kept; 0 is one request each",

@@ -90,6 +90,12 @@ class Connection(Lifecycle):
         return self._id
 
     @property
+    def route(self) -> str:
+        """The route's path as it was registered: "/ws/chat/{room}"."""
+        path: str = self._service.path
+        return path
+
+    @property
     def query(self) -> ImmutableMultiDict[str, str]:
         """The fields of the query the client connected with; `query["token"]`, `query.get("token")`."""
         return self._opening.query

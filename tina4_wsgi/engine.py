@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-import resource
 import time
 from typing import NamedTuple
 
 import gevent
 
+from . import descriptors
 from .config import Config
 from .connection import Connection, Visit
+from .draining import Draining
 from .fanout import Fanout
 from .host import Host
+from .loopwatch import LoopWatch
 from .protocol.deflate import compress_frame
-from .protocol.frames import CloseCode
 from .registry import Registry
 from .sweeper import Sweeper
 from .transport import Transport
@@ -22,14 +23,6 @@ from .turn import Turn
 from .upgrade import Taken
 
 logger = logging.getLogger("tina4_wsgi.engine")
-
-_RESERVED_DESCRIPTORS = 64
-"""Kept free of WebSockets: listeners, HTTP connections, the app's own files and database connections."""
-
-_POLL_S = 0.02
-
-_LAST_CALLBACKS_S = 1.0
-"""What the "close" callbacks of connections that were cut off get."""
 
 
 class Lane(NamedTuple):
@@ -59,7 +52,9 @@ class Engine(Host):
         self._compressed: dict[int, Lane] = {}
         self._sweeper = Sweeper(self.hub.loop, self.connections, self._keep_house)
         self._fanout = fanout
-        self._most_connections = min(config.max_connections, _descriptors_to_spare())
+        self._most_connections = min(config.max_connections, descriptors.to_spare())
+        limit_s = config.blocked_loop_s
+        self._watch = LoopWatch(self.hub, self.thread_ident, limit_s) if limit_s else None
         fanout.add(self)
 
     @property
@@ -196,43 +191,16 @@ class Engine(Host):
 
     # -- the end
 
-    def drain(self, timeout_s: float, code: int = CloseCode.GOING_AWAY, reason: str = "going away") -> bool:
-        """Say goodbye to everybody, and wait until their "close" callbacks are done.
-
-        Greenlets: one that may wait; not the hub.
-
-        Args:
-            timeout_s: how long; then the rest is cut off, and their callbacks get one second more.
-        Returns:
-            Whether everybody went in time.
-        """
+    def drain(self, timeout_s: float, spread_s: float = 0.0) -> bool:
+        """Say goodbye to everybody, and wait until their "close" callbacks are done; see `Draining`."""
         self.is_draining = True
-        for connection in list(self.connections):
-            connection.dismiss(code, reason)
-        is_done = self._wait_until_over(timeout_s)
-        if not is_done:
-            logger.warning("drain: %d connections cut off after %g s", len(self.connections), timeout_s)
-        for connection in list(self.connections):
-            # What is over only waits for the peer's FIN, and that may take as long as the peer likes.
-            connection._transport.close() if connection.is_over else connection._transport.abort()
-        return self._wait_until_over(_LAST_CALLBACKS_S) and is_done
+        return Draining(self.connections, spread_s, self.config.retry_spread_s).run(timeout_s)
 
     def close(self) -> None:
         """Give back what the engine holds of the hub; only after `drain`."""
         self._fanout.remove(self)
         if self.is_alive:
             self._sweeper.close()
+            if self._watch is not None:
+                self._watch.close()
             self.hub.loop.run_callback(self.dispatcher.end_parked)
-
-    def _wait_until_over(self, timeout_s: float) -> bool:
-        deadline_s = time.monotonic() + timeout_s
-        while not all(connection.is_over for connection in self.connections):
-            if time.monotonic() >= deadline_s:
-                return False
-            gevent.sleep(_POLL_S)
-        return True
-
-
-def _descriptors_to_spare() -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, soft - _RESERVED_DESCRIPTORS)

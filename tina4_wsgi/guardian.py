@@ -11,25 +11,32 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import gevent
 
+from . import gunicorns
+
 logger = logging.getLogger("tina4_wsgi.guardian")
+
+
+class Drain(Protocol):
+    """Says goodbye to all connections and waits for their ends."""
+
+    def __call__(self, timeout_s: float, *, is_hurried: bool = False) -> None: ...
 
 
 class Guardian:
     """Calls `drain` when this process's server stops, or at the latest when the interpreter ends.
 
     Args:
-        drain: says goodbye to all connections and waits for their ends; takes the seconds it may take.
-        drain_timeout_s: what it gets when the server stops.
+        drain: the process's.
+        drain_timeout_s: what it gets when the server stops, or less where gunicorn's graceful_timeout is shorter.
     """
 
     _AT_EXIT_S = 2.0  # a supervisor may be about to kill; enough for close frames and quick callbacks
 
-    def __init__(self, drain: Callable[[float], None], drain_timeout_s: float) -> None:
+    def __init__(self, drain: Drain, drain_timeout_s: float) -> None:
         self._drain = drain
         self._drain_timeout_s = drain_timeout_s
         self._pid = os.getpid()
@@ -50,7 +57,7 @@ class Guardian:
         self._is_on_duty = True
         server._stop_event.wait()
         try:
-            self._drain(self._drain_timeout_s)
+            self._drain(gunicorns.time_to_stop_s(self._drain_timeout_s))
         finally:
             self._has_drained = True  # or cut short: there is no second helping at exit
 
@@ -58,7 +65,7 @@ class Guardian:
         if self._pid != os.getpid() or self._has_drained:
             return  # registered in a parent, before a fork; or all have had their time
         try:
-            self._drain(self._AT_EXIT_S)
+            self._drain(self._AT_EXIT_S, is_hurried=True)
         except Exception:
             logger.exception("draining at exit failed")
 

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tina4_wsgi.http")
 
 _PASS_UPGRADE_ON = ("gunicorn", "gevent/")  # by SERVER_SOFTWARE; the latter is our own server too
+_UPGRADE_WAS_LOST = (
+    "a WebSocket client asked for %.200r, but the header Upgrade was lost on the way; in nginx: "
+    "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "
+    "proxy_set_header Connection $connection_upgrade (this is said once)"
+)
 _NEEDS_UPGRADE = "This address is a WebSocket, open it with the WebSocket protocol."
 
 
@@ -67,6 +72,7 @@ class HttpSide:
         self._root = root
         self._static = StaticFiles(root)
         self._fallback = fallback
+        self._has_warned = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
@@ -117,6 +123,9 @@ class HttpSide:
         if isinstance(exc, MethodNotAllowed):
             return _wrong_method(environ, exc)
         if isinstance(exc, WebsocketMismatch):
+            if "HTTP_SEC_WEBSOCKET_KEY" in environ and not self._has_warned:
+                self._has_warned = True
+                logger.warning(_UPGRADE_WAS_LOST, path)
             # The legacy app may have a page at the address of a socket.
             return self._fallback or _upgrade_required
         if isinstance(exc, NotFound) and environ["REQUEST_METHOD"] in ("GET", "HEAD"):

@@ -6,9 +6,11 @@ Nothing of it may cross a fork, so the app makes a new one whenever it finds its
 from __future__ import annotations
 
 import os
+import time
 
 from gevent.monkey import get_original
 
+from . import checks
 from .config import Config
 from .engine import Engine
 from .errors import ForkError
@@ -52,6 +54,7 @@ class Process:
         self.is_draining = False
         self._config = config
         self._engines: dict[int, Engine] = {}
+        self._is_checked = False
 
     @property
     def is_here(self) -> bool:
@@ -71,21 +74,32 @@ class Process:
             engine = None
         if engine is None:
             engine = self._engines[_get_ident()] = Engine(self._config, self.fanout)
+            if not self._is_checked:
+                self._is_checked = True
+                checks.log_at_boot(self._config)
         return engine
 
     def count(self, path: str) -> int:
         """Count the connections on `path`, normalised."""
         return sum(engine.count(path) for engine in list(self._engines.values()))
 
-    def drain(self, timeout_s: float) -> None:
-        """Say 1001 to everybody and wait until their "close" callbacks are done; new upgrades are refused meanwhile."""
+    def drain(self, timeout_s: float, *, is_hurried: bool = False) -> None:
+        """Say 1001 to everybody and wait until their "close" callbacks are done; new upgrades are refused meanwhile.
+
+        Args:
+            timeout_s: how long all of it may take.
+            is_hurried: close all at once, whatever `drain_spread_s` says.
+        """
         self.is_draining = True
+        spread_s = 0.0 if is_hurried else self._config.drain_spread_s
+        give_up_at_s = time.monotonic() + timeout_s
         here = _get_ident()
         for ident, engine in list(self._engines.items()):
+            left_s = max(0.0, give_up_at_s - time.monotonic())
             if ident == here:
-                engine.drain(timeout_s)
+                engine.drain(left_s, spread_s)
             elif engine.is_alive:
-                engine.mailbox.call(engine.dispatcher.run, engine.drain, timeout_s)
+                engine.mailbox.call(engine.dispatcher.run, engine.drain, left_s, spread_s)
 
     def release(self) -> None:
         """Give back the engine of the current thread's hub, if it serves nobody."""

@@ -22,7 +22,7 @@ PACKAGE = ROOT / "tina4_wsgi"
 ROWS: tuple[tuple[str, ...], ...] = (
     (  # 0: what all may use
         "errors version",
-        "config files forwarded headers jsontext",
+        "config descriptors files forwarded headers jsontext",
     ),
     (  # 1, pure: no socket, no clock
         "protocol protocol.*",
@@ -38,7 +38,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "connection",
     ),
     (  # 3: all connections of an app, and the HTTP side
-        "assets fanout guardian upgrade mounting discovery matching static templating",
+        "gunicorns",
+        "assets fanout draining loopwatch checks guardian upgrade mounting discovery matching static templating",
         "engine observer request router",
         "response",
         "process pages service wrappers",
@@ -48,8 +49,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "app",
     ),
     (  # 5: around it: our own server, the command line, other frameworks
-        "loading request_body wire",
-        "handler",
+        "gunicorn_settings loading probe request_body wire",
+        "doctor handler",
         "server",
         "cli",
         "__main__",

@@ -1,0 +1,217 @@
+"""`tina4-wsgi doctor`: each thing that is wrong is one line with its fix; what is right is not mentioned.
+
+The libraries in C are stand-ins of one attribute each, the one that the check reads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from tests.support.command import run
+
+PATCH = "from gevent import monkey; monkey.patch_all()\n"
+APP = """
+from tina4_wsgi import App, Router
+
+router = Router()
+
+
+@router.websocket("/ws/x"{options})
+def x(connection, event, data):
+    pass
+
+
+app = App(router=router{settings})
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project in which nothing is wrong."""
+    for name in ("GUNICORN_CMD_ARGS", "WEB_CONCURRENCY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TINA4_WS_BACKPLANE", "none")
+    monkeypatch.setenv("TINA4_WS_MAX_CONNECTIONS", "100")
+    write_app(tmp_path)
+    return tmp_path
+
+
+def write_app(folder: Path, before: str = PATCH, *, options: str = "", settings: str = "") -> None:
+    (folder / "wsgi.py").write_text(before + APP.format(options=options, settings=settings))
+
+
+def lines(done: CompletedProcess[str], exit_code: int) -> list[str]:
+    assert done.returncode == exit_code, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_where_nothing_is_wrong_it_says_so(folder: Path) -> None:
+    assert lines(run(folder, "doctor"), 0) == ["nothing is wrong"]
+
+
+def test_an_app_that_is_not_patched_is_a_warning(folder: Path) -> None:
+    write_app(folder, before="")
+
+    (line,) = lines(run(folder, "doctor", "wsgi:app"), 0)
+
+    assert line.startswith("warning: wsgi:app patches nothing by itself")
+    assert "monkey.patch_all()" in line
+
+
+def test_a_module_that_was_imported_before_the_patch_is_named(folder: Path) -> None:
+    (folder / "early.py").write_text("from time import sleep\n")
+    write_app(folder, before=f"import early\n{PATCH}")
+
+    (line,) = lines(run(folder, "doctor"), 1)
+
+    assert line.startswith("fatal: patched too late: early holds time.sleep, which block all others; put ")
+
+
+@pytest.mark.parametrize(
+    ("files", "what", "fix"),
+    [
+        (
+            {"psycopg2/__init__.py": "", "psycopg2/extensions.py": "def get_wait_callback(): return None\n"},
+            "psycopg2 waits in C", "psycogreen",
+        ),
+        ({"psycopg/__init__.py": "__version__ = '3.1.13'\n"}, "psycopg 3.1.13 waits", "psycopg>=3.1.14"),
+        (
+            {
+                "grpc/__init__.py": "",
+                "grpc/_cython/__init__.py": "",
+                "grpc/_cython/cygrpc.py": "g_gevent_activated = False\n",
+            },
+            "grpc waits in C", "init_gevent()",
+        ),
+    ],
+    ids=["psycopg2", "psycopg", "grpc"],
+)  # fmt: skip
+def test_a_library_that_waits_in_c_is_fatal(folder: Path, files: dict[str, str], what: str, fix: str) -> None:
+    for name, source in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(source)
+    names = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in files]
+    write_app(folder, before=PATCH + "".join(f"import {name}\n" for name in names))
+
+    (line,) = lines(run(folder, "doctor"), 1)
+
+    assert line.startswith(f"fatal: {what}")
+    assert fix in line
+
+
+def test_a_library_that_was_told_about_gevent_is_right(folder: Path) -> None:
+    (folder / "psycopg.py").write_text("__version__ = '3.2.0.dev1'\n")
+    (folder / "psycopg2").mkdir()
+    (folder / "psycopg2" / "__init__.py").write_text("")
+    (folder / "psycopg2" / "extensions.py").write_text("def get_wait_callback(): return print\n")
+    write_app(folder, before=f"{PATCH}import psycopg, psycopg2.extensions\n")
+
+    assert lines(run(folder, "doctor"), 0) == ["nothing is wrong"]
+
+
+def test_a_worker_class_without_gevent_is_fatal(folder: Path) -> None:
+    (folder / "gunicorn.conf.py").write_text("worker_class = 'gthread'\n")
+
+    (line,) = lines(run(folder, "doctor"), 1)
+
+    assert line.startswith("fatal: gunicorn's worker class is 'gthread', which answers every upgrade with 501; ")
+
+
+def test_settings_without_a_worker_class_are_a_warning(folder: Path) -> None:
+    (folder / "gunicorn.conf.py").write_text("timeout = 60\n")
+
+    (line,) = lines(run(folder, "doctor"), 0)
+
+    assert line.startswith("warning: gunicorn's settings name no worker class")
+
+
+@pytest.mark.parametrize(
+    "worker_class",
+    ["gevent", "gevent_pywsgi", "gunicorn.workers.ggevent.GeventWorker",
+     "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"],
+)  # fmt: skip
+def test_every_worker_class_of_gevent_is_right(folder: Path, worker_class: str) -> None:
+    (folder / "gunicorn.conf.py").write_text(f"worker_class = {worker_class!r}\n")
+
+    assert lines(run(folder, "doctor"), 0) == ["nothing is wrong"]
+
+
+def test_gunicorns_variable_counts_and_several_workers_need_a_backplane(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", "-k gevent -w 3")
+
+    (line,) = lines(run(folder, "doctor"), 1)
+
+    assert line.startswith("fatal: 3 workers and nothing between them")
+    assert "-w 1" in line
+
+
+def test_preloading_an_app_that_is_not_patched_is_fatal(folder: Path) -> None:
+    (folder / "gunicorn.conf.py").write_text("worker_class = 'gevent'\npreload_app = True\n")
+    write_app(folder, before="")
+
+    found = lines(run(folder, "doctor"), 1)
+
+    assert any(line.startswith("fatal: gunicorn preloads the app before anything is patched; ") for line in found)
+
+
+def test_settings_that_gunicorn_cannot_read_are_named(folder: Path) -> None:
+    (folder / "gunicorn.conf.py").write_text("worker_class = \n")
+
+    (line,) = lines(run(folder, "doctor"), 1)
+
+    assert line.startswith("fatal: gunicorn can't read its settings: SyntaxError")
+
+
+def test_gunicorn_without_its_extra_is_fatal(folder: Path) -> None:
+    (folder / "packaging.py").write_text("raise ImportError('there is no packaging here')\n")
+
+    (line,) = lines(run(folder, "doctor"), 1)
+
+    assert "there is no packaging here" in line
+    assert line.endswith("pip install 'gunicorn[gevent]'")
+
+
+def test_a_limit_on_files_below_the_cap_is_a_warning(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINA4_WS_MAX_CONNECTIONS", "9000000")
+
+    (line,) = lines(run(folder, "doctor"), 0)
+
+    assert line.startswith("warning: the limit on open files leaves room for ")
+    assert "ulimit -n 9000064" in line
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_right"),
+    [
+        ("https://example.org", True), ("http://localhost:8080", True), ("*", True), ("example.org", False),
+        ("https://example.org/", False), ("https://example.org/shop", False), ("wss://example.org", False),
+    ],
+)  # fmt: skip
+def test_an_origin_that_no_page_has_is_fatal(folder: Path, origin: str, is_right: bool) -> None:
+    write_app(folder, options=f", allowed_origins=[{origin!r}]")
+
+    found = lines(run(folder, "doctor"), 0 if is_right else 1)
+
+    expected = "nothing is wrong" if is_right else f"fatal: allowed_origins of /ws/x: {origin!r} matches no page"
+    assert found[0].startswith(expected)
+
+
+def test_the_apps_own_origins_are_looked_at_too(folder: Path) -> None:
+    write_app(folder, settings=", allowed_origins=['example.org']")
+
+    (line,) = lines(run(folder, "doctor"), 1)
+
+    assert line.startswith("fatal: allowed_origins: 'example.org'")
+
+
+def test_an_app_that_cannot_be_loaded_is_named(folder: Path) -> None:
+    done = run(folder, "doctor", "nowhere:app")
+
+    assert done.returncode == 1
+    assert "there is no module 'nowhere'" in done.stderr

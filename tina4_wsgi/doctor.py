@@ -1,0 +1,82 @@
+"""`tina4-wsgi doctor`: looks for what is often wrong, before anybody connects."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from gevent import monkey
+
+from . import checks, gunicorn_settings
+from .checks import Finding
+from .config import Config
+from .errors import ConfigError
+from .loading import load_app
+from .probe import probe
+
+
+def examine(target: str | None, folder: Path) -> Iterator[Finding]:
+    """Load the app as `gunicorn --preload` would, unpatched, and look at what it makes of the process.
+
+    Args:
+        target: "module:app"; None for what `tina4-wsgi serve` would serve.
+        folder: where the app and gunicorn's configuration are.
+    Raises:
+        LoadError: there is no such app, or it fails.
+    """
+    before = set(checks.modules())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)  # we say it ourselves, with the module's name
+        app = load_app(target, folder)
+    patches_itself = monkey.is_module_patched("socket")
+    suspects = {name: one for name, one in checks.modules().items() if name not in before}
+    yield from checks.patched_too_late(suspects)
+    if not patches_itself:
+        yield Finding(
+            f"{target or 'the app'} patches nothing by itself: right under tina4-wsgi serve and gunicorn -k gevent, "
+            "wrong under --preload and when run as a script", checks.PATCH,
+        )  # fmt: skip
+    yield from checks.libraries()
+    config = _config_of(app)
+    yield from checks.too_few_descriptors(config)
+    yield from _origins(app, config)
+    yield from _gunicorn(config, folder, patches_itself)
+
+
+def examine_site(url: str, origin: str | None) -> Iterator[Finding]:
+    """Ask a running site for an upgrade; see `probe`."""
+    return probe(url, origin)
+
+
+def _config_of(app: object) -> Config:
+    config = getattr(app, "config", None)  # of a Flask app it is a dict
+    return config if isinstance(config, Config) else Config.from_environ()
+
+
+def _origins(app: object, config: Config) -> Iterator[Finding]:
+    yield from checks.dead_origins(config.allowed_origins, "allowed_origins")
+    for route in getattr(getattr(app, "router", None), "routes", ()):
+        if "allowed_origins" not in route.options:
+            continue
+        try:
+            limits = config.for_route(route.options)
+        except ConfigError as exc:
+            yield Finding(f"{route.path}: {exc}", f"correct it at {route.location}", is_fatal=True)
+        else:
+            yield from checks.dead_origins(limits.allowed_origins, f"allowed_origins of {route.path}")
+
+
+def _gunicorn(config: Config, folder: Path, patches_itself: bool) -> Iterator[Finding]:
+    if not gunicorn_settings.is_installed():
+        return
+    yield from gunicorn_settings.check_extra()
+    try:
+        settings = gunicorn_settings.read(folder)
+    except ValueError as exc:
+        yield Finding(f"gunicorn can't read its settings: {exc}", "correct gunicorn.conf.py", is_fatal=True)
+        return
+    if settings is not None:
+        yield from gunicorn_settings.check_worker_class(settings)
+        yield from gunicorn_settings.check_preload(settings, patches_itself)
+        yield from checks.lone_workers(settings.workers, config)
