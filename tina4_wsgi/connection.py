@@ -17,6 +17,7 @@ from .errors import ConnectionClosed, Refused
 from .host import Host
 from .lifecycle import Ending, Lifecycle, Served
 from .opening import Opening
+from .paths import normal_path
 from .protocol.deflate import compress_frame
 from .protocol.frames import CloseCode, close_payload, encode_message
 
@@ -287,8 +288,3 @@ class Connection(Lifecycle):
                 "close %s %.200r %d after %.1f s, %d messages", self.id, self.path, ending.code, seconds,
                 self._message_count,
             )  # fmt: skip
-
-
-def normal_path(path: str) -> str:
-    """Give the name of a path's group: "/x/" and "/x" are the same path."""
-    return path.rstrip("/") or "/"

@@ -164,11 +164,17 @@ class Crowd:
         except BaseException:
             sock.close()
             raise
-        member = Member(name or f"{path} {len(self.members)}", sock)
-        self.members.append(member)
-        self._selector.register(sock, selectors.EVENT_READ, member)
+        member = self.adopt(sock, name or f"{path} {len(self.members)}")
         key = base64.b64encode(os.urandom(16)).decode()
         member.send_bytes(request_head(path, f"{self.address[0]}:{self.address[1]}", key, fields))
+        return member
+
+    def adopt(self, sock: socket.socket, name: str) -> Member:
+        """Take a connected socket in; its handshake is yet to be made, or to be read."""
+        sock.setblocking(False)
+        member = Member(name, sock)
+        self.members.append(member)
+        self._selector.register(sock, selectors.EVENT_READ, member)
         return member
 
     def wait_until_open(self) -> None:
