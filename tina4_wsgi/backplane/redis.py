@@ -72,7 +72,7 @@ class RedisBackplane:
                 "program with `from gevent import monkey; monkey.patch_all()`"
             )
         self._publisher = RedisPublisher(self._config, self._health)
-        self._subscriber = RedisSubscriber(self._config, self._health, self._received)
+        self._subscriber = RedisSubscriber(self._config, self._health, self._received, self._publisher.renew)
         self._subscriber.enter(self._channels.everybody)
         self._subscriber.enter(self._channels.inbox(self._sender))
 

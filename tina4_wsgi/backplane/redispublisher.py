@@ -46,6 +46,7 @@ class RedisPublisher:
         self._queued_bytes = 0
         self._has_work = Event()
         self._connection: Any = None
+        self._is_stale = False
         self._has_refused = False
         self._greenlet = gevent.spawn(self._run)
 
@@ -66,6 +67,10 @@ class RedisPublisher:
         self._queue.append(_Post(channel, data, told))
         self._queued_bytes += len(data)
         self._has_work.set()
+
+    def renew(self) -> None:
+        """Connect anew for the next message: another connection has found Redis gone."""
+        self._is_stale = True
 
     def flush(self, timeout_s: float) -> None:
         """Wait until nothing waits, while Redis is there."""
@@ -93,6 +98,9 @@ class RedisPublisher:
                 backoff.reset()
 
     def _send_batch(self) -> None:
+        if self._is_stale:
+            self._is_stale = False
+            self._disconnect()
         if self._connection is None:
             self._connection = new_connection(self._config, _ANSWER_S)
         connection = self._connection

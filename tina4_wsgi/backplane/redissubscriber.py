@@ -44,14 +44,18 @@ class RedisSubscriber:
 
     Args:
         received: is called with channel and message, in the reading greenlet.
+        lost: is called when the connection is gone.
 
     Greenlets: any of the hub's thread; only `wait_until_confirmed` waits.
     """
 
-    def __init__(self, config: Config, health: Health, received: Callable[[str, bytes], None]) -> None:
+    def __init__(
+        self, config: Config, health: Health, received: Callable[[str, bytes], None], lost: Callable[[], None]
+    ) -> None:
         self._config = config
         self._health = health
         self._received = received
+        self._lost = lost
         prefix = "S" if config.backplane_sharded else ""
         self._subscribe, self._unsubscribe = f"{prefix}SUBSCRIBE", f"{prefix}UNSUBSCRIBE"
         self._replies = {
@@ -148,6 +152,7 @@ class RedisSubscriber:
                 self._read(connection, backoff)
             except (client.RedisError, OSError) as exc:
                 self._health.down("subscriber", describe(exc, self._config))
+                self._lost()
             self._disconnect()
             gevent.sleep(backoff.next_s())
 
