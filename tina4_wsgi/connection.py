@@ -13,6 +13,7 @@ from gevent.monkey import get_original
 from werkzeug.datastructures import EnvironHeaders, ImmutableMultiDict
 
 from . import jsontext
+from .config import Config
 from .errors import ConnectionClosed, Refused
 from .host import Host
 from .lifecycle import Ending, Lifecycle, Served
@@ -120,6 +121,12 @@ class Connection(Lifecycle):
         if self._state_dict is None:
             self._state_dict = {}
         return self._state_dict
+
+    @property
+    def limits(self) -> Config:
+        """The settings of this connection's route."""
+        limits: Config = self._limits
+        return limits
 
     @property
     def connected_at(self) -> datetime:

@@ -89,8 +89,7 @@ class Engine(Host):
 
     def on_path(self, path: str) -> list[Connection]:
         """Give the connections on `path`; any thread may ask."""
-        groups = [lane.paths.get(path) for lane in self._lanes()]
-        return [member._owner for group in groups if group is not None for member in group.members()]  # type: ignore[misc]
+        return [one for one in list(self.connections) if one.path == path and not one.closed]
 
     def say_goodbye(self, connections: list[Connection], code: int, reason: str) -> None:
         """Close these connections soon; any thread may ask."""

@@ -95,7 +95,7 @@ def shown(value: object) -> Any:
 
 
 def _described(connection: Connection) -> Facts:
-    fields = connection._limits.presence_fields
+    fields = connection.limits.presence_fields
     return {
         "id": connection.id,
         "auth": shown(connection.auth),
