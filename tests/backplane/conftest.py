@@ -6,7 +6,6 @@ import base64
 import http.client
 import json
 import os
-import socket
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -50,33 +49,28 @@ def wait_for(is_done: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -
     return found
 
 
-def settle(server: Server, path: str) -> socket.socket:
-    """Connect where there is room: a worker that is full refuses with 503."""
+def settle(crowd: Crowd, server: Server, path: str) -> Member:
+    """Let one client in where there is room: a worker that is full refuses with 503."""
     give_up_at = time.monotonic() + WAIT_S
     while True:
         client = RawClient.dial(server.address)
+        key = base64.b64encode(os.urandom(16)).decode()
         try:
-            key = base64.b64encode(os.urandom(16)).decode()
             client.send_bytes(request_head(path, f"{server.address[0]}:{server.address[1]}", key))
-            head = client.read_head()
+            status = client.read_head().status
         except OSError:
-            client.close()  # of a worker that just ended
-            continue
-        if head.status == 101 and not client._received:
-            return client.socket
+            status = 0  # of a worker that just ended
+        if status == 101:
+            return crowd.adopt(client.socket, path, bytes(client._received))
         client.close()
-        assert head.status == 503, head
+        assert status in (0, 503), status
         assert time.monotonic() < give_up_at, f"no room on {path}"
         time.sleep(POLL_S)
 
 
 def spread(crowd: Crowd, server: Server, path: str, count: int) -> list[Member]:
     """Let `count` clients in, and have each say which worker it has: its name becomes that pid."""
-    members = []
-    for _ in range(count):
-        member = crowd.adopt(settle(server, path), path)
-        member.is_open = True
-        members.append(member)
+    members = [settle(crowd, server, path) for _ in range(count)]
     for member in members:
         member.send_text("pid")
     crowd.listen_until(lambda: all(member.texts for member in members), "everybody's worker")
