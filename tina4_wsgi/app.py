@@ -137,7 +137,7 @@ class App:
 
         A process that doesn't answer within a second is left out.
         """
-        return presence.members_in(self._here().ask_all(presence.members_question(normal_path(path))))
+        return self._here().members(normal_path(path))
 
     def disconnect(
         self, *, connection_id: str | None = None, path: str | None = None, auth: object = None,

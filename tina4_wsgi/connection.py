@@ -206,6 +206,13 @@ class Connection(Lifecycle):
         """Send one message to everybody in a named room, whether this client is in or not; never waits."""
         self._host.broadcast_to_room(room, encode_message(message), self._transport if exclude_self else None)
 
+    def members(self) -> list[Any]:  # Any: a Member, from a higher row
+        """Say who is on this path, in all processes, in the order of joining; waits for their answers.
+
+        Each has `id`, `auth`, `state` (what `presence_fields` names) and `joined_at`; see `App.members`.
+        """
+        return self._host.members(self.path)
+
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Say goodbye: what was sent before still leaves, nothing can be sent after; "close" runs soon.
 

@@ -6,7 +6,7 @@ import logging
 import os
 import resource
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gevent
 
@@ -190,6 +190,10 @@ class Engine(Host):
     def broadcast_to_room(self, room: str, frame: bytes, exclude: Transport | None = None) -> None:
         """Send a frame to everybody in `room`; from any thread."""
         self._fanout.to_room(room, frame, exclude)
+
+    def members(self, path: str) -> list[Any]:  # Any: a Member, which is built on this
+        """Say who is on `path`, in all processes; waits for their answers."""
+        return self._fanout.members(path)
 
     def deliver(self, path: str, frame: bytes, exclude: Transport | None) -> None:
         """Queue a frame for the connections here that are on `path`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from gevent.monkey import get_original
 
@@ -42,12 +43,14 @@ class Fanout:
 
     Attributes:
         relay: to the other processes; None where there are none by decision.
+        members: says who is on a path, in all processes; the process fills it in.
     """
 
     def __init__(self) -> None:
         self._lock = _allocate_lock()
         self._deliverers: tuple[Deliverer, ...] = ()
         self.relay: Relay | None = None
+        self.members: Callable[[str], list[Any]] = lambda path: []
 
     def add(self, deliverer: Deliverer) -> None:
         """Send to this one too."""

@@ -46,6 +46,7 @@ class Process:
             )
         self.pid = os.getpid()
         self.fanout = Fanout()
+        self.fanout.members = self.members
         if root is not None and config.backplane != "none":
             self.fanout.relay = Relay(config, root, app_number, self)
         self.guardian = Guardian(self.drain, config.drain_timeout_s)
@@ -96,6 +97,10 @@ class Process:
         if self.fanout.relay is not None:
             answers += self.fanout.relay.ask(question)
         return answers
+
+    def members(self, path: str) -> list[presence.Member]:
+        """Say who is on `path`, in all processes, in the order of joining."""
+        return presence.members_in(self.ask_all(presence.members_question(path)))
 
     # -- the end
 

@@ -12,11 +12,13 @@ import pytest
 from tests.backplane.conftest import APPS, ask, by_worker, check_exchange, environment, spread, wait_for
 from tests.support import redis, servers
 from tests.support.crowd import Crowd
+from tina4_wsgi import publish
 from tina4_wsgi.backplane.envelope import Kind, pack, pack_json
 from tina4_wsgi.protocol.frames import encode_message
 
 PATH = "/ws/hall/a"
 CHANNEL = "tina4:path:/ws/hall/a"
+PEM = servers.ROOT / "tests" / "net" / "localhost.pem"
 BACK_S = 10.0
 ROUND_S = 0.5
 
@@ -304,3 +306,59 @@ def test_a_wrong_password_is_told_and_not_repeated_and_clients_are_served(tmp_pa
     assert status["is_up"] is False
     assert "ong-secret" not in log + json.dumps(status)
     assert log.count("redis is away") == 1
+
+
+def test_a_redis_cluster_carries_it_on_the_shard_of_the_app(tmp_path):
+    with redis.cluster(tmp_path) as nodes:
+        settings = [
+            {"backplane": "redis", "backplane_url": node.url, "backplane_sharded": "yes", "max_connections": 2}
+            for node in nodes
+        ]
+        first, second = (
+            servers.gunicorn("hall:app", APPS, tmp_path / f"log-{number}", "-w", "1", env=environment(**one))
+            for number, one in enumerate(settings)
+        )
+        with first as one, second as two, Crowd(one.address) as crowd:
+            members = spread(crowd, one, PATH, 2) + spread(crowd, two, PATH, 2)
+            check_exchange(crowd, members, [members[0], members[2]], 100)
+            receipts = [
+                publish(PATH, "from outside", backplane="redis", backplane_url=node.url, backplane_sharded=True)
+                for node in nodes
+            ]
+            crowd.listen_until(lambda: all(one.texts[-2:] == ["from outside"] * 2 for one in members), "the news")
+            count = ask(one, "/state/a")["count"]
+            logs = one.log + two.log
+            one.kill()
+            two.kill()
+
+    assert receipts == [(2, None)] * 2
+    assert count == 4
+    assert "redis is away" not in logs
+
+
+# As in docs/scaling.md.
+RULES = "resetchannels -@all +publish +subscribe +unsubscribe +pubsub +ping +client|setname &tina4:*"
+
+
+def test_tls_and_the_least_acl_are_enough(tmp_path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    tls_port = redis.free_port()
+    options = ["--tls-port", str(tls_port), "--tls-auth-clients", "no"]
+    options += ["--tls-cert-file", str(PEM), "--tls-key-file", str(PEM), "--tls-ca-cert-file", str(PEM)]
+    with redis.running(folder, *options) as broker:
+        with broker.talking() as talk:
+            talk.execute_command("ACL", "SETUSER", "app", "on", ">s3cret", *RULES.split())
+        url = f"rediss://app:s3cret@localhost:{tls_port}?ssl_ca_certs={PEM}"
+        env = environment(backplane="redis", backplane_url=url)
+        with (
+            servers.gunicorn("hall:app", APPS, tmp_path / "log", "-w", "1", env=env) as server,
+            Crowd(server.address) as crowd,
+        ):
+            (member,) = spread(crowd, server, PATH, 1)
+            receipt = publish(PATH, "over TLS", backplane="redis", backplane_url=url)
+            crowd.listen_until(lambda: member.texts, "the message")
+            status = ask(server, "/state/a")["status"]
+            server.kill()
+
+    assert receipt == (1, None)
+    assert (status["is_up"], status["dropped_messages"]) == (True, 0)

@@ -100,7 +100,6 @@ def test_an_http_handler_of_any_worker_reaches_everybody(hall, crowd, everybody)
 def test_any_worker_knows_who_is_there(hall, crowd, everybody):
     for one in everybody:
         one.send_text("id")
-    # Their broadcast partner is nobody: an id is told to the asker alone.
     crowd.listen_until(lambda: all(one.texts for one in everybody), "the ids")
 
     told = ask(hall, "/state/a")
@@ -108,6 +107,16 @@ def test_any_worker_knows_who_is_there(hall, crowd, everybody):
     assert told["count"] == CLIENTS
     assert {one[0] for one in told["members"]} == {one.texts[0] for one in everybody}
     assert all(one[2] == {"user": "nobody"} for one in told["members"])
+
+
+def test_a_callback_knows_who_is_on_its_path(hall, crowd):
+    members = [one for name in ("ada", "bob", "eve") for one in spread(crowd, hall, f"/ws/hall/a?user={name}", 12)]
+    assert len(by_worker(members)) == 4
+
+    members[0].send_text("who")
+    crowd.listen_until(lambda: members[0].texts, "the list")
+
+    assert json.loads(members[0].texts[0]) == ["ada"] * 12 + ["bob"] * 12 + ["eve"] * 12
 
 
 def test_a_worker_that_died_is_counted_no_more(hall, crowd, everybody):

@@ -27,7 +27,7 @@ class RedisServer:
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -89,9 +89,40 @@ def running(folder: Path, *options: str) -> Iterator[RedisServer]:
         server.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Give a port that nobody has: Redis takes no socket from us, and its port 0 means none."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+@contextlib.contextmanager
+def cluster(folder: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
+    """Run a Redis Cluster of two nodes until the block ends; each has half of the slots."""
+    with contextlib.ExitStack() as stack:
+        nodes, bus_ports = [], []
+        for name in ("a", "b"):
+            (folder / name).mkdir()
+            bus_ports.append(free_port())
+            options = ["--cluster-enabled", "yes", "--cluster-port", str(bus_ports[-1])]
+            nodes.append(stack.enter_context(running(folder / name, *options)))
+        first, second = nodes
+        _command(first, "CLUSTER", "ADDSLOTSRANGE", 0, 8_191)
+        _command(second, "CLUSTER", "ADDSLOTSRANGE", 8_192, 16_383)
+        _command(first, "CLUSTER", "MEET", "127.0.0.1", second.port, bus_ports[1])
+        give_up_at = time.monotonic() + READY_S
+        while not all("cluster_state:ok" in str(_command(node, "CLUSTER", "INFO")) for node in nodes):
+            assert time.monotonic() < give_up_at, "the cluster doesn't come together"
+            time.sleep(POLL_S)
+        yield first, second
+
+
+def _command(server: RedisServer, *command: object) -> object:
+    with redis.Redis(port=server.port, socket_timeout=READY_S) as client:
+        connection = client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+        try:
+            connection.send_command(*command)
+            return connection.read_response()
+        finally:
+            connection.disconnect()

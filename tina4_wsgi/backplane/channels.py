@@ -6,6 +6,7 @@ Free of gevent.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -36,10 +37,13 @@ class Channels:
 
     Args:
         app_number: which of its process's apps it is; publishers mean the first, 0.
+        is_sharded: keep all on one shard of a Redis Cluster.
     """
 
-    def __init__(self, prefix: str, app_number: int = 0) -> None:
+    def __init__(self, prefix: str, app_number: int = 0, is_sharded: bool = False) -> None:
         self._prefix = prefix if not app_number else f"{prefix}.{app_number}"
+        if is_sharded:
+            self._prefix = f"{{{self._prefix}}}"  # a Redis Cluster's hash tag: all of them lie on one shard
         self.everybody = f"{self._prefix}:everybody"
 
     def of(self, kind: Kind, name: str) -> str:
@@ -53,6 +57,33 @@ class Channels:
         return f"{self._prefix}:inbox:{sender.hex()}"
 
 
+class Place:
+    """Where Redis is: at the address of the URL, or, of a Redis Cluster, where that has sent us.
+
+    Attributes:
+        address: host and port that override the URL's; None for the URL's own.
+    """
+
+    _MOVED = re.compile(r"(?:MOVED )?\d+ (?P<host>\S*):(?P<port>\d+)")
+
+    def __init__(self) -> None:
+        self.address: tuple[str, int] | None = None
+
+    def is_elsewhere(self, error: BaseException) -> bool:
+        """Whether an error says that another node has our shard; `address` is that node's then."""
+        if type(error).__name__ != "MovedError" and not str(error).startswith("MOVED "):
+            return False
+        found = self._MOVED.search(str(error))
+        if found is None:
+            return False
+        self.address = (found["host"], int(found["port"]))
+        return True
+
+    def forget(self) -> None:
+        """That node is gone: ask the URL's own again."""
+        self.address = None
+
+
 def check_client() -> None:
     """See that redis-py is there.
 
@@ -63,8 +94,8 @@ def check_client() -> None:
         raise BackplaneError("backplane 'redis' needs the package redis: pip install 'tina4-wsgi[redis]'")
 
 
-def new_connection(config: Config, timeout_s: float) -> Any:  # Any: a redis-py Connection, whose types move
-    """Make a connection that is not connected yet.
+def new_connection(config: Config, timeout_s: float, place: Place) -> Any:  # Any: redis-py's types move
+    """Make a redis-py Connection that is not connected yet.
 
     Args:
         timeout_s: of every read and write. redis-py 8 has a default that ends a quiet subscriber, so it is always
@@ -79,7 +110,8 @@ def new_connection(config: Config, timeout_s: float) -> Any:  # Any: a redis-py 
             url, socket_timeout=timeout_s, socket_connect_timeout=_CONNECT_TIMEOUT_S, health_check_interval=0,
             retry=Retry(NoBackoff(), 0), protocol=2, client_name="tina4_wsgi", decode_responses=False,
         )  # fmt: skip
-        return pool.connection_class(**pool.connection_kwargs)
+        override = {} if place.address is None else dict(zip(("host", "port"), place.address, strict=True))
+        return pool.connection_class(**{**pool.connection_kwargs, **override})
     except (ValueError, TypeError):
         # Without the cause: it may quote a part of the password, where an unescaped "/" made it a port.
         raise BackplaneError(

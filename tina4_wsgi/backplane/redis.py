@@ -8,7 +8,6 @@ of one machine don't use the bus too, or they would hear things twice.
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 from collections import OrderedDict
 from typing import Any
@@ -17,7 +16,7 @@ from gevent.monkey import is_module_patched
 
 from ..config import Config
 from ..errors import BackplaneError
-from .channels import Channels, check_client
+from .channels import Channels, Place, check_client
 from .envelope import SENDER_BYTES, Envelope, EnvelopeError, Kind, pack, pack_json, unpack
 from .health import Health
 from .port import Facts, Receiver, Status
@@ -43,7 +42,7 @@ class RedisBackplane:
     def __init__(self, hub: Any, config: Config, app_number: int, receiver: Receiver) -> None:
         self._config = config
         self._receiver = receiver
-        self._channels = Channels(config.backplane_prefix, app_number)
+        self._channels = Channels(config.backplane_prefix, app_number, config.backplane_sharded)
         self._sender = secrets.token_bytes(SENDER_BYTES)
         self._number = 0
         self._health = Health()
@@ -52,7 +51,6 @@ class RedisBackplane:
         self._publisher: RedisPublisher | None = None
         self._subscriber: RedisSubscriber | None = None
         self._has_logged_garbage = False
-        self._pid = os.getpid()
 
     @property
     def is_alone(self) -> bool:
@@ -71,8 +69,9 @@ class RedisBackplane:
                 "backplane 'redis' needs patched sockets, or waiting for Redis would stop every client: begin the "
                 "program with `from gevent import monkey; monkey.patch_all()`"
             )
-        self._publisher = RedisPublisher(self._config, self._health)
-        self._subscriber = RedisSubscriber(self._config, self._health, self._received, self._publisher.renew)
+        place = Place()
+        self._publisher = RedisPublisher(self._config, self._health, place)
+        self._subscriber = RedisSubscriber(self._config, self._health, place, self._received, self._publisher.renew)
         self._subscriber.enter(self._channels.everybody)
         self._subscriber.enter(self._channels.inbox(self._sender))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..config import Config
 from ..errors import BackplaneError
-from .channels import Channels, check_client, client, describe, new_connection
+from .channels import Channels, Place, check_client, client, describe, new_connection
 from .envelope import Kind, pack
 from .port import TIMEOUT_S, Receipt
 
@@ -21,8 +21,9 @@ class RedisGuest:
     def __init__(self, config: Config) -> None:
         check_client()
         self._config = config
-        self._channels = Channels(config.backplane_prefix)
+        self._channels = Channels(config.backplane_prefix, is_sharded=config.backplane_sharded)
         self._prefix = "S" if config.backplane_sharded else ""
+        self._place = Place()
         self._connection: Any = None  # a redis-py Connection
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
@@ -47,12 +48,23 @@ class RedisGuest:
             self._connection = None
 
     def _ask(self, *command: Any) -> Any:
+        """Ask the node that has our shard; the URL's own sends us there, once."""
         try:
-            if self._connection is None:
-                self._connection = new_connection(self._config, TIMEOUT_S)
-            self._connection.connect()
-            self._connection.send_command(*command, check_health=False)
-            return self._connection.read_response()
+            try:
+                return self._ask_here(*command)
+            except client.ResponseError as exc:
+                if not self._place.is_elsewhere(exc):
+                    raise
+                self.close()
+                return self._ask_here(*command)
         except (client.RedisError, OSError) as exc:
             self.close()
+            self._place.forget()
             raise BackplaneError(f"redis can't be reached: {describe(exc, self._config)}") from None
+
+    def _ask_here(self, *command: Any) -> Any:
+        if self._connection is None:
+            self._connection = new_connection(self._config, TIMEOUT_S, self._place)
+        self._connection.connect()
+        self._connection.send_command(*command, check_health=False)
+        return self._connection.read_response()

@@ -16,7 +16,7 @@ import gevent
 from gevent.event import Event
 
 from ..config import Config
-from .channels import client, describe, new_connection
+from .channels import Place, client, describe, new_connection
 from .health import Backoff, Health
 
 logger = logging.getLogger("tina4_wsgi.backplane")
@@ -38,9 +38,10 @@ class RedisPublisher:
     Greenlets: any of the hub's thread; only `flush` waits.
     """
 
-    def __init__(self, config: Config, health: Health) -> None:
+    def __init__(self, config: Config, health: Health, place: Place) -> None:
         self._config = config
         self._health = health
+        self._place = place
         self._command = "SPUBLISH" if config.backplane_sharded else "PUBLISH"
         self._queue: deque[_Post] = deque()
         self._queued_bytes = 0
@@ -92,6 +93,7 @@ class RedisPublisher:
             except (client.RedisError, OSError) as exc:
                 self._health.down("publisher", describe(exc, self._config))
                 self._disconnect()
+                self._place.forget()
                 gevent.sleep(backoff.next_s())
             else:
                 self._health.up("publisher")
@@ -102,7 +104,7 @@ class RedisPublisher:
             self._is_stale = False
             self._disconnect()
         if self._connection is None:
-            self._connection = new_connection(self._config, _ANSWER_S)
+            self._connection = new_connection(self._config, _ANSWER_S, self._place)
         connection = self._connection
         connection.connect()
         batch = self._next_batch()
@@ -112,6 +114,9 @@ class RedisPublisher:
             try:
                 count = connection.read_response()
             except client.ResponseError as exc:
+                if self._place.is_elsewhere(exc):
+                    self._disconnect()
+                    return  # the batch is sent again, there
                 self._refused(exc)
                 count = 0
             self._queue.popleft()

@@ -16,7 +16,7 @@ import gevent
 from gevent.event import Event
 
 from ..config import Config
-from .channels import client, describe, new_connection
+from .channels import Place, client, describe, new_connection
 from .health import Backoff, Health
 
 logger = logging.getLogger("tina4_wsgi.backplane")
@@ -50,10 +50,12 @@ class RedisSubscriber:
     """
 
     def __init__(
-        self, config: Config, health: Health, received: Callable[[str, bytes], None], lost: Callable[[], None]
+        self, config: Config, health: Health, place: Place, received: Callable[[str, bytes], None],
+        lost: Callable[[], None],
     ) -> None:
         self._config = config
         self._health = health
+        self._place = place
         self._received = received
         self._lost = lost
         prefix = "S" if config.backplane_sharded else ""
@@ -146,11 +148,16 @@ class RedisSubscriber:
         backoff = Backoff()
         while True:
             try:
-                connection = new_connection(self._config, _SILENCE_S)
+                connection = new_connection(self._config, _SILENCE_S, self._place)
                 connection.connect()
                 self._begin(connection)
                 self._read(connection, backoff)
             except (client.RedisError, OSError) as exc:
+                if self._place.is_elsewhere(exc):
+                    self._disconnect()
+                    gevent.sleep(backoff.next_s())  # nodes that disagree may send us to and fro
+                    continue
+                self._place.forget()
                 self._health.down("subscriber", describe(exc, self._config))
                 self._lost()
             self._disconnect()
@@ -206,9 +213,12 @@ class RedisSubscriber:
 
     def _is_unsubscribed(self, name: str, _count: object) -> None:
         channel = self._channels.get(name)
-        if channel is not None:
-            channel.awaited_replies -= 1
-            self._forget(name)
+        if channel is None:
+            return
+        if not channel.awaited_replies:
+            raise client.ConnectionError("the shard has moved to another node")  # nobody had asked for this
+        channel.awaited_replies -= 1
+        self._forget(name)
 
     def _forget(self, name: str) -> None:
         """Drop what is neither wanted nor known to Redis."""

@@ -25,6 +25,8 @@ def hall(connection, event, data):
         connection.send(f"pid {os.getpid()}")
     elif command == "id":
         connection.send(connection.id)
+    elif command == "who":
+        connection.send_json(sorted(one.state["user"] for one in connection.members()))
     elif command == "room":
         connection.join(rest)
         connection.send("joined")
