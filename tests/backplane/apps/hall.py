@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 
+from gevent.monkey import get_original
+
 import tina4_wsgi
 from tina4_wsgi import App, Router
 
@@ -14,33 +16,40 @@ failures: list[str] = []
 
 @router.websocket("/ws/hall/{name}", presence_fields=("user",))
 def hall(connection, event, data):
-    """Answer "pid" with this worker's; "room NAME" joins it; "to-room NAME TEXT"; anything else is for everybody."""
+    """Do what the first word of a message says; what is no command is for everybody."""
     if event == "open":
         connection.state["user"] = connection.query.get("user", "nobody")
         connection.state["secret"] = "not for others"
-    if event != "message":
-        return
-    command, _, rest = data.partition(" ")
-    if command == "pid":
-        connection.send(f"pid {os.getpid()}")
-    elif command == "id":
-        connection.send(connection.id)
-    elif command == "who":
-        connection.send_json(sorted(one.state["user"] for one in connection.members()))
-    elif command == "room":
-        connection.join(rest)
-        connection.send("joined")
-    elif command == "to-room":
-        room, _, text = rest.partition(" ")
-        connection.broadcast_to_room(room, text, exclude_self=True)
-    elif command == "others":
-        connection.broadcast(rest, exclude_self=True)
-    else:
+    elif event == "close" and connection.query.get("farewell"):
+        connection.broadcast(f"farewell {os.getpid()}")
+    elif event == "message":
+        name, _, rest = data.partition(" ")
         try:
-            connection.broadcast(data)
+            COMMANDS.get(name, lambda connection, rest: connection.broadcast(data))(connection, rest)
         except BaseException as exc:
             failures.append(repr(exc))
             raise
+
+
+def join(connection, room):
+    connection.join(room)
+    connection.send("joined")
+
+
+def to_room(connection, rest):
+    room, _, text = rest.partition(" ")
+    connection.broadcast_to_room(room, text, exclude_self=True)
+
+
+COMMANDS = {
+    "pid": lambda connection, rest: connection.send(f"pid {os.getpid()}"),
+    "id": lambda connection, rest: connection.send(connection.id),
+    "who": lambda connection, rest: connection.send_json(sorted(one.state["user"] for one in connection.members())),
+    "room": join,
+    "to-room": to_room,
+    "others": lambda connection, rest: connection.broadcast(rest, exclude_self=True),
+    "from-thread": lambda connection, rest: get_original("_thread", "start_new_thread")(connection.broadcast, (rest,)),
+}
 
 
 def who(request):
