@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -290,6 +291,24 @@ def test_a_guest_hears_how_many_clients_a_message_was_handed_to(join, folder):
 
     assert (answer.kind, answer.number, answer.json()) == (Kind.ACK, 7, {"clients": 3})
     assert bus.ears.heard == [(Kind.PATH, "/x", HELLO)]
+
+
+def test_a_process_without_descriptors_goes_on_listening_when_it_has_some(join, folder):
+    bus = join()
+    listener, bus._listener = bus._listener, Exhausted()
+
+    with stranger(folder, guest_hello()):
+        wait_until(lambda: not bus._acceptor.active, "the pause")
+        bus._listener = listener
+        bus._scan()
+        wait_until(lambda: bus._in, "the link")
+
+
+class Exhausted:
+    """A listener of a process that is out of descriptors."""
+
+    def _accept(self) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
 
 
 # -- the directory

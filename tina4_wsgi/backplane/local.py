@@ -41,6 +41,7 @@ _HELLO_S = 5.0
 _ACCEPTS_PER_TURN = 32
 _FLUSH_BYTES = 262_144
 _POLL_S = 0.01
+_READABLE = 1  # libev's
 
 PUBLISHER, WORKER = "publisher", "worker"
 
@@ -65,6 +66,7 @@ class LocalBus:
         self._sender = sender_of(self._name)
         self._pid = os.getpid()
         self._listener: Any = None
+        self._acceptor: Any = None
         self._watchers: list[Any] = []
         self._out: dict[str, Link] = {}  # by the sibling's name
         self._targets: tuple[Link, ...] = ()  # of _out; replaced, so any thread may look
@@ -172,9 +174,9 @@ class LocalBus:
     def _listen(self) -> None:
         self._directory.make()
         self._listener = self._directory.listen(self._name)
-        watcher = self._hub.loop.io(self._listener.fileno(), 1, ref=False)
-        watcher.start(self._accept)
-        self._watchers.append(watcher)
+        self._acceptor = self._hub.loop.io(self._listener.fileno(), _READABLE, ref=False)
+        self._acceptor.start(self._accept)
+        self._watchers.append(self._acceptor)
 
     def _stop_listening(self) -> None:
         if self._listener is None:
@@ -200,6 +202,8 @@ class LocalBus:
             self._send_silent_away()
             if self._listener is not None and self._name not in names:
                 self._come_back()
+            if self._listener is not None and not self._acceptor.active:
+                self._acceptor.start(self._accept)
         except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the timer
             self._report(logging.ERROR, "looking for siblings failed: %s", exc)
 
@@ -223,7 +227,10 @@ class LocalBus:
         self._report(logging.WARNING, "the socket in %s was gone; it is there again", self._directory.path)
 
     def _connect(self, name: str) -> None:
-        sock = raw_socket()
+        try:
+            sock = raw_socket()
+        except OSError:
+            return  # no descriptor is left; a later scan tries again
         if not self._directory.connect(name, sock):
             sock.close()
             return
@@ -241,8 +248,11 @@ class LocalBus:
         for _ in range(_ACCEPTS_PER_TURN):
             try:
                 descriptor, _address = self._listener._accept()
+            except BlockingIOError:
+                return
             except OSError:
-                return  # nobody more; or no descriptor is left, and the next turn tries again
+                self._acceptor.stop()  # no descriptor is left: it would fire without end; the next scan goes on
+                return
             sock = _socket.socket(fileno=descriptor)
             sock.setblocking(False)
             if peer_uid(sock) != os.geteuid():
