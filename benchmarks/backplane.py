@@ -191,12 +191,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=20_000, help="broadcasts per figure (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--outstanding", type=int, nargs="*", default=OUTSTANDING)
     arguments = parser.parse_args()
     if shutil.which("redis-server") is None:
         raise SystemExit("redis-server is missing: apt-get install redis-server")
     print("| µs of CPU per broadcast | outstanding | sender's worker | worker with a member | without | Redis |")
     print("|---|---:|---:|---:|---:|---:|")
-    for outstanding in OUTSTANDING:
+    for outstanding in arguments.outstanding:
         for case in CASES:
             rounds = [_round(case, arguments.messages, outstanding) for _ in range(arguments.rounds)]
             medians = {part: statistics.median(one[part] for one in rounds) for part in rounds[0]}
