@@ -9,8 +9,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .version import __version__
-
 if TYPE_CHECKING:
     from .app import App, broadcast, count, disconnect, members
     from .backplane.port import Receipt, Status
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from .presence import Member
     from .publishing import Publisher, publish
     from .router import Router
+    from .version import __version__
     from .wrappers import Request, Response
 
 __all__ = [
@@ -69,6 +68,7 @@ _MODULES = {
     "presence": ("Member",),
     "publishing": ("Publisher", "publish"),
     "router": ("Router",),
+    "version": ("__version__",),
     "wrappers": ("Request", "Response"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

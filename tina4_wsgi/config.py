@@ -230,6 +230,14 @@ ROUTE_OPTIONS = frozenset(
 """The settings that a route may override."""
 
 
+def isolated_environ() -> dict[str, str]:
+    """Give this process's variables for a server of a test: it reaches no other process unless they say how."""
+    environ = dict(os.environ)
+    if not {f"{ENVIRONMENT_PREFIX}BACKPLANE", f"{ENVIRONMENT_PREFIX}BUS_DIR"} & environ.keys():
+        environ[f"{ENVIRONMENT_PREFIX}BACKPLANE"] = "none"
+    return environ
+
+
 def _refuse_unknown(given: Mapping[str, Any], known: frozenset[str] | set[str], where: str) -> None:
     unknown = sorted(set(given) - known)
     if unknown:

@@ -31,6 +31,21 @@ _allocate_lock = get_original("_thread", "allocate_lock")
 _ANSWER_S = 1.0
 
 
+class Isolation:
+    """Whether this process reaches no other: a test that broadcasts must not be heard by a server that runs beside it.
+
+    Attributes:
+        is_on: once it is, for as long as the process lives.
+    """
+
+    def __init__(self) -> None:
+        self.is_on = False
+
+
+isolation = Isolation()
+"""Of this process."""
+
+
 class Relay:
     """Everything beyond this process.
 
@@ -61,7 +76,7 @@ class Relay:
 
     def start(self) -> None:
         """Begin in the hub of this thread; harmless when it has begun. A greenlet of the hub calls this."""
-        if self._core is not None or self._error:
+        if self._core is not None or self._error or isolation.is_on:
             return
         with self._lock:
             if self._core is not None or self._error:
@@ -84,7 +99,7 @@ class Relay:
         """Tell all other processes; never waits in a process that serves."""
         core = self._running_core()
         if core is None:
-            if not self._error:
+            if not self._error and not isolation.is_on:
                 self._carry_as_guest(kind, name, frame)
         elif core.is_alone:
             pass
