@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -31,10 +32,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     for name in [name for name in os.environ if name.startswith("TINA4_WS_")]:
         del os.environ[name]
+    # Servers in this process meet here, and not with what else runs for this user in this folder.
+    os.environ["TINA4_WS_BUS_DIR"] = tempfile.mkdtemp(prefix="tina4-bus-")
     deadline.remember_terminal()
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".cache" / "hypothesis"))
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure() -> None:
+    """Take the bus directory away again."""
+    shutil.rmtree(os.environ.get("TINA4_WS_BUS_DIR", ""), ignore_errors=True)
 
 
 def pytest_collection_finish() -> None:

@@ -1,18 +1,20 @@
 """tina4_wsgi: a WSGI framework on gevent in which a WebSocket is a route like any other.
 
-The names below are imported when they are first used: the pytest plugin is loaded wherever the package is
-installed, and must not bring gevent to test runs that have nothing to do with it.
+The public names are imported when they are first asked for: `publish` is for processes without gevent, and the pytest
+plugin is loaded wherever the package is installed, and must not bring gevent to test runs that don't need it.
 """
 
 from __future__ import annotations
 
-import importlib
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .app import App, broadcast
+    from .app import App, broadcast, count, disconnect, members
+    from .backplane.port import Receipt, Status
     from .connection import Connection
     from .errors import (
+        BackplaneError,
         ConfigError,
         ConnectionClosed,
         ForkError,
@@ -22,40 +24,62 @@ if TYPE_CHECKING:
         Tina4Error,
         UsageError,
     )
+    from .presence import Member
+    from .publishing import Publisher, publish
     from .router import Router
     from .version import __version__
     from .wrappers import Request, Response
 
 __all__ = [
     "App",
+    "BackplaneError",
     "ConfigError",
     "Connection",
     "ConnectionClosed",
     "ForkError",
+    "Member",
     "ProtocolError",
+    "Publisher",
+    "Receipt",
     "Refused",
     "Request",
     "Response",
     "RouteError",
     "Router",
+    "Status",
     "Tina4Error",
     "UsageError",
     "__version__",
     "broadcast",
+    "count",
+    "disconnect",
+    "members",
+    "publish",
 ]
 
 _MODULES = {
-    "App": "app", "broadcast": "app", "Connection": "connection", "Router": "router", "Request": "wrappers",
-    "Response": "wrappers", "__version__": "version",
+    "app": ("App", "broadcast", "count", "disconnect", "members"),
+    "backplane.port": ("Receipt", "Status"),
+    "connection": ("Connection",),
+    "errors": (
+        "BackplaneError", "ConfigError", "ConnectionClosed", "ForkError", "ProtocolError", "Refused", "RouteError",
+        "Tina4Error", "UsageError",
+    ),
+    "presence": ("Member",),
+    "publishing": ("Publisher", "publish"),
+    "router": ("Router",),
+    "version": ("__version__",),
+    "wrappers": ("Request", "Response"),
 }  # fmt: skip
-"""Where a public name is, if not in `errors`."""
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:  # Any: whatever has that name (PEP 562)
-    if name not in __all__:
+def __getattr__(name: str) -> Any:  # Any: whatever the name stands for
+    module = _MODULE_OF.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)
-    globals()[name] = found  # the next look finds it at once
+    found = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = found  # the next time it is an ordinary global
     return found
 
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.monkey import get_original
 
-from . import forwarded
+from . import forwarded, presence
+from .backplane.envelope import Kind
+from .backplane.port import Status
 from .config import Config
-from .connection import Visit, normal_path
+from .connection import Visit
 from .discovery import discover
 from .errors import Refused
 from .headers import status_line
@@ -23,6 +25,8 @@ from .matching import Match, Route
 from .mounting import claims_upgrade
 from .observer import observer_of
 from .opening import Opening
+from .paths import normal_path
+from .presence import Member
 from .process import Process
 from .protocol import handshake
 from .protocol.deflate import Agreement, negotiate, parse_offers
@@ -79,6 +83,7 @@ class App:
         self._bridge = bridge
         self._services: dict[Route, Service] = {}
         self._process: Process | None = None
+        self._number = len(_apps)
         self._process_lock = _allocate_lock()  # native, also where the app is imported before patching
         if router is None:
             discover(self.root)
@@ -124,8 +129,40 @@ class App:
         self._here().fanout.to_path(normal_path(path), encode_message(message))
 
     def count(self, path: str) -> int:
-        """Count the connections on `path` in this process."""
-        return self._here().count(normal_path(path))
+        """Count the connections on `path` in all processes; waits for their answers, about a millisecond."""
+        return presence.counts_in(self._here().ask_all(presence.count_question(normal_path(path))))
+
+    def members(self, path: str) -> list[Member]:
+        """Say who is on `path`, in all processes, in the order of joining; waits for their answers.
+
+        A process that doesn't answer within a second is left out.
+        """
+        return self._here().members(normal_path(path))
+
+    def disconnect(
+        self, *, connection_id: str | None = None, path: str | None = None, auth: object = None,
+        code: int = CloseCode.POLICY_VIOLATION, reason: str = "",
+    ) -> int:
+        """Close connections in all processes: those for whom all that is given is true; waits for the answers.
+
+        Args:
+            connection_id: of one connection.
+            path: all who are on it.
+            auth: all whose `connection.auth` equals this once both are written as JSON.
+            code, reason: as for `Connection.close`.
+        Returns:
+            How many were told to go.
+        Raises:
+            UsageError: nobody is meant, or the code may not travel.
+        """
+        path = None if path is None else normal_path(path)
+        question = presence.disconnect_question(connection_id, path, auth, code, reason)
+        return presence.counts_in(self._here().ask_all(question), "closed")
+
+    def backplane_status(self) -> Status:
+        """Say how the way to other processes is, for a health page."""
+        relay = self._here().fanout.relay
+        return Status("none", True) if relay is None else relay.status()
 
     def drain(self, timeout_s: float | None = None) -> None:
         """Say 1001 to every client, wait until all "close" callbacks are done, and give everything back.
@@ -160,7 +197,7 @@ class App:
             with self._process_lock:  # two threads may come first at the same time; nothing here waits
                 process = self._process
                 if process is None or not process.is_here:
-                    process = self._process = Process(self.config, process)
+                    process = self._process = Process(self.config, process, str(self.root), self._number)
         return process
 
     def _upgrade(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -193,15 +230,21 @@ class App:
         check_server(environ)
         process = self._check_room()
         auth = service.admit(environ, match)
-        if service.asks:
-            process = self._check_room()  # again: who was asked may have waited
         opening = Opening(environ, self.config.trusted_proxies)
         window_bits = 0 if agreement is None else agreement.window_bits
         visit = Visit(service, opening, path, params, auth, subprotocol, window_bits)
         if (observer := observer_of(environ)) is not None:
             visit = observer.visiting(self, visit)
-        taken = take_over(environ, start_response, headers)
-        process.engine().adopt(taken, visit)
+        fanout = process.fanout
+        fanout.entered(Kind.PATH, path)
+        try:
+            # Before the 101: from then on the client misses nothing.
+            if fanout.wait_until_heard(Kind.PATH, path) or service.asks:
+                process = self._check_room()  # again: who was asked may have waited, too
+            taken = take_over(environ, start_response, headers)
+            process.engine().adopt(taken, visit)
+        finally:
+            fanout.left(Kind.PATH, path)
         server = environ.get("tina4_wsgi.server")
         if server is None or server.application is not self:  # our own server drains the app that it was given
             process.guardian.stand_guard()
@@ -301,6 +344,27 @@ def broadcast(path: str, message: str | bytes) -> None:
     """
     for app in list(_apps):
         app.broadcast(path, message)
+
+
+def members(path: str) -> list[Member]:
+    """Say who is on `path`, in all processes that serve the apps of this one; see `App.members`."""
+    return sorted((one for app in list(_apps) for one in app.members(path)), key=lambda member: member.joined_at)
+
+
+def count(path: str) -> int:
+    """Count the connections on `path`, in all processes that serve the apps of this one; see `App.count`."""
+    return sum(app.count(path) for app in list(_apps))
+
+
+def disconnect(
+    *, connection_id: str | None = None, path: str | None = None, auth: object = None,
+    code: int = CloseCode.POLICY_VIOLATION, reason: str = "",
+) -> int:
+    """Close connections in all processes that serve the apps of this one; see `App.disconnect`."""
+    return sum(
+        app.disconnect(connection_id=connection_id, path=path, auth=auth, code=code, reason=reason)
+        for app in list(_apps)
+    )
 
 
 def _refuse_late(taken: Taken, refusal: Refused) -> Iterable[bytes]:

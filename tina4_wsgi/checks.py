@@ -146,7 +146,7 @@ def too_few_descriptors(config: Config) -> Iterator[Finding]:
 
 def lone_workers(count: int, config: Config) -> Iterator[Finding]:
     """See whether several workers hear each other's broadcasts."""
-    if count > 1 and getattr(config, "backplane", "none") == "none":
+    if count > 1 and config.backplane == "none":
         yield Finding(
             f"{count} workers and nothing between them, so a broadcast reaches the clients of one only",
             "run one worker (-w 1), or set a backplane", is_fatal=True,

@@ -1,4 +1,4 @@
-"""The command line: `tina4-wsgi serve [module:app]`.
+"""The command line: `tina4-wsgi serve [module:app]` and `tina4-wsgi publish PATH MESSAGE`.
 
 The only place that patches the standard library and configures logging. Patching comes before everything
 of the user's is imported; what is imported above it here must therefore stay free of the modules that
@@ -20,8 +20,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from . import jsontext
 from .config import ENVIRONMENT_PREFIX
-from .errors import ConfigError
+from .errors import ConfigError, Tina4Error
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ Serves a WSGI application, and its WebSocket routes, on one port.
   {PROGRAM} serve 'shop:make_app()'  what the function gives
 """
 
+_PUBLISHES = """\
+Sends one message to every client on a path: on this machine through the bus, when run as the server's user in its
+project folder; through Redis where that is set up. Prints how many processes took it; exit code 1 if none did.
+"""
+
 _EPILOG = f"""\
 Every limit has a variable of its own, such as {ENVIRONMENT_PREFIX}DRAIN_TIMEOUT_S=10.
 ^C or SIGTERM stops gracefully: running requests are finished and WebSockets get close code 1001.
@@ -63,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     arguments = parser.parse_args(argv)
-    if arguments.keyfile and not arguments.certfile:
+    if getattr(arguments, "keyfile", None) and not arguments.certfile:
         parser.error("--keyfile needs --certfile")
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
@@ -126,6 +132,28 @@ def doctor(arguments: argparse.Namespace) -> int:
     return int(any(finding.is_fatal for finding in findings))
 
 
+def publish(arguments: argparse.Namespace) -> int:
+    """Send one message to the clients on a path; the `publish` command."""
+    from .publishing import Publisher
+
+    message = sys.stdin.read() if arguments.message == "-" else arguments.message
+    try:
+        if arguments.json:
+            message = jsontext.encode(jsontext.decode(message))
+        settings = {"bus_dir": arguments.bus_dir, "backplane_url": arguments.url}
+        if arguments.url is not None:
+            settings["backplane"] = "redis"
+        with Publisher(**settings) as publisher:
+            receipt = publisher.publish(arguments.path, message)
+    except Tina4Error as exc:
+        return _fail(str(exc))
+    except ValueError as exc:
+        return _fail(f"the message is not JSON: {exc}")
+    clients = "" if receipt.clients is None else f", for {receipt.clients} client{'s' * (receipt.clients != 1)}"
+    print(f"taken by {receipt.processes} process{'es' * (receipt.processes != 1)}{clients}")
+    return 0
+
+
 def banner(server: Server) -> str:
     """Say where a started server listens."""
     first = f"{NAME} v{__version__}\n"
@@ -184,6 +212,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_serve_options(command)
     command.set_defaults(run=serve)
+    command = commands.add_parser("publish", help="send a message to the clients on a path", description=_PUBLISHES)
+    _add_publish_options(command)
+    command.set_defaults(run=publish)
     _add_doctor(commands)
     return parser
 
@@ -199,6 +230,15 @@ def _add_doctor(commands: Any) -> None:  # Any: argparse's class for it is priva
     command.add_argument("--url", help="ask a running site for an upgrade: http://127.0.0.1:7148/ws/…")
     command.add_argument("--origin", help="of the page that asks, with --url (default: that of the URL)")
     command.set_defaults(run=doctor, keyfile=None, certfile=None)
+
+
+def _add_publish_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("path", metavar="PATH", help="as clients connect to it: /ws/news")
+    add("message", metavar="MESSAGE", help="a text; - reads it from standard input")
+    add("--json", action="store_true", help="see that it is JSON, and send it compact")
+    add("--bus-dir", metavar="DIR", help=f"where the server's processes meet ({ENVIRONMENT_PREFIX}BUS_DIR)")
+    add("--url", metavar="URL", help=f"go through this Redis; {ENVIRONMENT_PREFIX}BACKPLANE_URL keeps passwords safer")
 
 
 def _add_serve_options(command: argparse.ArgumentParser) -> None:

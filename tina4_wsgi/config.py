@@ -18,6 +18,7 @@ from .errors import ConfigError
 
 ENVIRONMENT_PREFIX = "TINA4_WS_"
 
+_REDIS_SCHEMES = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -32,6 +33,7 @@ class Setting:
         least, most: the allowed range of a number, both ends allowed.
         choices: the allowed values of a text.
         per_route: whether `Router.websocket(...)` takes it as a keyword.
+        is_secret: whether the value may hold a password, and is never shown.
     """
 
     unit: str
@@ -40,10 +42,12 @@ class Setting:
     most: float | None = None
     choices: tuple[str, ...] = ()
     per_route: bool = False
+    is_secret: bool = False
 
 
 def _setting(default: Any, unit: str, reason: str, **checks: Any) -> Any:  # Any: `field` is typed so
-    return field(default=default, metadata={"setting": Setting(unit, reason, **checks)})
+    setting = Setting(unit, reason, **checks)
+    return field(default=default, repr=not setting.is_secret, metadata={"setting": setting})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +165,35 @@ class Config:
     browser_client: bool = _setting(
         True, "", "serves /__tina4/tina4-ws.js, which pages connect with; off leaves that address to the app",
     )
+    backplane: str = _setting(
+        "local", "", 'how broadcasts reach other processes: "local", those of this machine; "redis", all; "none"',
+        choices=("local", "redis", "none"),
+    )
+    backplane_url: str = _setting(
+        "redis://127.0.0.1:6379", "", "where Redis or Valkey is; rediss:// for TLS, user:password@ before the host",
+        is_secret=True,
+    )
+    backplane_prefix: str = _setting(
+        "tina4", "", "begins every Redis channel; apps that share one Redis need one each",
+    )
+    backplane_sharded: bool = _setting(
+        False, "", "Redis 7's sharded pub/sub, for a Redis Cluster",
+    )
+    backplane_wait_s: float = _setting(
+        1.0, "seconds", "how long the first client of a path waits for its subscription; over it, it is let in",
+        least=0, most=60,
+    )
+    max_backplane_bytes: int = _setting(
+        16 << 20, "bytes per process", "what may wait for another process, or for Redis; over it it is dropped",
+        least=65_536, most=1 << 34,
+    )
+    presence_fields: tuple[str, ...] = _setting(
+        (), "", "which fields of `connection.state` `members()` shows, to this app's other processes too",
+        per_route=True,
+    )
+    bus_dir: str = _setting(
+        "", "", "where processes of this machine meet; by default one folder per user and project",
+    )
     debug: bool = _setting(
         False, "", "tracebacks in the browser, on loopback only; templates reload",
     )
@@ -170,6 +203,8 @@ class Config:
             _check(item.name, getattr(self, item.name), item.default, item.metadata["setting"])
         for network in self.trusted_proxies:
             _check_network(network)
+        if not self.backplane_url.startswith(_REDIS_SCHEMES):
+            raise ConfigError(f"backplane_url, expected one that begins with {' or '.join(_REDIS_SCHEMES)}")
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
@@ -210,6 +245,14 @@ ROUTE_OPTIONS = frozenset(
 """The settings that a route may override."""
 
 
+def isolated_environ() -> dict[str, str]:
+    """Give this process's variables for a server of a test: it reaches no other process unless they say how."""
+    environ = dict(os.environ)
+    if not {f"{ENVIRONMENT_PREFIX}BACKPLANE", f"{ENVIRONMENT_PREFIX}BUS_DIR"} & environ.keys():
+        environ[f"{ENVIRONMENT_PREFIX}BACKPLANE"] = "none"
+    return environ
+
+
 def _refuse_unknown(given: Mapping[str, Any], known: frozenset[str] | set[str], where: str) -> None:
     unknown = sorted(set(given) - known)
     if unknown:
@@ -219,7 +262,7 @@ def _refuse_unknown(given: Mapping[str, Any], known: frozenset[str] | set[str], 
 def _normal(values: Mapping[str, Any]) -> dict[str, Any]:
     """Lists become tuples and one origin a tuple of one, so that a Config stays hashable."""
     normal = dict(values)
-    for name in ("allowed_origins", "trusted_proxies"):
+    for name in ("allowed_origins", "trusted_proxies", "presence_fields"):
         value = normal.get(name)
         if isinstance(value, str):
             normal[name] = (value,)
@@ -252,7 +295,8 @@ def _check(name: str, value: Any, default: Any, setting: Setting) -> None:
     else:
         expected = type(default)
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
-        raise ConfigError(f"{name}={value!r}, expected {type(default).__name__}")
+        shown = f" is a {type(value).__name__}" if setting.is_secret else f"={value!r}"
+        raise ConfigError(f"{name}{shown}, expected {type(default).__name__}")
     if setting.least is not None and value < setting.least:
         raise ConfigError(f"{name}={value!r}, expected at least {setting.least:g} {setting.unit}")
     if setting.most is not None and value > setting.most:

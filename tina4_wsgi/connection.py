@@ -13,10 +13,12 @@ from gevent.monkey import get_original
 from werkzeug.datastructures import EnvironHeaders, ImmutableMultiDict
 
 from . import jsontext
+from .config import Config
 from .errors import ConnectionClosed, Refused
 from .host import Host
 from .lifecycle import Ending, Lifecycle, Served
 from .opening import Opening
+from .paths import normal_path
 from .protocol.deflate import compress_frame
 from .protocol.frames import CloseCode, close_payload, encode_message
 
@@ -127,6 +129,12 @@ class Connection(Lifecycle):
         return self._state_dict
 
     @property
+    def limits(self) -> Config:
+        """The settings of this connection's route."""
+        limits: Config = self._limits
+        return limits
+
+    @property
     def connected_at(self) -> datetime:
         """When the handshake was done, in UTC."""
         return datetime.fromtimestamp(self._connected_at_s, timezone.utc)
@@ -203,6 +211,13 @@ class Connection(Lifecycle):
     def broadcast_to_room(self, room: str, message: str | bytes, exclude_self: bool = False) -> None:
         """Send one message to everybody in a named room, whether this client is in or not; never waits."""
         self._host.broadcast_to_room(room, encode_message(message), self._transport if exclude_self else None)
+
+    def members(self) -> list[Any]:  # Any: a Member, from a higher row
+        """Say who is on this path, in all processes, in the order of joining; waits for their answers.
+
+        Each has `id`, `auth`, `state` (what `presence_fields` names) and `joined_at`; see `App.members`.
+        """
+        return self._host.members(self.path)
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Say goodbye: what was sent before still leaves, nothing can be sent after; "close" runs soon.
@@ -293,8 +308,3 @@ class Connection(Lifecycle):
                 "close %s %.200r %d after %.1f s, %d messages", self.id, self.path, ending.code, seconds,
                 self._message_count,
             )  # fmt: skip
-
-
-def normal_path(path: str) -> str:
-    """Give the name of a path's group: "/x/" and "/x" are the same path."""
-    return path.rstrip("/") or "/"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gevent
 
 from . import descriptors
+from .backplane.envelope import Kind
 from .config import Config
 from .connection import Connection, Visit
 from .draining import Draining
@@ -71,9 +72,22 @@ class Engine(Host):
         """Count the connections on `path`."""
         return sum(lane.paths.count(path) for lane in self._lanes())
 
+    def count_in_room(self, room: str) -> int:
+        """Count the connections in a named room."""
+        return sum(lane.rooms.count(room) for lane in self._lanes())
+
     def paths(self) -> list[str]:
         """Give the paths that have connections."""
         return sorted({name for lane in self._lanes() for name in lane.paths.names()})
+
+    def on_path(self, path: str) -> list[Connection]:
+        """Give the connections on `path`; any thread may ask."""
+        return [one for one in list(self.connections) if one.path == path and not one.closed]
+
+    def say_goodbye(self, connections: list[Connection], code: int, reason: str) -> None:
+        """Close these connections soon; any thread may ask."""
+        for connection in connections:
+            self.mailbox.post(connection._begin_close, code, reason)
 
     def rooms(self) -> list[str]:
         """Give the named rooms that have members."""
@@ -93,6 +107,8 @@ class Engine(Host):
         connection._transport = transport
         self.connections[connection] = None
         group = self._lane_of(connection).paths.add(connection.path, transport)
+        if len(group) == 1:
+            self._fanout.entered(Kind.PATH, connection.path)
         transport.group = group
         transport.mark = len(group.pending)  # what was broadcast earlier in this turn is not for the newcomer
         self._sweeper.wake()
@@ -135,21 +151,30 @@ class Engine(Host):
             if transport.group is group:
                 transport.leave_group()
             paths.remove(group, transport)
+            if not len(group):
+                self._fanout.left(Kind.PATH, connection.path)
         if connection.rooms:
             for room in list(connection.rooms):
                 self.leave(connection, room)
 
     def join(self, connection: Connection, room: str) -> None:
-        """Put a connection into a named room."""
+        """Put a connection into a named room; waits, not for long, until what other processes send there arrives."""
         if connection.rooms is None:
             connection.rooms = {}
-        connection.rooms[room] = self._lane_of(connection).rooms.add(room, connection._transport)
+        if room in connection.rooms:
+            return
+        group = connection.rooms[room] = self._lane_of(connection).rooms.add(room, connection._transport)
+        if len(group) == 1:
+            self._fanout.entered(Kind.ROOM, room)
+        self._fanout.wait_until_heard(Kind.ROOM, room)
 
     def leave(self, connection: Connection, room: str) -> None:
         """Take a connection out of a named room."""
         group = connection.rooms.pop(room, None) if connection.rooms else None
         if group is not None:
             self._lane_of(connection).rooms.remove(group, connection._transport)
+            if not len(group):
+                self._fanout.left(Kind.ROOM, room)
 
     def broadcast(self, path: str, frame: bytes, exclude: Transport | None = None) -> None:
         """Send a frame to everybody on `path`; from any thread."""
@@ -158,6 +183,10 @@ class Engine(Host):
     def broadcast_to_room(self, room: str, frame: bytes, exclude: Transport | None = None) -> None:
         """Send a frame to everybody in `room`; from any thread."""
         self._fanout.to_room(room, frame, exclude)
+
+    def members(self, path: str) -> list[Any]:  # Any: a Member, which is built on this
+        """Say who is on `path`, in all processes; waits for their answers."""
+        return self._fanout.members(path)
 
     def deliver(self, path: str, frame: bytes, exclude: Transport | None) -> None:
         """Queue a frame for the connections here that are on `path`."""

@@ -72,6 +72,10 @@ class ForkError(Tina4Error):
     """This process was forked from one with open connections, and holds copies of their sockets; it can't serve."""
 
 
+class BackplaneError(Tina4Error):
+    """Other processes can't be reached: nobody serves, Redis is away, the bus directory can't be used."""
+
+
 class UsageError(Tina4Error, ValueError):
     """The caller asked for something that can't be, such as a message that is neither str nor bytes."""
 

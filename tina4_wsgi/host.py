@@ -68,6 +68,10 @@ class Host:
         """Send a frame to everybody in `room`; from any thread."""
         raise NotImplementedError
 
+    def members(self, path: str) -> list[Any]:
+        """Say who is on `path`, in all processes; waits for their answers."""
+        raise NotImplementedError
+
     def report(self, message: str, *args: object, error: BaseException | None = None) -> None:
         """Log an error of our own from the hub, where logging itself isn't allowed: it may wait for a lock."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""What one process holds of an app: its engines, the fan-out between them, and the guardian.
+"""What one process holds of an app: its engines, the fan-out between them, the way to others, and the guardian.
 
 Nothing of it may cross a fork, so the app makes a new one whenever it finds itself in another process.
 """
@@ -10,7 +10,10 @@ import time
 
 from gevent.monkey import get_original
 
-from . import checks
+from . import checks, presence
+from .backplane.envelope import Kind
+from .backplane.port import Facts
+from .backplane.relay import Relay
 from .config import Config
 from .engine import Engine
 from .errors import ForkError
@@ -18,6 +21,9 @@ from .fanout import Fanout
 from .guardian import Guardian
 
 _get_ident = get_original("_thread", "get_ident")
+
+_GOODBYE_S = 1.0
+"""What other processes get to take what was broadcast while this one drained."""
 
 
 class _Forks:
@@ -37,12 +43,16 @@ class Process:
     """The running side of an app in the current process.
 
     Args:
+        root: of the project; names the bus directory. None for an app without other processes.
+        app_number: which app of its process this is.
         parent: what the app held before, in this process's parent; None if nothing.
     Raises:
         ForkError: the parent had open connections when it forked.
     """
 
-    def __init__(self, config: Config, parent: Process | None = None) -> None:
+    def __init__(
+        self, config: Config, parent: Process | None = None, root: str | None = None, app_number: int = 0
+    ) -> None:
         if parent is not None and parent.connection_count:
             raise ForkError(
                 f"this process was forked from one with {parent.connection_count} open connections, "
@@ -50,6 +60,9 @@ class Process:
             )
         self._fork_count = _Forks.count
         self.fanout = Fanout()
+        self.fanout.members = self.members
+        if root is not None and config.backplane != "none":
+            self.fanout.relay = Relay(config, root, app_number, self)
         self.guardian = Guardian(self.drain, config.drain_timeout_s)
         self.is_draining = False
         self._config = config
@@ -77,11 +90,42 @@ class Process:
             if not self._is_checked:
                 self._is_checked = True
                 checks.log_at_boot(self._config)
+        if self.fanout.relay is not None:
+            self.fanout.relay.start()
         return engine
 
-    def count(self, path: str) -> int:
-        """Count the connections on `path`, normalised."""
-        return sum(engine.count(path) for engine in list(self._engines.values()))
+    # -- for other processes
+
+    def deliver(self, kind: Kind, name: str, frame: bytes) -> None:
+        """Hand on what another process broadcasts."""
+        if kind is Kind.PATH:
+            self.fanout.to_path_here(name, frame)
+        else:
+            self.fanout.to_room_here(name, frame)
+
+    def count_here(self, kind: Kind, name: str) -> int:
+        """Count the connections of this process on path, or in room, `name`."""
+        engines = list(self._engines.values())
+        if kind is Kind.PATH:
+            return sum(engine.count(name) for engine in engines)
+        return sum(engine.count_in_room(name) for engine in engines)
+
+    def answer(self, question: Facts) -> Facts:
+        """Answer a question for this process's connections."""
+        return presence.answer(question, list(self._engines.values()))
+
+    def ask_all(self, question: Facts) -> list[Facts]:
+        """Put a question to this process and all others, and wait for the answers."""
+        answers = [self.answer(question)]
+        if self.fanout.relay is not None:
+            answers += self.fanout.relay.ask(question)
+        return answers
+
+    def members(self, path: str) -> list[presence.Member]:
+        """Say who is on `path`, in all processes, in the order of joining."""
+        return presence.members_in(self.ask_all(presence.members_question(path)))
+
+    # -- the end
 
     def drain(self, timeout_s: float, *, is_hurried: bool = False) -> None:
         """Say 1001 to everybody and wait until their "close" callbacks are done; new upgrades are refused meanwhile.
@@ -100,6 +144,8 @@ class Process:
                 engine.drain(left_s, spread_s)
             elif engine.is_alive:
                 engine.mailbox.call(engine.dispatcher.run, engine.drain, left_s, spread_s)
+        if self.fanout.relay is not None:
+            self.fanout.relay.retire(_GOODBYE_S)
 
     def release(self) -> None:
         """Give back the engine of the current thread's hub, if it serves nobody."""
@@ -111,6 +157,8 @@ class Process:
     def close(self) -> None:
         """Give everything back; only after `drain`."""
         self.guardian.dismiss()
+        if self.fanout.relay is not None:
+            self.fanout.relay.close()
         here = _get_ident()
         for ident, engine in self._engines.items():
             if ident == here or not engine.is_alive:

@@ -164,11 +164,24 @@ class Crowd:
         except BaseException:
             sock.close()
             raise
-        member = Member(name or f"{path} {len(self.members)}", sock)
-        self.members.append(member)
-        self._selector.register(sock, selectors.EVENT_READ, member)
+        member = self.adopt(sock, name or f"{path} {len(self.members)}")
         key = base64.b64encode(os.urandom(16)).decode()
         member.send_bytes(request_head(path, f"{self.address[0]}:{self.address[1]}", key, fields))
+        return member
+
+    def adopt(self, sock: socket.socket, name: str, early: bytes | None = None) -> Member:
+        """Take a connected socket in.
+
+        Args:
+            early: what came behind its 101; None if it is yet to make its handshake, or to read the answer.
+        """
+        sock.setblocking(False)
+        member = Member(name, sock)
+        if early is not None:
+            member.is_open, member._received = True, early
+            self.frame_count += member._read_frames()
+        self.members.append(member)
+        self._selector.register(sock, selectors.EVENT_READ, member)
         return member
 
     def wait_until_open(self) -> None:

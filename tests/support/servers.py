@@ -148,11 +148,13 @@ def start(
     env: Mapping[str, str] | None,
 ) -> subprocess.Popen[bytes]:
     """Start a process of its own session in `folder`; all it prints goes to `log_path`."""
+    # One bus per server, with whatever else a test has: otherwise all would hear each other's broadcasts.
+    bus = {"TINA4_WS_BUS_DIR": str(log_path) + ".bus"}
     with log_path.open("wb") as log:
         return subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **bus, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

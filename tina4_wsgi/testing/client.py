@@ -12,6 +12,7 @@ from gevent import socket as gevent_socket
 from werkzeug.datastructures import Headers
 from werkzeug.test import Client, TestResponse
 
+from ..backplane.relay import isolation
 from ..observer import KEY
 from . import tenancy
 from .errors import HandshakeRefused, NotSettled
@@ -31,7 +32,8 @@ class TestClient(Client):
     """Talks to one application: `get`, `post` and the others, as Werkzeug's client, and `websocket`.
 
     Everything goes through the application itself, its routes, handshake, origin policy, `auth`, engine and limits.
-    Cookies are kept, and shared by requests and handshakes.
+    From the first client on this process reaches no other: what a test broadcasts is not heard by a server that runs
+    beside it. Cookies are kept, and shared by requests and handshakes.
 
     Args:
         app: an `App`, or anything around one: middleware, what `tina4_wsgi.contrib` makes.
@@ -54,6 +56,7 @@ class TestClient(Client):
     ) -> None:  # fmt: skip
         super().__init__(app, **kwargs)
         self._stage = Stage(timeout, raise_errors, in_test_greenlet)
+        isolation.is_on = True
         tenancy.enter(self)
 
     def __enter__(self) -> TestClient:

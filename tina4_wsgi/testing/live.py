@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from ..config import isolated_environ
 from ..errors import Tina4Error, UsageError
 
 START_S = 30.0
@@ -95,7 +96,8 @@ class LiveServer:
             raise UsageError("this server runs already")
         with tempfile.TemporaryFile() as log:
             self._process = subprocess.Popen(
-                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                command, cwd=self.folder, env=isolated_environ(), stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT,
                 start_new_session=True,  # what the app starts is killed with it, and ^C is the tests' own
             )  # fmt: skip
             self._log_descriptor = os.dup(log.fileno())

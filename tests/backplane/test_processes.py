@@ -1,0 +1,207 @@
+"""Processes of every kind on one bus: workers without clients, preloaded ones, scripts, threads, leavers."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import gevent
+import pytest
+
+from tests.backplane.conftest import APPS, ask, by_worker, check_exchange, environment, settle, spread, wait_for
+from tests.support import servers
+from tests.support.crowd import Crowd
+from tina4_wsgi.backplane.redis import RedisBackplane
+from tina4_wsgi.config import Config
+from tina4_wsgi.errors import BackplaneError, ConfigError
+
+PATH = "/ws/hall/a"
+
+
+@pytest.fixture
+def bus(tmp_path):
+    return {"TINA4_WS_BUS_DIR": str(tmp_path / "bus")}
+
+
+def run(program: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of its own, beside the servers."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], cwd=APPS,
+        env={**os.environ, "PYTHONPATH": str(servers.ROOT), **env},
+        capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["", "--preload"])
+def test_two_servers_that_share_a_bus_are_one(tmp_path, bus, option):
+    env = environment(max_connections=3) | bus
+    options = ["-w", "2", *option.split()]
+    with (
+        servers.gunicorn("hall:app", APPS, tmp_path / "one", *options, env=env) as one,
+        servers.own("hall:app", APPS, tmp_path / "two", env=env) as two,
+        Crowd(one.address) as crowd,
+    ):
+        members = spread(crowd, one, PATH, 6) + spread(crowd, two, PATH, 2)
+        check_exchange(crowd, members, [members[0], members[-1]], 100)
+        one.kill()
+
+    assert len(by_worker(members)) == 3
+
+
+def test_a_worker_that_has_no_client_speaks_too(tmp_path, bus):
+    with (
+        servers.gunicorn("hall:app", APPS, tmp_path / "one", "-w", "1", env=environment() | bus) as one,
+        servers.gunicorn("hall:app", APPS, tmp_path / "two", "-w", "1", env=environment() | bus) as two,
+        Crowd(one.address) as crowd,
+    ):
+        member = settle(crowd, one, PATH)
+        for _ in range(3):
+            ask(two, "/broadcast/news")
+        crowd.listen_until(lambda: len(member.texts) == 3, "the news")
+        count = ask(two, "/state/a")["count"]
+        for server in (one, two):
+            server.kill()
+
+    assert member.texts == ["news"] * 3
+    assert count == 1
+
+
+def test_a_script_that_imports_the_app_speaks_as_a_guest_and_leaves_nothing(tmp_path, bus):
+    with (
+        servers.own("hall:app", APPS, tmp_path / "one", env=environment() | bus) as server,
+        Crowd(server.address) as crowd,
+    ):
+        member = settle(crowd, server, PATH)
+        done = run("import hall; hall.app.broadcast('/ws/hall/a', 'from a script')", **bus)
+        crowd.listen_until(lambda: member.texts, "the message")
+        left = os.listdir(bus["TINA4_WS_BUS_DIR"])
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert member.texts == ["from a script"]
+    assert len(left) == 1
+
+
+def test_a_script_that_speaks_where_nobody_serves_says_nothing_and_makes_no_folder(bus):
+    done = run("import hall; hall.app.broadcast('/ws/hall/a', 'hello'); print(hall.app.count('/ws/hall/a'))", **bus)
+
+    assert (done.stdout, done.stderr) == ("0\n", "")
+    assert not os.path.exists(bus["TINA4_WS_BUS_DIR"])
+
+
+def test_what_a_native_thread_says_reaches_other_processes(tmp_path, bus):
+    env = environment(max_connections=1) | bus
+    with (
+        servers.gunicorn("hall:app", APPS, tmp_path / "log", "-w", "2", env=env) as server,
+        Crowd(server.address) as crowd,
+    ):
+        here, there = spread(crowd, server, PATH, 2)
+        for number in range(3):
+            here.send_text(f"from-thread {number}")
+        crowd.listen_until(lambda: len(here.texts) == len(there.texts) == 3, "the words")
+        server.kill()
+
+    assert here.name != there.name
+    assert sorted(there.texts) == ["0", "1", "2"]
+
+
+def test_two_hubs_of_one_process_and_another_process_are_one(tmp_path, bus):
+    env = {**os.environ, "PYTHONPATH": str(servers.ROOT), **bus}
+    with (
+        (tmp_path / "hubs").open("wb") as log,
+        subprocess.Popen([sys.executable, "hubs.py"], cwd=APPS, env=env, stdout=log) as process,
+    ):
+        try:
+            ports = wait_for(lambda: re.findall(r":(\d+)\n", (tmp_path / "hubs").read_text())[1:], "two servers")
+            assert ports
+            both = [int(port) for port in re.findall(r":(\d+)\n", (tmp_path / "hubs").read_text())]
+            with servers.own("hall:app", APPS, tmp_path / "own", env=bus) as own, Crowd(own.address) as crowd:
+                hubs = [servers.Server(process, ("127.0.0.1", port), tmp_path / "hubs") for port in both]
+                members = [settle(crowd, server, PATH) for server in (*hubs, own)]
+                check_exchange(crowd, members, members, 50)
+                counts = [ask(server, "/state/a")["count"] for server in (*hubs, own)]
+        finally:
+            process.kill()
+
+    assert counts == [3, 3, 3]
+
+
+def test_a_farewell_of_a_stopping_worker_reaches_the_others(tmp_path, bus):
+    env = environment(max_connections=1) | bus
+    with (
+        servers.gunicorn("hall:app", APPS, tmp_path / "log", "-w", "2", env=env) as server,
+        Crowd(server.address) as crowd,
+    ):
+        leaver = settle(crowd, server, f"{PATH}?farewell=1")
+        stayer = settle(crowd, server, PATH)
+        leaver.send_text("pid")
+        crowd.listen_until(lambda: leaver.texts, "its worker")
+        pid = leaver.texts[0].removeprefix("pid ")
+
+        os.kill(int(pid), signal.SIGTERM)
+        crowd.listen_until(lambda: leaver.close_frame, "the goodbye")
+        crowd.close(leaver)
+        crowd.listen_until(lambda: stayer.texts, "the farewell")
+        server.kill()
+
+    assert stayer.texts == [f"farewell {pid}"]
+
+
+def test_without_a_backplane_workers_are_on_their_own(tmp_path, bus):
+    env = environment(max_connections=1, backplane="none") | bus
+    with (
+        servers.gunicorn("hall:app", APPS, tmp_path / "log", "-w", "2", env=env) as server,
+        Crowd(server.address) as crowd,
+    ):
+        here, there = spread(crowd, server, PATH, 2)
+        here.send_text("hello")
+        there.send_text("pid")
+        crowd.listen_until(lambda: here.texts and there.texts, "answers")
+        state = ask(server, "/state/a")
+        server.kill()
+
+    assert there.texts == [f"pid {there.name}"]
+    assert (state["count"], state["status"]["kind"]) == (1, "none")
+    assert not os.path.exists(bus["TINA4_WS_BUS_DIR"])
+
+
+def test_a_bus_directory_that_can_not_be_used_is_told_once_and_clients_are_served(tmp_path, bus):
+    os.mkdir(bus["TINA4_WS_BUS_DIR"], mode=0o755)
+    with (
+        servers.own("hall:app", APPS, tmp_path / "log", env=environment() | bus) as server,
+        Crowd(server.address) as crowd,
+    ):
+        first, second = spread(crowd, server, PATH, 2)
+        first.send_text("hello")
+        crowd.listen_until(lambda: second.texts, "a neighbour's word")
+        status = ask(server, "/state/a")["status"]
+        log = server.log
+
+    assert log.count("broadcasts stay in this process: bus directory ") == 1
+    assert (status["is_up"], "expected 0700" in status["error"]) == (False, True)
+
+
+def test_redis_in_a_process_that_is_not_patched_is_refused_with_the_line_that_helps():
+    backplane = RedisBackplane(gevent.get_hub(), Config(backplane="redis"), 0, None)  # type: ignore[arg-type]
+
+    with pytest.raises(BackplaneError, match=r"from gevent import monkey; monkey.patch_all()"):
+        backplane.start()
+
+
+def test_redis_without_its_package_is_refused_with_the_command_that_helps():
+    program = "import sys; sys.modules['redis'] = None; import tina4_wsgi; tina4_wsgi.publish('/', 'x')"
+
+    done = run(program, TINA4_WS_BACKPLANE="redis")
+
+    assert "BackplaneError: backplane 'redis' needs the package redis: pip install 'tina4-wsgi[redis]'" in done.stderr
+
+
+def test_a_url_with_a_password_is_in_no_message():
+    config = Config(backplane="redis", backplane_url="redis://ada:s3cret@localhost")
+
+    with pytest.raises(ConfigError) as raised:
+        Config(backplane_url="http://ada:s3cret@localhost")
+
+    assert "s3cret" not in repr(config) + str(raised.value)

@@ -1,0 +1,210 @@
+"""What processes tell each other, laid out in bytes: on the bus between workers, and in Redis channels.
+
+    bytes   what
+    0-3     size of all that follows, big-endian; on the bus only, Redis keeps messages apart by itself
+    4       version, 1
+    5       kind
+    6-13    number: counts a sender's messages; of ACK, ASK and ANSWER the one that is meant; 0 for none
+    14-29   sender, 16 random bytes that a process chose for itself
+    30-31   size of the name, big-endian
+    32-     name in UTF-8: a path or a room; then the body
+
+The body of PATH and ROOM is one whole WebSocket frame as clients get it, so it is checked like a stranger's: it
+would go to them unchanged. All other bodies are JSON, at most `MOST_JSON_BYTES` of it. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from .. import jsontext
+from ..errors import Tina4Error, UsageError
+
+VERSION = 1
+
+MOST_BYTES = 64 << 20
+"""An envelope is at most so long: what announces more is taken for garbage before memory is given to it."""
+
+MOST_JSON_BYTES = 16 << 20
+"""Room for the list of everybody on a path with 100,000 clients."""
+
+MOST_NAME_BYTES = 65_535
+
+SENDER_BYTES = 16
+NOBODY = bytes(SENDER_BYTES)
+
+_SIZE = struct.Struct(">I")
+_HEAD = struct.Struct(f">BBQ{SENDER_BYTES}sH")
+_TEXT_FRAME, _BINARY_FRAME = 0x81, 0x82  # final, not compressed (RFC 6455 §5.2)
+
+
+class Kind(IntEnum):
+    """What an envelope is for."""
+
+    HELLO = 1  # who sends on this link
+    PATH = 2  # a broadcast to a path
+    ROOM = 3  # a broadcast to a named room
+    ACK = 4  # message `number` was handed to so many clients
+    ASK = 5  # a question, `number` of the asker's
+    ANSWER = 6  # to it
+
+
+_KINDS = {int(kind): kind for kind in Kind}
+_CARRIES_FRAME = frozenset({Kind.PATH, Kind.ROOM})
+
+
+class EnvelopeError(Tina4Error):
+    """Bytes are no envelope; the message says what is wrong and what is expected, and quotes nothing."""
+
+
+class Envelope(NamedTuple):
+    """One thing that a process tells others; see the module for the fields."""
+
+    kind: Kind
+    name: str
+    body: bytes
+    sender: bytes = NOBODY
+    number: int = 0
+
+    def json(self) -> dict[str, Any]:
+        """Read the body, which is JSON.
+
+        Raises:
+            EnvelopeError: it isn't, or no object.
+        """
+        try:
+            found = jsontext.decode(self.body)
+        except ValueError as exc:
+            raise EnvelopeError(f"body of {self.kind.name} is not JSON: {exc}") from None
+        if not isinstance(found, dict):
+            raise EnvelopeError(f"body of {self.kind.name} is JSON, but no object")
+        return found
+
+
+def pack(kind: Kind, name: str, body: bytes, sender: bytes = NOBODY, number: int = 0) -> bytes:
+    """Lay out an envelope, without the size in front.
+
+    Raises:
+        UsageError: the name or the whole is too long for one.
+    """
+    try:
+        name_bytes = name.encode()
+    except UnicodeEncodeError as exc:
+        raise UsageError(f"name holds {exc.object[exc.start]!r}, which UTF-8 can't express") from exc
+    if len(name_bytes) > MOST_NAME_BYTES:
+        raise UsageError(f"name of {len(name_bytes)} bytes, at most {MOST_NAME_BYTES} can be told to other processes")
+    most_bytes = (MOST_BYTES if kind in _CARRIES_FRAME else MOST_JSON_BYTES) - _HEAD.size - len(name_bytes)
+    if len(body) > most_bytes:
+        raise UsageError(f"message of {len(body)} bytes, at most {most_bytes} can be told to other processes")
+    return _HEAD.pack(VERSION, kind, number, sender, len(name_bytes)) + name_bytes + body
+
+
+def pack_json(kind: Kind, name: str, body: dict[str, Any], sender: bytes = NOBODY, number: int = 0) -> bytes:
+    """Lay out an envelope with a JSON body; raises as `pack` does, and TypeError for what has no form in JSON."""
+    return pack(kind, name, jsontext.encode_bytes(body), sender, number)
+
+
+def sized(packed: bytes) -> bytes:
+    """Put the size in front of what `pack` gave, for a link that is a stream."""
+    return _SIZE.pack(len(packed)) + packed
+
+
+def unpack(data: bytes) -> Envelope:
+    """Read an envelope that has no size in front.
+
+    Raises:
+        EnvelopeError: it is none, or of another version.
+    """
+    _check_start(data)
+    if len(data) < _HEAD.size:
+        raise EnvelopeError(f"{len(data)} bytes, expected at least {_HEAD.size}")
+    _, kind_number, number, sender, name_size = _HEAD.unpack_from(data)
+    end = _HEAD.size + name_size
+    if end > len(data):
+        raise EnvelopeError(f"name of {name_size} bytes in an envelope of {len(data)}")
+    try:
+        name = data[_HEAD.size : end].decode()
+    except UnicodeDecodeError:
+        raise EnvelopeError("name is not UTF-8") from None
+    kind, body = _KINDS[kind_number], data[end:]
+    if kind in _CARRIES_FRAME:
+        _check_frame(body)
+    elif len(data) > MOST_JSON_BYTES:
+        raise EnvelopeError(f"{kind.name} of {len(data)} bytes, at most {MOST_JSON_BYTES} allowed")
+    return Envelope(kind, name, body, sender, number)
+
+
+def _check_start(data: bytes, at: int = 0) -> None:
+    """Check version and kind, as far as they have come."""
+    if len(data) > at and data[at] != VERSION:
+        raise EnvelopeError(f"version {data[at]}, expected {VERSION}")
+    if len(data) > at + 1 and data[at + 1] not in _KINDS:
+        raise EnvelopeError(f"kind {data[at + 1]}, expected 1 to {len(_KINDS)}")
+
+
+def _check_frame(frame: bytes) -> None:
+    """See that these bytes are one whole, final, unmasked text or binary frame (RFC 6455 §5.2, §5.6)."""
+    if len(frame) < 2 or frame[0] not in (_TEXT_FRAME, _BINARY_FRAME) or frame[1] > 127:
+        raise EnvelopeError("body is no final, unmasked text or binary frame")
+    size, start = frame[1], 2
+    if size == 126:
+        size, start = int.from_bytes(frame[2:4], "big"), 4
+    elif size == 127:
+        size, start = int.from_bytes(frame[2:10], "big"), 10
+    least = {2: 0, 4: 126, 10: 65_536}[start]
+    if size < least or len(frame) != start + size:
+        raise EnvelopeError(f"frame announces {size} bytes and has {len(frame) - start}")
+    if frame[0] == _TEXT_FRAME:
+        try:
+            frame[start:].decode()
+        except UnicodeDecodeError:
+            raise EnvelopeError("text frame is not UTF-8") from None
+
+
+class Reader:
+    """Takes a stream of sized envelopes apart; keeps at most one unfinished one, of at most `MOST_BYTES`."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []  # joined only when the envelope is whole: joining each time is quadratic
+        self._held_bytes = 0
+        self._wanted_bytes = 0
+
+    def feed(self, data: bytes, into: list[Envelope]) -> None:
+        """Take what came and append the envelopes that are whole to `into`.
+
+        Raises:
+            EnvelopeError: the rest of the stream makes no sense; what came before is in `into`.
+        """
+        if self._parts:
+            self._parts.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes < self._wanted_bytes:
+                return
+            data = b"".join(self._parts)
+            self._parts = []
+        at, end = 0, len(data)
+        while end - at >= _SIZE.size:
+            stop = at + _SIZE.size + _checked_size(data, at)
+            if stop > end:
+                break
+            into.append(unpack(data[at + _SIZE.size : stop]))
+            at = stop
+        if at < end:
+            self._keep(data[at:])
+
+    def _keep(self, rest: bytes) -> None:
+        self._parts = [rest]
+        self._held_bytes = len(rest)
+        # Garbage shows by its first bytes: nothing is taken for a size before version and kind are there.
+        is_told = len(rest) >= _SIZE.size + 2
+        self._wanted_bytes = _SIZE.size + (_checked_size(rest, 0) if is_told else 2)
+
+
+def _checked_size(data: bytes, at: int) -> int:
+    size: int = _SIZE.unpack_from(data, at)[0]
+    if not _HEAD.size <= size <= MOST_BYTES:
+        raise EnvelopeError(f"envelope of {size} bytes, expected {_HEAD.size} to {MOST_BYTES}")
+    _check_start(data, at + _SIZE.size)
+    return size

@@ -1,0 +1,149 @@
+"""What one process publishes in Redis: a queue, and a greenlet that empties it over a connection of its own.
+
+A message leaves the queue when Redis has answered for it. When the connection broke before the answer it is sent
+again; receivers know it by its number, so nobody hears it twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import gevent
+from gevent.event import Event
+
+from ..config import Config
+from .channels import Place, client, describe, new_connection
+from .health import Backoff, Health
+
+logger = logging.getLogger("tina4_wsgi.backplane")
+
+_ANSWER_S = 2.0
+_MOST_MESSAGES, _MOST_BYTES = 128, 1 << 20  # of one batch; the first message may be larger
+_POLL_S = 0.01
+
+
+class _Post(NamedTuple):
+    channel: str
+    data: bytes
+    told: Callable[[int], None] | None
+
+
+class RedisPublisher:
+    """The publishing side.
+
+    Greenlets: any of the hub's thread; only `flush` waits.
+    """
+
+    def __init__(self, config: Config, health: Health, place: Place) -> None:
+        self._config = config
+        self._health = health
+        self._place = place
+        self._command = "SPUBLISH" if config.backplane_sharded else "PUBLISH"
+        self._queue: deque[_Post] = deque()
+        self._queued_bytes = 0
+        self._has_work = Event()
+        self._connection: Any = None
+        self._is_stale = False
+        self._has_refused = False
+        self._greenlet = gevent.spawn(self._run)
+
+    @property
+    def queued_messages(self) -> int:
+        """What Redis has not answered for yet."""
+        return len(self._queue)
+
+    def put(self, channel: str, data: bytes, told: Callable[[int], None] | None = None) -> None:
+        """Publish soon; dropped, and counted, when too much waits already.
+
+        Args:
+            told: is called with the number of subscribers that got it.
+        """
+        if self._queue and self._queued_bytes + len(data) > self._config.max_backplane_bytes:
+            self._health.dropped_messages += 1
+            return
+        self._queue.append(_Post(channel, data, told))
+        self._queued_bytes += len(data)
+        self._has_work.set()
+
+    def renew(self) -> None:
+        """Connect anew for the next message: another connection has found Redis gone."""
+        self._is_stale = True
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until nothing waits, while Redis is there."""
+        give_up_at_s = time.monotonic() + timeout_s
+        while self._queue and self._health.is_up and time.monotonic() < give_up_at_s:
+            gevent.sleep(_POLL_S)
+
+    def close(self) -> None:
+        """End it; what waits is dropped."""
+        self._greenlet.kill(block=False)
+        self._disconnect()
+
+    def _run(self) -> None:
+        backoff = Backoff()
+        while True:
+            self._has_work.wait()
+            try:
+                self._send_batch()
+            except (client.RedisError, OSError) as exc:
+                self._health.down("publisher", describe(exc, self._config))
+                self._disconnect()
+                self._place.forget()
+                gevent.sleep(backoff.next_s())
+            else:
+                self._health.up("publisher")
+                backoff.reset()
+
+    def _send_batch(self) -> None:
+        if self._is_stale:
+            self._is_stale = False
+            self._disconnect()
+        if self._connection is None:
+            self._connection = new_connection(self._config, _ANSWER_S, self._place)
+        connection = self._connection
+        connection.connect()
+        batch = self._next_batch()
+        commands = [(self._command, post.channel, post.data) for post in batch]
+        connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        for post in batch:
+            try:
+                count = connection.read_response()
+            except client.ResponseError as exc:
+                if self._place.is_elsewhere(exc):
+                    self._disconnect()
+                    return  # the batch is sent again, there
+                self._refused(exc)
+                count = 0
+            self._queue.popleft()
+            self._queued_bytes -= len(post.data)
+            if post.told is not None:
+                post.told(count)
+        if not self._queue:
+            self._has_work.clear()
+
+    def _next_batch(self) -> list[_Post]:
+        batch: list[_Post] = []
+        size = 0
+        for post in self._queue:
+            size += len(post.data)
+            if batch and (size > _MOST_BYTES or len(batch) == _MOST_MESSAGES):
+                break
+            batch.append(post)
+        return batch
+
+    def _refused(self, error: Exception) -> None:
+        """Redis is there and says no, as an ACL may; trying again would be refused again."""
+        self._health.dropped_messages += 1
+        if not self._has_refused:
+            self._has_refused = True
+            logger.error("redis refuses to publish, messages are dropped: %s", describe(error, self._config))
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()

@@ -1,0 +1,209 @@
+"""A process's way to the others, for whichever thread has something to say.
+
+Started lazily, in the hub that serves. A process without one, such as a task queue's worker that imported the app,
+publishes as a guest instead.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import gevent
+from gevent.hub import Hub
+from gevent.monkey import get_original
+from greenlet import getcurrent
+
+from ..config import Config
+from ..errors import BackplaneError
+from ..mailbox import Mailbox
+from .directory import BusDirectory, default_path
+from .envelope import Kind
+from .guest import Guest
+from .local import LocalBus
+from .port import Backplane, Facts, Receiver, Status
+
+logger = logging.getLogger("tina4_wsgi.backplane")
+
+_get_ident = get_original("_thread", "get_ident")
+_allocate_lock = get_original("_thread", "allocate_lock")
+
+_ANSWER_S = 1.0
+
+
+class Isolation:
+    """Whether this process reaches no other: a test that broadcasts must not be heard by a server that runs beside it.
+
+    Attributes:
+        is_on: once it is, for as long as the process lives.
+    """
+
+    def __init__(self) -> None:
+        self.is_on = False
+
+
+isolation = Isolation()
+"""Of this process."""
+
+
+class Relay:
+    """Everything beyond this process.
+
+    Args:
+        root: of the project, which names the default bus directory.
+        app_number: which of the process's apps this is.
+        receiver: the connections here.
+
+    Attributes:
+        tracks_names: whether `enter` and `leave` do anything.
+
+    Greenlets and threads: any, where a method doesn't say less.
+    Locks: `_lock` guards the start; `_core`, `_hub`, `_ident` and `_mailbox` are set together, before `_core`.
+    """
+
+    def __init__(self, config: Config, root: str, app_number: int, receiver: Receiver) -> None:
+        self._config = config
+        self._root = root
+        self._app_number = app_number
+        self._receiver = receiver
+        self._lock = _allocate_lock()
+        self._core: Backplane | None = None
+        self._hub: Any = None  # Any: gevent ships no types
+        self._ident = 0
+        self._mailbox: Mailbox | None = None
+        self._error = ""
+        self.tracks_names = config.backplane == "redis"
+
+    def start(self) -> None:
+        """Begin in the hub of this thread; harmless when it has begun. A greenlet of the hub calls this."""
+        if self._core is not None or self._error or isolation.is_on:
+            return
+        with self._lock:
+            if self._core is not None or self._error:
+                return
+            self._hub = gevent.get_hub()
+            self._ident = _get_ident()
+            self._mailbox = Mailbox(self._hub)
+            core = self._new_core()
+            try:
+                core.start()
+            except (BackplaneError, OSError) as exc:
+                self._error = str(exc)
+                core.close()
+            else:
+                self._core = core
+        if self._error:
+            logger.error("broadcasts stay in this process: %s", self._error)
+
+    def carry(self, kind: Kind, name: str, frame: bytes) -> None:
+        """Tell all other processes; never waits in a process that serves."""
+        core = self._running_core()
+        if core is None:
+            if not self._error and not isolation.is_on:
+                self._carry_as_guest(kind, name, frame)
+        elif core.is_alone:
+            pass
+        elif _get_ident() == self._ident:
+            core.carry(kind, name, frame)
+        else:
+            assert self._mailbox is not None
+            self._mailbox.post(core.carry, kind, name, frame)
+
+    def enter(self, kind: Kind, name: str) -> None:
+        """Here is somebody on path, or in room, `name`: the first of it."""
+        self._tell("enter", kind, name)
+
+    def leave(self, kind: Kind, name: str) -> None:
+        """The last one of `name` is gone."""
+        self._tell("leave", kind, name)
+
+    def wait_until_heard(self, kind: Kind, name: str) -> bool:
+        """Wait, not for long, until what others broadcast to `name` arrives here. A greenlet that may wait.
+
+        Returns:
+            Whether it had to wait.
+        """
+        core = self._core
+        if core is None or _get_ident() != self._ident:
+            return False  # another hub's thread would stand still for it
+        return core.wait_until_heard(kind, name, self._config.backplane_wait_s)
+
+    def ask(self, question: Facts) -> list[Facts]:
+        """Ask all other processes and wait for their answers. A greenlet or thread that may wait."""
+        core = self._running_core()
+        if core is None or core.is_alone:
+            return []
+        if _get_ident() == self._ident:
+            return core.ask(question, _ANSWER_S)
+        assert self._mailbox is not None
+        answers: list[Facts] = self._mailbox.call(_spawn, core.ask, question, _ANSWER_S)
+        return answers
+
+    def status(self) -> Status:
+        """Say how it is."""
+        if self._core is not None:
+            return self._core.status()
+        return Status(self._config.backplane, not self._error, error=self._error)
+
+    def retire(self, timeout_s: float) -> None:
+        """Hear nothing more, and wait until what was said has left. A greenlet that may wait."""
+        core = self._core
+        if core is None or self._hub.loop is None:
+            return
+        if _get_ident() == self._ident:
+            core.retire(timeout_s)
+        else:
+            assert self._mailbox is not None
+            self._mailbox.call(_spawn, core.retire, timeout_s)
+
+    def close(self) -> None:
+        """Give everything back."""
+        core, self._core = self._core, None
+        if core is None or self._hub.loop is None:
+            return
+        if _get_ident() == self._ident:
+            core.close()
+        else:
+            assert self._mailbox is not None
+            self._mailbox.post(core.close)
+
+    def _running_core(self) -> Backplane | None:
+        core = self._core
+        if core is not None and self._hub.loop is None:
+            core = self._core = None  # the thread that it lived in has ended
+        if core is None and not self._error and isinstance(getcurrent().parent, Hub):
+            self.start()
+            core = self._core
+        return core
+
+    def _tell(self, method: str, kind: Kind, name: str) -> None:
+        core = self._core
+        if core is None:
+            return
+        if _get_ident() == self._ident:
+            getattr(core, method)(kind, name)
+        else:
+            assert self._mailbox is not None
+            self._mailbox.post(getattr(core, method), kind, name)
+
+    def _new_core(self) -> Backplane:
+        config = self._config
+        if config.backplane == "redis":
+            from .redis import RedisBackplane
+
+            return RedisBackplane(self._hub, config, self._app_number, self._receiver)
+        directory = BusDirectory(config.bus_dir or default_path(self._root))
+        return LocalBus(self._hub, directory, self._app_number, self._receiver, config.max_backplane_bytes)
+
+    def _carry_as_guest(self, kind: Kind, name: str, frame: bytes) -> None:
+        guest = Guest(self._config, self._root)
+        try:
+            guest.carry(kind, name, frame)
+        except BackplaneError as exc:
+            logger.debug("a broadcast stays in this process: %s", exc)
+        finally:
+            guest.close()
+
+
+def _spawn(errand: Any) -> None:
+    gevent.spawn(errand.work)

@@ -1,0 +1,72 @@
+"""Publishing from outside: any Python process may, without gevent and without the app."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from .backplane.envelope import Kind
+from .backplane.guest import Guest
+from .backplane.port import Receipt
+from .config import Config
+from .paths import normal_path
+from .protocol.frames import encode_message
+
+
+class Publisher:
+    """One who sends many messages; keeps its connections. Usable in a `with` block.
+
+    Args:
+        root: the project's folder, the current one by default; it names the bus of this machine.
+        settings: fields of `Config` by name, as `backplane`, `backplane_url` or `bus_dir`.
+    Raises:
+        ConfigError: a setting is unknown or out of its range.
+
+    Threads: one at a time, in the process that made it.
+    """
+
+    def __init__(self, *, root: str | os.PathLike[str] | None = None, **settings: Any) -> None:
+        self._guest = Guest(Config.from_environ(**settings), os.getcwd() if root is None else root)
+
+    def __enter__(self) -> Publisher:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def publish(self, path: str, message: str | bytes) -> Receipt:
+        """Send one message to every connection on `path`, in every process; waits until they took it.
+
+        Returns:
+            How many processes took it.
+        Raises:
+            BackplaneError: there is nobody to take it; the text says where it was looked for.
+            UsageError: the message is neither str nor bytes.
+        """
+        return self._guest.carry(Kind.PATH, normal_path(path), encode_message(message))
+
+    def publish_to_room(self, room: str, message: str | bytes) -> Receipt:
+        """Send one message to everybody in a named room; else as `publish`."""
+        return self._guest.carry(Kind.ROOM, room, encode_message(message))
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._guest.close()
+
+
+def publish(path: str, message: str | bytes, **settings: Any) -> Receipt:
+    """Send one message to every connection on `path`, from any process on this machine or, with Redis, anywhere.
+
+    For task queues, cron and management commands; in a process that serves, `broadcast` does the same without waiting.
+    Connects anew each time: for many messages make a `Publisher`.
+
+    Args:
+        settings: see `Publisher`.
+    Returns:
+        How many processes took it.
+    Raises:
+        BackplaneError: there is nobody to take it; the text says where it was looked for.
+        UsageError: the message is neither str nor bytes.
+    """
+    with Publisher(**settings) as publisher:
+        return publisher.publish(path, message)
