@@ -1,9 +1,11 @@
 # Every target makes what it needs first; see scripts/setup. `make help` lists them.
 #   PYTHON=python3.12   another interpreter than python3 (3.10 to 3.13)
 #   HOST= PORT=         where `make serve` listens, instead of 127.0.0.1 and 7148
+#   JOBS=               how many test files run at once, 3 by default; 0 runs one after the other in this process
 #   ARGS=               further arguments for pytest, as in ARGS="-k chat -x", or for the benchmarks
 
 PYTHON ?= python3
+JOBS ?= 3
 export PYTHON
 BIN := .venv/bin
 
@@ -17,7 +19,7 @@ serve: _runtime ## run the examples at http://127.0.0.1:7148
 	@exec $(BIN)/python -m tina4_wsgi serve $(if $(HOST),--host "$(HOST)") $(if $(PORT),--port "$(PORT)")
 
 test: lint types _system ## lint, check types, run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: _tools ## ruff
 	@$(BIN)/python -m ruff check --quiet --output-format=concise

@@ -235,6 +235,8 @@ class App:
         visit = Visit(service, opening, path, params, auth, subprotocol, window_bits)
         if (observer := observer_of(environ)) is not None:
             visit = observer.visiting(self, visit)
+        else:
+            process.look_around()
         fanout = process.fanout
         fanout.entered(Kind.PATH, path)
         try:

@@ -87,12 +87,15 @@ class Process:
             engine = None
         if engine is None:
             engine = self._engines[_get_ident()] = Engine(self._config, self.fanout)
-            if not self._is_checked:
-                self._is_checked = True
-                checks.log_at_boot(self._config)
         if self.fanout.relay is not None:
             self.fanout.relay.start()
         return engine
+
+    def look_around(self) -> None:
+        """Log once what is wrong with the surroundings; see `checks`."""
+        if not self._is_checked:
+            self._is_checked = True
+            checks.log_at_boot(self._config)
 
     # -- for other processes
 

@@ -37,7 +37,7 @@ def test_a_process_that_nobody_patched_says_so_once(caplog: pytest.LogCaptureFix
     process = Process(Config())
 
     for _ in range(2):
-        process.engine()
+        process.look_around()
 
     said = [record.getMessage() for record in caplog.records if record.name == "tina4_wsgi.checks"]
     assert sum("the standard library is not patched" in line for line in said) == 1
