@@ -50,9 +50,11 @@ class Liveness(Owner):
         """A deadline has passed; act, and set the next one. Called in the hub."""
         transport = self._transport
         if self.closed:
-            # The close handshake, or the peer's FIN after it, has taken too long.
             self.due_s = NEVER
-            transport.abort()
+            if transport.is_settled:
+                transport.close()
+            else:
+                transport.abort()  # the close handshake, or the peer's FIN after it, has taken too long
             return
         stalled_since_s = transport.stalled_since_s
         stall_due_s = NEVER if stalled_since_s is None else stalled_since_s + self._limits.send_timeout_s

@@ -40,6 +40,8 @@ _MOST_FRAMES = 40  # the innermost of a stack
 
 _IDLE = ("run", "switch")  # of gevent's hub, when the machine and not a callback keeps it from its turn
 
+_MAIN_GREENLETS = ("<module>", "_bootstrap")  # where the stack of a thread's first greenlet begins
+
 
 class LoopWatch:
     """Logs what holds the loop of one hub for longer than `limit_s`: who, for how long, and the stack.
@@ -107,6 +109,8 @@ class LoopWatch:
         if frame is None or _is_idle(frame):
             return ""
         frames = list(traceback.walk_stack(frame))
+        if frames[-1][0].f_code.co_name in _MAIN_GREENLETS:
+            return ""  # a test between two calls of its client, or a script: nobody's callback
         who = _who(one for one, _ in frames)
         stack = traceback.StackSummary.extract(iter(frames[:_MOST_FRAMES]), lookup_lines=False)
         stack.reverse()

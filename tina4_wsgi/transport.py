@@ -361,16 +361,20 @@ class Transport:
 
     def _shut_down(self) -> None:
         assert self._stream is not None
-        if self._is_peer_done and self._is_drained and not self._is_tls:
-            self.close()
-            return
         try:
             self._stream.shutdown(socket.SHUT_WR)
         except OSError:
             self.close()
             return
         self._is_discarding = True
+        if self._is_peer_done and self._is_drained and not self._is_tls:
+            return  # nobody waits for the peer's FIN: the owner closes this soon, without another look
         self.resume(INBOUND_FULL | OUTBOUND_FULL | ENDED)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether both have said all and only `close` remains: soon, since at once a reset might overtake our frame."""
+        return self._is_discarding and self.is_paused
 
     def abort(self) -> None:
         """End the connection with a reset: what waits is dropped, and the peer is told so by the kernel."""
