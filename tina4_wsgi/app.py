@@ -164,6 +164,19 @@ class App:
         relay = self._here().fanout.relay
         return Status("none", True) if relay is None else relay.status()
 
+    def all_routes(self) -> list[Route]:
+        """Give the routes of the router, and those that a wrapped framework declares for WebSockets."""
+        return [*self.router.routes, *(self._bridge.routes() if self._bridge is not None else ())]
+
+    def dismiss(self, code: int, reason: str = "") -> None:
+        """Begin to close all connections of this process, behind the callbacks that run; doesn't wait for their ends.
+
+        For a restart: who comes back meanwhile is served. `drain` waits, and refuses newcomers.
+        """
+        process = self._process
+        if process is not None and process.is_here:
+            process.dismiss(code, reason)
+
     def drain(self, timeout_s: float | None = None) -> None:
         """Say 1001 to every client, wait until all "close" callbacks are done, and give everything back.
 
@@ -367,6 +380,11 @@ def disconnect(
         app.disconnect(connection_id=connection_id, path=path, auth=auth, code=code, reason=reason)
         for app in list(_apps)
     )
+
+
+def apps_of_this_process() -> list[App]:
+    """Give all applications that were made in this process and are in use."""
+    return list(_apps)
 
 
 def _refuse_late(taken: Taken, refusal: Refused) -> Iterable[bytes]:

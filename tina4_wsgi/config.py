@@ -253,6 +253,12 @@ def isolated_environ() -> dict[str, str]:
     return environ
 
 
+def wants_colours(environ: Mapping[str, str] | None = None) -> bool:
+    """Say whether the user lets programs colour what they print: not with NO_COLOR, nor on a TERM that is dumb."""
+    environ = os.environ if environ is None else environ
+    return not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
 def _refuse_unknown(given: Mapping[str, Any], known: frozenset[str] | set[str], where: str) -> None:
     unknown = sorted(set(given) - known)
     if unknown:

@@ -102,6 +102,11 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         """What is asked for, as sent, for logs: without the query, where tokens travel."""
         return str(self.path.partition("?")[0])
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the first request of the connection has not come yet."""
+        return self.is_waiting and not self._served
+
     def handle(self) -> None:
         """Serve the connection's requests one after the other, then close it."""
         self.server.handlers.add(self)

@@ -96,6 +96,15 @@ def parse(path: str) -> Pattern:
     return Pattern(path, rule, shape.rstrip("/"), names, _segments(pieces))
 
 
+def parameters(path: str) -> tuple[Parameter, ...]:
+    """Give the parameters of a path, in order.
+
+    Raises:
+        PatternError: it isn't well formed.
+    """
+    return tuple(piece for piece in _pieces(path) if isinstance(piece, Parameter))
+
+
 def join(prefix: str, path: str) -> str:
     """Lay a path behind the prefix of a group: "/api" and "/users" give "/api/users".
 

@@ -130,6 +130,15 @@ class Process:
 
     # -- the end
 
+    def dismiss(self, code: int, reason: str) -> None:
+        """Begin to say goodbye to everybody; doesn't wait."""
+        here = _get_ident()
+        for ident, engine in list(self._engines.items()):
+            if ident == here:
+                _dismiss(engine, code, reason)
+            elif engine.is_alive:
+                engine.mailbox.post(_dismiss, engine, code, reason)
+
     def drain(self, timeout_s: float, *, is_hurried: bool = False) -> None:
         """Say 1001 to everybody and wait until their "close" callbacks are done; new upgrades are refused meanwhile.
 
@@ -169,3 +178,8 @@ class Process:
             else:
                 engine.mailbox.post(engine.close)
         self._engines.clear()
+
+
+def _dismiss(engine: Engine, code: int, reason: str) -> None:
+    for connection in list(engine.connections):
+        connection.dismiss(code, reason)

@@ -24,18 +24,19 @@ from gevent.pywsgi import WSGIServer
 
 from .config import Config
 from .handler import WRITE_PATIENCE_S, Handler
+from .listening import BACKLOG, DEFAULT_HOST, DEFAULT_PORT, listen
 from .mounting import claims_upgrade
 from .wire import cancel_wait, ip_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 7148
-
 ACCEPT_PAUSE_S = 0.1  # without descriptors the listening socket stays readable: trying at once would spin
 ACCEPT_LOG_EVERY_S = 60.0
+FIRST_REQUEST_S = 0.5  # a round trip to the other side of the world, and a slow device
 KILL_S = 1.5  # for the `finally` blocks of requests that outlived the drain time
+
+_POLL_S = 0.01
 
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 # Of a connection that broke before it was accepted; Linux hands these out through accept().
@@ -47,7 +48,7 @@ log = logging.getLogger("tina4_wsgi.server")
 
 
 class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
-    """Serves one WSGI application on one port, or on one UNIX socket.
+    """Serves one WSGI application on one port, on one UNIX socket, or on a socket that others listen on too.
 
     An application may have `claims_upgrade(environ) -> bool`, then the upgrades it claims are its own to
     answer, and `drain(timeout_s)`, which is called when the server stops. `tina4_wsgi.App` has both, and is
@@ -61,7 +62,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         is_stopping: from the call of `stop` until all is over.
     """
 
-    backlog = 2_048  # many clients come back at once after a restart; the kernel caps it
+    backlog = BACKLOG
     handler_class = Handler
     # A callable is entered again while it waits, which is what "multithread" asks.
     base_env: Mapping[str, Any] = {
@@ -81,6 +82,8 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         certfile: str | os.PathLike[str] | None = None,
         keyfile: str | os.PathLike[str] | None = None,
         config: Config | None = None,
+        listener: socket.socket | None = None,
+        is_one_of_many: bool = False,
     ) -> None:
         """Prepare to serve `app`; `start` binds.
 
@@ -91,6 +94,8 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             certfile: the certificate chain in PEM; with it TLS is spoken.
             keyfile: its key, if not in the same file.
             config: the limits; by default the app's own, or those of the environment.
+            listener: a socket that listens already and is another process's too, instead of any address.
+            is_one_of_many: whether other processes serve the same application on it now.
         Raises:
             OSError: the certificate can't be read (ssl.SSLError, if it is none).
         """
@@ -105,14 +110,19 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         host = host.strip("[]")
         tls = {} if certfile is None else {"ssl_context": _tls_context(certfile, keyfile)}
         # SERVER_NAME is given because pywsgi would ask the name server for it, which may take its time.
-        environ = {"SERVER_NAME": host or "localhost", "tina4_wsgi.server": self}
-        super().__init__((host, port), app, spawn=Pool(), log=None, environ=environ, **tls)
-        self.family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        environ = {
+            "SERVER_NAME": host or "localhost", "tina4_wsgi.server": self, "wsgi.multiprocess": is_one_of_many
+        }  # fmt: skip
+        self._is_shared = listener is not None
+        place = (host, port) if listener is None else gevent_socket.socket(fileno=listener.detach())
+        super().__init__(place, app, spawn=Pool(), log=None, environ=environ, **tls)
+        if listener is None:
+            self.family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
     @property
     def port(self) -> int:
         """The port it listens on, once started; 0 on a UNIX socket."""
-        return 0 if self.unix_path is not None else int(self.address[1])
+        return int(self.address[1]) if isinstance(self.address, tuple) else 0
 
     def start(self) -> None:
         """Bind and begin to accept connections; they are served when the caller waits or returns to the hub.
@@ -140,6 +150,8 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             timeout: seconds for all that; by default `drain_timeout_s`. What still runs then is killed.
         Greenlets: blocks the caller; every further caller waits for the first.
         """
+        if self._is_shared and not self.is_stopping and not self._has_stopped.is_set():
+            self._leave_shared_socket()
         if self.is_stopping:
             self._has_stopped.wait()
         elif not self._has_stopped.is_set():
@@ -157,9 +169,20 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         if was_listening and self.unix_path is not None:
             self.unix_path.unlink(missing_ok=True)
 
+    def _leave_shared_socket(self) -> None:
+        """Leave newcomers to the other processes; who was accepted a moment ago gets the time to say its request.
+
+        It could as well have come to one that goes on, and nothing tells it to try again.
+        """
+        self.close()
+        give_up_at = time.monotonic() + FIRST_REQUEST_S
+        gevent.sleep(0)  # connections accepted in this turn get their handlers
+        while time.monotonic() < give_up_at and any(handler.is_new for handler in self.handlers):
+            gevent.sleep(_POLL_S)
+
     def _drain(self, timeout_s: float) -> None:
         give_up_at = time.monotonic() + timeout_s
-        if self.started:
+        if self.started and not self._is_shared:
             self._do_read()  # who waits to be accepted has been told by the kernel that it is connected
         self.close()
         app_drain = getattr(self.application, "drain", None)
@@ -186,9 +209,9 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         """Bind; called by `start`."""
         if self.closed:
             if self.unix_path is not None:
-                self.socket = _listen(socket.AF_UNIX, str(self.unix_path), self.backlog)
-            else:
-                self.socket = _listen(self.family, self.address, self.backlog)
+                self.family, self.address = socket.AF_UNIX, str(self.unix_path)
+            listener = listen(self.family, self.address, self.backlog)
+            self.socket = gevent_socket.socket(fileno=listener.detach())
             self.address = self.socket.getsockname()
         super().init_socket()
 
@@ -202,7 +225,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             elif exc.errno not in _BROKEN_BEFORE:
                 raise
             return None
-        if accepted is not None and self.unix_path is None:
+        if accepted is not None and self.family != socket.AF_UNIX:
             try:
                 accepted[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:
@@ -263,32 +286,3 @@ def _tls_context(certfile: str | os.PathLike[str], keyfile: str | os.PathLike[st
     context.load_cert_chain(certfile, keyfile)
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _listen(family: int, address: Any, backlog: int) -> Any:
-    """Bind and listen. The file that a killed server left is replaced, the socket of a living one is not."""
-    listener = gevent_socket.socket(family)
-    try:
-        if family == socket.AF_UNIX:
-            _remove_stale(Path(address))
-        else:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(backlog)
-        listener.setblocking(False)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _remove_stale(path: Path) -> None:
-    if not path.is_socket():
-        return
-    with gevent_socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-        except OSError:
-            pass  # it lives, and `bind` will say that the address is in use

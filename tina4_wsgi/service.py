@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NoReturn
@@ -37,6 +37,10 @@ class Bridge:
 
     def match(self, path: str) -> Match | None:
         """Find a route that the framework declares, for a decoded path that no route of the router has."""
+
+    def routes(self) -> Iterable[Route]:
+        """Give the routes that the framework declares, for listings; those of the router are known already."""
+        return ()
 
     def check_origin(self, environ: Environ, host: str, limits: Config) -> None:
         """Hold the origin policy.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 
 import pytest
 
 from tests.support.command import run
-from tina4_wsgi.cli import main
+from tina4_wsgi.cli import COMMANDS, engine_kind, main
 
 APP = "def app(environ, start_response):\n    pass\n"
 
@@ -171,6 +173,12 @@ def test_a_certificate_that_can_not_be_read(tmp_path, content):
         (["serve", "--keyfile", "x"], "--keyfile needs --certfile"),
         (["serve", "--log-level", "loud"], "invalid choice: 'loud'"),
         (["serve", "a:b", "c"], "unrecognized arguments: c"),
+        (["serve", "--workers", "0"], "'0', expected a number from 1 to 256"),
+        (["serve", "--workers", "x"], "'x', expected a number from 1 to 256"),
+        (["serve", "--workers", "2", "--reload"], "--reload is for one process; leave --workers out"),
+        (["serve", "--reload-dir", "."], "--reload-dir needs --reload"),
+        (["serve", "--reload", "--reload-dir", "no"], "'no' is no folder"),
+        (["init"], "the following arguments are required: DIR"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(arguments, message, capsys):
@@ -181,20 +189,46 @@ def test_wrong_usage_is_exit_code_2(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"]])
-def test_help_names_what_can_be_asked(arguments, capsys):
+@pytest.mark.parametrize("command", ["", *(one.name for one in COMMANDS)])
+def test_help_names_what_can_be_asked(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+
     with pytest.raises(SystemExit) as caught:
-        main(arguments)
+        main([command, "--help"] if command else ["--help"])
 
     assert caught.value.code == 0
     printed = capsys.readouterr().out
-    assert "serve" in printed
+    assert command in printed
+    assert "inherited" not in printed  # that is between processes
     assert max(map(len, printed.splitlines())) <= 100
 
 
-def test_the_version_is_printed(capsys):
+def test_help_lists_the_commands_and_exit_codes(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+
+    printed = capsys.readouterr().out
+    assert all(f"    {one.name} " in printed and one.help in printed for one in COMMANDS)
+    assert "exit codes:" in printed
+
+
+def test_the_versions_are_printed_on_one_line(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--version"])
 
     assert caught.value.code == 0
-    assert capsys.readouterr().out.startswith("tina4-wsgi 0.1.0")
+    assert re.fullmatch(
+        r"tina4-wsgi 0\.1\.0 \((compiled|pure Python) engine, gevent [\d.]+, Python 3\.\d+\.\d+\S*\)\n",
+        capsys.readouterr().out,
+    )
+
+
+def test_a_compiled_engine_is_told_from_one_in_python(monkeypatch):
+    def found(name):
+        return ModuleSpec(name, None, origin=f"/site/{name}{EXTENSION_SUFFIXES[0]}")
+
+    before = engine_kind()
+    monkeypatch.setattr("importlib.util.find_spec", found)
+
+    assert before in ("compiled", "pure Python")
+    assert engine_kind() == "compiled"

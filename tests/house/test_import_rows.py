@@ -52,9 +52,10 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "app",
     ),
     (  # 5: around it: our own server, the command line, other frameworks
-        "gunicorn_settings loading probe request_body wire",
-        "doctor handler",
-        "server",
+        "command console gunicorn_settings listening loading orders probe request_body watching wire",
+        "doctor handler workers",
+        "doctor_command publish_command refreshing reloading route_table scaffold server supervisor",
+        "nginx_conf serving",
         "cli",
         "__main__",
         "contrib contrib.*",

@@ -37,17 +37,24 @@ def launched(
     banner_lines: int = 3,
     program: Sequence[str] = ("-m", "tina4_wsgi"),
     stderr: int | None = None,
+    log: Path | None = None,
 ) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """Run `tina4-wsgi serve OPTIONS` and give the process with its banner; it is ended with the block."""
+    """Run `tina4-wsgi serve OPTIONS` and give the process with its banner; it is ended with the block.
+
+    Args:
+        stderr: a descriptor to print to.
+        log: a file instead.
+    """
     command = [sys.executable, *program, "serve", *options]
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**os.environ, **PATH},
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-    )
+    with contextlib.ExitStack() as stack:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, **PATH},
+            stdout=subprocess.PIPE,
+            stderr=stderr if log is None else stack.enter_context(log.open("wb")),
+            text=True,
+        )
     with process:
         assert process.stdout is not None
         try:

@@ -22,7 +22,7 @@ import bottle
 from gevent import monkey
 from gevent.local import local as greenlet_local
 
-from .. import cli
+from .. import console, serving
 from ..app import App
 from ..errors import ConfigError, UsageError
 from ..matching import Match
@@ -196,13 +196,13 @@ class Tina4Server(bottle.ServerAdapter):  # type: ignore[misc]  # bottle ships n
         if not _are_greenlet_local():  # `bottle.py` itself came before the app's module
             _renew_locals()
             _let_go_of_reloader()
-        cli.configure_logging("warning" if self.quiet else "info")
+        console.configure_logging("warning" if self.quiet else "info")
         app = wrap(handler) if isinstance(handler, bottle.Bottle) else handler
         server = Server(app, self.host, self.port, **self.options)
         server.start()
-        cli.stop_on_signal(server)
+        serving.stop_on_signal(server)
         if not self.quiet:
-            print(cli.banner(server), flush=True)
+            print(serving.banner(server), flush=True)
         server.serve_forever()
 
 

@@ -130,9 +130,16 @@ class _FalconBridge(Bridge):
 
     def check_routes(self) -> None:
         """See that what has been added so far can be served; a router of the app's own is only asked later."""
+        for _ in self.routes():
+            pass
+
+    def routes(self) -> Iterator[Route]:
+        """Give the routes of the resources with `on_websocket`, as far as Falcon's own router has them."""
         for node in _walk(getattr(self._app._router, "_roots", ())):
             if node.resource is not None:
-                self._route_of(node.resource, node.method_map, node.uri_template)
+                route = self._route_of(node.resource, node.method_map, node.uri_template)
+                if route is not None:
+                    yield route
 
     def match(self, path: str) -> Match | None:
         """Find a resource with `on_websocket` on the app's routes."""

@@ -12,6 +12,7 @@ back. There is no response: `after_request` functions don't run, and cookies can
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from http import HTTPStatus
@@ -141,6 +142,12 @@ class _FlaskBridge(Bridge):
             return None
         view = self._app.view_functions.get(endpoint)
         return Match(view.route, Params(values)) if isinstance(view, _Unwrapped) else None
+
+    def routes(self) -> Iterable[Route]:
+        for rule in self._app.url_map.iter_rules():
+            view = self._app.view_functions.get(rule.endpoint)
+            if isinstance(view, _Unwrapped):
+                yield dataclasses.replace(view.route, path=rule.rule, rule=rule.rule)
 
     def admit(self, environ: Environ, match: Match) -> None:
         get_host(environ, self._app.config.get("TRUSTED_HOSTS"))  # raises SecurityError, which is a 400

@@ -33,7 +33,7 @@ from pyramid.threadlocal import get_current_request, manager
 from .. import callbacks
 from ..app import App
 from ..errors import ConfigError, Refused, UsageError
-from ..router import Match, Router
+from ..router import Match, Route, Router
 from ..service import ANONYMOUS, Bridge, Environ, refuse
 
 __all__ = ["add_websocket", "includeme", "login_required", "permission_required", "websocket_config", "wrap"]
@@ -180,6 +180,11 @@ class _PyramidBridge(Bridge):
         self._registry: Registry = app.registry
         activate_hook = (self._registry.settings or {}).get("tm.activate_hook")
         self._is_tm_wanted = DottedNameResolver(None).maybe_resolve(activate_hook) if activate_hook else None
+
+    def routes(self) -> tuple[Route, ...]:
+        """Give the routes that `add_websocket` declared."""
+        router: Router | None = self._registry.get(_KEY)
+        return () if router is None else router.routes
 
     def match(self, path: str) -> Match | None:
         """Find a route that `add_websocket` declared."""

@@ -23,11 +23,12 @@ from django.utils import autoreload
 from gevent.socket import wait_read
 
 from tina4_wsgi.app import App
-from tina4_wsgi.cli import LineFormatter, allow_many_descriptors, banner, stop_on_signal
+from tina4_wsgi.console import LineFormatter, has_colours
 from tina4_wsgi.contrib.django.bridge import wrap
 from tina4_wsgi.contrib.django.databases import PATCH, are_patched_in_time
 from tina4_wsgi.contrib.django.supervisor import CAN_NOT_SERVE, RELOAD, Supervisor, patched_command
 from tina4_wsgi.server import Server
+from tina4_wsgi.serving import allow_many_descriptors, banner, stop_on_signal
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -89,7 +90,7 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
         self.check_migrations()
         connections.close_all()  # of the checks
         allow_many_descriptors()
-        show_log(is_terminal=sys.stderr.isatty())
+        show_log()
         server = Server(application(options["serves_static"], options["insecure"]), host, port)
         try:
             server.start()
@@ -139,13 +140,13 @@ class StaticFiles(StaticFilesHandler):  # type: ignore[misc]  # Django ships no 
         self.drain = app.drain
 
 
-def show_log(*, is_terminal: bool) -> None:
+def show_log() -> None:
     """Have our log on stderr, unless the project's LOGGING says where it goes."""
     ours = logging.getLogger("tina4_wsgi")
     if ours.hasHandlers():
         return
     handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter(has_colours=is_terminal))
+    handler.setFormatter(LineFormatter(has_colours=has_colours(sys.stderr)))
     ours.addHandler(handler)
     ours.setLevel(logging.INFO)
 

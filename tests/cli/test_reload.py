@@ -1,0 +1,219 @@
+"""`tina4-wsgi serve --reload`: it starts again when code changes, and tells pages to load again."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from tests.support.command import launched, serving
+from tests.support.servers import Server
+
+ROUTE = """
+import os
+from tina4_wsgi import Router
+
+@Router.get("/")
+def index(request, response):
+    return response.html("page.html", {"version": "VERSION", "pid": os.getpid()})
+
+@Router.get("/version")
+def version(request, response):
+    return {"version": "VERSION"}
+
+@Router.websocket("/ws")
+def chat(connection, event, data):
+    if event == "open":
+        connection.send("VERSION")
+"""
+WSGI = """
+from pathlib import Path
+from tina4_wsgi import App
+app = App(root=Path(__file__).parent)
+"""
+TAG = re.compile(r'<script src="/__tina4/reload\.js\?version=(\w+)"></script>')
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("routes", "templates", "public"):
+        (tmp_path / "src" / name).mkdir(parents=True)
+    (tmp_path / "wsgi.py").write_text(WSGI)
+    (tmp_path / "src" / "templates" / "page.html").write_text("<p>{{ version }} {{ pid }}</p>")
+    (tmp_path / "src" / "public" / "page.css").write_text("p {}")
+    write_version(tmp_path, "one")
+    return tmp_path
+
+
+def write_version(folder: Path, version: str) -> None:
+    (folder / "src" / "routes" / "page.py").write_text(ROUTE.replace("VERSION", version))
+
+
+def get(server: Server, path: str, accept: str = "text/html") -> str:
+    """What a browser gets that opens an address."""
+    client = http.client.HTTPConnection(*server.address, timeout=15)
+    try:
+        client.request("GET", path, headers={"Accept": accept})
+        return client.getresponse().read().decode()
+    finally:
+        client.close()
+
+
+def enter(server: Server, path: str) -> ClientConnection:
+    return connect(f"ws://127.0.0.1:{server.address[1]}{path}", open_timeout=15)
+
+
+def close_code(websocket: ClientConnection) -> tuple[int, str]:
+    with pytest.raises(ConnectionClosed) as closed:
+        websocket.recv(timeout=15)
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+def test_changed_code_is_served_and_websockets_hear_1012(folder):
+    with serving(folder, None, "--reload") as server, enter(server, "/ws") as before:
+        assert before.recv(timeout=5) == "one"
+
+        write_version(folder, "the second")
+
+        assert close_code(before) == (1012, "restarting; retry in 100 ms")
+        with enter(server, "/ws") as after:  # waits until the new one serves
+            assert after.recv(timeout=5) == "the second"
+        server.wait_for_log(r"src/routes/page\.py changed, starting again")
+
+
+def test_a_new_module_is_code_too(folder):
+    with serving(folder, None, "--reload") as server:
+        (folder / "src" / "routes" / "more.py").write_text(ROUTE.replace('"/', '"/more/').replace("VERSION", "more"))
+
+        server.wait_for_log(r"more\.py changed, starting again")
+        assert "more" in get(server, "/more/version")
+
+
+def test_while_the_code_is_broken_visitors_wait_for_what_mends_it(folder):
+    answers: list[str] = []
+    with serving(folder, None, "--reload") as server:
+        (folder / "src" / "routes" / "page.py").write_text("1 / 0\n")
+        server.wait_for_log("the server ended with exit code 1; it starts again when a file has changed")
+        visitor = threading.Thread(target=lambda: answers.append(get(server, "/version")))
+        visitor.start()
+
+        write_version(folder, "mended again")
+        visitor.join(15)
+
+        assert answers == ['{"version":"mended again"}']
+        assert "ZeroDivisionError" in server.log
+
+
+def test_code_that_is_broken_from_the_start_is_waited_for(folder):
+    (folder / "wsgi.py").write_text("1 / 0\n")
+
+    with launched(folder, "--reload", "--port", "0", banner_lines=0, log=folder / "log") as (process, _):
+        wait_for(folder / "log", "it starts again when a file has changed")
+        (folder / "wsgi.py").write_text(WSGI)
+
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Tina4 WSGI v")
+
+
+def wait_for(log: Path, text: str) -> None:
+    give_up_at = time.monotonic() + 15
+    while text not in log.read_text():
+        assert time.monotonic() < give_up_at, log.read_text()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("name", ["templates/page.html", "public/page.css"])
+def test_a_changed_template_or_static_file_makes_pages_load_again_without_a_restart(folder, name):
+    with serving(folder, None, "--reload") as server:
+        page = get(server, "/")
+        with enter(server, "/ws") as stays, enter(server, "/__tina4/reload") as told:
+            first = TAG.findall(page)
+            assert [told.recv(timeout=5)] == first
+            file = folder / "src" / name
+            file.write_text(f"{file.read_text()}/* changed */")
+
+            second = told.recv(timeout=15)
+            again = get(server, "/")
+
+            assert TAG.findall(again) == [second] != first
+            assert re.findall(r"one \d+", again) == re.findall(r"one \d+", page)  # the same process
+            assert ("changed" in again) == name.endswith(".html")
+            assert stays.ping().wait(5)
+
+
+def test_a_restart_is_a_new_version_too(folder):
+    with serving(folder, None, "--reload") as server:
+        with enter(server, "/__tina4/reload") as told:
+            first = told.recv(timeout=5)
+            write_version(folder, "the second")
+            assert close_code(told)[0] == 1012
+
+        with enter(server, "/__tina4/reload") as told:
+            assert told.recv(timeout=5) not in ("", first)
+
+
+def test_another_folder_may_be_watched(folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    (other / "shared.py").write_text("")
+
+    with serving(folder, None, "--reload", "--reload-dir", str(other)) as server:
+        (other / "shared.py").write_text("changed = True\n")
+
+        server.wait_for_log(r"shared\.py changed, starting again")
+
+
+def test_interrupting_all_processes_stops_them_gracefully(folder):
+    """As ^C on a terminal."""
+    with serving(folder, None, "--reload") as server, enter(server, "/ws") as websocket:
+        websocket.recv(timeout=5)
+
+        os.killpg(server.pid, signal.SIGINT)
+
+        assert close_code(websocket)[0] == 1001
+        assert server.process.wait(10) == 0
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(server.address, 5)
+
+
+def test_closing_the_terminal_ends_all(folder):
+    with serving(folder, None, "--reload") as server, enter(server, "/ws") as websocket:
+        websocket.recv(timeout=5)
+
+        os.killpg(server.pid, signal.SIGHUP)
+
+        assert close_code(websocket)[0] == 1001
+        assert server.process.wait(10) == -signal.SIGHUP
+
+
+def test_the_server_stops_when_the_process_above_it_is_killed(folder):
+    with serving(folder, None, "--reload") as server, enter(server, "/ws") as websocket:
+        websocket.recv(timeout=5)
+
+        server.process.kill()
+
+        assert close_code(websocket)[0] == 1001
+
+
+def test_a_request_that_runs_on_holds_a_restart_up_for_a_second_only(folder):
+    (folder / "src" / "routes" / "slow.py").write_text(
+        "import time\nfrom tina4_wsgi import Router\n\n@Router.get('/slow')\ndef slow(request, response):\n"
+        "    print('slow has begun', flush=True)\n    time.sleep(60)\n"
+    )
+    with serving(folder, None, "--reload") as server, socket.create_connection(server.address, 5) as client:
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        server.wait_for_log("slow has begun")
+
+        write_version(folder, "the second")
+        server.wait_for_log("starting again")
+
+        assert "the second" in get(server, "/version")

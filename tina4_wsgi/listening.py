@@ -1,0 +1,112 @@
+"""Where a server listens: on a port, or on a UNIX socket.
+
+Without gevent, for a process that only hands the socket on to others.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 7148
+BACKLOG = 2_048  # many clients come back at once after a restart; the kernel caps it
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the user asked for.
+
+    Attributes:
+        host: an address or a name; an IPv6 address with or without its brackets.
+        port: 0 for one that the kernel chooses.
+        unix_path: of a UNIX socket, instead of host and port.
+        is_secure: whether TLS is spoken there.
+    """
+
+    host: str = DEFAULT_HOST
+    port: int = DEFAULT_PORT
+    unix_path: str | None = None
+    is_secure: bool = False
+
+    def listen(self) -> socket.socket:
+        """Bind and listen.
+
+        Raises:
+            OSError: it can't be bound; `why_not` says why in a sentence.
+        """
+        if self.unix_path is not None:
+            return listen(socket.AF_UNIX, self.unix_path)
+        host = self.host.strip("[]")
+        return listen(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, self.port))
+
+    def addresses(self, bound_to: Any) -> str:
+        """Say in two lines where pages and WebSockets are to be had; in one for a UNIX socket.
+
+        Args:
+            bound_to: what `getsockname` gave.
+        """
+        if self.unix_path is not None:
+            return f"HTTP and WebSocket server running at unix:{self.unix_path}"
+        host, port = bound_to[:2]
+        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        secure = "s" if self.is_secure else ""
+        return (
+            f"HTTP server running at http{secure}://{authority}\n"
+            f"WebSocket server running at ws{secure}://{authority}"
+        )
+
+    def why_not(self, exc: OSError) -> str:
+        """Say why it can't be bound, and what to do."""
+        if self.unix_path is not None:
+            if exc.errno == errno.EADDRINUSE:
+                return f"{self.unix_path} is already in use; stop its server, or choose another path with --bind"
+            return f"can't listen on {self.unix_path}: {exc.strerror or exc}"
+        if exc.errno == errno.EADDRINUSE:
+            return (
+                f"port {self.port} on {self.host} is already in use; "
+                "stop the program that listens there, or choose another port with --port"
+            )
+        if exc.errno == errno.EACCES:
+            return f"port {self.port} is not open to this user; choose one of 1024 or above with --port"
+        if exc.errno == errno.EADDRNOTAVAIL or isinstance(exc, socket.gaierror):
+            return f"{self.host} is no address of this machine; choose another with --host"
+        return f"can't listen on {self.host}, port {self.port}: {exc.strerror or exc}"
+
+
+def listen(family: int, address: Any, backlog: int = BACKLOG) -> socket.socket:
+    """Bind and listen. The file that a killed server left is replaced, the socket of a living one is not.
+
+    Args:
+        address: host and port, or the path of a UNIX socket.
+    Raises:
+        OSError: it can't be bound.
+    """
+    listener = socket.socket(family)
+    try:
+        if family == socket.AF_UNIX:
+            _remove_stale(Path(address))
+        else:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(backlog)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        except OSError:
+            pass  # it lives, and `bind` will say that the address is in use

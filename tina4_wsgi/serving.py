@@ -1,0 +1,311 @@
+"""`tina4-wsgi serve`: in this process, or in others below it.
+
+A process that serves patches the standard library before anything of the user's is imported; what is imported above
+it here must therefore stay free of the modules that gevent replaces, and that is why some imports are inside functions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from . import orders
+from .command import PROGRAM, Command, CommandFailed, WrongUsage, add_app
+from .config import ENVIRONMENT_PREFIX, Config
+from .console import configure_logging
+from .listening import DEFAULT_HOST, DEFAULT_PORT, Place
+from .orders import Orders, wake_on_signals
+from .version import __version__
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+    from .server import Server
+    from .workers import Worker
+
+NAME = "Tina4 WSGI"
+
+MOST_DESCRIPTORS = 65_536  # six times the default cap on connections; more makes some C libraries loop long
+MOST_WORKERS = 256
+
+_DESCRIPTION = f"""\
+Serves a WSGI application, and its WebSocket routes, on one port.
+
+  {PROGRAM} serve                    wsgi:app if there is a wsgi.py here, else the routes in src/
+  {PROGRAM} serve shop.wsgi:app      the object `app` of module shop/wsgi.py
+  {PROGRAM} serve 'shop:make_app()'  what the function gives
+  {PROGRAM} serve --reload           while you work on it: starts again, and pages load again
+  {PROGRAM} serve --workers 4        four processes, one for each core
+"""
+
+_EPILOG = f"""\
+Every limit has a variable of its own, such as {ENVIRONMENT_PREFIX}DRAIN_TIMEOUT_S=10.
+
+^C or SIGTERM stops gracefully: running requests are finished and WebSockets get close code 1001.
+A second one stops at once. With --workers, SIGHUP starts new ones, one after the other.
+
+exit codes:
+  0   it served, and was stopped
+  1   it can't serve; one sentence says why
+  2   wrong usage
+  130, 143   it was interrupted before it served, or a second signal stopped it at once
+"""
+
+_ONE_PROCESS_EACH = (
+    "broadcasts reach the clients of one worker only, for the backplane is \"none\"; "
+    "leave TINA4_WS_BACKPLANE out, or run one worker, if they must reach everybody"
+)
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Serve until a signal; the `serve` command.
+
+    Raises:
+        CommandFailed: it can't be done.
+    """
+    _check(arguments)
+    if arguments.inherited is not None:
+        return _serve_as_worker(arguments)
+    if arguments.reload:
+        return _serve_reloading(arguments)
+    if arguments.workers > 1:
+        return _serve_by_workers(arguments)
+    return _serve_alone(arguments)
+
+
+def banner(server: Server) -> str:
+    """Say where a started server listens."""
+    unix_path = None if server.unix_path is None else str(server.unix_path)
+    return _banner(Place(unix_path=unix_path, is_secure=server.ssl_enabled), server.address)
+
+
+def stop_on_signal(server: Server) -> None:
+    """Stop gracefully on the first SIGINT or SIGTERM, and at once on the second."""
+    import gevent
+
+    stopping = gevent.Greenlet(_stop, server)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stopping.started or stopping.ready():
+            os._exit(128 + number)
+        stopping.start()
+
+    wake_on_signals()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+
+
+def allow_many_descriptors() -> None:
+    """Raise the soft limit on descriptors, often 1 024: each connection takes one."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_app(parser, "the WSGI application to serve")
+    add = parser.add_argument
+    add("--host", default=DEFAULT_HOST, help="address to listen on (default: %(default)s, this machine only)")
+    add("--port", type=_port, default=DEFAULT_PORT, help="port to listen on (default: %(default)s; 0: any)")
+    add("--bind", type=unix_path, metavar="unix:PATH", help="listen on a UNIX socket instead of a port")
+    add("--certfile", metavar="PEM", help="certificate chain: speak https and wss")
+    add("--keyfile", metavar="PEM", help="its key, if not in the same file")
+    add("--workers", type=_count, default=1, metavar="N", help="processes that serve (default: 1)")
+    add("--reload", action="store_true", help="start again when code changes, and have pages load again")
+    add("--reload-dir", action="append", default=[], type=_folder, metavar="DIR",
+        help="watch this folder, too; may be given several times")
+    add("--debug", action="store_true", help="tracebacks in the browser; on this machine only")
+    levels = ("debug", "info", "warning", "error")
+    add("--log-level", choices=levels, default="info", help="least level that is logged (default: info)")
+    add("--inherited", type=_descriptors, help=argparse.SUPPRESS)  # in a worker: its sockets
+
+
+COMMAND = Command("serve", "serve an application", _DESCRIPTION, _add_options, serve, _EPILOG)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.keyfile and not arguments.certfile:
+        raise WrongUsage("--keyfile needs --certfile")
+    if arguments.reload and arguments.workers > 1:
+        raise WrongUsage("--reload is for one process; leave --workers out")
+    if arguments.reload_dir and not arguments.reload:
+        raise WrongUsage("--reload-dir needs --reload")
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a port from 0 to 65535")
+    return int(text)
+
+
+def unix_path(text: str) -> str:
+    """Read "unix:PATH" of a command line."""
+    path = text.removeprefix("unix:")
+    if path == text or not path:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected unix:PATH as in unix:/run/shop.sock")
+    return path
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number from 1 to {MOST_WORKERS}")
+    return int(text)
+
+
+def _folder(text: str) -> Path:
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is no folder")
+    return Path(text)
+
+
+def _descriptors(text: str) -> tuple[int, int]:
+    listener_fd, orders_fd = map(int, text.split(","))
+    return listener_fd, orders_fd
+
+
+def _place(arguments: argparse.Namespace) -> Place:
+    return Place(arguments.host, arguments.port, arguments.bind, arguments.certfile is not None)
+
+
+def _log_as_asked(arguments: argparse.Namespace) -> None:
+    configure_logging(arguments.log_level, shows_process=arguments.workers > 1)
+
+
+def _banner(place: Place, bound_to: Any) -> str:
+    return f"{NAME} v{__version__}\n{place.addresses(bound_to)}"
+
+
+# -- in the process that serves
+
+
+def _serve_alone(arguments: argparse.Namespace) -> int:
+    server = _make_server(_load(arguments), arguments)
+    try:
+        server.start()
+    except OSError as exc:
+        raise CommandFailed(_place(arguments).why_not(exc)) from exc
+    stop_on_signal(server)
+    print(banner(server), flush=True)
+    server.serve_forever()
+    return 0
+
+
+def _serve_as_worker(arguments: argparse.Namespace) -> int:
+    listener_fd, orders_fd = arguments.inherited
+    os.set_inheritable(listener_fd, False)
+    app = _load(arguments)
+    actions: dict[bytes, Callable[[], None]] = {}
+    if arguments.reload:
+        from .refreshing import Refreshing, say_restart
+
+        app = refreshing = Refreshing(app)
+        actions = {orders.REFRESH: refreshing.refresh, orders.RESTART: say_restart}
+    server = _make_server(app, arguments, socket.socket(fileno=listener_fd))
+    server.start()
+    Orders(orders_fd, actions).obey(server)
+    server.serve_forever()
+    return 0
+
+
+def _load(arguments: argparse.Namespace) -> WSGIApplication:
+    from gevent import monkey
+
+    monkey.patch_all()  # before anything of the user's
+    from .loading import load_app
+
+    if arguments.debug:
+        os.environ[f"{ENVIRONMENT_PREFIX}DEBUG"] = "1"  # for an App that the user's module makes
+    allow_many_descriptors()
+    app = load_app(arguments.app, Path.cwd())
+    _log_as_asked(arguments)  # behind the user's own set-up, which is left alone
+    return app
+
+
+def _make_server(
+    app: WSGIApplication, arguments: argparse.Namespace, listener: socket.socket | None = None
+) -> Server:
+    from .server import Server
+
+    try:
+        return Server(
+            app,
+            arguments.host,
+            arguments.port,
+            unix_path=arguments.bind if listener is None else None,
+            certfile=arguments.certfile,
+            keyfile=arguments.keyfile,
+            listener=listener,
+            is_one_of_many=arguments.workers > 1,
+        )
+    except OSError as exc:
+        raise CommandFailed(f"the certificate {arguments.certfile} can't be used: {exc.strerror or exc}") from exc
+
+
+def _stop(server: Server) -> None:
+    limit_s = server.config.drain_timeout_s
+    logging.getLogger("tina4_wsgi.server").info("stopping within %g s; signal again to stop at once", limit_s)
+    server.stop()
+
+
+# -- in the process above
+
+
+def _serve_reloading(arguments: argparse.Namespace) -> int:
+    from .reloading import Reloader
+    from .watching import Watcher
+
+    watcher = Watcher([Path.cwd(), *arguments.reload_dir])
+    more = "restarting when files change; quit with ^C"
+    return _supervise(
+        arguments, more, lambda start, listener, ready: Reloader(start, watcher, listener, ready).run()
+    )
+
+
+def _serve_by_workers(arguments: argparse.Namespace) -> int:
+    from .supervisor import Supervisor
+
+    count = arguments.workers
+    return _supervise(
+        arguments,
+        f"{count} workers",
+        lambda start, listener, ready: Supervisor(start, count, listener, ready).run(),
+    )
+
+
+Run = Callable[[Callable[[], "Worker"], socket.socket, Callable[[], None]], int]
+
+
+def _supervise(arguments: argparse.Namespace, more: str, run: Run) -> int:
+    """Listen, and have `run` keep workers on that socket; the file of a UNIX socket is removed at the end."""
+    from .workers import Worker
+
+    _log_as_asked(arguments)
+    place = _place(arguments)
+    try:
+        listener = place.listen()
+    except OSError as exc:
+        raise CommandFailed(place.why_not(exc)) from exc
+    address = listener.getsockname()
+    if arguments.workers > 1 and Config.from_environ().backplane == "none":
+        logging.getLogger("tina4_wsgi.workers").warning(_ONE_PROCESS_EACH)
+
+    def say_ready() -> None:
+        print(f"{_banner(place, address)}\n{more}", flush=True)
+
+    try:
+        with closing(listener):
+            return run(lambda: Worker(arguments.argv, listener), listener, say_ready)
+    finally:
+        if place.unix_path is not None:
+            Path(place.unix_path).unlink(missing_ok=True)

@@ -1,0 +1,24 @@
+"""A chat room at /ws/room/{room}: everybody in it hears what anybody says."""
+
+import json
+
+from tina4_wsgi import Router
+
+MOST_CHARACTERS = 2_000
+
+
+@Router.websocket("/ws/room/{room}")
+def chat(connection, event, data):
+    if event == "open":
+        connection.state["name"] = connection.query.get("name", "").strip()[:40] or "Somebody"
+        tell(connection, note=f"{connection.state['name']} came")
+    if event == "message":
+        message = connection.json(data)  # anything but JSON is logged, and the connection stays
+        tell(connection, name=connection.state["name"], text=str(message["text"])[:MOST_CHARACTERS])
+    if event == "close":
+        tell(connection, note=f"{connection.state.get('name', 'Somebody')} left")
+
+
+def tell(connection, **message):
+    """Send a message to everybody in the connection's room, itself included."""
+    connection.broadcast(json.dumps(message))
