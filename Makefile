@@ -10,7 +10,7 @@ export PYTHON
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types conformance fuzz bench hosts dist clean _runtime _tools _system
+.PHONY: help serve test lint types conformance fuzz bench hosts docs dist clean _runtime _site _tools _system
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
@@ -40,6 +40,10 @@ bench: _runtime ## measure us and the peers side by side; ARGS="--quick" takes t
 hosts: _tools ## try every host server and write docs/hosts.md; ARGS="--hosts gevent" tries one, see hosts/
 	@exec $(BIN)/python -m hosts $(ARGS)
 
+docs: _site ## build the documentation as a site in .cache/site; warnings are errors
+	@NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs --quiet build
+	@echo "open .cache/site/index.html"
+
 dist: _tools ## build sdist and wheel into dist/
 	@rm -rf build dist && mkdir -p .cache
 	@$(BIN)/python -m build --no-isolation --outdir dist . >.cache/dist.log 2>&1 || (cat .cache/dist.log; exit 1)
@@ -51,6 +55,9 @@ clean: ## remove all that make and the tests wrote
 
 _runtime:
 	@scripts/setup
+
+_site:
+	@scripts/setup docs
 
 _tools:
 	@scripts/setup dev

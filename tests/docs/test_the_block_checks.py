@@ -97,6 +97,16 @@ def test_sound_blocks_pass(page):
             proxy_pass http://127.0.0.1:8000;
         }
         ```
+        ```yaml
+        env:
+          - {name: A, value: "1"}
+        ```
+        ```dockerfile
+        FROM python:3.13
+        RUN pip install x \\
+            && echo done
+        CMD ["gunicorn", "--bind", "0.0.0.0:80", "wsgi:app"]
+        ```
         ```text
         anything at all
         ```
@@ -128,6 +138,10 @@ def test_sound_blocks_pass(page):
         ("```jinja\n{% for x in y %}\n```", "Unexpected end of template"),
         ("```nginx\nserver {\n listen 80\n}\n```", "a line lacks its semicolon"),
         ("```nginx\nserver {\n listen 80;\n```", "a brace is never closed"),
+        ("```yaml\na: [\n```", "expected the node content"),
+        ("```dockerfile\nRUN echo\n```", "begins with RUN, expected FROM"),
+        ("```dockerfile\nFROM x\nCOPPY a b\n```", "unknown instruction 'COPPY'"),
+        ("```dockerfile\nFROM x\nCMD [\"gunicorn\", \"--frobnicate\"]\n```", "gunicorn lacks one of"),
     ],
 )
 def test_an_unsound_block_is_found_and_named(page, block, why):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import jinja2
 import pytest
+import yaml
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -193,9 +194,37 @@ def check_nginx(text: str) -> None:
         run(["nginx", "-t", "-q", "-c", str(path), "-p", folder], path.parent)
 
 
+def check_yaml(text: str) -> None:
+    """Each document can be read."""
+    try:
+        list(yaml.safe_load_all(text))
+    except yaml.YAMLError as exc:
+        raise ValueError(str(exc)) from exc
+
+
+DOCKERFILE = {
+    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "ONBUILD", "RUN", "SHELL",
+    "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+}  # fmt: skip
+
+
+def check_dockerfile(text: str) -> None:
+    """Every instruction exists, the first is FROM, commands in brackets are JSON and others sound shell scripts."""
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
+    instructions = [line.partition(" ")[::2] for line in lines]
+    assert instructions[0][0] in ("FROM", "ARG"), f"begins with {instructions[0][0]}, expected FROM"
+    for name, rest in instructions:
+        assert name in DOCKERFILE, f"unknown instruction {name!r}"
+        if name in ("CMD", "ENTRYPOINT") and rest.startswith("["):
+            check_shell(shlex.join(json.loads(rest)))
+        elif name in ("CMD", "ENTRYPOINT", "RUN"):
+            check_shell(rest)
+
+
 CHECKS: dict[str, Callable[[str], object]] = {
     "bash": check_shell,
     "console": check_console,
+    "dockerfile": check_dockerfile,
     "html": check_html,
     "ini": lambda text: configparser.RawConfigParser(strict=False).read_string(text),
     "javascript": check_javascript,
@@ -207,5 +236,6 @@ CHECKS: dict[str, Callable[[str], object]] = {
     "sh": check_shell,
     "text": lambda text: None,
     "toml": tomllib.loads,
+    "yaml": check_yaml,
 }
 """The check of each language that a page may use."""

@@ -1,0 +1,54 @@
+"""What mkdocs asks of us while it builds the site: the hooks that mkdocs.yml names.
+
+The pages in docs/ are written to be read in the repository, too. So marks of code blocks, which say how a block is
+tested, are comments there; here they become titles. Links that leave docs/ have no page here; their text stays.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import reference  # its folder is not on the path before
+
+FILE_MARK = re.compile(r"^( *)<!-- file: ([^\s]+) -->\n(?:\s*\n)?( *```\w+)$", re.MULTILINE)
+OTHER_MARK = re.compile(r"^ *<!--[^>]*-->\n", re.MULTILINE)
+OUTWARD_LINK = re.compile(r"\[([^\]]+)\]\(\.\./[^)]*\)")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Leave out of the menu what this tree has no page for."""
+    pages = {path.name for path in Path(config.docs_dir).glob("*.md")} | {"reference.md"}
+    config.nav = _kept(config.nav, pages)
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the reference, made of the docstrings as they are now."""
+    files.append(File.generated(config, "reference.md", content=reference.page()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Make titles of the names of files, and plain text of links that leave docs/."""
+    titled = FILE_MARK.sub(r'\3 title="\2"', markdown)
+    return OUTWARD_LINK.sub(r"\1", OTHER_MARK.sub("", titled))
+
+
+def _kept(entries: list[Any], pages: set[str]) -> list[Any]:  # Any: nav is nested lists and dicts of texts
+    kept = []
+    for entry in entries:
+        ((title, value),) = entry.items()
+        if isinstance(value, list):
+            kept.append({title: _kept(value, pages)})
+        elif value in pages:
+            kept.append({title: value})
+    return kept
