@@ -111,7 +111,8 @@ def test_the_pictures_name_modules_that_there_are(picture):
 
 
 def test_the_map_has_modules_in_their_rows_and_the_compiled_ones_in_blue():
-    drawn = re.findall(r'class="(row|module|chip hot|chip)"[^>]*>(?:(\d)  )?([\w.]*)', (DOCS / "images/map.svg").read_text())
+    drawing = (DOCS / "images" / "map.svg").read_text()
+    drawn = re.findall(r'class="(row|module|chip hot|chip)"[^>]*>(?:(\d)  )?([\w.]*)', drawing)
     compiled = {".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.pxd")}
     row, is_blue, wrong, blue = -1, False, [], set()
     for kind, number, name in drawn:
