@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -26,19 +26,15 @@ OUTWARD_LINK = re.compile(r"\[([^\]]+)\]\(\.\./[^)]*\)")
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Leave out of the menu what this tree has no page for."""
-    pages = {path.name for path in Path(config.docs_dir).glob("*.md")} | {"reference.md"}
+    pages = {path.name for path in Path(config.docs_dir).glob("*.md")}
     config.nav = _kept(config.nav, pages)
     return config
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the reference, made of the docstrings as they are now."""
-    files.append(File.generated(config, "reference.md", content=reference.page()))
-    return files
-
-
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Make titles of the names of files, and plain text of links that leave docs/."""
+    """Make titles of the names of files, and plain text of links that leave docs/; and make the reference."""
+    if page.file.src_uri == "reference.md":
+        return reference.page()
     titled = FILE_MARK.sub(r'\3 title="\2"', markdown)
     return OUTWARD_LINK.sub(r"\1", OTHER_MARK.sub("", titled))
 
