@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from typing import Any, NamedTuple
 
 import gevent
@@ -24,6 +25,12 @@ from .turn import Turn
 from .upgrade import Taken
 
 logger = logging.getLogger("tina4_wsgi.engine")
+
+_SETTLED_S = 0.1
+"""How long a socket stays when all is said on both sides: long enough for the peer to read our close frame."""
+
+_MOST_SETTLED = 256
+"""Further ones are closed before their time: descriptors are for those who still have something to say."""
 
 
 class Lane(NamedTuple):
@@ -53,6 +60,7 @@ class Engine(Host):
         self._compressed: dict[int, Lane] = {}
         self._sweeper = Sweeper(self.hub.loop, self.connections, self._keep_house)
         self._fanout = fanout
+        self._settled: deque[tuple[float, Transport]] = deque()
         self._most_connections = min(config.max_connections, descriptors.to_spare())
         limit_s = config.blocked_loop_s
         self._watch = LoopWatch(self.hub, self.thread_ident, limit_s) if limit_s else None
@@ -67,6 +75,11 @@ class Engine(Host):
     def is_full(self) -> bool:
         """Whether one more connection would be over the cap, or would leave HTTP without descriptors."""
         return len(self.connections) >= self._most_connections
+
+    @property
+    def settling_count(self) -> int:
+        """Sockets that are only kept open for another moment; no connection has them any more."""
+        return len(self._settled)
 
     def count(self, path: str) -> int:
         """Count the connections on `path`."""
@@ -118,8 +131,11 @@ class Engine(Host):
         return connection
 
     def _keep_house(self) -> bool:
-        self.now_s = time.monotonic()
-        return self.dispatcher.trim()
+        now_s = self.now_s = time.monotonic()
+        settled = self._settled
+        while settled and settled[0][0] <= now_s:
+            settled.popleft()[1].close()
+        return self.dispatcher.trim() or bool(settled)
 
     def _new_lane(self) -> Lane:
         return Lane(Registry(self._turn), Registry(self._turn))
@@ -137,6 +153,12 @@ class Engine(Host):
         return lane
 
     # -- what connections ask for
+
+    def settle(self, transport: Transport) -> None:
+        """All is said on both sides of this transport: close it in a moment."""
+        self._settled.append((time.monotonic() + _SETTLED_S, transport))
+        if len(self._settled) > _MOST_SETTLED:
+            self._settled.popleft()[1].close()
 
     def forget(self, connection: Connection) -> None:
         """The socket of this connection is gone, and its "close" is done."""
@@ -228,6 +250,8 @@ class Engine(Host):
     def close(self) -> None:
         """Give back what the engine holds of the hub; only after `drain`."""
         self._fanout.remove(self)
+        while self._settled:
+            self._settled.popleft()[1].close()
         if self.is_alive:
             self._sweeper.close()
             if self._watch is not None:

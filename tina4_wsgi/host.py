@@ -48,6 +48,10 @@ class Host:
         """The socket of this connection is gone, and its "close" is done."""
         raise NotImplementedError
 
+    def settle(self, transport: Transport) -> None:
+        """All is said on both sides of this transport: close it in a moment."""
+        raise NotImplementedError
+
     def leave_groups(self, connection: Any) -> None:
         """Take a connection out of its path and its rooms; what was broadcast before still reaches it."""
         raise NotImplementedError

@@ -34,9 +34,6 @@ logger = logging.getLogger("tina4_wsgi.connection")
 
 _OPEN, _CLOSING, _GONE, _CLOSED = range(4)
 
-_SETTLED_S = 0.1
-"""How long a socket stays when all is said on both sides: long enough for the peer to read our close frame."""
-
 
 class Ending(NamedTuple):
     """How a connection ends.
@@ -315,13 +312,15 @@ class Lifecycle(Liveness):
         self._state = _CLOSED
         self._close_code, self._close_reason, self._was_clean = int(ending.code), ending.reason, ending.was_clean
         self._inbound.clear()
-        transport = self._transport
-        transport.finish(ending.was_clean)
-        self.due_s = time.monotonic() + (_SETTLED_S if transport.is_settled else self._limits.close_timeout_s)
+        self.due_s = time.monotonic() + self._limits.close_timeout_s
+        self._transport.finish(ending.was_clean)
         self._log_close(ending)
         self._call("close")
         self._is_ended = True
-        if not self._transport.is_open:
+        if self._transport.is_settled:
+            self._host.settle(self._transport)
+            self._host.forget(self)
+        elif not self._transport.is_open:
             self._host.forget(self)
 
     def _call(self, event: str) -> None:

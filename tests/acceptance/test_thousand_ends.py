@@ -77,7 +77,8 @@ ENDS = (say_goodbye, Crowd.close, Crowd.reset, break_the_rules, raise_in_message
 
 
 def settled(site: Site) -> Details:
-    """Wait until the last connection is forgotten and the pool is trimmed."""
+    """Wait until the last connection is forgotten, its socket closed, and the pool trimmed."""
     return site.wait_for_state(
-        lambda state: not state["connections"] and state["workers"] <= SPARE_WORKERS, SETTLED_S
+        lambda state: not state["connections"] and not state["settling"] and state["workers"] <= SPARE_WORKERS,
+        SETTLED_S,
     )

@@ -27,6 +27,7 @@ def figures(app):
     return {
         "pid": os.getpid(),
         "connections": sum(len(engine.connections) for engine in engines),
+        "settling": sum(engine.settling_count for engine in engines),
         "paths": sum(len(engine.paths()) for engine in engines),
         "rooms": sum(len(engine.rooms()) for engine in engines),
         "objects": sum(isinstance(one, Connection) for one in alive),
