@@ -22,9 +22,12 @@ from .errors import Refused
 from .headers import status_line
 from .http import HttpSide, decode_path
 from .matching import Match, Route
+from .metrics import Tally
+from .monitor import Monitor
 from .mounting import claims_upgrade
 from .observer import observer_of
 from .opening import Opening
+from .ownpages import OwnPages
 from .paths import normal_path
 from .presence import Member
 from .process import Process
@@ -82,8 +85,11 @@ class App:
         self.templates = self._http.templates
         self._bridge = bridge
         self._services: dict[Route, Service] = {}
+        self._refused: dict[int, int] = {}
+        self._own = OwnPages(self)
         self._process: Process | None = None
         self._number = len(_apps)
+        self._monitor: Monitor | None = None
         self._process_lock = _allocate_lock()  # native, also where the app is imported before patching
         if router is None:
             discover(self.root)
@@ -91,6 +97,8 @@ class App:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
+        if self._own.paths and (page := self._own.find(environ)) is not None:
+            return page(environ, start_response)
         if "HTTP_UPGRADE" in environ and handshake.wants_websocket(environ):
             return self._upgrade(environ, start_response)
         if "HTTP_TINA4_PROBE" in environ and environ["REQUEST_METHOD"] == "HEAD":
@@ -191,6 +199,7 @@ class App:
                 process.drain(self.config.drain_timeout_s if timeout_s is None else timeout_s)
             finally:
                 process.close()
+                self.monitor().close()
                 self._process = None
 
     def release(self) -> None:
@@ -202,6 +211,14 @@ class App:
         if process is not None and process.is_here:
             process.release()
 
+    # -- what is told of it
+
+    def monitor(self) -> Monitor:
+        """Give what counts in this process; made with the process's other parts."""
+        self._here()
+        assert self._monitor is not None
+        return self._monitor
+
     # -- the upgrade
 
     def _here(self) -> Process:
@@ -210,8 +227,19 @@ class App:
             with self._process_lock:  # two threads may come first at the same time; nothing here waits
                 process = self._process
                 if process is None or not process.is_here:
-                    process = self._process = Process(self.config, process, str(self.root), self._number)
+                    process = self._begin(process)
         return process
+
+    def _begin(self, parent: Process | None) -> Process:
+        process = Process(self.config, parent, str(self.root), self._number)
+        if parent is not None:
+            self._services, self._refused = {}, {}  # what they counted is the parent's to tell
+        monitor = Monitor(process, self.config, self.root, self._tallies, self._refused, self.backplane_status)
+        self._monitor, self._process = monitor, process
+        return process
+
+    def _tallies(self) -> list[tuple[str, Tally]]:
+        return [(service.path, service.tally) for service in list(self._services.values())]
 
     def _upgrade(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -229,6 +257,7 @@ class App:
         self, environ: WSGIEnvironment, start_response: StartResponse, path: str, match: Match
     ) -> Iterable[bytes]:
         route, params = match
+        self._here()  # services are a process's own, for what they count
         service = self._service_of(route)
         headers = [("Sec-WebSocket-Accept", handshake.check(environ))]
         service.check_origin(environ, forwarded.host(environ, self.config.trusted_proxies))
@@ -315,6 +344,7 @@ class App:
     def _refuse(
         self, environ: WSGIEnvironment, start_response: StartResponse, refusal: Refused
     ) -> Iterable[bytes]:
+        self._refused[refusal.status] = self._refused.get(refusal.status, 0) + 1
         level = logging.INFO if refusal.status in _QUIET else logging.WARNING
         logger.log(
             level, "refused '%s' from %s: %d %s %s", _for_log(environ.get("PATH_INFO") or "/"),

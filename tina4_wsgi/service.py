@@ -15,6 +15,7 @@ from .config import Config
 from .errors import ConnectionClosed, Refused
 from .headers import status_line
 from .matching import Match, Params, Route
+from .metrics import Tally
 from .protocol import handshake
 from .protocol.frames import CloseCode
 from .request import Request
@@ -90,16 +91,20 @@ class Service:
         path: the route's, as written.
         limits: the settings in force.
         callback: `callback(connection, event, data)`; enters the bridge's context.
+        tally: what its connections did.
     """
 
-    __slots__ = ("_bridge", "callback", "limits", "path", "route")
+    __slots__ = ("_bridge", "callback", "limits", "path", "route", "tally")
 
     def __init__(self, route: Route, limits: Config, bridge: Bridge | None = None) -> None:
         self.route = route
         self.path = route.path
         self.limits = limits
         self._bridge = bridge
+        self.tally = Tally()
         self.callback: Callable[[Any, str, Any], object] = route.callback if bridge is None else self._call_in_context
+        if limits.metrics:
+            self.callback = self.tally.timed(self.callback)
 
     @property
     def asks(self) -> bool:

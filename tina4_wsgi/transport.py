@@ -64,13 +64,15 @@ class Transport:
         outbox: frames that leave at the end of the turn.
         queued_bytes: outbox and backlog together.
         most_bytes: as given.
+        received_bytes, sent_bytes: since the start, from and to the kernel.
+        sent_messages: queued for this peer since the start; control frames don't count.
         was_heard: set whenever bytes came; whoever watches for silence clears it.
     """
 
     __slots__ = (
         "_backlog", "_is_discarding", "_is_drained", "_is_finishing", "_is_flush_near", "_is_peer_done", "_is_tls",
         "_loop", "_owner", "_pauses", "_pong", "_read_bytes", "_reader", "_stream", "_turn", "group", "mark",
-        "most_bytes", "outbox", "queued_bytes", "was_heard",
+        "most_bytes", "outbox", "queued_bytes", "received_bytes", "sent_bytes", "sent_messages", "was_heard",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, loop: Any, turn: Turn, owner: Owner, most_bytes: int) -> None:
@@ -94,6 +96,9 @@ class Transport:
         self.mark = 0
         self.outbox: list[bytes] = []
         self.queued_bytes = 0
+        self.received_bytes = 0
+        self.sent_bytes = 0
+        self.sent_messages = 0
         self.was_heard = True
 
     # -- state
@@ -153,6 +158,7 @@ class Transport:
                 self._read_the_end(data)
                 return
             self.was_heard = True
+            self.received_bytes += len(data)
             self._is_drained = len(data) < self._read_bytes
             if not self._is_drained:
                 self._read_bytes = READ_BYTES
@@ -208,12 +214,14 @@ class Transport:
             if not self.outbox and not self._is_flush_near:
                 self._turn.add_transport(self)
             self.outbox.extend(taken)
+            self.sent_messages += len(taken)
             self.queued_bytes += sum(map(len, taken))
 
     def write_shared(self, data: bytes) -> None:
         """Queue a broadcast frame that doesn't come through the own group; never waits."""
         if self.group.pending:
             self.take_pending()
+        self.sent_messages += 1
         if self._backlog is not None or self.queued_bytes + len(data) > self.most_bytes:
             self._write_behind(data)
         else:
@@ -271,6 +279,7 @@ class Transport:
         except OSError:
             self.close()
             return
+        self.sent_bytes += sent
         self.queued_bytes = len(data) - sent
         if not self.queued_bytes:
             return
@@ -291,12 +300,14 @@ class Transport:
             if stream is None or backlog is None:
                 return
             try:
-                self.queued_bytes -= backlog.send_some(stream)
+                sent = backlog.send_some(stream)
             except BlockingIOError:
                 return
             except OSError:
                 self.close()
                 return
+            self.sent_bytes += sent
+            self.queued_bytes -= sent
             if self.queued_bytes <= self.most_bytes // 4:
                 self.resume(OUTBOUND_FULL)
             if not backlog:

@@ -22,7 +22,7 @@ PACKAGE = ROOT / "tina4_wsgi"
 ROWS: tuple[tuple[str, ...], ...] = (
     (  # 0: what all may use
         "errors version",
-        "config descriptors files forwarded headers jsontext paths",
+        "config descriptors files forwarded headers jsontext metrics paths",
     ),
     (  # 1, pure: no socket, no clock
         "protocol protocol.*",
@@ -45,8 +45,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "matching static templating",
         "engine observer request router",
         "presence response",
-        "process pages service wrappers",
-        "http",
+        "census exposition process pages service spool wrappers",
+        "http monitor",
+        "ownpages",
     ),
     (  # 4: the application
         "app",
