@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,8 @@ class App:
             below `root` are imported, which register there.
         root: the project folder, with `src/routes`, `src/templates` and `src/public`; by default the current one.
         bridge: where a framework has a say in the WebSocket routes, see `tina4_wsgi.contrib`.
+        live: says who may see the live page, as a route's `auth` does; by default there is one in `debug` only, for
+            this machine's own browser, and with False there is none.
         settings: fields of `Config` by name.
     Raises:
         ConfigError: a setting is unknown or out of its range.
@@ -75,7 +77,8 @@ class App:
 
     def __init__(
         self, wsgi_app: WSGIApplication | None = None, *, router: Router | None = None,
-        root: str | os.PathLike[str] | None = None, bridge: Bridge | None = None, **settings: Any,
+        root: str | os.PathLike[str] | None = None, bridge: Bridge | None = None,
+        live: Callable[[Any], Any] | bool | None = None, **settings: Any,
     ) -> None:
         self.config = Config.from_environ(**settings)
         self.router = Router.default if router is None else router
@@ -86,7 +89,7 @@ class App:
         self._bridge = bridge
         self._services: dict[Route, Service] = {}
         self._refused: dict[int, int] = {}
-        self._own = OwnPages(self)
+        self._own = OwnPages(self, live, bridge)
         self._process: Process | None = None
         self._number = len(_apps)
         self._monitor: Monitor | None = None
@@ -234,7 +237,8 @@ class App:
         process = Process(self.config, parent, str(self.root), self._number)
         if parent is not None:
             self._services, self._refused = {}, {}  # what they counted is the parent's to tell
-        monitor = Monitor(process, self.config, self.root, self._tallies, self._refused, self.backplane_status)
+        monitor = Monitor(process, self.config, self.root, self._tallies, self._refused, self.backplane_status,
+                          self._own.is_shared, self._own.live is not None)  # fmt: skip
         self._monitor, self._process = monitor, process
         return process
 
@@ -325,7 +329,7 @@ class App:
         return None if match is None else (path, match)
 
     def _match(self, path: str) -> Match | None:
-        match = self.router.match_websocket(path)
+        match = self._own.match(path) or self.router.match_websocket(path)
         return match if match is not None or self._bridge is None else self._bridge.match(path)
 
     def _service_of(self, route: Route) -> Service:

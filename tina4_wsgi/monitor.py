@@ -14,42 +14,50 @@ from . import census
 from .config import Config
 from .engine import Engine
 from .errors import ConfigError
+from .livefeed import Facts, Feed
 from .metrics import Sums, Tally
 from .process import Process
 from .spool import Spool, Told, default_folder
 
 logger = logging.getLogger("tina4_wsgi.metrics")
 
-WRITE_INTERVAL_S = 1.0
-"""How old the numbers of another worker may be."""
+INTERVAL_S = 1.0
+"""How old the numbers of another worker may be, and how often the live page moves."""
+
+Show = Callable[[Facts, "Monitor"], None]
 
 
 class Monitor:
-    """Counts in one process. Made with its `Process`; costs nothing until somebody asks or `metrics` is set.
+    """Counts in one process. Made with its `Process`; costs nothing until somebody asks, or if it shares.
 
     Args:
         tallies: gives what routes remember, by route.
         refused: handshakes by status; the app's, and counted on there.
         backplane: gives its state, None without one.
+        is_shared: whether the numbers of all workers are put together.
+        has_live: whether there is a live page, for which more is kept than numbers.
     Greenlets: any that may wait, unless a method says less.
     """
 
     def __init__(
         self, process: Process, config: Config, root: str | os.PathLike[str],
         tallies: Callable[[], Iterable[tuple[str, Tally]]], refused: Mapping[int, int], backplane: Callable[[], Any],
+        is_shared: bool = False, has_live: bool = False,
     ) -> None:
         self.process = process
         self._tallies = tallies
         self._refused = refused
         self._backplane = backplane
-        self._spool = Spool(config.metrics_dir or default_folder(root)) if config.metrics else None
-        self._written_at_s = 0.0
-        self._is_writing = False
+        self.feed = Feed()
+        self._spool = Spool(config.metrics_dir or default_folder(root)) if is_shared else None
+        self._show: Show | None = None
+        self._has_live = has_live
+        self._told_at_s = 0.0
+        self._is_telling = False
         self._was_idle = True
         self._has_failed = False
-        if self._spool is not None:
-            process.on_engine = self._attend
-            process.on_drained = self._write_last
+        process.on_engine = self._attend
+        process.on_drained = self._tell_last
 
     @property
     def backplane(self) -> Any:  # Any: a Status of whichever backplane there is
@@ -67,7 +75,7 @@ class Monitor:
         return sums
 
     def others(self) -> tuple[list[Told], Sums]:
-        """Give what the other workers told, and the counters of those that have ended; none without `metrics`.
+        """Give what the other workers told, and the counters of those that have ended; none unless shared.
 
         Raises:
             ConfigError, OSError: the folder can't be used.
@@ -101,33 +109,51 @@ class Monitor:
         sums.count("backplane_dropped_messages", status.dropped_messages, status.kind)
         sums.count("backplane_outages", status.outages, status.kind)
 
-    # -- for other workers
+    def watch(self, show: Show | None) -> None:
+        """Have `show` called with a summary once a second, while there are connections; None ends that."""
+        self._show = show
+        if show is None:
+            self.feed.history.clear()
+
+    # -- once a second
 
     def _attend(self, engine: Engine) -> None:
-        engine.on_sweep = lambda: self._be_swept(engine)
+        if self._has_live:
+            engine.on_gone = self.feed.note_close
+        if self._has_live or self._spool is not None:
+            engine.on_sweep = lambda: self._be_swept(engine)
 
     def _be_swept(self, engine: Engine) -> bool:
-        """Write now and then while there are connections, and once when they are gone. Called in the hub."""
+        """Tell now and then while there are connections, and once when they are gone. Called in the hub."""
+        if self._spool is None and self._show is None:
+            return False
         is_idle = not engine.connections
-        if not self._is_writing and time.monotonic() - self._written_at_s >= WRITE_INTERVAL_S:
-            self._is_writing = True
+        if not self._is_telling and time.monotonic() - self._told_at_s >= INTERVAL_S:
+            self._is_telling = True
             self._was_idle = is_idle
-            gevent.spawn(self._write)
+            gevent.spawn(self._tell)
         return not (is_idle and self._was_idle)
 
-    def _write_last(self) -> None:
-        if self.process.engines:  # else it has never served
-            self._write()
+    def _tell_last(self) -> None:
+        if self._spool is not None and self.process.engines:  # else it has never served
+            self._tell()
 
-    def _write(self) -> None:
-        assert self._spool is not None
+    def _tell(self) -> None:
+        self._told_at_s = time.monotonic()
         try:
-            self._spool.write(self.own(), {"pid": os.getpid()})
+            own = self.own()
+            detail = self.feed.detail(self.process.engines) if self._has_live else {"pid": os.getpid()}
+            if self._spool is not None:
+                self._spool.write(own, detail)
+            if self._show is not None:
+                alive, past = self.others()
+                self._show(self.feed.now(own, detail, alive, past, self.backplane), self)
             self._has_failed = False
         except (ConfigError, OSError) as exc:
             if not self._has_failed:
-                logger.error("other workers don't see the numbers of this one: %s", exc)
+                logger.error("the numbers of all workers can't be put together: %s", exc)
             self._has_failed = True
+        except Exception:
+            logger.exception("the live page's summary failed")
         finally:
-            self._written_at_s = time.monotonic()
-            self._is_writing = False
+            self._is_telling = False

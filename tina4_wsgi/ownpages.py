@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from . import exposition, jsontext, pages
 from .config import Config
 from .errors import ConfigError
+from .live import LivePage, auth_of
+from .livefeed import SOCKET_PATH
+from .matching import Match
 from .monitor import Monitor
 from .response import Response
+from .service import Bridge
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -35,13 +39,15 @@ class OwnPages:
     """The pages of one app.
 
     Raises:
-        ConfigError: `metrics` is set without prometheus_client, or two pages have the same address.
+        ConfigError: `live` is no callable, `metrics` is set without prometheus_client, or two pages have one address.
 
     Attributes:
         paths: their addresses; empty where there are none.
+        live: the live page, None where there is none.
+        is_shared: whether they tell of all workers; the live page of `debug` alone doesn't.
     """
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, live: Any, bridge: Bridge | None) -> None:
         self._app: Owner = app
         config = self._app.config
         self.paths: dict[str, Callable[[WSGIEnvironment], WSGIApplication]] = {}
@@ -52,6 +58,15 @@ class OwnPages:
             if config.health in self.paths:
                 raise ConfigError(f"health={config.health!r} is the address of metrics too, expected another")
             self.paths[config.health] = self._health
+        has_live, auth = auth_of(live, config.debug)
+        self.live = LivePage(self._app, auth, bridge) if has_live else None
+        if self.live is not None:
+            self.paths |= dict.fromkeys(self.live.paths, self.live.page)
+        self.is_shared = bool(config.metrics) or auth is not None
+
+    def match(self, path: str) -> Match | None:
+        """Find a WebSocket route of our own."""
+        return self.live.socket if self.live is not None and path == SOCKET_PATH else None
 
     def find(self, environ: WSGIEnvironment) -> WSGIApplication | None:
         """Give the answer to a request for one of them, None for any other request."""

@@ -46,7 +46,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "engine observer request router",
         "presence response",
         "census exposition process pages service spool wrappers",
-        "http monitor",
+        "http livefeed",
+        "monitor",
+        "live",
         "ownpages",
     ),
     (  # 4: the application

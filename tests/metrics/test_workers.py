@@ -119,12 +119,6 @@ def test_a_reloaded_server_goes_on_counting(server):
         assert told("tina4_connections_opened_total", route=ROUTE) == count
 
 
-def test_every_worker_is_ready(server):
-    status, body = get(server, "/health")
-
-    assert (status, json.loads(body)["status"]) == (200, "ready")
-
-
 @pytest.mark.deadline(60)
 def test_a_worker_that_stops_answers_503_on_a_connection_that_it_kept(tmp_path):
     env = {"TINA4_WS_METRICS_DIR": str(tmp_path / "numbers"), "TINA4_WS_DRAIN_TIMEOUT_S": "5"}
