@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -33,10 +32,11 @@ from .presence import Member
 from .process import Process
 from .protocol import handshake
 from .protocol.deflate import Agreement, negotiate, parse_offers
-from .protocol.frames import CloseCode, encode_close, encode_message
+from .protocol.frames import CloseCode, encode_message
+from .refusals import path_for_log, refuse_late
 from .router import Router
 from .service import Bridge, Service, bodiless
-from .upgrade import Taken, check_server, is_answered, take_over
+from .upgrade import check_server, is_answered, take_over
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -46,7 +46,6 @@ logger = logging.getLogger("tina4_wsgi.upgrade")
 _allocate_lock = get_original("_thread", "allocate_lock")
 
 _RETRY_AFTER_S = 5
-_LOGGED_PATH_BYTES = 200
 _QUIET = frozenset({401, 404})  # ordinary life, unlike a handshake that no browser would send
 
 _apps: weakref.WeakSet[App] = weakref.WeakSet()  # for the module's broadcast(), which names no app
@@ -351,13 +350,13 @@ class App:
         self._refused[refusal.status] = self._refused.get(refusal.status, 0) + 1
         level = logging.INFO if refusal.status in _QUIET else logging.WARNING
         logger.log(
-            level, "refused '%s' from %s: %d %s %s", _for_log(environ.get("PATH_INFO") or "/"),
+            level, "refused '%s' from %s: %d %s %s", path_for_log(environ.get("PATH_INFO") or "/"),
             forwarded.client_ip(environ, self.config.trusted_proxies), refusal.status, refusal.message, refusal.detail,
         )  # fmt: skip
         if (observer := observer_of(environ)) is not None and refusal.status == 500 and refusal.__cause__ is not None:
             observer.failed(refusal.__cause__)
         if is_answered(environ):
-            return _refuse_late(take_over(environ, start_response, []), refusal)
+            return refuse_late(take_over(environ, start_response, []), refusal)
         body = refusal.message.encode() + b"\n"
         head = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
         if environ.get("SERVER_SOFTWARE", "").startswith("gevent/"):
@@ -366,13 +365,6 @@ class App:
             head.append(("Connection", "close"))
         start_response(status_line(refusal.status), [*head, *refusal.headers])
         return [body]
-
-
-def _for_log(path: str) -> str:
-    """Give a raw path as a client would write it, on one line: bytes that are no UTF-8, control characters and
-    the quote that ends it in the log as escapes."""
-    text = path[:_LOGGED_PATH_BYTES].encode("latin-1", "backslashreplace").decode(errors="backslashreplace")
-    return "".join(one if one.isprintable() and one != "'" else ascii(one + '"')[1:-2] for one in text)
 
 
 def _agree_on_deflate(environ: WSGIEnvironment, limits: Config) -> Agreement | None:
@@ -419,16 +411,3 @@ def disconnect(
 def apps_of_this_process() -> list[App]:
     """Give all applications that were made in this process and are in use."""
     return list(_apps)
-
-
-def _refuse_late(taken: Taken, refusal: Refused) -> Iterable[bytes]:
-    """Refuse where gevent-websocket's worker has answered 101 before it asked us: by a close frame."""
-    stream = taken.stream
-    try:
-        stream.send(encode_close(CloseCode.POLICY_VIOLATION, refusal.message))
-        stream.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass  # it has gone already
-    finally:
-        stream.close()
-    return taken.result

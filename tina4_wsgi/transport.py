@@ -62,10 +62,8 @@ class Transport:
         group: the group whose broadcasts this transport sends.
         mark: how many of the group's pending frames this transport has taken this turn.
         outbox: frames that leave at the end of the turn.
-        queued_bytes: outbox and backlog together.
-        most_bytes: as given.
-        received_bytes, sent_bytes: since the start, from and to the kernel.
-        sent_messages: queued for this peer since the start; control frames don't count.
+        queued_bytes: outbox and backlog together; `most_bytes` as given.
+        received_bytes, sent_bytes: from and to the kernel. sent_messages: queued; control frames don't count.
         was_heard: set whenever bytes came; whoever watches for silence clears it.
     """
 
@@ -87,18 +85,12 @@ class Transport:
         self._backlog: Backlog | None = None
         self._pauses = 0
         self._pong: bytes | None = None
-        self._is_flush_near = False
-        self._is_finishing = False
-        self._is_peer_done = False
-        self._is_drained = False
-        self._is_discarding = False
+        self._is_flush_near = self._is_drained = False
+        self._is_finishing = self._is_peer_done = self._is_discarding = False
         self.group: FrameSource = _NO_GROUP
         self.mark = 0
         self.outbox: list[bytes] = []
-        self.queued_bytes = 0
-        self.received_bytes = 0
-        self.sent_bytes = 0
-        self.sent_messages = 0
+        self.queued_bytes = self.received_bytes = self.sent_bytes = self.sent_messages = 0
         self.was_heard = True
 
     # -- state

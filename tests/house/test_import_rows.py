@@ -43,7 +43,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "gunicorns",
         "assets fanout draining loopwatch checks guardian publishing upgrade mounting discovery",
         "matching static templating",
-        "engine observer request router",
+        "engine observer refusals request router",
         "presence response",
         "census exposition process pages service spool wrappers",
         "http livefeed",

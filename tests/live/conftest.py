@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support import servers
-from tests.support.raw import RawClient
+from tests.support.raw import PING, PONG, RawClient
 
 APPS = Path(__file__).parent / "apps"
 COOKIE = "let-me-look"
@@ -41,7 +41,11 @@ class Watcher:
         give_up_at = time.monotonic() + WAIT_S
         seen: Message = {}
         while time.monotonic() < give_up_at:
-            message = json.loads(self.client.read_text())
+            frame = self.client.read_frame()
+            if frame.opcode == PING:
+                self.client.send_frame(PONG, frame.payload)
+                continue
+            message = json.loads(frame.payload)
             if message["type"] == kind:
                 seen = message
                 if is_it(message):
