@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import flask
 import pytest
 from werkzeug.exceptions import Forbidden, Unauthorized
 from werkzeug.utils import redirect
@@ -11,6 +12,7 @@ from werkzeug.utils import redirect
 from tests.live.conftest import COOKIE, PAGE, SOCKET, ask
 from tests.support.raw import RawClient
 from tina4_wsgi import App, ConfigError, Router
+from tina4_wsgi.contrib.flask import wrap
 from tina4_wsgi.errors import Tina4Error
 from tina4_wsgi.testing import TestClient
 
@@ -144,3 +146,17 @@ def test_who_has_logged_out_kicks_nobody():
 
         assert watcher.wait_closed()[0] == 4401
         assert victim.closed_with is None
+
+
+def test_a_callable_around_a_flask_app_runs_in_its_context():
+    shop = flask.Flask(__name__)
+
+    def admin(request: Any) -> str | None:
+        return flask.request.cookies.get("user")
+
+    with TestClient(wrap(shop, router=Router(), live=admin)) as client:
+        assert client.get(PAGE).status_code == 401
+        client.set_cookie("user", "ada")
+        assert "Live connections" in client.get(PAGE, buffered=True).text
+        with client.websocket(SOCKET, headers={"Origin": "http://localhost"}) as watcher:
+            assert watcher.receive_json()["type"] == "history"

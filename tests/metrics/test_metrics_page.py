@@ -218,3 +218,11 @@ def test_a_folder_of_somebody_else_is_told_in_the_log_and_by_503(router, tmp_pat
 
     assert response.status_code == 503
     assert "that this user alone may write to" in caplog.text
+
+
+def test_the_way_to_other_processes_is_told(client):
+    with client.websocket("/ws/chat/a"):
+        told = numbers(client)
+
+    assert told("tina4_backplane_up", kind="local") == 1
+    assert told("tina4_backplane_dropped_messages_total", kind="local") == 0
