@@ -99,7 +99,7 @@ class Feed:
         self.history.append(totals)
         return {
             "type": "now", "worker": os.getpid(), "totals": totals, "routes": _routes(total),
-            "paths": _merged_paths(details), "path_count": sum(one.get("path_count", 0) for one in details),
+            **_merged_paths(details),
             "slow": sorted(_all(details, "slow"), key=lambda one: -one["queued_bytes"])[:_MOST_SLOW],
             "closes": sorted(_all(details, "closes"), key=lambda one: -one["at_s"])[:_MOST_CLOSES],
             "workers": sorted(workers, key=lambda one: str(one["pid"])),
@@ -197,7 +197,8 @@ def _described(status: Any) -> Facts:
     }
 
 
-def _merged_paths(details: Iterable[Facts]) -> list[Facts]:
+def _merged_paths(details: list[Facts]) -> Facts:
+    """Give the largest paths, and how many there are: at most, where a worker has told only its largest."""
     paths: dict[str, Facts] = {}
     for one in _all(details, "paths"):
         found = paths.get(one["path"])
@@ -206,7 +207,8 @@ def _merged_paths(details: Iterable[Facts]) -> list[Facts]:
         else:
             found["connections"] += one["connections"]
             found["queued_bytes"] += one["queued_bytes"]
-    return _largest(paths.values(), _MOST_PATHS)
+    untold = sum(one.get("path_count", 0) - len(one.get("paths", ())) for one in details)
+    return {"paths": _largest(paths.values(), _MOST_PATHS), "path_count": len(paths) + untold}
 
 
 def _all(details: Iterable[Facts], name: str) -> list[Facts]:

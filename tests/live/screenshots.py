@@ -21,7 +21,7 @@ from tests.support.raw import CLOSE, client_frame
 CROWD = 1_000
 ROOMS = ("general", "dev-team", "support", "design", "ops", "random")
 WATCH_S = 75  # long enough for charts to show something
-SLOW_FROM_S = 45
+SLOW_FROM_S = 50
 
 
 class Chat(threading.Thread):

@@ -40,6 +40,7 @@ def test_all_workers_are_shown_and_reached(tmp_path):
         watcher.order(do="kick", path=ROOM, code=4_001, reason="all of you")
 
         assert [(row["path"], row["connections"]) for row in now["paths"]] == [(ROOM, len(clients))]
+        assert now["path_count"] == 1
         assert now["backplane"]["siblings"] == 1
         assert watcher.next("kicked")["count"] == len(clients)
         assert {client.read_close() for client in clients} == {4_001}

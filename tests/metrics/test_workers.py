@@ -26,8 +26,13 @@ ROUTE = "/ws/room/{name}"
 def server(tmp_path: Path) -> Iterator[servers.Server]:
     env = {"TINA4_WS_METRICS_DIR": str(tmp_path / "numbers"), "TINA4_WS_DRAIN_TIMEOUT_S": "2"}
     with servers.gunicorn("counted:app", APPS, tmp_path / "log", "-w", "3", env=env) as running:
-        servers.wait_until_answering(running)
+        wait_until_loaded(running, 3)
         yield running
+
+
+def wait_until_loaded(server: servers.Server, times: int) -> None:
+    """Wait for so many workers to be up: gunicorn waits half a minute for one that is stopped while it boots."""
+    server.wait_for_log(r"(?s)" + "loaded by a worker.*" * times)
 
 
 def get(server: servers.Server, path: str) -> tuple[int, str]:
@@ -98,14 +103,16 @@ def test_a_killed_worker_leaves_its_counters_and_takes_its_gauges(server, tmp_pa
         for client in (client for some in by_pid.values() for client in some):
             client.send_text("hello")
             client.read_text()
+        for pid, some in by_pid.items():
+            wait_until_written(tmp_path / "numbers", pid, len(some))
         pid, lost = next(iter(by_pid.items()))
-        wait_until_written(tmp_path / "numbers", pid, len(lost))
 
         os.kill(pid, signal.SIGKILL)
 
         told = wait_for(server, lambda told: told("tina4_connections") == count - len(lost), "the rest remains")
         assert told("tina4_messages_received_total", route=ROUTE) == count
         assert told("tina4_connections_opened_total", route=ROUTE) == count
+        wait_until_loaded(server, 4)
 
 
 @pytest.mark.deadline(60)
@@ -114,7 +121,8 @@ def test_a_reloaded_server_goes_on_counting(server):
         count = sum(map(len, on_every_worker(server, opened).values()))
         server.process.send_signal(signal.SIGHUP)
 
-        told = wait_for(server, lambda told: told("tina4_connections") == 0, "the old workers have gone")
+        wait_until_loaded(server, 6)
+        wait_for(server, lambda told: told("tina4_connections") == 0, "the old workers have gone")
         told = wait_for(server, lambda told: told("tina4_closes_total", code="1001") == count, "all were told to go")
         assert told("tina4_connections_opened_total", route=ROUTE) == count
 

@@ -17,7 +17,7 @@ def room(connection, event, data):
         connection.broadcast(data)
 
 
-@router.websocket("/ws/ticker/{name}", send_timeout_s=600, max_outbound_bytes=1 << 24)
+@router.websocket("/ws/ticker/{name}", send_timeout_s=600, max_outbound_bytes=1 << 24, ping_interval_s=0)
 def ticker(connection, event, data):
     if event == "message":
         connection.broadcast(data * 1_000)

@@ -20,3 +20,4 @@ def room(connection, event, data):
 
 
 app = App(router=router, metrics="/metrics", health="/health")
+print("loaded by a worker", flush=True)

@@ -29,7 +29,7 @@ function duration(seconds) {
 
 // -- charts
 
-const perSecond = (number) => `${count(number)}/s`;
+const perSecond = (number) => `${number > 0 && number < 10 ? number.toFixed(1) : count(number)}/s`;
 const tiles = [
   ["Connections", count, (now) => now.connections],
   ["Messages in", perSecond, rate("messages_received")],
