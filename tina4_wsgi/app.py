@@ -21,7 +21,6 @@ from .errors import Refused
 from .headers import status_line
 from .http import HttpSide, decode_path
 from .matching import Match, Route
-from .metrics import Tally
 from .monitor import Monitor
 from .mounting import claims_upgrade
 from .observer import observer_of
@@ -31,7 +30,6 @@ from .paths import normal_path
 from .presence import Member
 from .process import Process
 from .protocol import handshake
-from .protocol.deflate import Agreement, negotiate, parse_offers
 from .protocol.frames import CloseCode, encode_message
 from .refusals import path_for_log, refuse_late
 from .router import Router
@@ -213,8 +211,6 @@ class App:
         if process is not None and process.is_here:
             process.release()
 
-    # -- what is told of it
-
     def monitor(self) -> Monitor:
         """Give what counts in this process; made with the process's other parts."""
         self._here()
@@ -236,13 +232,10 @@ class App:
         process = Process(self.config, parent, str(self.root), self._number)
         if parent is not None:
             self._services, self._refused = {}, {}  # what they counted is the parent's to tell
-        monitor = Monitor(process, self.config, self.root, self._tallies, self._refused, self.backplane_status,
-                          self._own.is_shared, self._own.live is not None)  # fmt: skip
+        monitor = Monitor(process, self.config, self.root, lambda: [*self._services.values()], self._refused,
+                          self.backplane_status, self._own.is_shared, self._own.live is not None)  # fmt: skip
         self._monitor, self._process = monitor, process
         return process
-
-    def _tallies(self) -> list[tuple[str, Tally]]:
-        return [(service.path, service.tally) for service in list(self._services.values())]
 
     def _upgrade(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -265,7 +258,7 @@ class App:
         headers = [("Sec-WebSocket-Accept", handshake.check(environ))]
         service.check_origin(environ, forwarded.host(environ, self.config.trusted_proxies))
         subprotocol = handshake.choose_subprotocol(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL"), route.subprotocols)
-        agreement = _agree_on_deflate(environ, service.limits)
+        agreement = service.agree_on_deflate(environ)
         if is_answered(environ):
             subprotocol = agreement = None  # the client knows of neither
         if subprotocol is not None:
@@ -365,14 +358,6 @@ class App:
             head.append(("Connection", "close"))
         start_response(status_line(refusal.status), [*head, *refusal.headers])
         return [body]
-
-
-def _agree_on_deflate(environ: WSGIEnvironment, limits: Config) -> Agreement | None:
-    offered = environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS")
-    if offered is None:
-        return None
-    offers = parse_offers(offered)  # also where nothing is agreed on: a broken header is refused
-    return negotiate(offers) if limits.deflate else None
 
 
 def broadcast(path: str, message: str | bytes) -> None:

@@ -47,7 +47,7 @@ class Engine(Host):
         connections: all, in the order of coming; those whose "close" isn't done included.
         meter: of broadcasts; None unless `metrics` is set.
         path_broadcasts, room_broadcasts: how many there were, those of other processes included.
-        on_gone: called with each connection that has gone, in the hub or a greenlet.
+        on_end: called with each connection that has ended, in a worker.
         on_sweep: called in the hub a few times a second while there are connections; says whether it wants more.
     """
 
@@ -59,7 +59,7 @@ class Engine(Host):
         self.meter = Meter() if config.metrics else None
         self.path_broadcasts = 0
         self.room_broadcasts = 0
-        self.on_gone: Callable[[Connection], None] | None = None
+        self.on_end: Callable[[Connection], None] | None = None
         self.on_sweep: Callable[[], bool] | None = None
         self._turn = Turn(self.hub.loop.run_callback, self.meter)
         self._plain = self._new_lane()
@@ -154,13 +154,17 @@ class Engine(Host):
 
     # -- what connections ask for
 
+    def ended(self, connection: Connection) -> None:
+        """It is known how this connection ended; its "close" is about to run."""
+        connection.service.tally.count_close(connection.close_code)
+        if self.on_end is not None:
+            self.on_end(connection)
+
     def forget(self, connection: Connection) -> None:
         """The socket of this connection is gone, and its "close" is done."""
         if self.connections.pop(connection, connection) is connection:
             return  # forgotten before
         connection.service.tally.take_over(connection)
-        if self.on_gone is not None:
-            self.on_gone(connection)
 
     def leave_groups(self, connection: Connection) -> None:
         """Take a connection out of its path and its rooms; what was broadcast before still reaches it."""

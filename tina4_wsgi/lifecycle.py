@@ -341,6 +341,7 @@ class Lifecycle(Liveness):
         transport.finish(ending.was_clean)
         self.due_s = time.monotonic() + (_SETTLED_S if transport.is_settled else self._limits.close_timeout_s)
         self._log_close(ending)
+        self._host.ended(self)
         self._call("close")
         self._is_ended = True
         if not self._transport.is_open:

@@ -89,13 +89,11 @@ class Gone(Protocol):
     message_count: int
 
     @property
-    def close_code(self) -> int | None: ...
-    @property
     def transport(self) -> Any: ...
 
 
 class Tally:
-    """What the connections of one route did, those that are open not included.
+    """What the connections of one route did, those whose sockets are still there not included.
 
     Greenlets and threads: all of the app's; two hubs that add at the very same moment may lose one.
 
@@ -125,8 +123,10 @@ class Tally:
         self.messages_sent += transport.sent_messages
         self.received_bytes += transport.received_bytes
         self.sent_bytes += transport.sent_bytes
-        code = connection.close_code or 0
-        self.closes[code] = self.closes.get(code, 0) + 1
+
+    def count_close(self, code: int | None) -> None:
+        """Count one end."""
+        self.closes[code or 0] = self.closes.get(code or 0, 0) + 1
 
     def timed(self, callback: Callable[[Any, str, Any], object]) -> Callable[[Any, str, Any], object]:
         """Give a callback that does the same and has its time taken."""

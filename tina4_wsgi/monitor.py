@@ -15,8 +15,9 @@ from .config import Config
 from .engine import Engine
 from .errors import ConfigError
 from .livefeed import Facts, Feed
-from .metrics import Sums, Tally
+from .metrics import Sums
 from .process import Process
+from .service import Service
 from .spool import Spool, Told, default_folder
 
 logger = logging.getLogger("tina4_wsgi.metrics")
@@ -35,7 +36,7 @@ class Monitor:
     """Counts in one process. Made with its `Process`; costs nothing until somebody asks, or if it shares.
 
     Args:
-        tallies: gives what routes remember, by route.
+        services: gives the app's, which remember what their connections did.
         refused: handshakes by status; the app's, and counted on there.
         backplane: gives its state, None without one.
         is_shared: whether the numbers of all workers are put together.
@@ -45,11 +46,11 @@ class Monitor:
 
     def __init__(
         self, process: Process, config: Config, root: str | os.PathLike[str],
-        tallies: Callable[[], Iterable[tuple[str, Tally]]], refused: Mapping[int, int], backplane: Callable[[], Any],
+        services: Callable[[], Iterable[Service]], refused: Mapping[int, int], backplane: Callable[[], Any],
         is_shared: bool = False, has_live: bool = False,
     ) -> None:
         self.process = process
-        self._tallies = tallies
+        self._services = services
         self._refused = refused
         self._backplane = backplane
         self.feed = Feed()
@@ -70,7 +71,7 @@ class Monitor:
 
     def own(self) -> Sums:
         """Count this process."""
-        sums = census.take(self._tallies(), self.process.engines)
+        sums = census.take(((one.path, one.tally) for one in self._services()), self.process.engines)
         for status, number in list(self._refused.items()):
             sums.count("handshakes_refused", number, status)
         sums.gauge("workers", 1)
@@ -123,7 +124,7 @@ class Monitor:
 
     def _attend(self, engine: Engine) -> None:
         if self._has_live:
-            engine.on_gone = self.feed.note_close
+            engine.on_end = self.feed.note_close
         if self._has_live or self._spool is not None:
             engine.on_sweep = lambda: self._be_swept(engine)
 

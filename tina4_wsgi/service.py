@@ -17,6 +17,7 @@ from .headers import status_line
 from .matching import Match, Params, Route
 from .metrics import Tally
 from .protocol import handshake
+from .protocol.deflate import Agreement, negotiate, parse_offers
 from .protocol.frames import CloseCode
 from .request import Request
 
@@ -123,6 +124,18 @@ class Service:
             Refused: 403.
         """
         (self._bridge or _PLAIN).check_origin(environ, host, self.limits)
+
+    def agree_on_deflate(self, environ: Environ) -> Agreement | None:
+        """Give what is agreed on for permessage-deflate, None for nothing.
+
+        Raises:
+            Refused: 400, the header is broken.
+        """
+        offered = environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS")
+        if offered is None:
+            return None
+        offers = parse_offers(offered)  # also where nothing is agreed on: a broken header is refused
+        return negotiate(offers) if self.limits.deflate else None
 
     def admit(self, environ: Environ, match: Match) -> object:
         """Ask the framework whether this handshake may pass, and the route's `auth` who it is.

@@ -63,7 +63,7 @@ class Transport:
         mark: how many of the group's pending frames this transport has taken this turn.
         outbox: frames that leave at the end of the turn.
         queued_bytes: outbox and backlog together; `most_bytes` as given.
-        received_bytes, sent_bytes: from and to the kernel. sent_messages: queued; control frames don't count.
+        received_bytes, sent_bytes, sent_messages: since the start; control frames are no messages.
         was_heard: set whenever bytes came; whoever watches for silence clears it.
     """
 
@@ -75,22 +75,18 @@ class Transport:
 
     def __init__(self, stream: Stream, loop: Any, turn: Turn, owner: Owner, most_bytes: int) -> None:
         self._stream: Stream | None = stream
-        self._loop = loop
-        self._turn = turn
-        self._owner = owner
+        self._loop, self._turn, self._owner = loop, turn, owner
         self.most_bytes = most_bytes
         self._is_tls = isinstance(stream, TLSStream)
         self._read_bytes = _FIRST_READ_BYTES
         self._reader = loop.io(stream.fileno(), _READABLE)
         self._backlog: Backlog | None = None
-        self._pauses = 0
         self._pong: bytes | None = None
         self._is_flush_near = self._is_drained = False
         self._is_finishing = self._is_peer_done = self._is_discarding = False
         self.group: FrameSource = _NO_GROUP
-        self.mark = 0
         self.outbox: list[bytes] = []
-        self.queued_bytes = self.received_bytes = self.sent_bytes = self.sent_messages = 0
+        self._pauses = self.mark = self.queued_bytes = self.received_bytes = self.sent_bytes = self.sent_messages = 0
         self.was_heard = True
 
     # -- state
