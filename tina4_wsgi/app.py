@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +21,20 @@ from .errors import Refused
 from .headers import status_line
 from .http import HttpSide, decode_path
 from .matching import Match, Route
+from .monitor import Monitor
 from .mounting import claims_upgrade
 from .observer import observer_of
 from .opening import Opening
+from .ownpages import OwnPages
 from .paths import normal_path
 from .presence import Member
 from .process import Process
 from .protocol import handshake
-from .protocol.deflate import Agreement, negotiate, parse_offers
-from .protocol.frames import CloseCode, encode_close, encode_message
+from .protocol.frames import CloseCode, encode_message
+from .refusals import path_for_log, refuse_late
 from .router import Router
 from .service import Bridge, Service, bodiless
-from .upgrade import Taken, check_server, is_answered, take_over
+from .upgrade import check_server, is_answered, take_over
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -43,7 +44,6 @@ logger = logging.getLogger("tina4_wsgi.upgrade")
 _allocate_lock = get_original("_thread", "allocate_lock")
 
 _RETRY_AFTER_S = 5
-_LOGGED_PATH_BYTES = 200
 _QUIET = frozenset({401, 404})  # ordinary life, unlike a handshake that no browser would send
 
 _apps: weakref.WeakSet[App] = weakref.WeakSet()  # for the module's broadcast(), which names no app
@@ -58,6 +58,8 @@ class App:
             below `root` are imported, which register there.
         root: the project folder, with `src/routes`, `src/templates` and `src/public`; by default the current one.
         bridge: where a framework has a say in the WebSocket routes, see `tina4_wsgi.contrib`.
+        live: says who may see the live page, as a route's `auth` does; by default there is one in `debug` only, for
+            this machine's own browser, and with False there is none.
         settings: fields of `Config` by name.
     Raises:
         ConfigError: a setting is unknown or out of its range.
@@ -72,7 +74,8 @@ class App:
 
     def __init__(
         self, wsgi_app: WSGIApplication | None = None, *, router: Router | None = None,
-        root: str | os.PathLike[str] | None = None, bridge: Bridge | None = None, **settings: Any,
+        root: str | os.PathLike[str] | None = None, bridge: Bridge | None = None,
+        live: Callable[[Any], Any] | bool | None = None, **settings: Any,
     ) -> None:
         self.config = Config.from_environ(**settings)
         self.router = Router.default if router is None else router
@@ -82,8 +85,11 @@ class App:
         self.templates = self._http.templates
         self._bridge = bridge
         self._services: dict[Route, Service] = {}
+        self._refused: dict[int, int] = {}
+        self._own = OwnPages(self, live, bridge)
         self._process: Process | None = None
         self._number = len(_apps)
+        self._monitor: Monitor | None = None
         self._process_lock = _allocate_lock()  # native, also where the app is imported before patching
         if router is None:
             discover(self.root)
@@ -91,6 +97,8 @@ class App:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
+        if self._own.paths and (page := self._own.find(environ)) is not None:
+            return page(environ, start_response)
         if "HTTP_UPGRADE" in environ and handshake.wants_websocket(environ):
             return self._upgrade(environ, start_response)
         if "HTTP_TINA4_PROBE" in environ and environ["REQUEST_METHOD"] == "HEAD":
@@ -191,6 +199,7 @@ class App:
                 process.drain(self.config.drain_timeout_s if timeout_s is None else timeout_s)
             finally:
                 process.close()
+                self.monitor().close()
                 self._process = None
 
     def release(self) -> None:
@@ -202,6 +211,12 @@ class App:
         if process is not None and process.is_here:
             process.release()
 
+    def monitor(self) -> Monitor:
+        """Give what counts in this process; made with the process's other parts."""
+        self._here()
+        assert self._monitor is not None
+        return self._monitor
+
     # -- the upgrade
 
     def _here(self) -> Process:
@@ -210,7 +225,16 @@ class App:
             with self._process_lock:  # two threads may come first at the same time; nothing here waits
                 process = self._process
                 if process is None or not process.is_here:
-                    process = self._process = Process(self.config, process, str(self.root), self._number)
+                    process = self._begin(process)
+        return process
+
+    def _begin(self, parent: Process | None) -> Process:
+        process = Process(self.config, parent, str(self.root), self._number)
+        if parent is not None:
+            self._services, self._refused = {}, {}  # what they counted is the parent's to tell
+        monitor = Monitor(process, self.config, self.root, lambda: [*self._services.values()], self._refused,
+                          self.backplane_status, self._own.is_shared, self._own.live is not None)  # fmt: skip
+        self._monitor, self._process = monitor, process
         return process
 
     def _upgrade(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -229,11 +253,12 @@ class App:
         self, environ: WSGIEnvironment, start_response: StartResponse, path: str, match: Match
     ) -> Iterable[bytes]:
         route, params = match
+        self._here()  # services are a process's own, for what they count
         service = self._service_of(route)
         headers = [("Sec-WebSocket-Accept", handshake.check(environ))]
         service.check_origin(environ, forwarded.host(environ, self.config.trusted_proxies))
         subprotocol = handshake.choose_subprotocol(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL"), route.subprotocols)
-        agreement = _agree_on_deflate(environ, service.limits)
+        agreement = service.agree_on_deflate(environ)
         if is_answered(environ):
             subprotocol = agreement = None  # the client knows of neither
         if subprotocol is not None:
@@ -296,7 +321,7 @@ class App:
         return None if match is None else (path, match)
 
     def _match(self, path: str) -> Match | None:
-        match = self.router.match_websocket(path)
+        match = self._own.match(path) or self.router.match_websocket(path)
         return match if match is not None or self._bridge is None else self._bridge.match(path)
 
     def _service_of(self, route: Route) -> Service:
@@ -315,15 +340,16 @@ class App:
     def _refuse(
         self, environ: WSGIEnvironment, start_response: StartResponse, refusal: Refused
     ) -> Iterable[bytes]:
+        self._refused[refusal.status] = self._refused.get(refusal.status, 0) + 1
         level = logging.INFO if refusal.status in _QUIET else logging.WARNING
         logger.log(
-            level, "refused '%s' from %s: %d %s %s", _for_log(environ.get("PATH_INFO") or "/"),
+            level, "refused '%s' from %s: %d %s %s", path_for_log(environ.get("PATH_INFO") or "/"),
             forwarded.client_ip(environ, self.config.trusted_proxies), refusal.status, refusal.message, refusal.detail,
         )  # fmt: skip
         if (observer := observer_of(environ)) is not None and refusal.status == 500 and refusal.__cause__ is not None:
             observer.failed(refusal.__cause__)
         if is_answered(environ):
-            return _refuse_late(take_over(environ, start_response, []), refusal)
+            return refuse_late(take_over(environ, start_response, []), refusal)
         body = refusal.message.encode() + b"\n"
         head = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
         if environ.get("SERVER_SOFTWARE", "").startswith("gevent/"):
@@ -332,21 +358,6 @@ class App:
             head.append(("Connection", "close"))
         start_response(status_line(refusal.status), [*head, *refusal.headers])
         return [body]
-
-
-def _for_log(path: str) -> str:
-    """Give a raw path as a client would write it, on one line: bytes that are no UTF-8, control characters and
-    the quote that ends it in the log as escapes."""
-    text = path[:_LOGGED_PATH_BYTES].encode("latin-1", "backslashreplace").decode(errors="backslashreplace")
-    return "".join(one if one.isprintable() and one != "'" else ascii(one + '"')[1:-2] for one in text)
-
-
-def _agree_on_deflate(environ: WSGIEnvironment, limits: Config) -> Agreement | None:
-    offered = environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS")
-    if offered is None:
-        return None
-    offers = parse_offers(offered)  # also where nothing is agreed on: a broken header is refused
-    return negotiate(offers) if limits.deflate else None
 
 
 def broadcast(path: str, message: str | bytes) -> None:
@@ -385,16 +396,3 @@ def disconnect(
 def apps_of_this_process() -> list[App]:
     """Give all applications that were made in this process and are in use."""
     return list(_apps)
-
-
-def _refuse_late(taken: Taken, refusal: Refused) -> Iterable[bytes]:
-    """Refuse where gevent-websocket's worker has answered 101 before it asked us: by a close frame."""
-    stream = taken.stream
-    try:
-        stream.send(encode_close(CloseCode.POLICY_VIOLATION, refusal.message))
-        stream.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass  # it has gone already
-    finally:
-        stream.close()
-    return taken.result

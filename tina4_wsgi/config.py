@@ -34,6 +34,7 @@ class Setting:
         choices: the allowed values of a text.
         per_route: whether `Router.websocket(...)` takes it as a keyword.
         is_secret: whether the value may hold a password, and is never shown.
+        is_path: whether a text is the path of an address.
     """
 
     unit: str
@@ -43,6 +44,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     per_route: bool = False
     is_secret: bool = False
+    is_path: bool = False
 
 
 def _setting(default: Any, unit: str, reason: str, **checks: Any) -> Any:  # Any: `field` is typed so
@@ -194,6 +196,17 @@ class Config:
     bus_dir: str = _setting(
         "", "", "where processes of this machine meet; by default one folder per user and project",
     )
+    metrics: str = _setting(
+        "", "", 'where numbers for Prometheus are, as "/metrics"; off by default: a proxy must keep strangers out',
+        is_path=True,
+    )
+    metrics_dir: str = _setting(
+        "", "", "where workers put their numbers together; by default one folder per user and project",
+    )
+    health: str = _setting(
+        "", "", 'where a load balancer asks whether to send requests here, as "/health"; off, it is the app\'s own',
+        is_path=True,
+    )
     debug: bool = _setting(
         False, "", "tracebacks in the browser, on loopback only; templates reload",
     )
@@ -309,6 +322,8 @@ def _check(name: str, value: Any, default: Any, setting: Setting) -> None:
         raise ConfigError(f"{name}={value!r}, expected at most {setting.most:g} {setting.unit}")
     if setting.choices and value not in setting.choices:
         raise ConfigError(f"{name}={value!r}, expected one of: {', '.join(setting.choices)}")
+    if setting.is_path and value and not value.startswith("/"):
+        raise ConfigError(f"{name}={value!r}, expected a path that begins with a slash, as \"/{name}\"")
     if isinstance(value, tuple) and not all(isinstance(part, str) for part in value):
         raise ConfigError(f"{name}={value!r}, expected a list of texts")
 

@@ -2,6 +2,7 @@ cimport cython
 from .lifecycle cimport Lifecycle
 from .host cimport Host
 from .protocol.frames cimport encode_message
+from .transport cimport Transport
 
 cdef int _OPEN
 
@@ -17,5 +18,5 @@ cdef class Connection(Lifecycle):
     cdef readonly object subprotocol
     cdef readonly int window_bits
 
-    @cython.locals(frame=bytes, host=Host)
+    @cython.locals(frame=bytes, host=Host, transport=Transport)
     cpdef send(self, object message)

@@ -169,8 +169,11 @@ class Connection(Lifecycle):
             host.mailbox.call(host.dispatcher.run, self._send_frame, frame)
         elif self._state != _OPEN:
             raise self._closed_error()
-        elif self._transport.write(frame) > self._transport.most_bytes:
-            self._wait_for_room()
+        else:
+            transport = self._transport
+            transport.sent_messages += 1
+            if transport.write(frame) > transport.most_bytes:
+                self._wait_for_room()
 
     def send_json(self, data: object) -> None:
         """Send `data` as a JSON text; raises as `send`, and TypeError for what has no form in JSON."""
@@ -267,6 +270,7 @@ class Connection(Lifecycle):
         """Send from a native thread, which waits for this in the hub's thread."""
         if self._state != _OPEN:
             raise self._closed_error()
+        self._transport.sent_messages += 1
         if self._transport.write(frame) > self._transport.most_bytes:
             self._wait_for_room()
 

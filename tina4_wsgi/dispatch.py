@@ -47,6 +47,16 @@ class Dispatcher:
         """Greenlets that exist, parked ones included."""
         return self._worker_count
 
+    @property
+    def busy_count(self) -> int:
+        """Greenlets that run a job, or wait within one."""
+        return self._worker_count - len(self._parked)
+
+    @property
+    def waiting_count(self) -> int:
+        """Jobs that wait for a greenlet."""
+        return len(self._waiting)
+
     def run(self, job: Job) -> None:
         """Run `job` in a worker now, and come back when it is done or waits for something.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gevent
@@ -17,6 +18,7 @@ from .draining import Draining
 from .fanout import Fanout
 from .host import Host
 from .loopwatch import LoopWatch
+from .metrics import Meter
 from .protocol.deflate import compress_frame
 from .registry import Registry
 from .sweeper import Sweeper
@@ -47,6 +49,13 @@ class Engine(Host):
     in the master, and nothing of this may be inherited.
 
     Greenlets: the hub's thread, unless a method says more.
+
+    Attributes:
+        connections: all, in the order of coming; those whose "close" isn't done included.
+        meter: of broadcasts; None unless `metrics` is set.
+        path_broadcasts, room_broadcasts: how many there were, those of other processes included.
+        on_end: called with each connection that has ended, in a worker.
+        on_sweep: called in the hub a few times a second while there are connections; says whether it wants more.
     """
 
     def __init__(self, config: Config, fanout: Fanout) -> None:
@@ -54,7 +63,12 @@ class Engine(Host):
         self.config = config
         self.is_draining = False
         self.connections: dict[Connection, None] = {}
-        self._turn = Turn(self.hub.loop.run_callback)
+        self.meter = Meter() if config.metrics else None
+        self.path_broadcasts = 0
+        self.room_broadcasts = 0
+        self.on_end: Callable[[Connection], None] | None = None
+        self.on_sweep: Callable[[], bool] | None = None
+        self._turn = Turn(self.hub.loop.run_callback, self.meter)
         self._plain = self._new_lane()
         # By window bits; a broadcast is compressed once for each. Nearly always there is none, or one.
         self._compressed: dict[int, Lane] = {}
@@ -119,6 +133,7 @@ class Engine(Host):
         transport = Transport(taken.stream, self.hub.loop, self._turn, connection, most_bytes)
         connection._transport = transport
         self.connections[connection] = None
+        visit.service.tally.opened_count += 1
         group = self._lane_of(connection).paths.add(connection.path, transport)
         if len(group) == 1:
             self._fanout.entered(Kind.PATH, connection.path)
@@ -135,7 +150,8 @@ class Engine(Host):
         settled = self._settled
         while settled and settled[0][0] <= now_s:
             settled.popleft()[1].close()
-        return self.dispatcher.trim() or bool(settled)
+        has_more = self.dispatcher.trim() or bool(settled)
+        return (self.on_sweep is not None and self.on_sweep()) or has_more
 
     def _new_lane(self) -> Lane:
         return Lane(Registry(self._turn), Registry(self._turn))
@@ -160,9 +176,17 @@ class Engine(Host):
         if len(self._settled) > _MOST_SETTLED:
             self._settled.popleft()[1].close()
 
+    def ended(self, connection: Connection) -> None:
+        """It is known how this connection ended; its "close" is about to run."""
+        connection.service.tally.count_close(connection.close_code)
+        if self.on_end is not None:
+            self.on_end(connection)
+
     def forget(self, connection: Connection) -> None:
         """The socket of this connection is gone, and its "close" is done."""
-        self.connections.pop(connection, None)
+        if self.connections.pop(connection, connection) is connection:
+            return  # forgotten before
+        connection.service.tally.take_over(connection)
 
     def leave_groups(self, connection: Connection) -> None:
         """Take a connection out of its path and its rooms; what was broadcast before still reaches it."""
@@ -212,6 +236,7 @@ class Engine(Host):
 
     def deliver(self, path: str, frame: bytes, exclude: Transport | None) -> None:
         """Queue a frame for the connections here that are on `path`."""
+        self.path_broadcasts += 1
         group = self._plain.paths.get(path)
         if group is not None:
             group.broadcast(frame, exclude)
@@ -225,8 +250,11 @@ class Engine(Host):
 
         One by one: a member's order against its own path's broadcasts is kept in its outbox alone.
         """
+        self.room_broadcasts += 1
         group = self._plain.rooms.get(room)
         if group is not None:
+            if self.meter is not None:
+                self.meter.fanout.add(len(group))
             group.write_each(frame, exclude)
         for bits, lane in self._compressed.items():
             group = lane.rooms.get(room)

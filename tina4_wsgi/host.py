@@ -44,6 +44,10 @@ class Host:
         self.slow_consumers = 0
         self.drops_for_slow = 0
 
+    def ended(self, connection: Any) -> None:  # Any: as below
+        """It is known how this connection ended; its "close" is about to run."""
+        raise NotImplementedError
+
     def forget(self, connection: Any) -> None:  # Any: a Connection, which is built on this
         """The socket of this connection is gone, and its "close" is done."""
         raise NotImplementedError

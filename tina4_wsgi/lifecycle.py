@@ -27,7 +27,7 @@ from .host import Host
 from .liveness import Liveness
 from .protocol.frames import CloseCode, encode_close
 from .protocol.session import Session
-from .transport import ENDED, INBOUND_FULL
+from .transport import ENDED, INBOUND_FULL, Transport
 
 logger = logging.getLogger("tina4_wsgi.connection")
 
@@ -64,6 +64,8 @@ class Served(Protocol):
     def limits(self) -> Any: ...  # a Config, as the wire, the socket and the callbacks see it
     @property
     def has_auth(self) -> bool: ...
+    @property
+    def tally(self) -> Any: ...  # a Tally, for the errors
 
     def authenticate(self, environ: dict[str, Any], params: Any) -> object:
         """Ask who this is.
@@ -108,6 +110,26 @@ class Lifecycle(Liveness):
     def is_over(self) -> bool:
         """Whether "close" is done and the peer has heard all it had to: its socket may be cut any time."""
         return self._is_ended and (self._was_clean or not self._transport.is_open)
+
+    @property
+    def service(self) -> Served:
+        """The route as its app serves it."""
+        return self._service
+
+    @property
+    def message_count(self) -> int:
+        """How many messages its callback was given."""
+        return self._message_count
+
+    @property
+    def waiting_count(self) -> int:
+        """How many messages wait for its callback."""
+        return len(self._inbound)
+
+    @property
+    def transport(self) -> Transport:
+        """Its socket, with all that is counted there."""
+        return self._transport
 
     # -- called in the hub by the transport
 
@@ -315,6 +337,7 @@ class Lifecycle(Liveness):
         self.due_s = time.monotonic() + self._limits.close_timeout_s
         self._transport.finish(ending.was_clean)
         self._log_close(ending)
+        self._host.ended(self)
         self._call("close")
         self._is_ended = True
         if self._transport.is_settled:
@@ -336,6 +359,7 @@ class Lifecycle(Liveness):
         if isinstance(error, GreenletExit):
             logger.warning("callback of %s was killed at %r, connection %s", self._service.path, event, self.id)
         else:
+            self._service.tally.error_count += 1
             logger.error(
                 "callback of %s raised at %r, connection %s", self._service.path, event, self.id, exc_info=error
             )

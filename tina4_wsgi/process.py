@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 
 from gevent.monkey import get_original
 
@@ -48,6 +49,10 @@ class Process:
         parent: what the app held before, in this process's parent; None if nothing.
     Raises:
         ForkError: the parent had open connections when it forked.
+
+    Attributes:
+        on_engine: called with each engine that is made.
+        on_drained: called at the end of `drain`.
     """
 
     def __init__(
@@ -65,6 +70,8 @@ class Process:
             self.fanout.relay = Relay(config, root, app_number, self)
         self.guardian = Guardian(self.drain, config.drain_timeout_s)
         self.is_draining = False
+        self.on_engine: Callable[[Engine], None] | None = None
+        self.on_drained: Callable[[], None] | None = None
         self._config = config
         self._engines: dict[int, Engine] = {}
         self._is_checked = False
@@ -79,6 +86,11 @@ class Process:
         """How many connections this process serves."""
         return sum(len(engine.connections) for engine in list(self._engines.values()))
 
+    @property
+    def engines(self) -> list[Engine]:
+        """The engine of each hub that has served; usually one."""
+        return list(self._engines.values())
+
     def engine(self) -> Engine:
         """Give the engine of the current thread's hub, made at first need."""
         engine = self._engines.get(_get_ident())
@@ -87,6 +99,8 @@ class Process:
             engine = None
         if engine is None:
             engine = self._engines[_get_ident()] = Engine(self._config, self.fanout)
+            if self.on_engine is not None:
+                self.on_engine(engine)
         if self.fanout.relay is not None:
             self.fanout.relay.start()
         return engine
@@ -158,6 +172,8 @@ class Process:
                 engine.mailbox.call(engine.dispatcher.run, engine.drain, left_s, spread_s)
         if self.fanout.relay is not None:
             self.fanout.relay.retire(_GOODBYE_S)
+        if self.on_drained is not None:
+            self.on_drained()
 
     def release(self) -> None:
         """Give back the engine of the current thread's hub, if it serves nobody."""

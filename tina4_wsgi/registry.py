@@ -79,10 +79,12 @@ class Group(FrameSource):
         joined = pending[0] if len(pending) == 1 else b"".join(pending)
         for member in self.members():
             if not member.mark:
+                member.sent_messages += len(pending)
                 member.write_joined(joined)
             else:
                 taken, member.mark = member.mark, 0
                 if taken < len(pending):
+                    member.sent_messages += len(pending) - taken
                     member.write_joined(b"".join(pending[taken:]))
 
 

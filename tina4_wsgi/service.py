@@ -15,7 +15,9 @@ from .config import Config
 from .errors import ConnectionClosed, Refused
 from .headers import status_line
 from .matching import Match, Params, Route
+from .metrics import Tally
 from .protocol import handshake
+from .protocol.deflate import Agreement, negotiate, parse_offers
 from .protocol.frames import CloseCode
 from .request import Request
 
@@ -90,16 +92,20 @@ class Service:
         path: the route's, as written.
         limits: the settings in force.
         callback: `callback(connection, event, data)`; enters the bridge's context.
+        tally: what its connections did.
     """
 
-    __slots__ = ("_bridge", "callback", "limits", "path", "route")
+    __slots__ = ("_bridge", "callback", "limits", "path", "route", "tally")
 
     def __init__(self, route: Route, limits: Config, bridge: Bridge | None = None) -> None:
         self.route = route
         self.path = route.path
         self.limits = limits
         self._bridge = bridge
+        self.tally = Tally()
         self.callback: Callable[[Any, str, Any], object] = route.callback if bridge is None else self._call_in_context
+        if limits.metrics:
+            self.callback = self.tally.timed(self.callback)
 
     @property
     def asks(self) -> bool:
@@ -118,6 +124,18 @@ class Service:
             Refused: 403.
         """
         (self._bridge or _PLAIN).check_origin(environ, host, self.limits)
+
+    def agree_on_deflate(self, environ: Environ) -> Agreement | None:
+        """Give what is agreed on for permessage-deflate, None for nothing.
+
+        Raises:
+            Refused: 400, the header is broken.
+        """
+        offered = environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS")
+        if offered is None:
+            return None
+        offers = parse_offers(offered)  # also where nothing is agreed on: a broken header is refused
+        return negotiate(offers) if self.limits.deflate else None
 
     def admit(self, environ: Environ, match: Match) -> object:
         """Ask the framework whether this handshake may pass, and the route's `auth` who it is.

@@ -27,6 +27,9 @@ cdef class Transport:
     cdef readonly Py_ssize_t most_bytes
     cdef readonly list outbox
     cdef readonly Py_ssize_t queued_bytes
+    cdef readonly long long received_bytes
+    cdef readonly long long sent_bytes
+    cdef public long long sent_messages
     cdef public bint was_heard
 
     @cython.locals(data=bytes)

@@ -62,38 +62,31 @@ class Transport:
         group: the group whose broadcasts this transport sends.
         mark: how many of the group's pending frames this transport has taken this turn.
         outbox: frames that leave at the end of the turn.
-        queued_bytes: outbox and backlog together.
-        most_bytes: as given.
+        queued_bytes: outbox and backlog together; `most_bytes` as given.
+        received_bytes, sent_bytes, sent_messages: since the start; control frames are no messages.
         was_heard: set whenever bytes came; whoever watches for silence clears it.
     """
 
     __slots__ = (
         "_backlog", "_is_discarding", "_is_drained", "_is_finishing", "_is_flush_near", "_is_peer_done", "_is_tls",
         "_loop", "_owner", "_pauses", "_pong", "_read_bytes", "_reader", "_stream", "_turn", "group", "mark",
-        "most_bytes", "outbox", "queued_bytes", "was_heard",
+        "most_bytes", "outbox", "queued_bytes", "received_bytes", "sent_bytes", "sent_messages", "was_heard",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, loop: Any, turn: Turn, owner: Owner, most_bytes: int) -> None:
         self._stream: Stream | None = stream
-        self._loop = loop
-        self._turn = turn
-        self._owner = owner
+        self._loop, self._turn, self._owner = loop, turn, owner
         self.most_bytes = most_bytes
         self._is_tls = isinstance(stream, TLSStream)
         self._read_bytes = _FIRST_READ_BYTES
         self._reader = loop.io(stream.fileno(), _READABLE)
         self._backlog: Backlog | None = None
-        self._pauses = 0
         self._pong: bytes | None = None
-        self._is_flush_near = False
-        self._is_finishing = False
-        self._is_peer_done = False
-        self._is_drained = False
-        self._is_discarding = False
+        self._is_flush_near = self._is_drained = False
+        self._is_finishing = self._is_peer_done = self._is_discarding = False
         self.group: FrameSource = _NO_GROUP
-        self.mark = 0
         self.outbox: list[bytes] = []
-        self.queued_bytes = 0
+        self._pauses = self.mark = self.queued_bytes = self.received_bytes = self.sent_bytes = self.sent_messages = 0
         self.was_heard = True
 
     # -- state
@@ -153,6 +146,7 @@ class Transport:
                 self._read_the_end(data)
                 return
             self.was_heard = True
+            self.received_bytes += len(data)
             self._is_drained = len(data) < self._read_bytes
             if not self._is_drained:
                 self._read_bytes = READ_BYTES
@@ -208,12 +202,14 @@ class Transport:
             if not self.outbox and not self._is_flush_near:
                 self._turn.add_transport(self)
             self.outbox.extend(taken)
+            self.sent_messages += len(taken)
             self.queued_bytes += sum(map(len, taken))
 
     def write_shared(self, data: bytes) -> None:
         """Queue a broadcast frame that doesn't come through the own group; never waits."""
         if self.group.pending:
             self.take_pending()
+        self.sent_messages += 1
         if self._backlog is not None or self.queued_bytes + len(data) > self.most_bytes:
             self._write_behind(data)
         else:
@@ -271,6 +267,7 @@ class Transport:
         except OSError:
             self.close()
             return
+        self.sent_bytes += sent
         self.queued_bytes = len(data) - sent
         if not self.queued_bytes:
             return
@@ -291,12 +288,14 @@ class Transport:
             if stream is None or backlog is None:
                 return
             try:
-                self.queued_bytes -= backlog.send_some(stream)
+                sent = backlog.send_some(stream)
             except BlockingIOError:
                 return
             except OSError:
                 self.close()
                 return
+            self.sent_bytes += sent
+            self.queued_bytes -= sent
             if self.queued_bytes <= self.most_bytes // 4:
                 self.resume(OUTBOUND_FULL)
             if not backlog:

@@ -22,13 +22,17 @@ class Turn:
     Greenlets: any of the hub's thread; nothing here switches. Other threads go through `mailbox`.
     """
 
-    __slots__ = ("_groups", "_is_scheduled", "_run_callback", "_transports")
+    __slots__ = ("_groups", "_is_scheduled", "_meter", "_run_callback", "_transports")
 
-    def __init__(self, run_callback: Callable[[Callable[[], None]], Any]) -> None:  # Any: gevent's callback handle
+    def __init__(
+        self, run_callback: Callable[[Callable[[], None]], Any],  # Any: gevent's callback handle
+        meter: Any = None,  # a Meter
+    ) -> None:
         self._run_callback = run_callback
         self._groups: list[Flushable] = []
         self._transports: list[Flushable] = []
         self._is_scheduled = False
+        self._meter = meter
 
     def add_group(self, group: Flushable) -> None:
         """Have `group.flush()` called at the end of the turn, once for each time it was added."""
@@ -48,7 +52,10 @@ class Turn:
         groups, self._groups = self._groups, []
         transports, self._transports = self._transports, []
         self._is_scheduled = False
-        for group in groups:
-            group.flush()
+        if self._meter is not None:
+            self._meter.flush(groups)
+        else:
+            for group in groups:
+                group.flush()
         for transport in transports:
             transport.flush()

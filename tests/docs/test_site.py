@@ -22,8 +22,8 @@ DOCS = ROOT / "docs"
 FOREIGN = re.compile(r'(?:src|href)="((?:https?:)?//[^"]*)"')
 TO_COME = {"operations.md"}  # pages whose place in the menu waits for them
 ENGINES_OWN = {
-    "begin", "dismiss", "failed", "is_over", "limits", "lost", "on_due", "overflowed", "peer_finished", "received",
-    "rooms", "stalled", "was_heard", "window_bits", "work",
+    "begin", "dismiss", "failed", "is_over", "limits", "lost", "message_count", "on_due", "overflowed", "peer_finished",
+    "received", "rooms", "service", "stalled", "transport", "waiting_count", "was_heard", "window_bits", "work",
 }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ PACKAGE = ROOT / "tina4_wsgi"
 ROWS: tuple[tuple[str, ...], ...] = (
     (  # 0: what all may use
         "errors version",
-        "config descriptors files forwarded headers jsontext paths",
+        "config descriptors files forwarded headers jsontext metrics paths",
     ),
     (  # 1, pure: no socket, no clock
         "protocol protocol.*",
@@ -43,10 +43,13 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "gunicorns",
         "assets fanout draining loopwatch checks guardian publishing upgrade mounting discovery",
         "matching static templating",
-        "engine observer request router",
+        "engine observer refusals request router",
         "presence response",
-        "process pages service wrappers",
-        "http",
+        "census exposition process pages service spool wrappers",
+        "http livefeed",
+        "monitor",
+        "live",
+        "ownpages",
     ),
     (  # 4: the application
         "app",

@@ -1,0 +1,162 @@
+"""The live page is for whom it is meant, and for nobody else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+import pytest
+from werkzeug.exceptions import Forbidden, Unauthorized
+from werkzeug.utils import redirect
+
+from tests.live.conftest import COOKIE, PAGE, SOCKET, ask
+from tests.support.raw import RawClient
+from tina4_wsgi import App, ConfigError, Router
+from tina4_wsgi.contrib.flask import wrap
+from tina4_wsgi.errors import Tina4Error
+from tina4_wsgi.testing import TestClient
+
+KEY = "AAAAAAAAAAAAAAAAAAAAAA=="
+FILES = ["live.css", "live.js", "chart.js", "console.js", "table.js"]
+
+
+def test_in_production_there_is_none():
+    with TestClient(App(router=Router())) as client:
+        assert client.get(PAGE).status_code == 404
+        with pytest.raises(Tina4Error, match="404"):
+            client.websocket(SOCKET).__enter__()
+
+
+def test_in_debug_it_is_there_for_this_machine():
+    with TestClient(App(router=Router(), debug=True)) as client:
+        assert "Live connections" in client.get(PAGE, buffered=True).text
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        pytest.param({"REMOTE_ADDR": "10.0.0.9"}, id="another machine"),
+        pytest.param({"HTTP_HOST": "rebound.example"}, id="a name that was pointed here"),
+        pytest.param({"HTTP_X_FORWARDED_FOR": "10.0.0.9"}, id="through a proxy"),
+    ],
+)
+def test_in_debug_it_is_for_nobody_else(environ):
+    with TestClient(App(router=Router(), debug=True)) as client:
+        assert client.get(PAGE, environ_overrides=environ).status_code == 403
+
+
+def test_in_debug_it_can_be_off():
+    with TestClient(App(router=Router(), debug=True, live=False)) as client:
+        assert client.get(PAGE).status_code == 404
+
+
+@pytest.mark.parametrize("path", [PAGE, *(f"{PAGE}/{name}" for name in FILES)])
+def test_who_is_not_logged_in_gets_nothing(path):
+    with TestClient(App(router=Router(), live=lambda request: None)) as client:
+        assert client.get(path).status_code == 401
+
+
+def test_a_login_may_be_asked_for_in_the_browsers_own_way():
+    def admin(request: Any) -> None:
+        raise Unauthorized(www_authenticate=None, response=redirect("/login"))
+
+    with TestClient(App(router=Router(), live=admin)) as client:
+        answer = client.get(PAGE)
+
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/login")
+
+
+def test_whoever_is_forbidden_is_told_so():
+    def admin(request: Any) -> None:
+        raise Forbidden("not you")
+
+    with TestClient(App(router=Router(), live=admin)) as client:
+        assert client.get(PAGE).status_code == 403
+
+
+@pytest.mark.parametrize("live", [True, "admin"])
+def test_what_is_no_callable_is_refused(live):
+    with pytest.raises(ConfigError, match=r"expected a callable\(request\)"):
+        App(router=Router(), live=live)
+
+
+def test_an_async_callable_is_refused_for_it_would_let_everybody_in():
+    async def admin(request: Any) -> None:
+        return None
+
+    with pytest.raises(ConfigError, match=r"live: .*async"):
+        App(router=Router(), live=admin)
+
+
+def test_a_legacy_app_does_not_hide_it_and_keeps_its_neighbours(tmp_path):
+    def legacy(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b"legacy"]
+
+    with TestClient(App(legacy, router=Router(), live=lambda request: "admin")) as client:
+        assert "Live connections" in client.get(PAGE, buffered=True).text
+        assert client.get(f"{PAGE}/other").text == "legacy"
+
+
+def test_the_page_forbids_foreign_scripts_and_frames(server):
+    status, fields, text = ask(server, PAGE, Cookie=f"admin={COOKIE}")
+
+    assert status == 200
+    assert "default-src 'none'" in fields["content-security-policy"]
+    assert "unsafe" not in fields["content-security-policy"]
+    assert "frame-ancestors 'none'" in fields["content-security-policy"]
+    assert fields["x-frame-options"] == "DENY"
+    assert "<script>" not in text
+    assert "style=" not in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        pytest.param([], 401, id="no cookie"),
+        pytest.param([("Cookie", "admin=wrong")], 401, id="a wrong cookie"),
+        pytest.param([("Cookie", f"admin={COOKIE}"), ("Origin", "https://evil.example")], 403, id="another origin"),
+        pytest.param([("Cookie", f"admin={COOKIE}"), ("Origin", "")], 403, id="no origin"),
+        pytest.param([("Cookie", f"admin={COOKIE}"), ("Origin", "null")], 403, id="a sandboxed frame"),
+    ],
+)
+def test_the_socket_refuses(server, fields, status):
+    own = [("Origin", server.url)] if not any(name == "Origin" for name, _ in fields) else []
+
+    with RawClient.dial(server.address) as client:
+        assert client.ask_upgrade(SOCKET, KEY, [*own, *fields]).status == status
+
+
+def test_what_other_routes_allow_does_not_open_the_socket():
+    app = App(router=Router(), live=lambda request: "admin", allowed_origins="*")
+    with TestClient(app) as client, pytest.raises(Tina4Error, match="403"):
+        client.websocket(SOCKET, headers={"Origin": "https://evil.example"}).__enter__()
+
+
+def test_who_has_logged_out_kicks_nobody():
+    router = Router()
+    router.websocket("/ws/room", lambda connection, event, data: None)
+    users = ["admin"]
+    app = App(router=router, live=lambda request: users[0] if users else None)
+    with TestClient(app) as client, client.websocket("/ws/room") as victim:
+        watcher = client.websocket(SOCKET, headers={"Origin": "http://localhost"}).__enter__()
+        users.clear()
+
+        watcher.send_json({"do": "kick", "path": "/ws/room"})
+
+        assert watcher.wait_closed()[0] == 4401
+        assert victim.closed_with is None
+
+
+def test_a_callable_around_a_flask_app_runs_in_its_context():
+    shop = flask.Flask(__name__)
+
+    def admin(request: Any) -> str | None:
+        return flask.request.cookies.get("user")
+
+    with TestClient(wrap(shop, router=Router(), live=admin)) as client:
+        assert client.get(PAGE).status_code == 401
+        client.set_cookie("user", "ada")
+        assert "Live connections" in client.get(PAGE, buffered=True).text
+        with client.websocket(SOCKET, headers={"Origin": "http://localhost"}) as watcher:
+            assert watcher.receive_json()["type"] == "history"

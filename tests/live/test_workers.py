@@ -1,0 +1,46 @@
+"""The live page of one worker shows all of them, and reaches into all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import pytest
+
+from tests.live.conftest import APPS, COOKIE, SOCKET, WAIT_S, Watcher
+from tests.support import servers
+from tests.support.raw import RawClient
+
+ROOM = "/ws/room/everywhere"
+
+
+@pytest.mark.deadline(60)
+def test_all_workers_are_shown_and_reached(tmp_path):
+    env = {
+        "ADMIN_COOKIE": COOKIE, "TINA4_WS_METRICS_DIR": str(tmp_path / "numbers"), "TINA4_WS_DRAIN_TIMEOUT_S": "1",
+        "TINA4_WS_BUS_DIR": str(tmp_path / "bus"),
+    }  # fmt: skip
+    with (
+        servers.gunicorn("watched:app", APPS, tmp_path / "log", "-w", "2", env=env) as server,
+        contextlib.ExitStack() as opened,
+    ):
+        servers.wait_until_answering(server)
+        fields = [("Cookie", f"admin={COOKIE}"), ("Origin", server.url)]
+        watcher = Watcher(opened.enter_context(RawClient.open(server.address, SOCKET, fields)))
+        clients: list[RawClient] = []
+        give_up_at = time.monotonic() + WAIT_S
+        while True:  # until each worker has some of them
+            assert time.monotonic() < give_up_at, "one worker takes all connections"
+            clients += [opened.enter_context(RawClient.open(server.address, ROOM)) for _ in range(20)]
+            now = watcher.next("now")
+            if sum(worker["connections"] > 0 for worker in now["workers"]) == 2:
+                break
+
+        now = watcher.next("now", lambda now: now["totals"]["connections"] == len(clients))
+        watcher.order(do="kick", path=ROOM, code=4_001, reason="all of you")
+
+        assert [(row["path"], row["connections"]) for row in now["paths"]] == [(ROOM, len(clients))]
+        assert now["path_count"] == 1
+        assert now["backplane"]["siblings"] == 1
+        assert watcher.next("kicked")["count"] == len(clients)
+        assert {client.read_close() for client in clients} == {4_001}

@@ -1,0 +1,108 @@
+"""Addresses that the framework itself answers: numbers and health, each only where a setting says so.
+
+They come before the routes and before a legacy app, and nothing else below their names is taken.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from . import exposition, jsontext, pages
+from .config import Config
+from .errors import ConfigError
+from .live import LivePage, auth_of
+from .livefeed import SOCKET_PATH
+from .matching import Match
+from .monitor import Monitor
+from .response import Response
+from .service import Bridge
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+logger = logging.getLogger("tina4_wsgi.metrics")
+
+_READING = ("GET", "HEAD")
+
+
+class Owner(Protocol):
+    """The app, as its own pages see it."""
+
+    config: Config
+
+    def monitor(self) -> Monitor: ...
+
+
+class OwnPages:
+    """The pages of one app.
+
+    Raises:
+        ConfigError: `live` is no callable, `metrics` is set without prometheus_client, or two pages have one address.
+
+    Attributes:
+        paths: their addresses; empty where there are none.
+        live: the live page, None where there is none.
+        is_shared: whether they tell of all workers; the live page of `debug` alone doesn't.
+    """
+
+    def __init__(self, app: Any, live: Any, bridge: Bridge | None) -> None:
+        self._app: Owner = app
+        config = self._app.config
+        self.paths: dict[str, Callable[[WSGIEnvironment], WSGIApplication]] = {}
+        if config.metrics:
+            exposition.check()
+            self.paths[config.metrics] = self._metrics
+        if config.health:
+            if config.health in self.paths:
+                raise ConfigError(f"health={config.health!r} is the address of metrics too, expected another")
+            self.paths[config.health] = self._health
+        has_live, auth = auth_of(live, config.debug)
+        self.live = LivePage(self._app, auth, bridge) if has_live else None
+        if self.live is not None:
+            self.paths |= dict.fromkeys(self.live.paths, self.live.page)
+        self.is_shared = bool(config.metrics) or auth is not None
+
+    def match(self, path: str) -> Match | None:
+        """Find a WebSocket route of our own."""
+        return self.live.socket if self.live is not None and path == SOCKET_PATH else None
+
+    def find(self, environ: WSGIEnvironment) -> WSGIApplication | None:
+        """Give the answer to a request for one of them, None for any other request."""
+        page = self.paths.get(environ.get("PATH_INFO") or "/")
+        if page is None or "HTTP_UPGRADE" in environ:
+            return None
+        if environ["REQUEST_METHOD"] not in _READING:
+            allowed = ", ".join(_READING)
+            return pages.error(environ, 405, f"This address takes {allowed}.", [("Allow", allowed)])
+        return page(environ)
+
+    def _metrics(self, environ: WSGIEnvironment) -> WSGIApplication:
+        try:
+            sums = self._app.monitor().total()
+        except (ConfigError, OSError) as exc:
+            # Without the other workers the sums would be wrong, and no sums are better than those.
+            logger.error("metrics can't be told: %s", exc)
+            return pages.error(environ, 503, "The numbers of the other workers can't be read, see the log.")
+        body, media_type = exposition.expose(sums, environ.get("HTTP_ACCEPT", ""))
+        return Response().data(body, media_type).header("Cache-Control", "no-store")
+
+    def _health(self, environ: WSGIEnvironment) -> WSGIApplication:
+        monitor = self._app.monitor()
+        is_draining = monitor.process.is_draining
+        state: dict[str, Any] = {
+            "status": "draining" if is_draining else "ready",
+            "connections": monitor.process.connection_count,
+        }
+        backplane = monitor.backplane
+        if backplane is not None:
+            # Not its error: that names hosts, and anybody may ask.
+            state["backplane"] = {
+                "kind": backplane.kind, "is_up": backplane.is_up, "siblings": backplane.siblings,
+                "queued_messages": backplane.queued_messages,
+            }  # fmt: skip
+        response = Response().status(503 if is_draining else 200).header("Cache-Control", "no-store")
+        return response.data(jsontext.encode_bytes(state), "application/json")
+
+
