@@ -17,6 +17,7 @@ from .backplane.port import Status
 from .config import Config
 from .connection import Visit
 from .discovery import discover
+from .engine import Engine
 from .errors import Refused
 from .headers import status_line
 from .http import HttpSide, decode_path
@@ -253,7 +254,7 @@ class App:
         self, environ: WSGIEnvironment, start_response: StartResponse, path: str, match: Match
     ) -> Iterable[bytes]:
         route, params = match
-        self._here()  # services are a process's own, for what they count
+        process = self._here()  # first: services are a process's own, for what they count
         service = self._service_of(route)
         headers = [("Sec-WebSocket-Accept", handshake.check(environ))]
         service.check_origin(environ, forwarded.host(environ, self.config.trusted_proxies))
@@ -266,7 +267,7 @@ class App:
         if agreement is not None:
             headers.append(("Sec-WebSocket-Extensions", agreement.answer))
         check_server(environ)
-        process = self._check_room()
+        engine = _engine_with_room(process)
         auth = service.admit(environ, match)
         opening = Opening(environ, self.config.trusted_proxies)
         window_bits = 0 if agreement is None else agreement.window_bits
@@ -280,9 +281,9 @@ class App:
         try:
             # Before the 101: from then on the client misses nothing.
             if fanout.wait_until_heard(Kind.PATH, path) or service.asks:
-                process = self._check_room()  # again: who was asked may have waited, too
+                engine = _engine_with_room(process)  # again: who was asked may have waited, too
             taken = take_over(environ, start_response, headers)
-            process.engine().adopt(taken, visit)
+            engine.adopt(taken, visit)
         finally:
             fanout.left(Kind.PATH, path)
         server = environ.get("tina4_wsgi.server")
@@ -302,7 +303,7 @@ class App:
                 return self._http(environ, start_response)
             match = found[1]
             if self._process is not None:
-                self._check_room()
+                _engine_with_room(self._here())
             self._service_of(match[0]).admit({**bodiless(environ), "REQUEST_METHOD": "GET"}, match)
         except Refused as refusal:
             self._refuse(environ, start_response, refusal)
@@ -330,13 +331,6 @@ class App:
             service = self._services[route] = Service(route, self.config.for_route(route.options), self._bridge)
         return service
 
-    def _check_room(self) -> Process:
-        process = self._here()
-        if process.is_draining or process.engine().is_full:
-            retry = (("Retry-After", str(_RETRY_AFTER_S)),)
-            raise Refused(503, "no further connection can be taken now, try again later", retry)
-        return process
-
     def _refuse(
         self, environ: WSGIEnvironment, start_response: StartResponse, refusal: Refused
     ) -> Iterable[bytes]:
@@ -358,6 +352,14 @@ class App:
             head.append(("Connection", "close"))
         start_response(status_line(refusal.status), [*head, *refusal.headers])
         return [body]
+
+
+def _engine_with_room(process: Process) -> Engine:
+    engine = process.engine()
+    if process.is_draining or engine.is_full:
+        retry = (("Retry-After", str(_RETRY_AFTER_S)),)
+        raise Refused(503, "no further connection can be taken now, try again later", retry)
+    return engine
 
 
 def broadcast(path: str, message: str | bytes) -> None:

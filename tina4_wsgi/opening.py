@@ -40,9 +40,11 @@ class Opening:
     def __init__(self, environ: Mapping[str, Any], trusted_proxies: tuple[str, ...]) -> None:
         self._trusted_proxies = trusted_proxies
         self._head = _SEPARATOR.join(
-            f"{name}={value}"
-            for name, value in environ.items()
-            if (name[:5] == "HTTP_" and name not in _DROPPED) or name in _KEPT
+            [  # a list: it is joined faster than a generator
+                f"{name}={value}"
+                for name, value in environ.items()
+                if (name[:5] == "HTTP_" and name not in _DROPPED) or name in _KEPT
+            ]
         )
 
     def environ(self) -> dict[str, Any]:
