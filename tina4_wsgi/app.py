@@ -35,7 +35,7 @@ from .protocol.frames import CloseCode, encode_message
 from .refusals import path_for_log, refuse_late
 from .router import Router
 from .service import Bridge, Service, bodiless
-from .upgrade import check_server, is_answered, take_over
+from .upgrade import find_place, is_answered, take_over
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -266,7 +266,7 @@ class App:
             headers.append(("Sec-WebSocket-Protocol", subprotocol))
         if agreement is not None:
             headers.append(("Sec-WebSocket-Extensions", agreement.answer))
-        check_server(environ)
+        place = find_place(environ)
         engine = _engine_with_room(process)
         auth = service.admit(environ, match)
         opening = Opening(environ, self.config.trusted_proxies)
@@ -282,7 +282,7 @@ class App:
             # Before the 101: from then on the client misses nothing.
             if fanout.wait_until_heard(Kind.PATH, path) or service.asks:
                 engine = _engine_with_room(process)  # again: who was asked may have waited, too
-            taken = take_over(environ, start_response, headers)
+            taken = take_over(place, environ, start_response, headers)
             engine.adopt(taken, visit)
         finally:
             fanout.left(Kind.PATH, path)
@@ -343,7 +343,7 @@ class App:
         if (observer := observer_of(environ)) is not None and refusal.status == 500 and refusal.__cause__ is not None:
             observer.failed(refusal.__cause__)
         if is_answered(environ):
-            return refuse_late(take_over(environ, start_response, []), refusal)
+            return refuse_late(take_over(find_place(environ), environ, start_response, []), refusal)
         body = refusal.message.encode() + b"\n"
         head = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
         if environ.get("SERVER_SOFTWARE", "").startswith("gevent/"):

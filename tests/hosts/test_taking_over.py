@@ -81,7 +81,7 @@ def test_a_101_of_an_old_gunicorn_announces_no_body(wire, wrap):
     response = GunicornResponse(server_end)
     environ = {"gunicorn.socket": server_end, "wsgi.input": gunicorn_input()}
 
-    taken = upgrade.take_over(environ, wrap(response.start_response), [])
+    taken = upgrade.take_over(upgrade.find_place(environ), environ, wrap(response.start_response), [])
 
     taken.stream.send(taken.head)
     head = client.read_head()
@@ -97,7 +97,7 @@ def test_a_middleware_that_replaces_the_input_is_named_before_anything_is_answer
         environ["gunicorn.socket"] = wire[0]
 
     with pytest.raises(Refused, match="has replaced wsgi") as refused:
-        upgrade.check_server(environ)
+        upgrade.find_place(environ)
 
     assert refused.value.status == 501
 
@@ -152,7 +152,7 @@ def test_clients_of_a_unix_socket_who_have_no_address_are_told_apart(wire):
     clients = {"": object()}
     first, second = gws_environ(server_end, clients=clients), gws_environ(socket.socket(), clients=clients)
 
-    taken = [upgrade.take_over(environ, None, []) for environ in (first, second)]
+    taken = [upgrade.take_over(upgrade.find_place(environ), environ, None, []) for environ in (first, second)]
 
     for environ, one in zip((first, second), taken, strict=True):
         one.stream.close()
@@ -164,6 +164,6 @@ def test_a_client_with_an_address_keeps_it(wire):
     server_end, _ = wire
     environ = gws_environ(server_end, ("192.0.2.1", 4711))
 
-    upgrade.take_over(environ, None, []).stream.close()
+    upgrade.take_over(upgrade.find_place(environ), environ, None, []).stream.close()
 
     assert list(environ["wsgi.websocket"].handler.server.clients) == [("192.0.2.1", 4711)]

@@ -62,8 +62,8 @@ class TakesOver:
 
     def __call__(self, environ, start_response):
         accept = handshake.check(environ)
-        upgrade.check_server(environ)
-        taken = upgrade.take_over(environ, start_response, [("Sec-WebSocket-Accept", accept)])
+        place = upgrade.find_place(environ)
+        taken = upgrade.take_over(place, environ, start_response, [("Sec-WebSocket-Accept", accept)])
         self.taken.append(taken)
         return taken.result
 
