@@ -44,6 +44,7 @@ class LivePage(Page):
     def __init__(self, driver: WebDriver, url: str, **look: object) -> None:
         driver.get(url)
         driver.delete_all_cookies()
+        driver.get("about:blank")  # or this window's page would go on, and complain in the middle of the test
         driver.get_log("browser")  # what is in there belongs to an earlier test
         super().__init__(driver, url, **look)  # type: ignore[arg-type]
         self.name = unique("user")
@@ -106,4 +107,5 @@ def assert_fits(page: LivePage, name: str, folder: Path) -> None:
     page.screenshot(folder / f"{name}.png")
 
     assert page.overflow_px() == 0
-    assert page.console_errors() == []
+    errors = page.console_errors()
+    assert errors == [], errors
