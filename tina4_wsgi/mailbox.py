@@ -59,9 +59,13 @@ class Mailbox:
             submit: takes a job to the hub's `Dispatcher`.
             function: may wait; what it raises is raised here.
         """
-        errand = _Errand(function, args)
+        return self.begin(submit, function, *args).wait()
+
+    def begin(self, submit: Callable[[Any], None], function: Callable[..., Any], *args: Any) -> Errand:
+        """Do as `call` does, but leave the waiting to the caller."""
+        errand = Errand(function, args)
         self.post(submit, errand)
-        return errand.wait()
+        return errand
 
     def _run(self) -> None:
         with self._lock:
@@ -74,8 +78,8 @@ class Mailbox:
             function(*args)
 
 
-class _Errand:
-    """A job for the dispatcher that a thread waits for."""
+class Errand:
+    """A job for a hub's dispatcher that another thread waits for."""
 
     __slots__ = ("_args", "_done", "_error", "_function", "_result")
 
@@ -87,7 +91,13 @@ class _Errand:
         self._done = _allocate_lock()
         self._done.acquire()
 
+    @property
+    def is_done(self) -> bool:
+        """Whether `wait` wouldn't wait."""
+        return not self._done.locked()
+
     def work(self) -> None:
+        """Do it; for the dispatcher."""
         try:
             self._result = self._function(*self._args)
         except BaseException as exc:  # noqa: BLE001  # raised again in the thread that waits
@@ -95,8 +105,17 @@ class _Errand:
         finally:
             self._done.release()
 
-    def wait(self) -> Any:
-        self._done.acquire()
+    def wait(self, timeout_s: float = -1) -> Any:
+        """Wait, hub and all, until it is done, and give what it gave or raise what it raised.
+
+        Args:
+            timeout_s: how long; negative for ever.
+        Raises:
+            TimeoutError: it isn't done by then.
+        """
+        if not self._done.acquire(True, timeout_s):
+            raise TimeoutError(f"not done within {timeout_s:g} s")
+        self._done.release()
         if self._error is not None:
             raise self._error
         return self._result

@@ -5,10 +5,12 @@ Nothing of it may cross a fork, so the app makes a new one whenever it finds its
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
 
+import gevent
 from gevent.monkey import get_original
 
 from . import checks, presence
@@ -20,11 +22,19 @@ from .engine import Engine
 from .errors import ForkError
 from .fanout import Fanout
 from .guardian import Guardian
+from .mailbox import Errand
+
+logger = logging.getLogger("tina4_wsgi.process")
 
 _get_ident = get_original("_thread", "get_ident")
 
 _GOODBYE_S = 1.0
 """What other processes get to take what was broadcast while this one drained."""
+
+_OVERTIME_S = 2.0
+"""What another thread's hub gets beyond the time for a drain, the last "close" callbacks' second included."""
+
+_POLL_S = 0.01
 
 
 class _Forks:
@@ -162,14 +172,16 @@ class Process:
         """
         self.is_draining = True
         spread_s = 0.0 if is_hurried else self._config.drain_spread_s
-        give_up_at_s = time.monotonic() + timeout_s
-        here = _get_ident()
-        for ident, engine in list(self._engines.items()):
-            left_s = max(0.0, give_up_at_s - time.monotonic())
-            if ident == here:
-                engine.drain(left_s, spread_s)
-            elif engine.is_alive:
-                engine.mailbox.call(engine.dispatcher.run, engine.drain, left_s, spread_s)
+        here, give_up_at_s = _get_ident(), time.monotonic() + timeout_s + _OVERTIME_S
+        elsewhere = [
+            (engine, engine.mailbox.begin(engine.dispatcher.run, engine.drain, timeout_s, spread_s))
+            for ident, engine in list(self._engines.items())
+            if ident != here and engine.is_alive
+        ]
+        if here in self._engines:
+            self._engines[here].drain(timeout_s, spread_s)
+        for engine, errand in elsewhere:
+            _wait_for(engine, errand, give_up_at_s)
         if self.fanout.relay is not None:
             self.fanout.relay.retire(_GOODBYE_S)
         if self.on_drained is not None:
@@ -199,3 +211,13 @@ class Process:
 def _dismiss(engine: Engine, code: int, reason: str) -> None:
     for connection in list(engine.connections):
         connection.dismiss(code, reason)
+
+
+def _wait_for(engine: Engine, errand: Errand, give_up_at_s: float) -> None:
+    """Wait for another thread's hub while this one goes on, but not for one that stands still."""
+    while not errand.is_done and engine.is_alive:
+        if time.monotonic() >= give_up_at_s:
+            logger.warning("%d connections of another thread were left, since its hub stands still",
+                           len(engine.connections))  # fmt: skip
+            return
+        gevent.sleep(_POLL_S)

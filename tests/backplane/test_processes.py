@@ -107,6 +107,25 @@ def test_what_a_native_thread_says_reaches_other_processes(tmp_path, bus):
     assert sorted(there.texts) == ["0", "1", "2"]
 
 
+A_BLOCKED_HUB = """
+import threading, gevent, hall
+count = lambda: hall.app.count("/ws/hall/a")
+print(gevent.spawn(count).get())
+asking = threading.Thread(target=lambda: print(count()))
+asking.start()
+asking.join()  # no greenlet runs meanwhile
+print(gevent.spawn(count).get())
+"""
+
+
+def test_a_thread_that_asks_does_not_wait_for_ever_for_a_hub_that_stands_still(tmp_path, bus):
+    with servers.own("hall:app", APPS, tmp_path / "log", env=bus) as server, Crowd(server.address) as crowd:
+        settle(crowd, server, "/ws/hall/a")
+        done = run(A_BLOCKED_HUB, **bus)
+
+    assert (done.stdout, done.stderr) == ("1\n0\n1\n", "")
+
+
 def test_two_hubs_of_one_process_and_another_process_are_one(tmp_path, bus):
     env = {**os.environ, "PYTHONPATH": str(servers.ROOT), **bus}
     with (

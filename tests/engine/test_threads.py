@@ -152,3 +152,54 @@ def test_a_hub_that_is_gone_is_passed_over(house: House) -> None:
 
     assert client.read_text() == "still here"
     assert house.process.connection_count == 1
+
+
+def test_all_hubs_are_drained_at_once(house: House) -> None:
+    here, _ = house.connect(quiet)
+    codes: list[int] = []
+
+    def another_hub() -> None:
+        client, _ = house.connect(quiet)
+        ready.set()
+        codes.append(client.read_close())
+        client.close()
+        house.engine.drain(1.0)
+        gevent.get_hub().destroy()
+
+    ready = threading.Event()
+    thread = threading.Thread(target=another_hub)
+    thread.start()
+    in_thread(ready.wait)
+
+    draining = gevent.spawn(house.process.drain, 10.0)
+    in_thread(thread.join)
+
+    assert codes == [1001]
+    assert not draining.ready(), "the client of this hub hasn't answered yet"
+    assert here.read_close() == 1001
+    here.send_close(1001)
+    draining.get(timeout=10)
+
+
+def test_a_hub_that_stands_still_does_not_hold_up_the_drain(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    ready, is_over = threading.Event(), threading.Event()
+
+    def another_hub() -> None:
+        client, _ = house.connect(quiet)
+        ready.set()
+        is_over.wait()  # stands for a callback that lets nobody else run
+        client.close()
+        house.engine.drain(1.0)
+        gevent.get_hub().destroy()
+
+    thread = threading.Thread(target=another_hub)
+    thread.start()
+    in_thread(ready.wait)
+
+    house.process.drain(0.1)
+
+    assert [record.getMessage() for record in caplog.records if record.name == "tina4_wsgi.process"] == [
+        "1 connections of another thread were left, since its hub stands still"
+    ]
+    is_over.set()
+    in_thread(thread.join)

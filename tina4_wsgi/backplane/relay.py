@@ -7,6 +7,7 @@ publishes as a guest instead.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -29,6 +30,7 @@ _get_ident = get_original("_thread", "get_ident")
 _allocate_lock = get_original("_thread", "allocate_lock")
 
 _ANSWER_S = 1.0
+_SLACK_S = 1.0  # what a hub may take to come to an errand, beyond the errand's own time
 
 
 class Isolation:
@@ -135,9 +137,7 @@ class Relay:
             return []
         if _get_ident() == self._ident:
             return core.ask(question, _ANSWER_S)
-        assert self._mailbox is not None
-        answers: list[Facts] = self._mailbox.call(_spawn, core.ask, question, _ANSWER_S)
-        return answers
+        return self._in_hub(_ANSWER_S, core.ask, question, _ANSWER_S) or []
 
     def status(self) -> Status:
         """Say how it is."""
@@ -153,8 +153,7 @@ class Relay:
         if _get_ident() == self._ident:
             core.retire(timeout_s)
         else:
-            assert self._mailbox is not None
-            self._mailbox.call(_spawn, core.retire, timeout_s)
+            self._in_hub(timeout_s, core.retire, timeout_s)
 
     def close(self) -> None:
         """Give everything back."""
@@ -166,6 +165,14 @@ class Relay:
         else:
             assert self._mailbox is not None
             self._mailbox.post(core.close)
+
+    def _in_hub(self, takes_s: float, function: Callable[..., Any], *args: Any) -> Any:
+        """Have a function run in the hub of the others, and wait for it; None if that hub stands still."""
+        assert self._mailbox is not None
+        try:
+            return self._mailbox.begin(_spawn, function, *args).wait(takes_s + _SLACK_S)
+        except TimeoutError:
+            return None
 
     def _running_core(self) -> Backplane | None:
         core = self._core
