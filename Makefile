@@ -10,7 +10,7 @@ export PYTHON
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types conformance fuzz bench hosts docs dist clean _runtime _site _tools _system
+.PHONY: help serve test coverage lint types conformance fuzz bench hosts docs dist clean _runtime _site _tools _system
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
@@ -20,6 +20,12 @@ serve: _runtime ## run the examples at http://127.0.0.1:7148
 
 test: lint types _system ## lint, check types, run all tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+coverage: _tools _system ## run all tests, and list the lines and branches that none of them reached
+	@rm -rf .cache/coverage && mkdir -p .cache/coverage
+	@$(BIN)/python -m coverage run -m pytest -n $(JOBS) --dist loadfile -m "not counts_memory" $(ARGS)
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report
 
 lint: _tools ## ruff
 	@$(BIN)/python -m ruff check --quiet --output-format=concise

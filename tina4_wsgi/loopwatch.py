@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import time
 import traceback
 from types import FrameType
@@ -78,6 +79,7 @@ class LoopWatch:
     # -- in the native thread
 
     def _watch(self) -> None:
+        sys.settrace(threading.gettrace())  # as in a thread of `threading`: for debuggers, and for coverage
         try:
             self._look_until_the_end()
         except Exception:

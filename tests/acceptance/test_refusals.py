@@ -170,7 +170,7 @@ def threaded_gunicorn(folder: Path, worker_class: str) -> Iterator[tuple[str, in
     log_path = folder / "server.log"
     with servers.gunicorn("main:app", APPS, log_path, worker_class=worker_class, env=env) as server:
         yield server.address
-        server.kill()
+        server.end()
 
 
 @pytest.mark.parametrize("host", ["sync", "gthread", "wsgiref"])

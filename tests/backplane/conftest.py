@@ -111,4 +111,4 @@ def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     env = environment(max_connections=10)
     with servers.gunicorn("hall:app", APPS, log_path, "-w", "4", "--graceful-timeout", "10", env=env) as server:
         yield server
-        server.kill()
+        server.end()

@@ -46,7 +46,7 @@ def test_two_servers_that_share_a_bus_are_one(tmp_path, bus, option):
     ):
         members = spread(crowd, one, PATH, 6) + spread(crowd, two, PATH, 2)
         check_exchange(crowd, members, [members[0], members[-1]], 100)
-        one.kill()
+        one.end()
 
     assert len(by_worker(members)) == 3
 
@@ -63,7 +63,7 @@ def test_a_worker_that_has_no_client_speaks_too(tmp_path, bus):
         crowd.listen_until(lambda: len(member.texts) == 3, "the news")
         count = ask(two, "/state/a")["count"]
         for server in (one, two):
-            server.kill()
+            server.end()
 
     assert member.texts == ["news"] * 3
     assert count == 1
@@ -101,7 +101,7 @@ def test_what_a_native_thread_says_reaches_other_processes(tmp_path, bus):
         for number in range(3):
             here.send_text(f"from-thread {number}")
         crowd.listen_until(lambda: len(here.texts) == len(there.texts) == 3, "the words")
-        server.kill()
+        server.end()
 
     assert here.name != there.name
     assert sorted(there.texts) == ["0", "1", "2"]
@@ -163,7 +163,7 @@ def test_a_farewell_of_a_stopping_worker_reaches_the_others(tmp_path, bus):
         crowd.listen_until(lambda: leaver.close_frame, "the goodbye")
         crowd.close(leaver)
         crowd.listen_until(lambda: stayer.texts, "the farewell")
-        server.kill()
+        server.end()
 
     assert stayer.texts == [f"farewell {pid}"]
 
@@ -179,7 +179,7 @@ def test_without_a_backplane_workers_are_on_their_own(tmp_path, bus):
         there.send_text("pid")
         crowd.listen_until(lambda: here.texts and there.texts, "answers")
         state = ask(server, "/state/a")
-        server.kill()
+        server.end()
 
     assert there.texts == [f"pid {there.name}"]
     assert (state["count"], state["status"]["kind"]) == (1, "none")

@@ -33,7 +33,7 @@ def server(tmp_path, bus):
     env = environment(max_connections=CLIENTS // 2) | bus
     with servers.gunicorn("hall:app", APPS, tmp_path / "log", "-w", "2", "--graceful-timeout", "5", env=env) as server:
         yield server
-        server.kill()
+        server.end()
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_redis_carries_it_and_counts_who_took_it(tmp_path, tmp_path_factory):
             elsewhere = tina4_wsgi.publish("/ws/hall/b", "hello", **settings)
             line = run("-m", "tina4_wsgi", "publish", PATH, "again", **variables)
             crowd.listen_until(lambda: len(member.texts) == 2, "both messages")
-            server.kill()
+            server.end()
 
     assert (taken, elsewhere) == ((1, None), (1, 0))
     assert line.stdout == "taken by 1 process\n"

@@ -39,8 +39,8 @@ def masters(tmp_path_factory, broker):
         servers.gunicorn("hall:app", APPS, folder / "two.log", "-w", "2", env=env) as two,
     ):
         yield one, two
-        one.kill()
-        two.kill()
+        one.end()
+        two.end()
 
 
 @pytest.fixture
@@ -300,7 +300,7 @@ def test_a_wrong_password_is_told_and_not_repeated_and_clients_are_served(tmp_pa
             found = server.wait_for_log(r"redis is away.*")[0]
             status = ask(server, "/state/a")["status"]
             log = server.log
-            server.kill()
+            server.end()
 
     assert "invalid username-password pair" in found
     assert status["is_up"] is False
@@ -328,8 +328,8 @@ def test_a_redis_cluster_carries_it_on_the_shard_of_the_app(tmp_path):
             crowd.listen_until(lambda: all(one.texts[-2:] == ["from outside"] * 2 for one in members), "the news")
             count = ask(one, "/state/a")["count"]
             logs = one.log + two.log
-            one.kill()
-            two.kill()
+            one.end()
+            two.end()
 
     assert receipts == [(2, None)] * 2
     assert count == 4
@@ -358,7 +358,7 @@ def test_tls_and_the_least_acl_are_enough(tmp_path, tmp_path_factory):
             receipt = publish(PATH, "over TLS", backplane="redis", backplane_url=url)
             crowd.listen_until(lambda: member.texts, "the message")
             status = ask(server, "/state/a")["status"]
-            server.kill()
+            server.end()
 
     assert receipt == (1, None)
     assert (status["is_up"], status["dropped_messages"]) == (True, 0)

@@ -47,7 +47,7 @@ def running(arguments: list[str], folder: Path, working_folder: Path = APPS) -> 
         server.address = (LOOPBACK, int(server.wait_for_log(RUNNING)[1]))
         yield server
     finally:
-        server.kill()
+        server.end()
 
 
 @pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)

@@ -50,7 +50,7 @@ def managing(folder: Path, env: dict[str, str], *arguments: str) -> Iterator[Ser
     try:
         yield server
     finally:
-        server.kill()
+        server.end()
 
 
 def address_of(server: Server, number: int = 1) -> Site:

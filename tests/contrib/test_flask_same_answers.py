@@ -28,8 +28,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Address, Ad
         servers.gunicorn("flask_probe:wrapped", APPS, folder / "wrapped.log", env=env) as wrapped,
     ):
         yield bare.address, wrapped.address
-        bare.kill()
-        wrapped.kill()
+        bare.end()
+        wrapped.end()
 
 
 @pytest.mark.parametrize("case", [*cases(), *AT_A_SOCKET], ids=str)

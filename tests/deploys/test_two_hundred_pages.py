@@ -54,7 +54,7 @@ def restart(site: Site, folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            second.kill()
+            second.end()
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ def example(name: str, folder: Path, **environment: str) -> Iterator[Server]:
         servers.wait_until_answering(server, "/login")
         yield server
         assert "Traceback" not in server.log, server.log
-        server.kill()
+        server.end()
 
 
 class LivePage(Page):

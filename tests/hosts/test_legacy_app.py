@@ -82,7 +82,7 @@ def serving(kind: str, target: str, folder: Path) -> Iterator[servers.Server]:
         try:
             yield server
         finally:
-            server.kill()
+            server.end()
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -31,7 +31,7 @@ def serving(kind: str, target: str, folder: Path, **env: str) -> Iterator[server
         try:
             yield server
         finally:
-            server.kill()
+            server.end()
 
 
 # Only our own server looks at how applications are put together.

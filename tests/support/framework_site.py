@@ -90,7 +90,7 @@ def framework_site(target: str, folder: Path, *options: str) -> Iterator[Framewo
             servers.wait_until_answering(server)
             yield FrameworkSite(server)
         finally:
-            server.kill()  # how gunicorn stops has tests of its own, and takes two seconds
+            server.end()  # how gunicorn stops has tests of its own, and takes two seconds
 
 
 @contextlib.contextmanager
@@ -102,7 +102,7 @@ def bare_and_wrapped(module: str, folder: Path) -> Iterator[tuple[Address, Addre
         for name in ("bare", "wrapped"):
             running = servers.gunicorn(f"{module}:{name}", APPS, folder / f"{name}.log", "-w", "1", env=env)
             server = stack.enter_context(running)
-            stack.callback(server.kill)
+            stack.callback(server.end)
             servers.wait_until_answering(server)
             addresses.append(server.address)
         yield addresses[0], addresses[1]

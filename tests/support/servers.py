@@ -83,6 +83,13 @@ class Server:
             self.kill()
             raise AssertionError(f"still running {timeout_s:g} s after {how.name}:\n{self.log}") from None
 
+    def end(self) -> None:
+        """End it where how it ends doesn't matter: at once, or gracefully for what it covered to be written down."""
+        if "COVERAGE_PROCESS_CONFIG" in os.environ:
+            with contextlib.suppress(AssertionError):
+                self.stop()
+        self.kill()
+
     def kill(self) -> None:
         """End it and every process it started, at once. They are a session of their own."""
         with contextlib.suppress(ProcessLookupError):

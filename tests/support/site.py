@@ -124,4 +124,4 @@ def run_site(
             servers.wait_until_answering(server)
             yield Site(kind, server, Journal(journal_path))
         finally:
-            server.kill()  # gunicorn takes two seconds to stop, and how it stops has tests of its own
+            server.end()  # gunicorn takes two seconds to stop, and how it stops has tests of its own

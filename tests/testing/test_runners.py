@@ -193,7 +193,9 @@ def test_a_server_that_does_not_start_says_why(folder):
     assert "the server ended with exit code 1" in done.stdout
 
 
-def test_a_run_that_uses_no_fixture_is_left_alone(folder):
+def test_a_run_that_uses_no_fixture_is_left_alone(folder, monkeypatch):
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # it would load greenlet
+
     done = run_pytest(
         folder,
         """
