@@ -1,7 +1,8 @@
 """What mkdocs asks of us while it builds the site: the hooks that mkdocs.yml names.
 
-The pages in docs/ are written to be read in the repository, too. So marks of code blocks, which say how a block is
-tested, are comments there; here they become titles. Links that leave docs/ have no page here; their text stays.
+The pages in docs/ are written to be read in the repository, too. A line with the name of a file before a code block is
+the block's title here. Marks of code blocks, which say how one is tested, are left out. Links that leave docs/ have no
+page here; their text stays.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import reference  # its folder is not on the path before
 
-FILE_MARK = re.compile(r"^( *)<!-- file: ([^\s]+) -->\n(?:\s*\n)?( *```\w+)$", re.MULTILINE)
-OTHER_MARK = re.compile(r"^ *<!--[^>]*-->\n", re.MULTILINE)
+FILE_NAME = re.compile(r"^ *\*\*`([^`\s]+)`\*\*\n(?:\s*\n)?( *```\w+)$", re.MULTILINE)
+MARK = re.compile(r"^ *<!--[^>]*-->\n", re.MULTILINE)
 OUTWARD_LINK = re.compile(r"\[([^\]]+)\]\(\.\./[^)]*\)")
 
 
@@ -35,8 +36,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Make titles of the names of files, and plain text of links that leave docs/; and make the reference."""
     if page.file.src_uri == "reference.md":
         return reference.page()
-    titled = FILE_MARK.sub(r'\3 title="\2"', markdown)
-    return OUTWARD_LINK.sub(r"\1", OTHER_MARK.sub("", titled))
+    titled = FILE_NAME.sub(r'\2 title="\1"', MARK.sub("", markdown))
+    return OUTWARD_LINK.sub(r"\1", titled)
 
 
 def _kept(entries: list[Any], pages: set[str]) -> list[Any]:  # Any: nav is nested lists and dicts of texts

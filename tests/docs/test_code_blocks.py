@@ -7,10 +7,10 @@ unchecked by accident; output is `text`.
 Python runs as a script under `-W error` and must exit with 0. Everything else has its syntax checked; in
 shell blocks each command, make target and option must exist too.
 
-A mark, a comment on a line of its own before the fence, changes that:
+A line of its own before the fence changes that. The first is there for readers, too; the others are comments:
 
-`<!-- file: NAME -->`        the block is that file: it is written into the page's folder; a Python file is
-                             imported, and served when it has an `app`
+**`NAME`**                   the block is that file: it is written into the page's folder; a Python file is
+                             imported, and served when it has an `app`. With `not run` below it is compiled only
 `<!-- continues -->`         Python: runs behind the Python block before it, in one script
 `<!-- run -->`               shell: its commands are run too
 `<!-- not run: REASON -->`   Python: is only compiled
@@ -59,6 +59,8 @@ def try_block(block: Block, folder: Path, script: str) -> None:
         case "python", "not run":
             assert block.value, "say why it is not run, as in `not run: needs Redis`"
             languages.CHECKS["python"](block.text)
+        case _, "file" if not block.name:
+            raise AssertionError(f"readers can't see a comment; name the file by a line **`{block.value}`**")
         case _, "file":
             try_file(block, folder)
         case "sh" | "bash", "run":

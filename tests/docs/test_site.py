@@ -71,7 +71,8 @@ def test_names_of_files_are_titles_and_other_marks_are_gone(site):
     page = (site / "tutorial.html").read_text()
 
     assert '<span class="filename">src/routes/echo.py</span>' in page
-    assert "<!-- file:" not in page
+    assert "<strong><code>src/routes/echo.py" not in page
+    assert '<span class="filename">orders/views.py</span>' in (site / "legacy.html").read_text()
     assert "<!-- not run" not in (site / "migrating.html").read_text()
 
 

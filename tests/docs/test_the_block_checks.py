@@ -28,7 +28,7 @@ def page(tmp_path: Path):
 def test_a_block_is_found_with_its_mark_its_place_and_its_text(tmp_path):
     path = tmp_path / "page.md"
     path.write_text(
-        "# Title\n\n- item\n\n  <!-- file: a.py -->\n\n  ```python\n  if 1:\n      x = 2\n  ```\n"
+        "# Title\n\n- item\n\n  **`a.py`**\n\n  ```python\n  if 1:\n      x = 2\n  ```\n"
     )
 
     (block,) = blocks_of(path)
@@ -44,6 +44,17 @@ def test_a_mark_belongs_to_the_block_right_behind_it_only(tmp_path):
     assert blocks_of(path)[0].mark == ""
 
 
+def test_a_name_that_readers_see_makes_a_block_that_file(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text("**`a.py`**\n\n```python\n```\n```python\n```\n**`b.py`**\n<!-- not run: why -->\n```python\n```\n")
+
+    first, second, third = blocks_of(path)
+
+    assert (first.mark, first.value, first.name) == ("file", "a.py", "a.py")
+    assert (second.mark, second.value, second.name) == ("", "", "")
+    assert (third.mark, third.value, third.name) == ("not run", "why", "b.py")
+
+
 def test_sound_blocks_pass(page):
     page(
         """
@@ -54,7 +65,7 @@ def test_sound_blocks_pass(page):
         ```python
         assert greeting == "hello"
         ```
-        <!-- file: src/names.py -->
+        **`src/names.py`**
         ```python
         NAMES = ["Ada"]
         ```
@@ -123,8 +134,9 @@ def test_sound_blocks_pass(page):
         ("```python\nimport warnings; warnings.warn('old')\n```", "UserWarning: old"),
         ("<!-- not run -->\n```python\nx\n```", "say why it is not run"),
         ("<!-- not run: no -->\n```python\nif\n```", "invalid syntax"),
-        ("<!-- file: ../x.py -->\n```python\nx = 1\n```", "outside of the folder"),
-        ("<!-- file: x.py -->\n```python\n1 / 0\n```", "ZeroDivisionError"),
+        ("**`../x.py`**\n```python\nx = 1\n```", "outside of the folder"),
+        ("<!-- file: x.py -->\n```python\nx = 1\n```", "readers can't see a comment"),
+        ("**`x.py`**\n```python\n1 / 0\n```", "ZeroDivisionError"),
         ("<!-- soon -->\n```python\nx = 1\n```", "mark 'soon' means nothing for python"),
         ("```sh\nif true\n```", "syntax error"),
         ("```sh\nfrobnicate --all\n```", "unknown command 'frobnicate'"),
