@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support import servers
+from tests.support.command import launched
 from tests.support.markdown import blocks_of
 from tests.support.raw import RawClient
 
@@ -21,12 +23,17 @@ PAGE = ROOT / "docs" / "tutorial.md"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
-    folder = tmp_path_factory.mktemp("tutorial")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("tutorial")
     for block in blocks_of(PAGE):
         if block.mark == "file":
-            (folder / block.value).parent.mkdir(parents=True, exist_ok=True)
-            (folder / block.value).write_text(block.text)
+            (made / block.value).parent.mkdir(parents=True, exist_ok=True)
+            (made / block.value).write_text(block.text)
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[servers.Server]:
     with servers.own(None, folder, folder / "log", env={"PYTHONPATH": str(ROOT)}) as running:
         yield running
 
@@ -45,6 +52,15 @@ def read(client: RawClient) -> dict[str, Any]:
 
 def say(client: RawClient, **message: str) -> None:
     client.send_text(json.dumps(message))
+
+
+def test_the_server_prints_what_the_page_shows(folder):
+    (shown,) = [block.text for block in blocks_of(PAGE) if block.language == "console"]
+    command, *lines = shown.splitlines()
+    assert command == "$ tina4-wsgi serve --reload"
+
+    with launched(folder, "--reload", "--port", "0", banner_lines=len(lines)) as (_, banner):
+        assert [re.sub(r":\d+$", ":7148", line) for line in banner] == lines
 
 
 def test_the_echo_answers_its_sender(server):
@@ -98,10 +114,10 @@ def test_announcements_reach_everybody_from_a_page_too(server):
         asker = http.client.HTTPConnection(*server.address, timeout=10)
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         asker.request("POST", "/announce", "text=tea", form)
-        status = asker.getresponse().status
+        answer = json.load(asker.getresponse())
         asker.close()
 
-        assert (status, read(ada)["text"]) == (303, "tea")
+        assert (answer, read(ada)["text"]) == ({"announced": "tea"}, "tea")
 
 
 def test_rooms_are_walls(server):

@@ -30,7 +30,7 @@ RUN_S = 20
 
 # Commands that a reader has, or that the text around has just told how to get.
 SHELL_COMMANDS = frozenset({
-    "apt-get", "cat", "cd", "curl", "echo", "export", "git", "gunicorn", "kill", "make", "mkdir", "nginx",
+    ".", "apt-get", "cat", "cd", "curl", "echo", "export", "git", "gunicorn", "kill", "make", "mkdir", "nginx",
     "node", "openssl", "pip", "python", "python3", "redis-server", "sudo", "systemctl", "tina4-wsgi",
 })  # fmt: skip
 ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*=")
@@ -67,7 +67,7 @@ def check_shell(text: str) -> None:
     """Its syntax is right, each command is known, and each option of ours, make's and gunicorn's exists."""
     run(["bash", "-n", "-c", text], ROOT)
     for name, *words in simple_commands(text):
-        base = Path(name).name
+        base = Path(name).name or name  # "." has no name
         assert base in SHELL_COMMANDS, f"unknown command {name!r}, expected one of SHELL_COMMANDS"
         _check_arguments(base, words)
 
