@@ -97,8 +97,6 @@ def changes() -> dict[str, str]:
     for block in blocks_of(PAGE):
         if block.name.startswith(("orders/", "shop/")):
             found[block.name] = block.text
-        if block.language == "html" and "{% url 'order' %}" in block.text:
-            found["orders/templates/orders.html"] = block.text
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import http.client
-import sqlite3
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,9 +39,6 @@ def server(tmp_path: Path) -> Iterator[servers.Server]:
     env = {"PYTHONPATH": str(ROOT)}
     with servers.gunicorn("wsgi:app", tmp_path, tmp_path / "log", env=env) as running:
         servers.wait_until_answering(running, "/login")
-        with sqlite3.connect(tmp_path / "instance" / "shop.sqlite") as database:
-            database.execute("INSERT INTO user (name) VALUES ('ada'), ('bob')")
-        database.close()
         yield running
 
 
