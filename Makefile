@@ -13,7 +13,7 @@ BIN := .venv/bin
 .PHONY: help serve test coverage lint types conformance fuzz bench hosts docs dist clean _runtime _site _tools _system
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
 
 serve: _runtime ## run the examples at http://127.0.0.1:7148
 	@exec $(BIN)/python -m tina4_wsgi serve $(if $(HOST),--host "$(HOST)") $(if $(PORT),--port "$(PORT)")

@@ -26,8 +26,8 @@ def test_its_workers_serve_and_hear_each_other(tmp_path):
 
     with servers.gunicorn("told:app", tmp_path, tmp_path / "log", "--workers", "2", env=env) as server:
         server.wait_for_log("(?s)loaded.*loaded")  # earlier, a worker of gunicorn may miss the SIGTERM at the end
-        with urllib.request.urlopen(f"{server.url}/ready", timeout=10) as answer:
-            assert json.load(answer) == {"status": "ready"}
+        with urllib.request.urlopen(f"{server.url}/health", timeout=10) as answer:
+            assert json.load(answer)["status"] == "ready"
         with (
             RawClient.open(server.address, "/ws/news") as ada,
             RawClient.open(server.address, "/ws/news") as bob,
