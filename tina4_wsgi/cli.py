@@ -45,11 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and give the exit code.
 
     Returns:
-        As the command says; 1 when it can't be done, with one sentence on stderr why; 130 when interrupted.
+        As the command says; 1 when it can't be done, with one sentence on stderr why; 2 without a command, with the
+        list of them on stderr; 130 when interrupted.
     Raises:
         SystemExit: 2, the arguments are wrong; 0, --help and --version.
     """
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if "command" not in arguments:  # argparse would only say that one is missing, not which there are
+        parser.print_help(sys.stderr)
+        return 2
     arguments.argv = argv
     command: Command = arguments.command
     sub: argparse.ArgumentParser = arguments.parser
@@ -77,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(PROGRAM, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=as_written)
     parser.add_argument("--version", action=_Version, help="show what is installed, and exit")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in COMMANDS:
         sub = commands.add_parser(
             command.name, help=command.help, description=command.description, epilog=command.epilog,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import os
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from .protocol.handshake import accept_for
 
 _TIMEOUT_S = 10.0
 _SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
+
+_GOODBYE = b"\x88\x82" + bytes(4) + b"\x03\xe8"
+"""A masked close frame with code 1000 (RFC 6455 §5.5.1): else the server would note a broken line, 1006."""
 
 _NGINX = (
     "in nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "
@@ -45,6 +49,9 @@ def probe(url: str, origin: str | None = None) -> Iterator[Finding]:
         connection.request("GET", path, headers=fields)
         answer = connection.getresponse()
         body = "" if answer.status == 101 else answer.read(2_000).decode(errors="replace")
+        if answer.status == 101 and connection.sock is not None:
+            with contextlib.suppress(OSError):  # it may have gone first
+                connection.sock.sendall(_GOODBYE)
     except (OSError, http.client.HTTPException) as exc:
         reason = str(exc) or type(exc).__name__
         yield Finding(f"{url}: no answer, {reason}", "start the server, or correct the address", is_fatal=True)

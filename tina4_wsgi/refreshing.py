@@ -6,6 +6,7 @@ version of what is served, a new one after each change; the script loads the pag
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ _SCRIPT = Path(__file__).resolve().parent / "static" / "reload.js"
 _TAG = '<script src="{}?version={}"></script>\n'
 _DOCUMENTS = frozenset({"document", "iframe", "frame"})  # what browsers open: Sec-Fetch-Dest
 _OWN_DRAIN_S = 1.0
+_LOGS = ("tina4_wsgi.access", "tina4_wsgi.connection")
 # A part of a page, or the word that it hasn't changed, has no place for the script; nor has a compressed one.
 _NOT_ASKED = (
     "HTTP_ACCEPT_ENCODING", "HTTP_IF_MATCH", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH", "HTTP_IF_RANGE",
@@ -100,6 +102,19 @@ def say_restart() -> None:
     """Close every WebSocket of this process with 1012: there will be another one in a moment."""
     for app in apps_of_this_process():
         app.dismiss(CloseCode.SERVICE_RESTART, f"restarting; retry in {_RETRY_MS} ms")
+
+
+def leave_own_lines_out() -> None:
+    """Keep what the script asks for, and its comings and goings, out of the log, where it is not at level debug."""
+    for name in _LOGS:
+        log = logging.getLogger(name)
+        if not log.isEnabledFor(logging.DEBUG):
+            log.addFilter(_is_the_users)
+
+
+def _is_the_users(record: logging.LogRecord) -> bool:
+    # The script's address begins as the socket's does.
+    return record.levelno > logging.INFO or SOCKET_PATH not in record.getMessage()
 
 
 def _opens_a_page(environ: WSGIEnvironment) -> bool:

@@ -207,8 +207,9 @@ def _serve_as_worker(arguments: argparse.Namespace) -> int:
     app = _load(arguments)
     actions: dict[bytes, Callable[[], None]] = {}
     if arguments.reload:
-        from .refreshing import Refreshing, say_restart
+        from .refreshing import Refreshing, leave_own_lines_out, say_restart
 
+        leave_own_lines_out()
         app = refreshing = Refreshing(app)
         actions = {orders.REFRESH: refreshing.refresh, orders.RESTART: say_restart}
     server = _make_server(app, arguments, socket.socket(fileno=listener_fd))

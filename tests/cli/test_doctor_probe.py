@@ -78,6 +78,7 @@ def without(name: bytes) -> Callable[[bytes], bytes]:
 def test_a_route_that_can_be_reached_is_right(server: Server, tmp_path: Path) -> None:
     assert probe(tmp_path, f"{server.url}/ws/open", 0) == "nothing is wrong"
     assert probe(tmp_path, f"{server.url}/ws/open".replace("http", "ws"), 0) == "nothing is wrong"
+    server.wait_for_log(r"(?s)close \w+ '/ws/open' 1000 .*close \w+ '/ws/open' 1000 ")  # no broken line in the numbers
 
 
 def test_a_proxy_that_drops_upgrade_is_found_and_logged_once(server: Server, tmp_path: Path) -> None:

@@ -164,7 +164,6 @@ def test_a_certificate_that_can_not_be_read(tmp_path, content):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "the following arguments are required: COMMAND"),
         (["dance"], "invalid choice: 'dance'"),
         (["serve", "--port", "x"], "'x', expected a port from 0 to 65535"),
         (["serve", "--port", "65536"], "'65536', expected a port from 0 to 65535"),
@@ -187,6 +186,14 @@ def test_wrong_usage_is_exit_code_2(arguments, message, capsys):
 
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_without_a_command_they_are_listed(capsys):
+    code = main([])
+
+    printed = capsys.readouterr()
+    assert (code, printed.out) == (2, "")
+    assert all(f"    {command.name} " in printed.err for command in COMMANDS)
 
 
 @pytest.mark.parametrize("command", ["", *(one.name for one in COMMANDS)])

@@ -73,6 +73,13 @@ def test_two_windows_chat_and_follow_the_files(opened: Opened) -> None:
     say(ada, "hello")
     wait_said(bob, "hello")
 
+    ada.front().find_element("id", "name").send_keys(Keys.CONTROL + "a" + Keys.NULL + "Ada" + Keys.ENTER)
+    eventually(lambda: "Ada came" in bob.texts("#log .note"), "her name is known")
+    wait_open(ada)
+    say(ada, "it is me")
+    eventually(lambda: "Ada: it is me" in bob.texts("#log .message"), "it is hers")
+    assert "hello" in ada.texts("#log .message")[0]
+
     mark(ada)
     mark(bob)
     replace(folder / "src" / "templates" / "room.html", "<h1>{{ room }}</h1>", "<h1>Room {{ room }}</h1>")
@@ -95,7 +102,9 @@ def test_two_windows_chat_and_follow_the_files(opened: Opened) -> None:
         wait_loaded_again(page)
     say(bob, "from new code")
     wait_said(ada, "FROM NEW CODE")
+    assert ada.front().find_element("id", "name").get_property("value") == "Ada"
     assert server.log.count("starting again") == 1
+    assert "/__tina4/reload" not in server.log
     assert ada.console_errors() == bob.console_errors() == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from werkzeug.test import Client
 from werkzeug.wrappers import Response
 
-from tina4_wsgi.refreshing import SCRIPT_PATH, Refreshing
+from tina4_wsgi.refreshing import SCRIPT_PATH, Refreshing, leave_own_lines_out
 
 PAGE = "<!doctype html><p>hello</p>\n"
 MARK = b'<script src="/__tina4/reload.js?version='
@@ -120,3 +121,25 @@ def test_the_script_is_served():
     assert response.mimetype == "text/javascript"
     assert b"location.reload()" in body_of(response)
     response.close()
+
+
+FAILED = "GET /__tina4/reload failed"
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"), [("INFO", ["GET /", FAILED]), ("DEBUG", ["GET /", "GET /__tina4/reload", FAILED])]
+)
+def test_its_own_lines_are_logged_for_who_debugs_only(level, shown, caplog):
+    log = logging.getLogger("tina4_wsgi.access")
+    caplog.set_level(level, log.name)
+    before = list(log.filters)
+    try:
+        leave_own_lines_out()
+        log.info("GET %s", "/")
+        log.info("GET %s", "/__tina4/reload")
+        log.error("GET %s failed", "/__tina4/reload")
+    finally:
+        for name in ("tina4_wsgi.access", "tina4_wsgi.connection"):
+            logging.getLogger(name).filters[:] = before
+
+    assert caplog.messages == shown

@@ -2,18 +2,32 @@
 const log = document.querySelector("#log");
 const form = document.querySelector("#form");
 const text = document.querySelector("#text");
-const name = localStorage.getItem("name") ?? `Guest ${Math.floor(Math.random() * 1000)}`;
+const name = document.querySelector("#name");
 
-// Comes back by itself when the connection is lost.
-const room = tina4.connect(`/ws/room/${encodeURIComponent(log.dataset.room)}?name=${encodeURIComponent(name)}`, {
-  onJson: show,
-  onState: (state) => (document.querySelector("#state").textContent = state),
+// Each window has a name of its own, so that two of one browser are two people.
+name.value = sessionStorage.getItem("name") ?? `Guest ${Math.floor(Math.random() * 1000)}`;
+let room = enter();
+
+name.addEventListener("change", () => {
+  room.close();
+  room = enter();
 });
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (text.value.trim() && room.sendJson({ text: text.value })) form.reset();
 });
+
+// Comes back by itself when the connection is lost.
+function enter() {
+  sessionStorage.setItem("name", name.value);
+  return tina4.connect(`/ws/room/${encodeURIComponent(log.dataset.room)}?name=${encodeURIComponent(name.value)}`, {
+    onJson: show,
+    onState: (state, from) => {
+      if (from === room) document.querySelector("#state").textContent = state; // not of one that was left
+    },
+  });
+}
 
 function show({ name, text, note }) {
   const line = document.createElement("li");
