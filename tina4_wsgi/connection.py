@@ -18,6 +18,7 @@ from .errors import ConnectionClosed, Refused
 from .host import Host
 from .lifecycle import Ending, Lifecycle, Served
 from .opening import Opening
+from .params import Params
 from .paths import normal_path
 from .protocol.deflate import compress_frame
 from .protocol.frames import CloseCode, close_payload, encode_message
@@ -42,7 +43,7 @@ class Visit(NamedTuple):
     service: Served
     opening: Opening
     path: str
-    params: Mapping[str, Any]
+    params: Params
     auth: object = None
     subprotocol: str | None = None
     window_bits: int = 0

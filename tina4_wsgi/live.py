@@ -19,8 +19,9 @@ from .config import Config
 from .connection import Connection
 from .errors import ConfigError, Refused, UsageError
 from .livefeed import SOCKET_PATH
-from .matching import Match, Params, Route
+from .matching import Match, Route
 from .monitor import Monitor
+from .params import Params
 from .paths import normal_path
 from .protocol import handshake
 from .protocol.frames import CloseCode, close_payload

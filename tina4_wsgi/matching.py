@@ -13,33 +13,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import Map, Rule
 
+from .params import Params
 from .pattern import Parameter, Pattern
 
 ANY_METHOD = "*"
 """Stands for the methods of a route that takes all of them."""
 
 _DICT_NAMES = frozenset(dir(dict))
-
-
-class Params(dict[str, Any]):  # Any: what the converters make
-    """The parameters of a path by name, as items and as attributes."""
-
-    def __missing__(self, name: str) -> NoReturn:
-        raise KeyError(self._unknown(name))
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(self._unknown(name)) from None
-
-    def _unknown(self, name: str) -> str:
-        return f"no parameter {name!r}, this route has: {', '.join(self) or 'none'}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,7 +16,7 @@ from werkzeug.wrappers import Request as WerkzeugRequest
 from . import forwarded, jsontext
 from .config import Config
 from .errors import UsageError
-from .matching import Params
+from .params import Params
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, WSGIEnvironment

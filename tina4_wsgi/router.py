@@ -15,7 +15,8 @@ from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, Typ
 from . import callbacks, headers, pattern
 from .config import Config
 from .errors import ConfigError, RouteError, UsageError
-from .matching import ANY_METHOD, Match, Params, Route, RouteMap
+from .matching import ANY_METHOD, Match, Route, RouteMap
+from .params import Params
 from .pattern import Pattern, PatternError
 
 __all__ = ["Group", "Match", "Params", "Route", "Router"]

@@ -14,8 +14,9 @@ from werkzeug.exceptions import HTTPException
 from .config import Config
 from .errors import ConnectionClosed, Refused
 from .headers import status_line
-from .matching import Match, Params, Route
+from .matching import Match, Route
 from .metrics import Tally
+from .params import Params
 from .protocol import handshake
 from .protocol.deflate import Agreement, negotiate, parse_offers
 from .protocol.frames import CloseCode

@@ -13,8 +13,9 @@ from tests.support.raw import RawClient
 from tina4_wsgi.config import Config
 from tina4_wsgi.connection import Connection, Visit
 from tina4_wsgi.engine import Engine
-from tina4_wsgi.matching import Params, Route
+from tina4_wsgi.matching import Route
 from tina4_wsgi.opening import Opening
+from tina4_wsgi.params import Params
 from tina4_wsgi.process import Process
 from tina4_wsgi.service import Service
 from tina4_wsgi.upgrade import Taken

@@ -13,7 +13,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import Map, MapAdapter, Rule, WebsocketMismatch
 
 from tina4_wsgi.errors import RouteError
-from tina4_wsgi.matching import Match, Params
+from tina4_wsgi.matching import Match
+from tina4_wsgi.params import Params
 from tina4_wsgi.router import Router
 
 

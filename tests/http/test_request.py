@@ -12,7 +12,7 @@ from werkzeug.test import EnvironBuilder
 
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import UsageError
-from tina4_wsgi.matching import Params
+from tina4_wsgi.params import Params
 from tina4_wsgi.request import Request
 
 Environ = dict[str, object]

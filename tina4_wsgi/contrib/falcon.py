@@ -33,7 +33,7 @@ from .. import callbacks
 from ..app import App
 from ..config import Config
 from ..errors import ConfigError, RouteError, UsageError
-from ..matching import Params
+from ..params import Params
 from ..router import Match, Route
 from ..service import Bridge, Environ, refuse
 

@@ -26,7 +26,8 @@ from werkzeug.wsgi import get_host
 
 from ..app import App
 from ..errors import ConnectionClosed, Refused, UsageError
-from ..matching import Match, Params, Route
+from ..matching import Match, Route
+from ..params import Params
 from ..router import Router
 from ..service import Bridge, Environ
 
