@@ -127,8 +127,17 @@ class WebSocket:
         raise ReceiveTimeout(self.path, limit_s, self.received)
 
     def receive_json(self, timeout: float | None = None) -> Any:  # Any: whatever the JSON holds
-        """Give what the next message says as JSON; ValueError if it doesn't, and as `receive`."""
-        return jsontext.decode(self.receive(timeout))
+        """Give what the next message says as JSON.
+
+        Raises:
+            ValueError: it isn't JSON; the text shows the message.
+            As `receive`.
+        """
+        message = self.receive(timeout)
+        try:
+            return jsontext.decode(message)
+        except ValueError as exc:
+            raise ValueError(f"what came on {self.path} is no JSON: {listed([message])}; {exc}") from None
 
     def receive_all(self) -> list[str | bytes]:
         """Give all messages that are there once the app has settled; raises as `TestClient.settle`."""
