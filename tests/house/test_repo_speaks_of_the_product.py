@@ -97,3 +97,10 @@ def test_a_reserved_host_is_harmless(host):
 @pytest.mark.parametrize("host", ["packages.acme.io", "10.0.0.1", "test.acme.io", "localhost.acme.io"])
 def test_a_real_host_is_not(host):
     assert not HARMLESS_HOST.fullmatch(host)
+
+
+def test_nothing_is_kept_that_running_an_example_writes():
+    command = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+
+    assert listed.stdout == ""  # an unpacked sdist, which git doesn't know, keeps nothing either
