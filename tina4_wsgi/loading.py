@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .errors import Tina4Error
+from .errors import RouteError, Tina4Error
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 DEFAULT_ATTRIBUTE = "app"
+
+_OUR_FOLDER = f"{Path(__file__).parent}{os.sep}"
 
 
 class LoadError(Tina4Error):
@@ -66,7 +69,7 @@ def _app_of_folder(folder: Path) -> WSGIApplication:
     try:
         return App(root=folder)
     except Exception as exc:
-        raise LoadError("the application in src can't be made", _of_user(exc)) from exc
+        raise _failed("the application in src can't be made", exc) from exc
 
 
 def _import(name: str, folder: Path) -> ModuleType:
@@ -75,9 +78,9 @@ def _import(name: str, folder: Path) -> ModuleType:
     except ModuleNotFoundError as exc:
         if exc.name is not None and f"{name}.".startswith(f"{exc.name}."):
             raise LoadError(f"there is no module {name!r} in {folder}, nor is one installed") from exc
-        raise LoadError(f"module {name!r} can't be imported", _of_user(exc)) from exc
+        raise _failed(f"module {name!r} can't be imported", exc) from exc
     except Exception as exc:
-        raise LoadError(f"module {name!r} can't be imported", _of_user(exc)) from exc
+        raise _failed(f"module {name!r} can't be imported", exc) from exc
 
 
 def _find(module: ModuleType, module_name: str, path: str) -> Any:
@@ -93,7 +96,7 @@ def _find(module: ModuleType, module_name: str, path: str) -> Any:
     try:
         return found()
     except Exception as exc:
-        raise LoadError(f"{module_name}:{path} failed", _of_user(exc)) from exc
+        raise _failed(f"{module_name}:{path} failed", exc) from exc
 
 
 def _hint(module: ModuleType, module_name: str) -> str:
@@ -105,16 +108,29 @@ def _hint(module: ModuleType, module_name: str) -> str:
     return ""
 
 
+def _failed(what: str, exc: Exception) -> LoadError:
+    if isinstance(exc, RouteError):
+        return LoadError(str(exc))  # which says where, and what is right
+    return LoadError(what, _of_user(exc))
+
+
 def _of_user(exc: BaseException) -> str:
-    """Lay out a traceback from the user's first line on, without the import machinery's."""
-    return "".join(traceback.format_exception(type(exc), exc, _skip_machinery(exc.__traceback__)))
+    """Lay out a traceback without the import machinery's lines, and without ours where the mistake is the user's."""
+    report = traceback.TracebackException.from_exception(exc)
+    _keep(report, is_ours_kept=not isinstance(exc, Tina4Error))
+    return "".join(report.format())
 
 
-def _skip_machinery(step: TracebackType | None) -> TracebackType | None:
-    first = step
-    while first is not None:
-        filename = first.tb_frame.f_code.co_filename
-        if filename != __file__ and "importlib" not in filename:
-            return first
-        first = first.tb_next
-    return None
+def _keep(report: traceback.TracebackException, is_ours_kept: bool) -> None:
+    steps = [step for step in report.stack if "importlib" not in step.filename and step.filename != __file__]
+    # An error that arises in our code unforeseen is ours, and then the way to it is shown.
+    if not (is_ours_kept and steps and _is_ours(steps[-1])):
+        steps = [step for step in steps if not _is_ours(step)]
+    report.stack[:] = steps
+    for earlier in (report.__cause__, report.__context__):
+        if earlier is not None:
+            _keep(earlier, is_ours_kept)
+
+
+def _is_ours(step: traceback.FrameSummary) -> bool:
+    return step.filename.startswith(_OUR_FOLDER) or step.filename == "<string>"  # what dataclasses write for us

@@ -74,6 +74,35 @@ def test_an_error_in_the_users_code_shows_the_users_traceback(tmp_path):
     assert not [line for line in lines if "tina4_wsgi/" in line or "importlib" in line]
 
 
+def test_a_route_that_is_refused_is_one_sentence_with_its_place(tmp_path):
+    routes = tmp_path / "src" / "routes"
+    routes.mkdir(parents=True)
+    (routes / "bad.py").write_text(
+        "from tina4_wsgi import Router\n\n@Router.websocket('/ws/:id')\ndef bad(connection, event, data):\n    pass\n"
+    )
+
+    assert fail(tmp_path) == (
+        f"tina4-wsgi: {routes}/bad.py:3: route '/ws/:id' refused: "
+        "':id' in '/ws/:id' is no parameter, write '/ws/{id}'\n"
+    )
+
+
+def test_a_setting_that_is_wrong_shows_the_users_line_and_none_of_ours(tmp_path):
+    (tmp_path / "wsgi.py").write_text("from tina4_wsgi import App\napp = App(max_connections='x')\n")
+
+    lines = fail(tmp_path).splitlines()
+
+    assert f'  File "{tmp_path}/wsgi.py", line 2, in <module>' in lines
+    assert lines[-2].endswith("ConfigError: max_connections='x', expected int")
+    assert sum(line.startswith("  File ") for line in lines) == 1
+
+
+def test_an_error_that_arises_in_the_package_shows_the_way_there(tmp_path):
+    (tmp_path / "wsgi.py").write_text("from tina4_wsgi import pattern\npattern.parse(None)\n")
+
+    assert "tina4_wsgi/pattern.py" in fail(tmp_path)
+
+
 def test_a_module_that_the_users_code_misses_shows_where(tmp_path):
     (tmp_path / "wsgi.py").write_text("import flusk\n")
 
