@@ -1,7 +1,8 @@
 """What a supervising process and its workers say to each other, over one pair of sockets for each worker.
 
-The worker says one line when it serves: `ready SECONDS`, how long its graceful stop may take. Orders to it are single
-bytes. When the supervisor is gone, however it ended, the worker reads the end of the stream and stops by itself.
+The worker inherits its socket of the pair and the one to serve on, and is told their numbers by an option. It says one
+line when it serves: `ready SECONDS`, how long its graceful stop may take. Orders to it are single bytes. When the
+supervisor is gone, however it ended, the worker reads the end of the stream and stops by itself.
 """
 
 from __future__ import annotations
@@ -30,11 +31,21 @@ REFRESH = b"p"
 RESTART_S = 1.0
 """What callbacks and requests get that run when the code has changed."""
 
+CHANGED = 3
+"""What a worker exits with that has seen for itself that code has changed; Django's reloader has it so, too."""
+
 READY = "ready {:g}\n"
+INHERITED = "--inherited={},{}"
 
 _MOST_BYTES = 64
 
 log = logging.getLogger("tina4_wsgi.workers")
+
+
+def inherited(text: str) -> tuple[int, int]:
+    """Read the value of `INHERITED`; gives the descriptors of the socket to serve on and of that of the pair."""
+    listener_fd, orders_fd = map(int, text.split(","))
+    return listener_fd, orders_fd
 
 
 class Orders:

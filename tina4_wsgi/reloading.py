@@ -12,9 +12,9 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 
-from .orders import REFRESH
+from .orders import CHANGED, REFRESH
 from .watching import Changes, Watcher
-from .workers import Signals, Worker
+from .workers import Signals, Worker, how_it_ended
 
 log = logging.getLogger("tina4_wsgi.reload")
 
@@ -31,15 +31,19 @@ class Reloader:
         watcher: of the project's files.
         listener: what the workers listen on; closed here at the end.
         on_ready: called once, when the first one serves.
+        workers_watch: whether a worker looks at its files itself, and ends with `CHANGED`; then those of `watcher`
+            only say when to start again after one that failed.
     """
 
     def __init__(
-        self, start: Callable[[], Worker], watcher: Watcher, listener: socket.socket, on_ready: Callable[[], None]
-    ) -> None:
+        self, start: Callable[[], Worker], watcher: Watcher, listener: socket.socket,
+        on_ready: Callable[[], None] = lambda: None, *, workers_watch: bool = False,
+    ) -> None:  # fmt: skip
         self._start = start
         self._watcher = watcher
         self._listener = listener
         self._on_ready = on_ready
+        self._workers_watch = workers_watch
         self._has_been_ready = False
         self._worker: Worker | None = None
         self._wants_start = True
@@ -50,15 +54,21 @@ class Reloader:
         signals = Signals(signal.SIGINT, signal.SIGTERM)  # SIGHUP ends it, as when its terminal is closed
         while not self._is_stopping or self._worker is not None:
             if self._worker is None and self._wants_start:
+                self._watcher.changes()  # what has changed until now, it begins with
                 self._worker, self._wants_start = self._start(), False
             for number in signals.wait(LOOK_S, [self._worker] if self._worker else []):
                 if self._is_stopping:
                     return self._end_at_once(128 + number)
                 self._stop()
             self._look_at_worker()
-            if not self._is_stopping and (changes := self._watcher.changes()) is not None:
+            if self._is_watching() and (changes := self._watcher.changes()) is not None:
                 self._take(changes)
         return 0
+
+    def _is_watching(self) -> bool:
+        if self._workers_watch and (self._worker is not None or self._wants_start):
+            return False
+        return not self._is_stopping
 
     def _take(self, changes: Changes) -> None:
         if changes.code:
@@ -79,11 +89,14 @@ class Reloader:
         if code is None:
             return
         self._worker = None
-        if not worker.is_ending and code == 0:
+        if worker.is_ending:
+            return
+        if code == 0:
             self._stop()  # it was told so itself
-        elif not worker.is_ending:
-            how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-            log.error("the server ended %s; it starts again when a file has changed", how)
+        elif self._workers_watch and code == CHANGED:
+            self._wants_start = True
+        else:
+            log.error("the server ended %s; it starts again when a file has changed", how_it_ended(code))
 
     def _restart(self) -> None:
         self._wants_start = not self._is_stopping

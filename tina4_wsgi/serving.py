@@ -13,6 +13,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -128,7 +129,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--debug", action="store_true", help="tracebacks in the browser; on this machine only")
     levels = ("debug", "info", "warning", "error")
     add("--log-level", choices=levels, default="info", help="least level that is logged (default: info)")
-    add("--inherited", type=_descriptors, help=argparse.SUPPRESS)  # in a worker: its sockets
+    add("--inherited", type=orders.inherited, help=argparse.SUPPRESS)  # in a worker: its sockets
 
 
 COMMAND = Command("serve", "serve an application", _DESCRIPTION, _add_options, serve, _EPILOG)
@@ -167,11 +168,6 @@ def _folder(text: str) -> Path:
     if not Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is no folder")
     return Path(text)
-
-
-def _descriptors(text: str) -> tuple[int, int]:
-    listener_fd, orders_fd = map(int, text.split(","))
-    return listener_fd, orders_fd
 
 
 def _place(arguments: argparse.Namespace) -> Place:
@@ -289,7 +285,7 @@ Run = Callable[[Callable[[], "Worker"], socket.socket, Callable[[], None]], int]
 
 def _supervise(arguments: argparse.Namespace, more: str, run: Run) -> int:
     """Listen, and have `run` keep workers on that socket; the file of a UNIX socket is removed at the end."""
-    from .workers import Worker
+    from .workers import Worker, command_again
 
     _log_as_asked(arguments)
     place = _place(arguments)
@@ -306,7 +302,7 @@ def _supervise(arguments: argparse.Namespace, more: str, run: Run) -> int:
 
     try:
         with closing(listener):
-            return run(lambda: Worker(arguments.argv, listener), listener, say_ready)
+            return run(lambda: Worker(partial(command_again, arguments.argv), listener), listener, say_ready)
     finally:
         if place.unix_path is not None:
             Path(place.unix_path).unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 
 from .command import CommandFailed
-from .workers import Signals, Worker
+from .workers import Signals, Worker, how_it_ended
 
 log = logging.getLogger("tina4_wsgi.workers")
 
@@ -105,7 +105,7 @@ class Supervisor:
         self._workers.remove(worker)
         if worker.is_ending or self._is_stopping:
             return
-        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        how = how_it_ended(code)
         if not self._has_been_ready:
             self._end_at_once(1)
             raise CommandFailed(f"worker {worker.pid} ended {how} before it served")

@@ -1,7 +1,7 @@
 """Processes that serve, as seen from the process above them, which serves nobody itself.
 
 Each is the same command once more, in a fresh interpreter, with the listening socket handed on: so a restart brings
-in all code that has changed, the package's own too.
+in all code that has changed, the package's own too. See `orders` for what is said between the two.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from .orders import RESTART, RESTART_S, STOP
+from .orders import INHERITED, RESTART, RESTART_S, STOP
 
 GRACE_S = 5.0
 """What a worker gets beyond the time that its graceful stop may take; then it hangs and is killed."""
@@ -41,7 +41,7 @@ class Worker:
     """One such process.
 
     Args:
-        argv: of the command, see `command_again`.
+        command: gives its command line, with the option in it that it is called with.
         listener: the socket that it serves on.
 
     Attributes:
@@ -49,7 +49,7 @@ class Worker:
         is_ending: whether it was told to end.
     """
 
-    def __init__(self, argv: Sequence[str] | None, listener: socket.socket) -> None:
+    def __init__(self, command: Callable[[str], Sequence[str]], listener: socket.socket) -> None:
         self._orders, theirs = socket.socketpair()
         self._orders.setblocking(False)
         self.is_ready = False
@@ -59,8 +59,7 @@ class Worker:
         self._kill_at_s = float("inf")
         with theirs:
             inherited = (listener.fileno(), theirs.fileno())
-            command = command_again(argv, "--inherited={},{}".format(*inherited))
-            self._process = subprocess.Popen(command, pass_fds=inherited)
+            self._process = subprocess.Popen(command(INHERITED.format(*inherited)), pass_fds=inherited)
 
     @property
     def pid(self) -> int:
@@ -130,6 +129,11 @@ class Worker:
             self.is_ready = True
             self._stop_s = float(self._said.split()[1])
             self._said = b""
+
+
+def how_it_ended(code: int) -> str:
+    """Say what `Worker.look` gave: "by SIGKILL", or "with exit code 1"."""
+    return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
 
 
 class Signals:

@@ -8,10 +8,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -111,11 +114,46 @@ def test_a_broken_file_is_waited_for(tmp_path):
         routes = tmp_path / "site" / "notes" / "websockets.py"
         rewrite(routes, GREETING, '"user": oops(')
         server.wait_for_log("SyntaxError")
-        server.wait_for_log("waiting for a change of a file")
+        server.wait_for_log("the server ended with exit code 1; it starts again when a file has changed")
         rewrite(routes, '"user": oops(', '"user": "mended"')
 
         with address_of(server, 2).open("/ws/probe/a") as client:
             assert hear(client)["user"] == "mended"
+
+
+def test_while_the_project_is_broken_visitors_wait_for_what_mends_it(tmp_path):
+    answers: list[bytes] = []
+    with managing(tmp_path, project_in(tmp_path), "0") as server:
+        site = address_of(server)
+        views = tmp_path / "site" / "project" / "views.py"
+        rewrite(views, '"hello"', '"hello" oops')
+        server.wait_for_log("it starts again when a file has changed")
+        ask = partial(urlopen, f"{site.server.url}/text", timeout=CHANGE_S)
+        visitor = threading.Thread(target=lambda: answers.append(ask().read()))
+        visitor.start()
+
+        rewrite(views, '"hello" oops', '"mended"')
+        visitor.join(CHANGE_S)
+
+        assert answers == [b"mended"]
+
+
+def test_a_manage_py_that_patches_does_not_keep_the_process_above_from_its_work(tmp_path):
+    env = project_in(tmp_path)
+    manage, views = tmp_path / "site" / "manage.py", tmp_path / "site" / "project" / "views.py"
+    manage.write_text(f"from gevent import monkey; monkey.patch_all()\n{manage.read_text()}")
+    with managing(tmp_path, env, "0") as server:
+        address_of(server)
+        rewrite(views, '"hello"', '"changed"')
+        site = address_of(server, 2)
+        assert site.get("/text")[2] == b"changed"
+        with site.open("/ws/probe/a") as client:
+            hear(client)
+            os.killpg(server.pid, signal.SIGINT)
+
+            assert client.read_close() == 1001
+            client.send_close(1001)
+        assert server.process.wait(servers.STOP_S) == 0
 
 
 def rewrite(path: Path, old: str, new: str) -> None:

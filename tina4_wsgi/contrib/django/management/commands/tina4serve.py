@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -20,21 +21,24 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.servers.basehttp import get_internal_wsgi_application
 from django.db import connections
 from django.utils import autoreload
-from gevent.socket import wait_read
 
+from tina4_wsgi import orders
 from tina4_wsgi.app import App
 from tina4_wsgi.console import LineFormatter, has_colours
 from tina4_wsgi.contrib.django.bridge import wrap
 from tina4_wsgi.contrib.django.databases import PATCH, are_patched_in_time
-from tina4_wsgi.contrib.django.supervisor import CAN_NOT_SERVE, RELOAD, Supervisor, patched_command
+from tina4_wsgi.contrib.django.supervisor import keep_serving, patched_command
+from tina4_wsgi.listening import Place
 from tina4_wsgi.server import Server
 from tina4_wsgi.serving import allow_many_descriptors, banner, stop_on_signal
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import Iterator
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = "8000"  # where runserver listens, which this command stands for
+CAN_NOT_SERVE = 4
 
 _ADDRESS = re.compile(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]+):)?(?P<port>\d{1,5})")
 
@@ -60,7 +64,7 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
         add("--nostatic", action="store_false", dest="serves_static", help="don't serve the files of STATIC_URL")
         add("--insecure", action="store_true", help="serve them also if DEBUG is False")
         add("--patched", action="store_true", help=SUPPRESS)  # for the child, as the next
-        add("--lifeline", type=int, help=SUPPRESS)
+        add("--inherited", type=orders.inherited, help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve, here if this process is patched as it must be, otherwise in another one.
@@ -73,17 +77,21 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
             raise CommandError("DEBUG is False and ALLOWED_HOSTS is empty, expected the names of the site there")
         may_start_anew = self._called_from_command_line and not options["patched"]
         if may_start_anew and (options["reloads"] or not are_patched_in_time()):
-            self._start_anew(options["reloads"])
+            self._start_anew(host, port, options["reloads"])
         if not are_patched_in_time():
             raise CommandError(f"the standard library is not patched, expected `{PATCH}` as manage.py's first line")
         self._serve(host, port, options)
 
-    def _start_anew(self, reloads: bool) -> None:
+    def _start_anew(self, host: str, port: int, reloads: bool) -> None:
         command = [*patched_command(autoreload.get_child_arguments()), "--patched"]
         self.stdout.flush()
-        if reloads:
-            sys.exit(Supervisor(command, self.stderr.write).run())
-        os.execv(command[0], command)
+        if not reloads:
+            os.execv(command[0], command)
+        show_log()
+        with said_in_a_sentence(host, port):
+            listener = Place(host, port).listen()
+        with listener:
+            sys.exit(keep_serving(command, listener))
 
     def _serve(self, host: str, port: int, options: dict[str, Any]) -> None:
         self.check(display_num_errors=True)
@@ -91,21 +99,21 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
         connections.close_all()  # of the checks
         allow_many_descriptors()
         show_log()
-        server = Server(application(options["serves_static"], options["insecure"]), host, port)
-        try:
-            server.start()
-        except (OSError, socket.gaierror) as exc:
-            reason = _WHY_NOT.get(exc.errno or 0, exc.strerror or str(exc))
-            raise CommandError(f"can't listen on {host}, port {port}: {reason}", returncode=CAN_NOT_SERVE) from exc
-        stop_on_signal(server)
-        watching = gevent.spawn(watch, server, options["lifeline"]) if options["lifeline"] is not None else None
-        gevent.sleep(0)  # it looks at all files before anybody reads that we serve, and changes one
+        app = application(options["serves_static"], options["insecure"])
+        watching = None
+        if options["inherited"] is not None:
+            server, watching = start_as_worker(app, host, port, *options["inherited"])
+        else:
+            server = Server(app, host, port)
+            with said_in_a_sentence(host, port):
+                server.start()
+            stop_on_signal(server)
         self.stdout.write(banner(server))
         self.stdout.write(f"settings {settings.SETTINGS_MODULE}; for development only; quit with ^C")
         self.stdout.flush()
         server.serve_forever()
         if watching is not None and watching.successful():
-            sys.exit(RELOAD)
+            sys.exit(orders.CHANGED)
 
 
 def read_address(text: str) -> tuple[str, int]:
@@ -118,6 +126,16 @@ def read_address(text: str) -> tuple[str, int]:
     if found is None or int(found["port"]) > 65_535:
         raise CommandError(f"{text!r} is no address, expected a port or address:port, as 8000 or 127.0.0.1:8000")
     return (found["host"] or DEFAULT_HOST).strip("[]"), int(found["port"])
+
+
+@contextlib.contextmanager
+def said_in_a_sentence(host: str, port: int) -> Iterator[None]:
+    """Say why it can't be listened there."""
+    try:
+        yield
+    except OSError as exc:
+        reason = _WHY_NOT.get(exc.errno or 0, exc.strerror or str(exc))
+        raise CommandError(f"can't listen on {host}, port {port}: {reason}", returncode=CAN_NOT_SERVE) from exc
 
 
 def application(serves_static: bool, insecure: bool) -> Any:
@@ -151,19 +169,23 @@ def show_log() -> None:
     ours.setLevel(logging.INFO)
 
 
-def watch(server: Server, lifeline_fd: int) -> None:
-    """Stop the server when a file has changed, and return then; also when the process above is no more."""
-    os.set_inheritable(lifeline_fd, False)
-    stopping = gevent.spawn(stop_without, lifeline_fd, server)
+def start_as_worker(
+    app: Any, host: str, port: int, listener_fd: int, orders_fd: int
+) -> tuple[Server, gevent.Greenlet]:
+    """Serve on the socket of the process above; gives the server, and what succeeds when a file has changed."""
+    os.set_inheritable(listener_fd, False)
+    server = Server(app, host, port, listener=socket.socket(fileno=listener_fd))
+    server.start()
+    watching = gevent.spawn(watch, server)
+    gevent.sleep(0)  # it looks at all files before anybody reads that we serve, and changes one
+    orders.Orders(orders_fd, {}).obey(server)
+    return server, watching
+
+
+def watch(server: Server) -> None:
+    """Stop the server when a file has changed, and return then."""
     try:
         # Asked whether it lives, a patched thread lets others run, and changes meanwhile would be missed.
         autoreload.get_reloader().run(SimpleNamespace(is_alive=lambda: True))
     except SystemExit:  # how the reloader asks for a new process
-        stopping.kill()
         server.stop()
-
-
-def stop_without(lifeline_fd: int, server: Server) -> None:
-    """Wait until the other end of the pipe is closed, and stop the server."""
-    wait_read(lifeline_fd)
-    server.stop()
