@@ -1,22 +1,24 @@
-"""The chapter's examples, served by our own server and by gunicorn; a browser for their pages."""
+"""The chapter's examples, served by our own server and by gunicorn; the frameworks' by gunicorn, with two browsers."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from selenium.webdriver.remote.webdriver import WebDriver
 
+from tests.examples.browser import chromium
 from tests.support import servers
+from tests.support.live_examples import Example, LivePage
 from tests.support.servers import Server
 
 KINDS = ("own", "gunicorn", "preload")
 
 StartServer = Callable[..., contextlib.AbstractContextManager[Server]]
+OpenPage = Callable[..., LivePage]
+Browsers = tuple[WebDriver, WebDriver]
 
 
 @contextlib.contextmanager
@@ -26,39 +28,11 @@ def serve_chapter(kind: str, log_path: Path, port: int | None = None) -> Iterato
     if kind == "own":
         options = ["--port", str(port)] if port else []
         running = servers.own(None, servers.ROOT, log_path, *options)
-    elif port:
-        running = gunicorn_on(port, log_path, *preload)
     else:
-        running = servers.gunicorn("wsgi:app", servers.ROOT, log_path, "-w", "1", *preload)
+        running = servers.gunicorn("wsgi:app", servers.ROOT, log_path, "-w", "1", *preload, port=port or 0)
     with running as server:
         servers.wait_until_answering(server)
         yield server
-
-
-@contextlib.contextmanager
-def gunicorn_on(port: int, log_path: Path, *options: str) -> Iterator[Server]:
-    """Run gunicorn on a port that it binds itself: one that was in use a moment ago."""
-    command = [sys.executable, "-m", "gunicorn", "-k", "gevent", "-w", "1"]
-    command += ["--bind", f"{servers.LOOPBACK}:{port}", *options, "wsgi:app"]
-    # gunicorn 27 and later open a control socket there; the default is one for all servers of a user.
-    environment = {**os.environ, "XDG_RUNTIME_DIR": str(log_path.parent)}
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=servers.ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    server = Server(process, (servers.LOOPBACK, port), log_path)
-    try:
-        server.wait_for_log("Booting worker")
-        yield server
-        server.stop()
-    finally:
-        server.kill()
 
 
 @pytest.fixture(scope="session", params=KINDS)
@@ -77,3 +51,38 @@ def start_server(request: pytest.FixtureRequest, tmp_path: Path) -> StartServer:
         return serve_chapter(request.param, tmp_path / f"server-{port}.log", port)
 
     return start
+
+
+@pytest.fixture(scope="module")
+def served_in(example: Example, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the database of the example is."""
+    return tmp_path_factory.mktemp(str(example))
+
+
+@pytest.fixture(scope="module")
+def server_of_example(example: Example, served_in: Path) -> Iterator[Server]:
+    """The example that the test's file names by a fixture, served."""
+    with example.serve(served_in) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browsers() -> Iterator[Browsers]:
+    """Two browsers, since one has one set of cookies."""
+    with chromium() as first, chromium() as second:
+        yield first, second
+
+
+@pytest.fixture
+def open_page(example: Example, browsers: Browsers, server_of_example: Server) -> Iterator[OpenPage]:
+    """Open the example's page as a user, the first in one browser, the second in the other."""
+    opened: list[LivePage] = []
+
+    def open_one(**look: object) -> LivePage:
+        number = len(opened)
+        opened.append(example.page(browsers[number], server_of_example.url, number, **look))
+        return opened[-1]
+
+    yield open_one
+    for page in opened:
+        page.close()

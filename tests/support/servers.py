@@ -104,6 +104,7 @@ def gunicorn(
     log_path: Path,
     *options: str,
     worker_class: str = "gevent",
+    port: int = 0,
     env: Mapping[str, str] | None = None,
     python: Sequence[str] = PYTHON,
 ) -> Iterator[Server]:
@@ -112,10 +113,11 @@ def gunicorn(
     Args:
         target: the app, as "wsgi:app".
         options: further options, as "--preload".
+        port: one that it has had before, for a restart.
         env: variables laid over this process's own.
         python: the interpreter and its options.
     """
-    command = [*python, "-m", "gunicorn", "-k", worker_class, "--bind", f"{LOOPBACK}:0"]
+    command = [*python, "-m", "gunicorn", "-k", worker_class, "--bind", f"{LOOPBACK}:{port}"]
     process = start([*command, *quiet_control(python[0]), *options, target], folder, log_path, env)
     with until_the_end(Server(process, (LOOPBACK, 0), log_path)) as server:
         server.address = (LOOPBACK, int(server.wait_for_log(ADDRESS.pattern)[1]))

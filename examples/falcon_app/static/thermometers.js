@@ -1,8 +1,9 @@
 // Shows what the thermometers measure as the WebSocket brings it; everything else goes through the JSON API.
 
-const LONGEST_WAIT_MS = 15_000;
-const SHORTEST_WAIT_MS = 250;
-const NAMES = { connecting: "Connecting…", live: "Live", waiting: "Reconnecting…" };
+import { connect } from "/__tina4/tina4-ws.mjs";
+
+const NAMES = { connecting: "Connecting…", open: "Live", waiting: "Reconnecting…" };
+const ASK_AGAIN_MS = 5_000;
 const COLD_C = -10;
 const HOT_C = 40;
 
@@ -10,8 +11,7 @@ const door = document.querySelector("#door");
 const house = document.querySelector("#house");
 const values = document.querySelector("#values");
 const status = document.querySelector("#status");
-let losses = 0;
-let socket = null;
+let live = null;
 
 document.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -24,12 +24,13 @@ greet();
 
 async function greet() {
   const answer = await call("GET", "/me");
-  if (answer === null) return setTimeout(greet, LONGEST_WAIT_MS * Math.random());
+  if (answer === null) return setTimeout(greet, ASK_AGAIN_MS);
   const { user } = await answer.json();
   door.hidden = user !== null;
   house.hidden = user === null;
   document.querySelector("#user").textContent = user ?? "";
-  if (user !== null) connect();
+  live?.close();
+  live = user && connect("/live", { onJson: update, onState: show });
 }
 
 async function enter(form, address, fields) {
@@ -37,7 +38,6 @@ async function enter(form, address, fields) {
   await tell(form, answer);
   if (!answer?.ok) return;
   form.reset();
-  socket?.close();
   greet();
 }
 
@@ -61,29 +61,10 @@ async function tell(form, answer) {
   else if (!answer.ok) problem.textContent = (await answer.json()).title;
 }
 
-function connect() {
-  show("connecting");
-  const opened = (socket = new WebSocket(Object.assign(new URL("/live", location), {
-    protocol: location.protocol.replace("http", "ws"),
-  })));
-  opened.addEventListener("open", () => show("live"));
-  opened.addEventListener("message", (event) => {
-    losses = 0;
-    update(JSON.parse(event.data));
-  });
-  opened.addEventListener("close", (event) => {
-    if (event.code === 4401) return greet(); // logged out, in this window or another
-    if (opened !== socket || house.hidden) return;
-    show("waiting");
-    // Random, below a ceiling that doubles: pages that lost one server don't all return in the same second.
-    const ceiling = Math.min(LONGEST_WAIT_MS, 1_000 * 2 ** losses++);
-    setTimeout(greet, Math.max(SHORTEST_WAIT_MS, Math.random() * ceiling));
-  });
-}
-
 function show(state) {
+  if (state === "refused") greet(); // logged out, in this window or another
   status.dataset.state = state;
-  status.textContent = NAMES[state];
+  status.textContent = NAMES[state] ?? "";
 }
 
 function update(readings) {

@@ -1,53 +1,29 @@
 // Shows what the WebSocket brings, and sends forms without leaving the page.
 // Without this script the board still works: every form has an address of its own.
 
-const LONGEST_WAIT_MS = 15_000;
-const SHORTEST_WAIT_MS = 250;
+import { connect } from "/__tina4/tina4-ws.mjs";
+
 const NOTE_MS = 6_000;
-const NAMES = { connecting: "Connecting…", live: "Live", waiting: "Reconnecting…" };
+const NAMES = { connecting: "Connecting…", open: "Live", waiting: "Reconnecting…" };
 
 const board = document.querySelector("#board");
 const status = document.querySelector("#status");
 const note = document.querySelector("#note");
 const problem = document.querySelector("#problem");
 
-let losses = 0;
 let noteTimer = 0;
 
-connect();
+connect(board.dataset.live, { onJson: update, onState: show });
 document.addEventListener("submit", send);
 
-function connect() {
-  show("connecting");
-  const socket = new WebSocket(board.dataset.live);
-  socket.addEventListener("open", () => show("live"));
-  socket.addEventListener("message", (event) => {
-    losses = 0;
-    update(JSON.parse(event.data));
-  });
-  socket.addEventListener("close", (event) => {
-    if (event.code === 4401) return leave(); // logged out, in this window or another
-    show("waiting");
-    // Random, below a ceiling that doubles: pages that lost one server don't all return in the same second.
-    const ceiling = Math.min(LONGEST_WAIT_MS, 1_000 * 2 ** losses++);
-    setTimeout(reconnect, Math.max(SHORTEST_WAIT_MS, Math.random() * ceiling));
-  });
-}
-
-async function reconnect() {
-  // A script is not told why a handshake was refused; a page that sends to the log-in form tells.
-  const page = await fetch("/", { method: "HEAD", redirect: "manual" }).catch(() => null);
-  if (page?.type === "opaqueredirect") leave();
-  else connect();
+function show(state) {
+  if (state === "refused") leave(); // logged out, in this window or another
+  status.dataset.state = state;
+  status.textContent = NAMES[state] ?? "";
 }
 
 function leave() {
   location.assign(board.dataset.login);
-}
-
-function show(state) {
-  status.dataset.state = state;
-  status.textContent = NAMES[state];
 }
 
 function update(message) {

@@ -1,21 +1,30 @@
 // Keeps the board as it is on the server: each ticket that anybody saves arrives as a piece of the page.
 
-const LOGGED_OUT = 4401;
-const LEAST_MS = 250;
-const CAP_MS = 15_000;
+import { connect } from "/__tina4/tina4-ws.mjs";
+
+const NAMES = { connecting: "Connecting…", open: "Live", waiting: "Reconnecting…" };
+const FETCH_AGAIN_MS = 1_000;
 
 const board = document.getElementById("board");
 const badge = document.getElementById("status");
 const present = document.getElementById("present");
-let socket = null;
-let attempt = 0;
-let wasOnline = false;
-let hasLeft = false;
+let wasOpen = false;
 
-function show(state, text) {
-  badge.dataset.state = state;
-  badge.textContent = text;
-}
+const live = connect("/ws/board", {
+  onJson(message) {
+    if (message.present) present.textContent = message.present.join(", ");
+    if (message.ticket) put(message);
+  },
+  onOpen() {
+    if (wasOpen) catchUp();
+    wasOpen = true;
+  },
+  onState(state) {
+    if (state === "refused") location.assign(board.dataset.login); // logged out, in this window or another
+    badge.dataset.state = state;
+    badge.textContent = NAMES[state] ?? "";
+  },
+});
 
 function count() {
   for (const section of board.querySelectorAll("section")) {
@@ -37,48 +46,13 @@ function put({ ticket, group, html }) {
 
 // What was said while this page was away is on the page that a view renders.
 async function catchUp() {
-  const answer = await fetch(location.href);
-  if (answer.redirected) {
+  const answer = await fetch(location.href).catch(() => null);
+  if (!answer?.ok) {
+    setTimeout(() => live.state === "open" && catchUp(), FETCH_AGAIN_MS);
+  } else if (answer.redirected) {
     location.assign(answer.url);
-    return;
+  } else {
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    board.replaceChildren(...page.getElementById("board").children);
   }
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  board.replaceChildren(...page.getElementById("board").children);
 }
-
-function connect() {
-  const address = new URL("/ws/board", location.href);
-  address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-  socket = new WebSocket(address);
-  show("connecting", "connecting");
-  socket.addEventListener("open", () => {
-    attempt = 0;
-    show("live", "live");
-    if (wasOnline) catchUp().catch(() => socket.close());
-    wasOnline = true;
-  });
-  socket.addEventListener("message", (event) => {
-    const message = JSON.parse(event.data);
-    if (message.present) present.textContent = message.present.join(", ");
-    if (message.ticket) put(message);
-  });
-  socket.addEventListener("close", (event) => {
-    if (hasLeft) return;
-    if (event.code === LOGGED_OUT) {
-      location.assign(board.dataset.login);
-      return;
-    }
-    show("offline", "offline");
-    // A random wait, so that not all pages come back in the same second.
-    setTimeout(connect, Math.max(LEAST_MS, Math.random() * Math.min(CAP_MS, 1_000 * 2 ** attempt++)));
-  });
-}
-
-// A browser may keep a page that one leaves, for the way back. The others should see us go all the same.
-addEventListener("pagehide", () => {
-  hasLeft = true;
-  socket.close();
-});
-addEventListener("pageshow", (event) => event.persisted && location.reload());
-
-connect();
