@@ -106,16 +106,7 @@ class RouteMap:
         _plant(self._websockets if is_websocket else self._http, route, pattern)
 
     def match_http(self, path: str, method: str) -> Match:
-        """Find the route of a request.
-
-        Args:
-            path: decoded, with its leading slash.
-            method: in capitals.
-        Raises:
-            NotFound: no route has this path.
-            MethodNotAllowed: some have, with other methods.
-            WebsocketMismatch: only a WebSocket route has.
-        """
+        """Find the route of a request, or raise what `Router.match_http` says."""
         return _find(self._http, path, method) or self._ask_map(path, method)
 
     def match_websocket(self, path: str) -> Match | None:

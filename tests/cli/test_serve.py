@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from tests.support import servers
-from tests.support.command import launched, serving
+from tests.support.command import ask_unix_socket, launched, serving
 from tina4_wsgi.version import __version__
 
 SAYS = """
@@ -147,15 +147,8 @@ def test_a_unix_socket_is_served(tmp_path):
     (tmp_path / "wsgi.py").write_text(says("'hello'"))
     path = tmp_path / "web.sock"
 
-    with (
-        launched(tmp_path, "--bind", f"unix:{path}", banner_lines=2) as (process, banner),
-        socket.socket(socket.AF_UNIX) as client,
-    ):
-        client.settimeout(5)
-        client.connect(str(path))
-        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        with client.makefile("rb") as answer:
-            assert answer.read().endswith(b"hello")
+    with launched(tmp_path, "--bind", f"unix:{path}", banner_lines=2) as (process, banner):
+        assert ask_unix_socket(path).endswith(b"hello")
 
     assert banner == [f"Tina4 WSGI v{__version__}", f"HTTP and WebSocket server running at unix:{path}"]
     assert process.returncode == 0

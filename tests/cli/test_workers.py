@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.command import launched, run, serving
+from tests.support.command import ask_unix_socket, launched, run, serving
 from tests.support.servers import Server
 
 APP = """
@@ -245,15 +245,8 @@ def test_a_unix_socket_is_served_by_all_and_removed_at_the_end(tmp_path):
     (tmp_path / "wsgi.py").write_text(HELLO)
     path = tmp_path / "web.sock"
 
-    with (
-        launched(tmp_path, "--workers", "2", "--bind", f"unix:{path}") as (process, banner),
-        socket.socket(socket.AF_UNIX) as client,
-    ):
-        client.settimeout(5)
-        client.connect(str(path))
-        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        with client.makefile("rb") as answer:
-            assert answer.read().endswith(b"hello")
+    with launched(tmp_path, "--workers", "2", "--bind", f"unix:{path}") as (process, banner):
+        assert ask_unix_socket(path).endswith(b"hello")
 
     assert banner[1:] == [f"HTTP and WebSocket server running at unix:{path}", "2 workers"]
     assert process.returncode == 0

@@ -91,25 +91,15 @@ def test_a_callback_may_abort(site):
 
 
 def test_any_other_answer_of_a_callback_is_an_error_like_any(site):
-    with site.open("/ws/hook/x") as client:
-        client.read_text()
-
-        client.send_text("odd")
-        client.send_text("wait")
-
-        assert client.read_text() == "/ws/hook/x"
-    site.server.wait_for_log("callback of /ws/hook/{what} raised at 'message'")
+    framework_site.assert_an_odd_error_is_logged_and_the_connection_stays(
+        site, "/ws/hook/x", "/ws/hook/x", "/ws/hook/{what}"
+    )
 
 
 def test_callbacks_that_wait_at_the_same_time_keep_their_requests_apart(site):
-    with site.open("/ws/hook/one") as one, site.open("/ws/hook/two") as two:
-        one.read_text()
-        two.read_text()
+    paths = ("/ws/hook/one", "/ws/hook/two")
 
-        one.send_text("wait")
-        two.send_text("wait")
-
-        assert (one.read_text(), two.read_text()) == ("/ws/hook/one", "/ws/hook/two")
+    framework_site.assert_callbacks_that_wait_keep_their_requests_apart(site, paths, texts=paths)
 
 
 def test_asking_again_inside_of_a_view_leaves_its_request_alone(site):

@@ -7,19 +7,10 @@ from typing import Any
 import bottle
 import pytest
 
+from tests.support.events import Connection, context_of
 from tina4_wsgi import Router
 from tina4_wsgi.contrib.bottle import wrap
 from tina4_wsgi.errors import ConnectionClosed, Refused, UsageError
-from tina4_wsgi.opening import Opening
-
-
-class Connection:
-    """What an event closes."""
-
-    closed_with: int | None = None
-
-    def close(self, code: int, reason: str) -> None:
-        self.closed_with = code
 
 
 class House:
@@ -42,12 +33,7 @@ class House:
             raise self.refusal
 
     def context(self, event: str) -> Any:
-        environ = Opening({"PATH_INFO": "/ws/x", "HTTP_HOST": "shop.example"}, ()).wsgi_environ()
-        environ["tina4_wsgi.match"] = self.app._match("/ws/x")
-        if event != "auth":
-            environ["tina4_wsgi.connection"] = self.connection
-        assert self.app._bridge is not None
-        return self.app._bridge.context(environ, event)
+        return context_of(self.app, event, self.connection)
 
 
 @pytest.fixture

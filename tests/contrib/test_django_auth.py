@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.contrib import django_house
-from tests.contrib.django_house import VERSIONS, Site, ask, hear
+from tests.contrib.django_house import ask, hear
 
 pytestmark = pytest.mark.deadline(60)
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The project under gunicorn, with the newest Django and with the oldest that is supported."""
-    with django_house.serving(tmp_path_factory.mktemp("django"), request.param) as running:
-        yield running
 
 
 def test_who_is_not_logged_in_gets_401(site):

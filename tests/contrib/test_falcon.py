@@ -133,25 +133,17 @@ def test_a_responder_may_refuse(site):
 
 
 def test_any_other_error_of_a_responder_is_logged_and_the_connection_stays(site):
-    with site.open("/talk/x/live") as client:
-        client.read_text()
-
-        client.send_text("odd")
-        client.send_text("wait")
-
-        assert client.read_text() == "/talk/x/live True"
-    site.server.wait_for_log("callback of /talk/{name}/live raised at 'message'")
+    framework_site.assert_an_odd_error_is_logged_and_the_connection_stays(
+        site, "/talk/x/live", "/talk/x/live True", "/talk/{name}/live"
+    )
 
 
 def test_responders_that_wait_at_the_same_time_keep_their_requests_apart(site):
-    with site.open("/talk/one/live") as one, site.open("/talk/two/live") as two:
-        one.read_text()
-        two.read_text()
+    texts = ("/talk/one/live True", "/talk/two/live True")
 
-        one.send_text("wait")
-        two.send_text("wait")
-
-        assert (one.read_text(), two.read_text()) == ("/talk/one/live True", "/talk/two/live True")
+    framework_site.assert_callbacks_that_wait_keep_their_requests_apart(
+        site, ("/talk/one/live", "/talk/two/live"), texts
+    )
 
 
 def test_a_resource_may_have_a_page_at_the_same_address(site):

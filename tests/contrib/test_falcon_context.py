@@ -8,10 +8,10 @@ import falcon
 import falcon.asgi
 import pytest
 
+from tests.support.events import Connection, context_of
 from tina4_wsgi import Router
 from tina4_wsgi.contrib.falcon import current_request, wrap
 from tina4_wsgi.errors import ConnectionClosed, Refused, RouteError, UsageError
-from tina4_wsgi.opening import Opening
 
 
 class Live:
@@ -19,15 +19,6 @@ class Live:
 
     def on_websocket(self, req, connection, event, data, name):
         """Nothing."""
-
-
-class Connection:
-    """What an event closes."""
-
-    closed_with: int | None = None
-
-    def close(self, code: int, reason: str) -> None:
-        self.closed_with = code
 
 
 class Middleware:
@@ -65,12 +56,7 @@ class House:
         self.app = wrap(self.falcon_app, router=Router(), **options)
 
     def context(self, event: str) -> Any:
-        environ = Opening({"PATH_INFO": "/ws/x", "HTTP_HOST": "shop.example"}, ()).wsgi_environ()
-        environ["tina4_wsgi.match"] = self.app._match("/ws/x")
-        if event != "auth":
-            environ["tina4_wsgi.connection"] = self.connection
-        assert self.app._bridge is not None
-        return self.app._bridge.context(environ, event)
+        return context_of(self.app, event, self.connection)
 
 
 IN = ["first request", "second request", "first resource", "second resource"]

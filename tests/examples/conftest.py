@@ -15,6 +15,10 @@ from tests.support.live_examples import Example, LivePage
 from tests.support.servers import Server
 
 KINDS = ("own", "gunicorn", "preload")
+CONVERSATIONS = (
+    "/echo", "/chat", "/announcements", "/chat/general", "/livechat/general", "/private", "/room/general",
+)  # fmt: skip
+"""The chapter's pages, apart from the list of them at /."""
 
 StartServer = Callable[..., contextlib.AbstractContextManager[Server]]
 OpenPage = Callable[..., LivePage]
@@ -54,6 +58,12 @@ def start_server(request: pytest.FixtureRequest, tmp_path: Path) -> StartServer:
 
 
 @pytest.fixture(scope="module")
+def example(request: pytest.FixtureRequest) -> Example:
+    """The framework's example that a file of tests is about: its `EXAMPLE`."""
+    return request.module.EXAMPLE
+
+
+@pytest.fixture(scope="module")
 def served_in(example: Example, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the database of the example is."""
     return tmp_path_factory.mktemp(str(example))
@@ -61,7 +71,7 @@ def served_in(example: Example, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="module")
 def server_of_example(example: Example, served_in: Path) -> Iterator[Server]:
-    """The example that the test's file names by a fixture, served."""
+    """The example, served."""
     with example.serve(served_in) as running:
         yield running
 

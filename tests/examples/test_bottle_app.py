@@ -5,14 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.examples.browser import eventually
-from tests.support.live_examples import BOTTLE, Example, LivePage, unique
+from tests.support.live_examples import BOTTLE, LivePage, unique
 
 pytestmark = pytest.mark.deadline(60)
 
-
-@pytest.fixture(scope="module")
-def example() -> Example:
-    return BOTTLE
+EXAMPLE = BOTTLE
 
 
 def test_a_vote_moves_the_bars_on_the_other_page(open_page):
@@ -20,9 +17,11 @@ def test_a_vote_moves_the_bars_on_the_other_page(open_page):
     choice = unique("The canteen")
 
     ada.add(choice)
-    bob.wait_shown(choice)
     for page in (ada, bob):
-        vote(page, choice)
+        page.wait_shown(choice)
+    vote(ada, choice)
+    eventually(lambda: voters(bob, choice) == [ada.name], "Bob sees Ada's vote")
+    vote(bob, choice)
 
     for page in (ada, bob):
         eventually(lambda page=page: voters(page, choice) == [ada.name, bob.name], "both see both votes")

@@ -15,7 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from tests.examples.browser import DESKTOP, PHONE, Page, chromium, eventually
-from tests.examples.conftest import StartServer
+from tests.examples.conftest import CONVERSATIONS, StartServer
 from tests.support.servers import Server
 
 pytestmark = pytest.mark.deadline(60)
@@ -25,15 +25,6 @@ under_one_server = pytest.mark.parametrize("server", ["own"], indirect=True)
 RECONNECT_S = 40.0  # a few attempts, with their growing pauses
 MARKUP = "<img src=x onerror='window.hacked = true'>"
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
-CONVERSATIONS = (
-    "/echo",
-    "/chat",
-    "/announcements",
-    "/chat/general",
-    "/livechat/general",
-    "/private",
-    "/room/general",
-)
 
 OpenPage = Callable[..., Page]
 _numbers = count(1)

@@ -9,18 +9,10 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.examples.conftest import CONVERSATIONS
 from tests.support.servers import Server
 
-PAGES = (
-    "/",
-    "/echo",
-    "/chat",
-    "/announcements",
-    "/chat/general",
-    "/livechat/general",
-    "/private",
-    "/room/general",
-)
+PAGES = ("/", *CONVERSATIONS)
 MARKUP = "<img src=x onerror=alert(1)>\"'"
 
 

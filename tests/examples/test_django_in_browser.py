@@ -8,16 +8,12 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from tests.examples.browser import eventually
-from tests.support.live_examples import DJANGO, Example, HelpDeskPage
+from tests.support.live_examples import DJANGO, HelpDeskPage
 
 pytestmark = pytest.mark.deadline(60)
 
+EXAMPLE = DJANGO
 RETURN_S = 40.0
-
-
-@pytest.fixture(scope="module")
-def example() -> Example:
-    return DJANGO
 
 
 def test_the_newest_ticket_is_first(open_page):

@@ -9,15 +9,12 @@ from urllib.parse import quote
 import pytest
 
 from tests.examples.browser import eventually
-from tests.support.live_examples import FALCON, Example, LivePage, unique
+from tests.support.live_examples import FALCON, LivePage, unique
 from tests.support.servers import Server
 
 pytestmark = pytest.mark.deadline(60)
 
-
-@pytest.fixture(scope="module")
-def example() -> Example:
-    return FALCON
+EXAMPLE = FALCON
 
 
 def test_each_reading_of_a_place_takes_the_place_of_the_one_before(open_page):

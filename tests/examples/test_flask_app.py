@@ -10,16 +10,12 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from tests.examples.browser import eventually
-from tests.support.live_examples import FLASK, PASSWORD, Example, unique
+from tests.support.live_examples import FLASK, PASSWORD, unique
 
 pytestmark = pytest.mark.deadline(60)
 
+EXAMPLE = FLASK
 LOG_OUT_S = 40.0
-
-
-@pytest.fixture(scope="module")
-def example() -> Example:
-    return FLASK
 
 
 @pytest.fixture(scope="module")

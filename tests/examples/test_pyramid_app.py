@@ -5,14 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.examples.browser import eventually
-from tests.support.live_examples import PYRAMID, Example, unique
+from tests.support.live_examples import PYRAMID, unique
 
 pytestmark = pytest.mark.deadline(60)
 
-
-@pytest.fixture(scope="module")
-def example() -> Example:
-    return PYRAMID
+EXAMPLE = PYRAMID
 
 
 def test_the_first_account_is_the_agents_and_everybody_sees_what_happens(open_page):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from pathlib import Path
@@ -43,6 +44,16 @@ def started(app, **settings):
     return server
 
 
+@contextlib.contextmanager
+def serving_a_held_request(app, **settings):
+    """Give a server, and a client whose request the app has begun and holds."""
+    server = started(app, **settings)
+    with dial(server) as client:
+        client.send_bytes(GET)
+        app.has_begun.wait()
+        yield server, client
+
+
 def is_refused(port):
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
@@ -72,10 +83,7 @@ def test_serve_forever_returns_when_another_greenlet_has_stopped_the_server():
 
 def test_a_running_request_is_finished_and_its_client_told_to_go():
     app = Held()
-    server = started(app)
-    with dial(server) as client:
-        client.send_bytes(GET)
-        app.has_begun.wait()
+    with serving_a_held_request(app) as (server, client):
         stopping = gevent.spawn(server.stop)
         gevent.sleep(0)
         assert not stopping.ready()
@@ -90,10 +98,7 @@ def test_a_running_request_is_finished_and_its_client_told_to_go():
 
 def test_no_connection_is_accepted_while_requests_are_finished():
     app = Held()
-    server = started(app)
-    with dial(server) as client:
-        client.send_bytes(GET)
-        app.has_begun.wait()
+    with serving_a_held_request(app) as (server, _):
         stopping = gevent.spawn(server.stop)
         gevent.sleep(0)
 
@@ -160,10 +165,7 @@ def test_a_body_that_is_on_its_way_is_still_awaited():
 
 def test_a_request_that_takes_longer_than_the_drain_time_is_cut():
     app = Held()
-    server = started(app, drain_timeout_s=0.2)
-    with dial(server) as client:
-        client.send_bytes(GET)
-        app.has_begun.wait()
+    with serving_a_held_request(app, drain_timeout_s=0.2) as (server, client):
         began = time.monotonic()
         server.stop()
 
@@ -181,10 +183,7 @@ def test_the_application_is_drained_with_the_drain_time_while_requests_finish():
             self.may_end.set()
 
     app = Drained()
-    server = started(app, drain_timeout_s=3)
-    with dial(server) as client:
-        client.send_bytes(GET)
-        app.has_begun.wait()
+    with serving_a_held_request(app, drain_timeout_s=3) as (server, client):
         server.stop()
 
         assert client.read_to_end().endswith(b"hello")
@@ -229,10 +228,7 @@ def test_a_legacy_websocket_hears_1001_and_its_application_ends():
 
 def test_stopping_twice_at_once_is_stopping_once():
     app = Held()
-    server = started(app)
-    with dial(server) as client:
-        client.send_bytes(GET)
-        app.has_begun.wait()
+    with serving_a_held_request(app) as (server, _):
         stopping = [gevent.spawn(server.stop) for _ in range(2)]
         gevent.sleep(0)
         app.may_end.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,16 @@ def serving(folder: Path, target: str | None = None, *options: str) -> Iterator[
     """Run `tina4-wsgi serve TARGET` on a free port until the block ends; its log is folder/server.log."""
     with servers.own(target, folder, folder / "server.log", *options, env=PATH) as server:
         yield server
+
+
+def ask_unix_socket(path: Path) -> bytes:
+    """Get the page at / from a server that listens on a UNIX socket; gives the whole answer."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(RUN_S)
+        client.connect(str(path))
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        with client.makefile("rb") as answer:
+            return answer.read()
 
 
 @contextlib.contextmanager

@@ -151,6 +151,34 @@ def assert_log_out_closes_the_sockets(site: FrameworkSite) -> None:
         assert facts(other)["identity"] == "bob"
 
 
+def assert_callbacks_that_wait_keep_their_requests_apart(
+    site: FrameworkSite, paths: tuple[str, str], texts: tuple[str, str]
+) -> None:
+    """Have two callbacks wait at the same time; each then tells what its own request says."""
+    with site.open(paths[0]) as one, site.open(paths[1]) as two:
+        one.read_text()
+        two.read_text()
+
+        one.send_text("wait")
+        two.send_text("wait")
+
+        assert (one.read_text(), two.read_text()) == texts
+
+
+def assert_an_odd_error_is_logged_and_the_connection_stays(
+    site: FrameworkSite, path: str, text: str, route: str
+) -> None:
+    """Have a callback answer with what is no refusal; the next one tells what its request says."""
+    with site.open(path) as client:
+        client.read_text()
+
+        client.send_text("odd")
+        client.send_text("wait")
+
+        assert client.read_text() == text
+    site.server.wait_for_log(f"callback of {route} raised at 'message'")
+
+
 def assert_a_raising_callback_leaves_nothing_behind(site: FrameworkSite, text: str) -> dict[str, Any]:
     """Let a callback write and raise; gives what the next one finds around it."""
     with site.open(fields=site.login("ada")) as client:
