@@ -267,7 +267,7 @@ class App:
         if agreement is not None:
             headers.append(("Sec-WebSocket-Extensions", agreement.answer))
         place = find_place(environ)
-        engine = _engine_with_room(process)
+        engine = _engine_with_room(process, spare := self._own.spare(route))
         auth = service.admit(environ, match)
         opening = Opening(environ, self.config.trusted_proxies)
         window_bits = 0 if agreement is None else agreement.window_bits
@@ -281,7 +281,7 @@ class App:
         try:
             # Before the 101: from then on the client misses nothing.
             if fanout.wait_until_heard(Kind.PATH, path) or service.asks:
-                engine = _engine_with_room(process)  # again: who was asked may have waited, too
+                engine = _engine_with_room(process, spare)  # again: who was asked may have waited, too
             taken = take_over(place, environ, start_response, headers)
             engine.adopt(taken, visit)
         finally:
@@ -303,7 +303,7 @@ class App:
                 return self._http(environ, start_response)
             match = found[1]
             if self._process is not None:
-                _engine_with_room(self._here())
+                _engine_with_room(self._here(), self._own.spare(match[0]))
             self._service_of(match[0]).admit({**bodiless(environ), "REQUEST_METHOD": "GET"}, match)
         except Refused as refusal:
             self._refuse(environ, start_response, refusal)
@@ -354,9 +354,9 @@ class App:
         return [body]
 
 
-def _engine_with_room(process: Process) -> Engine:
+def _engine_with_room(process: Process, spare: int) -> Engine:
     engine = process.engine()
-    if process.is_draining or engine.is_full:
+    if process.is_draining or not engine.has_room(spare):
         retry = (("Retry-After", str(_RETRY_AFTER_S)),)
         raise Refused(503, "no further connection can be taken now, try again later", retry)
     return engine

@@ -85,10 +85,13 @@ class Engine(Host):
         """Whether the hub still runs; that of a thread which has ended doesn't."""
         return self.hub.loop is not None
 
-    @property
-    def is_full(self) -> bool:
-        """Whether one more connection would be over the cap, or would leave HTTP without descriptors."""
-        return len(self.connections) >= self._most_connections
+    def has_room(self, spare: int = 0) -> bool:
+        """Whether one more connection is within the cap, and leaves descriptors for HTTP.
+
+        Args:
+            spare: how many may be over the cap.
+        """
+        return len(self.connections) < self._most_connections + spare
 
     @property
     def settling_count(self) -> int:

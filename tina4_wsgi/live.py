@@ -144,17 +144,17 @@ class LivePage:
     def _show(self, now: dict[str, Any], monitor: Monitor) -> None:
         """Send the summary of this second to everybody who looks."""
         text = jsontext.encode(now)
-        for connection, view in list(self._watchers.items()):
-            if connection.closed or connection.transport.queued_bytes > _MOST_QUEUED_BYTES:
-                continue
-            connection.send(text)
-            if view["path"] or view["search"]:
+        watchers = list(self._watchers.items())
+        for connection, _ in watchers:
+            if not connection.closed and not _is_behind(connection):
+                connection.send(text)
+        for connection, view in watchers:  # afterwards: to find somebody may take a while
+            if (view["path"] or view["search"]) and not _is_behind(connection):
                 self._show_found(connection, view, monitor)
 
     def _show_found(self, connection: Connection, view: dict[str, str], monitor: Monitor) -> None:
-        found = {"type": "found", "rows": [], "count": 0, "paths": []}
-        if view["path"] or view["search"]:
-            found = livefeed.find(monitor.process.engines, view["path"], view["search"])
+        is_asked = view["path"] or view["search"]
+        found = monitor.find(view["path"], view["search"]) if is_asked else livefeed.found_in(())
         if not connection.closed:
             connection.send_json({**found, **view})
 
@@ -167,7 +167,7 @@ class LivePage:
                 raise UsageError("nobody is meant, expected a path or an id")
             if path and normal_path(path) == SOCKET_PATH:
                 raise UsageError("these are the watchers themselves")
-        except (TypeError, ValueError) as exc:
+        except (OverflowError, TypeError, ValueError) as exc:
             watcher.send_json({"type": "refused", "message": str(exc)})
             return
         count = self._app.disconnect(path=path or None, connection_id=connection_id or None, code=code, reason=reason)
@@ -194,6 +194,10 @@ def auth_of(live: Any, debug: bool) -> tuple[bool, Auth | None]:
     except UsageError as exc:
         raise ConfigError(f"live: {exc}") from exc
     return True, live
+
+
+def _is_behind(connection: Connection) -> bool:
+    return connection.transport.queued_bytes > _MOST_QUEUED_BYTES
 
 
 def _only_here(request: Request) -> bool:

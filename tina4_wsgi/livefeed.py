@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,11 @@ _MOST_CLOSES = 50
 _MOST_ROWS = 100
 _HISTORY_S = 120
 _AT_ONCE = 1_000
+_MOST_CHARACTERS = 10_000  # of the paths in one list: visitors choose their names, of up to 8 KiB
+
+# Only what may be one is compared: to find out an address takes some microseconds, and short ids meet by chance.
+_ID = re.compile(r"[0-9a-f]{6,32}")
+_ADDRESS = re.compile(r"[0-9]{1,3}\.[0-9.]*|[0-9a-f]{0,4}:[0-9a-f:.]*")
 
 Facts = dict[str, Any]  # Any: texts and numbers for JSON
 
@@ -66,25 +72,18 @@ class Feed:
         """Give what other workers are told, too: paths, slow readers and recent closes here."""
         paths: dict[str, Facts] = {}
         slow: list[tuple[int, int, Connection]] = []
-        for number, connection in enumerate(_connections(engines)):
+        for number, connection in enumerate(_connections(engines, may_wait=True)):
             if connection.closed:
                 continue
-            path = paths.get(connection.path)
-            if path is None:
-                path = paths[connection.path] = {
-                    "path": connection.path, "route": connection.service.path, "connections": 0, "queued_bytes": 0,
-                }  # fmt: skip
-            path["connections"] += 1
-            queued_bytes = connection.transport.queued_bytes
+            queued_bytes = _count_in(paths, connection)
             if queued_bytes:
-                path["queued_bytes"] += queued_bytes
                 slow.append((queued_bytes, number, connection))
         return {
             "pid": os.getpid(),
             "path_count": len(paths),
             "paths": _largest(paths.values(), _MOST_PATHS),
-            "slow": [_row(connection) for *_, connection in heapq.nlargest(_MOST_SLOW, slow)],
-            "closes": list(self._closes),
+            "slow": _bounded(_row(connection) for *_, connection in heapq.nlargest(_MOST_SLOW, slow)),
+            "closes": _bounded(reversed(self._closes)),
         }
 
     def now(self, own: Sums, detail: Facts, others: Iterable[Told], past: Sums, backplane: Any) -> Facts:
@@ -100,51 +99,91 @@ class Feed:
         return {
             "type": "now", "worker": os.getpid(), "totals": totals, "routes": _routes(total),
             **_merged_paths(details),
-            "slow": sorted(_all(details, "slow"), key=lambda one: -one["queued_bytes"])[:_MOST_SLOW],
-            "closes": sorted(_all(details, "closes"), key=lambda one: -one["at_s"])[:_MOST_CLOSES],
+            "slow": _bounded(sorted(_all(details, "slow"), key=lambda one: -one["queued_bytes"])[:_MOST_SLOW]),
+            "closes": _bounded(sorted(_all(details, "closes"), key=lambda one: -one["at_s"])[:_MOST_CLOSES]),
             "workers": sorted(workers, key=lambda one: str(one["pid"])),
             "backplane": None if backplane is None else _described(backplane),
         }  # fmt: skip
 
 
-def find(engines: Iterable[Engine], path: str, text: str) -> Facts:
+def find_question(path: str, text: str) -> Facts:
+    """Ask for what `find` gives."""
+    return {"ask": "find", "path": path, "text": text}
+
+
+def answer(question: Facts, engines: Iterable[Engine]) -> Facts:
+    """Answer another worker's question; never waits. What isn't understood is answered with nothing."""
+    if question.get("ask") != "find":
+        return {}
+    return find(engines, str(question.get("path", "")), str(question.get("text", "")), may_wait=False)
+
+
+def find(engines: Iterable[Engine], path: str, text: str, *, may_wait: bool = True) -> Facts:
     """Find connections of this worker.
 
     Args:
         path: whose connections; "" for any.
-        text: a part of their path, or the beginning of their id or address; "" for any.
+        text: a part of their path, or the beginning of their address ("10.", "fe80:") or, six characters or more,
+            of their id; "" for any.
+        may_wait: whether others may run in between, which the hub can't let them.
     Returns:
-        The first ones, how many there are, and the paths that have `text`.
+        The first ones, how many there are, the largest paths that have `text`, and how many these are.
     """
     text = text.lower()
+    is_id, is_address = _ID.fullmatch(text) is not None, _ADDRESS.fullmatch(text) is not None
     rows: list[Facts] = []
     paths: dict[str, Facts] = {}
     count = 0
-    for connection in _connections(engines):
+    for connection in _connections(engines, may_wait):
         if connection.closed or (path and connection.path != path):
             continue
         in_path = text in connection.path.lower()
         if in_path and not path:
-            found = paths.setdefault(connection.path, {
-                "path": connection.path, "route": connection.service.path, "connections": 0, "queued_bytes": 0,
-            })  # fmt: skip
-            found["connections"] += 1
-            found["queued_bytes"] += connection.transport.queued_bytes
-        if in_path or path or connection.id.startswith(text) or connection.ip.startswith(text):
+            _count_in(paths, connection)
+        if (
+            in_path or path
+            or (is_id and connection.id.startswith(text)) or (is_address and connection.ip.startswith(text))
+        ):  # fmt: skip
             count += 1
             if len(rows) < _MOST_ROWS:
                 rows.append(_row(connection))
-    return {"type": "found", "rows": rows, "count": count, "paths": _largest(paths.values(), _MOST_PATHS)}
+    return {
+        "rows": _bounded(rows), "count": count,
+        "paths": _largest(paths.values(), _MOST_PATHS), "path_count": len(paths),
+    }  # fmt: skip
 
 
-def _connections(engines: Iterable[Engine]) -> Iterator[Connection]:
+def found_in(answers: Iterable[Facts]) -> Facts:
+    """Put together what workers found; those that have no live page say nothing."""
+    told = [one for one in answers if "rows" in one]
+    rows = sorted(_all(told, "rows"), key=lambda row: row["since_s"])
+    return {
+        "type": "found", "rows": _bounded(rows[:_MOST_ROWS]),
+        "count": sum(one["count"] for one in told), **_merged_paths(told),
+    }  # fmt: skip
+
+
+def _connections(engines: Iterable[Engine], may_wait: bool) -> Iterator[Connection]:
     """Give all but the watchers, and let others run now and then."""
     for engine in engines:
         for number, connection in enumerate(list(engine.connections)):
-            if number % _AT_ONCE == _AT_ONCE - 1:
+            if may_wait and number % _AT_ONCE == _AT_ONCE - 1:
                 gevent.sleep(0)
             if connection.service.path != SOCKET_PATH:
                 yield connection
+
+
+def _count_in(paths: dict[str, Facts], connection: Connection) -> int:
+    """Count a connection for its path, and give what waits for it, in bytes."""
+    path = paths.get(connection.path)
+    if path is None:
+        path = paths[connection.path] = {
+            "path": connection.path, "route": connection.service.path, "connections": 0, "queued_bytes": 0,
+        }  # fmt: skip
+    path["connections"] += 1
+    queued_bytes = connection.transport.queued_bytes
+    path["queued_bytes"] += queued_bytes
+    return queued_bytes
 
 
 def _row(connection: Connection) -> Facts:
@@ -216,4 +255,16 @@ def _all(details: Iterable[Facts], name: str) -> list[Facts]:
 
 
 def _largest(rows: Iterable[Facts], most: int) -> list[Facts]:
-    return heapq.nsmallest(most, rows, key=lambda row: (-row["connections"], row.get("path") or row["route"]))
+    return _bounded(heapq.nsmallest(most, rows, key=lambda row: (-row["connections"], row.get("path") or row["route"])))
+
+
+def _bounded(rows: Iterable[Facts]) -> list[Facts]:
+    """Leave out the rows whose long paths would make the list too large."""
+    kept: list[Facts] = []
+    characters = 0
+    for row in rows:
+        length = len(row.get("path", ""))
+        if characters + length <= _MOST_CHARACTERS:
+            characters += length
+            kept.append(row)
+    return kept

@@ -10,7 +10,7 @@ from typing import Any
 
 import gevent
 
-from . import census
+from . import census, livefeed
 from .config import Config
 from .engine import Engine
 from .errors import ConfigError
@@ -63,6 +63,8 @@ class Monitor:
         self._has_failed = False
         process.on_engine = self._attend
         process.on_drained = self._tell_last
+        if has_live:
+            process.on_question = self._answer
 
     @property
     def backplane(self) -> Any:  # Any: a Status of whichever backplane there is
@@ -119,6 +121,14 @@ class Monitor:
         self._show = show
         if show is None:
             self.feed.history.clear()
+
+    def find(self, path: str, text: str) -> Facts:
+        """Find connections of all workers; see `livefeed.find`. Waits for the others' answers."""
+        here = livefeed.find(self.process.engines, path, text)
+        return livefeed.found_in([here, *self.process.ask_others(livefeed.find_question(path, text))])
+
+    def _answer(self, question: Facts) -> Facts:
+        return livefeed.answer(question, self.process.engines)
 
     # -- once a second
 

@@ -14,7 +14,7 @@ from .config import Config
 from .errors import ConfigError
 from .live import LivePage, auth_of
 from .livefeed import SOCKET_PATH
-from .matching import Match
+from .matching import Match, Route
 from .monitor import Monitor
 from .response import Response
 from .service import Bridge
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tina4_wsgi.metrics")
 
 _READING = ("GET", "HEAD")
+_MOST_WATCHERS_OVER_CAP = 8  # of the descriptors that are reserved for other things
 
 
 class Owner(Protocol):
@@ -67,6 +68,10 @@ class OwnPages:
     def match(self, path: str) -> Match | None:
         """Find a WebSocket route of our own."""
         return self.live.socket if self.live is not None and path == SOCKET_PATH else None
+
+    def spare(self, route: Route) -> int:
+        """Say how many connections of a route may come over the cap: who looks why a worker is full gets in."""
+        return _MOST_WATCHERS_OVER_CAP if self.live is not None and route is self.live.socket.route else 0
 
     def find(self, environ: WSGIEnvironment) -> WSGIApplication | None:
         """Give the answer to a request for one of them, None for any other request."""

@@ -63,6 +63,7 @@ class Process:
     Attributes:
         on_engine: called with each engine that is made.
         on_drained: called at the end of `drain`.
+        on_question: called in the hub with another process's question that isn't about presence; gives the answer.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Process:
         self.is_draining = False
         self.on_engine: Callable[[Engine], None] | None = None
         self.on_drained: Callable[[], None] | None = None
+        self.on_question: Callable[[Facts], Facts] | None = None
         self._config = config
         self._engines: dict[int, Engine] = {}
         self._is_checked = False
@@ -139,14 +141,16 @@ class Process:
 
     def answer(self, question: Facts) -> Facts:
         """Answer a question for this process's connections."""
-        return presence.answer(question, list(self._engines.values()))
+        found = presence.answer(question, list(self._engines.values()))
+        return found if found or self.on_question is None else self.on_question(question)
 
     def ask_all(self, question: Facts) -> list[Facts]:
         """Put a question to this process and all others, and wait for the answers."""
-        answers = [self.answer(question)]
-        if self.fanout.relay is not None:
-            answers += self.fanout.relay.ask(question)
-        return answers
+        return [self.answer(question), *self.ask_others(question)]
+
+    def ask_others(self, question: Facts) -> list[Facts]:
+        """Put a question to all other processes, and wait for the answers."""
+        return [] if self.fanout.relay is None else self.fanout.relay.ask(question)
 
     def members(self, path: str) -> list[presence.Member]:
         """Say who is on `path`, in all processes, in the order of joining."""

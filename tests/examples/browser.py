@@ -176,9 +176,12 @@ class Page:
 
     def console_errors(self) -> list[str]:
         """What the browser complained about: scripts, the content security policy, missing files."""
-        severe = [entry["message"] for entry in self.front().get_log("browser") if entry["level"] == "SEVERE"]
-        # Chromium asks for this when a plain answer, such as an app's JSON, is opened; pages name icons of their own.
-        return [message for message in severe if "/favicon.ico - " not in message]
+        return [entry["message"] for entry in self.front().get_log("browser") if entry["level"] == "SEVERE"]
+
+    def set_cookie(self, server_url: str, name: str, value: str) -> None:
+        """Have a cookie for a server, without opening any page of it."""
+        cookie = {"name": name, "value": value, "url": server_url}
+        self.front().execute_cdp_cmd("Network.setCookie", cookie)
 
     def screenshot(self, path: Path) -> None:
         """Save what the window shows."""

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from tests.support import servers
+from tests.support import descriptors, servers
 from tests.support.raw import PING, PONG, RawClient
 
 APPS = Path(__file__).parent / "apps"
 COOKIE = "let-me-look"
 PAGE, SOCKET = "/__tina4/live", "/__tina4/live/socket"
 WAIT_S = 15.0
+DESCRIPTORS = 10_500  # here, and in the server
 
 _numbers = count(1)
 
@@ -54,10 +55,22 @@ class Watcher:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+def numbers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the workers put their numbers together."""
+    return tmp_path_factory.mktemp("numbers")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, numbers_folder: Path) -> Iterator[servers.Server]:
     tmp_path = tmp_path_factory.mktemp("live")
-    env = {"ADMIN_COOKIE": COOKIE, "TINA4_WS_METRICS_DIR": str(tmp_path / "numbers"), "TINA4_WS_DRAIN_TIMEOUT_S": "1"}
-    with servers.gunicorn("watched:app", APPS, tmp_path / "log", env=env) as running:
+    env = {
+        "ADMIN_COOKIE": COOKIE, "TINA4_WS_METRICS_DIR": str(numbers_folder), "TINA4_WS_DRAIN_TIMEOUT_S": "1",
+        "TINA4_WS_MAX_CONNECTIONS": "10100",
+    }  # fmt: skip
+    with (
+        descriptors.at_least(DESCRIPTORS),
+        servers.gunicorn("watched:app", APPS, tmp_path / "log", env=env) as running,
+    ):
         servers.wait_until_answering(running)
         yield running
 

@@ -64,9 +64,9 @@ def _leave(member: Member) -> None:
 
 def take(driver: WebDriver, server: servers.Server, folder: Path) -> None:
     """Take the pictures, one after the other."""
-    driver.get(f"{server.url}/nothing")
-    driver.add_cookie({"name": "admin", "value": COOKIE})
-    page = Page(driver, f"{server.url}{PAGE}")
+    page = Page(driver, "about:blank", size=DESKTOP)
+    page.set_cookie(server.url, "admin", COOKIE)
+    driver.get(f"{server.url}{PAGE}")
     eventually(lambda: page.text("#status") == "live", "the page is live")
     time.sleep(2)
     page.screenshot(folder / "live-empty.png")
@@ -85,6 +85,10 @@ def take(driver: WebDriver, server: servers.Server, folder: Path) -> None:
         page.front().execute_script("document.activeElement.blur(); scrollTo(0, 0)")
         time.sleep(1)
         page.screenshot(folder / "live-phone-dark.png")
+        page.resize(PHONE)
+        page.front().execute_script("document.getElementById('closes-title').scrollIntoView()")
+        time.sleep(1)
+        page.screenshot(folder / "live-slow-phone.png")
     finally:
         chat.is_over.set()
         chat.join()

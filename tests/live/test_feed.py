@@ -105,6 +105,7 @@ def test_one_connection_is_kicked_by_its_id(watcher, connect, room):
         ({"do": "kick"}, "nobody is meant"),
         ({"do": "kick", "path": "/ws/room/a", "code": 1_006}, "1006"),
         ({"do": "kick", "path": "/ws/room/a", "code": "many"}, "many"),
+        ({"do": "kick", "path": ["/ws/room/a"], "id": 7}, "nobody is meant"),
         ({"do": "kick", "path": "/__tina4/live/socket"}, "the watchers themselves"),
         ({"do": "format the disk"}, "expected do"),
         ([], "expected do"),
@@ -114,6 +115,12 @@ def test_what_makes_no_sense_is_refused_in_words(watcher, order, why):
     watcher.client.send_text(json.dumps(order))
 
     assert why in watcher.next("refused")["message"]
+
+
+def test_a_code_beyond_all_numbers_is_refused_in_words(watcher):
+    watcher.client.send_text('{"do": "kick", "path": "/ws/room/a", "code": 1e999}')
+
+    assert "infinity" in watcher.next("refused")["message"]
 
 
 def test_who_comes_later_gets_the_last_two_minutes(watcher, server, opened):

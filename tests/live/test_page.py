@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 from selenium.webdriver.common.by import By
@@ -13,11 +12,12 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from tests.examples.browser import DESKTOP, PHONE, Page, chromium, eventually
+from tests.live import noting
 from tests.live.conftest import COOKIE, PAGE
+from tests.live.crowds import Chat
 from tests.support import servers
-from tests.support.crowd import Crowd
 
-CROWD = 1_000
+CROWD, PATHS = 10_000, 3_000
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def driver() -> Iterator[WebDriver]:
 @pytest.fixture
 def page(driver: WebDriver, server: servers.Server) -> Iterator[Page]:
     first = driver.window_handles[0]
-    page = Page(driver, f"{server.url}/nothing")
-    driver.add_cookie({"name": "admin", "value": COOKIE})
-    page.console_errors()  # of the page that isn't there
+    page = Page(driver, "about:blank")
+    page.set_cookie(server.url, "admin", COOKIE)
+    page.console_errors()  # what pages before complained about
     driver.get(f"{server.url}{PAGE}")
     eventually(lambda: page.text("#status") == "live", "the page is live")
     yield page
@@ -41,7 +41,7 @@ def page(driver: WebDriver, server: servers.Server) -> Iterator[Page]:
 
 def tiles(page: Page) -> dict[str, str]:
     """The big numbers by title."""
-    return dict(zip(page.texts(".tile h2"), page.texts(".tile p"), strict=True))
+    return dict(zip(page.texts(".tile h2"), page.texts(".tile h2 + p"), strict=True))
 
 
 def press(page: Page, selector: str) -> None:
@@ -96,6 +96,55 @@ def test_the_console_joins_and_sends(page, connect, room):
     eventually(lambda: "← hello <b>there</b>" in page.texts("#console-log li"), "it hears itself")
 
 
+def test_the_console_is_let_in_as_the_visitor_of_this_browser_and_no_further(page, server):
+    field = page.front().find_element(By.ID, "console-path")
+    field.send_keys("/ws/members" + Keys.ENTER)
+    eventually(lambda: "closed: 1006, refused or broken" in page.texts("#console-log li"), "it is refused")
+    eventually(lambda: any("Authentication failed" in error for error in page.console_errors()), "by a 401")
+
+    page.set_cookie(server.url, "member", "ada")
+    page.front().find_element(By.ID, "console-toggle").click()
+
+    eventually(lambda: "← hello, ada" in page.texts("#console-log li"), "it is let in")
+
+
+@pytest.mark.parametrize("host", ["//elsewhere.example/ws", "\\\\elsewhere.example\\ws", "wss://elsewhere.example/ws"])
+def test_the_console_leaves_this_server_for_no_address(page, server, host):
+    page.front().execute_script("""
+        const Own = WebSocket;
+        window.asked = [];
+        window.WebSocket = class extends Own { constructor(url) { super(url); asked.push(String(url)); } };
+    """)
+    page.front().find_element(By.ID, "console-path").send_keys(host + Keys.ENTER)
+
+    eventually(lambda: "closed: 1006, refused or broken" in page.texts("#console-log li"), "there is no such route")
+    (asked,) = page.front().execute_script("return asked")
+    assert asked.startswith(server.url.replace("http", "ws") + "/")
+
+
+def test_names_and_reasons_of_strangers_stay_text(page, connect, room):
+    name = f"{room}-<img src=x onerror=document.title='owned'>?&\"#%41"
+    stays, goes = connect(quote(name)), connect(quote(name))
+    reason = "<script>document.title='owned'</script>"
+    goes.send_close(4_000, reason.encode())
+
+    eventually(lambda: name in page.texts("#paths button.link"), "the path is shown as it is")
+    eventually(lambda: reason in page.texts("#closes td"), "the reason is shown as it is")
+    press(page, "#paths button.link")
+    eventually(lambda: page.text("#found-title") == f"Connections on {name}", "it is opened")
+    eventually(lambda: len(page.texts("#found tr")) == 1, "with its connection")
+    press(page, "#found .danger")
+    press(page, "#kick-cancel")
+    page.front().find_element(By.ID, "console-path").send_keys(Keys.ENTER)
+    eventually(lambda: page.texts("#console-log .note"), "the console joins it")
+    page.front().switch_to.active_element.send_keys("<i>hello</i>" + Keys.ENTER)
+
+    assert stays.read_text() == "<i>hello</i>"
+    assert page.front().title == "Live connections"
+    assert page.front().find_elements(By.CSS_SELECTOR, "main img, main script, main i") == []
+    assert page.console_errors() == []
+
+
 def test_the_focus_stays_where_it_is_while_rows_change(page, connect, room):
     connect(room)
     eventually(lambda: page.texts("#paths button.link") == [room], "the path is there, and nothing else")
@@ -129,50 +178,25 @@ def test_it_comes_back_when_the_server_does(page, server):
     eventually(lambda: page.text("#status") == "live", "it is back")
 
 
-@contextlib.contextmanager
-def chatting(server: servers.Server) -> Iterator[Callable[[], int]]:
-    """A thousand who chat, in a thread of their own; gives what counts their messages."""
-    is_over, has_come = threading.Event(), threading.Event()
+@pytest.mark.deadline(90)
+def test_ten_thousand_who_chat_are_small_messages_and_a_small_page(page, server):
+    eventually(lambda: tiles(page)["Connections"] == "0", "those of earlier tests have gone")
+    noting.begin(page, f"{server.url}{PAGE}")
+    heard: list[dict[str, Any]] = []
 
-    def chat() -> None:
-        with Crowd(server.address) as crowd:
-            for number in range(CROWD):
-                crowd.join(f"/ws/room/{number % 200}")
-            crowd.wait_until_open()
-            has_come.set()
-            while not is_over.is_set():
-                crowd.members[crowd.frame_count % CROWD].send_text("hello")
-                until = time.monotonic() + 0.02
-                crowd.listen_until(lambda until=until: time.monotonic() > until, "a moment")
+    def summaries_of_all() -> int:
+        heard.extend(noting.noted(page)["heard"])
+        return sum(one["connections"] == CROWD for one in heard)
 
-    thread = threading.Thread(target=chat)
-    thread.start()
-    try:
-        assert has_come.wait(20)
-        yield lambda: CROWD
-    finally:
-        is_over.set()
-        thread.join()
-
-
-@pytest.mark.deadline(60)
-def test_it_stays_quick_while_a_thousand_chat(page, server):
-    with chatting(server):
-        eventually(lambda: tiles(page)["Connections"] == "1,000", "all are shown")
-
+    with Chat(server.address, CROWD, PATHS):
+        eventually(lambda: summaries_of_all() >= 3, "three summaries of everybody", 30)
         eventually(lambda: tiles(page)["Messages in"] not in ("0/s", "–"), "their messages are counted")
-        rows = len(page.texts("#paths tr"))
-        # How long the page's own thread was held up, at most, by half a dozen summaries.
-        slowest_ms = page.front().execute_async_script("""
-            const done = arguments[0], gaps = [];
-            let last = performance.now();
-            const timer = setInterval(() => {
-              gaps.push(performance.now() - last); last = performance.now();
-            }, 10);
-            const middle = () => gaps.sort((a, b) => a - b)[Math.floor(gaps.length / 2)];
-            setTimeout(() => { clearInterval(timer); done(middle()); }, 3000);
-        """)
+        eventually(lambda: len(page.texts("#paths tr")) == 100, "the largest paths are shown")
+        noting.ask(page, "search", "room/1")
+        seen = noting.noted(page)
 
-    assert rows == 100
-    assert slowest_ms < 1_000
+    assert tiles(page)["Connections"] == "10K"
+    assert page.text("#path-count") == "100 of 1,111"
+    assert max(one["bytes"] for one in (*heard, *seen["heard"])) < 50_000
+    assert seen["elements"] < 3_500
     assert page.console_errors() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import flask
@@ -131,6 +132,26 @@ def test_what_other_routes_allow_does_not_open_the_socket():
     app = App(router=Router(), live=lambda request: "admin", allowed_origins="*")
     with TestClient(app) as client, pytest.raises(Tina4Error, match="403"):
         client.websocket(SOCKET, headers={"Origin": "https://evil.example"}).__enter__()
+
+
+def test_a_worker_that_is_full_still_lets_in_a_few_who_look_why():
+    router = Router()
+    router.websocket("/ws/room", lambda connection, event, data: None)
+    app = App(router=router, live=lambda request: request.query.get("user"), max_connections=1)
+    origin = {"Origin": "http://localhost"}
+    with TestClient(app) as client, contextlib.ExitStack() as opened:
+        opened.enter_context(client.websocket("/ws/room"))
+        with pytest.raises(Tina4Error, match="503"):
+            client.websocket("/ws/room").__enter__()
+        with pytest.raises(Tina4Error, match="401"):
+            client.websocket(SOCKET, headers=origin).__enter__()
+
+        for _ in range(8):
+            watcher = opened.enter_context(client.websocket(f"{SOCKET}?user=ada", headers=origin))
+            assert watcher.receive_json()["type"] == "history"
+
+        with pytest.raises(Tina4Error, match="503"):
+            client.websocket(f"{SOCKET}?user=ada", headers=origin).__enter__()
 
 
 def test_who_has_logged_out_kicks_nobody():

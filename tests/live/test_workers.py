@@ -37,10 +37,18 @@ def test_all_workers_are_shown_and_reached(tmp_path):
                 break
 
         now = watcher.next("now", lambda now: now["totals"]["connections"] == len(clients))
+        watcher.order(do="watch", search="everywhere")
+        searched = watcher.next("found")
+        watcher.order(do="watch", path=ROOM)
+        listed = watcher.next("found", lambda found: found["path"] == ROOM)
         watcher.order(do="kick", path=ROOM, code=4_001, reason="all of you")
 
         assert [(row["path"], row["connections"]) for row in now["paths"]] == [(ROOM, len(clients))]
         assert now["path_count"] == 1
+        assert searched["count"] == listed["count"] == len(clients)
+        assert [(row["path"], row["connections"]) for row in searched["paths"]] == [(ROOM, len(clients))]
+        assert len({row["id"] for row in listed["rows"]}) == min(100, len(clients))
+        assert len({row["pid"] for row in listed["rows"]}) == 2
         assert now["backplane"]["siblings"] == 1
         assert watcher.next("kicked")["count"] == len(clients)
         assert {client.read_close() for client in clients} == {4_001}

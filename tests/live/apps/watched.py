@@ -23,6 +23,16 @@ def ticker(connection, event, data):
         connection.broadcast(data * 1_000)
 
 
+def member(request):
+    return request.cookies.get("member")
+
+
+@router.websocket("/ws/members", auth=member)
+def members(connection, event, data):
+    if event == "open":
+        connection.send(f"hello, {connection.auth}")
+
+
 def admin(request):
     return "admin" if request.cookies.get("admin") == os.environ["ADMIN_COOKIE"] else None
 

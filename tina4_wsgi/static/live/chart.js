@@ -21,11 +21,14 @@ export class Tile {
     heading.textContent = title;
     this.number = document.createElement("p");
     this.number.textContent = "–";
+    this.most = document.createElement("p");
+    this.most.className = "most";
+    this.most.textContent = "\u00a0";
     this.svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" });
     this.area = shape("path", { class: "area" });
     this.edge = shape("path", { class: "edge" });
     this.svg.append(this.area, this.edge);
-    tile.append(heading, this.number, this.svg);
+    tile.append(heading, this.number, this.most, this.svg);
     parent.append(tile);
   }
 
@@ -50,6 +53,8 @@ export class Tile {
     this.edge.setAttribute("d", `M${points.join("L")}`);
     this.area.setAttribute("d", `M${first},${HEIGHT}L${points.join("L")}L${WIDTH},${HEIGHT}Z`);
     this.number.textContent = this.format(values[values.length - 1]);
-    this.svg.setAttribute("aria-label", `${this.title}: ${this.number.textContent} now, ${this.format(most)} at most`);
+    const words = `at most ${this.format(Math.max(...values))}`;
+    this.most.textContent = words;
+    this.svg.setAttribute("aria-label", `${this.title}: ${this.number.textContent} now, ${words}`);
   }
 }

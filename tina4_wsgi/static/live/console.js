@@ -27,7 +27,8 @@ export function startConsole(root) {
 
   function join() {
     const wanted = path.value.trim();
-    const address = new URL(`${root}/${wanted.replace(/^\/+/, "")}`, location.href);
+    // A second slash in front, of either kind, would name another host.
+    const address = new URL(`${root}/${wanted.replace(/^[/\\]+/, "")}`, location.href);
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     socket = new WebSocket(address);
     socket.binaryType = "arraybuffer";
@@ -59,7 +60,7 @@ export function startConsole(root) {
   return {
     prefill(name) {
       if (socket) return;
-      path.value = name;
+      path.value = name.replace(/[%?#\\]/g, encodeURIComponent); // what a path may hold, and an address reads otherwise
       path.focus();
       path.scrollIntoView({ block: "nearest" });
     },

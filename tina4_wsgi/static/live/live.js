@@ -67,6 +67,12 @@ function rowRate(table, key, row, name) {
 
 const kickButton = (press, label) => ({ text: "Kick", press, label, style: "danger" });
 
+// Broken rules and lines; the app's own codes, 3000 and up, and goodbyes are nobody's fault.
+function closeStyle(code) {
+  if (code === 1006) return "number warn";
+  return code > 1001 && code < 1016 && ![1005, 1012].includes(code) ? "number bad" : "number";
+}
+
 const tables = {
   routes: new Table("routes", (row) => row.route, (row) => [
     ["text code", row.route],
@@ -74,14 +80,14 @@ const tables = {
     ["number", count(rowRate("routes", row.route, row, "messages_received"))],
     ["number", count(rowRate("routes", row.route, row, "messages_sent"))],
     ["number wide", bytes(rowRate("routes", row.route, row, "sent_bytes"))],
-    ["number wide", count(row.queued_messages)],
-    [row.callback_errors ? "number bad" : "number", count(row.callback_errors)],
+    [row.queued_messages ? "number wide" : "number none wide", count(row.queued_messages)],
+    [row.callback_errors ? "number bad" : "number none", count(row.callback_errors)],
   ]),
   paths: new Table("paths", (row) => row.path, (row) => [
     ["text", { text: row.path, style: "link", press: () => look(row.path), label: `Show the connections of ${row.path}` }],
     ["text code muted wide", row.route],
     ["number", count(row.connections)],
-    [row.queued_bytes ? "number warn" : "number", bytes(row.queued_bytes)],
+    [row.queued_bytes ? "number warn" : "number none", bytes(row.queued_bytes)],
     ["act", kickButton(() => askKick({ path: row.path }, row.connections), `Close all connections of ${row.path}`)],
   ]),
   found: new Table("found", (row) => row.id, (row) => [
@@ -90,20 +96,20 @@ const tables = {
     ["number", duration(Date.now() / 1000 - row.since_s)],
     ["number", count(row.received)],
     ["number", count(row.sent)],
-    [row.queued_bytes ? "number warn" : "number", bytes(row.queued_bytes)],
+    [row.queued_bytes ? "number warn" : "number none", bytes(row.queued_bytes)],
     ["act", kickButton(() => askKick({ id: row.id }, 1), `Close connection ${row.id.slice(0, 8)}`)],
   ]),
   slow: new Table("slow", (row) => row.id, (row) => [
     ["text code", `${row.ip || "local"} ${row.id.slice(0, 8)}`],
-    ["text code muted", row.path],
+    ["text path code muted", row.path],
     [row.queued_bytes > row.limit_bytes / 2 ? "number bad" : "number warn", bytes(row.queued_bytes)],
     ["number", row.stalled_s === null ? "–" : `${row.stalled_s.toFixed(1)} s`],
     ["act", kickButton(() => askKick({ id: row.id }, 1), `Close connection ${row.id.slice(0, 8)}`)],
   ]),
   closes: new Table("closes", (row) => `${row.at_s} ${row.path} ${row.messages} ${row.seconds}`, (row) => [
-    ["muted", new Date(row.at_s * 1000).toLocaleTimeString("en-GB")],
-    ["text code", row.path],
-    [[1000, 1001, 1005].includes(row.code) ? "number" : "number bad", row.code ?? "–"],
+    ["muted short", new Date(row.at_s * 1000).toLocaleTimeString("en-GB")],
+    ["text path code", row.path],
+    [closeStyle(row.code), row.code ?? "–"],
     ["text muted", row.reason],
     ["number wide", duration(row.seconds)],
   ]),
@@ -119,6 +125,7 @@ const tables = {
 // -- what the server says
 
 let view = { path: "", search: "" };
+let latest = null;
 
 function showNow(now) {
   chart(now.totals);
@@ -130,6 +137,7 @@ function showNow(now) {
   seenAt = now.totals.at_s;
   tables.slow.show(now.slow);
   tables.closes.show(now.closes);
+  latest = now;
   if (!view.search) showPaths(now.paths, now.path_count);
   byId("slow-count").textContent = now.totals.slow_consumers ? `${count(now.totals.slow_consumers)} were closed` : "";
   byId("place").textContent = `worker ${now.worker}`;
@@ -150,11 +158,11 @@ function showPaths(rows, total) {
 
 function showFound(answer) {
   if (answer.path !== view.path || answer.search !== view.search) return; // of an earlier question
-  if (view.search && !view.path) showPaths(answer.paths, answer.paths.length);
+  if (view.search && !view.path) showPaths(answer.paths, answer.path_count);
   byId("found-panel").hidden = !view.path && !view.search;
   byId("found-title").textContent = view.path ? `Connections on ${view.path}` : "Connections found";
   const shown = answer.count > answer.rows.length ? `${count(answer.rows.length)} of ${count(answer.count)}` : count(answer.count);
-  byId("found-count").textContent = `${shown} in this worker`;
+  byId("found-count").textContent = shown;
   tables.found.show(answer.rows);
 }
 
@@ -179,6 +187,7 @@ function ask(order) {
 function watch(changed) {
   view = { ...view, ...changed };
   if (!view.path && !view.search) byId("found-panel").hidden = true;
+  if (!view.search && latest) showPaths(latest.paths, latest.path_count);
   ask({ do: "watch", ...view });
 }
 
@@ -212,7 +221,8 @@ let target = null;
 
 function askKick(whom, number) {
   target = whom;
-  byId("kick-whom").textContent = whom.path ? `All ${count(number)} connections on ${whom.path}` : `The connection ${whom.id}`;
+  const all = number === 1 ? "The one connection" : `All ${count(number)} connections`;
+  byId("kick-whom").textContent = whom.path ? `${all} on ${whom.path}` : `The connection ${whom.id}`;
   byId("kick-reason").value = "";
   dialog.showModal();
   byId("kick-reason").focus();

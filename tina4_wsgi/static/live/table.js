@@ -1,5 +1,15 @@
 // Tables that are told all of their rows again each second, and keep focus, selection and scroll place.
 
+const MOST_BREAKS = 8;
+
+// A path in a narrow column had better break behind a slash than in a name.
+function write(target, text, isPath) {
+  const parts = isPath ? text.split(/(?<=\/)(?=[^/])/) : [text];
+  const last = parts.splice(MOST_BREAKS).join("");
+  if (last) parts.push(last);
+  target.replaceChildren(...parts.flatMap((part, index) => (index ? [document.createElement("wbr"), part] : [part])));
+}
+
 export class Table {
   // cells(row) gives [class, text or {text, press, label}] for each column; key(row) tells rows apart.
   constructor(id, key, cells) {
@@ -49,6 +59,10 @@ export class Table {
         if (content.style) target.className = content.style;
         target.addEventListener("click", () => this.cells(line.row)[index][1].press());
         cell.append(target);
+      } else if (/\btext\b/.test(style)) {
+        target = document.createElement("span");
+        target.className = "clip";
+        cell.append(target);
       }
       cell.className = style;
       element.append(cell);
@@ -62,7 +76,7 @@ export class Table {
     this.cells(row).forEach(([style, content], index) => {
       const { cell, target } = line.cells[index];
       const text = String(typeof content === "object" ? content.text : content);
-      if (target.textContent !== text) target.textContent = text;
+      if (target.textContent !== text) write(target, text, /\bpath\b/.test(style));
       if (cell.className !== style) cell.className = style;
       if (content.label) target.setAttribute("aria-label", content.label);
       if (/\btext\b/.test(style)) cell.title = text;
