@@ -10,7 +10,7 @@ import pytest
 from tests.support import servers
 from tests.support.command import run
 from tests.support.markdown import blocks_of
-from tina4_wsgi.cli import COMMANDS
+from tina4_wsgi.cli.main import COMMANDS
 
 PAGE = servers.ROOT / "docs" / "cli.md"
 SHOWN = [block for block in blocks_of(PAGE) if block.language == "console"]

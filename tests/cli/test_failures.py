@@ -9,7 +9,7 @@ from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 import pytest
 
 from tests.support.command import run
-from tina4_wsgi.cli import COMMANDS, engine_kind, main
+from tina4_wsgi.cli.main import COMMANDS, engine_kind, main
 
 APP = "def app(environ, start_response):\n    pass\n"
 

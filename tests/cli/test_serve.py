@@ -168,7 +168,7 @@ def test_the_installed_command_finds_the_applications_folder(tmp_path):
     (tmp_path / "wsgi.py").write_text(says("'found'"))
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin" / "tina4-wsgi"  # as pip makes it: sys.path begins with its own folder
-    script.write_text("import sys\nfrom tina4_wsgi.cli import main\nsys.exit(main())\n")
+    script.write_text("import sys\nfrom tina4_wsgi.cli.main import main\nsys.exit(main())\n")
 
     with launched(tmp_path, "--port", "0", program=[str(script)]) as (_, banner):
         assert banner[0] == f"Tina4 WSGI v{__version__}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tina4_wsgi.watching import Changes, Watcher
+from tina4_wsgi.cli.watching import Changes, Watcher
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.support.own_server import dial, running
 from tests.support.raw import Head, RawClient
 from tina4_wsgi import App, Router
 from tina4_wsgi.contrib.flask import wrap
-from tina4_wsgi.server import Server
+from tina4_wsgi.server.server import Server
 
 PATIENCE_S = 5.0
 KEY = "AAAAAAAAAAAAAAAAAAAAAA=="

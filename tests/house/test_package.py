@@ -52,7 +52,7 @@ def test_the_metadata_say_what_it_is_and_what_it_needs(wheel):
     assert metadata["Version"] == __version__
     assert metadata["License-Expression"] == "MIT"
     assert {one.partition(">=")[0] for one in needed} == {"gevent", "gevent-websocket", "werkzeug", "jinja2"}
-    assert "tina4-wsgi = tina4_wsgi.cli:main" in entry_points
+    assert "tina4-wsgi = tina4_wsgi.cli.main:main" in entry_points
 
 
 def test_setup_py_still_knows_the_version():

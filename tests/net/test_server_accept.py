@@ -17,7 +17,7 @@ from gevent import socket, ssl
 from tests.support.own_server import ANSWER_S, STOP_S, dial, exchange, hello, read_answer
 from tests.support.raw import RawClient
 from tina4_wsgi.config import Config
-from tina4_wsgi.server import Server
+from tina4_wsgi.server.server import Server
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 CERTIFICATE = Path(__file__).parent / "localhost.pem"

@@ -12,7 +12,7 @@ from gevent import socket, ssl
 from tests.support.own_server import ANSWER_S, STOP_S, dial, exchange, read_answer
 from tests.support.raw import BINARY, TEXT, RawClient, client_frame, request_head
 from tina4_wsgi import App, Router
-from tina4_wsgi.server import Server
+from tina4_wsgi.server.server import Server
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 CERTIFICATE = Path(__file__).parent / "localhost.pem"

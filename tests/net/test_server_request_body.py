@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tina4_wsgi.request_body import MAX_DISCARD_BYTES, BodyError, RequestBody
+from tina4_wsgi.server.request_body import MAX_DISCARD_BYTES, BodyError, RequestBody
 
 NEXT = b"GET / HTTP/1.1\r\n"
 

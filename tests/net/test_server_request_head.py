@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tina4_wsgi.errors import Refused
-from tina4_wsgi.request_head import RequestHead, read_head
+from tina4_wsgi.server.request_head import RequestHead, read_head
 
 HOST = b"Host: a\r\n"
 GET = b"GET / HTTP/1.1\r\n"

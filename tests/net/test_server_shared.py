@@ -8,8 +8,8 @@ from gevent import socket
 from tests.support.own_server import ANSWER_S, hello, read_answer
 from tests.support.raw import RawClient
 from tina4_wsgi.config import Config
-from tina4_wsgi.listening import Place
-from tina4_wsgi.server import Server
+from tina4_wsgi.server.listening import Place
+from tina4_wsgi.server.server import Server
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 

@@ -15,7 +15,7 @@ from gevent.event import Event
 from tests.support.own_server import dial, exchange, hello, read_answer, running
 from tests.support.raw import RawClient
 from tina4_wsgi.config import Config
-from tina4_wsgi.server import Server
+from tina4_wsgi.server.server import Server
 
 CERTIFICATE = Path(__file__).parent / "localhost.pem"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -9,8 +9,8 @@ from geventwebsocket.handler import WebSocketHandler
 from tests.support.own_server import dial, exchange, read_answer, running
 from tests.support.raw import PING, TEXT, client_frame, request_head
 from tina4_wsgi import upgrade
-from tina4_wsgi.handler import Handler
 from tina4_wsgi.protocol import handshake
+from tina4_wsgi.server.handler import Handler
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -10,7 +10,7 @@ from gevent import socket
 
 from tests.support.raw import Head, RawClient
 from tina4_wsgi.config import Config
-from tina4_wsgi.server import Server
+from tina4_wsgi.server.server import Server
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -22,11 +22,11 @@ import bottle
 from gevent import monkey
 from gevent.local import local as greenlet_local
 
-from .. import console, serving
 from ..app import App
+from ..cli import console, serving
 from ..errors import ConfigError, UsageError
 from ..matching import Match
-from ..server import Server
+from ..server.server import Server
 from ..service import Bridge, Environ, refuse
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class Tina4Server(bottle.ServerAdapter):  # type: ignore[misc]  # bottle ships n
     """Our own server under Bottle's name "tina4": for `bottle.run(server="tina4")` and `bottle.py --server tina4`.
 
     Importing this module makes the name known. A Bottle app is wrapped; what is wrapped already is served as it is.
-    Its options are those of `tina4_wsgi.server.Server`: `certfile`, `keyfile`, `unix_path`.
+    Its options are those of `tina4_wsgi.server.server.Server`: `certfile`, `keyfile`, `unix_path`.
     """
 
     def run(self, handler: WSGIApplication) -> None:

@@ -11,7 +11,7 @@ import gevent
 from gevent import socket as gevent_socket
 
 from tina4_wsgi import App, ForkError, Router
-from tina4_wsgi.server import Server
+from tina4_wsgi.server.server import Server
 
 HANDSHAKE = (
     b"GET /ws/echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

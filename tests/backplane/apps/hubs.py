@@ -8,7 +8,7 @@ import gevent
 from gevent import socket
 from hall import app
 
-from tina4_wsgi.server import Server
+from tina4_wsgi.server.server import Server
 
 
 def serve(name: str) -> None:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from django.utils import autoreload
 
-from ...reloading import Reloader
-from ...watching import Watcher
-from ...workers import Worker
+from ...cli.reloading import Reloader
+from ...cli.watching import Watcher
+from ...cli.workers import Worker
 
 # `python -m gevent.monkey manage.py` would look for modules in the current folder, not beside manage.py.
 _PROGRAM = (

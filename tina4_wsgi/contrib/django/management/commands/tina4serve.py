@@ -22,15 +22,15 @@ from django.core.servers.basehttp import get_internal_wsgi_application
 from django.db import connections
 from django.utils import autoreload
 
-from tina4_wsgi import orders
 from tina4_wsgi.app import App
-from tina4_wsgi.console import LineFormatter, has_colours
+from tina4_wsgi.cli import orders
+from tina4_wsgi.cli.console import LineFormatter, has_colours
+from tina4_wsgi.cli.serving import allow_many_descriptors, banner, stop_on_signal
 from tina4_wsgi.contrib.django.bridge import wrap
 from tina4_wsgi.contrib.django.databases import PATCH, are_patched_in_time
 from tina4_wsgi.contrib.django.supervisor import keep_serving, patched_command
-from tina4_wsgi.listening import Place
-from tina4_wsgi.server import Server
-from tina4_wsgi.serving import allow_many_descriptors, banner, stop_on_signal
+from tina4_wsgi.server.listening import Place
+from tina4_wsgi.server.server import Server
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .checks import PATCH, Finding
+from ..checks import PATCH, Finding
 
 _FILE = "gunicorn.conf.py"
 _GEVENT = frozenset({"gevent", "gevent_wsgi", "gevent_pywsgi"})

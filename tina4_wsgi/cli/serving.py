@@ -18,18 +18,18 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from ..config import ENVIRONMENT_PREFIX, Config
+from ..server.listening import DEFAULT_HOST, DEFAULT_PORT, Place
+from ..version import __version__
 from . import orders
 from .command import PROGRAM, Command, CommandFailed, WrongUsage, add_app
-from .config import ENVIRONMENT_PREFIX, Config
 from .console import configure_logging
-from .listening import DEFAULT_HOST, DEFAULT_PORT, Place
 from .orders import Orders, wake_on_signals
-from .version import __version__
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from .server import Server
+    from ..server.server import Server
     from .workers import Worker
 
 NAME = "Tina4 WSGI"
@@ -232,7 +232,7 @@ def _load(arguments: argparse.Namespace) -> WSGIApplication:
 def _make_server(
     app: WSGIApplication, arguments: argparse.Namespace, listener: socket.socket | None = None
 ) -> Server:
-    from .server import Server
+    from ..server.server import Server
 
     try:
         return Server(

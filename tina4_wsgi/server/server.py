@@ -22,10 +22,10 @@ from gevent.event import Event
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
 
-from .config import Config
+from ..config import Config
+from ..mounting import claims_upgrade
 from .handler import WRITE_PATIENCE_S, Handler
 from .listening import BACKLOG, DEFAULT_HOST, DEFAULT_PORT, listen
-from .mounting import claims_upgrade
 from .wire import cancel_wait, ip_of
 
 if TYPE_CHECKING:

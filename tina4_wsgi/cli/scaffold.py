@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .command import PROGRAM, Command, CommandFailed
 
-_FILES = Path(__file__).resolve().parent / "templates" / "project"
+_FILES = Path(__file__).resolve().parents[1] / "templates" / "project"
 _MASK = ".tpl"
 _HARMLESS = frozenset({".git"})  # in a folder that is as good as empty
 

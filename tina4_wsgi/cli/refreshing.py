@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.datastructures import Headers
 from werkzeug.wsgi import ClosingIterator
 
-from . import files, mounting
-from .app import App, apps_of_this_process
-from .config import Config
-from .protocol.frames import CloseCode
-from .router import Router
+from .. import files, mounting
+from ..app import App, apps_of_this_process
+from ..config import Config
+from ..protocol.frames import CloseCode
+from ..router import Router
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from .connection import Connection
+    from ..connection import Connection
 
 SCRIPT_PATH = "/__tina4/reload.js"
 SOCKET_PATH = "/__tina4/reload"
 
-_SCRIPT = Path(__file__).resolve().parent / "static" / "reload.js"
+_SCRIPT = Path(__file__).resolve().parents[1] / "static" / "reload.js"
 _TAG = '<script src="{}?version={}"></script>\n'
 _DOCUMENTS = frozenset({"document", "iframe", "frame"})  # what browsers open: Sec-Fetch-Dest
 _OWN_DRAIN_S = 1.0

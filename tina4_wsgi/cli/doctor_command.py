@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .command import Command, add_app
 
 if TYPE_CHECKING:
-    from .checks import Finding
+    from ..checks import Finding
 
 _DESCRIPTION = """\
 Says what is wrong with an app or a running site, one line each with its fix. The exit code is 1 if

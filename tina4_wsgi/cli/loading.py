@@ -10,14 +10,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .errors import RouteError, Tina4Error
+from ..errors import RouteError, Tina4Error
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 DEFAULT_ATTRIBUTE = "app"
 
-_OUR_FOLDER = f"{Path(__file__).parent}{os.sep}"
+_OUR_FOLDER = f"{Path(__file__).resolve().parents[1]}{os.sep}"
 
 
 class LoadError(Tina4Error):
@@ -64,7 +64,7 @@ def _app_of_folder(folder: Path) -> WSGIApplication:
             f"there is neither a wsgi.py nor a src folder in {folder}; "
             "name the application as module:app, or put routes into src/routes"
         )
-    from .app import App
+    from ..app import App
 
     try:
         return App(root=folder)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import jsontext
+from .. import jsontext
+from ..config import ENVIRONMENT_PREFIX
 from .command import Command, CommandFailed
-from .config import ENVIRONMENT_PREFIX
 
 _DESCRIPTION = """\
 Sends one message to every client on a path: on this machine through the bus, when run as the
@@ -22,7 +22,7 @@ def publish(arguments: argparse.Namespace) -> int:
     Raises:
         Tina4Error: nobody took it, or it is none.
     """
-    from .publishing import Publisher
+    from ..publishing import Publisher
 
     message = sys.stdin.read() if arguments.message == "-" else arguments.message
     if arguments.json:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .server import Server
+    from ..server.server import Server
 
 STOP = b"s"
 """Stop gracefully: 1001 to every client."""

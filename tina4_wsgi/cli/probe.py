@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from .checks import Finding
-from .protocol.handshake import accept_for
+from ..checks import Finding
+from ..protocol.handshake import accept_for
 
 _TIMEOUT_S = 10.0
 _SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..pattern import Parameter, PatternError, parameters
 from .command import PROGRAM, Command, CommandFailed, add_app
 from .console import BOLD, CYAN, coloured, has_colours
-from .pattern import Parameter, PatternError, parameters
 
 if TYPE_CHECKING:
-    from .app import App
-    from .matching import Route
+    from ..app import App
+    from ..matching import Route
 
 _DESCRIPTION = f"""\
 Lists the routes of an application: its router's, and those that a wrapped framework declares for
@@ -57,7 +57,7 @@ def load_apps(target: str | None) -> list[App]:
     from gevent import monkey
 
     monkey.patch_all()  # before anything of the user's
-    from .app import App, apps_of_this_process
+    from ..app import App, apps_of_this_process
     from .loading import load_app
 
     app = load_app(target, Path.cwd())

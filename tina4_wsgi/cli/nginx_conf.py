@@ -12,12 +12,12 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ..server.listening import DEFAULT_HOST, DEFAULT_PORT
 from .command import PROGRAM, Command, add_app
-from .listening import DEFAULT_HOST, DEFAULT_PORT
 from .route_table import load_apps
 
 if TYPE_CHECKING:
-    from .matching import Route
+    from ..matching import Route
 
     Served = tuple[Route, float, float]  # with its ping interval and its time for a pong, in seconds
 

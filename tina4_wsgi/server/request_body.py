@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from .errors import Refused
+from ..errors import Refused
 from .request_head import parse_field
 
 MAX_CHUNK_LINE_BYTES = 256  # the size takes 16; extensions are allowed by the RFC and used by nobody

@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .errors import Tina4Error
+from ..errors import Tina4Error
 
 PROGRAM = "tina4-wsgi"
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from gevent import monkey
 
-from . import checks, gunicorn_settings
-from .checks import Finding
-from .config import Config
-from .errors import ConfigError
+from .. import checks
+from ..checks import Finding
+from ..config import Config
+from ..errors import ConfigError
+from . import gunicorn_settings
 from .loading import load_app
 from .probe import probe
 

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
+from ..errors import Tina4Error
+from ..version import __version__
 from . import doctor_command, nginx_conf, publish_command, route_table, scaffold, serving
 from .command import PROGRAM, Command, WrongUsage
-from .errors import Tina4Error
 from .loading import LoadError
-from .version import __version__
 
 COMMANDS: tuple[Command, ...] = (
     scaffold.COMMAND,
@@ -114,7 +114,7 @@ def versions() -> str:
 
 def engine_kind() -> str:
     """Say whether the engine was compiled when the package was installed: "compiled" or "pure Python"."""
-    found = importlib.util.find_spec(f"{__package__}.transport")
+    found = importlib.util.find_spec("tina4_wsgi.transport")
     is_compiled = (
         found is not None
         and found.origin is not None

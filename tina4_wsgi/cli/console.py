@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import TextIO
 
-from .config import wants_colours
+from ..config import wants_colours
 
 BOLD = "1"
 DIM = "2"

@@ -1,0 +1,1 @@
+"""The command line, a module for each command: `main` is where it begins."""
