@@ -23,7 +23,7 @@ test: lint types _system ## lint, check types, run all tests
 
 coverage: _tools _system ## run all tests, and list the lines and branches that none of them reached
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
-	@$(BIN)/python -m coverage run -m pytest -n $(JOBS) --dist loadfile -m "not counts_memory" $(ARGS)
+	@$(BIN)/python -m coverage run -m pytest -n $(JOBS) --dist loadfile -m "not measures" $(ARGS)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 

@@ -28,7 +28,8 @@ FIXTURE_LIMIT_S = 120.0  # a fixture of a module may install a package or start 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep what the one who runs this has set away from the tests, and what they write inside the tree.
 
-    ^C must work in the servers that tests start, even when this run was started with `&`.
+    ^C must work in the servers that tests start, even when this run was started with `&`; so must a closed terminal
+    when it was started with `nohup`.
     """
     for name in [name for name in os.environ if name.startswith("TINA4_WS_")]:
         del os.environ[name]
@@ -38,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".cache" / "hypothesis"))
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_unconfigure() -> None:

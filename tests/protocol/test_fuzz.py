@@ -122,7 +122,7 @@ def test_stopping_at_the_inbound_limit_loses_nothing(data, places, limit):
     check_stops(data, places, limit, may_compress=True)
 
 
-@pytest.mark.counts_memory
+@pytest.mark.measures
 @settings(fuzz, max_examples=max(30, EXAMPLES // 5))
 @given(parts=st.lists(st.tuples(pieces, st.integers(1, 2_000)), max_size=5), may_compress=mostly)
 def test_no_stream_holds_more_memory_than_the_limits_allow(parts, may_compress):

@@ -13,6 +13,8 @@ from tina4_wsgi.config import Config
 from tina4_wsgi.errors import ProtocolError
 from tina4_wsgi.protocol.session import Session
 
+pytestmark = pytest.mark.measures
+
 KEY = b"\0\0\0\0"
 FIRST, NEXT, LAST = b"\x01\x81" + KEY + b"x", b"\x00\x81" + KEY + b"x", b"\x80\x81" + KEY + b"x"
 EMPTY = b"\x00\x80" + KEY

@@ -227,6 +227,7 @@ class Crowd:
             self._selector.unregister(member.socket)
         member.socket.close()
         member.has_ended = True
+        member._unsent.clear()
 
     def _describe(self) -> str:
         lines = [
