@@ -106,10 +106,11 @@ class LivePage:
 
     def _guard(self, request: Request) -> Any:
         environ = request.environ
-        if not environ.get("HTTP_ORIGIN"):
-            raise Forbidden("the live page's own script may connect, and that says its Origin")
-        host = forwarded.host(environ, self._app.config.trusted_proxies)
-        handshake.check_origin(environ["HTTP_ORIGIN"], host, ())
+        if "HTTP_UPGRADE" in environ:  # else the page only asks what a handshake would be answered
+            if not environ.get("HTTP_ORIGIN"):
+                raise Forbidden("the live page's own script may connect, and that says its Origin")
+            host = forwarded.host(environ, self._app.config.trusted_proxies)
+            handshake.check_origin(environ["HTTP_ORIGIN"], host, ())
         return self._auth(request)
 
     # -- the socket

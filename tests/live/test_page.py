@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +15,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 
 from tests.examples.browser import DESKTOP, PHONE, Page, chromium, eventually
 from tests.live import noting
-from tests.live.conftest import COOKIE, PAGE
+from tests.live.conftest import APPS, COOKIE, PAGE
 from tests.live.crowds import Chat
 from tests.support import servers
 
@@ -27,16 +29,28 @@ def driver() -> Iterator[WebDriver]:
 
 
 @pytest.fixture
-def page(driver: WebDriver, server: servers.Server) -> Iterator[Page]:
-    first = driver.window_handles[0]
-    page = Page(driver, "about:blank")
-    page.set_cookie(server.url, "admin", COOKIE)
-    page.console_errors()  # what pages before complained about
-    driver.get(f"{server.url}{PAGE}")
-    eventually(lambda: page.text("#status") == "live", "the page is live")
-    yield page
-    page.front().close()
+def open_page(driver: WebDriver) -> Iterator[Callable[[servers.Server], Page]]:
+    """Open the live page of a server, logged in, in a window of its own."""
+    first, pages = driver.window_handles[0], []
+
+    def open_it(server: servers.Server) -> Page:
+        page = Page(driver, "about:blank")
+        pages.append(page)
+        page.set_cookie(server.url, "admin", COOKIE)
+        page.console_errors()  # what pages before complained about
+        driver.get(f"{server.url}{PAGE}")
+        eventually(lambda: page.text("#status") == "live", "the page is live")
+        return page
+
+    yield open_it
+    for page in pages:
+        page.front().close()
     driver.switch_to.window(first)
+
+
+@pytest.fixture
+def page(open_page: Callable[[servers.Server], Page], server: servers.Server) -> Page:
+    return open_page(server)
 
 
 def tiles(page: Page) -> dict[str, str]:
@@ -165,17 +179,28 @@ def test_nothing_is_cut_off(page, connect, room, size):
     assert page.overflow_px() == 0
 
 
-def test_it_comes_back_when_the_server_does(page, server):
-    page.front().execute_script("""
-        const close = WebSocket.prototype.close, send = WebSocket.prototype.send;
-        document.getElementById("search").value = "x";
-        WebSocket.prototype.send = function (data) { this.close(); };
-        document.getElementById("search").dispatchEvent(new Event("input"));
-        setTimeout(() => { WebSocket.prototype.send = send; }, 400);
-    """)
+@contextlib.contextmanager
+def another_server(folder: Path, port: int = 0, cookie: str = COOKIE) -> Iterator[servers.Server]:
+    """One that may be killed, and started again on the port that it had."""
+    env = {"ADMIN_COOKIE": cookie, "TINA4_WS_METRICS_DIR": str(folder / "numbers")}
+    with servers.gunicorn("watched:app", APPS, folder / f"log-{port}", port=port, env=env) as running:
+        servers.wait_until_answering(running)
+        yield running
 
-    eventually(lambda: page.text("#status") == "connecting again", "it has noticed")
-    eventually(lambda: page.text("#status") == "live", "it is back")
+
+@pytest.mark.deadline(90)
+def test_it_comes_back_when_the_server_does_unless_somebody_has_logged_out(driver, open_page, tmp_path):
+    with another_server(tmp_path) as first:
+        port = first.address[1]
+        page = open_page(first)
+        first.kill()
+        eventually(lambda: page.text("#status") == "connecting again", "it has noticed")
+    with another_server(tmp_path, port) as second:
+        eventually(lambda: page.text("#status") == "live", "it is back")
+        eventually(lambda: tiles(page)["Connections"] == "0", "and shows what is there now")
+        second.kill()
+    with another_server(tmp_path, port, cookie="another"):
+        eventually(lambda: page.text("#status") == "logged out, reload the page", "it gives up")
 
 
 @pytest.mark.deadline(90)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 from typing import Any
 
 import flask
@@ -126,6 +127,16 @@ def test_the_socket_refuses(server, fields, status):
 
     with RawClient.dial(server.address) as client:
         assert client.ask_upgrade(SOCKET, KEY, [*own, *fields]).status == status
+
+
+@pytest.mark.parametrize(("cookie", "status"), [(COOKIE, 204), ("wrong", 401)])
+def test_the_page_may_ask_what_a_handshake_would_be_answered(server, cookie, status):
+    probe = http.client.HTTPConnection(*server.address, timeout=10)
+    # A browser says no Origin with this.
+    probe.request("HEAD", SOCKET, headers={"Tina4-Probe": "1", "Cookie": f"admin={cookie}"})
+
+    assert probe.getresponse().status == status
+    probe.close()
 
 
 def test_what_other_routes_allow_does_not_open_the_socket():

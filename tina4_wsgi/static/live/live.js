@@ -1,10 +1,10 @@
 // The live page. The server sends one bounded summary a second; everything here is drawn from that.
 
+import { connect } from "../tina4-ws.mjs";
 import { Tile } from "./chart.js";
 import { startConsole } from "./console.js";
 import { Table } from "./table.js";
 
-const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 const SEARCH_DELAY_MS = 200;
 const NOTICE_MS = 4000;
 
@@ -181,7 +181,7 @@ const handlers = {
 // -- looking, kicking
 
 function ask(order) {
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(order));
+  if (socket?.state === "open") socket.sendJson(order); // what was asked of an earlier picture is no order for now
 }
 
 function watch(changed) {
@@ -246,38 +246,24 @@ function notice(text) {
 // -- the socket
 
 let socket = null;
-let tries = 0;
+let hasBeenOpen = false;
 
-function state(name, words) {
-  byId("status").dataset.state = name;
-  byId("status").textContent = words;
-}
-
-function connect() {
-  const address = new URL(`${root}/__tina4/live/socket`, location.href);
-  address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-  socket = new WebSocket(address);
-  socket.onopen = () => {
-    tries = 0;
-    seenAt = null;
-    state("live", "live");
-    if (view.path || view.search) ask({ do: "watch", ...view });
-  };
-  socket.onmessage = ({ data }) => {
-    const message = JSON.parse(data);
-    handlers[message.type]?.(message);
-  };
-  socket.onclose = ({ code }) => {
-    if ([4401, 4403].includes(code)) {
-      state("refused", "logged out, reload the page");
-      return;
-    }
-    state("waiting", "connecting again");
-    setTimeout(connect, RETRY_MS[Math.min(tries, RETRY_MS.length - 1)] * (0.5 + Math.random() / 2));
-    tries += 1;
-  };
+function showState(state) {
+  hasBeenOpen ||= state === "open";
+  byId("status").dataset.state = state;
+  byId("status").textContent =
+    { open: "live", refused: "logged out, reload the page" }[state] ?? (hasBeenOpen ? "connecting again" : "connecting");
 }
 
 const console_ = startConsole(root);
 for (const table of Object.values(tables)) table.show([]);
-connect();
+socket = connect(`${root}/__tina4/live/socket`, {
+  baseMs: 500,
+  capMs: 8000,
+  onState: showState,
+  onJson: (message) => handlers[message.type]?.(message),
+  onOpen(opened) {
+    seenAt = null;
+    if (view.path || view.search) opened.sendJson({ do: "watch", ...view });
+  },
+});
