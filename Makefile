@@ -19,11 +19,11 @@ serve: _runtime ## run the examples at http://127.0.0.1:7148
 	@exec $(BIN)/python -m tina4_wsgi serve $(if $(HOST),--host "$(HOST)") $(if $(PORT),--port "$(PORT)")
 
 test: lint types _system ## lint, check types, run all tests
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 coverage: _tools _system ## run all tests, and list the lines and branches that none of them reached
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
-	@$(BIN)/python -m coverage run -m pytest -n $(JOBS) --dist loadfile -m "not measures" $(ARGS)
+	@$(BIN)/python -m coverage run -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not measures" $(ARGS)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 

@@ -22,6 +22,7 @@ from tests.support import deadline, leaks
 
 ROOT = Path(__file__).resolve().parents[1]
 TEST_LIMIT_S = 30.0
+LONGEST = ("tests/compiled/", "tests/versions/")
 FIXTURE_LIMIT_S = 120.0  # a fixture of a module may install a package or start a browser
 
 
@@ -45,6 +46,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure() -> None:
     """Take the bus directory away again."""
     shutil.rmtree(os.environ.get("TINA4_WS_BUS_DIR", ""), ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what takes minutes: at the end the other processes of `pytest -n` would have nothing left to do."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 def pytest_collection_finish() -> None:
