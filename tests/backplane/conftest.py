@@ -112,3 +112,14 @@ def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with servers.gunicorn("hall:app", APPS, log_path, "-w", "4", "--graceful-timeout", "10", env=env) as server:
         yield server
         server.end()
+
+
+def check_nothing_is_doubled(crowd: Crowd, server: Server) -> None:
+    """What a thread of `pair` says to all apps comes once, here and in the other worker."""
+    members = spread(crowd, server, "/ws/hall/a", 2)
+    members[0].send_text("shout once")
+    crowd.listen_until(lambda: all(one.texts for one in members), "the shout")
+    for one in members:
+        one.send_text("last")
+    crowd.listen_until(lambda: all(one.texts.count("last") == 2 for one in members), "the last words")
+    assert [one.texts for one in members] == [["once", "last", "last"]] * 2

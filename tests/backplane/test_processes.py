@@ -11,7 +11,17 @@ import sys
 import gevent
 import pytest
 
-from tests.backplane.conftest import APPS, ask, by_worker, check_exchange, environment, settle, spread, wait_for
+from tests.backplane.conftest import (
+    APPS,
+    ask,
+    by_worker,
+    check_exchange,
+    check_nothing_is_doubled,
+    environment,
+    settle,
+    spread,
+    wait_for,
+)
 from tests.support import servers
 from tests.support.crowd import Crowd
 from tina4_wsgi.backplane.redis import RedisBackplane
@@ -105,6 +115,16 @@ def test_what_a_native_thread_says_reaches_other_processes(tmp_path, bus):
 
     assert here.name != there.name
     assert sorted(there.texts) == ["0", "1", "2"]
+
+
+def test_an_app_that_nobody_uses_doubles_nothing_that_is_said_to_all_apps(tmp_path, bus):
+    env = environment(max_connections=1) | bus
+    with (
+        servers.gunicorn("pair:app", APPS, tmp_path / "log", "-w", "2", env=env) as server,
+        Crowd(server.address) as crowd,
+    ):
+        check_nothing_is_doubled(crowd, server)
+        server.end()
 
 
 A_BLOCKED_HUB = """

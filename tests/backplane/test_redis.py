@@ -9,7 +9,16 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.backplane.conftest import APPS, ask, by_worker, check_exchange, environment, spread, wait_for
+from tests.backplane.conftest import (
+    APPS,
+    ask,
+    by_worker,
+    check_exchange,
+    check_nothing_is_doubled,
+    environment,
+    spread,
+    wait_for,
+)
 from tests.support import redis, servers
 from tests.support.crowd import Crowd
 from tina4_wsgi import publish
@@ -284,6 +293,16 @@ def test_garbage_in_a_channel_is_dropped_with_one_line_per_worker(masters, talk,
     assert logs.count("garbage in a Redis channel is dropped") == 4
     assert "Traceback" not in logs
     assert all(one["is_up"] for master in masters for one in statuses(master))
+
+
+def test_an_app_that_nobody_uses_doubles_nothing_that_is_said_to_all_apps(broker, tmp_path):
+    env = environment(backplane="redis", backplane_url=broker.url, backplane_prefix="pair", max_connections=1)
+    with (
+        servers.gunicorn("pair:app", APPS, tmp_path / "log", "-w", "2", env=env) as server,
+        Crowd(server.address) as crowd,
+    ):
+        check_nothing_is_doubled(crowd, server)
+        server.end()
 
 
 def test_a_wrong_password_is_told_and_not_repeated_and_clients_are_served(tmp_path, tmp_path_factory):

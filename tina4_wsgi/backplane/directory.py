@@ -48,6 +48,12 @@ def app_of(name: str) -> int | None:
     return None if found is None else int(found["app"])
 
 
+def pid_of(name: str) -> int:
+    """Give the number of the process that a socket's name tells; 0 if it is no such name."""
+    found = _NAME.fullmatch(name)
+    return 0 if found is None else int(found["pid"])
+
+
 def sender_of(name: str) -> bytes:
     """Give the id of the process that a socket's name tells."""
     found = _NAME.fullmatch(name)

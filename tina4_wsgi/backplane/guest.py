@@ -12,7 +12,7 @@ import socket
 
 from ..config import Config
 from ..errors import BackplaneError
-from .directory import BusDirectory, default_path
+from .directory import BusDirectory, app_of, default_path, pid_of
 from .envelope import SENDER_BYTES, Envelope, EnvelopeError, Kind, Reader, pack, pack_json, sized
 from .port import TIMEOUT_S, Receipt, Way
 
@@ -24,13 +24,16 @@ class Guest:
 
     Args:
         root: of the project, which names the default bus directory.
+        app_number: for which of its process's apps it speaks, to the same one of other processes; None for a publisher
+            that is no app.
 
     Threads: one at a time.
     """
 
-    def __init__(self, config: Config, root: str | os.PathLike[str]) -> None:
+    def __init__(self, config: Config, root: str | os.PathLike[str], app_number: int | None = None) -> None:
         self._config = config
         self._root = root
+        self._app_number = app_number
         self._way: Way | None = None
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
@@ -55,15 +58,16 @@ class Guest:
         if config.backplane == "redis":
             from .redisguest import RedisGuest
 
-            return RedisGuest(config)
-        return BusGuest(BusDirectory(config.bus_dir or default_path(self._root)))
+            return RedisGuest(config, self._app_number or 0)
+        return BusGuest(BusDirectory(config.bus_dir or default_path(self._root)), self._app_number)
 
 
 class BusGuest:
-    """A guest on the bus of this machine."""
+    """A guest on the bus of this machine; the arguments are as for `Guest`."""
 
-    def __init__(self, directory: BusDirectory) -> None:
+    def __init__(self, directory: BusDirectory, app_number: int | None = None) -> None:
         self._directory = directory
+        self._app_number = app_number
         self._sender = secrets.token_bytes(SENDER_BYTES)
         self._number = 0
         self._lines: dict[str, _Line] = {}
@@ -99,6 +103,9 @@ class BusGuest:
     def _look_around(self) -> None:
         """Be linked to those who are there now, and to nobody else."""
         names = self._directory.names() if self._directory.exists() else []
+        if self._app_number is not None:
+            # This process's own members have been told, and its hub may wait for this very call.
+            names = [name for name in names if app_of(name) == self._app_number and pid_of(name) != os.getpid()]
         for name in set(self._lines) - set(names):
             self._drop(name)
         for name in names:

@@ -14,14 +14,16 @@ from .port import TIMEOUT_S, Receipt
 class RedisGuest:
     """A guest in Redis.
 
+    Args:
+        app_number: whom it speaks to: which app of each process.
     Raises:
         BackplaneError: redis-py is missing.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, app_number: int = 0) -> None:
         check_client()
         self._config = config
-        self._channels = Channels(config.backplane_prefix, is_sharded=config.backplane_sharded)
+        self._channels = Channels(config.backplane_prefix, app_number, is_sharded=config.backplane_sharded)
         self._prefix = "S" if config.backplane_sharded else ""
         self._place = Place()
         self._connection: Any = None  # a redis-py Connection

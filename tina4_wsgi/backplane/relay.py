@@ -203,7 +203,7 @@ class Relay:
         return LocalBus(self._hub, directory, self._app_number, self._receiver, config.max_backplane_bytes)
 
     def _carry_as_guest(self, kind: Kind, name: str, frame: bytes) -> None:
-        guest = Guest(self._config, self._root)
+        guest = Guest(self._config, self._root, self._app_number)
         try:
             guest.carry(kind, name, frame)
         except BackplaneError as exc:
