@@ -50,8 +50,8 @@ NOTHING_OPEN = Reason(
 )  # fmt: skip
 ONE_PROCESS = Reason(
     "d", "–",
-    "Our own server is one process without a master: there is nothing to load before a fork, no worker to replace. "
-    "Use gunicorn for that.",
+    "Tried as the one process that it is by default. `--workers N` puts another above, which replaces workers on "
+    "SIGHUP (docs/cli.md); there is neither preloading nor `max_requests`.",
 )  # fmt: skip
 
 NOT_COUNTED = Reason(
