@@ -19,6 +19,7 @@ from .connection import Visit
 from .discovery import discover
 from .engine import Engine
 from .errors import Refused
+from .guardian import is_drained
 from .headers import status_line
 from .http import HttpSide, decode_path
 from .matching import Match, Route
@@ -286,8 +287,7 @@ class App:
             engine.adopt(taken, visit)
         finally:
             fanout.left(Kind.PATH, path)
-        server = environ.get("tina4_wsgi.server")
-        if server is None or server.application is not self:  # our own server drains the app that it was given
+        if not is_drained(environ, self):
             process.guardian.stand_guard()
         return taken.result
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import gevent
@@ -87,3 +88,9 @@ def _server_of_this_greenlet() -> Any:  # Any: gevent ships no types
             # In a pool of one the guardian would leave no place for requests.
             return server if size is None or size > 1 else None
     return None
+
+
+def is_drained(environ: Mapping[str, Any], app: object) -> bool:
+    """Whether the host is our own server, which drains `app`, or has what stands around `app` do it."""
+    server = environ.get("tina4_wsgi.server")
+    return server is not None and app in getattr(server.application, "drains", (server.application,))

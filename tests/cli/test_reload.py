@@ -91,6 +91,13 @@ def test_changed_code_is_served_and_websockets_hear_1012(folder):
         server.wait_for_log(r"src/routes/page\.py changed, starting again")
 
 
+def test_a_websocket_has_its_line_in_the_log_at_once(folder):
+    with serving(folder, None, "--reload") as server, enter(server, "/ws") as websocket:
+        assert websocket.recv(timeout=5) == "one"
+
+        server.wait_for_log(r'tina4_wsgi\.access: 127\.0\.0\.1 "GET /ws HTTP/1\.1" 101 ')
+
+
 def test_a_new_module_is_code_too(folder):
     with serving(folder, None, "--reload") as server:
         (folder / "src" / "routes" / "more.py").write_text(ROUTE.replace('"/', '"/more/').replace("VERSION", "more"))

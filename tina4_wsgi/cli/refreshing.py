@@ -49,6 +49,7 @@ class Refreshing:
 
     Attributes:
         config: of that one, for the server.
+        drains: whom `drain` drains, for whom nobody else need stand guard.
     """
 
     def __init__(self, app: WSGIApplication) -> None:
@@ -57,6 +58,7 @@ class Refreshing:
         router = Router()
         router.websocket(SOCKET_PATH, self._greet)
         self._own = App(router=router, backplane="none")  # other processes have pages of their own
+        self.drains = (self._own, app)
         self.config: Config = getattr(app, "config", None)  # type: ignore[assignment]  # the server looks what it is
         for one in apps_of_this_process():
             one.templates.environment.auto_reload = True
