@@ -9,6 +9,7 @@ import gevent
 import pytest
 from gevent import socket, ssl
 
+from tests.support.deadline import NEVER_S
 from tests.support.own_server import ANSWER_S, STOP_S, dial, exchange, read_answer
 from tests.support.raw import BINARY, TEXT, RawClient, client_frame, request_head
 from tina4_wsgi import App, Router
@@ -49,7 +50,7 @@ def serve(router, tmp_path):
     servers = []
 
     def start(wsgi_app=None, **where):
-        server = Server(App(wsgi_app, router=router, root=tmp_path), port=0, **where)
+        server = Server(App(wsgi_app, router=router, root=tmp_path, drain_timeout_s=NEVER_S), port=0, **where)
         server.start()
         servers.append(server)
         return server
@@ -143,7 +144,7 @@ def test_open_websockets_take_no_place_in_the_server(serve):
 
     with dial(server) as client:
         client.upgrade("/ws/a")
-        with gevent.Timeout(2):
+        with gevent.Timeout(ANSWER_S):
             while server.handlers:
                 gevent.sleep(0.01)
 
@@ -160,7 +161,7 @@ def test_all_websockets_hear_1001_when_the_server_stops(serve):
         client.send_close(1001)
 
         assert client.read_to_end() == b""
-    stopping.get(timeout=2)
+    stopping.get(timeout=ANSWER_S)
 
 
 def test_websockets_work_over_tls(serve):

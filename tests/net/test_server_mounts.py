@@ -7,7 +7,8 @@ import pytest
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from tests.support.own_server import dial, hello, running
+from tests.support.deadline import NEVER_S
+from tests.support.own_server import ANSWER_S, dial, hello, running
 from tina4_wsgi import App, Router
 from tina4_wsgi.mounting import claims_upgrade
 
@@ -99,12 +100,12 @@ def by_hand(app):
 def test_an_app_inside_of_another_application_is_drained_with_the_server(app, outer):
     with running(outer(app)) as server, dial(server) as client:
         client.upgrade("/ws/red")
-        stopping = gevent.spawn(server.stop, 5)
+        stopping = gevent.spawn(server.stop, NEVER_S)
 
         assert client.read_close() == 1001
         client.send_close(1001)
         assert client.read_to_end() == b""
-        stopping.get(timeout=5)
+        stopping.get(timeout=ANSWER_S)
     app.drain()
 
 

@@ -8,7 +8,7 @@ import socket as native_socket
 import gevent
 import pytest
 
-from tests.support.own_server import dial, exchange, hello, read_answer, running
+from tests.support.own_server import ANSWER_S, dial, exchange, hello, read_answer, running
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST_GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -64,7 +64,7 @@ def test_a_client_that_sends_without_pause_leaves_others_their_turn():
         with flood, other:
             flood.sendall(b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n" * 1_000)
             other.sendall(b"GET /other HTTP/1.1\r\nHost: a\r\n\r\n")
-            with gevent.Timeout(5):
+            with gevent.Timeout(ANSWER_S):
                 while len(seen) < 1_001:
                     gevent.sleep(0)
 

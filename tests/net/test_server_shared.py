@@ -5,6 +5,7 @@ from __future__ import annotations
 import gevent
 from gevent import socket
 
+from tests.support.deadline import NEVER_S
 from tests.support.own_server import ANSWER_S, hello, read_answer
 from tests.support.raw import RawClient
 from tina4_wsgi.config import Config
@@ -38,7 +39,7 @@ def test_who_was_accepted_just_before_the_stop_is_answered_and_later_ones_are_le
 
 def test_who_says_nothing_holds_the_stop_up_for_half_a_second_only():
     with Place(port=0).listen() as listener:
-        server = Server(hello, listener=listener.dup(), config=Config(drain_timeout_s=60))
+        server = Server(hello, listener=listener.dup(), config=Config(drain_timeout_s=NEVER_S))
         server.start()
         with dial(server.port) as silent:
             while not server.handlers:

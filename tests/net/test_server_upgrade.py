@@ -6,7 +6,7 @@ import gevent
 import pytest
 from geventwebsocket.handler import WebSocketHandler
 
-from tests.support.own_server import dial, exchange, read_answer, running
+from tests.support.own_server import ANSWER_S, dial, exchange, read_answer, running
 from tests.support.raw import PING, TEXT, client_frame, request_head
 from tina4_wsgi import upgrade
 from tina4_wsgi.protocol import handshake
@@ -195,7 +195,7 @@ def test_a_connection_that_was_taken_over_is_nothing_to_the_server_any_more():
     with running(app, handshake_timeout_s=0.2) as server, dial(server) as client:
         client.send_bytes(ask() + client_frame(TEXT, b"early"))
         head = client.read_head()
-        with gevent.Timeout(2):
+        with gevent.Timeout(ANSWER_S):
             while server.handlers:
                 gevent.sleep(0.01)
         app.taken[0].stream.send(b"later")
@@ -210,7 +210,7 @@ def test_taking_over_does_not_wait_for_bytes_that_have_not_come():
     app = TakesOver()
 
     with running(app) as server, dial(server) as client:
-        with gevent.Timeout(2):
+        with gevent.Timeout(ANSWER_S):
             client.send_bytes(ask())
             client.read_head()
             while not app.taken:
@@ -227,7 +227,7 @@ def test_an_upgrade_has_its_line_in_the_access_log(caplog):
     with running(app) as server, dial(server) as client:
         client.send_bytes(ask("/ws?token=secret"))
         client.read_head()
-        with gevent.Timeout(2):
+        with gevent.Timeout(ANSWER_S):
             while server.handlers:
                 gevent.sleep(0.01)
         app.close()

@@ -16,6 +16,9 @@ from types import FrameType
 
 import pytest
 
+NEVER_S = 600.0
+"""For a limit that must not be waited for: whoever does wait for it, runs into the deadline of the test."""
+
 AGAIN_S = 1.0
 STUCK_AFTER_S = 20.0  # beyond the deadline: time for `finally` blocks to end servers
 

@@ -15,7 +15,7 @@ from tina4_wsgi.server.server import Server
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-ANSWER_S = 5.0
+ANSWER_S = 20.0
 STOP_S = 0.5
 
 
