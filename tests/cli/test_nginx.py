@@ -8,7 +8,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.support import servers
-from tests.support.command import run, serving
+from tests.support.command import RUN_S, run, serving
 from tests.support.nginx import nginx
 from tina4_wsgi.cli.nginx_conf import configuration, fixed_part
 from tina4_wsgi.router import Router
@@ -61,7 +61,7 @@ def test_websockets_and_pages_pass_through_a_real_nginx(tmp_path):
         assert done.returncode == 0, done.stderr
         with nginx(lay_out(done.stdout), tmp_path / "front") as front:
             address = f"127.0.0.1:{front.address[1]}"
-            with urllib.request.urlopen(f"http://{address}/hello", timeout=5) as page:
+            with urllib.request.urlopen(f"http://{address}/hello", timeout=RUN_S) as page:
                 assert page.read() == b"none"
             for path, answer in {
                 "/ws/chat/red": "red 127.0.0.1",
@@ -71,7 +71,7 @@ def test_websockets_and_pages_pass_through_a_real_nginx(tmp_path):
                 "/ws/%C3%BCn%C3%AF%20%22code": "odd",
             }.items():
                 with connect(f"ws://{address}{path}", origin=f"http://{address}") as websocket:
-                    assert websocket.recv(timeout=5) == answer
+                    assert websocket.recv(timeout=RUN_S) == answer
 
 
 def test_a_unix_socket_may_stand_behind_it(tmp_path):

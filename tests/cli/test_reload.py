@@ -15,7 +15,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.command import launched, serving
+from tests.support.command import RUN_S, launched, serving
+from tests.support.deadline import NEVER_S
 from tests.support.servers import Server
 
 ROUTE = """
@@ -60,7 +61,7 @@ def write_version(folder: Path, version: str) -> None:
 
 def get(server: Server, path: str, accept: str = "text/html") -> str:
     """What a browser gets that opens an address."""
-    client = http.client.HTTPConnection(*server.address, timeout=15)
+    client = http.client.HTTPConnection(*server.address, timeout=RUN_S)
     try:
         client.request("GET", path, headers={"Accept": accept})
         return client.getresponse().read().decode()
@@ -69,25 +70,25 @@ def get(server: Server, path: str, accept: str = "text/html") -> str:
 
 
 def enter(server: Server, path: str) -> ClientConnection:
-    return connect(f"ws://127.0.0.1:{server.address[1]}{path}", open_timeout=15)
+    return connect(f"ws://127.0.0.1:{server.address[1]}{path}", open_timeout=RUN_S)
 
 
 def close_code(websocket: ClientConnection) -> tuple[int, str]:
     with pytest.raises(ConnectionClosed) as closed:
-        websocket.recv(timeout=15)
+        websocket.recv(timeout=RUN_S)
     assert closed.value.rcvd is not None
     return closed.value.rcvd.code, closed.value.rcvd.reason
 
 
 def test_changed_code_is_served_and_websockets_hear_1012(folder):
     with serving(folder, None, "--reload") as server, enter(server, "/ws") as before:
-        assert before.recv(timeout=5) == "one"
+        assert before.recv(timeout=RUN_S) == "one"
 
         write_version(folder, "the second")
 
         assert close_code(before) == (1012, "restarting; retry in 100 ms")
         with enter(server, "/ws") as after:  # waits until the new one serves
-            assert after.recv(timeout=5) == "the second"
+            assert after.recv(timeout=RUN_S) == "the second"
         server.wait_for_log(r"src/routes/page\.py changed, starting again")
 
 
@@ -103,10 +104,15 @@ def test_a_new_module_is_code_too(folder):
         (folder / "src" / "routes" / "more.py").write_text(ROUTE.replace('"/', '"/more/').replace("VERSION", "more"))
 
         server.wait_for_log(r"more\.py changed, starting again")
-        give_up_at = time.monotonic() + 15
-        while "more" not in get(server, "/more/version"):  # the old one may not have read its order yet
-            assert time.monotonic() < give_up_at, server.log
-            time.sleep(0.02)
+        wait_for_answer(server, "/more/version", "more")
+
+
+def wait_for_answer(server: Server, path: str, text: str) -> None:
+    """Ask until the new process answers: the old one may not have read its order yet."""
+    give_up_at = time.monotonic() + RUN_S
+    while text not in get(server, path):
+        assert time.monotonic() < give_up_at, server.log
+        time.sleep(0.02)
 
 
 def test_while_the_code_is_broken_visitors_wait_for_what_mends_it(folder):
@@ -118,7 +124,7 @@ def test_while_the_code_is_broken_visitors_wait_for_what_mends_it(folder):
         visitor.start()
 
         write_version(folder, "mended again")
-        visitor.join(15)
+        visitor.join(RUN_S)
 
         assert answers == ['{"version":"mended again"}']
         assert "ZeroDivisionError" in server.log
@@ -136,7 +142,7 @@ def test_code_that_is_broken_from_the_start_is_waited_for(folder):
 
 
 def wait_for(log: Path, text: str) -> None:
-    give_up_at = time.monotonic() + 15
+    give_up_at = time.monotonic() + RUN_S
     while text not in log.read_text():
         assert time.monotonic() < give_up_at, log.read_text()
         time.sleep(0.02)
@@ -148,28 +154,28 @@ def test_a_changed_template_or_static_file_makes_pages_load_again_without_a_rest
         page = get(server, "/")
         with enter(server, "/ws") as stays, enter(server, "/__tina4/reload") as told:
             first = TAG.findall(page)
-            assert [told.recv(timeout=5)] == first
+            assert [told.recv(timeout=RUN_S)] == first
             file = folder / "src" / name
             file.write_text(f"{file.read_text()}/* changed */")
 
-            second = told.recv(timeout=15)
+            second = told.recv(timeout=RUN_S)
             again = get(server, "/")
 
             assert TAG.findall(again) == [second] != first
             assert re.findall(r"one \d+", again) == re.findall(r"one \d+", page)  # the same process
             assert ("changed" in again) == name.endswith(".html")
-            assert stays.ping().wait(5)
+            assert stays.ping().wait(RUN_S)
 
 
 def test_a_restart_is_a_new_version_too(folder):
     with serving(folder, None, "--reload") as server:
         with enter(server, "/__tina4/reload") as told:
-            first = told.recv(timeout=5)
+            first = told.recv(timeout=RUN_S)
             write_version(folder, "the second")
             assert close_code(told)[0] == 1012
 
         with enter(server, "/__tina4/reload") as told:
-            assert told.recv(timeout=5) not in ("", first)
+            assert told.recv(timeout=RUN_S) not in ("", first)
 
 
 def test_another_folder_may_be_watched(folder, tmp_path_factory):
@@ -185,45 +191,46 @@ def test_another_folder_may_be_watched(folder, tmp_path_factory):
 def test_interrupting_all_processes_stops_them_gracefully(folder):
     """As ^C on a terminal."""
     with serving(folder, None, "--reload") as server, enter(server, "/ws") as websocket:
-        websocket.recv(timeout=5)
+        websocket.recv(timeout=RUN_S)
 
         os.killpg(server.pid, signal.SIGINT)
 
         assert close_code(websocket)[0] == 1001
-        assert server.process.wait(10) == 0
+        assert server.process.wait(RUN_S) == 0
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(server.address, 5)
+            socket.create_connection(server.address, RUN_S)
 
 
 def test_closing_the_terminal_ends_all(folder):
     with serving(folder, None, "--reload") as server, enter(server, "/ws") as websocket:
-        websocket.recv(timeout=5)
+        websocket.recv(timeout=RUN_S)
 
         os.killpg(server.pid, signal.SIGHUP)
 
         assert close_code(websocket)[0] == 1001
-        assert server.process.wait(10) == -signal.SIGHUP
+        assert server.process.wait(RUN_S) == -signal.SIGHUP
 
 
 def test_the_server_stops_when_the_process_above_it_is_killed(folder):
     with serving(folder, None, "--reload") as server, enter(server, "/ws") as websocket:
-        websocket.recv(timeout=5)
+        websocket.recv(timeout=RUN_S)
 
         server.process.kill()
 
         assert close_code(websocket)[0] == 1001
 
 
-def test_a_request_that_runs_on_holds_a_restart_up_for_a_second_only(folder):
+def test_a_request_that_runs_on_does_not_hold_a_restart_up_for_the_drain_time(folder, monkeypatch):
+    monkeypatch.setenv("TINA4_WS_DRAIN_TIMEOUT_S", str(NEVER_S))
     (folder / "src" / "routes" / "slow.py").write_text(
         "import time\nfrom tina4_wsgi import Router\n\n@Router.get('/slow')\ndef slow(request, response):\n"
-        "    print('slow has begun', flush=True)\n    time.sleep(60)\n"
+        f"    print('slow has begun', flush=True)\n    time.sleep({NEVER_S:g})\n"
     )
-    with serving(folder, None, "--reload") as server, socket.create_connection(server.address, 5) as client:
+    with serving(folder, None, "--reload") as server, socket.create_connection(server.address, RUN_S) as client:
         client.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
         server.wait_for_log("slow has begun")
 
         write_version(folder, "the second")
         server.wait_for_log("starting again")
 
-        assert "the second" in get(server, "/version")
+        wait_for_answer(server, "/version", "the second")

@@ -16,7 +16,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.command import ask_unix_socket, launched, run, serving
+from tests.support.command import RUN_S, ask_unix_socket, launched, run, serving
+from tests.support.deadline import NEVER_S
 from tests.support.servers import Server
 
 APP = """
@@ -53,7 +54,7 @@ def block(request, response):
 @Router.get("/hold")
 def hold(request, response):
     print("held", flush=True)
-    sleep(60)
+    sleep(600)
 
 app = App()
 """
@@ -65,7 +66,7 @@ def app(environ, start_response):
 """
 
 LOADED = re.compile(r"loaded in (\d+)")
-PATIENCE_S = 15.0
+PATIENCE_S = 20.0
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def close_code(websocket: ClientConnection) -> int:
 
 
 def test_another_worker_answers_while_one_is_held_up(folder):
-    with two_workers(folder) as server, socket.create_connection(server.address, 5) as client:
+    with two_workers(folder) as server, socket.create_connection(server.address, RUN_S) as client:
         client.sendall(b"GET /block HTTP/1.1\r\nHost: a\r\n\r\n")
         blocked = server.wait_for_log(r"blocked (\d+)")[1]
 
@@ -142,12 +143,12 @@ def test_sigterm_drains_all_workers(folder):
     with two_workers(folder) as server, contextlib.ExitStack() as stack:
         inside = [stack.enter_context(enter(server)) for _ in range(6)]
         for websocket in inside:
-            websocket.recv(timeout=5)
+            websocket.recv(timeout=RUN_S)
 
         server.process.send_signal(signal.SIGTERM)
 
         assert [close_code(websocket) for websocket in inside] == [1001] * 6
-        assert server.process.wait(10) == 0
+        assert server.process.wait(RUN_S) == 0
         assert server.log.count("left with 1001") == 6
         assert not [pid for pid in pids(server) if is_alive(pid)]
 
@@ -155,18 +156,18 @@ def test_sigterm_drains_all_workers(folder):
 def test_signals_that_come_to_all_processes_stop_them_gracefully(folder):
     """As ^C on a terminal, and systemd's default."""
     with two_workers(folder) as server, enter(server) as websocket:
-        websocket.recv(timeout=5)
+        websocket.recv(timeout=RUN_S)
 
         os.killpg(server.pid, signal.SIGINT)
 
         assert close_code(websocket) == 1001
-        assert server.process.wait(10) == 0
+        assert server.process.wait(RUN_S) == 0
         server.wait_for_log("left with 1001")
 
 
 def test_sighup_brings_in_new_code_and_refuses_nobody(folder):
     with two_workers(folder) as server, enter(server) as websocket:
-        websocket.recv(timeout=5)
+        websocket.recv(timeout=RUN_S)
         first = pids(server)
         (folder / "wsgi.py").write_text(APP.replace('"one"', '"the second"'))
 
@@ -183,7 +184,7 @@ def test_sighup_brings_in_new_code_and_refuses_nobody(folder):
 
 def test_sighup_with_code_that_can_not_be_loaded_changes_nothing(folder):
     with two_workers(folder) as server, enter(server) as websocket:
-        websocket.recv(timeout=5)
+        websocket.recv(timeout=RUN_S)
         (folder / "wsgi.py").write_text("1 / 0\n")
 
         server.process.send_signal(signal.SIGHUP)
@@ -191,7 +192,7 @@ def test_sighup_with_code_that_can_not_be_loaded_changes_nothing(folder):
         server.wait_for_log("ended with exit code 1 before it served, so the others go on with what they have")
         assert "ZeroDivisionError" in server.log
         assert '"version":"one"' in get(server, "/who")
-        assert websocket.ping().wait(5)
+        assert websocket.ping().wait(RUN_S)
         assert all(map(is_alive, pids(server)))
 
 
@@ -205,15 +206,17 @@ def test_code_that_can_not_be_loaded_at_first_ends_it(folder):
     assert re.fullmatch(r"tina4-wsgi: worker \d+ ended with exit code 1 before it served", done.stderr.splitlines()[-1])
 
 
-def test_a_second_signal_ends_all_at_once(folder):
-    with two_workers(folder) as server, socket.create_connection(server.address, 5) as client:
+def test_a_second_signal_ends_all_at_once(folder, monkeypatch):
+    monkeypatch.setenv("TINA4_WS_DRAIN_TIMEOUT_S", str(NEVER_S))
+
+    with two_workers(folder) as server, socket.create_connection(server.address, RUN_S) as client:
         client.sendall(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n")
         server.wait_for_log("held")
         server.process.send_signal(signal.SIGTERM)
         eventually(lambda: sum(map(is_alive, pids(server))) == 1, "the idle one has gone")
         server.process.send_signal(signal.SIGTERM)
 
-        assert server.process.wait(5) == 143
+        assert server.process.wait(RUN_S) == 143
         assert not [pid for pid in pids(server) if is_alive(pid)]
 
 
@@ -221,19 +224,19 @@ def test_a_worker_that_hangs_is_killed(folder, monkeypatch):
     monkeypatch.setenv("TINA4_WS_DRAIN_TIMEOUT_S", "0")
     (folder / "wsgi.py").write_text(APP.replace("(1.0)", "(60.0)"))
 
-    with two_workers(folder) as server, socket.create_connection(server.address, 5) as client:
+    with two_workers(folder) as server, socket.create_connection(server.address, RUN_S) as client:
         client.sendall(b"GET /block HTTP/1.1\r\nHost: a\r\n\r\n")
         server.wait_for_log("blocked")
         server.process.send_signal(signal.SIGTERM)
 
-        assert server.process.wait(15) == 0
+        assert server.process.wait(RUN_S) == 0
         assert not [pid for pid in pids(server) if is_alive(pid)]
 
 
 def test_workers_stop_when_the_process_above_them_is_killed(folder):
     with serving(folder, None, "--workers", "2") as server:
         with enter(server) as websocket:
-            websocket.recv(timeout=5)
+            websocket.recv(timeout=RUN_S)
             server.process.kill()
 
             assert close_code(websocket) == 1001
@@ -258,11 +261,11 @@ def test_a_broadcast_reaches_the_clients_of_all_workers(folder):
         inside, homes = [], set()
         while len(homes) < 2:
             inside.append(stack.enter_context(enter(server)))
-            homes.add(inside[-1].recv(timeout=5))
+            homes.add(inside[-1].recv(timeout=RUN_S))
 
         get(server, "/tell")
 
-        assert [websocket.recv(timeout=5) for websocket in inside] == ["to everybody"] * len(inside)
+        assert [websocket.recv(timeout=RUN_S) for websocket in inside] == ["to everybody"] * len(inside)
         assert "broadcasts reach the clients of one worker only" not in server.log
 
 
