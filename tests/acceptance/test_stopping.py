@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,14 +11,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.support import servers
+from tests.support.deadline import NEVER_S
 from tests.support.raw import CLOSE, Frame, Head, RawClient
 from tests.support.site import ANSWER_S, Details, Site, run_site
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-DRAIN_S = 5.0
-LAST_CALLBACKS_S = 1.0  # beyond the drain time, for the "close" callbacks of those who were cut off
-SLACK_S = 1.5  # for a busy machine
-GUNICORN_POLL_S = 1.0  # so often a stopping worker looks whether its requests are done
 
 
 class Farewell(NamedTuple):
@@ -30,7 +26,6 @@ class Farewell(NamedTuple):
     late: Head | None
     mute: list[Frame]
     exit_code: int
-    took_s: float
     lines: dict[str, list[Details]]
     log: str
 
@@ -54,7 +49,7 @@ def start(site: Site, query: str) -> RawClient:
 @pytest.fixture(scope="module")
 def farewell(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Farewell:
     """Stop a server with an idle client, one whose callback runs, one that never answers, and a late one."""
-    env = {"TINA4_WS_DRAIN_TIMEOUT_S": str(DRAIN_S), "TINA4_WS_CLOSE_TIMEOUT_S": "0.3"}
+    env = {"TINA4_WS_DRAIN_TIMEOUT_S": str(NEVER_S), "TINA4_WS_CLOSE_TIMEOUT_S": "0.3"}
     with (
         run_site(kind, "main:app", tmp_path_factory.mktemp(f"stop-{kind}"), env=env) as site,
         start(site, "tag=idle") as idle,
@@ -65,17 +60,15 @@ def farewell(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Farewell:
         keep_alive(late)
         busy.send_text("work")
         assert busy.read_text() == "heard work"  # its callback is running now
-        began = time.monotonic()
         site.server.process.send_signal(signal.SIGTERM)
         idle_frames = read_all(idle)
         late_head = ask_late(late)
         busy_frames = read_all(busy)
         exit_code = site.server.process.wait(servers.STOP_S)
-        took_s = time.monotonic() - began
         lines = {tag: site.journal.lines(tag) for tag in ("idle", "busy", "mute")}
         mute_frames = read_all_without_answer(mute)
         return Farewell(
-            idle_frames, busy_frames, late_head, mute_frames, exit_code, took_s, lines, site.server.log
+            idle_frames, busy_frames, late_head, mute_frames, exit_code, lines, site.server.log
         )
 
 
@@ -135,20 +128,20 @@ def test_an_upgrade_that_comes_while_the_server_stops_is_not_taken(farewell: Far
     assert farewell.late is None or farewell.late.status == 503
 
 
-def test_sigterm_ends_the_server_with_0_within_the_drain_time(farewell: Farewell) -> None:
+def test_sigterm_ends_the_server_with_0_and_it_does_not_wait_for_the_drain_time(farewell: Farewell) -> None:
+    """A server that waited for it would be there still; gunicorn would have cut it off after 30 s, and so would we."""
     assert farewell.exit_code == 0
-    assert farewell.took_s < DRAIN_S + GUNICORN_POLL_S
+    assert "cut off" not in farewell.log
+    assert "graceful timeout" not in farewell.log
 
 
 def test_stopping_leaves_no_traceback(farewell: Farewell) -> None:
     assert "Traceback" not in farewell.log
 
 
-@pytest.mark.parametrize(
-    ("stuck_kind", "poll_s"), [("own", 0.0), ("gunicorn", GUNICORN_POLL_S)], ids=["own", "gunicorn"]
-)
+@pytest.mark.parametrize("stuck_kind", ["own", "gunicorn"])
 def test_a_callback_that_never_ends_keeps_the_server_no_longer_than_the_drain_time(
-    tmp_path: Path, stuck_kind: str, poll_s: float
+    tmp_path: Path, stuck_kind: str
 ) -> None:
     env = {"TINA4_WS_DRAIN_TIMEOUT_S": "0.5"}
     with (
@@ -158,12 +151,11 @@ def test_a_callback_that_never_ends_keeps_the_server_no_longer_than_the_drain_ti
     ):
         stuck.send_text("work")
         assert stuck.read_text() == "heard work"
-        began = time.monotonic()
         site.server.process.send_signal(signal.SIGTERM)
 
         assert codes(read_all(idle)) == [1001]
         assert site.server.process.wait(servers.STOP_S) == 0
-        assert time.monotonic() - began < 0.5 + LAST_CALLBACKS_S + poll_s + SLACK_S
+        assert "drain: 1 connections cut off after 0.5 s" in site.server.log
 
 
 def test_a_gunicorn_worker_exits_only_when_all_close_callbacks_are_done(farewell: Farewell) -> None:

@@ -42,13 +42,13 @@ class Page:
 
     Attributes:
         visits: its connections so far.
-        attempts: when it tried to connect, on the monotonic clock.
+        returns: for when it made up its mind to connect again, each time, on the monotonic clock.
     """
 
     def __init__(self, address: tuple[str, int], path: str, name: str) -> None:
         self._address, self._path, self._name = address, path, name
         self.visits: list[Visit] = []
-        self.attempts: list[float] = []
+        self.returns: list[float] = []
         self._failures = 0
         self._greenlet = gevent.spawn(self._run)
 
@@ -69,14 +69,15 @@ class Page:
 
     def _run(self) -> None:
         while True:
-            self.attempts.append(time.monotonic())
             try:
                 with RawClient(socket.create_connection(self._address, CONNECT_S)) as client:
                     client.upgrade(self._path)
                     self._listen(client)
             except (OSError, AssertionError):
                 pass  # nobody there, or a refusal: a page can't tell them apart
-            gevent.sleep(self._delay_s())
+            delay_s = self._delay_s()
+            self.returns.append(time.monotonic() + delay_s)  # it comes later where the machine is busy
+            gevent.sleep(delay_s)
 
     def _listen(self, client: RawClient) -> None:
         client.socket.settimeout(None)

@@ -83,7 +83,7 @@ def test_all_come_back_spread_out_and_lose_nothing(tmp_path: Path, deploy: Deplo
 
         assert {visit.close[0] for page in pages for visit in page.visits[:-1] if visit.close} == {1001}
         assert (tmp_path / "journal").read_text().splitlines().count(f"{old_pid} 1001") == PAGE_COUNT
-        assert_spread([page.attempts[1] for page in pages])
+        assert_spread([page.returns[0] for page in pages])
         for page in pages:
             new = page.visits[-1]
             assert new.heard == list(range(new.heard[0], 2 * PAGE_COUNT + 1))

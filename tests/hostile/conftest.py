@@ -21,10 +21,16 @@ def arena(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield running
 
 
-@pytest.fixture(scope="session")
-def memory(arena: Site) -> Memory:
+@pytest.fixture(scope="module")
+def serving_pid(arena: Site) -> int:
+    """The process that serves."""
+    return int(arena.state()["pid"])
+
+
+@pytest.fixture(scope="module")
+def memory(serving_pid: int) -> Memory:
     """The memory of the process that serves."""
-    return Memory(arena.state()["pid"])
+    return Memory(serving_pid)
 
 
 @pytest.fixture
@@ -34,9 +40,9 @@ def tag() -> str:
 
 
 @pytest.fixture(autouse=True)
-def bystander(arena: Site) -> Iterator[None]:
-    """Fail the test if an honest client of the same server had a wrong or a late echo."""
-    with Bystander(arena.address, "/ws/echo/bystander"):
+def bystander(arena: Site, serving_pid: int) -> Iterator[None]:
+    """Fail the test if an honest client of the same server was disturbed."""
+    with Bystander(arena.address, "/ws/echo/bystander", serving_pid):
         yield
 
 

@@ -66,8 +66,8 @@ def test_many_fragments_cost_linear_time_where_the_route_allows_them(dial: Dial,
     few_s = min(cost_s(arena, client, 10_000) for _ in range(3))
     many_s = min(cost_s(arena, client, 60_000) for _ in range(2))
 
-    assert few_s < 0.5
-    assert many_s < 6 * 2.5 * few_s  # quadratic would be 36 times as much
+    # Quadratic would be 36 times as much. Processor time, for what else runs on the machine would count in any other.
+    assert many_s < 6 * 2.5 * few_s
 
 
 def test_a_message_in_segments_of_one_byte_arrives(dial: Dial) -> None:
