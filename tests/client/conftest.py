@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +48,30 @@ class Visit:
         self.protocol("Network.emulateNetworkConditions", offline=is_offline, **speed)
 
 
+class Lives:
+    """The site served by one process after the other, each of which begins at once and is killed; see apps/lives.py."""
+
+    def __init__(self, keeper: subprocess.Popen[str]) -> None:
+        self._keeper = keeper
+        self.port = 0
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[str]:
+        """Serve at the port of the first time until the block ends, and give the address."""
+        pid, port = map(int, self._order(f"{self.port}\n").split())
+        self.port = port
+        yield f"http://{servers.LOOPBACK}:{port}"
+        os.kill(pid, signal.SIGKILL)
+        assert self._order() == "it is dead\n"
+
+    def _order(self, order: str = "") -> str:
+        assert self._keeper.stdin is not None
+        assert self._keeper.stdout is not None
+        self._keeper.stdin.write(order)
+        self._keeper.stdin.flush()
+        return self._keeper.stdout.readline()
+
+
 class Place:
     """Where the site is served: at one port, by one process after the other."""
 
@@ -58,10 +85,26 @@ class Place:
     @contextlib.contextmanager
     def serve(self, target: str = "visited:app") -> Iterator[Server]:
         """Serve the site, at the port of the first time."""
-        env = {"PYTHONPATH": str(servers.ROOT), "JOURNAL": str(self.journal), "USERS": str(self.users)}
-        with servers.own(target, APPS, self._folder / "log", "--port", self._port, env=env) as server:
+        with servers.own(target, APPS, self._folder / "log", "--port", self._port, env=self._env) as server:
             self._port = str(server.address[1])
             yield server
+
+    @contextlib.contextmanager
+    def lives(self) -> Iterator[Lives]:
+        """Make ready to serve the site many times."""
+        command = [*servers.PYTHON, "lives.py"]
+        with subprocess.Popen(
+            command, cwd=APPS, env={**os.environ, **self._env}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+        ) as keeper:  # fmt: skip
+            try:
+                yield Lives(keeper)
+            finally:
+                os.killpg(keeper.pid, signal.SIGKILL)  # with the life that a failure leaves
+
+    @property
+    def _env(self) -> dict[str, str]:
+        return {"PYTHONPATH": str(servers.ROOT), "JOURNAL": str(self.journal), "USERS": str(self.users)}
 
     @property
     def said(self) -> list[str]:

@@ -53,22 +53,21 @@ REFUSED = "client.state === 'refused'"
 def test_twenty_kills_under_fifty_clients_lose_nobody_and_double_nothing(place: Place, visit: Open) -> None:
     waits_ms = []
 
-    with place.serve() as server:
-        page = visit(server.url)
-        page.run(CROWD, CLIENTS, BASE_MS, CAP_MS)
-        page.wait_for(ALL_OPEN)
-        server.kill()
-    for _ in range(RESTARTS):
-        page.wait_for(NONE_OPEN)
-        waits_ms.append(page.run("return waits.splice(0)")[:CLIENTS])
-        with place.serve() as server:
+    with place.lives() as lives:
+        with lives.one() as url:
+            page = visit(url)
+            page.run(CROWD, CLIENTS, BASE_MS, CAP_MS)
             page.wait_for(ALL_OPEN)
-            server.kill()
-    page.wait_for(NONE_OPEN)
-    with place.serve():
-        page.wait_for(ALL_OPEN)
-        page.run("clients.forEach((client, own) => clearInterval(client.talk) || client.send(`${own} 999999`))")
-        eventually(lambda: sum(text.endswith(" 999999") for text in place.said) == CLIENTS, "the last ones are heard")
+        for _ in range(RESTARTS):
+            page.wait_for(NONE_OPEN)
+            waits_ms.append(page.run("return waits.splice(0)")[:CLIENTS])
+            with lives.one():
+                page.wait_for(ALL_OPEN)
+        page.wait_for(NONE_OPEN)
+        with lives.one():
+            page.wait_for(ALL_OPEN)
+            page.run("clients.forEach((client, own) => clearInterval(client.talk) || client.send(`${own} 999999`))")
+            eventually(lambda: sum(text.endswith(" 999999") for text in place.said) == CLIENTS, "the last ones")
 
     for own in range(CLIENTS):
         numbers = [int(text.split()[1]) for text in place.said if text.startswith(f"{own} ")]
