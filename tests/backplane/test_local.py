@@ -25,7 +25,7 @@ from tina4_wsgi.backplane.envelope import Kind, pack, pack_json, sized, unpack
 from tina4_wsgi.backplane.local import LocalBus
 from tina4_wsgi.errors import BackplaneError
 
-WAIT_S = 5.0
+WAIT_S = 15.0
 HELLO = b"\x81\x05hello"
 SENDER = bytes(range(16))
 

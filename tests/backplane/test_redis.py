@@ -28,7 +28,7 @@ from tina4_wsgi.protocol.frames import encode_message
 PATH = "/ws/hall/a"
 CHANNEL = "tina4:path:/ws/hall/a"
 PEM = servers.ROOT / "tests" / "net" / "localhost.pem"
-BACK_S = 10.0
+BACK_S = 20.0
 ROUND_S = 0.5
 
 

@@ -20,7 +20,7 @@ from tina4_wsgi import App, Router
 from tina4_wsgi.contrib.flask import wrap
 from tina4_wsgi.server.server import Server
 
-PATIENCE_S = 5.0
+PATIENCE_S = 15.0
 KEY = "AAAAAAAAAAAAAAAAAAAAAA=="
 
 Fields = list[tuple[str, str]]

@@ -21,7 +21,7 @@ CHROMIUM = "/usr/bin/chromium"
 CHROMEDRIVER = "/usr/bin/chromedriver"
 DESKTOP = (1280, 800)
 PHONE = (360, 740)
-PATIENCE_S = 10.0  # a loaded machine needs a second or two for what usually takes 50 ms
+PATIENCE_S = 30.0  # a loaded machine needs some seconds for what usually takes 50 ms
 POLL_S = 0.05
 
 _FLAGS = (

@@ -7,7 +7,7 @@ import pytest
 from tests.examples.browser import eventually
 from tests.support.live_examples import BOTTLE, LivePage, unique
 
-pytestmark = pytest.mark.deadline(60)
+pytestmark = pytest.mark.deadline(120)
 
 EXAMPLE = BOTTLE
 

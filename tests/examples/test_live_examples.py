@@ -13,7 +13,7 @@ import pytest
 from tests.examples.browser import DESKTOP, PHONE, Page, eventually
 from tests.support.live_examples import EXAMPLES, Example, LivePage, sees, unique
 
-pytestmark = pytest.mark.deadline(60)
+pytestmark = pytest.mark.deadline(120)
 
 LOG_OUT_S = 40.0  # most of the apps look every five seconds; a loaded machine later
 RETURN_S = 40.0  # a page waits for 15 seconds at most between two attempts
@@ -67,7 +67,7 @@ def test_a_log_out_in_one_window_closes_the_sockets_of_the_others(open_page, ser
     other.front().close()
 
 
-@pytest.mark.deadline(120)
+@pytest.mark.deadline(180)
 def test_a_page_comes_back_after_a_restart_unless_its_user_was_logged_out(example, browsers, tmp_path):
     with example.serve(tmp_path) as server:
         ada, bob = (example.page(browser, server.url, number) for number, browser in enumerate(browsers))

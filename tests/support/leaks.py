@@ -1,7 +1,7 @@
 """Finds what a test left behind: greenlets, sockets, child processes, native threads.
 
 Only the difference between two looks counts, so fixtures of a wider scope may keep what they like.
-What is seen afterwards gets `GRACE_S` to end by itself: sockets close and greenlets die a loop turn later.
+What is seen afterwards gets at least `GRACE_S` to end by itself: sockets close and greenlets die a loop turn later.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 GRACE_S = 1.0
+LEAST_LOOKS = 50  # on a busy machine these take longer, as does what is waited for
 POLL_S = 0.01
 
 
@@ -46,9 +47,11 @@ class Snapshot:
     def what_was_left(self) -> str:
         """Describe what there is now and was not then, after a time of grace; "" for nothing."""
         give_up_at = time.monotonic() + GRACE_S
+        looks = 0
         while True:
             left = self._difference()
-            if not left or time.monotonic() > give_up_at:
+            looks += 1
+            if not left or (looks >= LEAST_LOOKS and time.monotonic() > give_up_at):
                 return left
             _let_others_run()
             gc.collect()  # what only a cycle keeps alive is closed by now

@@ -44,7 +44,7 @@ class EchoTest(unittest.TestCase):
         with self.client.websocket("/ws/echo") as ada, self.client.websocket("/ws/echo") as bob:
             ada.send("hi")
             self.assertEqual(ada.receive(), "hi")
-            self.assertEqual(bob.receive(timeout=1), "hi")
+            self.assertEqual(bob.receive(timeout=10), "hi")
             bob.receive_nothing()
 
     def test_home(self):
