@@ -125,7 +125,7 @@ def test_a_wake_up_without_anything_to_do_does_nothing(pair):
 
 
 def test_an_error_of_ours_cuts_the_link_and_says_which(pair):
-    link, ear, theirs = pair
+    _, ear, theirs = pair
     ear.error = LookupError("a mistake of ours")
 
     theirs.sendall(MESSAGE)

@@ -13,7 +13,7 @@ VARIABLES = {
     "DEBUG": ("maybe", "TINA4_WS_DEBUG='maybe', expected yes or no"),
     "MAX_CONNECTIONS": ("many", "TINA4_WS_MAX_CONNECTIONS='many', expected a number"),
     "PING_INTERVAL_S": ("25 s", "TINA4_WS_PING_INTERVAL_S='25 s', expected a number"),
-    "TRUSTED_PROXIES": ("10.0.0.0/8, nginx", "trusted_proxies: 'nginx' is no address or network, expected as 10.0.0.0/8"),
+    "TRUSTED_PROXIES": ("10.0.0.0/8, nginx", "trusted_proxies: 'nginx' is no address or network, expected as 10.0.0.0"),
 }
 KEYWORDS = [
     ("max_connections", "10", "max_connections='10', expected int"),
