@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import socket as native_socket
+import struct
 from pathlib import Path
 
 import gevent
@@ -195,3 +197,32 @@ def test_a_client_that_leaves_without_a_goodbye_is_gone(site):
 
     wait_until(lambda: site.ends)
     assert site.ends == [1006]
+
+
+def leave_unheard(server, data=b""):
+    """Connect, send and reset before the server has had a look: this greenlet doesn't wait."""
+    with native_socket.create_connection(("127.0.0.1", server.port), ANSWER_S) as sock:
+        sock.sendall(data)
+        sock.setsockopt(native_socket.SOL_SOCKET, native_socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # of gevent, whose half-made SSLSocket closes itself
+@pytest.mark.parametrize("data", [b"", b"\x16\x03\x01"], ids=["nothing said", "a beginning"])
+def test_a_client_that_has_gone_before_its_tls_handshake_is_no_error(site, data, capfd):
+    for _ in range(5):
+        leave_unheard(site.server, data)
+    with site.connect() as client:  # the others have been handled before
+        client.send_text("a")
+        assert client.read_text() == "1"
+
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_who_is_accepted_as_the_server_stops_makes_no_tls_handshake(site, caplog):
+    with native_socket.create_connection(("127.0.0.1", site.server.port), ANSWER_S) as sock:
+        site.server.do_handle(*site.server.do_read())
+
+        site.server.stop(STOP_S)
+
+        assert sock.recv(1) == b""
+    assert "TLS handshake" not in caplog.text
