@@ -14,14 +14,15 @@ from tests.backplane.test_local import HELLO, Ears, wait_until
 from tina4_wsgi.backplane.directory import BusDirectory
 from tina4_wsgi.backplane.envelope import Kind
 from tina4_wsgi.backplane.local import LocalBus
-from tina4_wsgi.backplane.relay import Relay
+from tina4_wsgi.backplane.relay import Relay, isolation
 from tina4_wsgi.config import Config
 
 WAIT_S = 5.0
 
 
 @pytest.fixture
-def relay(tmp_path: Path) -> Iterator[Relay]:
+def relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+    monkeypatch.setattr(isolation, "is_on", False)  # a TestClient of an earlier test in this process turned it on
     relay = Relay(Config(bus_dir=str(tmp_path / "bus")), str(tmp_path), 0, Ears())
     yield relay
     relay.close()

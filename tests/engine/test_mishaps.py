@@ -11,6 +11,7 @@ from gevent.event import Event
 from greenlet import GreenletExit
 
 from tests.support.raw import BINARY, CLOSE, TEXT, client_frame
+from tina4_wsgi.guardian import Guardian
 
 from .conftest import WAIT_S, House, Log
 from .test_slow_peers import SMALL_BUFFER, quiet
@@ -249,3 +250,28 @@ def test_a_connection_is_shown_with_its_path_and_whether_it_is_over(house: House
     connection.close()
 
     assert repr(connection) == f"<Connection {connection.id} on /ws/test closed>"
+
+
+def test_a_flush_that_finds_nothing_left_is_not_measured(make_house: Callable[..., House]) -> None:
+    house = make_house(metrics="/metrics")
+    client, connection = house.connect(quiet)
+
+    connection.broadcast(b"x" * 300_000)  # left at once: too much to wait for the end of the turn
+    assert client.read_frame().payload == b"x" * 300_000
+    connection.broadcast(b"y")
+    assert client.read_frame().payload == b"y"
+
+    meter = house.engine.meter
+    assert meter is not None
+    assert sum(meter.fanout.counts) == 1
+
+
+def test_a_drain_at_the_end_of_the_program_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def drain(timeout_s: float, *, is_hurried: bool = False) -> None:
+        raise LookupError("a mistake of ours")
+
+    guardian = Guardian(drain, 1.0)
+    guardian._at_exit()
+    guardian.dismiss()
+
+    assert [(one.getMessage(), one.levelname) for one in caplog.records] == [("draining at exit failed", "ERROR")]

@@ -176,6 +176,7 @@ def test_a_hub_that_is_gone_is_passed_over(house: House) -> None:
     in_thread(thread.join)
     client, _ = house.connect(quiet)
 
+    house.process.fanout.to_room("nobody's", encode_message("not here"))
     house.process.fanout.to_path("/ws/test", encode_message("still here"))
 
     assert client.read_text() == "still here"
@@ -207,6 +208,36 @@ def test_all_hubs_are_drained_at_once(house: House) -> None:
     assert here.read_close() == 1001
     here.send_close(1001)
     draining.get(timeout=10)
+
+
+def test_all_hubs_are_told_to_dismiss_and_to_close(house: House) -> None:
+    here, _ = house.connect(quiet)
+    codes: list[int] = []
+
+    def another_hub() -> None:
+        client, _ = house.connect(quiet)
+        ready.set()
+        codes.append(client.read_close())
+        client.close()
+        while house.process.engines:
+            gevent.sleep(0.002)
+        gevent.sleep(0)  # the engine is closed in the hub of its own
+        gevent.get_hub().destroy()
+
+    ready = threading.Event()
+    thread = threading.Thread(target=another_hub)
+    thread.start()
+    in_thread(ready.wait)
+
+    house.process.dismiss(1012, "new code")
+    assert here.read_close() == 1012
+    here.close()
+    while not codes or house.engine.connections:
+        gevent.sleep(0.002)
+    house.process.close()
+
+    in_thread(thread.join)
+    assert codes == [1012]
 
 
 def test_a_hub_that_stands_still_does_not_hold_up_the_drain(house: House, caplog: pytest.LogCaptureFixture) -> None:

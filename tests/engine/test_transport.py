@@ -203,6 +203,39 @@ def test_a_broadcast_larger_than_the_limit_may_drop_all_that_waits(connect: Pair
     assert transport.is_open
 
 
+def test_a_backlog_that_is_dropped_between_two_pieces_has_ended(connect: Pair) -> None:
+    transport, ear, peer = connect()
+    stall(transport)
+    transport.write_shared(b"y" * 100_000)
+    while transport.queued_bytes > 100_000:  # the hub doesn't turn meanwhile
+        peer.recv(100_000)
+        transport._on_writable()
+
+    transport.drop_backlog()
+    transport.write(b"the end")
+    transport.finish()
+
+    gevent.sleep(0)
+    peer.settimeout(WAIT_S)
+    last = b""
+    while data := peer.recv(100_000):
+        last = data
+    assert (last[-8:], ear.told) == (b"xthe end", ["stalled"])
+
+
+def test_what_comes_behind_the_goodbye_is_read_away(connect: Pair) -> None:
+    transport, ear, peer = connect()
+    transport.finish()
+
+    peer.sendall(b"late")
+    gevent.sleep(0.01)
+    assert (ear.told, transport.is_open) == ([], True)
+
+    peer.close()
+    ear.wait_for(1)
+    assert ear.told == ["lost"]
+
+
 def test_a_socket_that_takes_no_option_is_closed_all_the_same() -> None:
     with socket.socket() as gone:
         pass
