@@ -10,7 +10,7 @@ import pytest
 from gevent.event import Event
 from greenlet import GreenletExit
 
-from tests.support.raw import BINARY, CLOSE, TEXT, client_frame
+from tests.support.raw import BINARY, CLOSE
 from tina4_wsgi.guardian import Guardian
 
 from .conftest import WAIT_S, House, Log
@@ -23,53 +23,19 @@ def wait_until(is_so: Callable[[], object]) -> None:
             gevent.sleep(0.002)
 
 
-class Failing:
-    """Stands for an error of ours in the middle of reading."""
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
-
-    def feed(self, data: bytes, messages: Any) -> None:
-        raise MemoryError
-
-
-def test_an_error_of_ours_while_reading_ends_that_connection_alone(
+def test_an_error_of_ours_ends_that_connection_alone(
     house: House, log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
     client, connection = house.connect(log)
     other, _ = house.connect(quiet)
-    connection._session = Failing(connection._session)
 
-    client.send_text("a")
+    connection.failed(MemoryError())
     log.wait_for("close")
 
     assert (connection.close_code, client.read_to_end()) == (1006, b"")
     assert [record.getMessage() for record in caplog.records if record.exc_info] == ["connection to /ws/test failed"]
     other.send_close()
     assert other.read_close() == 1000
-
-
-def test_an_error_of_ours_after_a_pause_ends_the_connection(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    release, log = Event(), Log()
-
-    def slow(connection: Any, event: str, data: str) -> None:
-        log(connection, event, data)
-        if event == "message":
-            release.wait()
-
-    client, connection = house.connect(slow, max_inbound_messages=2)
-    client.send_bytes(client_frame(TEXT, b"a") * 5)
-    wait_until(lambda: connection.transport.is_paused)
-
-    connection._session = Failing(connection._session)
-    release.set()
-    log.wait_for("close")
-
-    assert connection.close_code == 1006
-    assert [record.getMessage() for record in caplog.records if record.exc_info] == ["connection to /ws/test failed"]
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
@@ -106,15 +72,16 @@ def test_a_client_that_leaves_behind_a_backlog_gets_all_of_it_and_the_close_fram
 
 
 def test_a_callback_that_works_for_long_is_not_idle(house: House) -> None:
-    release = Event()
+    began, release = Event(), Event()
 
     def slow(connection: Any, event: str, data: str) -> None:
         if event == "message":
+            began.set()
             release.wait()
 
     client, connection = house.connect(slow, idle_timeout_s=0.2)
     client.send_text("a")
-    wait_until(lambda: connection._is_busy)
+    began.wait()
     first_due_s = connection.due_s
     wait_until(lambda: connection.due_s > first_due_s)
     assert not connection.closed
@@ -160,16 +127,19 @@ class Doorkeeper:
 
 
 def test_a_login_is_checked_again_behind_the_callback_that_runs(house: House) -> None:
-    release, door = Event(), Doorkeeper()
+    began, release, door = Event(), Event(), Doorkeeper()
 
     def slow(connection: Any, event: str, data: str) -> None:
         if event == "message":
+            began.set()
             release.wait()
             connection.send(f"{door.asked}")
 
     client, connection = house.connect(slow, auth=door, reauth_every=0.1)
     client.send_text("a")
-    wait_until(lambda: connection._is_recheck_due)
+    began.wait()
+    due_s = connection.due_s
+    wait_until(lambda: connection.due_s > due_s)
     asked = door.asked
     release.set()
 
@@ -183,16 +153,18 @@ def test_who_has_left_is_not_asked_for_a_login_again(house: House) -> None:
 
     def leave(connection: Any, event: str, data: str) -> None:
         if event == "message":
-            wait_until(lambda: connection._is_recheck_due)
+            due_s = connection.due_s
+            wait_until(lambda: connection.due_s > due_s)
             connection.close(4000)
             asked.append(door.asked)
 
     asked: list[int] = []
-    client, connection = house.connect(leave, auth=door, reauth_every=0.1)
+    client, _ = house.connect(leave, auth=door, reauth_every=0.1)
     client.send_text("a")
 
     assert client.read_close() == 4000
-    wait_until(lambda: not connection._is_recheck_due)
+    client.send_close(4000)
+    wait_until(lambda: not house.engine.connections)
     assert [door.asked] == asked
 
 
