@@ -1,4 +1,4 @@
-"""Errors of ours in the hub, put into an engine that is not compiled: one has no way into the attributes of the other."""
+"""Errors of ours in the hub, put into an engine that is not compiled: a compiled one lets nobody in."""
 
 from __future__ import annotations
 
