@@ -16,6 +16,10 @@ from tests.backplane.conftest import APPS
 from tests.support import redis
 from tests.support.servers import ROOT
 from tina4_wsgi.backplane.channels import Place
+from tina4_wsgi.backplane.envelope import Kind
+from tina4_wsgi.backplane.redisguest import RedisGuest
+from tina4_wsgi.config import Config
+from tina4_wsgi.errors import BackplaneError
 
 RUN_S = 20.0
 
@@ -51,6 +55,18 @@ def run(*arguments):
 )
 def test_with_a_redis(broker, case):
     assert run(case, broker.url) == "done\n"
+
+
+def test_a_guest_that_may_not_publish_is_told_so(broker):
+    with broker.talking() as client:
+        client.execute_command("ACL", "SETUSER", "guest", "on", ">pw", "+@all", "-publish", "allchannels")
+    guest = RedisGuest(Config(backplane_url=broker.url.replace("redis://", "redis://guest:pw@")))
+
+    with pytest.raises(BackplaneError, match="NoPermission.*publish") as raised:
+        guest.carry(Kind.PATH, "/x", b"\x81\x05hello")
+
+    assert "pw" not in str(raised.value)
+    guest.close()
 
 
 def test_an_error_that_does_not_say_where_a_shard_is_sends_nobody_there():
