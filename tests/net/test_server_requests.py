@@ -205,11 +205,13 @@ def test_a_body_that_is_read_amid_the_answer_is_not_asked_for_any_more():
         yield environ["wsgi.input"].read()
 
     with running(answers_first) as server, dial(server) as client:
-        client.send_bytes(b"POST / HTTP/1.0\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nhi")
+        client.send_bytes(
+            b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nhi"
+        )
         answer = client.read_to_end()
 
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert answer.endswith(b"\r\n\r\nanswer hi")
+    assert answer.endswith(b"\r\n\r\n7\r\nanswer \r\n2\r\nhi\r\n0\r\n\r\n")
 
 
 def test_a_bad_body_that_is_read_amid_the_answer_ends_it_without_another(caplog):
