@@ -62,7 +62,7 @@ def test_a_guest_that_may_not_publish_is_told_so(broker):
         client.execute_command("ACL", "SETUSER", "guest", "on", ">pw", "+@all", "-publish", "allchannels")
     guest = RedisGuest(Config(backplane_url=broker.url.replace("redis://", "redis://guest:pw@")))
 
-    with pytest.raises(BackplaneError, match="NoPermission.*publish") as raised:
+    with pytest.raises(BackplaneError, match=r"NoPermission.*publish") as raised:
         guest.carry(Kind.PATH, "/x", b"\x81\x05hello")
 
     assert "pw" not in str(raised.value)
