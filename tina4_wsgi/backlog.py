@@ -28,13 +28,16 @@ class Backlog:
         progressed_at_s: when the kernel last took something, on the monotonic clock.
     """
 
-    __slots__ = ("_droppable", "_offset", "_pieces", "_room", "_watcher", "progressed_at_s")
+    __slots__ = ("_droppable", "_is_begun", "_offset", "_pieces", "_room", "_watcher", "progressed_at_s")
 
     def __init__(self, watcher: Any, data: bytes, sent: int) -> None:
         self._watcher = watcher
         self._pieces = deque([data])
         self._droppable = deque([False])  # of each piece, whether `drop_oldest` may take it
         self._offset = sent  # of the first piece, what has been sent
+        # Whether the first piece was offered: of what TLS didn't take it has encrypted a record all the same, and that
+        # leaves next, whatever is offered then.
+        self._is_begun = True
         self._room: Event | None = None
         self.progressed_at_s = time.monotonic()
 
@@ -50,16 +53,21 @@ class Backlog:
         """Offer the oldest bytes to the kernel, in one call.
 
         Returns:
-            How many it took.
+            How many it took; 0 if all that waited has been dropped.
         Raises:
             OSError: as `stream.send`; BlockingIOError if it takes nothing after all.
         """
-        sent = stream.send(self._next_chunk())
+        if not self._pieces:
+            return 0
+        chunk = self._next_chunk()
+        self._is_begun = True
+        sent = stream.send(chunk)
         self._offset += sent
         if self._offset == len(self._pieces[0]):
             self._pieces.popleft()
             self._droppable.popleft()
             self._offset = 0
+            self._is_begun = False
         self.progressed_at_s = time.monotonic()
         self._wake()
         return sent
@@ -92,7 +100,7 @@ class Backlog:
         kept_droppable: deque[bool] = deque()
         for position, piece in enumerate(self._pieces):
             # A frame can't be cut short: the first piece may have left in part.
-            if freed < least_bytes and self._droppable[position] and (position or not self._offset):
+            if freed < least_bytes and self._droppable[position] and (position or not self._is_begun):
                 freed += len(piece)
             else:
                 kept.append(piece)
@@ -101,12 +109,12 @@ class Backlog:
         return freed
 
     def drop(self) -> int:
-        """Forget all but the piece that has partly left: a frame can't be cut short.
+        """Forget all but the piece that may have left in part: a frame can't be cut short.
 
         Returns:
             How many bytes still wait.
         """
-        while len(self._pieces) > (1 if self._offset else 0):
+        while len(self._pieces) > (1 if self._is_begun else 0):
             self._pieces.pop()
             self._droppable.pop()
         return sum(map(len, self._pieces)) - self._offset

@@ -316,10 +316,10 @@ def _check(name: str, value: Any, default: Any, setting: Setting) -> None:
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         shown = f" is a {type(value).__name__}" if setting.is_secret else f"={value!r}"
         raise ConfigError(f"{name}{shown}, expected {type(default).__name__}")
-    if setting.least is not None and value < setting.least:
-        raise ConfigError(f"{name}={value!r}, expected at least {setting.least:g} {setting.unit}")
+    if setting.least is not None and not value >= setting.least:  # also NaN, which is no less
+        raise ConfigError(f"{name}={value!r}, expected at least {setting.least:.15g} {setting.unit}")
     if setting.most is not None and value > setting.most:
-        raise ConfigError(f"{name}={value!r}, expected at most {setting.most:g} {setting.unit}")
+        raise ConfigError(f"{name}={value!r}, expected at most {setting.most:.15g} {setting.unit}")
     if setting.choices and value not in setting.choices:
         raise ConfigError(f"{name}={value!r}, expected one of: {', '.join(setting.choices)}")
     if setting.is_path and value and not value.startswith("/"):

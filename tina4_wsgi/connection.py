@@ -280,6 +280,7 @@ class Connection(Lifecycle):
         transport.flush()  # much may be queued only because this turn hasn't ended
         while transport.queued_bytes > most and self._state == _OPEN:
             transport.wait_for_room()
+            transport.flush()  # another greenlet may have queued more, and gone on before this one did
         if self._state != _OPEN:
             raise self._closed_error()
 

@@ -115,7 +115,9 @@ class Dispatcher:
                 job = park(hub)
         except GreenletExit:
             pass  # somebody killed this worker: the pool is one smaller, no more
-        except BaseException:  # noqa: BLE001  # SystemExit and KeyboardInterrupt out of a callback
-            self._hub.handle_system_error(*sys.exc_info()[:2])
+        except BaseException:  # noqa: BLE001  # the hub shows it; SystemExit and KeyboardInterrupt go to the main greenlet
+            self._hub.handle_error(self, *sys.exc_info())
         finally:
             self._worker_count -= 1
+            if self._waiting:
+                self.submit(self._waiting.popleft())

@@ -43,8 +43,10 @@ class TLSStream:
         self.close = sock.close
 
     def recv(self, size_bytes: int, /) -> bytes:
-        """Read what has arrived, several TLS records if need be.
+        """Read what has arrived, several TLS records if need be, and each to its end: nothing is pending afterwards.
 
+        Args:
+            size_bytes: at least that of a TLS record, 16 384.
         Returns:
             1 to about `size_bytes` bytes, b"" at the end.
         Raises:

@@ -111,6 +111,7 @@ class Transport:
     def start(self) -> None:
         """Begin to read."""
         self._reader.start(self._on_readable)
+        self._read_pending()
 
     def pause(self, reason: int) -> None:
         """Stop reading until `resume` was called for each reason."""
@@ -124,11 +125,12 @@ class Transport:
         self._pauses &= ~reason
         if was_paused and not self._pauses and self._stream is not None:
             self._reader.start(self._on_readable)
-            if self._has_pending():
-                self._loop.run_callback(self._on_readable)
+            self._read_pending()
 
-    def _has_pending(self) -> bool:
-        return isinstance(self._stream, TLSStream) and self._stream.has_pending
+    def _read_pending(self) -> None:
+        """Have what OpenSSL decrypted read soon: the server may have read a part of a TLS record before us."""
+        if isinstance(self._stream, TLSStream) and self._stream.has_pending:
+            self._loop.run_callback(self._on_readable)
 
     def _on_readable(self) -> None:
         try:
@@ -156,8 +158,6 @@ class Transport:
             self._is_flush_near = False
             if self.outbox:
                 self.flush()
-            if self._is_tls and self._has_pending():
-                self._loop.run_callback(self._on_readable)
         except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the watcher
             self._owner.failed(exc)
 
@@ -315,26 +315,24 @@ class Transport:
             self._shut_down()
 
     def wait_for_room(self) -> None:
-        """Wait until the kernel took something of the backlog, or the connection is over.
+        """Wait until the kernel took something of the backlog, which there must be, or the connection is over.
 
         Greenlets: not the hub. The deadline is the owner's: it aborts a transport that stalls for too long.
         """
-        if self._backlog is not None:
-            self._backlog.wait_for_room()
+        assert self._backlog is not None
+        self._backlog.wait_for_room()
 
     def drop_oldest(self, least_bytes: int) -> None:
-        """Forget the oldest broadcasts that wait, so many bytes of them if there are."""
-        if self._backlog is not None:
-            self.queued_bytes -= self._backlog.drop_oldest(least_bytes)
+        """Forget the oldest broadcasts of the backlog, which there must be: so many bytes of them if there are."""
+        assert self._backlog is not None
+        self.queued_bytes -= self._backlog.drop_oldest(least_bytes)
 
     def drop_backlog(self) -> None:
-        """Forget what waits, except for the piece that has partly left: a frame can't be cut short."""
+        """Forget what waits behind a stall, except for the piece that has partly left: a frame can't be cut short."""
         self.outbox.clear()
         self.mark = len(self.group.pending)
         backlog = self._backlog
-        if backlog is None:
-            self.queued_bytes = 0
-            return
+        assert backlog is not None
         self.queued_bytes = backlog.drop()
         if not backlog:
             self._end_backlog(backlog)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from gevent import socket as gevent_socket
 from tests.support.servers import ROOT
 from tina4_wsgi.backplane import directory as directory_module
 from tina4_wsgi.backplane.directory import BusDirectory, default_path, socket_name
-from tina4_wsgi.backplane.envelope import Kind, pack, pack_json, sized, unpack
+from tina4_wsgi.backplane.envelope import Kind, Reader, pack, pack_json, sized, unpack
 from tina4_wsgi.backplane.local import LocalBus
 from tina4_wsgi.errors import BackplaneError
 
@@ -301,6 +302,117 @@ def test_a_process_without_descriptors_goes_on_listening_when_it_has_some(join, 
         wait_until(lambda: not bus._acceptor.active, "the pause")
         bus._listener = listener
         bus._scan()
+        wait_until(lambda: bus._in, "the link")
+
+
+def test_a_process_without_descriptors_links_to_a_newcomer_when_it_has_some(join, monkeypatch):
+    bus = join()
+
+    def no_socket() -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tina4_wsgi.backplane.local.raw_socket", no_socket)
+        other = join()
+        bus._scan()
+        assert (bus.is_alone, other.is_alone) == (True, True)
+
+    bus._scan()
+    linked(bus, other)
+
+
+def test_who_leaves_while_it_is_greeted_is_no_sibling(join, folder, monkeypatch):
+    bus = join()
+    directory = BusDirectory(str(folder))
+    name = socket_name(0)
+    leaving = directory.listen(name)
+    connect = BusDirectory.connect
+
+    def connect_and_lose(self: BusDirectory, wanted: str, sock: Any) -> bool:
+        is_connected = connect(self, wanted, sock)
+        leaving.close()  # resets whoever waits to be let in
+        return is_connected
+
+    monkeypatch.setattr(BusDirectory, "connect", connect_and_lose)
+    bus._scan()
+
+    assert bus.is_alone
+    assert bus.status().outages == 0
+
+
+def test_many_who_come_at_once_are_all_let_in(join, folder):
+    bus = join()
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(stranger(folder, guest_hello()))
+        wait_until(lambda: len([link for link in bus._in if link.is_guest]) == 100, "the links")
+
+
+def test_a_guest_that_says_several_things_at_once_hears_of_each(join, folder):
+    bus = join()
+    said = b"".join(sized(pack(Kind.PATH, "/x", HELLO, SENDER, number)) for number in (7, 8, 9))
+
+    with stranger(folder, said, hello=guest_hello()) as sock:
+        answers, found = Reader(), []
+        while len(found) < 3:
+            answers.feed(sock.recv(1_000), found)
+
+    assert [(one.kind, one.number) for one in found] == [(Kind.ACK, 7), (Kind.ACK, 8), (Kind.ACK, 9)]
+    assert len(bus.ears.heard) == 3
+
+
+def test_an_answer_that_nobody_asked_for_changes_nothing(join, folder, caplog):
+    bus = join()
+    said = sized(pack_json(Kind.ACK, "", {}, SENDER, 1)) + sized(pack_json(Kind.ANSWER, "", {}, SENDER, 1))
+
+    with stranger(folder, said + sized(pack(Kind.PATH, "/x", HELLO, SENDER, 2)), hello=guest_hello()):
+        wait_until(lambda: bus.ears.heard, "what came behind")
+
+    assert caplog.text == ""
+
+
+def test_who_retires_waits_until_a_slow_sibling_took_all_of_it(join):
+    bus, other = join(most_bytes=64 << 20), join(most_bytes=64 << 20)
+    linked(bus, other)
+    frame = b"\x82\x7f" + (4 << 20).to_bytes(8, "big") + bytes(4 << 20)
+    bus.carry(Kind.PATH, "/x", frame)
+
+    bus.retire(WAIT_S)
+    assert [link.queued_bytes for link in bus._targets] == [0]
+    bus.retire(WAIT_S)
+    bus.close()
+
+    wait_until(lambda: other.ears.heard == [(Kind.PATH, "/x", frame)], "all of it")
+
+
+def test_a_folder_that_can_not_be_made_again_at_once_is_made_later(join, folder, caplog):
+    bus = join()
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    for _ in range(3):
+        bus._scan()
+    wait_until(lambda: "looking for siblings failed: bus directory" in caplog.text, "the log line")
+    assert caplog.text.count("looking for siblings failed") == 1
+
+    folder.unlink()
+    bus._scan()
+    other = join()
+
+    linked(bus, other)
+    wait_until(lambda: "it is there again" in caplog.text, "the other log line")
+
+
+def test_who_connects_to_a_forked_child_means_the_parent(join, folder):
+    bus = join()
+    bus._pid = os.getpid() + 1  # as the child finds it
+
+    with stranger(folder, guest_hello()):
+        bus._accept()
+        bus._scan()
+        assert not bus._in
+
+        bus._pid = os.getpid()
         wait_until(lambda: bus._in, "the link")
 
 

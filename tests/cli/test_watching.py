@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,35 @@ def test_a_folder_that_leads_to_itself_is_walked_once(folder):
     path = write(folder, "a.py")
 
     assert watcher.changes() == Changes((path,), ())
+
+
+def test_what_can_not_be_looked_at_is_passed_over(folder):
+    write(folder, "wsgi.py")
+    (folder / "gone.py").symlink_to(folder / "nowhere.py")
+    watcher = Watcher([folder, folder / "missing"])
+    path = write(folder, "more.py")
+
+    assert watcher.changes() == Changes((path,), ())
+
+
+def test_a_file_that_is_written_without_end_is_not_waited_for_without_end(folder, monkeypatch):
+    monkeypatch.setattr("tina4_wsgi.cli.watching._SETTLE_S", 0.001)
+    path = write(folder, "wsgi.py")
+    watcher = Watcher([folder])
+    is_over = threading.Event()
+
+    def write_on() -> None:
+        while not is_over.wait(0.0002):
+            with open(path, "a") as file:
+                file.write("# more\n")
+
+    writing = threading.Thread(target=write_on)
+    writing.start()
+    while os.stat(path).st_size < 100:
+        time.sleep(0.001)
+
+    found = watcher.changes()
+
+    is_over.set()
+    writing.join()
+    assert found == Changes((path,), ())

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.support.command import RUN_S, ask_unix_socket, launched, run, serving
 from tests.support.deadline import NEVER_S
 from tests.support.servers import Server
+from tina4_wsgi.cli.workers import Worker
 
 APP = """
 import os
@@ -194,6 +196,55 @@ def test_sighup_with_code_that_can_not_be_loaded_changes_nothing(folder):
         assert '"version":"one"' in get(server, "/who")
         assert websocket.ping().wait(RUN_S)
         assert all(map(is_alive, pids(server)))
+
+
+SLOW = "import os, time\nprint('begun in', os.getpid(), flush=True)\ntime.sleep(60)\n"
+
+
+def test_a_second_sighup_begins_anew_with_the_newest_code(folder):
+    with two_workers(folder) as server:
+        first = pids(server)
+        (folder / "wsgi.py").write_text(SLOW)
+        server.process.send_signal(signal.SIGHUP)
+        too_old = int(server.wait_for_log(r"begun in (\d+)")[1])
+        (folder / "wsgi.py").write_text(APP.replace('"one"', '"the newest"'))
+
+        server.process.send_signal(signal.SIGHUP)
+
+        eventually(lambda: not any(map(is_alive, [*first, too_old])), "the old ones have gone")
+        eventually(lambda: len(pids(server)) == 4, "there are two new ones")
+        assert all("the newest" in get(server, "/who") for _ in range(5))
+        assert "ended with exit code" not in server.log
+
+
+def test_a_worker_that_dies_while_its_successor_loads_is_succeeded_by_it(folder):
+    gate = folder / "gate"
+    held = f"import os, pathlib, time\nprint('begun in', os.getpid(), flush=True)\ngate = pathlib.Path({str(gate)!r})\n"
+    held += "while not gate.exists():\n    time.sleep(0.01)\n"
+    with two_workers(folder) as server:
+        first = pids(server)
+        (folder / "wsgi.py").write_text(held + APP)
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for_log("begun in")
+        for dead in first:
+            os.kill(dead, signal.SIGKILL)
+            server.wait_for_log(rf"worker {dead} ended by SIGKILL, another one is started")
+
+        gate.touch()
+
+        eventually(lambda: len(pids(server)) == 4, "there are two new ones")
+        assert get(server, "/who")
+        assert server.log.count("begun in") == 2
+
+
+def test_an_order_to_a_worker_that_has_ended_is_lost(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        worker = Worker(lambda option: [sys.executable, "-c", "pass"], listener)
+    worker.wait()
+
+    worker.order(b"stop")
+
+    assert worker.look() == 0
 
 
 def test_code_that_can_not_be_loaded_at_first_ends_it(folder):

@@ -42,6 +42,10 @@ def test_permission_denied_of_django_is_a_403(site):
     assert site.ask_upgrade("/ws/denied") == 403
 
 
+def test_an_answer_as_a_view_gives_it_refuses_with_its_status(site):
+    assert site.ask_upgrade("/ws/answered") == 402
+
+
 def test_a_decorator_for_views_lets_nobody_in(site):
     assert site.ask_upgrade("/ws/mistaken", site.log_in("ada")) == 500
     site.server.wait_for_log("auth gave the function .*expected a user")

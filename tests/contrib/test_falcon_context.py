@@ -9,6 +9,7 @@ import falcon.asgi
 import pytest
 
 from tests.support.events import Connection, context_of
+from tests.support.own_server import dial, running
 from tina4_wsgi import Router
 from tina4_wsgi.contrib.falcon import current_request, wrap
 from tina4_wsgi.errors import ConnectionClosed, Refused, RouteError, UsageError
@@ -226,3 +227,52 @@ def test_a_resource_that_cant_be_called_so_is_refused_with_its_line(resource, wh
 def test_what_is_no_wsgi_app_of_falcon_is_not_wrapped(wrong):
     with pytest.raises(UsageError, match=r"expected a falcon\.App"):
         wrap(wrong)
+
+
+def refuse_in_an_answer(req, resp, ex, params):
+    """An error handler that answers instead of raising."""
+    resp.status = falcon.HTTP_403
+
+
+def test_an_error_that_the_app_answers_itself_refuses_with_its_status(house):
+    house.falcon_app.add_error_handler(LookupError, refuse_in_an_answer)
+    house.second.raises["request"] = LookupError("nobody of that name")
+
+    with pytest.raises(Refused) as refused, house.context("auth"):
+        pass
+
+    assert refused.value.status == 403
+
+
+class OnlyBehind:
+    """Middleware that does nothing ahead of a responder."""
+
+    def __init__(self, calls: list[str]) -> None:
+        self._calls = calls
+
+    def process_response(self, req, resp, resource, req_succeeded):
+        self._calls.append("only behind")
+
+
+def test_dependent_middleware_may_have_nothing_to_do_ahead():
+    house = House(independent=False)
+    house.falcon_app.add_middleware(OnlyBehind(house.calls))
+
+    with house.context("message"):
+        house.calls.append("event")
+
+    assert house.calls == [*IN, "event", "only behind", "second response of success", "first response of success"]
+
+
+@pytest.mark.parametrize(("error", "status"), [(None, 101), (falcon.HTTPUnauthorized(), 401)])
+def test_a_route_of_the_router_without_auth_has_the_middleware_asked_before_the_tunnel_opens(error, status):
+    house = House()
+    house.app.router.websocket("/plain", lambda connection, event, data: None)
+    if error is not None:
+        house.first.raises["request"] = error
+
+    with running(house.app) as server, dial(server) as client:
+        head = client.ask_upgrade("/plain", "dGhlIHNhbXBsZSBub25jZQ==")
+
+    assert head.status == status
+    assert house.calls[0] == "first request"

@@ -37,7 +37,7 @@ class House:
 
     def connect(
         self, callback: Callable[..., object], path: str = "/ws/test", *, early: bytes = b"", send_buffer: int = 0,
-        window_bits: int = 0, **options: Any,
+        window_bits: int = 0, auth: Callable[..., object] | None = None, **options: Any,
     ) -> tuple[RawClient, Connection]:
         """Let a client in on a route of its own."""
         ours, theirs = socket.socketpair()
@@ -49,7 +49,7 @@ class House:
         theirs.settimeout(WAIT_S)
         client = RawClient(theirs)
         self.clients.append(client)
-        route = Route(path, path, "websocket", frozenset({"GET"}), callback)
+        route = Route(path, path, "websocket", frozenset({"GET"}), callback, auth=auth)
         limits = self.config.for_route(options)
         environ = {"PATH_INFO": path, "QUERY_STRING": "token=t", "HTTP_HOST": "h", "REMOTE_ADDR": "127.0.0.1"}
         visit = Visit(Service(route, limits), Opening(environ, ()), path, Params(), window_bits=window_bits)

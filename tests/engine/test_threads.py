@@ -42,6 +42,34 @@ def test_a_native_thread_gets_the_error_of_its_own_send(house: House) -> None:
         in_thread(lambda: connection.send("late"))
 
 
+def test_a_native_thread_waits_for_a_slow_reader_while_the_hub_goes_on(house: House) -> None:
+    client, connection = house.connect(quiet, send_buffer=4_608, max_outbound_bytes=8_192)
+
+    sending = gevent.get_hub().threadpool.spawn(lambda: [connection.send(f"{n:5}" + "x" * 4_000) for n in range(100)])
+
+    assert [int(client.read_text()[:5]) for _ in range(100)] == list(range(100))
+    sending.get(timeout=10)
+
+
+def test_who_has_left_can_not_be_put_into_a_room_by_a_thread(house: House) -> None:
+    _, connection = house.connect(quiet)
+    connection.close(4000)
+
+    with pytest.raises(ConnectionClosed, match="4000"):
+        in_thread(lambda: connection.join("r"))
+
+    assert house.engine.rooms() == []
+
+
+def test_a_named_room_is_reached_from_a_native_thread(house: House) -> None:
+    client, connection = house.connect(quiet)
+    connection.join("r")
+
+    in_thread(lambda: connection.broadcast_to_room("r", "from a thread"))
+
+    assert client.read_text() == "from a thread"
+
+
 def test_broadcasts_from_threads_and_greenlets_at_once_lose_nothing(house: House) -> None:
     clients = [house.connect(quiet)[0] for _ in range(5)]
     gevent.sleep(0)
@@ -148,6 +176,7 @@ def test_a_hub_that_is_gone_is_passed_over(house: House) -> None:
     in_thread(thread.join)
     client, _ = house.connect(quiet)
 
+    house.process.fanout.to_room("nobody's", encode_message("not here"))
     house.process.fanout.to_path("/ws/test", encode_message("still here"))
 
     assert client.read_text() == "still here"
@@ -179,6 +208,36 @@ def test_all_hubs_are_drained_at_once(house: House) -> None:
     assert here.read_close() == 1001
     here.send_close(1001)
     draining.get(timeout=10)
+
+
+def test_all_hubs_are_told_to_dismiss_and_to_close(house: House) -> None:
+    here, _ = house.connect(quiet)
+    codes: list[int] = []
+
+    def another_hub() -> None:
+        client, _ = house.connect(quiet)
+        ready.set()
+        codes.append(client.read_close())
+        client.close()
+        while house.process.engines:
+            gevent.sleep(0.002)
+        gevent.sleep(0)  # the engine is closed in the hub of its own
+        gevent.get_hub().destroy()
+
+    ready = threading.Event()
+    thread = threading.Thread(target=another_hub)
+    thread.start()
+    in_thread(ready.wait)
+
+    house.process.dismiss(1012, "new code")
+    assert here.read_close() == 1012
+    here.close()
+    while not codes or house.engine.connections:
+        gevent.sleep(0.002)
+    house.process.close()
+
+    in_thread(thread.join)
+    assert codes == [1012]
 
 
 def test_a_hub_that_stands_still_does_not_hold_up_the_drain(house: House, caplog: pytest.LogCaptureFixture) -> None:

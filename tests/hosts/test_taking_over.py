@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from types import SimpleNamespace
 
+import gevent
 import pytest
 from gevent import socket
 
@@ -144,6 +145,45 @@ def test_what_was_not_agreed_on_is_refused_when_it_comes(wire, tmp_path):
     client.send_bytes(b"\xc1" + client_frame(TEXT, b"", mask=MASK)[1:])
 
     assert client.read_close() == 1002
+    app.drain(1)
+
+
+def gone(wire):
+    """Let the client go; gives the server's end."""
+    server_end, client = wire
+    client.reset()
+    return server_end
+
+
+def test_a_client_that_has_gone_before_a_late_refusal_is_no_error(wire, tmp_path):
+    app = App(router=Router(), root=tmp_path)
+    server_end = gone(wire)
+
+    assert list(app(gws_environ(server_end), lambda status, headers, exc_info=None: None)) == []
+
+    assert server_end.fileno() == -1
+
+
+def test_a_client_that_has_gone_amid_its_upgrade_is_found_out_by_its_transport(wire, tmp_path):
+    router, ends = Router(), []
+
+    @router.websocket("/ws/echo")
+    def echo(connection, event, data):
+        if event == "close":
+            ends.append(connection.close_code)
+
+    app = App(router=router, root=tmp_path)
+    wire[0].sendall(b"unread, so that its end is a reset")
+    server_end = gone(wire)
+    environ = gws_environ(server_end)
+    environ["wsgi.websocket"].handler.rfile = server_end.makefile("rb")
+
+    app(environ, lambda status, headers, exc_info=None: None)
+    with gevent.Timeout(5):
+        while not ends:
+            gevent.sleep(0.002)
+
+    assert ends == [1006]
     app.drain(1)
 
 

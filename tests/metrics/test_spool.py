@@ -11,7 +11,7 @@ import pytest
 
 from tina4_wsgi.errors import ConfigError
 from tina4_wsgi.metrics import Histogram, Sums
-from tina4_wsgi.spool import Spool
+from tina4_wsgi.spool import Spool, default_folder
 
 
 def sums(number: int) -> Sums:
@@ -110,6 +110,32 @@ def test_what_another_version_wrote_is_left_out(folder):
 
     assert asker.others()[0] == []
     asker.close(), other.close()
+
+
+def test_one_that_ended_before_it_told_anything_leaves_nothing(folder):
+    asker, silent = Spool(folder), Spool(folder)
+    asker.write(sums(1), {})
+    silent.others()
+    silent.close()
+    silent.close()  # harmless
+
+    assert (asker.others()[0], asker.others()[1].counters) == ([], {})
+    assert len(list(Path(folder).glob("*.lock"))) == 1
+    asker.close()
+
+
+def test_the_default_folder_is_one_per_user_and_project_and_is_made_with_its_parent(tmp_path, monkeypatch):
+    monkeypatch.setattr("tina4_wsgi.spool._BASE", str(tmp_path))
+    here, there = default_folder("a"), default_folder("b")
+    assert here != there
+
+    spool = Spool(here)
+    spool.write(sums(1), {})
+    spool.close()
+
+    (parent,) = tmp_path.iterdir()
+    assert parent.name == f"tina4-wsgi-{os.geteuid()}"
+    assert [stat.S_IMODE(os.stat(path).st_mode) for path in (parent, here)] == [0o700, 0o700]
 
 
 def test_a_link_in_place_of_the_folder_is_refused(tmp_path):

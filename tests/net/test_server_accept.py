@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import socket as native_socket
@@ -14,9 +15,10 @@ import pytest
 from gevent import socket, ssl
 
 from tests.support.deadline import NEVER_S
-from tests.support.own_server import ANSWER_S, STOP_S, dial, exchange, hello, read_answer
+from tests.support.own_server import ANSWER_S, STOP_S, dial, exchange, hello, read_answer, running
 from tests.support.raw import RawClient
 from tina4_wsgi.config import Config
+from tina4_wsgi.server.listening import Place
 from tina4_wsgi.server.server import Server
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -75,6 +77,33 @@ def test_without_descriptors_accepting_pauses_and_goes_on_later(caplog):
         for client in clients:
             client.close()
         server.stop(STOP_S)
+
+
+class Aborting:
+    """A listening socket whose first client has gone before it was accepted, as BSD tells it."""
+
+    def __init__(self, sock):
+        self._socket = sock
+        self._has_told = False
+
+    def __getattr__(self, name):
+        return getattr(self._socket, name)
+
+    def _accept(self):
+        if not self._has_told:
+            self._has_told = True
+            raise OSError(errno.ECONNABORTED, "aborted")
+        return self._socket._accept()
+
+
+def test_a_client_that_has_gone_before_it_was_accepted_is_no_error(caplog):
+    with running(hello) as server:
+        server.socket = Aborting(server.socket)
+
+        assert exchange(server, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")).endswith(b"hello")
+
+        server.socket = server.socket._socket
+    assert caplog.messages == []
 
 
 def test_a_burst_of_connections_is_accepted_in_few_turns():
@@ -150,6 +179,29 @@ def test_the_socket_file_of_a_living_server_is_left_alone(tmp_path):
         with dial_unix(path) as client:
             client.send_bytes(GET)
             assert read_answer(client)[1] == b"hello"
+
+
+def test_a_socket_of_another_kind_is_left_alone(tmp_path):
+    path = tmp_path / "log"
+    with native_socket.socket(native_socket.AF_UNIX, native_socket.SOCK_DGRAM) as other:
+        other.bind(str(path))
+
+        with pytest.raises(OSError, match="in use"):
+            Server(hello, unix_path=path, config=Config()).start()
+
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "text"),
+    [
+        (Place(port=80), PermissionError(errno.EACCES, "no"), "port 80 is not open to this user; choose one of 1024"),
+        (Place(port=99), OSError(errno.ENOBUFS, "no room"), "can't listen on 127.0.0.1, port 99: no room"),
+        (Place(unix_path="/a"), OSError(errno.EROFS, "read-only"), "can't listen on /a: read-only"),
+    ],
+)
+def test_what_can_not_be_bound_is_said_in_a_sentence(place, error, text):
+    assert place.why_not(error).startswith(text)
 
 
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path):

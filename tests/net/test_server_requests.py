@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket as native_socket
+import struct
 
 import gevent
 import pytest
@@ -195,6 +196,48 @@ def test_a_badly_chunked_body_is_a_400_and_the_end(caplog):
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert answer.endswith(b"\r\n\r\nchunk of the request body has no valid size\n")
     assert [(one.levelname, one.exc_info) for one in caplog.records] == [("WARNING", None)]
+
+
+def test_a_body_that_is_read_amid_the_answer_is_not_asked_for_any_more():
+    def answers_first(environ, start_response):
+        start_response("200 OK", PLAIN)
+        yield b"answer "
+        yield environ["wsgi.input"].read()
+
+    with running(answers_first) as server, dial(server) as client:
+        client.send_bytes(
+            b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nhi"
+        )
+        answer = client.read_to_end()
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"\r\n\r\n7\r\nanswer \r\n2\r\nhi\r\n0\r\n\r\n")
+
+
+def test_a_bad_body_that_is_read_amid_the_answer_ends_it_without_another(caplog):
+    def answers_first(environ, start_response):
+        start_response("200 OK", PLAIN)
+        yield b"answer"
+        yield environ["wsgi.input"].read()
+
+    with running(answers_first) as server:
+        answer = exchange(server, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + LAST_GET)
+
+    assert answer.endswith(b"\r\n\r\n6\r\nanswer\r\n")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert [one.getMessage() for one in caplog.records] == [
+        "refused 400 from 127.0.0.1: chunk of the request body has no valid size"
+    ]
+
+
+def test_a_client_that_has_gone_before_its_refusal_is_no_error(caplog):
+    with running(hello) as server:
+        with native_socket.create_connection(("127.0.0.1", server.port), ANSWER_S) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\n bad\r\n\r\n")  # the server looks at it when the reset is there, too
+            sock.setsockopt(native_socket.SOL_SOCKET, native_socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        assert exchange(server, LAST_GET).endswith(b"hello")
+    assert [one for one in caplog.records if one.exc_info] == []
 
 
 def test_an_application_that_swallows_a_bad_body_still_does_not_get_the_rest_as_a_request():

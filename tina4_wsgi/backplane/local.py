@@ -80,6 +80,7 @@ class LocalBus:
         self._is_ready = Event()
         self._is_retired = False
         self._is_scan_near = False
+        self._scan_error = ""
         self._cut_count = 0
 
     # -- what a process does with it
@@ -179,13 +180,13 @@ class LocalBus:
         self._watchers.append(self._acceptor)
 
     def _stop_listening(self) -> None:
-        if self._listener is None:
-            return
-        self._directory.unlink(self._name)
         for watcher in self._watchers:
             watcher.stop()
             watcher.close()
         self._watchers.clear()
+        if self._listener is None:
+            return
+        self._directory.unlink(self._name)
         self._listener.close()
         self._listener = None
 
@@ -200,12 +201,15 @@ class LocalBus:
                 if name != self._name and name not in self._out:
                     self._connect(name)
             self._send_silent_away()
-            if self._listener is not None and self._name not in names:
+            if self._name not in names:
                 self._come_back()
-            if self._listener is not None and not self._acceptor.active:
+            if not self._acceptor.active:
                 self._acceptor.start(self._accept)
+            self._scan_error = ""
         except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the timer
-            self._report(logging.ERROR, "looking for siblings failed: %s", exc)
+            if str(exc) != self._scan_error:  # one line, however often it is tried again
+                self._scan_error = str(exc)
+                self._report(logging.ERROR, "looking for siblings failed: %s", exc)
 
     def _scan_soon(self) -> None:
         if not self._is_scan_near and not self._is_retired:
@@ -220,10 +224,10 @@ class LocalBus:
     def _come_back(self) -> None:
         """Somebody took our socket's name away, perhaps the whole folder: listen again."""
         self._stop_listening()
-        self._listen()
         timer = self._hub.loop.timer(_SCAN_S, _SCAN_S, ref=False)
-        timer.start(self._scan, update=True)
+        timer.start(self._scan, update=True)  # before listening: if that fails, it is tried again
         self._watchers.append(timer)
+        self._listen()
         self._report(logging.WARNING, "the socket in %s was gone; it is there again", self._directory.path)
 
     def _connect(self, name: str) -> None:

@@ -16,7 +16,7 @@ from gevent.monkey import is_module_patched
 
 from ..config import Config
 from ..errors import BackplaneError
-from .channels import Channels, Place, check_client
+from .channels import Channels, Place, check_client, new_connection
 from .envelope import SENDER_BYTES, Envelope, EnvelopeError, Kind, pack, pack_json, unpack
 from .health import Health
 from .port import Facts, Receiver, Status
@@ -61,7 +61,7 @@ class RedisBackplane:
         """Begin to connect; whether Redis is there shows later.
 
         Raises:
-            BackplaneError: redis-py is missing, or the standard library is not patched.
+            BackplaneError: redis-py is missing, the URL is malformed, or the standard library is not patched.
         """
         check_client()
         if not is_module_patched("socket"):
@@ -70,6 +70,7 @@ class RedisBackplane:
                 "program with `from gevent import monkey; monkey.patch_all()`"
             )
         place = Place()
+        new_connection(self._config, 1.0, place)  # connects to nobody: it reads the URL
         self._publisher = RedisPublisher(self._config, self._health, place)
         self._subscriber = RedisSubscriber(self._config, self._health, place, self._received, self._publisher.renew)
         self._subscriber.enter(self._channels.everybody)

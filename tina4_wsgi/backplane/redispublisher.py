@@ -80,17 +80,22 @@ class RedisPublisher:
             gevent.sleep(_POLL_S)
 
     def close(self) -> None:
-        """End it; what waits is dropped."""
+        """End it, soon; what waits is dropped."""
         self._greenlet.kill(block=False)
-        self._disconnect()
 
     def _run(self) -> None:
+        try:
+            self._send_forever()
+        finally:
+            self._disconnect()
+
+    def _send_forever(self) -> None:
         backoff = Backoff()
         while True:
             self._has_work.wait()
             try:
                 self._send_batch()
-            except (client.RedisError, OSError) as exc:
+            except (client.RedisError, OSError, ValueError) as exc:  # ValueError: redis-py can't parse the answer
                 self._health.down("publisher", describe(exc, self._config))
                 self._disconnect()
                 self._place.forget()

@@ -101,9 +101,8 @@ class RedisSubscriber:
         return True
 
     def close(self) -> None:
-        """End it."""
+        """End it, soon: the reader gives its connection back, since redis-py can't be read while another closes it."""
         gevent.killall(self._greenlets, block=False)
-        self._disconnect()
 
     def _change(self, channel: str) -> None:
         self._changed.add(channel)
@@ -121,7 +120,7 @@ class RedisSubscriber:
             try:
                 self._write(connection)
             except (client.RedisError, OSError):
-                connection.disconnect()  # the reader finds out, and begins anew
+                connection.disconnect()  # the reader finds out by a ValueError, and begins anew
 
     def _write(self, connection: Any) -> None:
         if self._is_ping_due:
@@ -145,6 +144,12 @@ class RedisSubscriber:
     # -- reading
 
     def _read_forever(self) -> None:
+        try:
+            self._connect_forever()
+        finally:
+            self._disconnect()
+
+    def _connect_forever(self) -> None:
         backoff = Backoff()
         while True:
             try:
@@ -152,7 +157,8 @@ class RedisSubscriber:
                 connection.connect()
                 self._begin(connection)
                 self._read(connection, backoff)
-            except (client.RedisError, OSError) as exc:
+            # ValueError: of redis-py, when the writer has closed the connection, or for an answer that it can't parse.
+            except (client.RedisError, OSError, ValueError) as exc:
                 if self._place.is_elsewhere(exc):
                     self._disconnect()
                     gevent.sleep(backoff.next_s())  # nodes that disagree may send us to and fro

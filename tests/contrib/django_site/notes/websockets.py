@@ -5,6 +5,7 @@ from django.contrib.auth.decorators import login_required as login_required_of_v
 from django.core.exceptions import PermissionDenied
 from django.db import connection as database
 from django.db import connections, transaction
+from django.http import HttpResponse
 from django.utils.translation import activate, get_language
 
 from notes.models import Note
@@ -116,6 +117,7 @@ def deny(_):
 
 
 @Router.websocket("/ws/denied", auth=deny)
+@Router.websocket("/ws/answered", auth=lambda _: HttpResponse("pay first", status=402))
 @Router.websocket("/ws/mistaken", auth=login_required_of_views)
 @Router.websocket("/ws/friends", allowed_origins=["https://partner.example"])
 def quiet(connection, event, data):

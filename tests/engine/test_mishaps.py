@@ -1,0 +1,249 @@
+"""Mishaps in the life of a connection: our own errors, callbacks that end the program, and ends that meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import Event
+from greenlet import GreenletExit
+
+from tests.support.raw import BINARY, CLOSE
+from tina4_wsgi.guardian import Guardian
+
+from .conftest import WAIT_S, House, Log
+from .test_slow_peers import SMALL_BUFFER, quiet
+
+
+def wait_until(is_so: Callable[[], object]) -> None:
+    with gevent.Timeout(WAIT_S, AssertionError("it did not become so")):
+        while not is_so():
+            gevent.sleep(0.002)
+
+
+def test_an_error_of_ours_ends_that_connection_alone(
+    house: House, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, connection = house.connect(log)
+    other, _ = house.connect(quiet)
+
+    connection.failed(MemoryError())
+    log.wait_for("close")
+
+    assert (connection.close_code, client.read_to_end()) == (1006, b"")
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == ["connection to /ws/test failed"]
+    other.send_close()
+    assert other.read_close() == 1000
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_a_callback_that_ends_the_program_does(house: House, error: type[BaseException]) -> None:
+    def leave(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            raise error("enough")
+
+    client, _ = house.connect(leave)
+    client.send_text("a")
+
+    with pytest.raises(error, match="enough"):
+        gevent.sleep(WAIT_S)
+    client.send_close()
+    assert client.read_close() == 1000
+
+
+def test_a_client_that_leaves_behind_a_backlog_gets_all_of_it_and_the_close_frame(house: House, log: Log) -> None:
+    def flood(connection: Any, event: str, data: str) -> None:
+        log(connection, event, data)
+        if event == "message":
+            connection.send(b"x" * 300_000)
+
+    client, connection = house.connect(flood, send_buffer=SMALL_BUFFER, close_timeout_s=0.3)
+    client.send_text("a")
+    client.send_close(1000)
+    log.wait_for("close")
+    assert connection.transport.queued_bytes > 200_000
+
+    assert client.read_frame() == (0x80 | BINARY, b"x" * 300_000)
+    assert client.read_close() == 1000
+    assert client.read_to_end() == b""
+    wait_until(lambda: not house.engine.connections)
+
+
+def test_a_callback_that_works_for_long_is_not_idle(house: House) -> None:
+    began, release = Event(), Event()
+
+    def slow(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            began.set()
+            release.wait()
+
+    client, connection = house.connect(slow, idle_timeout_s=0.2)
+    client.send_text("a")
+    began.wait()
+    first_due_s = connection.due_s
+    wait_until(lambda: connection.due_s > first_due_s)
+    assert not connection.closed
+
+    release.set()
+    assert client.read_close() == 1000
+    assert connection.close_reason == "idle"
+
+
+def test_who_is_leaving_already_is_not_dismissed_again(house: House) -> None:
+    release = Event()
+
+    def leave(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            connection.close(4000, "by itself")
+            release.wait()
+
+    client, connection = house.connect(leave)
+    client.send_text("a")
+    assert client.read_close() == 4000
+
+    house.process.dismiss(1001, "going away")
+    release.set()
+    client.send_close(4000)
+
+    wait_until(lambda: not house.engine.connections)
+    assert (connection.close_code, connection.close_reason) == (4000, "by itself")
+    assert client.read_to_end() == b""
+
+
+class Doorkeeper:
+    """An `auth` that is asked all the time, and answers whatever it is told to."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.error: BaseException | None = None
+
+    def __call__(self, request: Any) -> str:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return f"ada {self.asked}"
+
+
+def test_a_login_is_checked_again_behind_the_callback_that_runs(house: House) -> None:
+    began, release, door = Event(), Event(), Doorkeeper()
+
+    def slow(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            began.set()
+            release.wait()
+            connection.send(f"{door.asked}")
+
+    client, connection = house.connect(slow, auth=door, reauth_every=0.1)
+    client.send_text("a")
+    began.wait()
+    due_s = connection.due_s
+    wait_until(lambda: connection.due_s > due_s)
+    asked = door.asked
+    release.set()
+
+    assert client.read_text() == f"{asked}"
+    wait_until(lambda: door.asked > asked)
+    assert connection.auth.startswith("ada")
+
+
+def test_who_has_left_is_not_asked_for_a_login_again(house: House) -> None:
+    door = Doorkeeper()
+
+    def leave(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            due_s = connection.due_s
+            wait_until(lambda: connection.due_s > due_s)
+            connection.close(4000)
+            asked.append(door.asked)
+
+    asked: list[int] = []
+    client, _ = house.connect(leave, auth=door, reauth_every=0.1)
+    client.send_text("a")
+
+    assert client.read_close() == 4000
+    client.send_close(4000)
+    wait_until(lambda: not house.engine.connections)
+    assert [door.asked] == asked
+
+
+def test_a_login_check_that_is_killed_leaves_the_connection_open(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = Doorkeeper()
+    door.error = GreenletExit()
+    _, connection = house.connect(quiet, auth=door, reauth_every=0.1)
+
+    wait_until(lambda: door.asked > 1)
+
+    assert not connection.closed
+    assert f"callback of /ws/test was killed at 'auth', connection {connection.id}" in caplog.messages
+
+
+def test_a_sender_whose_place_in_the_queue_was_filled_by_broadcasts_does_not_stop_the_loop(house: House) -> None:
+    client, connection = house.connect(quiet, max_outbound_bytes=20_000)
+
+    def first() -> None:
+        connection.send(b"1" * 1_000_000)
+        # Of these nothing is offered to the kernel before the turn ends; the second one goes on within this turn.
+        connection.broadcast(b"3" * 30_000)
+        connection.broadcast(b"for others", exclude_self=True)
+
+    # Both wait until the last of the second one's bytes has left.
+    senders = [gevent.spawn(first), gevent.spawn(connection.send, b"2" * 30_000)]
+
+    assert [client.read_frame().payload[:1] for _ in range(3)] == [b"1", b"2", b"3"]
+    gevent.joinall(senders, timeout=WAIT_S, raise_error=True)
+
+
+def test_a_broadcast_to_a_room_closes_a_slow_member_and_only_it(house: House) -> None:
+    slow, slow_connection = house.connect(quiet, "/ws/slow", send_buffer=SMALL_BUFFER, max_outbound_bytes=65_536)
+    fast, connection = house.connect(quiet, "/ws/fast")
+    slow_connection.join("r")
+    connection.join("r")
+
+    for _ in range(100):
+        connection.broadcast_to_room("r", b"y" * 4_000)
+        assert fast.read_frame().payload == b"y" * 4_000
+
+    assert slow_connection.closed
+    frames = [slow.read_frame()]
+    while frames[-1].opcode != CLOSE:
+        frames.append(slow.read_frame())
+    assert frames[-1].close_code == 1013
+    assert {frame.payload for frame in frames[:-1]} == {b"y" * 4_000}
+
+
+def test_a_connection_is_shown_with_its_path_and_whether_it_is_over(house: House) -> None:
+    _, connection = house.connect(quiet)
+    assert repr(connection) == f"<Connection {connection.id} on /ws/test>"
+
+    connection.close()
+
+    assert repr(connection) == f"<Connection {connection.id} on /ws/test closed>"
+
+
+def test_a_flush_that_finds_nothing_left_is_not_measured(make_house: Callable[..., House]) -> None:
+    house = make_house(metrics="/metrics")
+    client, connection = house.connect(quiet)
+
+    connection.broadcast(b"x" * 300_000)  # left at once: too much to wait for the end of the turn
+    assert client.read_frame().payload == b"x" * 300_000
+    connection.broadcast(b"y")
+    assert client.read_frame().payload == b"y"
+
+    meter = house.engine.meter
+    assert meter is not None
+    assert sum(meter.fanout.counts) == 1
+
+
+def test_a_drain_at_the_end_of_the_program_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def drain(timeout_s: float, *, is_hurried: bool = False) -> None:
+        raise LookupError("a mistake of ours")
+
+    guardian = Guardian(drain, 1.0)
+    guardian._at_exit()
+    guardian.dismiss()
+
+    assert [(one.getMessage(), one.levelname) for one in caplog.records] == [("draining at exit failed", "ERROR")]

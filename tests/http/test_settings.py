@@ -1,0 +1,62 @@
+"""Settings that can't be what was meant: each is refused with its name, its value, and what is expected."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tina4_wsgi.config import Config
+from tina4_wsgi.errors import ConfigError
+
+VARIABLES = {
+    "DEBUG": ("maybe", "TINA4_WS_DEBUG='maybe', expected yes or no"),
+    "MAX_CONNECTIONS": ("many", "TINA4_WS_MAX_CONNECTIONS='many', expected a number"),
+    "PING_INTERVAL_S": ("25 s", "TINA4_WS_PING_INTERVAL_S='25 s', expected a number"),
+    "TRUSTED_PROXIES": ("10.0.0.0/8, nginx", "trusted_proxies: 'nginx' is no address or network, expected as 10.0.0.0"),
+}
+KEYWORDS = [
+    ("max_connections", "10", "max_connections='10', expected int"),
+    ("max_connections", True, "max_connections=True, expected int"),
+    ("debug", 1, "debug=1, expected bool"),
+    ("backplane_url", b"redis://:secret@a", "backplane_url is a bytes, expected str"),
+    ("max_connections", -1, "max_connections=-1, expected at least"),
+    ("ping_interval_s", float("nan"), "ping_interval_s=nan, expected at least 0 seconds"),
+    ("ping_interval_s", float("inf"), "ping_interval_s=inf, expected at most 86400 seconds"),
+    ("on_slow", "wait", "on_slow='wait', expected one of: close,"),
+    ("metrics", "metrics", 'metrics=\'metrics\', expected a path that begins with a slash, as "/metrics"'),
+    ("allowed_origins", [1], "allowed_origins=(1,), expected a list of texts"),
+    ("backplane_url", "http://a", "backplane_url, expected one that begins with redis"),
+]
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_a_variable_that_can_not_be_read_is_named(name):
+    text, message = VARIABLES[name]
+
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        Config.from_environ({f"TINA4_WS_{name}": text})
+
+
+@pytest.mark.parametrize(("name", "value", "message"), KEYWORDS, ids=[f"{name}={value}" for name, value, _ in KEYWORDS])
+def test_a_value_out_of_its_range_is_named(name, value, message):
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        Config.from_environ({}, **{name: value})
+
+
+def test_a_setting_above_its_most_is_named_with_its_unit():
+    tops = {item: setting.most for item, setting in settings() if setting.most is not None}
+    assert tops
+
+    for name, most in tops.items():
+        with pytest.raises(ConfigError, match=rf"^{name}=.*, expected at most {most} "):
+            Config.from_environ({}, **{name: type(most)(most + 1)})
+
+
+def settings():
+    return [(name, field.metadata["setting"]) for name, field in Config.__dataclass_fields__.items()]
+
+
+@pytest.mark.parametrize(("text", "is_on"), [("yes", True), ("1", True), ("ON", True), ("no", False), ("0", False)])
+def test_a_variable_says_yes_or_no_in_several_ways(text, is_on):
+    assert Config.from_environ({"TINA4_WS_DEBUG": text}).debug is is_on
