@@ -303,14 +303,17 @@ class Connection(Lifecycle):
 
     def _log_open(self) -> None:
         if logger.isEnabledFor(logging.INFO):
-            logger.info("open %s %.200r from %s", self.id, self.path, self.ip or "a local socket")
+            self._log(logging.INFO, "open %s %.200r from %s", self.id, self.path, self.ip or "a local socket")
 
     def _log_close(self, ending: Ending) -> None:
         if ending.fault:
-            logger.warning("failed %s %.200r from %s: %d %s", self.id, self.path, self.ip, ending.code, ending.fault)
+            self._log(
+                logging.WARNING, "failed %s %.200r from %s: %d %s", self.id, self.path, self.ip, ending.code,
+                ending.fault,
+            )  # fmt: skip
         if logger.isEnabledFor(logging.INFO):
             seconds = time.time() - self._connected_at_s
-            logger.info(
-                "close %s %.200r %d after %.1f s, %d messages", self.id, self.path, ending.code, seconds,
+            self._log(
+                logging.INFO, "close %s %.200r %d after %.1f s, %d messages", self.id, self.path, ending.code, seconds,
                 self._message_count,
             )  # fmt: skip

@@ -16,6 +16,7 @@ logs; `_ending` is set once.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -354,19 +355,29 @@ class Lifecycle(Liveness):
 
     def _callback_failed(self, event: str, error: BaseException) -> None:
         if isinstance(error, ConnectionClosed) and self._state != _OPEN:
-            logger.debug("%s: sent after the end, %s", self._service.path, error)
+            self._log(logging.DEBUG, "%s: sent after the end, %s", self._service.path, error)
             return
         if isinstance(error, GreenletExit):
-            logger.warning("callback of %s was killed at %r, connection %s", self._service.path, event, self.id)
+            self._log(
+                logging.WARNING, "callback of %s was killed at %r, connection %s", self._service.path, event, self.id
+            )
         else:
             self._service.tally.error_count += 1
-            logger.error(
-                "callback of %s raised at %r, connection %s", self._service.path, event, self.id, exc_info=error
-            )
+            self._log(
+                logging.ERROR, "callback of %s raised at %r, connection %s", self._service.path, event, self.id,
+                error=error,
+            )  # fmt: skip
         if event == "open" or (event == "message" and self._limits.on_error == "close"):
             self._begin_close(CloseCode.INTERNAL_ERROR, "internal error")
         if isinstance(error, KeyboardInterrupt | SystemExit):
             self._host.hub.handle_system_error(type(error), error)
+
+    def _log(self, level: int, message: str, *args: object, error: BaseException | None = None) -> None:
+        """Log; what a filter of the app's raises ends nothing here."""
+        try:
+            logger.log(level, message, *args, exc_info=error)
+        except Exception:  # noqa: BLE001  # it can't be logged; the hub prints it
+            self._host.hub.handle_error(self, *sys.exc_info())
 
     # -- what Connection fills in
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,32 @@ def test_an_error_of_ours_ends_that_connection_alone(
     assert [record.getMessage() for record in caplog.records if record.exc_info] == ["connection to /ws/test failed"]
     other.send_close()
     assert other.read_close() == 1000
+
+
+def test_a_log_that_fails_costs_no_event(
+    house: House, log: Log, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(record: logging.LogRecord) -> bool:
+        raise LookupError("a filter of the app's")
+
+    def complain(connection: Any, event: str, data: str) -> None:
+        log(connection, event, data)
+        raise ValueError(event)
+
+    logger = logging.getLogger("tina4_wsgi.connection")
+    caplog.set_level(logging.INFO, logger.name)
+    logger.addFilter(fail)
+    try:
+        client, _ = house.connect(complain)
+        client.send_close(4_000)
+        log.wait_for("close")
+        wait_until(lambda: not house.process.connection_count)
+    finally:
+        logger.removeFilter(fail)
+
+    assert [event for event, _ in log] == ["open", "close"]
+    shown = capsys.readouterr().err.count("LookupError: a filter of the app's")
+    assert shown == 4  # its coming, its end, two callbacks
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
