@@ -86,7 +86,7 @@ def test_a_client_that_leaves_behind_a_backlog_gets_all_of_it_and_the_close_fram
         if event == "message":
             connection.send(b"x" * 300_000)
 
-    client, connection = house.connect(flood, send_buffer=SMALL_BUFFER, close_timeout_s=0.3)
+    client, connection = house.connect(flood, send_buffer=SMALL_BUFFER, close_timeout_s=600)
     client.send_text("a")
     client.send_close(1000)
     log.wait_for("close")
@@ -95,6 +95,7 @@ def test_a_client_that_leaves_behind_a_backlog_gets_all_of_it_and_the_close_fram
     assert client.read_frame() == (0x80 | BINARY, b"x" * 300_000)
     assert client.read_close() == 1000
     assert client.read_to_end() == b""
+    client.close()
     wait_until(lambda: not house.engine.connections)
 
 
