@@ -312,6 +312,7 @@ class Transport:
         self.resume(OUTBOUND_FULL)
         self.flush()
         if self._is_finishing and self._stream is not None and self._backlog is None:
+            self._is_peer_done = False  # the owner has looked already: now the peer's FIN ends it
             self._shut_down()
 
     def wait_for_room(self) -> None:

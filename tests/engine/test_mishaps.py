@@ -88,6 +88,7 @@ def test_a_client_that_leaves_behind_a_backlog_gets_all_of_it_and_the_close_fram
 
     client, connection = house.connect(flood, send_buffer=SMALL_BUFFER, close_timeout_s=600)
     client.send_text("a")
+    log.wait_for("message")
     client.send_close(1000)
     log.wait_for("close")
     assert connection.transport.queued_bytes > 200_000
