@@ -225,3 +225,8 @@ def _wait_for(engine: Engine, errand: Errand, give_up_at_s: float) -> None:
                            len(engine.connections))  # fmt: skip
             return
         gevent.sleep(_POLL_S)
+    try:
+        if errand.is_done:
+            errand.wait()
+    except Exception:
+        logger.exception("the drain of another thread's connections failed")

@@ -63,6 +63,18 @@ def address_of(server: Server, number: int = 1) -> Site:
     return Site(server)
 
 
+def check_ctrl_c_is_graceful(site: Site) -> None:
+    """Send what a terminal sends to both processes: a client hears 1001, and the command ends with 0."""
+    process = site.server.process
+    with site.open("/ws/probe/a") as client:
+        hear(client)
+        os.killpg(process.pid, signal.SIGINT)
+
+        assert client.read_close() == 1001
+        client.send_close(1001)
+    assert process.wait(servers.STOP_S) == 0
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_it_serves_pages_static_files_and_websockets_and_stops_gracefully(tmp_path, version):
     env = project_in(tmp_path, version)
@@ -85,13 +97,7 @@ def test_it_serves_pages_static_files_and_websockets_and_stops_gracefully(tmp_pa
 def test_a_ctrl_c_in_the_terminal_is_heard_by_both_processes_and_still_graceful(tmp_path):
     with managing(tmp_path, project_in(tmp_path), "0") as server:
         site = address_of(server)
-        with site.open("/ws/probe/a") as client:
-            hear(client)
-            os.killpg(server.pid, signal.SIGINT)
-
-            assert client.read_close() == 1001
-            client.send_close(1001)
-        assert server.process.wait(servers.STOP_S) == 0
+        check_ctrl_c_is_graceful(site)
 
 
 def test_a_changed_file_is_served_by_a_new_process_and_clients_are_told(tmp_path):
@@ -147,13 +153,7 @@ def test_a_manage_py_that_patches_does_not_keep_the_process_above_from_its_work(
         rewrite(views, '"hello"', '"changed"')
         site = address_of(server, 2)
         assert site.get("/text")[2] == b"changed"
-        with site.open("/ws/probe/a") as client:
-            hear(client)
-            os.killpg(server.pid, signal.SIGINT)
-
-            assert client.read_close() == 1001
-            client.send_close(1001)
-        assert server.process.wait(servers.STOP_S) == 0
+        check_ctrl_c_is_graceful(site)
 
 
 def rewrite(path: Path, old: str, new: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import gevent
 import pytest
 
+from tina4_wsgi.engine import Engine
 from tina4_wsgi.errors import ConnectionClosed
 from tina4_wsgi.protocol.frames import encode_message
 from tina4_wsgi.registry import Registry
@@ -24,6 +25,15 @@ def quiet(connection: Any, event: str, data: str) -> None:
 def in_thread(function: Callable[[], object]) -> None:
     """Run `function` in a native thread while this thread's hub goes on; raise what it raises."""
     gevent.get_hub().threadpool.apply(function)
+
+
+def started(function: Callable[[], object], ready: threading.Event | None = None) -> threading.Thread:
+    """Start a native thread, and wait until it has set `ready`."""
+    thread = threading.Thread(target=function)
+    thread.start()
+    if ready is not None:
+        in_thread(ready.wait)
+    return thread
 
 
 def test_sends_from_a_native_thread_arrive_in_order(house: House) -> None:
@@ -129,6 +139,7 @@ def test_the_registry_stays_whole_under_threads_that_come_and_go() -> None:
 
 def test_a_second_hub_in_another_thread_hears_broadcasts_too(house: House) -> None:
     heard: list[str] = []
+    ready = threading.Event()
 
     def another_hub() -> None:
         client, _ = house.connect(quiet)
@@ -139,10 +150,7 @@ def test_a_second_hub_in_another_thread_hears_broadcasts_too(house: House) -> No
         house.process.engine().drain(1.0)
         gevent.get_hub().destroy()
 
-    ready = threading.Event()
-    thread = threading.Thread(target=another_hub)
-    thread.start()
-    in_thread(ready.wait)
+    thread = started(another_hub, ready)
 
     house.process.fanout.to_path("/ws/test", encode_message("to all hubs"))
 
@@ -159,9 +167,7 @@ def test_a_thread_with_the_number_of_one_that_ended_gets_an_engine_of_its_own(ho
         gevent.get_hub().destroy()
 
     for _ in range(3):
-        thread = threading.Thread(target=short_lived_hub)
-        thread.start()
-        in_thread(thread.join)
+        in_thread(started(short_lived_hub).join)
 
     assert len({id(engine) for engine in engines}) == 3
 
@@ -171,9 +177,7 @@ def test_a_hub_that_is_gone_is_passed_over(house: House) -> None:
         house.process.engine()
         gevent.get_hub().destroy()
 
-    thread = threading.Thread(target=short_lived_hub)
-    thread.start()
-    in_thread(thread.join)
+    in_thread(started(short_lived_hub).join)
     client, _ = house.connect(quiet)
 
     house.process.fanout.to_room("nobody's", encode_message("not here"))
@@ -186,6 +190,7 @@ def test_a_hub_that_is_gone_is_passed_over(house: House) -> None:
 def test_all_hubs_are_drained_at_once(house: House) -> None:
     here, _ = house.connect(quiet)
     codes: list[int] = []
+    ready = threading.Event()
 
     def another_hub() -> None:
         client, _ = house.connect(quiet)
@@ -195,10 +200,7 @@ def test_all_hubs_are_drained_at_once(house: House) -> None:
         house.engine.drain(1.0)
         gevent.get_hub().destroy()
 
-    ready = threading.Event()
-    thread = threading.Thread(target=another_hub)
-    thread.start()
-    in_thread(ready.wait)
+    thread = started(another_hub, ready)
 
     draining = gevent.spawn(house.process.drain, 10.0)
     in_thread(thread.join)
@@ -213,6 +215,7 @@ def test_all_hubs_are_drained_at_once(house: House) -> None:
 def test_all_hubs_are_told_to_dismiss_and_to_close(house: House) -> None:
     here, _ = house.connect(quiet)
     codes: list[int] = []
+    ready = threading.Event()
 
     def another_hub() -> None:
         client, _ = house.connect(quiet)
@@ -224,10 +227,7 @@ def test_all_hubs_are_told_to_dismiss_and_to_close(house: House) -> None:
         gevent.sleep(0)  # the engine is closed in the hub of its own
         gevent.get_hub().destroy()
 
-    ready = threading.Event()
-    thread = threading.Thread(target=another_hub)
-    thread.start()
-    in_thread(ready.wait)
+    thread = started(another_hub, ready)
 
     house.process.dismiss(1012, "new code")
     assert here.read_close() == 1012
@@ -251,14 +251,39 @@ def test_a_hub_that_stands_still_does_not_hold_up_the_drain(house: House, caplog
         house.engine.drain(1.0)
         gevent.get_hub().destroy()
 
-    thread = threading.Thread(target=another_hub)
-    thread.start()
-    in_thread(ready.wait)
+    thread = started(another_hub, ready)
 
     house.process.drain(0.1)
 
     assert [record.getMessage() for record in caplog.records if record.name == "tina4_wsgi.process"] == [
         "1 connections of another thread were left, since its hub stands still"
+    ]
+    is_over.set()
+    in_thread(thread.join)
+
+
+def test_a_drain_that_fails_in_another_thread_is_told(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, is_over = threading.Event(), threading.Event()
+
+    def another_hub() -> None:
+        house.process.engine()
+        ready.set()
+        while not is_over.is_set():
+            gevent.sleep(0.002)
+        gevent.get_hub().destroy()
+
+    def fail(engine: Engine, *_: float) -> bool:
+        raise LookupError("a mistake of ours")
+
+    thread = started(another_hub, ready)
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "drain", fail)
+        house.process.drain(1.0)
+
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == [
+        "the drain of another thread's connections failed"
     ]
     is_over.set()
     in_thread(thread.join)

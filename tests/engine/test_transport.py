@@ -99,6 +99,15 @@ def stall(transport: Transport) -> None:
     assert transport.stalled_since_s is not None
 
 
+def stall_before_a_piece(transport: Transport, peer: socket.socket) -> None:
+    """Stall a transport, and take what waited but for one whole piece of 100 000 bytes."""
+    stall(transport)
+    transport.write_shared(b"y" * 100_000)
+    while transport.queued_bytes > 100_000:  # the hub doesn't turn meanwhile
+        peer.recv(100_000)
+        transport._on_writable()
+
+
 def test_an_error_of_our_own_while_reading_is_told_and_others_go_on(connect: Pair) -> None:
     _, bad, bad_peer = connect(raises="a")
     _, good, good_peer = connect()
@@ -185,11 +194,7 @@ def test_a_broadcast_that_finds_the_peer_gone_ends_it(connect: Pair) -> None:
 
 def test_a_broadcast_larger_than_the_limit_may_drop_all_that_waits(connect: Pair) -> None:
     transport, ear, peer = connect()
-    stall(transport)
-    transport.write_shared(b"y" * 100_000)
-    while transport.queued_bytes > 100_000:  # the hub doesn't turn meanwhile
-        peer.recv(100_000)
-        transport._on_writable()
+    stall_before_a_piece(transport, peer)
 
     transport.write_shared(PLENTY + b"too much")
     peer.setblocking(False)
@@ -205,11 +210,7 @@ def test_a_broadcast_larger_than_the_limit_may_drop_all_that_waits(connect: Pair
 
 def test_a_backlog_that_is_dropped_between_two_pieces_has_ended(connect: Pair) -> None:
     transport, ear, peer = connect()
-    stall(transport)
-    transport.write_shared(b"y" * 100_000)
-    while transport.queued_bytes > 100_000:  # the hub doesn't turn meanwhile
-        peer.recv(100_000)
-        transport._on_writable()
+    stall_before_a_piece(transport, peer)
 
     transport.drop_backlog()
     transport.write(b"the end")
