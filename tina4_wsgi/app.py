@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.monkey import get_original
 
-from . import forwarded, presence
+from . import checks, forwarded, logs, presence
 from .backplane.envelope import Kind
 from .backplane.port import Status
 from .config import Config
@@ -79,6 +79,8 @@ class App:
         root: str | os.PathLike[str] | None = None, bridge: Bridge | None = None,
         live: Callable[[Any], Any] | bool | None = None, **settings: Any,
     ) -> None:
+        logs.install_fallback()
+        checks.log_unknown_variables()
         self.config = Config.from_environ(**settings)
         self.router = Router.default if router is None else router
         self.root = Path(os.getcwd() if root is None else root)

@@ -6,12 +6,22 @@ a missing argument, a generator that never starts.
 
 from __future__ import annotations
 
+import ast
+import difflib
 import functools
 import inspect
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import Any
 
 from .errors import UsageError
+
+EVENTS = ("open", "message", "close")
+"""What a WebSocket callback is called with as its second argument."""
+
+_FOREIGN_EVENTS = {"connect": "open", "disconnect": "close", "closed": "close", "msg": "message", "data": "message"}
+"""What other libraries call them."""
 
 
 class CallbackError(UsageError):
@@ -64,6 +74,60 @@ def check_is_no_generator(callback: object) -> None:
     """
     if _has_kind(callback, inspect.isgeneratorfunction):
         raise CallbackError("callback has a `yield` and nothing would run it, expected a plain function")
+
+
+def misspelt_events(callback: object) -> list[tuple[str, str]]:
+    """Find texts that a WebSocket callback compares its event with, and that are no event.
+
+    Only comparisons that stand in the callback itself are seen, and only near misses and other libraries' names:
+    whatever else a callback compares with may be meant for somebody else who calls it.
+
+    Returns:
+        Each such text, with the event that was probably meant.
+    """
+    code = getattr(inspect.unwrap(callback), "__code__", None) if callable(callback) else None
+    # Its source is read only for a callback that has such a text at all.
+    if not isinstance(code, CodeType) or not any(map(_event_meant, _flat(code.co_consts))):
+        return []
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
+    except (OSError, SyntaxError):
+        return []  # typed at a prompt, or a lambda amid a line
+
+    function = next((node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)), None)
+    names = [] if function is None else [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+    event = names[1 + (names[:1] == ["self"])] if len(names) >= 3 else None
+    return [] if event is None else [(text, _event_meant(text)) for text in _compared_with(tree, event)]
+
+
+def _flat(constants: tuple[object, ...]) -> Iterator[object]:
+    for one in constants:
+        if isinstance(one, tuple | frozenset):
+            yield from one
+        else:
+            yield one
+
+
+def _compared_with(tree: ast.AST, name: str) -> Iterator[str]:
+    """Give the texts that stand in a comparison with a variable, or in a `case` for it, and are no event."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            sides: list[ast.AST] = [node.left, *node.comparators]
+        elif isinstance(node, ast.Match):
+            sides = [node.subject, *(case.pattern for case in node.cases)]
+        else:
+            continue
+        if any(isinstance(side, ast.Name) and side.id == name for side in sides):
+            texts = [one.value for side in sides for one in ast.walk(side) if isinstance(one, ast.Constant)]
+            yield from (text for text in texts if isinstance(text, str) and _event_meant(text))
+
+
+def _event_meant(text: object) -> str:
+    """Return the event that a text is a misspelling of, or ""."""
+    if not isinstance(text, str) or text in EVENTS:
+        return ""
+    near = difflib.get_close_matches(text.lower(), EVENTS, n=1, cutoff=0.75)
+    return near[0] if near else _FOREIGN_EVENTS.get(text.lower().removeprefix("on_"), "")
 
 
 def _has_kind(callback: object, is_kind: Callable[[Any], bool]) -> bool:  # Any: `inspect` asks anything

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from gevent import monkey
 
 from . import descriptors, gunicorns
-from .config import Config
+from .config import Config, unknown_variables
 from .errors import Refused
 from .protocol.handshake import check_origin
 
@@ -62,6 +63,20 @@ def log_at_boot(config: Config) -> None:
     """
     for finding in at_boot(config):
         logger.warning("%s; %s", finding.what, finding.fix)
+
+
+@cache
+def log_unknown_variables() -> None:
+    """Log which environment variables look like settings and are none, once in this process."""
+    for finding in misspelt_variables():
+        logger.warning("%s; %s", finding.what, finding.fix)
+
+
+def misspelt_variables() -> Iterator[Finding]:
+    """Find environment variables that look like settings and are none, so that what they ask for does not happen."""
+    for name, meant in unknown_variables().items():
+        fix = f"did you mean {meant}?" if meant else "the README's table lists all settings"
+        yield Finding(f"{name} is no setting and changes nothing", fix)
 
 
 def at_boot(config: Config) -> Iterator[Finding]:

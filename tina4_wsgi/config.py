@@ -8,9 +8,10 @@ a keyword of `Router.websocket(...)`. Nothing outside this module reads the envi
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -258,6 +259,25 @@ ROUTE_OPTIONS = frozenset(
 """The settings that a route may override."""
 
 
+def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Find variables that look like settings and are none: they change nothing, and nobody would notice.
+
+    Args:
+        environ: the process's own by default.
+    Returns:
+        The name of each such variable, with that of the setting that was probably meant, or "".
+    """
+    environ = os.environ if environ is None else environ
+    known = {item.name.upper() for item in dataclasses.fields(Config)}
+    asked = {name.removeprefix(ENVIRONMENT_PREFIX) for name in environ if name.startswith(ENVIRONMENT_PREFIX)}
+
+    found = {}
+    for name in sorted(asked - known):
+        near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.7)
+        found[ENVIRONMENT_PREFIX + name] = ENVIRONMENT_PREFIX + near[0] if near else ""
+    return found
+
+
 def isolated_environ() -> dict[str, str]:
     """Give this process's variables for a server of a test: it reaches no other process unless they say how."""
     environ = dict(os.environ)
@@ -275,7 +295,13 @@ def wants_colours(environ: Mapping[str, str] | None = None) -> bool:
 def _refuse_unknown(given: Mapping[str, Any], known: frozenset[str] | set[str], where: str) -> None:
     unknown = sorted(set(given) - known)
     if unknown:
-        raise ConfigError(f"unknown {where} setting {unknown[0]!r}, expected one of: {', '.join(sorted(known))}")
+        hint = _did_you_mean(unknown[0], known) or ","
+        raise ConfigError(f"unknown {where} setting {unknown[0]!r}{hint} expected one of: {', '.join(sorted(known))}")
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.7)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _normal(values: Mapping[str, Any]) -> dict[str, Any]:

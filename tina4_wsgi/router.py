@@ -7,6 +7,7 @@ the right spelling. A router is changed only when a registration has passed all 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from types import MethodType, TracebackType
@@ -18,6 +19,8 @@ from .errors import ConfigError, RouteError, UsageError
 from .matching import ANY_METHOD, Match, Route, RouteMap
 from .params import Params
 from .pattern import Pattern, PatternError
+
+logger = logging.getLogger("tina4_wsgi.router")
 
 __all__ = ["Group", "Match", "Params", "Route", "Router"]
 
@@ -80,6 +83,8 @@ def _on_default(function: Callable[Concatenate[Any, P], R]) -> _OnDefault[Callab
 
 def _http_registration(*methods: str) -> _OnDefault[HttpRegistration]:
     def register(self: _Registrar, path: str, handler: Callback | None = None) -> object:
+        _refuse_missing_path(path, methods[0].lower() if methods != (ANY_METHOD,) else "any")
+
         def decorate(handler: Callback) -> Callback:
             self._add(_http_route(self._prefix, path, handler, methods))
             return handler
@@ -115,6 +120,8 @@ class _Registrar:
         Raises:
             RouteError: something is wrong with the path, the callback or an option.
         """
+        _refuse_missing_path(path, "websocket")
+
         def decorate(callback: Callback) -> Callback:
             self._add(_websocket_route(self._prefix, path, callback, auth, subprotocols, options))
             return callback
@@ -253,6 +260,9 @@ def _websocket_route(prefix: str, path: str, callback: Callable[..., object], au
         Config().for_route(options)
     except (UsageError, ConfigError) as exc:
         raise _refused(where, path, exc) from exc
+    for text, meant in callbacks.misspelt_events(callback):
+        logger.warning("%s: route %r compares its event with %r, which never comes; did you mean %r?",
+                       where, path, text, meant)  # fmt: skip
     route = Route(parsed.path, parsed.rule, "websocket", frozenset({"GET"}), callback, auth, names,
                   dict(options), where)
     return route, parsed
@@ -295,6 +305,17 @@ def _name(route: Route) -> str:
         return f"websocket {route.path!r}"
     methods = "any method" if ANY_METHOD in route.methods else "/".join(sorted(route.methods))
     return f"{methods} {route.path!r}"
+
+
+def _refuse_missing_path(path: object, method: str) -> None:
+    """See that a decorator was given its path: `@Router.websocket` alone would register nothing, in silence.
+
+    Raises:
+        RouteError: what stands in the place of the path is the decorated function or class.
+    """
+    if callable(path):
+        raise RouteError(f"{callbacks.location(path)}: @{method} has no path, "
+                         f"expected parentheses with one, write @Router.{method}(\"/path\")")
 
 
 def _refused(where: str, path: str, exc: Exception) -> RouteError:

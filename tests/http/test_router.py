@@ -513,3 +513,102 @@ def test_a_route_is_frozen(router):
     with pytest.raises(AttributeError):
         router.routes[0].path = "/y"
     assert isinstance(router.routes[0], Route)
+
+
+# Decorators without their parentheses
+
+
+@pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete", "any", "websocket"])
+def test_a_decorator_without_parentheses_is_refused_with_the_line_and_the_right_spelling(router, method):
+    with pytest.raises(RouteError) as caught:
+        getattr(router, method)(handler)
+
+    assert str(caught.value) == (
+        f"{HERE}:{line_of(handler)}: @{method} has no path, expected parentheses with one, "
+        f'write @Router.{method}("/path")'
+    )
+
+
+def test_a_decorator_of_a_group_without_parentheses_is_refused(router):
+    with pytest.raises(RouteError, match="@websocket has no path"):
+        router.group("/api").websocket(callback)
+
+
+def test_the_shared_router_s_decorator_without_parentheses_is_refused():
+    with pytest.raises(RouteError, match="@get has no path"):
+        Router.get(handler)
+
+
+def test_a_class_under_a_decorator_without_parentheses_is_refused(router):
+    with pytest.raises(RouteError, match="@websocket has no path"):
+
+        @router.websocket
+        class Chat:
+            pass
+
+    assert router.routes == ()
+
+
+def test_an_unknown_option_names_the_one_that_was_probably_meant(router):
+    with pytest.raises(RouteError, match=r"'max_mesage_bytes'; did you mean 'max_message_bytes'\?"):
+        router.websocket("/ws", callback, max_mesage_bytes=10)
+
+
+# Events that never come
+
+
+def misspelt(connection, event, data):
+    if event == "mesage":
+        connection.send(data)
+
+
+def capital(connection, event, data):
+    if event != "Open":
+        return
+
+
+def of_another_library(connection, kind, data):
+    if kind in ("connect", "disconnect"):
+        connection.send(data)
+
+
+def in_a_case(connection, event, data):
+    match event:
+        case "open" | "messages":
+            connection.send(data)
+
+
+class Endpoint:
+    def callback(self, connection, event, data):
+        if event == "closed":
+            connection.send(data)
+
+
+@pytest.mark.parametrize(("callback", "told"), [
+    (misspelt, ["'mesage', which never comes; did you mean 'message'?"]),
+    (capital, ["'Open', which never comes; did you mean 'open'?"]),
+    (of_another_library, ["'connect', which never comes; did you mean 'open'?",
+                          "'disconnect', which never comes; did you mean 'close'?"]),
+    (in_a_case, ["'messages', which never comes; did you mean 'message'?"]),
+    (Endpoint().callback, ["'closed', which never comes; did you mean 'close'?"]),
+], ids=["misspelt", "capital", "of another library", "in a case", "method"])  # fmt: skip
+def test_an_event_that_never_comes_is_told_with_the_one_that_was_meant(router, callback, told, caplog):
+    router.websocket("/ws", callback)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{HERE}:{line_of(callback)}: route '/ws' compares its event with {one}" for one in told
+    ]
+
+
+def other_texts(connection, event, data):
+    if data == "mesage" or connection.state.get("event") == "opened":
+        connection.send("closed")
+    if event == "error":  # somebody else may call it, too
+        return
+
+
+@pytest.mark.parametrize("callback", [callback, other_texts, functools.partial(misspelt)])
+def test_texts_that_are_compared_with_something_else_are_left_alone(router, callback, caplog):
+    router.websocket("/ws", callback)
+
+    assert caplog.records == []

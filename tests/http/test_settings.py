@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tina4_wsgi.config import Config
+from tina4_wsgi.config import Config, unknown_variables
 from tina4_wsgi.errors import ConfigError
 
 VARIABLES = {
@@ -60,3 +60,26 @@ def settings():
 @pytest.mark.parametrize(("text", "is_on"), [("yes", True), ("1", True), ("ON", True), ("no", False), ("0", False)])
 def test_a_variable_says_yes_or_no_in_several_ways(text, is_on):
     assert Config.from_environ({"TINA4_WS_DEBUG": text}).debug is is_on
+
+
+@pytest.mark.parametrize(("name", "meant"), [
+    ("max_conections", "max_connections"), ("ping_interval", "ping_interval_s"), ("allowed_origin", "allowed_origins"),
+])  # fmt: skip
+def test_a_misspelt_setting_names_the_one_that_was_probably_meant(name, meant):
+    message = rf"^unknown app setting '{name}'; did you mean '{meant}'\? expected one of: "
+
+    with pytest.raises(ConfigError, match=message):
+        Config.from_environ({}, **{name: 1})
+
+
+def test_variables_that_are_no_settings_are_found_with_what_was_probably_meant():
+    environ = {
+        "TINA4_WS_PING_INTERVAL": "3", "TINA4_WS_MAX_CONECTIONS": "10", "TINA4_WS_COLOUR": "red",
+        "TINA4_WS_DEBUG": "1", "TINA4_WSGI_PURE": "1", "PING_INTERVAL_S": "3",
+    }  # fmt: skip
+
+    assert unknown_variables(environ) == {
+        "TINA4_WS_COLOUR": "",
+        "TINA4_WS_MAX_CONECTIONS": "TINA4_WS_MAX_CONNECTIONS",
+        "TINA4_WS_PING_INTERVAL": "TINA4_WS_PING_INTERVAL_S",
+    }

@@ -7,6 +7,7 @@ import sys
 from typing import TextIO
 
 from ..config import wants_colours
+from ..logs import LineFormatter
 
 BOLD = "1"
 DIM = "2"
@@ -31,23 +32,23 @@ def configure_logging(level: str, *, shows_process: bool = False) -> None:
     root = logging.getLogger()
     if not root.handlers:
         handler = logging.StreamHandler()
-        handler.setFormatter(LineFormatter(has_colours=has_colours(sys.stderr), shows_process=shows_process))
+        handler.setFormatter(line_formatter(shows_process=shows_process))
         root.addHandler(handler)
         root.setLevel(level.upper())
 
 
-class LineFormatter(logging.Formatter):
-    """Lays out a record as time, level, logger and message; the level in colour, the process where several log."""
+def line_formatter(*, shows_process: bool = False) -> LineFormatter:
+    """Return what lays out log lines for stderr, in colour where that takes it."""
+    kind = ColouredLines if has_colours(sys.stderr) else LineFormatter
+    return kind(shows_process=shows_process)
 
-    def __init__(self, *, has_colours: bool, shows_process: bool = False) -> None:
-        process = "[%(process)d] " if shows_process else ""
-        super().__init__(f"%(asctime)s %(level)s {process}%(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
-        self._has_colours = has_colours
 
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        """Lay out the line, without the traceback that may follow it."""
-        record.level = coloured(f"{record.levelname:<7}", _colour(record.levelno), wanted=self._has_colours)
-        return super().formatMessage(record)
+class ColouredLines(LineFormatter):
+    """The same lines with the level in colour."""
+
+    def level_of(self, record: logging.LogRecord) -> str:
+        """Return the level as the line shows it."""
+        return coloured(super().level_of(record), _colour(record.levelno))
 
 
 def _colour(level: int) -> str:

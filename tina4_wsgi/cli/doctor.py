@@ -38,6 +38,7 @@ def examine(target: str | None, folder: Path) -> Iterator[Finding]:
             f"{target or 'the app'} patches nothing by itself: right under tina4-wsgi serve and gunicorn -k gevent, "
             "wrong under --preload and when run as a script", checks.PATCH,
         )  # fmt: skip
+    yield from checks.misspelt_variables()
     yield from checks.libraries()
     config = _config_of(app)
     yield from checks.too_few_descriptors(config)

@@ -24,7 +24,7 @@ from django.utils import autoreload
 
 from tina4_wsgi.app import App
 from tina4_wsgi.cli import orders
-from tina4_wsgi.cli.console import LineFormatter, has_colours
+from tina4_wsgi.cli.console import line_formatter
 from tina4_wsgi.cli.serving import allow_many_descriptors, banner, stop_on_signal
 from tina4_wsgi.contrib.django.bridge import wrap
 from tina4_wsgi.contrib.django.databases import PATCH, are_patched_in_time
@@ -164,7 +164,7 @@ def show_log() -> None:
     if ours.hasHandlers():
         return
     handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter(has_colours=has_colours(sys.stderr)))
+    handler.setFormatter(line_formatter())
     ours.addHandler(handler)
     ours.setLevel(logging.INFO)
 

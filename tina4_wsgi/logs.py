@@ -1,0 +1,63 @@
+"""What a log line looks like, and where ours go when the application has not configured logging.
+
+Python's own last resort prints bare messages: under gunicorn, say, a traceback without a time, a level or a process.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+ROOT = "tina4_wsgi"
+"""The logger that all of ours are children of."""
+
+
+class LineFormatter(logging.Formatter):
+    """Lays out a record as time, level, process where several log, logger and message."""
+
+    def __init__(self, *, shows_process: bool = False) -> None:
+        process = "[%(process)d] " if shows_process else ""
+        super().__init__(f"%(asctime)s %(level)s {process}%(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Lay out the line, without the traceback that may follow it."""
+        record.level = self.level_of(record)
+        return super().formatMessage(record)
+
+    def level_of(self, record: logging.LogRecord) -> str:
+        """Return the level as the line shows it."""
+        return f"{record.levelname:<7}"
+
+
+class FallbackHandler(logging.StreamHandler[TextIO]):
+    """Writes to stderr what no other handler takes, with time, level and process.
+
+    It is silent as soon as the application has a handler of its own, on the root logger or anywhere above ours, so it
+    is harmless whether logging is configured before or after it is installed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self.setFormatter(LineFormatter(shows_process=True))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record unless somebody else does."""
+        if not self._has_another(record.name):
+            self.stream = sys.stderr  # tests and daemons replace it
+            super().emit(record)
+
+    def _has_another(self, name: str) -> bool:
+        logger: logging.Logger | None = logging.getLogger(name)
+        while logger is not None:
+            if any(one is not self for one in logger.handlers):
+                return True
+            logger = logger.parent if logger.propagate else None
+        return False
+
+
+def install_fallback() -> None:
+    """Have our log lines shown in full where the application configures no logging; harmless when repeated."""
+    logger = logging.getLogger(ROOT)
+    if not any(isinstance(one, FallbackHandler) for one in logger.handlers):
+        logger.addHandler(FallbackHandler())
