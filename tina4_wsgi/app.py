@@ -48,6 +48,9 @@ _allocate_lock = get_original("_thread", "allocate_lock")
 _RETRY_AFTER_S = 5
 _QUIET = frozenset({401, 404})  # ordinary life, unlike a handshake that no browser would send
 
+_SERVING_ELSEWHERE = frozenset({"listen", "run", "run_server", "serve", "serve_forever", "start"})
+_HOW_TO_SERVE = "`tina4-wsgi serve module:app`, or `gunicorn -k gevent module:app`"
+
 _apps: weakref.WeakSet[App] = weakref.WeakSet()  # for the module's broadcast(), which names no app
 
 
@@ -98,6 +101,13 @@ class App:
         if router is None:
             discover(self.root)
         _apps.add(self)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """Say how an app is served to whoever looks for `run`, as Flask's and Bottle's apps have it."""
+            hint = f"; serve it with {_HOW_TO_SERVE}" if name in _SERVING_ELSEWHERE else ""
+            raise AttributeError(f"App has no attribute {name!r}{hint}", name=name, obj=self)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""

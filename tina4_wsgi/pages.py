@@ -50,7 +50,7 @@ def error(environ: WSGIEnvironment, status: int, message: str = "",
     response = Response().status(status).header("Vary", "Accept").header("X-Content-Type-Options", "nosniff")
     for name, value in fields:
         response.header(name, value, add=True)
-    kind = _preferred(environ)
+    kind = preferred_kind(environ)
     if kind == "application/json":
         return response.json({"status": status, "error": phrase(status), "message": message})
     title = f"{status} {phrase(status)}"
@@ -73,7 +73,7 @@ def failure(environ: WSGIEnvironment, exc: Exception, *, debug: bool) -> Respons
     if not (debug and forwarded.is_local(environ)):
         return error(environ, 500)
     response = Response().status(500).header("Cache-Control", "no-store")
-    if _preferred(environ) != "text/html":
+    if preferred_kind(environ) != "text/html":
         return response.text("".join(traceback.format_exception(exc)))
     shown = DebugTraceback(exc, skip=1)  # The first frame is our own call of the handler.
     return response.markup(shown.render_debugger_html(evalex=False, secret="", evalex_trusted=False))
@@ -89,7 +89,8 @@ def debugger_file(environ: WSGIEnvironment) -> Response | None:
     return None if content is None else Response().data(content, files.media_type(name))
 
 
-def _preferred(environ: WSGIEnvironment) -> str:
+def preferred_kind(environ: WSGIEnvironment) -> str:
+    """Return the media type that the client likes best of those that our pages come in."""
     accepted = parse_accept_header(environ.get("HTTP_ACCEPT"), MIMEAccept)
     # Of kinds that it likes alike, the one that it names first; `best_match` would go by our order.
     return max(_KINDS, key=lambda kind: (accepted.quality(kind), -accepted.find(kind)))

@@ -70,7 +70,10 @@ def test_an_error_in_the_users_code_shows_the_users_traceback(tmp_path):
 
     assert lines[0] == "Traceback (most recent call last):"
     assert lines[1] == f'  File "{tmp_path}/wsgi.py", line 4, in <module>'
-    assert lines[-2:] == ["ZeroDivisionError: division by zero", "tina4-wsgi: module 'wsgi' can't be imported"]
+    assert lines[-2:] == [
+        "ZeroDivisionError: division by zero",
+        "tina4-wsgi: wsgi.py:2: ZeroDivisionError: division by zero",
+    ]
     assert not [line for line in lines if "tina4_wsgi/" in line or "importlib" in line]
 
 
@@ -121,6 +124,24 @@ def test_a_mistake_in_spelling_shows_the_line(tmp_path):
     assert "SyntaxError" in printed
 
 
+@pytest.mark.parametrize(("files", "last"), [
+    ({"wsgi.py": "import src.routes.chat\n", "src/routes/chat.py": "x = 1\nif x\n"},
+     "src/routes/chat.py:2: SyntaxError: expected ':'"),
+    ({"wsgi.py": "from tina4_wsgi import App\napp = App()\n", "src/routes/chat.py": "\nimport missing_one\n"},
+     "src/routes/chat.py:2: ModuleNotFoundError: No module named 'missing_one'"),
+    ({"wsgi.py": "import json\napp = json.loads('{')\n"},
+     "wsgi.py:2: json.decoder.JSONDecodeError: Expecting property name enclosed in double quotes"),
+    ({"wsgi.py": "from tina4_wsgi import App\n\napp = App(max_conections=3)\n"},
+     "wsgi.py:3: tina4_wsgi.errors.ConfigError: unknown app setting 'max_conections'; did you mean 'max_connections'?"),
+], ids=["syntax", "missing module", "inside a library", "a setting"])  # fmt: skip
+def test_the_last_line_says_where_the_users_code_failed_and_how(tmp_path, files, last):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    assert fail(tmp_path).splitlines()[-1].startswith(f"tina4-wsgi: {last}")
+
+
 def test_an_error_in_a_route_of_src_shows_the_route(tmp_path):
     routes = tmp_path / "src" / "routes"
     routes.mkdir(parents=True)
@@ -129,7 +150,7 @@ def test_an_error_in_a_route_of_src_shows_the_route(tmp_path):
     printed = fail(tmp_path)
 
     assert f'File "{routes}/bad.py", line 1' in printed
-    assert printed.splitlines()[-1] == "tina4-wsgi: the application in src can't be made"
+    assert printed.splitlines()[-1] == "tina4-wsgi: src/routes/bad.py:1: ZeroDivisionError: division by zero"
 
 
 def test_a_setting_that_is_wrong(tmp_path, monkeypatch):

@@ -7,12 +7,11 @@ import os
 import re
 import signal
 import socket
-import threading
 import time
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.command import RUN_S, launched, serving
@@ -59,11 +58,12 @@ def write_version(folder: Path, version: str) -> None:
     (folder / "src" / "routes" / "page.py").write_text(ROUTE.replace("VERSION", version))
 
 
-def get(server: Server, path: str, accept: str = "text/html") -> str:
-    """What a browser gets that opens an address."""
+def get(server: Server, path: str, accept: str = "text/html", forwarded: str = "") -> str:
+    """What a browser gets that opens an address; through a proxy where it is `forwarded` for somebody."""
     client = http.client.HTTPConnection(*server.address, timeout=RUN_S)
+    fields = {"X-Forwarded-For": forwarded} if forwarded else {}
     try:
-        client.request("GET", path, headers={"Accept": accept})
+        client.request("GET", path, headers={"Accept": accept, **fields})
         return client.getresponse().read().decode()
     finally:
         client.close()
@@ -99,6 +99,15 @@ def test_a_websocket_has_its_line_in_the_log_at_once(folder):
         server.wait_for_log(r'tina4_wsgi\.access: 127\.0\.0\.1 "GET /ws HTTP/1\.1" 101 ')
 
 
+def wait_for_answer(server: Server, path: str, text: str, **asked: str) -> str:
+    """Ask until the new process answers, and give its answer: the old one may not have read its order yet."""
+    give_up_at = time.monotonic() + RUN_S
+    while text not in (answer := get(server, path, **asked)):
+        assert time.monotonic() < give_up_at, server.log
+        time.sleep(0.02)
+    return answer
+
+
 def test_a_new_module_is_code_too(folder):
     with serving(folder, None, "--reload") as server:
         (folder / "src" / "routes" / "more.py").write_text(ROUTE.replace('"/', '"/more/').replace("VERSION", "more"))
@@ -107,38 +116,81 @@ def test_a_new_module_is_code_too(folder):
         wait_for_answer(server, "/more/version", "more")
 
 
-def wait_for_answer(server: Server, path: str, text: str) -> None:
-    """Ask until the new process answers: the old one may not have read its order yet."""
-    give_up_at = time.monotonic() + RUN_S
-    while text not in get(server, path):
-        assert time.monotonic() < give_up_at, server.log
-        time.sleep(0.02)
+BROKEN = {
+    "syntax": ("if x\n", "src/routes/page.py:1: SyntaxError"),
+    "name": ("\nmissing\n", "src/routes/page.py:2: NameError: name &#39;missing&#39; is not defined"),
+    "import": ("import no_such_module\n", "src/routes/page.py:1: ModuleNotFoundError"),
+    "route": ("from tina4_wsgi import Router\n@Router.get\ndef f(request, response): ...\n", "@get has no path"),
+}
 
 
-def test_while_the_code_is_broken_visitors_wait_for_what_mends_it(folder):
-    answers: list[str] = []
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_code_shows_where_it_fails_in_the_browser_until_it_is_mended(folder, kind):
+    source, told = BROKEN[kind]
     with serving(folder, None, "--reload") as server:
-        (folder / "src" / "routes" / "page.py").write_text("1 / 0\n")
-        server.wait_for_log("the server ended with exit code 1; it starts again when a file has changed")
-        visitor = threading.Thread(target=lambda: answers.append(get(server, "/version")))
-        visitor.start()
+        (folder / "src" / "routes" / "page.py").write_text(source)
+        server.wait_for_log(r"it starts again when a file has changed")
+        page = wait_for_answer(server, "/any/page", "<h1>")
+
+        assert told in page
+        assert TAG.search(page)  # so the page loads again when a file has changed
 
         write_version(folder, "mended again")
-        visitor.join(RUN_S)
-
-        assert answers == ['{"version":"mended again"}']
-        assert "ZeroDivisionError" in server.log
+        wait_for_answer(server, "/version", '{"version":"mended again"}')
 
 
-def test_code_that_is_broken_from_the_start_is_waited_for(folder):
+def test_the_last_line_of_the_terminal_says_where_broken_code_fails(folder):
+    with serving(folder, None, "--reload") as server:
+        (folder / "src" / "routes" / "page.py").write_text("1 / 0\n")
+        server.wait_for_log("it starts again when a file has changed")
+
+        last = [line for line in server.log.splitlines() if "access" not in line][-1]
+        assert last.endswith(
+            "src/routes/page.py:1: ZeroDivisionError: division by zero; it starts again when a file has changed"
+        )
+
+
+def test_clients_that_take_no_page_get_the_traceback_as_text_while_code_is_broken(folder):
+    with serving(folder, None, "--reload") as server:
+        (folder / "src" / "routes" / "page.py").write_text("1 / 0\n")
+        server.wait_for_log("it starts again when a file has changed")
+
+        answer = wait_for_answer(server, "/version", "Traceback", accept="application/json")
+
+        assert answer.endswith("src/routes/page.py:1: ZeroDivisionError: division by zero\n")
+
+
+def test_a_websocket_that_comes_while_code_is_broken_is_refused_with_503(folder):
+    with serving(folder, None, "--reload") as server:
+        (folder / "src" / "routes" / "page.py").write_text("1 / 0\n")
+        server.wait_for_log("it starts again when a file has changed")
+        wait_for_answer(server, "/", "<h1>")
+
+        with pytest.raises(InvalidStatus) as refused:
+            enter(server, "/ws")
+
+        assert refused.value.response.status_code == 503
+
+
+def test_a_request_that_came_through_a_proxy_is_shown_no_line_of_broken_code(folder):
+    with serving(folder, None, "--reload") as server:
+        (folder / "src" / "routes" / "page.py").write_text("secret = 1 / 0\n")
+        server.wait_for_log("it starts again when a file has changed")
+
+        answer = wait_for_answer(server, "/", "the terminal says why", forwarded="203.0.113.5")
+
+        assert "secret" not in answer
+
+
+def test_code_that_is_broken_from_the_start_is_told_and_served_once_it_is_mended(folder):
     (folder / "wsgi.py").write_text("1 / 0\n")
 
-    with launched(folder, "--reload", "--port", "0", banner_lines=0, log=folder / "log") as (process, _):
-        wait_for(folder / "log", "it starts again when a file has changed")
+    with launched(folder, "--reload", "--port", "0", log=folder / "log") as (_, banner):
+        assert banner[0].startswith("Tina4 WSGI v")
+        wait_for(folder / "log", "wsgi.py:1: ZeroDivisionError: division by zero; it starts again when a file has")
         (folder / "wsgi.py").write_text(WSGI)
 
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("Tina4 WSGI v")
+        wait_for(folder / "log", "wsgi.py changed, starting again")
 
 
 def wait_for(log: Path, text: str) -> None:

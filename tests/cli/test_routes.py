@@ -168,7 +168,7 @@ def test_code_that_can_not_be_loaded_shows_the_users_traceback(tmp_path, command
     assert done.returncode == 1
     assert done.stderr.splitlines()[-2:] == [
         "ZeroDivisionError: division by zero",
-        "tina4-wsgi: module 'wsgi' can't be imported",
+        "tina4-wsgi: wsgi.py:1: ZeroDivisionError: division by zero",
     ]
 
 

@@ -60,7 +60,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "server.handler",
         "server.server",
         "cli cli.command cli.console cli.gunicorn_settings cli.loading cli.orders cli.probe cli.watching",
-        "cli.doctor cli.workers",
+        "cli.broken cli.doctor cli.workers",
         "cli.doctor_command cli.publish_command cli.refreshing cli.reloading cli.route_table cli.scaffold",
         "cli.supervisor",
         "cli.nginx_conf cli.serving",

@@ -9,6 +9,7 @@ import pytest
 from werkzeug.exceptions import ImATeapot
 from werkzeug.test import EnvironBuilder
 
+from tina4_wsgi.app import App
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import Refused
 from tina4_wsgi.http import HttpSide, decode_path
@@ -340,3 +341,15 @@ def test_a_missing_template_is_a_logged_500_that_names_the_folder_in_the_log_onl
 
     assert answer.text == "500 Internal Server Error\n"
     assert f"{site.root}/src/templates" in str(caplog.records[0].exc_info[1])
+
+
+@pytest.mark.parametrize("name", ["run", "listen", "serve_forever"])
+def test_an_app_says_how_it_is_served_to_whoever_looks_for_a_method_that_does(name):
+    app = App(router=Router())
+
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'; serve it with `tina4-wsgi serve"):
+        getattr(app, name)
+
+
+def test_any_other_attribute_that_an_app_lacks_is_simply_missing():
+    assert getattr(App(router=Router()), "wsgi_app", None) is None

@@ -28,6 +28,19 @@ def test_each_method_has_a_method(mirror, method):
     assert answer.json == {"method": method.upper(), "query": "x", "body": "sent"}
 
 
+@pytest.mark.parametrize("keyword", ["query", "query_string"])
+def test_requests_and_handshakes_take_the_same_keywords_for_a_query(mirror, keyword):
+    seen = []
+    mirror.application.router.websocket(
+        "/ws", lambda connection, event, data: seen.append(connection.query.get("q")) if event == "open" else None
+    )
+
+    with mirror.websocket("/ws", **{keyword: {"q": "x"}}):
+        assert mirror.get("/mirror", **{keyword: {"q": "x"}}).json["query"] == "x"
+
+    assert seen == ["x"]
+
+
 def test_request_makes_any_method(mirror):
     assert mirror.request("REPORT", "/mirror?q=x").json["method"] == "REPORT"
 

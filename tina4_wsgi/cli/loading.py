@@ -51,7 +51,7 @@ def load_app(target: str | None, folder: Path) -> WSGIApplication:
     module_name, _, attribute = target.partition(":")
     if not all(part.isidentifier() for part in module_name.split(".")) or module_name.endswith(".py"):
         raise LoadError(f"{target!r} names no module, expected module:app as in wsgi:app")
-    app = _find(_import(module_name, folder), module_name, attribute or DEFAULT_ATTRIBUTE)
+    app = _find(_import(module_name, folder), module_name, attribute or DEFAULT_ATTRIBUTE, folder)
     if not callable(app):
         kind = type(app).__name__
         raise LoadError(f"{target!r} is of type {kind}, expected a WSGI application, which can be called")
@@ -69,7 +69,7 @@ def _app_of_folder(folder: Path) -> WSGIApplication:
     try:
         return App(root=folder)
     except Exception as exc:
-        raise _failed("the application in src can't be made", exc) from exc
+        raise _failed("the application in src can't be made", exc, folder) from exc
 
 
 def _import(name: str, folder: Path) -> ModuleType:
@@ -78,12 +78,12 @@ def _import(name: str, folder: Path) -> ModuleType:
     except ModuleNotFoundError as exc:
         if exc.name is not None and f"{name}.".startswith(f"{exc.name}."):
             raise LoadError(f"there is no module {name!r} in {folder}, nor is one installed") from exc
-        raise _failed(f"module {name!r} can't be imported", exc) from exc
+        raise _failed(f"module {name!r} can't be imported", exc, folder) from exc
     except Exception as exc:
-        raise _failed(f"module {name!r} can't be imported", exc) from exc
+        raise _failed(f"module {name!r} can't be imported", exc, folder) from exc
 
 
-def _find(module: ModuleType, module_name: str, path: str) -> Any:
+def _find(module: ModuleType, module_name: str, path: str, folder: Path) -> Any:
     """Follow a dotted path; with "()" behind it, call what is there, as Flask's factories want it."""
     names = path.removesuffix("()").split(".")
     found: Any = module
@@ -96,7 +96,7 @@ def _find(module: ModuleType, module_name: str, path: str) -> Any:
     try:
         return found()
     except Exception as exc:
-        raise _failed(f"{module_name}:{path} failed", exc) from exc
+        raise _failed(f"{module_name}:{path} failed", exc, folder) from exc
 
 
 def _hint(module: ModuleType, module_name: str) -> str:
@@ -108,10 +108,32 @@ def _hint(module: ModuleType, module_name: str) -> str:
     return ""
 
 
-def _failed(what: str, exc: Exception) -> LoadError:
+def _failed(what: str, exc: Exception, folder: Path) -> LoadError:
     if isinstance(exc, RouteError):
         return LoadError(str(exc))  # which says where, and what is right
-    return LoadError(what, _of_user(exc))
+    return LoadError(_place_and_error(exc, folder) or what, _of_user(exc))
+
+
+def _place_and_error(exc: BaseException, folder: Path) -> str:
+    """Say on one line where the user's code failed, and how: "src/routes/chat.py:26: SyntaxError: invalid syntax"."""
+    while isinstance(exc, Tina4Error) and exc.__cause__ is not None:
+        exc = exc.__cause__  # what we made of it says less
+
+    (error, *_) = traceback.format_exception_only(exc)[-1].splitlines()
+    if isinstance(exc, SyntaxError) and exc.filename:
+        return f"{_below(exc.filename, folder)}:{exc.lineno}: {error}"
+
+    report = traceback.TracebackException.from_exception(exc)
+    _keep(report, is_ours_kept=not isinstance(exc, Tina4Error))
+    # Where the user's own line is known it is the place, not the library that it called.
+    own = [step for step in report.stack if Path(step.filename).is_relative_to(folder)]
+    steps = own or list(report.stack)
+    return f"{_below(steps[-1].filename, folder)}:{steps[-1].lineno}: {error}" if steps else ""
+
+
+def _below(filename: str, folder: Path) -> str:
+    path = Path(filename)
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
 def _of_user(exc: BaseException) -> str:

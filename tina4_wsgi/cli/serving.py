@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -200,7 +201,7 @@ def _serve_alone(arguments: argparse.Namespace) -> int:
 def _serve_as_worker(arguments: argparse.Namespace) -> int:
     listener_fd, orders_fd = arguments.inherited
     os.set_inheritable(listener_fd, False)
-    app = _load(arguments)
+    app = _load_or_say_why_not(arguments) if arguments.reload else _load(arguments)
     actions: dict[bytes, Callable[[], None]] = {}
     if arguments.reload:
         from .refreshing import Refreshing, leave_own_lines_out, say_restart
@@ -213,6 +214,21 @@ def _serve_as_worker(arguments: argparse.Namespace) -> int:
     Orders(orders_fd, actions).obey(server)
     server.serve_forever()
     return 0
+
+
+def _load_or_say_why_not(arguments: argparse.Namespace) -> WSGIApplication:
+    """Load the application, or give one that shows why it can't be loaded, to whoever has its page open."""
+    from .loading import LoadError
+
+    try:
+        return _load(arguments)
+    except LoadError as exc:
+        from .broken import Broken
+
+        sys.stderr.write(exc.user_traceback)
+        _log_as_asked(arguments)
+        logging.getLogger("tina4_wsgi.reload").error("%s; it starts again when a file has changed", exc)
+        return Broken(exc)
 
 
 def _load(arguments: argparse.Namespace) -> WSGIApplication:

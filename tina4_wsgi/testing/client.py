@@ -79,9 +79,13 @@ class TestClient(Client):
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         """Make a request, let the app do what is due before and after, and give the response.
 
+        `query=` and Werkzeug's `query_string=` are the same.
+
         Raises:
             Exception: what a handler or a callback raised.
         """
+        if "query" in kwargs:
+            kwargs["query_string"] = kwargs.pop("query")
         self._stage.run_until_idle()
         response = super().open(*args, **kwargs)
         self._stage.run_until_idle()
@@ -109,7 +113,7 @@ class TestClient(Client):
             path: with or without a query.
             headers: more header fields; a value of "" leaves out one that the client would send.
             subprotocols: those that are offered, the preferred one first.
-            query: as `query_string` of `get`.
+            query: as for `get`; `query_string=` is the same.
             wait_for_open: False for a callback that stays in "open" by design.
             kwargs: as for `get`, `base_url` and `auth` for example.
         Raises:
@@ -117,6 +121,7 @@ class TestClient(Client):
             NotSettled: "open" takes too long.
             Exception: what a callback or an `auth` raised.
         """
+        query = kwargs.pop("query_string", query)
         overrides = {**kwargs.pop("environ_overrides", {}), "tina4_wsgi.server": self}  # which says goodbye itself
         ours, theirs = gevent_socket.socketpair()
         reader = overrides["wsgi.input"] = theirs.makefile("rb")  # where gevent's own server keeps the socket too
