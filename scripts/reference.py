@@ -31,8 +31,19 @@ MODULES = (
     "contrib.falcon",
 )  # fmt: skip
 
-BASES = {"lifecycle": ("closed",)}
-"""Of these modules' base classes only the members named are public; the others are the engine's."""
+SHOWN = {
+    "App": (
+        "broadcast", "count", "members", "disconnect", "backplane_status", "all_routes", "dismiss", "drain", "release",
+    ),
+    "Connection": (
+        "send", "send_json", "json",
+        "broadcast", "broadcast_to", "broadcast_to_room", "join", "leave", "members",
+        "close", "refresh_auth",
+        "id", "ip", "query", "headers", "cookies", "environ", "route", "limits", "connected_at",
+        "state", "closed", "close_code", "close_reason",
+    ),
+}  # fmt: skip
+"""Of these classes only the members named are what people call, in this order; the others are the engine's."""
 
 WIDTH = 88  # of a signature on one line, in characters
 
@@ -122,8 +133,9 @@ def _fixture(name: str, node: Function) -> str:
 
 def _class(name: str, module: str, node: ast.ClassDef) -> str:
     lineage = _lineage(module, node)
-    members = {member: text for where, base in lineage for member, text in _members(name, base)
-               if where not in BASES or member in BASES[where]}  # fmt: skip
+    members = {member: text for _, base in lineage for member, text in _members(name, base)}
+    if name in SHOWN:
+        members = {member: members[member] for member in SHOWN[name]}
     makers = [one for _, base in lineage for one in base.body if isinstance(one, Function) and one.name == "__init__"]
     if makers:
         shown = _signature(name, makers[-1])

@@ -21,8 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 FOREIGN = re.compile(r'(?:src|href)="((?:https?:)?//[^"]*)"')
 ENGINES_OWN = {
-    "begin", "dismiss", "failed", "is_over", "limits", "lost", "message_count", "on_due", "overflowed", "peer_finished",
-    "received", "rooms", "service", "stalled", "transport", "waiting_count", "was_heard", "window_bits", "work",
+    "app_protocol", "begin", "claims_upgrade", "dismiss", "failed", "is_over", "limits", "lost", "message_count",
+    "monitor", "on_due", "overflowed", "peer_finished", "received", "rooms", "service", "stalled", "transport",
+    "waiting_count", "was_heard", "window_bits", "work",
 }  # fmt: skip
 
 
@@ -96,6 +97,14 @@ def test_the_reference_has_every_public_member(site, name):
     missing = {one for one in told if f"{member}.{one}<" not in page and f">{one}</code>" not in page}
 
     assert missing == set()
+
+
+def test_the_reference_of_a_connection_shows_what_people_call_and_nothing_of_the_engine(site):
+    told = re.findall(r"<h4[^>]*>Connection\.(\w+)<", (site / "reference.html").read_text())
+
+    assert told[:5] == ["send", "send_json", "json", "broadcast", "broadcast_to"]
+    assert {"join", "members", "close", "state", "closed"} <= set(told)
+    assert {"received", "lost", "work", "transport"} & set(told) == set()
 
 
 @pytest.mark.parametrize("picture", ["map.svg", "message.svg"])
