@@ -107,7 +107,9 @@ class Config:
         least=4_096, most=1 << 32, per_route=True,
     )
     on_slow: str = _setting(
-        "close", "", 'a broadcast to a reader over its limit; "drop_newest" and "drop_oldest" lose frames instead',
+        "close", "",
+        'what happens to a client whose outbound queue is full when a broadcast arrives: close it with 1013, or, with '
+        '"drop_newest" or "drop_oldest", drop a queued message',
         choices=("close", "drop_newest", "drop_oldest"), per_route=True,
     )
     send_timeout_s: float = _setting(
@@ -132,13 +134,14 @@ class Config:
     )
     drain_spread_s: float = _setting(
         5.0, "seconds, 0 is at once",
-        "so long at most a stopping worker spreads its goodbyes; half the drain time, and clients return at a pace "
-        "that one worker carries",
+        "longest time over which a stopping worker spreads its close frames; half of `drain_timeout_s`, so that one "
+        "worker can absorb the reconnects",
         least=0, most=3_600,
     )
     retry_spread_s: float = _setting(
         15.0, "seconds, 0 is no hint",
-        "within so long at most clients are asked back, 500 a second: a close frame names a random time to each",
+        "upper bound of the random reconnect delay in each close frame, sized so that about 500 clients return per "
+        "second",
         least=0, most=60,
     )
     keepalive_timeout_s: float = _setting(
@@ -163,7 +166,7 @@ class Config:
         (), "", "addresses or networks whose X-Forwarded-* headers are believed",
     )
     max_body_bytes: int = _setting(
-        16 << 20, "bytes", "HTTP request bodies; over it 413", least=0, most=1 << 40,
+        16 << 20, "bytes", "larger HTTP request bodies are answered 413", least=0, most=1 << 40,
     )
     browser_client: bool = _setting(
         True, "", "serves /__tina4/tina4-ws.js, which pages connect with; off leaves that address to the app",
@@ -187,7 +190,7 @@ class Config:
         least=0, most=60,
     )
     max_backplane_bytes: int = _setting(
-        16 << 20, "bytes per process", "what may wait for another process, or for Redis; over it it is dropped",
+        16 << 20, "bytes per process", "what may wait for another process, or for Redis; anything beyond is dropped",
         least=65_536, most=1 << 34,
     )
     presence_fields: tuple[str, ...] = _setting(

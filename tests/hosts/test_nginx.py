@@ -46,7 +46,7 @@ def whole_site() -> str:
 
 
 def below_a_path() -> str:
-    return block_of("docs/hosts.md", "location /live/ {")
+    return block_of("docs/deployment.md", "location /live/ {")
 
 
 class Site(NamedTuple):
