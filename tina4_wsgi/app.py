@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gevent.monkey import get_original
 
 from . import forwarded, presence
-from .backplane.envelope import Kind
+from .arrival import Arrival
 from .backplane.port import Status
 from .config import Config
 from .connection import Visit
@@ -268,7 +268,7 @@ class App:
         if agreement is not None:
             headers.append(("Sec-WebSocket-Extensions", agreement.answer))
         place = find_place(environ)
-        engine = _engine_with_room(process, spare := self._own.spare(route))
+        _engine_with_room(process, spare := self._own.spare(route))
         auth = service.admit(environ, match)
         opening = Opening(environ, self.config.trusted_proxies)
         window_bits = 0 if agreement is None else agreement.window_bits
@@ -277,19 +277,15 @@ class App:
             visit = observer.visiting(self, visit)
         else:
             process.look_around()
-        fanout = process.fanout
-        fanout.entered(Kind.PATH, path)
+        arrival = Arrival(process, visit, is_drained(environ, self))
         try:
             # Before the 101: from then on the client misses nothing.
-            if fanout.wait_until_heard(Kind.PATH, path) or service.asks:
-                engine = _engine_with_room(process, spare)  # again: who was asked may have waited, too
-            taken = take_over(place, environ, start_response, headers)
-            engine.adopt(taken, visit)
-        finally:
-            fanout.left(Kind.PATH, path)
-        if not is_drained(environ, self):
-            process.guardian.stand_guard()
-        return taken.result
+            if arrival.wait_until_heard() or service.asks:
+                _engine_with_room(process, spare)  # again: who was asked may have waited, too
+            return take_over(place, environ, start_response, headers, arrival)
+        except BaseException:
+            arrival.cancel()
+            raise
 
     def _probe(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Say what a handshake for this address would be answered: 204 stands for 101.
@@ -343,7 +339,7 @@ class App:
         if (observer := observer_of(environ)) is not None and refusal.status == 500 and refusal.__cause__ is not None:
             observer.failed(refusal.__cause__)
         if is_answered(environ):
-            return refuse_late(take_over(find_place(environ), environ, start_response, []), refusal)
+            return refuse_late(environ, start_response, refusal)
         body = refusal.message.encode() + b"\n"
         head = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
         if environ.get("SERVER_SOFTWARE", "").startswith("gevent/"):
