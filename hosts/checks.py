@@ -66,7 +66,7 @@ def upgrade(site: Running) -> None:
     for middleware in ("wrapped", "collected"):  # see site_app.wrapped; our own server has none
         _try_upgrade(site, f"/ws/echo/red?{middleware}")
         if site.host.is_gunicorn and not site.host.answers_first:  # gevent-websocket logs no requests
-            site.server.wait_for_log(rf'"GET /ws/echo/red\?{middleware} HTTP/1\.1" 101 ')
+            site.server.wait_for_log(rf""""GET /ws/echo/red\?{middleware} HTTP/1\.1" (b')?101 """)
     assert not any(words in site.server.log for words in NOISE), f"an error in its log:\n{site.server.log}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,13 +32,10 @@ def examine(target: str | None, folder: Path) -> Iterator[Finding]:
         warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)  # we say it ourselves, with the module's name
         app = load_app(target, folder)
     patches_itself = monkey.is_module_patched("socket")
+    served = (target or "wsgi").partition(":")[0]  # which may patch between its imports, and so ends behind the patch
     suspects = {name: one for name, one in checks.modules().items() if name not in before}
+    suspects |= {served: sys.modules[served]} if patches_itself and served in sys.modules else {}
     yield from checks.patched_too_late(suspects)
-    if not patches_itself:
-        yield Finding(
-            f"{target or 'the app'} patches nothing by itself: right under tina4-wsgi serve and gunicorn -k gevent, "
-            "wrong under --preload and when run as a script", checks.PATCH,
-        )  # fmt: skip
     yield from checks.libraries()
     config = _config_of(app)
     yield from checks.too_few_descriptors(config)
