@@ -20,6 +20,8 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
+from gevent.exceptions import ConcurrentObjectUseError
+
 from .errors import Refused
 from .observer import observer_of
 from .shell import Door, Shell
@@ -143,6 +145,55 @@ def take_over(
     else:
         _wait_for_answer(place, start_response, headers, taker)
     return Answered()
+
+
+class Kept:
+    """A connection that is upgraded, and stays in the server's socket and greenlet until `close`.
+
+    The 101 leaves at once, so fields that a middleware keeps for later are lost.
+
+    Args:
+        place: as `find_place` gave it.
+        start_response: the server's, or a middleware's around it.
+        headers: of the answer, besides Upgrade and Connection.
+
+    Attributes:
+        sock: gevent's socket.
+        early: bytes that the client sent right behind its handshake.
+    """
+
+    _LINGER_S = 1.0  # for the client to read what was sent last, before what it still sends resets the connection
+
+    def __init__(self, place: Place, start_response: Any, headers: list[tuple[str, str]]) -> None:
+        self.sock = place.sock
+        headers = [*_SWITCHING_HEADERS, *headers]
+        if _belongs_to(server := getattr(start_response, "__self__", None), place):
+            head = _answer(server, start_response, headers)
+        else:
+            start_response(_SWITCHING, headers)
+            head = _head_of(headers)
+        self.early = place.read_ahead()
+        self.sock.sendall(head)
+
+    def end(self, frame: bytes) -> None:
+        """Send a last frame, and let whoever reads see the end of the stream."""
+        try:
+            self.sock.sendall(frame)
+            self.sock._sock.shutdown(socket.SHUT_RD)
+        except (OSError, ConcurrentObjectUseError):
+            pass  # it has gone, or its application is stuck sending to it
+
+    def close(self) -> None:
+        """Close the connection, and leave the server a shell."""
+        sock = self.sock
+        try:
+            sock._sock.shutdown(socket.SHUT_WR)
+            sock.settimeout(self._LINGER_S)
+            while sock.recv(65_536):
+                pass
+        except OSError:
+            pass
+        _detach(sock, is_prompt=True).close()
 
 
 def _belongs_to(server: Any, place: Place) -> bool:

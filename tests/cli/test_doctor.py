@@ -293,6 +293,48 @@ def test_the_apps_own_origins_are_looked_at_too(folder: Path) -> None:
     assert line.startswith("fatal: allowed_origins: 'example.org'")
 
 
+SOCKET_IO = """
+import socketio
+from tina4_wsgi import App, Router
+
+inner = socketio.WSGIApp(socketio.Server(async_mode={mode!r}), socketio_path="chat.io")
+app = {app}
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "app", "is_named"),
+    [
+        ("gevent", "inner", True),
+        ("gevent", "App(inner, router=Router())", True),
+        ("gevent", "App(inner, router=Router(), gevent_websocket_paths='/other')", True),
+        ("gevent", "App(inner, router=Router(), gevent_websocket_paths='/chat.io')", False),
+        ("threading", "App(inner, router=Router())", False),
+    ],
+)
+def test_the_paths_that_want_gevent_websockets_key_are_named(
+    folder: Path, mode: str, app: str, is_named: bool
+) -> None:
+    (folder / "wsgi.py").write_text(PATCH + SOCKET_IO.format(mode=mode, app=app))
+
+    (line,) = lines(run(folder, "doctor"), 0)
+
+    if is_named:
+        assert line.startswith("warning: WebSockets below /chat.io ask for environ['wsgi.websocket']")
+        assert "gevent_websocket_paths='/chat.io'" in line
+    else:
+        assert line == "nothing is wrong"
+
+
+def test_a_resource_of_gevent_websocket_is_named(folder: Path) -> None:
+    source = "from geventwebsocket.resource import Resource\napp = Resource([])\n"
+    (folder / "wsgi.py").write_text(PATCH + source)
+
+    (line,) = lines(run(folder, "doctor"), 0)
+
+    assert line.startswith("warning: WebSockets below / ask for environ['wsgi.websocket']")
+
+
 def test_an_app_that_cannot_be_loaded_is_named(folder: Path) -> None:
     done = run(folder, "doctor", "nowhere:app")
 

@@ -48,7 +48,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "presence response",
         "census exposition process pages service spool wrappers",
         "http livefeed",
-        "arrival monitor",
+        "arrival handover monitor",
         "live",
         "ownpages",
     ),
