@@ -21,6 +21,7 @@ from .running import GRACE_S, Running, running
 
 DEFLATE = ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")
 NAMES_WHAT_TO_RUN = ("tina4-wsgi serve", "gunicorn -k gevent")
+NOISE = ("Error handling request", "Socket error", "StopIteration")
 NEW_WORKER_S = 15.0
 POLL_S = 0.05
 
@@ -60,16 +61,20 @@ def http(site: Running) -> None:
 
 
 def upgrade(site: Running) -> None:
-    """A message comes back, without a middleware and with one; no more is agreed on than the 101 says."""
+    """A message comes back, without a middleware and with two kinds of one; no more is agreed on than the 101 says."""
     _try_upgrade(site, "/ws/echo/red")
-    _try_upgrade(site, "/ws/echo/red?wrapped")  # see site_app.wrapped; our own server has none
+    for middleware in ("wrapped", "collected"):  # see site_app.wrapped; our own server has none
+        _try_upgrade(site, f"/ws/echo/red?{middleware}")
+        if site.host.is_gunicorn and not site.host.answers_first:  # gevent-websocket logs no requests
+            site.server.wait_for_log(rf""""GET /ws/echo/red\?{middleware} HTTP/1\.1" (b')?101 """)
+    assert not any(words in site.server.log for words in NOISE), f"an error in its log:\n{site.server.log}"
 
 
 def _try_upgrade(site: Running, path: str) -> None:
     offers = (DEFLATE, ("Sec-WebSocket-Protocol", "chat.v2"))
     client, head = site.ask(path, offers)
     with client:
-        is_wrapped = path.endswith("wrapped") and site.host.is_gunicorn and not site.host.answers_first
+        is_wrapped = "?" in path and site.host.is_gunicorn and not site.host.answers_first
         assert ("x-middleware" in head.headers) == is_wrapped, head
         assert head.status == 101, head
         text = "a" * 5_000  # would be compressed if that was agreed on

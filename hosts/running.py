@@ -142,8 +142,8 @@ def _command(host: Host, python: Path, unix_path: Path | None, options: Sequence
     if host.is_gunicorn:
         bind = f"{servers.LOOPBACK}:0" if unix_path is None else f"unix:{unix_path}"
         quiet = servers.quiet_control(str(python))
-        grace = ["--graceful-timeout", str(GRACE_S)]
-        return [*base, "gunicorn", "-k", host.worker_class, "--bind", bind, *quiet, *grace, *options]
+        more = ["--graceful-timeout", str(GRACE_S), "--access-logfile", "-"]
+        return [*base, "gunicorn", "-k", host.worker_class, "--bind", bind, *quiet, *more, *options]
     if host.key == "own":
         bound = ["--port", "0"] if unix_path is None else ["--bind", f"unix:{unix_path}"]
         return [*base, "tina4_wsgi", "serve", *bound, *options]

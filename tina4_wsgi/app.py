@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gevent.monkey import get_original
 
 from . import checks, forwarded, logs, presence
-from .backplane.envelope import Kind
+from .arrival import Arrival
 from .backplane.port import Status
 from .config import Config
 from .connection import Visit
@@ -20,6 +20,7 @@ from .discovery import discover
 from .engine import Engine
 from .errors import Refused
 from .guardian import is_drained
+from .handover import Handovers, is_below
 from .headers import status_line
 from .http import HttpSide, decode_path
 from .matching import Match, Route
@@ -94,6 +95,7 @@ class App:
         self._services: dict[Route, Service] = {}
         self._refused: dict[int, int] = {}
         self._own = OwnPages(self, live, bridge)
+        self._handovers = Handovers(wsgi_app)
         self._process: Process | None = None
         self._number = len(_apps)
         self._monitor: Monitor | None = None
@@ -127,6 +129,15 @@ class App:
         if self._wsgi_app is None or self._find_route(environ) is not None:
             return True
         return claims_upgrade(self._wsgi_app, environ)
+
+    def hands_over(self, path: str) -> bool:
+        """Say whether the legacy app wants upgrades of this path ready-made, as `environ["wsgi.websocket"]`.
+
+        Args:
+            path: PATH_INFO, as WSGI has it.
+        """
+        prefixes = self.config.gevent_websocket_paths
+        return bool(prefixes) and is_below(path, prefixes)
 
     def app_protocol(self, path: str) -> str:
         """Give the subprotocol of a legacy gevent-websocket application at `path`; "" where that is not asked.
@@ -244,6 +255,7 @@ class App:
 
     def _begin(self, parent: Process | None) -> Process:
         process = Process(self.config, parent, str(self.root), self._number)
+        process.on_draining = self._handovers.end
         if parent is not None:
             self._services, self._refused = {}, {}  # what they counted is the parent's to tell
         monitor = Monitor(process, self.config, self.root, lambda: [*self._services.values()], self._refused,
@@ -255,13 +267,27 @@ class App:
         try:
             found = self._find_route(environ)
             if found is None:
-                if self._wsgi_app is not None:
-                    return self._wsgi_app(environ, start_response)
-                raise Refused(404, "no WebSocket route has this path")
+                if self._wsgi_app is None:
+                    raise Refused(404, "no WebSocket route has this path")
+                if self.hands_over(environ.get("PATH_INFO") or "/"):
+                    return self._hand_over(self._wsgi_app, environ, start_response)
+                return self._wsgi_app(environ, start_response)
             path, match = found
             return self._accept(environ, start_response, normal_path(path), match)
         except Refused as refusal:
             return self._refuse(environ, start_response, refusal)
+
+    def _hand_over(
+        self, wsgi_app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        if is_answered(environ) or observer_of(environ) is not None:
+            return wsgi_app(environ, start_response)
+        process = self._here()
+        if process.is_draining:
+            raise Refused(503, "this server is about to stop, try again", (("Retry-After", str(_RETRY_AFTER_S)),))
+        if not is_drained(environ, self):
+            process.guardian.stand_guard()
+        return self._handovers.serve(environ, start_response)
 
     def _accept(
         self, environ: WSGIEnvironment, start_response: StartResponse, path: str, match: Match
@@ -280,7 +306,7 @@ class App:
         if agreement is not None:
             headers.append(("Sec-WebSocket-Extensions", agreement.answer))
         place = find_place(environ)
-        engine = _engine_with_room(process, spare := self._own.spare(route))
+        _engine_with_room(process, spare := self._own.spare(route))
         auth = service.admit(environ, match)
         opening = Opening(environ, self.config.trusted_proxies)
         window_bits = 0 if agreement is None else agreement.window_bits
@@ -289,19 +315,15 @@ class App:
             visit = observer.visiting(self, visit)
         else:
             process.look_around()
-        fanout = process.fanout
-        fanout.entered(Kind.PATH, path)
+        arrival = Arrival(process, visit, is_drained(environ, self))
         try:
             # Before the 101: from then on the client misses nothing.
-            if fanout.wait_until_heard(Kind.PATH, path) or service.asks:
-                engine = _engine_with_room(process, spare)  # again: who was asked may have waited, too
-            taken = take_over(place, environ, start_response, headers)
-            engine.adopt(taken, visit)
-        finally:
-            fanout.left(Kind.PATH, path)
-        if not is_drained(environ, self):
-            process.guardian.stand_guard()
-        return taken.result
+            if arrival.wait_until_heard() or service.asks:
+                _engine_with_room(process, spare)  # again: who was asked may have waited, too
+            return take_over(place, environ, start_response, headers, arrival)
+        except BaseException:
+            arrival.cancel()
+            raise
 
     def _probe(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Say what a handshake for this address would be answered: 204 stands for 101.
@@ -355,7 +377,7 @@ class App:
         if (observer := observer_of(environ)) is not None and refusal.status == 500 and refusal.__cause__ is not None:
             observer.failed(refusal.__cause__)
         if is_answered(environ):
-            return refuse_late(take_over(find_place(environ), environ, start_response, []), refusal)
+            return refuse_late(environ, start_response, refusal)
         body = refusal.message.encode() + b"\n"
         head = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
         if environ.get("SERVER_SOFTWARE", "").startswith("gevent/"):

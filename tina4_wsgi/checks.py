@@ -7,10 +7,11 @@ logged; `tina4-wsgi doctor` makes them before anybody connects.
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from gevent import monkey
@@ -24,17 +25,34 @@ logger = logging.getLogger("tina4_wsgi.checks")
 
 PATCH = "put `from gevent import monkey; monkey.patch_all()` first in the module that is served"
 
-# What blocks, or is shared between greenlets as if they were threads. Other names are replaced too, but harmless.
+# What blocks. Others that are replaced do not, wherever they are kept: a Queue, an Event or a Thread made after the
+# patch waits by what its own module has by then.
 _BLOCKING = {
-    "_thread": ("allocate_lock", "start_new_thread", "_local"),
-    "queue": ("LifoQueue", "PriorityQueue", "Queue", "SimpleQueue"),
+    "_thread": ("allocate_lock",),
+    "queue": ("SimpleQueue",),
     "select": ("epoll", "poll", "select"),
     "socket": ("create_connection", "getaddrinfo", "gethostbyname", "socket"),
-    "ssl": ("SSLContext", "SSLSocket"),
+    "ssl": ("SSLContext",),
     "subprocess": ("Popen", "call", "check_call", "check_output", "run"),
-    "threading": ("Event", "Lock", "Thread", "local"),
+    "threading": ("Lock",),
     "time": ("sleep",),
 }
+_SHARED = {"_thread": ("_local",), "threading": ("local",)}
+"""What doesn't block, but is one for all greenlets."""
+
+_AGENTS = frozenset({
+    "appdynamics", "datadog", "ddtrace", "debugpy", "elasticapm", "honeybadger", "instana", "newrelic", "opentelemetry",
+    "pydevd", "rollbar", "scout_apm", "sentry_sdk",
+})  # fmt: skip
+"""These want to be imported before all else, have native threads on purpose, and know of gevent."""
+
+_LAST_WITH_THE_PATCH = "gevent.time"
+"""Imported by `patch_all` and nothing else. The order of `sys.modules` is that in which imports ended, so what comes
+later there ended in a patched process."""
+
+_GUNICORNS_LAST = "gunicorn.app.base"  # of what it imports before it reads its settings
+_BEFORE_SCRIPTS = ("sitecustomize", "usercustomize")
+
 # These are there before anybody can patch, and get along with it.
 _EXEMPT = sys.stdlib_module_names | {
     "gevent", "geventwebsocket", "greenlet", "gunicorn", "jinja2", "markupsafe", "packaging", "tina4_wsgi", "werkzeug",
@@ -82,7 +100,7 @@ def misspelt_variables() -> Iterator[Finding]:
 def at_boot(config: Config) -> Iterator[Finding]:
     """Make the checks that need nothing but the running process."""
     yield from unpatched()
-    yield from patched_too_late(modules())
+    yield from patched_too_late(modules_of_the_app())
     yield from libraries()
     yield from too_few_descriptors(config)
     yield from lone_workers(_worker_count(), config)
@@ -98,9 +116,42 @@ def unpatched() -> Iterator[Finding]:
 
 
 def modules() -> dict[str, ModuleType]:
-    """Give the modules that are loaded now, those of the standard library and the like apart."""
+    """Return the modules that may have taken hold of what was patched later, in the order of their ends.
+
+    Those of the standard library and the like are left out, agents, and all that were imported after the patch: what
+    they hold in spite of it they asked for (`monkey.get_original`).
+    """
     loaded = list(sys.modules.items())  # a copy: another thread may import
-    return {name: one for name, one in loaded if name.partition(".")[0] not in _EXEMPT and one is not None}
+    names = [name for name, _ in loaded]
+    if _LAST_WITH_THE_PATCH in names:
+        loaded = loaded[: names.index(_LAST_WITH_THE_PATCH)]
+    left_out = _EXEMPT | _AGENTS
+    return {name: one for name, one in loaded if name.partition(".")[0] not in left_out and one is not None}
+
+
+def modules_of_the_app() -> dict[str, ModuleType]:
+    """Return those of `modules` that the app is the reason for.
+
+    What was imported before its server is not its to mend: a program that starts the server imported it
+    (`newrelic-admin`, `opentelemetry-instrument`). Our own server patches before it loads an app.
+    """
+    names = list(sys.modules)
+    if _GUNICORNS_LAST in names:
+        of_the_app = {*names[names.index(_GUNICORNS_LAST) :]}
+    elif _is_script(sys.modules.get("__main__")):
+        last_before = max(names.index(name) for name in ("__main__", *_BEFORE_SCRIPTS) if name in names)
+        of_the_app = {"__main__", *names[last_before + 1 :]}
+    else:
+        return {}
+    return {name: one for name, one in modules().items() if name in of_the_app}
+
+
+def _is_script(main: ModuleType | None) -> bool:
+    """Whether a program was started as `python server.py`, not as a command or with -m."""
+    file: str | None = getattr(main, "__file__", None)
+    if file is None or getattr(main, "__spec__", None) is not None:
+        return False
+    return os.path.dirname(os.path.abspath(file)) != os.path.dirname(sys.executable)
 
 
 def patched_too_late(suspects: dict[str, ModuleType]) -> Iterator[Finding]:
@@ -109,23 +160,44 @@ def patched_too_late(suspects: dict[str, ModuleType]) -> Iterator[Finding]:
     Args:
         suspects: where to look, by name.
     """
+    if blocking := _held_by(suspects, _BLOCKING):
+        yield Finding(f"patched too late: {blocking}, which block all others", PATCH, is_fatal=True)
+    if shared := _held_by(suspects, _SHARED):
+        yield Finding(f"patched too late: {shared}, where one user's data is seen by all others", PATCH)
+
+
+def _held_by(suspects: dict[str, ModuleType], wanted: Mapping[str, tuple[str, ...]]) -> str:
+    """Say which modules hold one of the wanted originals; "" for none."""
     originals = {
         id(one): f"{module}.{name}"
-        for module, names in _BLOCKING.items()
+        for module, names in wanted.items()
         for name, one in getattr(monkey, "saved", {}).get(module, {}).items()
         if name in names
     }
-    if not originals:
-        return
     held = {}
     for name, module in suspects.items():
         for value in list(vars(module).values()):
-            if id(value) in originals:
+            if id(value) in originals and not _asks_for_originals(name, module):
                 held[name] = originals[id(value)]
-    if held:
-        named = [f"{name} holds {what}" for name, what in sorted(held.items())[:_MOST_NAMED]]
-        more = f" and {len(held) - _MOST_NAMED} more" if len(held) > _MOST_NAMED else ""
-        yield Finding(f"patched too late: {', '.join(named)}{more}, which block all others", PATCH, is_fatal=True)
+    named = [f"{name} holds {what}" for name, what in sorted(held.items())[:_MOST_NAMED]]
+    more = f" and {len(held) - _MOST_NAMED} more" if len(held) > _MOST_NAMED else ""
+    return f"{', '.join(named)}{more}"
+
+
+def _asks_for_originals(name: str, module: ModuleType) -> bool:
+    """Whether a module's code knows `get_original` of gevent, and so holds on purpose what it holds."""
+    get_code = getattr(getattr(module, "__loader__", None), "get_code", None)
+    try:
+        code = get_code(name) if get_code is not None else None
+    except (ImportError, OSError, SyntaxError):
+        code = None
+    return isinstance(code, CodeType) and _names(code, "get_original")
+
+
+def _names(code: CodeType, name: str) -> bool:
+    if name in code.co_names:
+        return True
+    return any(_names(inner, name) for inner in code.co_consts if isinstance(inner, CodeType))
 
 
 def libraries() -> Iterator[Finding]:

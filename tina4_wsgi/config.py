@@ -168,6 +168,9 @@ class Config:
     max_body_bytes: int = _setting(
         16 << 20, "bytes", "larger HTTP request bodies are answered 413", least=0, most=1 << 40,
     )
+    gevent_websocket_paths: tuple[str, ...] = _setting(
+        (), "", 'where the wrapped app wants `environ["wsgi.websocket"]`, as "/socket.io"; what is below belongs to it',
+    )
     browser_client: bool = _setting(
         True, "", "serves /__tina4/tina4-ws.js, which pages connect with; off leaves that address to the app",
     )
@@ -220,6 +223,8 @@ class Config:
             _check(item.name, getattr(self, item.name), item.default, item.metadata["setting"])
         for network in self.trusted_proxies:
             _check_network(network)
+        for path in self.gevent_websocket_paths:
+            _check_prefix("gevent_websocket_paths", path)
         if not self.backplane_url.startswith(_REDIS_SCHEMES):
             raise ConfigError(f"backplane_url, expected one that begins with {' or '.join(_REDIS_SCHEMES)}")
 
@@ -310,7 +315,7 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
 def _normal(values: Mapping[str, Any]) -> dict[str, Any]:
     """Lists become tuples and one origin a tuple of one, so that a Config stays hashable."""
     normal = dict(values)
-    for name in ("allowed_origins", "trusted_proxies", "presence_fields"):
+    for name in ("allowed_origins", "trusted_proxies", "presence_fields", "gevent_websocket_paths"):
         value = normal.get(name)
         if isinstance(value, str):
             normal[name] = (value,)
@@ -362,3 +367,8 @@ def _check_network(text: str) -> None:
         ipaddress.ip_network(text, strict=False)
     except ValueError as exc:
         raise ConfigError(f"trusted_proxies: {text!r} is no address or network, expected as 10.0.0.0/8") from exc
+
+
+def _check_prefix(name: str, path: str) -> None:
+    if not path.startswith("/") or any(character in path for character in "?#*{}<> ") or not path.isprintable():
+        raise ConfigError(f"{name}: {path!r}, expected the beginning of a path, as \"/socket.io\", without a query")

@@ -1,8 +1,10 @@
 """Noticing that the host server stops, so that open connections hear 1001 instead of silence.
 
 The sockets have left the server, so a gunicorn worker that is told to stop sees nothing that it should wait for.
-Therefore the greenlet that served the first upgrade stays in the server's pool as a guardian: it sleeps until the
-server stops listening, then has the app say goodbye, and the worker waits for it as for any running request.
+Therefore the first upgrade puts a greenlet into the server's pool as a guardian: it sleeps until the server stops
+listening, then has the app say goodbye, and the worker waits for it as for any running request. It is a greenlet of
+its own, since that of the request would keep what middlewares around the app hold for the length of a request: a
+transaction of a tracker or of a database.
 `atexit` covers the ends that leave no time for that: SIGINT and SIGQUIT to gunicorn, a server without a pool.
 """
 
@@ -46,9 +48,9 @@ class Guardian:
         atexit.register(self._at_exit)
 
     def stand_guard(self) -> None:
-        """Wait until the server stops, and drain then; returns at once if that is not this greenlet's part.
+        """See to it that somebody waits for the server to stop; doesn't wait itself.
 
-        Greenlets: the handler of an upgrade, when the socket has been taken.
+        Greenlets: the server's, which serves an upgrade; from any other this does nothing, and the next one's is tried.
         """
         if self._is_on_duty:
             return
@@ -56,6 +58,10 @@ class Guardian:
         if server is None:
             return
         self._is_on_duty = True
+        # Through a greenlet outside of the pool, since a full pool has anybody wait who wants in.
+        gevent.spawn(getattr(server.pool, "spawn", gevent.spawn), self._wait, server)
+
+    def _wait(self, server: Any) -> None:  # Any: gevent ships no types
         server._stop_event.wait()
         try:
             self._drain(gunicorns.time_to_stop_s(self._drain_timeout_s))
@@ -85,7 +91,7 @@ def _server_of_this_greenlet() -> Any:  # Any: gevent ships no types
         server = getattr(argument, "__self__", None)
         if hasattr(server, "_stop_event"):
             size = getattr(getattr(server, "pool", None), "size", None)
-            # In a pool of one the guardian would leave no place for requests.
+            # In a pool of one the guardian would leave no place for requests. pywsgi's own default has no pool.
             return server if size is None or size > 1 else None
     return None
 

@@ -6,6 +6,8 @@ made as gevent-websocket makes it, at once. gunicorn asks nobody, so nothing of 
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -14,6 +16,7 @@ Environ = dict[str, Any]
 
 _DEEPEST = 32  # layers of middlewares; more is a circle
 _INSIDE = ("wsgi_app", "app")  # where Flask keeps its callable, and most middlewares what they wrap
+_LAYERS = ("_wsgi_app", *_INSIDE, "application")
 
 
 def claims_upgrade(app: Any, environ: Environ) -> bool:
@@ -35,6 +38,30 @@ def claims_upgrade(app: Any, environ: Environ) -> bool:
         if app is None:
             break
     return False
+
+
+def paths_of_gevent_websocket(app: Any) -> Iterator[str]:
+    """Find where an application, or what it wraps, counts on `environ["wsgi.websocket"]`.
+
+    Known are Socket.IO and Engine.IO in their gevent mode, and gevent-websocket's own Resource. Which paths a function
+    looks at nobody can tell.
+    """
+    for _ in range(_DEEPEST):
+        if app is None:
+            return
+        kind = type(app)
+        path = getattr(app, "engineio_path", None)
+        if isinstance(path, str) and _asks_for_gevent_websocket():
+            yield path.rstrip("/") or "/"
+        if kind.__module__ == "geventwebsocket.resource" and kind.__name__ == "Resource":
+            yield "/"
+        app = next((inner for name in _LAYERS if callable(inner := getattr(app, name, None))), None)
+
+
+def _asks_for_gevent_websocket() -> bool:
+    """Whether python-engineio runs in its gevent mode, and found gevent-websocket when it looked for it."""
+    driver = sys.modules.get("engineio.async_drivers.gevent")
+    return driver is not None and getattr(driver, "SimpleWebSocketWSGI", None) is None
 
 
 def _dispatched(dispatcher: DispatcherMiddleware, environ: Environ) -> tuple[Any, Environ]:

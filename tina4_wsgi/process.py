@@ -62,7 +62,8 @@ class Process:
 
     Attributes:
         on_engine: called with each engine that is made.
-        on_drained: called at the end of `drain`.
+        on_draining: called at the beginning of `drain`; doesn't wait.
+        on_drained: called at its end.
         on_question: called in the hub with another process's question that isn't about presence; gives the answer.
     """
 
@@ -82,6 +83,7 @@ class Process:
         self.guardian = Guardian(self.drain, config.drain_timeout_s)
         self.is_draining = False
         self.on_engine: Callable[[Engine], None] | None = None
+        self.on_draining: Callable[[], None] | None = None
         self.on_drained: Callable[[], None] | None = None
         self.on_question: Callable[[Facts], Facts] | None = None
         self._config = config
@@ -175,6 +177,8 @@ class Process:
             is_hurried: close all at once, whatever `drain_spread_s` says.
         """
         self.is_draining = True
+        if self.on_draining is not None:
+            self.on_draining()
         spread_s = 0.0 if is_hurried else self._config.drain_spread_s
         here, give_up_at_s = _get_ident(), time.monotonic() + timeout_s + _OVERTIME_S
         elsewhere = [

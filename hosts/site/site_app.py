@@ -49,12 +49,22 @@ app = App(router=router, root=Path(__file__).parent)
 
 
 def wrapped(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # Any: as PEP 3333 has it
-    """The same, and with `?wrapped` behind a middleware that wraps `start_response`, as those for sessions do."""
-    if environ["QUERY_STRING"] != "wrapped":
+    """The same, behind a middleware: with `?wrapped` one that wraps `start_response`, as those for sessions do, with
+    `?collected` one that begins the answer when it has the whole of it, as those made with WebOb do."""
+    if environ["QUERY_STRING"] not in ("wrapped", "collected"):
         return app(environ, start_response)
+    begun: list[tuple[str, list[tuple[str, str]]]] = []
 
     def start_and_add(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        added = [*headers, ("X-Middleware", "was here")]
-        return start_response(status, added, *([exc_info] if exc_info else []))
+        begun.append((status, [*headers, ("X-Middleware", "was here")]))
+        if environ["QUERY_STRING"] == "wrapped":
+            return start_response(*begun[-1], *([exc_info] if exc_info else []))
+        return pieces.append
 
-    return app(environ, start_and_add)
+    pieces: list[bytes] = []
+    answer = app(environ, start_and_add)
+    if environ["QUERY_STRING"] == "wrapped":
+        return answer
+    pieces.extend(answer)
+    start_response(*begun[-1])
+    return pieces

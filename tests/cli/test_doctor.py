@@ -53,13 +53,10 @@ def test_where_nothing_is_wrong_it_says_so(folder: Path) -> None:
     assert lines(run(folder, "doctor"), 0) == ["nothing is wrong"]
 
 
-def test_an_app_that_is_not_patched_is_a_warning(folder: Path) -> None:
-    write_app(folder, before="")
+def test_an_app_that_leaves_patching_to_its_server_is_right(folder: Path) -> None:
+    write_app(folder, before="from time import sleep\n")
 
-    (line,) = lines(run(folder, "doctor", "wsgi:app"), 0)
-
-    assert line.startswith("warning: wsgi:app patches nothing by itself")
-    assert "monkey.patch_all()" in line
+    assert lines(run(folder, "doctor", "wsgi:app"), 0) == ["nothing is wrong"]
 
 
 def test_a_module_that_was_imported_before_the_patch_is_named(folder: Path) -> None:
@@ -69,6 +66,92 @@ def test_a_module_that_was_imported_before_the_patch_is_named(folder: Path) -> N
     (line,) = lines(run(folder, "doctor"), 1)
 
     assert line.startswith("fatal: patched too late: early holds time.sleep, which block all others; put ")
+
+
+def test_the_served_module_may_itself_be_too_early(folder: Path) -> None:
+    write_app(folder, before=f"from time import sleep\n{PATCH}")
+
+    (line,) = lines(run(folder, "doctor"), 1)
+
+    assert line.startswith("fatal: patched too late: wsgi holds time.sleep")
+
+
+def test_the_served_module_may_ask_for_an_original(folder: Path) -> None:
+    write_app(folder, before=f"{PATCH}sleep = monkey.get_original('time', 'sleep')\n")
+
+    assert lines(run(folder, "doctor"), 0) == ["nothing is wrong"]
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        "from socket import create_connection", "from select import poll", "from subprocess import run",
+        "from queue import SimpleQueue", "from threading import Lock", "from ssl import SSLContext",
+    ],
+)  # fmt: skip
+def test_whatever_blocks_is_named(folder: Path, held: str) -> None:
+    (folder / "early.py").write_text(f"{held}\n")
+    write_app(folder, before=f"import early\n{PATCH}")
+
+    (line,) = lines(run(folder, "doctor"), 1)
+
+    assert line.startswith("fatal: patched too late: early holds ")
+
+
+def test_thread_locals_that_all_greenlets_share_are_a_warning(folder: Path) -> None:
+    (folder / "early.py").write_text("from threading import local\n")
+    write_app(folder, before=f"import early\n{PATCH}")
+
+    (line,) = lines(run(folder, "doctor"), 0)
+
+    assert line.startswith("warning: patched too late: early holds ")
+    assert "one user's data is seen by all others" in line
+
+
+@pytest.mark.parametrize(
+    "held", ["from queue import Queue, LifoQueue", "from threading import Event, Thread", "from ssl import SSLSocket"]
+)
+def test_what_waits_as_gevent_does_although_it_was_there_before_is_right(folder: Path, held: str) -> None:
+    (folder / "early.py").write_text(f"{held}\n")
+    write_app(folder, before=f"import early\n{PATCH}")
+
+    assert lines(run(folder, "doctor"), 0) == ["nothing is wrong"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from gevent.monkey import get_original\nsleep = get_original('time', 'sleep')\n",
+        "import gevent.monkey\nsleep, Lock = (gevent.monkey.get_original(*one) for one in "
+        "(('time', 'sleep'), ('threading', 'Lock')))\n",
+        "def original():\n    from gevent import monkey\n    return monkey.get_original('select', 'poll')\n"
+        "poll = original()\n",
+        "import gevent.monkey\nrun = gevent.monkey.saved['subprocess']['run']\n",
+    ],
+)
+def test_who_asks_for_an_original_behind_the_patch_gets_it_and_is_right(folder: Path, source: str) -> None:
+    (folder / "profiler.py").write_text(source)
+    write_app(folder, before=f"{PATCH}import profiler\n")
+
+    assert lines(run(folder, "doctor"), 0) == ["nothing is wrong"]
+
+
+def test_who_knows_of_gevent_is_right_before_the_patch_too(folder: Path) -> None:
+    source = "from gevent.monkey import get_original\nsleep = get_original('time', 'sleep')\n"
+    (folder / "profiler.py").write_text(source)
+    write_app(folder, before=f"import profiler\n{PATCH}")
+
+    assert lines(run(folder, "doctor"), 0) == ["nothing is wrong"]
+
+
+@pytest.mark.parametrize("agent", ["newrelic", "ddtrace", "opentelemetry", "sentry_sdk"])
+def test_an_agent_that_wants_to_be_imported_first_may(folder: Path, agent: str) -> None:
+    (folder / agent / "vendored").mkdir(parents=True)
+    (folder / agent / "__init__.py").write_text("from . import vendored\n")
+    (folder / agent / "vendored" / "__init__.py").write_text("from socket import create_connection\n")
+    write_app(folder, before=f"import {agent}\n{PATCH}")
+
+    assert lines(run(folder, "doctor"), 0) == ["nothing is wrong"]
 
 
 @pytest.mark.parametrize(
@@ -208,6 +291,48 @@ def test_the_apps_own_origins_are_looked_at_too(folder: Path) -> None:
     (line,) = lines(run(folder, "doctor"), 1)
 
     assert line.startswith("fatal: allowed_origins: 'example.org'")
+
+
+SOCKET_IO = """
+import socketio
+from tina4_wsgi import App, Router
+
+inner = socketio.WSGIApp(socketio.Server(async_mode={mode!r}), socketio_path="chat.io")
+app = {app}
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "app", "is_named"),
+    [
+        ("gevent", "inner", True),
+        ("gevent", "App(inner, router=Router())", True),
+        ("gevent", "App(inner, router=Router(), gevent_websocket_paths='/other')", True),
+        ("gevent", "App(inner, router=Router(), gevent_websocket_paths='/chat.io')", False),
+        ("threading", "App(inner, router=Router())", False),
+    ],
+)
+def test_the_paths_that_want_gevent_websockets_key_are_named(
+    folder: Path, mode: str, app: str, is_named: bool
+) -> None:
+    (folder / "wsgi.py").write_text(PATCH + SOCKET_IO.format(mode=mode, app=app))
+
+    (line,) = lines(run(folder, "doctor"), 0)
+
+    if is_named:
+        assert line.startswith("warning: WebSockets below /chat.io ask for environ['wsgi.websocket']")
+        assert "gevent_websocket_paths='/chat.io'" in line
+    else:
+        assert line == "nothing is wrong"
+
+
+def test_a_resource_of_gevent_websocket_is_named(folder: Path) -> None:
+    source = "from geventwebsocket.resource import Resource\napp = Resource([])\n"
+    (folder / "wsgi.py").write_text(PATCH + source)
+
+    (line,) = lines(run(folder, "doctor"), 0)
+
+    assert line.startswith("warning: WebSockets below / ask for environ['wsgi.websocket']")
 
 
 def test_an_app_that_cannot_be_loaded_is_named(folder: Path) -> None:

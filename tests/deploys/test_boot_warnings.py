@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from tests.support import servers
 from tests.support.raw import RawClient
 from tests.support.site import run_site
 from tina4_wsgi.config import Config
@@ -42,3 +44,29 @@ def test_a_process_that_nobody_patched_says_so_once(caplog: pytest.LogCaptureFix
     said = [record.getMessage() for record in caplog.records if record.name == "tina4_wsgi.checks"]
     assert sum("the standard library is not patched" in line for line in said) == 1
     process.close()
+
+
+@pytest.mark.parametrize("kind", ["gunicorn", "own"])
+def test_what_came_before_the_app_is_not_the_apps_to_mend(kind: str, tmp_path: Path) -> None:
+    """As `newrelic-admin run-program` and `opentelemetry-instrument` import before a server starts."""
+    (tmp_path / "sitecustomize.py").write_text("import tracer\n")
+    (tmp_path / "tracer.py").write_text("from socket import create_connection\nfrom time import sleep\n")
+    env = {"TINA4_WS_BACKPLANE": "none", "PYTHONPATH": os.pathsep.join([str(tmp_path), str(servers.ROOT)])}
+
+    with run_site(kind, "shout:app", tmp_path, env=env, working_folder=APPS) as site:
+        with RawClient.open(site.address, "/ws/shout") as client:
+            client.read_text()
+
+        assert "patched too late" not in site.server.log
+
+
+def test_what_an_app_imports_before_anything_is_patched_is_its_own_to_mend(tmp_path: Path) -> None:
+    (tmp_path / "early.py").write_text("from time import sleep\n")
+    (tmp_path / "wsgi.py").write_text(f"import early, sys\nsys.path.append({str(APPS)!r})\nfrom shout import app\n")
+    env = {"TINA4_WS_BACKPLANE": "none"}
+
+    with run_site("gunicorn", "wsgi:app", tmp_path, "--preload", env=env, working_folder=tmp_path) as site:
+        with RawClient.open(site.address, "/ws/shout") as client:
+            client.read_text()
+
+        assert "patched too late: early holds time.sleep, which block all others" in site.server.log

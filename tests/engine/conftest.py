@@ -53,7 +53,7 @@ class House:
         limits = self.config.for_route(options)
         environ = {"PATH_INFO": path, "QUERY_STRING": "token=t", "HTTP_HOST": "h", "REMOTE_ADDR": "127.0.0.1"}
         visit = Visit(Service(route, limits), Opening(environ, ()), path, Params(), window_bits=window_bits)
-        return client, self.engine.adopt(Taken(raw, early, []), visit)
+        return client, self.engine.adopt(Taken(raw, early), visit)
 
     def leave(self) -> None:
         for client in self.clients:

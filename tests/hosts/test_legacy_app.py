@@ -57,6 +57,10 @@ REQUESTS = {
     "doubled slash": request("//double//slash/"),
     "dots": request("/a/../b/./c"),
     "path of a socket of ours": request("/ws/red"),
+    "path of a socket of ours, with a slash": request("/ws/red/"),
+    **{f"path of a socket of ours, {method}": request("/ws/red", method)
+       for method in ("HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")},
+    "path of a socket of ours, another upgrade": request("/ws/red", "GET", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"),
     "PUT": request("/x", "PUT", "Content-Length: 0"),
     "PATCH": request("/x", "PATCH", "Content-Type: a/b", "Content-Length: 1", body=b"x"),
     "DELETE": request("/x", "DELETE"),

@@ -63,9 +63,13 @@ class TakesOver:
     def __call__(self, environ, start_response):
         accept = handshake.check(environ)
         place = upgrade.find_place(environ)
-        taken = upgrade.take_over(place, environ, start_response, [("Sec-WebSocket-Accept", accept)])
+        return upgrade.take_over(place, environ, start_response, [("Sec-WebSocket-Accept", accept)], self)
+
+    def take(self, taken):
         self.taken.append(taken)
-        return taken.result
+
+    def give_up(self, answer):
+        raise AssertionError(f"answered {answer!r}")
 
     def close(self):
         for taken in self.taken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from .. import checks
 from ..checks import Finding
 from ..config import Config
 from ..errors import ConfigError
+from ..mounting import paths_of_gevent_websocket
 from . import gunicorn_settings
 from .loading import load_app
 from .probe import probe
@@ -31,18 +33,16 @@ def examine(target: str | None, folder: Path) -> Iterator[Finding]:
         warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)  # we say it ourselves, with the module's name
         app = load_app(target, folder)
     patches_itself = monkey.is_module_patched("socket")
+    served = (target or "wsgi").partition(":")[0]  # which may patch between its imports, and so ends behind the patch
     suspects = {name: one for name, one in checks.modules().items() if name not in before}
+    suspects |= {served: sys.modules[served]} if patches_itself and served in sys.modules else {}
     yield from checks.patched_too_late(suspects)
-    if not patches_itself:
-        yield Finding(
-            f"{target or 'the app'} patches nothing by itself: right under tina4-wsgi serve and gunicorn -k gevent, "
-            "wrong under --preload and when run as a script", checks.PATCH,
-        )  # fmt: skip
     yield from checks.misspelt_variables()
     yield from checks.libraries()
     config = _config_of(app)
     yield from checks.too_few_descriptors(config)
     yield from _origins(app, config)
+    yield from _other_websockets(app)
     yield from _gunicorn(config, folder, patches_itself)
 
 
@@ -67,6 +67,19 @@ def _origins(app: object, config: Config) -> Iterator[Finding]:
             yield Finding(f"{route.path}: {exc}", f"correct it at {route.location}", is_fatal=True)
         else:
             yield from checks.dead_origins(limits.allowed_origins, f"allowed_origins of {route.path}")
+
+
+def _other_websockets(app: object) -> Iterator[Finding]:
+    """Name the paths that count on `environ["wsgi.websocket"]`, which gunicorn's own gevent workers don't give."""
+    is_handed_over = getattr(app, "hands_over", lambda path: False)
+    for path in paths_of_gevent_websocket(app):
+        if not is_handed_over(path):
+            yield Finding(
+                f"WebSockets below {path} ask for environ['wsgi.websocket'], since gevent-websocket is installed; "
+                "only its own gunicorn worker gives it by itself",
+                f"App(…, gevent_websocket_paths={path!r}), or TINA4_WS_GEVENT_WEBSOCKET_PATHS={path} and an App "
+                "around the application",
+            )
 
 
 def _gunicorn(config: Config, folder: Path, patches_itself: bool) -> Iterator[Finding]:
