@@ -1,5 +1,5 @@
 # Every target makes what it needs first; see scripts/setup. `make help` lists them.
-#   PYTHON=python3.12   another interpreter than python3 (3.10 to 3.13)
+#   PYTHON=python3.12   another interpreter than python3 (3.10 to 3.15)
 #   HOST= PORT=         where `make serve` listens, instead of 127.0.0.1 and 7148
 #   JOBS=               how many test files run at once, 3 by default; 0 runs one after the other in this process
 #   ARGS=               further arguments for pytest, as in ARGS="-k chat -x", or for the benchmarks
@@ -10,7 +10,7 @@ export PYTHON
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test coverage lint types conformance fuzz bench hosts docs dist clean _runtime _site _tools _system
+.PHONY: help serve test pythons coverage lint types conformance fuzz bench hosts docs dist clean _runtime _site _tools _system
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -20,6 +20,10 @@ serve: _runtime ## run the examples at http://127.0.0.1:7148
 
 test: lint types _system ## lint, check types, run all tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+pythons: ## get Python 3.11 and 3.13 to 3.15 from Debian into .cache/interpreters, for tests/versions and PYTHON=
+	@scripts/get-pythons
+	@ls .cache/interpreters/*/usr/bin/python3.??
 
 coverage: _tools _system ## run all tests, and list the lines and branches that none of them reached
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage

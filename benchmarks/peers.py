@@ -15,7 +15,7 @@ PROTOTYPE = ROOT.parent / "shared" / "prototype"
 
 OURS = "tina4"
 BASE = "uws"  # what the others are compared with
-OUR_EXTRAS = "gunicorn,speed"  # as the README says
+OUR_EXTRAS = "gunicorn"  # as the README says
 
 MANY = ("--worker-connections", "20000")
 """For peers that keep a greenlet of the worker per WebSocket; its default of 1,000 would stop them there."""

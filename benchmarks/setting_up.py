@@ -189,7 +189,7 @@ def _versions(kit: Kit, peers: Iterable[Peer]) -> dict[str, str]:
     """Give the versions of interpreters, of what ours stands on, and of the peers that are here."""
     listed = json.loads(_run([str(kit.python), "-m", "pip", "--disable-pip-version-check", "list", "--format=json"]))
     installed = {one["name"].lower().replace("_", "-"): one["version"] for one in listed}
-    names = {"gevent", "greenlet", "gunicorn", "werkzeug", "websockets"}  # the last for its compiled mask
+    names = {"gevent", "greenlet", "gunicorn", "werkzeug"}
     names |= {re.split(r"[=@]", need)[0] for peer in peers for need in peer.needs if peer.program != "node"}
     versions = {"Python": _run([str(kit.python), "-c", "import platform; print(platform.python_version())"]).strip()}
     versions |= {name: installed[name] for name in sorted(names) if name in installed}

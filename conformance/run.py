@@ -35,7 +35,7 @@ from tests.support import servers
 APP = "echo:app"
 REPORTS = ROOT / ".cache" / "conformance"
 FOLDER = Path(__file__).parent
-SHOWN = ("tina4-wsgi", "gevent", "gunicorn", "websockets")
+SHOWN = ("tina4-wsgi", "gevent", "gunicorn")
 
 TITLES = {"gunicorn": "gunicorn -k gevent", "own": "tina4-wsgi serve"}
 START = {"gunicorn": servers.gunicorn, "own": servers.own}

@@ -338,7 +338,7 @@ class App:
             match = found[1]
             if self._process is not None:
                 _engine_with_room(self._here(), self._own.spare(match[0]))
-            self._service_of(match[0]).admit({**bodiless(environ), "REQUEST_METHOD": "GET"}, match)
+            self._service_of(match[0]).admit(_as_handshake(environ), match)
         except Refused as refusal:
             self._refuse(environ, start_response, refusal)
         else:
@@ -386,6 +386,14 @@ class App:
             head.append(("Connection", "close"))
         start_response(status_line(refusal.status), [*head, *refusal.headers])
         return [body]
+
+
+def _as_handshake(probe: WSGIEnvironment) -> WSGIEnvironment:
+    """Make of a client's question the handshake that it asks about; its field names the subprotocols, or is "1"."""
+    environ = {**bodiless(probe), "REQUEST_METHOD": "GET"}
+    if probe["HTTP_TINA4_PROBE"] != "1":
+        environ["HTTP_SEC_WEBSOCKET_PROTOCOL"] = probe["HTTP_TINA4_PROBE"]  # the field itself is closed to scripts
+    return environ
 
 
 def _engine_with_room(process: Process, spare: int) -> Engine:

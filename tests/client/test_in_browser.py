@@ -44,6 +44,20 @@ window.client = (window.module ?? tina4).connect(path, {
   onMessage: (data) => heard.push(data),
 });
 """
+
+# Tickets go into the query or among the subprotocols; a page that is logged out gets stale ones.
+WITH_TICKETS = """
+const [place, lifeS] = arguments;
+Object.assign(window, { states: [], opened: 0, isLoggedOut: false });
+const ticket = async () => (isLoggedOut ? "1" : await (await fetch(`ticket?for_s=${lifeS}`)).text());
+const options = { token: { token: ticket }, protocols: { protocols: async () => ["v1", await ticket()] } }[place];
+window.client = tina4.connect("ws/ticket", {
+  ...options,
+  baseMs: 100,
+  onState: (state, { code }) => states.push(code ? `${state} ${code}` : state),
+  onOpen: () => ++opened,
+});
+"""
 OPEN = "client.state === 'open'"
 WAITING = "client.state === 'waiting'"
 REFUSED = "client.state === 'refused'"
@@ -180,6 +194,35 @@ def test_a_log_out_that_the_server_answers_401_is_final_until_the_page_logs_in(p
 
         page.run("document.cookie = 'session=ada'; client.retry()")
         page.wait_for(OPEN)
+
+
+@pytest.mark.parametrize("where", ["token", "protocols"])
+def test_a_ticket_that_expires_is_changed_for_a_fresh_one_until_the_log_out(
+    place: Place, visit: Open, where: str
+) -> None:
+    with place.serve() as server:
+        page = visit(server.url)
+        page.run(WITH_TICKETS, where, 1.5)
+
+        page.wait_for("opened === 3")
+        assert page.run("return states").count("waiting 4401") == 2
+
+        page.run("isLoggedOut = true")
+        page.wait_for(REFUSED)
+        assert page.run("return states.at(-1)") == "refused 4401"
+
+
+def test_a_ticket_among_the_subprotocols_survives_a_restart(place: Place, visit: Open) -> None:
+    with place.serve() as server:
+        page = visit(server.url)
+        page.run(WITH_TICKETS, "protocols", 60)
+        page.wait_for(OPEN)
+    page.wait_for("states.includes('waiting 1006') || states.includes('waiting 1001')")
+
+    with place.serve():
+        page.wait_for("opened === 2")
+
+        assert page.run("return client.protocol") == "v1"
 
 
 def test_who_may_not_come_is_told_so_and_gives_up(place: Place, visit: Open) -> None:

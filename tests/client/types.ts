@@ -21,12 +21,16 @@ const known: [State, number, string, string] = [room.state, room.code, room.reas
 room.retry();
 room.close(4000, "enough");
 tina4.connect("/ws/x", { token: "t", protocols: "v1" }).close();
+connect("/ws/x", { protocols: async () => ["v1", await (await fetch("/ticket")).text()] });
+connect("/ws/x", { protocols: () => null, token: () => undefined });
 console.log(taken, known);
 
 // @ts-expect-error: objects are sent by sendJson
 room.send({ type: "chat" });
 // @ts-expect-error: the state is told, not set
 room.state = "open";
+// @ts-expect-error: names, not numbers
+connect("/ws/x", { protocols: () => [1] });
 // @ts-expect-error: there is no such option
 connect("/ws/x", { onopen() {} });
 // @ts-expect-error: there is no such state

@@ -100,6 +100,26 @@ def test_a_python_that_is_too_old_is_named(tree):
     assert done.stderr.count("\n") == 1
 
 
+def test_pythons_that_are_there_are_left_alone(tree):
+    for release in ("sid", "trixie", "bookworm"):
+        folder = tree / ".cache" / "interpreters" / release
+        folder.mkdir(parents=True)
+        (folder / "complete").touch()
+
+    done = run(["scripts/get-pythons"], tree, DEBIAN_MIRROR="http://127.0.0.1:9")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_pythons_that_cannot_be_had_are_an_error_that_says_why(tree):
+    done = run(["scripts/get-pythons"], tree, DEBIAN_MIRROR="http://127.0.0.1:9")
+
+    assert done.returncode == 1
+    assert "127.0.0.1" in done.stderr
+    assert "could not get Python from Debian sid" in done.stderr.splitlines()[-1]
+    assert not (tree / ".cache" / "interpreters" / "sid" / "complete").exists()
+
+
 def test_who_is_not_root_is_told_which_package_python_lacks(tree, ordinary_user):
     bare = script(tree / "bare", f'case "$2" in *ensurepip*) exit 1;; *) exec {sys.executable} "$@";; esac')
 

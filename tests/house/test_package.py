@@ -25,7 +25,7 @@ def test_the_wheel_holds_every_file_of_the_package(names):
     inside = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "tina4_wsgi").rglob("*")
-        if path.is_file() and path.suffix not in (".pyc", ".pxd")  # these are for the build alone
+        if path.is_file() and path.suffix not in (".pyc", ".pxd", ".pyx")  # these are for the build alone
     }
 
     assert inside - names == set()

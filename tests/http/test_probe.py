@@ -18,11 +18,17 @@ def by_token(request):
     return request.query.get("token")
 
 
+def by_subprotocol(request):
+    offered = request.headers.get("Sec-WebSocket-Protocol", "").replace(" ", "").split(",")
+    return "ada" if "secret" in offered else None
+
+
 @pytest.fixture
 def app(tmp_path):
     router = Router()
     router.websocket("/ws/open/{room}", lambda connection, event, data: None)
     router.websocket("/ws/private", lambda connection, event, data: None, auth=by_token)
+    router.websocket("/ws/offered", lambda connection, event, data: None, auth=by_subprotocol)
     router.get("/page", lambda request, response: "a page")
     return App(router=router, root=tmp_path)
 
@@ -43,6 +49,19 @@ def test_it_is_answered_as_the_handshake_would_be(app, path, status):
     answer = probe(app, path)
 
     assert (answer.status_code, answer.data) == (status, b"")
+
+
+@pytest.mark.parametrize(("asked", "status"), [
+    ("v1,secret", 204),
+    ("secret", 204),
+    ("v1, secret", 204),
+    ("v1", 401),
+    ("1", 401),
+])  # fmt: skip
+def test_auth_sees_the_subprotocols_that_the_handshake_would_offer(app, asked, status):
+    answer = Client(app).head("/ws/offered", headers={"Tina4-Probe": asked})
+
+    assert answer.status_code == status
 
 
 def test_what_it_is_told_is_not_kept(app):

@@ -147,8 +147,11 @@ def test_a_slow_reader_that_may_lose_broadcasts_gets_whole_ones(site):
         (connection,) = site.connections
         connection.transport._stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_608)
         sizes = [70_000 + 1_000 * number for number in range(60)]
+        for size in sizes[:30]:  # nobody reads: more than fits
+            connection.broadcast(b"z" * size)
+            gevent.sleep(0)
         reader = gevent.spawn(heard_until, client, b"direct")
-        for size in sizes:
+        for size in sizes[30:]:
             connection.broadcast(b"z" * size)
             gevent.sleep(0.002)
         connection.send(b"direct")

@@ -31,6 +31,9 @@ class LateWire:
     def gettimeout(self) -> float | None:
         return self.timeout
 
+    def _decref_socketios(self) -> None:
+        pass
+
 
 def test_a_body_that_comes_too_late_is_cut():
     reader = RequestReader(LateWire())

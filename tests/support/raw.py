@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import socket
 import struct
 from collections.abc import Iterable
@@ -19,6 +20,14 @@ MASK = b"\x01\x02\x03\x04"
 
 ANSWER_S = 10.0
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
+
+GUNICORNS_OWN_REFUSAL = re.compile(
+    rb"HTTP/1\.1 \d+ [^\r]*\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: \d+\r\n(?=\n)"
+)
+"""Its empty line is a lone LF, which a reader may take for one (RFC 9112 §2.2), from Python 3.14 on.
+
+`textwrap.dedent`, which gunicorn lays out its text with, takes the CR away there.
+"""
 
 
 class Frame(NamedTuple):
@@ -139,7 +148,10 @@ class RawClient:
     def read_head(self) -> Head:
         """Read up to the empty line after the header fields; what follows stays for `read_frame`."""
         while (end := self._received.find(b"\r\n\r\n")) < 0:
-            self._receive()
+            if sloppy := GUNICORNS_OWN_REFUSAL.match(self._received):
+                self._received[sloppy.end() : sloppy.end()] = b"\r"
+            else:
+                self._receive()
         first, *lines = bytes(self._received[:end]).decode("latin-1").split("\r\n")
         del self._received[: end + 4]
         fields = (line.split(":", 1) for line in lines)

@@ -1,7 +1,7 @@
 """The package imports and serves without a warning on each supported Python, and on its oldest dependencies.
 
-Interpreters are looked for in $TINA4_PYTHONS (paths, separated as in $PATH), among pyenv's, and as
-`python3.X` on the PATH; the one that runs this test is always among them. Each gets a venv under
+Interpreters are looked for in $TINA4_PYTHONS (paths, separated as in $PATH), among those of `make pythons`, among
+pyenv's, and as `python3.X` on the PATH; the one that runs this test is always among them. Each gets a venv under
 `.cache/pythons`, made once per pyproject.toml, into which the wheel of the tree as it is now is installed.
 """
 
@@ -26,7 +26,7 @@ from tests.support.raw import RawClient
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 VENVS = ROOT / ".cache" / "pythons"
-SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
+SUPPORTED = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 RUNNING = f"{sys.version_info[0]}.{sys.version_info[1]}"
 INSTALL_S = 110
 
@@ -59,7 +59,8 @@ def interpreters() -> dict[str, str]:
     """One interpreter for each supported version that is here."""
     candidates = [os.path.realpath(sys.executable)]
     candidates += os.environ.get("TINA4_PYTHONS", "").split(os.pathsep)
-    candidates += map(str, sorted(Path.home().glob(".pyenv/versions/3.1[0-3].*/bin/python")))
+    candidates += map(str, sorted((ROOT / ".cache" / "interpreters").glob("*/usr/bin/python3.??")))
+    candidates += map(str, sorted(Path.home().glob(".pyenv/versions/3.1[0-5].*/bin/python")))
     candidates += [found for version in SUPPORTED if (found := shutil.which(f"python{version}"))]
     found = {RUNNING: sys.executable}
     for candidate in filter(None, candidates):

@@ -1,28 +1,32 @@
 """Masking of payloads (RFC 6455 §5.3): XOR with a key of four bytes, repeated.
 
-The compiled function of the `websockets` package serves where that package is installed (64 KiB in about
-1 µs); the one below does the same in pure Python (64 KiB in about 170 µs).
+How it works. This is the module in pure Python. `masking.pyx` beside it is the same module written for a C compiler;
+where the engine is compiled, Python finds that one first. A payload of 64 KiB takes about 170 µs here and 6 µs there.
+
+Invariants: both modules have the same functions, take and raise the same, and pass the same tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from ..errors import UsageError
 
-__all__ = ["apply_mask", "apply_mask_pure"]
+__all__ = ["apply_mask"]
 
 
-def apply_mask_pure(data: bytes | bytearray, mask: bytes | bytearray) -> bytes:
-    """XOR `data` with the four bytes of `mask`; doing it twice gives `data` back.
+def apply_mask(data: bytes | bytearray | memoryview, mask: bytes | bytearray | memoryview) -> bytes:
+    """XOR `data` with the four bytes of `mask`; doing it twice returns `data`.
 
-    One big integer is the fastest XOR that pure Python has: linear, and no loop over the bytes.
+    Raises:
+        UsageError: `mask` is not four bytes long.
     """
+    if mask.__class__ is not bytes:
+        mask = memoryview(mask).tobytes()
+    if len(mask) != 4:
+        raise UsageError(f"mask of {len(mask)} bytes, expected 4")
+    if data.__class__ is not bytes:
+        data = memoryview(data).tobytes()
     size = len(data)
+
+    # One big integer is the fastest XOR that pure Python has: linear, and no loop over the bytes.
     repeated = (mask * (size // 4 + 1))[:size]
     return (int.from_bytes(data, "big") ^ int.from_bytes(repeated, "big")).to_bytes(size, "big")
-
-
-apply_mask: Callable[[bytes | bytearray, bytes | bytearray], bytes] = apply_mask_pure
-try:
-    from websockets.speedups import apply_mask
-except ImportError:
-    pass

@@ -1,4 +1,5 @@
 cimport cython
+from .masking cimport apply_mask
 
 cdef int _FIN, _RESERVED, _MASKED, _WHOLE_TEXT, _LONGEST_SHORT
 

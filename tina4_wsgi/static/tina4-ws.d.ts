@@ -10,6 +10,9 @@ export type Message = string | ArrayBuffer | ArrayBufferView | Blob;
  */
 export type State = "connecting" | "open" | "waiting" | "refused" | "closed";
 
+/** Names of subprotocols (RFC 6455 §1.9). */
+export type Protocols = string | string[];
+
 /** How a connection ended: the close code (RFC 6455 §7.4) and its reason. */
 export interface Ending {
   code: number;
@@ -17,9 +20,12 @@ export interface Ending {
 }
 
 export interface Options {
-  /** Subprotocols to offer, best first. */
-  protocols?: string | string[];
-  /** Sent as `?token=…`. A function is asked anew before each attempt, so that it may give a fresh one. */
+  /** Subprotocols to offer, best first. A function is asked anew before each attempt, as `token` is. */
+  protocols?: Protocols | (() => Protocols | null | undefined | Promise<Protocols | null | undefined>);
+  /**
+   * Sent as `?token=…`. A function is asked anew before each attempt, so that it may give a fresh one; a server that
+   * refuses with 4401 or 401 is then asked once more.
+   */
   token?: string | (() => string | null | undefined | Promise<string | null | undefined>);
   /** Where relative paths start; by default where the app is mounted, which the address of the script shows. */
   base?: string | URL;

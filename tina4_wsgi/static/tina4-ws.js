@@ -1,15 +1,16 @@
-// tina4.connect(path, options): a WebSocket that comes back by itself. Modules import tina4-ws.mjs.
+// tina4.connect(path, options): a WebSocket that comes back by itself.
 (() => {
-  const GIVE_UP = [1008, 4401, 4403]; // policy, no login, not allowed: asking again is no use
+  const GIVE_UP = [1008, 4401, 4403]; // policy, no login, not allowed
   const CONNECT_MS = 10_000; // browsers wait for minutes
-  const STABLE_MS = 10_000; // then the doubling starts afresh
+  const STABLE_MS = 10_000; // then waits start afresh
+  const TAKEN_MS = 500; // then the token was good
   const TICK_MS = 15_000;
-  const GONE_MS = 90_000; // without a tick: asleep, while the server missed our pongs
+  const GONE_MS = 90_000; // without a tick: asleep
   const MOST_HINT_MS = 60_000;
 
   const { document, location, navigator } = globalThis;
   // Where the app is mounted, if it served this script.
-  const app = document?.currentScript?.src.match(/^.*\/(?=__tina4\/)/)?.[0];
+  const app = document?.currentScript?.src.match(/.*\/(?=__tina4\/)/)?.[0];
   const report = globalThis.reportError ?? console.error;
   const call = (callback, ...values) => {
     try {
@@ -30,7 +31,8 @@
     #queue = [];
     #attempt = 0;
     #turn = 0; // what comes late has an older one
-    #isUnheard = false; // a handshake failed, and browsers don't say why
+    #isUnheard = false; // a handshake failed; browsers don't say why
+    #isRenewing; // the next 4401 is final
     #notBefore = 0;
     #seen = Date.now();
     #timer;
@@ -47,7 +49,7 @@
       on(globalThis, "pageshow", wake);
       on(globalThis, "online", () => this.#hurry(Math.random() * this.#options.baseMs));
       on(globalThis, "offline", () => this.#doubt());
-      // A page that is left gives up its place in the room.
+      // A page that is left leaves the room.
       on(globalThis, "pagehide", () => this.#queue && this.#rest(1001, "page hidden", Infinity));
       queueMicrotask(() => this.state === "connecting" && this.#start());
     }
@@ -96,10 +98,10 @@
       this.#timer = setTimeout(() => this.#lost(1006, "no answer"), CONNECT_MS);
       this.#become("connecting");
       try {
-        const answer = this.#isUnheard && !isLate() ? await this.#ask(await this.#address()) : undefined;
+        const answer = this.#isUnheard && !isLate() && (await this.#ask(...(await this.#address())));
         if (isLate() || this.#heeds(answer)) return;
-        const url = `${await this.#address()}`.replace("http", "ws");
-        if (!isLate()) this.#open(new WebSocket(url, this.#options.protocols ?? []));
+        const [url, protocols] = await this.#address();
+        if (!isLate()) this.#open(new WebSocket(url.href.replace("http", "ws"), protocols));
       } catch (error) {
         if (isLate()) return;
         report(error);
@@ -118,11 +120,12 @@
         if (!isMine()) return;
         clearTimeout(this.#timer);
         this.#timer = setTimeout(() => (this.#attempt = 0), STABLE_MS);
+        setTimeout(() => isMine() && (this.#isRenewing = false), TAKEN_MS);
         this.#isUnheard = false;
         this.#seen = Date.now();
         this.#become("open");
         if (isMine()) call(this.#options.onOpen, this);
-        // Behind what onOpen sends, which may be a name.
+        // Behind what onOpen sends.
         while (isMine() && socket.readyState === 1 && this.#queue.length) socket.send(this.#queue.shift());
       };
     }
@@ -138,16 +141,17 @@
     }
 
     #lost(code, reason, leastMs = 0) {
-      const { baseMs, capMs, giveUpOn } = this.#options;
-      if (GIVE_UP.concat(giveUpOn).includes(code)) {
+      const { baseMs, capMs, giveUpOn, token, protocols } = this.#options;
+      if (code === 4401 && !this.#isRenewing && (token?.call || protocols?.call)) this.#isRenewing = true;
+      else if (GIVE_UP.concat(giveUpOn).includes(code)) {
         this.#forget();
         return this.#become("refused", code, reason);
       }
-      // A server that stops gives each client a time of its own, and that is no failure.
+      // A server that stops gives each client a time of its own: no failure.
       const hint = /; retry in (\d{1,6}) ms$/.exec(reason);
       if (hint) this.#attempt = 0;
       this.#notBefore = Date.now() + Math.min(hint?.[1] ?? leastMs, MOST_HINT_MS);
-      // Else full jitter, for many pages may have lost one server.
+      // Else full jitter: many pages may have lost it.
       this.#rest(code, reason, hint ? 0 : Math.random() * Math.min(capMs, baseMs * 2 ** this.#attempt++));
     }
 
@@ -159,7 +163,7 @@
 
     #plan(delayMs) {
       const at = Math.max(Date.now(), this.#notBefore) + delayMs;
-      if (this.retryAt && at > this.retryAt) return; // it comes sooner anyway
+      if (this.retryAt && at > this.retryAt) return; // it comes sooner
       clearTimeout(this.#timer);
       this.retryAt = at;
       if (at < Infinity) this.#timer = setTimeout(() => this.#start(), at - Date.now());
@@ -184,11 +188,15 @@
     }
 
     // What the server would say to a handshake; null if it can't be reached.
-    async #ask(url) {
-      if (url.origin !== location?.origin) return;
-      const signal = AbortSignal.timeout(CONNECT_MS);
-      const how = { method: "HEAD", headers: { "Tina4-Probe": "1" }, redirect: "manual", signal };
-      return fetch(url, how).catch(() => null);
+    async #ask(url, protocols = []) {
+      // Another origin can't be asked: what goes on failing after a 4401 is one.
+      if (url.origin !== location?.origin) return this.#isRenewing && this.#attempt > 3 && { status: 401 };
+      return fetch(url, {
+        method: "HEAD",
+        headers: { "Tina4-Probe": `${protocols}` || "1" },
+        redirect: "manual",
+        signal: AbortSignal.timeout(CONNECT_MS),
+      }).catch(() => null);
     }
 
     #heeds(answer) {
@@ -200,11 +208,11 @@
     }
 
     async #address() {
-      const { token } = this.#options;
+      const { token, protocols } = this.#options;
       const url = new URL(this.#url);
-      const value = typeof token === "function" ? await token() : token;
+      const value = await (token?.call ? token() : token);
       if (value) url.searchParams.set("token", value);
-      return url;
+      return [url, (await (protocols?.call ? protocols() : protocols)) ?? []];
     }
 
     #forget(...goodbye) {

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+import warnings
 
 import gevent
 from gevent import socket as gevent_socket
@@ -31,7 +32,10 @@ def echo(connection, event, data):
 def outcome_in_child(action):
     """Run `action` in a forked child and give what came of it, in a word."""
     reading, writing = os.pipe()
-    pid = os.fork()
+    with warnings.catch_warnings():
+        # A serving process has a thread that watches the loop. Python warns of any fork beside one, and here that is meant.
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+        pid = os.fork()
     if pid == 0:
         try:
             action()

@@ -5,6 +5,7 @@ from gevent import monkey
 monkey.patch_all()
 
 import os  # noqa: E402
+import time  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from werkzeug.exceptions import Forbidden  # noqa: E402
@@ -64,6 +65,23 @@ def private(connection, event, data):
 def user(connection, event, data):
     if event == "message":
         connection.refresh_auth()
+
+
+@router.get("/ticket")
+def ticket(request, response):
+    """One that works until the time it names."""
+    return response.text(str(time.time() + float(request.query.get("for_s", 60))))
+
+
+def by_ticket(request):
+    offered = request.headers.get("Sec-WebSocket-Protocol", "")
+    until = request.query.get("token") or offered.rpartition(",")[2]
+    return "ada" if time.time() < float(until or 0) else None
+
+
+@router.websocket("/ws/ticket", auth=by_ticket, reauth_every=1, subprotocols=["v1"])
+def with_ticket(connection, event, data):
+    pass
 
 
 app = App(router=router)
