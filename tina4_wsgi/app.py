@@ -18,13 +18,14 @@ from .config import Config
 from .connection import Visit
 from .discovery import discover
 from .engine import Engine
-from .errors import Refused
+from .errors import Refused, UsageError
 from .guardian import is_drained
 from .headers import status_line
 from .http import HttpSide, decode_path
 from .matching import Match, Route
 from .monitor import Monitor
 from .mounting import claims_upgrade
+from .names import MOST_NAME_BYTES, check_name
 from .observer import observer_of
 from .opening import Opening
 from .ownpages import OwnPages
@@ -134,20 +135,20 @@ class App:
         """Send one message to every connection on `path`; from any greenlet or thread, and never waits for clients.
 
         Raises:
-            UsageError: the message is neither str nor bytes.
+            UsageError: the message is neither str nor bytes, or the path can't name a group of connections.
         """
-        self._here().fanout.to_path(normal_path(path), encode_message(message))
+        self._here().fanout.to_path(normal_path(check_name(path)), encode_message(message))
 
     def count(self, path: str) -> int:
         """Count the connections on `path` in all processes; waits for their answers, about a millisecond."""
-        return presence.counts_in(self._here().ask_all(presence.count_question(normal_path(path))))
+        return presence.counts_in(self._here().ask_all(presence.count_question(normal_path(check_name(path)))))
 
     def members(self, path: str) -> list[Member]:
         """Say who is on `path`, in all processes, in the order of joining; waits for their answers.
 
         A process that doesn't answer within a second is left out.
         """
-        return self._here().members(normal_path(path))
+        return self._here().members(normal_path(check_name(path)))
 
     def disconnect(
         self, *, connection_id: str | None = None, path: str | None = None, auth: object = None,
@@ -165,7 +166,9 @@ class App:
         Raises:
             UsageError: nobody is meant, or the code may not travel.
         """
-        path = None if path is None else normal_path(path)
+        path = None if path is None else normal_path(check_name(path))
+        if connection_id is not None:
+            check_name(connection_id, "connection_id")
         question = presence.disconnect_question(connection_id, path, auth, code, reason)
         return presence.counts_in(self._here().ask_all(question), "closed")
 
@@ -247,7 +250,7 @@ class App:
                     return self._wsgi_app(environ, start_response)
                 raise Refused(404, "no WebSocket route has this path")
             path, match = found
-            return self._accept(environ, start_response, normal_path(path), match)
+            return self._accept(environ, start_response, _group_name(path), match)
         except Refused as refusal:
             return self._refuse(environ, start_response, refusal)
 
@@ -352,6 +355,19 @@ class App:
             head.append(("Connection", "close"))
         start_response(status_line(refusal.status), [*head, *refusal.headers])
         return [body]
+
+
+def _group_name(path: str) -> str:
+    """Give the name of the group that a client of this path joins.
+
+    Raises:
+        Refused: 400 or 414, other processes couldn't be told of such a name, nor could anybody broadcast to it.
+    """
+    try:
+        return normal_path(check_name(path))
+    except UsageError as exc:
+        status = 414 if len(path.encode()) > MOST_NAME_BYTES else 400
+        raise Refused(status, "this path can't name a group of connections", detail=str(exc)) from None
 
 
 def _engine_with_room(process: Process, spare: int) -> Engine:

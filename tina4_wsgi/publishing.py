@@ -9,6 +9,7 @@ from .backplane.envelope import Kind
 from .backplane.guest import Guest
 from .backplane.port import Receipt
 from .config import Config
+from .names import check_name
 from .paths import normal_path
 from .protocol.frames import encode_message
 
@@ -41,13 +42,13 @@ class Publisher:
             How many processes took it.
         Raises:
             BackplaneError: there is nobody to take it; the text says where it was looked for.
-            UsageError: the message is neither str nor bytes.
+            UsageError: the message is neither str nor bytes, or the path can't name a group of connections.
         """
-        return self._guest.carry(Kind.PATH, normal_path(path), encode_message(message))
+        return self._guest.carry(Kind.PATH, normal_path(check_name(path)), encode_message(message))
 
     def publish_to_room(self, room: str, message: str | bytes) -> Receipt:
         """Send one message to everybody in a named room; else as `publish`."""
-        return self._guest.carry(Kind.ROOM, room, encode_message(message))
+        return self._guest.carry(Kind.ROOM, check_name(room, "room"), encode_message(message))
 
     def close(self) -> None:
         """Give the connections back."""
@@ -66,7 +67,7 @@ def publish(path: str, message: str | bytes, **settings: Any) -> Receipt:
         How many processes took it.
     Raises:
         BackplaneError: there is nobody to take it; the text says where it was looked for.
-        UsageError: the message is neither str nor bytes.
+        UsageError: the message is neither str nor bytes, or the path can't name a group of connections.
     """
     with Publisher(**settings) as publisher:
         return publisher.publish(path, message)

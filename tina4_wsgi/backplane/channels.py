@@ -29,6 +29,7 @@ _MOST_NAME_BYTES = 200
 
 _CONNECT_TIMEOUT_S = 2.0
 _SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
 _KINDS = {Kind.PATH: "path", Kind.ROOM: "room"}
 
 
@@ -47,14 +48,19 @@ class Channels:
         self.everybody = f"{self._prefix}:everybody"
 
     def of(self, kind: Kind, name: str) -> str:
-        """Give the channel of a path or a room."""
-        if len(name.encode(errors="replace")) > _MOST_NAME_BYTES:
-            return f"{self._prefix}:{_KINDS[kind]}#{hashlib.sha256(name.encode(errors='replace')).hexdigest()}"
+        """Give the channel of a path or a room; whatever the name is, Redis can carry that of its channel."""
+        encoded = name.encode(errors="surrogatepass")
+        if len(encoded) > _MOST_NAME_BYTES or not _is_utf8(name):
+            return f"{self._prefix}:{_KINDS[kind]}#{hashlib.sha256(encoded).hexdigest()}"
         return f"{self._prefix}:{_KINDS[kind]}:{name}"
 
     def inbox(self, sender: bytes) -> str:
         """Give the channel on which one process hears answers."""
         return f"{self._prefix}:inbox:{sender.hex()}"
+
+
+def _is_utf8(name: str) -> bool:
+    return name.isascii() or not _SURROGATES.search(name)
 
 
 class Place:
@@ -112,12 +118,17 @@ def new_connection(config: Config, timeout_s: float, place: Place) -> Any:  # An
         )  # fmt: skip
         override = {} if place.address is None else dict(zip(("host", "port"), place.address, strict=True))
         return pool.connection_class(**{**pool.connection_kwargs, **override})
-    except (ValueError, TypeError):
+    except Exception:  # noqa: BLE001  # redis-py raises errors of three trees for what an URL may say
         # Without the cause: it may quote a part of the password, where an unescaped "/" made it a port.
         raise BackplaneError(
             "backplane_url can't be read, expected as redis://user:password@host:6379/0 "
             "with the special characters of the password percent-encoded"
         ) from None
+
+
+def is_denied(error: BaseException) -> bool:
+    """Whether the ACL of our Redis user forbids what was asked; asking again would be answered the same."""
+    return type(error).__name__ == "NoPermissionError" or str(error).startswith("NOPERM")
 
 
 def describe(error: BaseException, config: Config) -> str:
