@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.monkey import get_original
 
-from . import forwarded, presence
+from . import forwarded, gunicorns, presence
 from .backplane.envelope import Kind
 from .backplane.port import Status
 from .config import Config
@@ -97,6 +97,8 @@ class App:
         if router is None:
             discover(self.root)
         _apps.add(self)
+        if self._own.is_shared and gunicorns.worker() is not None:
+            self.monitor().join()  # else this worker would be missing until its first client or question
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""

@@ -22,7 +22,7 @@ PACKAGE = ROOT / "tina4_wsgi"
 ROWS: tuple[tuple[str, ...], ...] = (
     (  # 0: what all may use
         "errors version",
-        "config descriptors files forwarded headers jsontext metrics names params paths",
+        "config descriptors files forwarded headers jsontext metrics names params paths places",
     ),
     (  # 1, pure: no socket, no clock
         "protocol protocol.*",

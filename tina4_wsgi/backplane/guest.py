@@ -12,7 +12,7 @@ import socket
 
 from ..config import Config
 from ..errors import BackplaneError
-from .directory import BusDirectory, app_of, default_path, pid_of
+from .directory import BusDirectory, app_of, directory_of, pid_of
 from .envelope import SENDER_BYTES, Envelope, EnvelopeError, Kind, Reader, pack, pack_json, sized
 from .port import TIMEOUT_S, Receipt, Way
 
@@ -59,7 +59,7 @@ class Guest:
             from .redisguest import RedisGuest
 
             return RedisGuest(config, self._app_number or 0)
-        return BusGuest(BusDirectory(config.bus_dir or default_path(self._root)), self._app_number)
+        return BusGuest(directory_of(config, self._root), self._app_number)
 
 
 class BusGuest:
@@ -89,7 +89,7 @@ class BusGuest:
                 counts.append(count)
         if not counts:
             raise BackplaneError(
-                f"nobody took the message: no process with WebSockets is in {self._directory.path}; start the server, "
+                f"nobody took the message: no process with WebSockets is in {self._directory}; start the server, "
                 "run this in its project's folder, or name its bus directory with TINA4_WS_BUS_DIR"
             )
         return Receipt(len(counts), sum(counts))
@@ -98,7 +98,6 @@ class BusGuest:
         """Give the sockets back."""
         for name in list(self._lines):
             self._drop(name)
-        self._directory.close()
 
     def _look_around(self) -> None:
         """Be linked to those who are there now, and to nobody else."""

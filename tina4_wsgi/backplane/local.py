@@ -171,7 +171,6 @@ class LocalBus:
         self._stop_listening()
         for link in [*self._in, *self._out.values()]:
             link.close()
-        self._directory.close()
 
     def status(self) -> Status:
         """Say how it is."""
