@@ -31,7 +31,7 @@ from .opening import Opening
 from .ownpages import OwnPages
 from .paths import normal_path
 from .presence import Member
-from .process import Process
+from .process import Process, fork_count
 from .protocol import handshake
 from .protocol.frames import CloseCode, encode_message
 from .refusals import path_for_log, refuse_late
@@ -91,6 +91,7 @@ class App:
         self._refused: dict[int, int] = {}
         self._own = OwnPages(self, live, bridge)
         self._process: Process | None = None
+        self._served_at = -1  # the number of forks at the last request: a child of this process has more
         self._number = len(_apps)
         self._monitor: Monitor | None = None
         self._process_lock = _allocate_lock()  # native, also where the app is imported before patching
@@ -102,6 +103,7 @@ class App:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
+        self._served_at = fork_count()
         if self._own.paths and (page := self._own.find(environ)) is not None:
             return page(environ, start_response)
         if "HTTP_UPGRADE" in environ and handshake.wants_websocket(environ):
@@ -236,7 +238,8 @@ class App:
         return process
 
     def _begin(self, parent: Process | None) -> Process:
-        process = Process(self.config, parent, str(self.root), self._number)
+        is_serving = self._served_at == fork_count() or gunicorns.is_worker()
+        process = Process(self.config, parent, str(self.root), self._number, is_serving)
         if parent is not None:
             self._services, self._refused = {}, {}  # what they counted is the parent's to tell
         monitor = Monitor(process, self.config, self.root, lambda: [*self._services.values()], self._refused,

@@ -23,7 +23,8 @@ class Publisher:
     Raises:
         ConfigError: a setting is unknown or out of its range.
 
-    Threads: one at a time, in the process that made it.
+    Threads: one at a time. Processes: one that was made before a fork may be used in the parent and in each child,
+    which have connections of their own; it may also be sent to a process of `multiprocessing`.
     """
 
     def __init__(self, *, root: str | os.PathLike[str] | None = None, **settings: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from typing import Any
 
 from ..config import Config
 from ..errors import BackplaneError
@@ -20,7 +21,10 @@ _READ_BYTES = 65_536
 
 
 class Guest:
-    """One who only publishes; connections are kept for the next message.
+    """One who only publishes; connections are kept for the next message, in one process.
+
+    A child that was forked has copies of them, and of the numbers by which answers are known. So it begins anew, with
+    a name and connections of its own; closing its copies leaves the parent's as they are.
 
     Args:
         root: of the project, which names the default bus directory.
@@ -35,6 +39,11 @@ class Guest:
         self._root = root
         self._app_number = app_number
         self._way: Way | None = None
+        self._pid = os.getpid()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what another process needs to begin anew: one that is started by "spawn" or "forkserver"."""
+        return {**self.__dict__, "_way": None}
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
         """Tell all processes that serve, wait for them, and say who took it.
@@ -42,14 +51,18 @@ class Guest:
         Raises:
             BackplaneError: there is none, or there is no way to them.
         """
+        if self._pid != os.getpid():
+            self.close()
+            self._pid = os.getpid()
         if self._way is None:
             self._way = self._find_way()
         return self._way.carry(kind, name, frame)
 
     def close(self) -> None:
         """Give the sockets back."""
-        if self._way is not None:
-            self._way.close()
+        way, self._way = self._way, None
+        if way is not None:
+            way.close()
 
     def _find_way(self) -> Way:
         config = self._config

@@ -17,7 +17,7 @@ from gevent.monkey import get_original
 from greenlet import getcurrent
 
 from ..config import Config
-from ..errors import BackplaneError
+from ..errors import Tina4Error
 from ..mailbox import Mailbox
 from .directory import directory_of
 from .envelope import Kind
@@ -29,6 +29,7 @@ logger = logging.getLogger("tina4_wsgi.backplane")
 
 _get_ident = get_original("_thread", "get_ident")
 _allocate_lock = get_original("_thread", "allocate_lock")
+_start_new_thread = get_original("_thread", "start_new_thread")
 
 _ANSWER_S = 1.0
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 10.0
@@ -57,6 +58,9 @@ class Relay:
         root: of the project, which names the default bus directory.
         app_number: which of the process's apps this is.
         receiver: the connections here.
+        is_outsider: whether this is the forked child of a process that serves. Its hub has copies of the parent's
+            watchers, so it must not run for our sake, and it serves nobody: it tells all others, the parent too, as a
+            publisher does. Until `start`, from which on it is a process like any other.
 
     Attributes:
         tracks_names: whether `enter` and `leave` do anything.
@@ -65,7 +69,9 @@ class Relay:
     Locks: `_lock` guards the start; `_core`, `_hub`, `_ident` and `_mailbox` are set together, before `_core`.
     """
 
-    def __init__(self, config: Config, root: str, app_number: int, receiver: Receiver) -> None:
+    def __init__(
+        self, config: Config, root: str, app_number: int, receiver: Receiver, is_outsider: bool = False
+    ) -> None:
         self._config = config
         self._root = root
         self._app_number = app_number
@@ -75,6 +81,7 @@ class Relay:
         self._hub: Any = None  # Any: gevent ships no types
         self._ident = 0
         self._mailbox: Mailbox | None = None
+        self._is_outsider = is_outsider
         self._error = ""
         self._retry: Any = None  # a timer of the hub's
         self._retry_s = _FIRST_RETRY_S
@@ -84,6 +91,7 @@ class Relay:
         """Begin in the hub of this thread; harmless when it has begun. A greenlet of the hub calls this."""
         if self._core is not None or self._error or isolation.is_on:
             return
+        self._is_outsider = False
         with self._lock:
             if self._core is not None or self._error:
                 return
@@ -134,7 +142,9 @@ class Relay:
     def carry(self, kind: Kind, name: str, frame: bytes) -> None:
         """Tell all other processes; never waits in a process that serves."""
         core = self._running_core()
-        if core is None:
+        if self._is_outsider and not isolation.is_on:
+            self._carry_from_afar(kind, name, frame)
+        elif core is None:
             if not self._error and not isolation.is_on:
                 self._carry_as_guest(kind, name, frame)
         elif core.is_alone:
@@ -215,7 +225,7 @@ class Relay:
             core = self._core = None  # the thread that it lived in has ended
         if self._error and self._hub.loop is None:
             self._error, self._retry = "", None  # and with it the timer that would have tried again
-        if core is None and not self._error and isinstance(getcurrent().parent, Hub):
+        if core is None and not self._error and not self._is_outsider and isinstance(getcurrent().parent, Hub):
             self.start()
             core = self._core
         return core
@@ -239,12 +249,27 @@ class Relay:
         directory = directory_of(config, self._root)
         return LocalBus(self._hub, directory, self._app_number, self._receiver, config.max_backplane_bytes)
 
-    def _carry_as_guest(self, kind: Kind, name: str, frame: bytes) -> None:
+    def _carry_from_afar(self, kind: Kind, name: str, frame: bytes) -> None:
+        """Tell the others from a native thread, and wait for it; in that thread gevent's sockets have another hub."""
+        done = _allocate_lock()
+        done.acquire()
+
+        def carry() -> None:
+            try:
+                self._carry_as_guest(kind, name, frame, logging.WARNING)
+            finally:
+                gevent.get_hub().destroy(destroy_loop=True)
+                done.release()
+
+        _start_new_thread(carry, ())
+        done.acquire()
+
+    def _carry_as_guest(self, kind: Kind, name: str, frame: bytes, level: int = logging.DEBUG) -> None:
         guest = Guest(self._config, self._root, self._app_number)
         try:
             guest.carry(kind, name, frame)
-        except BackplaneError as exc:
-            logger.debug("a broadcast stays in this process: %s", exc)
+        except Tina4Error as exc:
+            logger.log(level, "a broadcast stays in this process: %s", exc)
         finally:
             guest.close()
 
