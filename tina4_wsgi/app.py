@@ -13,6 +13,7 @@ from gevent.monkey import get_original
 
 from . import forwarded, gunicorns, presence
 from .backplane.envelope import Kind
+from .backplane.guest import check_settings
 from .backplane.port import Status
 from .config import Config
 from .connection import Visit
@@ -81,6 +82,7 @@ class App:
         live: Callable[[Any], Any] | bool | None = None, **settings: Any,
     ) -> None:
         self.config = Config.from_environ(**settings)
+        check_settings(self.config)
         self.router = Router.default if router is None else router
         self.root = Path(os.getcwd() if root is None else root)
         self._wsgi_app = wsgi_app

@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from .errors import ConfigError
 
@@ -216,8 +217,7 @@ class Config:
             _check(item.name, getattr(self, item.name), item.default, item.metadata["setting"])
         for network in self.trusted_proxies:
             _check_network(network)
-        if not self.backplane_url.startswith(_REDIS_SCHEMES):
-            raise ConfigError(f"backplane_url, expected one that begins with {' or '.join(_REDIS_SCHEMES)}")
+        _check_redis_url(self.backplane_url)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
@@ -326,6 +326,31 @@ def _check(name: str, value: Any, default: Any, setting: Setting) -> None:
         raise ConfigError(f"{name}={value!r}, expected a path that begins with a slash, as \"/{name}\"")
     if isinstance(value, tuple) and not all(isinstance(part, str) for part in value):
         raise ConfigError(f"{name}={value!r}, expected a list of texts")
+
+
+def _check_redis_url(url: str) -> None:
+    """See to the parts of a Redis URL; no text here quotes one, since a password may stand in any of them."""
+    if not url.startswith(_REDIS_SCHEMES):
+        raise ConfigError(f"backplane_url, expected one that begins with {' or '.join(_REDIS_SCHEMES)}")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ConfigError(
+            "backplane_url has no proper host or port, expected as redis://user:password@host:6379/0 with the special "
+            "characters of the password percent-encoded"
+        ) from None
+    if port == 0:
+        raise ConfigError("backplane_url has port 0, expected 1 to 65535")
+    if parts.fragment:
+        raise ConfigError("backplane_url has a part behind #, expected the # of a password as %23")
+    if parts.scheme == "unix":
+        if not parts.path.strip("/"):
+            raise ConfigError("backplane_url names no socket, expected as unix:///run/redis/redis.sock")
+        return
+    database = parts.path.strip("/")
+    if database and not (database.isascii() and database.isdecimal()):
+        raise ConfigError("backplane_url has no number of a database behind the host, expected as redis://host:6379/0")
 
 
 def _check_network(text: str) -> None:

@@ -10,6 +10,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable
+from typing import ClassVar
 
 import gevent
 from gevent.monkey import get_original
@@ -46,7 +47,7 @@ class _Forks:
     """
 
     count = 0
-    processes: weakref.WeakSet[Process] = weakref.WeakSet()
+    processes: ClassVar[weakref.WeakSet[Process]] = weakref.WeakSet()
 
     @classmethod
     def add(cls) -> None:

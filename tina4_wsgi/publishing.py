@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from .backplane.envelope import Kind
-from .backplane.guest import Guest
+from .backplane.guest import Guest, check_settings
 from .backplane.port import Receipt
 from .config import Config
 from .names import check_name
@@ -28,7 +28,9 @@ class Publisher:
     """
 
     def __init__(self, *, root: str | os.PathLike[str] | None = None, **settings: Any) -> None:
-        self._guest = Guest(Config.from_environ(**settings), os.getcwd() if root is None else root)
+        config = Config.from_environ(**settings)
+        check_settings(config)
+        self._guest = Guest(config, os.getcwd() if root is None else root)
 
     def __enter__(self) -> Publisher:
         return self

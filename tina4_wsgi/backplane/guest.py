@@ -20,6 +20,18 @@ from .port import TIMEOUT_S, Receipt, Way
 _READ_BYTES = 65_536
 
 
+def check_settings(config: Config) -> None:
+    """See that the way to other processes can be gone as it is set up, without going it.
+
+    Raises:
+        ConfigError: it can't.
+    """
+    if config.backplane == "redis":
+        from .channels import check_url
+
+        check_url(config)
+
+
 class Guest:
     """One who only publishes; connections are kept for the next message, in one process.
 

@@ -22,7 +22,7 @@ from tina4_wsgi.backplane.envelope import Kind, pack, pack_json  # noqa: E402
 from tina4_wsgi.backplane.redis import RedisBackplane  # noqa: E402
 from tina4_wsgi.backplane.redispublisher import _Post  # noqa: E402
 from tina4_wsgi.config import Config  # noqa: E402
-from tina4_wsgi.errors import BackplaneError  # noqa: E402
+from tina4_wsgi.errors import ConfigError  # noqa: E402
 
 WAIT_S = 8.0
 HELLO = b"\x81\x05hello"
@@ -316,7 +316,7 @@ def a_question_that_makes_us_fail_is_answered_with_nothing(url: str) -> None:
 
 
 def a_url_that_can_not_be_read_is_told_at_the_start(url: str) -> None:
-    with pytest.raises(BackplaneError, match="percent-encoded") as raised:
+    with pytest.raises(ConfigError, match="percent-encoded") as raised:
         join(url.replace("redis://", "redis://user:pass/word@"))
 
     assert "pass/" not in str(raised.value)
