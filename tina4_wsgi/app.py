@@ -28,7 +28,7 @@ from .monitor import Monitor
 from .mounting import claims_upgrade
 from .names import MOST_NAME_BYTES, check_name
 from .observer import observer_of
-from .opening import Opening
+from .opening import Opening, head_bytes
 from .ownpages import OwnPages
 from .paths import normal_path
 from .presence import Member
@@ -252,6 +252,8 @@ class App:
     def _upgrade(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
             found = self._find_route(environ)
+            if found is not None and head_bytes(environ) > self.config.max_head_bytes:
+                raise Refused(431, "the head of this handshake is too long")
             if found is None:
                 if self._wsgi_app is not None:
                     return self._wsgi_app(environ, start_response)

@@ -75,6 +75,10 @@ class Config:
     max_header_bytes: int = _setting(
         8_192, "bytes per header line", "room for large cookies and tokens", least=1_024, most=65_536,
     )
+    max_head_bytes: int = _setting(
+        32_768, "bytes", "all of a request's head, as nginx takes; a WebSocket keeps most of it, so over it 431",
+        least=8_192, most=1 << 20,
+    )
     handshake_timeout_s: float = _setting(
         10.0, "seconds", "a request head that takes longer is a slow-loris", least=0.1, most=600,
     )
@@ -164,6 +168,18 @@ class Config:
     )
     max_body_bytes: int = _setting(
         16 << 20, "bytes", "HTTP request bodies; over it 413", least=0, most=1 << 40,
+    )
+    max_form_bytes: int = _setting(
+        1 << 20, "bytes", "forms without their files, and JSON: they cost many times their size; over it 413",
+        least=1_024, most=1 << 30,
+    )
+    max_form_fields: int = _setting(
+        1_000, "fields", "of a form, files included; each costs what thousands of its bytes do; over it 413",
+        least=1, most=1_000_000,
+    )
+    body_timeout_s: float = _setting(
+        600.0, "seconds", "own server only: the longest a request's body may take, and 4 KiB a second at least",
+        least=1, most=86_400,
     )
     browser_client: bool = _setting(
         True, "", "serves /__tina4/tina4-ws.js, which pages connect with; off leaves that address to the app",
