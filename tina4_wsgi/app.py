@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.monkey import get_original
 
-from . import checks, forwarded, logs, presence
+from . import checks, forwarded, gunicorns, logs, presence
 from .arrival import Arrival
+from .backplane.guest import check_settings
 from .backplane.port import Status
 from .config import Config
 from .connection import Visit
 from .discovery import discover
 from .engine import Engine
-from .errors import Refused
+from .errors import Refused, UsageError
 from .guardian import is_drained
 from .handover import Handovers, is_below
 from .headers import status_line
@@ -26,12 +27,13 @@ from .http import HttpSide, decode_path
 from .matching import Match, Route
 from .monitor import Monitor
 from .mounting import claims_upgrade
+from .names import MOST_NAME_BYTES, check_name
 from .observer import observer_of
-from .opening import Opening
+from .opening import Opening, head_bytes
 from .ownpages import OwnPages
 from .paths import normal_path
 from .presence import Member
-from .process import Process
+from .process import Process, fork_count
 from .protocol import handshake
 from .protocol.frames import CloseCode, encode_message
 from .refusals import path_for_log, refuse_late
@@ -86,6 +88,7 @@ class App:
         logs.install_fallback()
         checks.log_unknown_variables()
         self.config = Config.from_environ(**settings)
+        check_settings(self.config)
         self.router = Router.default if router is None else router
         self.root = Path(os.getcwd() if root is None else root)
         self._wsgi_app = wsgi_app
@@ -97,12 +100,15 @@ class App:
         self._own = OwnPages(self, live, bridge)
         self._handovers = Handovers(wsgi_app)
         self._process: Process | None = None
+        self._served_at = -1  # the number of forks at the last request: a child of this process has more
         self._number = len(_apps)
         self._monitor: Monitor | None = None
         self._process_lock = _allocate_lock()  # native, also where the app is imported before patching
         if router is None:
             discover(self.root)
         _apps.add(self)
+        if self._own.is_shared and gunicorns.worker() is not None:
+            self.monitor().join()  # else this worker would be missing until its first client or question
 
     if not TYPE_CHECKING:
 
@@ -113,6 +119,7 @@ class App:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
+        self._served_at = fork_count()
         if self._own.paths and (page := self._own.find(environ)) is not None:
             return page(environ, start_response)
         if "HTTP_UPGRADE" in environ and handshake.wants_websocket(environ):
@@ -157,20 +164,20 @@ class App:
         """Send one message to every connection on `path`; from any greenlet or thread, and never waits for clients.
 
         Raises:
-            UsageError: the message is neither str nor bytes.
+            UsageError: the message is neither str nor bytes, or the path can't name a group of connections.
         """
-        self._here().fanout.to_path(normal_path(path), encode_message(message))
+        self._here().fanout.to_path(normal_path(check_name(path)), encode_message(message))
 
     def count(self, path: str) -> int:
         """Count the connections on `path` in all processes; waits for their answers, about a millisecond."""
-        return presence.counts_in(self._here().ask_all(presence.count_question(normal_path(path))))
+        return presence.counts_in(self._here().ask_all(presence.count_question(normal_path(check_name(path)))))
 
     def members(self, path: str) -> list[Member]:
         """Say who is on `path`, in all processes, in the order of joining; waits for their answers.
 
         A process that doesn't answer within a second is left out.
         """
-        return self._here().members(normal_path(path))
+        return self._here().members(normal_path(check_name(path)))
 
     def disconnect(
         self, *, connection_id: str | None = None, path: str | None = None, auth: object = None,
@@ -188,7 +195,9 @@ class App:
         Raises:
             UsageError: nobody is meant, or the code may not travel.
         """
-        path = None if path is None else normal_path(path)
+        path = None if path is None else normal_path(check_name(path))
+        if connection_id is not None:
+            check_name(connection_id, "connection_id")
         question = presence.disconnect_question(connection_id, path, auth, code, reason)
         return presence.counts_in(self._here().ask_all(question), "closed")
 
@@ -254,7 +263,8 @@ class App:
         return process
 
     def _begin(self, parent: Process | None) -> Process:
-        process = Process(self.config, parent, str(self.root), self._number)
+        is_serving = self._served_at == fork_count() or gunicorns.is_worker()
+        process = Process(self.config, parent, str(self.root), self._number, is_serving)
         process.on_draining = self._handovers.end
         if parent is not None:
             self._services, self._refused = {}, {}  # what they counted is the parent's to tell
@@ -266,6 +276,8 @@ class App:
     def _upgrade(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
             found = self._find_route(environ)
+            if found is not None and head_bytes(environ) > self.config.max_head_bytes:
+                raise Refused(431, "the head of this handshake is too long")
             if found is None:
                 if self._wsgi_app is None:
                     raise Refused(404, "no WebSocket route has this path")
@@ -273,7 +285,7 @@ class App:
                     return self._hand_over(self._wsgi_app, environ, start_response)
                 return self._wsgi_app(environ, start_response)
             path, match = found
-            return self._accept(environ, start_response, normal_path(path), match)
+            return self._accept(environ, start_response, _group_name(path), match)
         except Refused as refusal:
             return self._refuse(environ, start_response, refusal)
 
@@ -394,6 +406,19 @@ def _as_handshake(probe: WSGIEnvironment) -> WSGIEnvironment:
     if probe["HTTP_TINA4_PROBE"] != "1":
         environ["HTTP_SEC_WEBSOCKET_PROTOCOL"] = probe["HTTP_TINA4_PROBE"]  # the field itself is closed to scripts
     return environ
+
+
+def _group_name(path: str) -> str:
+    """Give the name of the group that a client of this path joins.
+
+    Raises:
+        Refused: 400 or 414, other processes couldn't be told of such a name, nor could anybody broadcast to it.
+    """
+    try:
+        return normal_path(check_name(path))
+    except UsageError as exc:
+        status = 414 if len(path.encode()) > MOST_NAME_BYTES else 400
+        raise Refused(status, "this path can't name a group of connections", detail=str(exc)) from None
 
 
 def _engine_with_room(process: Process, spare: int) -> Engine:

@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from .errors import ConfigError
 
@@ -74,6 +75,10 @@ class Config:
     )
     max_header_bytes: int = _setting(
         8_192, "bytes per header line", "room for large cookies and tokens", least=1_024, most=65_536,
+    )
+    max_head_bytes: int = _setting(
+        32_768, "bytes", "all of a request's head, as nginx takes; a WebSocket keeps most of it, so over it 431",
+        least=8_192, most=1 << 20,
     )
     handshake_timeout_s: float = _setting(
         10.0, "seconds", "a request head that takes longer is a slow-loris", least=0.1, most=600,
@@ -171,6 +176,18 @@ class Config:
     gevent_websocket_paths: tuple[str, ...] = _setting(
         (), "", 'where the wrapped app wants `environ["wsgi.websocket"]`, as "/socket.io"; what is below belongs to it',
     )
+    max_form_bytes: int = _setting(
+        1 << 20, "bytes", "forms without their files, and JSON, which cost many times their size; over it 413",
+        least=1_024, most=1 << 30,
+    )
+    max_form_fields: int = _setting(
+        1_000, "fields", "of a form, files included; each costs what thousands of its bytes do; over it 413",
+        least=1, most=1_000_000,
+    )
+    body_timeout_s: float = _setting(
+        600.0, "seconds", "own server only: the longest a request's body may take, and 4 KiB a second at least",
+        least=1, most=86_400,
+    )
     browser_client: bool = _setting(
         True, "", "serves /__tina4/tina4-ws.js, which pages connect with; off leaves that address to the app",
     )
@@ -225,8 +242,7 @@ class Config:
             _check_network(network)
         for path in self.gevent_websocket_paths:
             _check_prefix("gevent_websocket_paths", path)
-        if not self.backplane_url.startswith(_REDIS_SCHEMES):
-            raise ConfigError(f"backplane_url, expected one that begins with {' or '.join(_REDIS_SCHEMES)}")
+        _check_redis_url(self.backplane_url)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
@@ -360,6 +376,31 @@ def _check(name: str, value: Any, default: Any, setting: Setting) -> None:
         raise ConfigError(f"{name}={value!r}, expected a path that begins with a slash, as \"/{name}\"")
     if isinstance(value, tuple) and not all(isinstance(part, str) for part in value):
         raise ConfigError(f"{name}={value!r}, expected a list of texts")
+
+
+def _check_redis_url(url: str) -> None:
+    """See to the parts of a Redis URL; no text here quotes one, since a password may stand in any of them."""
+    if not url.startswith(_REDIS_SCHEMES):
+        raise ConfigError(f"backplane_url, expected one that begins with {' or '.join(_REDIS_SCHEMES)}")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ConfigError(
+            "backplane_url has no proper host or port, expected as redis://user:password@host:6379/0 with the special "
+            "characters of the password percent-encoded"
+        ) from None
+    if port == 0:
+        raise ConfigError("backplane_url has port 0, expected 1 to 65535")
+    if parts.fragment:
+        raise ConfigError("backplane_url has a part behind #, expected the # of a password as %23")
+    if parts.scheme == "unix":
+        if not parts.path.strip("/"):
+            raise ConfigError("backplane_url names no socket, expected as unix:///run/redis/redis.sock")
+        return
+    database = parts.path.strip("/")
+    if database and not (database.isascii() and database.isdecimal()):
+        raise ConfigError("backplane_url has no number of a database behind the host, expected as redis://host:6379/0")
 
 
 def _check_network(text: str) -> None:

@@ -17,6 +17,7 @@ from .config import Config
 from .errors import ConnectionClosed, Refused
 from .host import Host
 from .lifecycle import Ending, Lifecycle, Served
+from .names import check_name
 from .opening import Opening
 from .params import Params
 from .paths import normal_path
@@ -198,23 +199,25 @@ class Connection(Lifecycle):
 
     def broadcast_to(self, path: str, message: str | bytes) -> None:
         """Send one message to everybody on another path."""
-        self._host.broadcast(normal_path(path), encode_message(message))
+        self._host.broadcast(normal_path(check_name(path)), encode_message(message))
 
     def join(self, room: str) -> None:
         """Enter a named room; rooms span paths, and are left by themselves at the end.
 
         Raises:
             ConnectionClosed: it is over.
+            UsageError: the text can't name a room; see `tina4_wsgi.names`.
         """
-        self._here(self._join, room)
+        self._here(self._join, check_name(room, "room"))
 
     def leave(self, room: str) -> None:
         """Leave a named room; harmless if it wasn't in."""
-        self._here(self._host.leave, self, room)
+        self._here(self._host.leave, self, check_name(room, "room"))
 
     def broadcast_to_room(self, room: str, message: str | bytes, exclude_self: bool = False) -> None:
         """Send one message to everybody in a named room, whether this client is in or not; never waits."""
-        self._host.broadcast_to_room(room, encode_message(message), self._transport if exclude_self else None)
+        exclude = self._transport if exclude_self else None
+        self._host.broadcast_to_room(check_name(room, "room"), encode_message(message), exclude)
 
     def members(self) -> list[Any]:  # Any: a Member, from a higher row
         """Say who is on this path, in all processes, in the order of joining; waits for their answers.

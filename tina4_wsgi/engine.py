@@ -278,6 +278,12 @@ class Engine(Host):
         self.is_draining = True
         return Draining(self.connections, spread_s, self.config.retry_spread_s).run(timeout_s)
 
+    def forsake(self) -> None:
+        """Let go of all connections in a forked child, and do nothing with them: they are the parent's."""
+        self._sweeper.close()
+        for connection in self.connections:
+            connection._transport.forsake()
+
     def close(self) -> None:
         """Give back what the engine holds of the hub; only after `drain`."""
         self._fanout.remove(self)

@@ -52,6 +52,13 @@ class Fanout:
         self.relay: Relay | None = None
         self.members: Callable[[str], list[Any]] = lambda path: []
 
+    def forsake(self, relay: Relay | None, members: Callable[[str], list[Any]]) -> None:
+        """Deliver to nobody here any more, in a forked child: what is still said leaves by `relay` alone."""
+        self._lock = _allocate_lock()  # another thread of the parent may have held it
+        self._deliverers = ()
+        self.relay = relay
+        self.members = members
+
     def add(self, deliverer: Deliverer) -> None:
         """Send to this one too."""
         with self._lock:

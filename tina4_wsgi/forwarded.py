@@ -20,6 +20,7 @@ Environ = Mapping[str, Any]  # Any: what WSGI puts there
 _FORWARDING_HEADERS = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST",
                        "HTTP_X_FORWARDED_PROTO", "HTTP_X_REAL_IP")
 
+_MOST_HOPS = 100  # what stands further left was written by the client
 _LONGEST_ADDRESS = 64  # "[…]:65535" around 39 characters of IPv6, or 45 with IPv4 inside
 
 
@@ -35,7 +36,7 @@ def client_ip(environ: Environ, trusted: tuple[str, ...]) -> str:
     if not is_trusted_peer(environ, trusted):
         return peer
     found = peer
-    for text in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+    for text in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]):
         address = _address(text)
         if address is None:
             break  # What stands left of a word that is no address was written by who knows whom.

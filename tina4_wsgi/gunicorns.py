@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Any
 
@@ -19,6 +20,12 @@ def worker() -> Any:  # Any: gunicorn ships no types, and may not be installed
     """
     found = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return found if hasattr(found, "alive") and hasattr(found, "cfg") else None
+
+
+def is_worker() -> bool:
+    """Whether this process is a gunicorn worker; a child that one of them has forked isn't."""
+    found = worker()
+    return found is not None and found.ppid == os.getppid()
 
 
 def time_to_stop_s(wanted_s: float) -> float:

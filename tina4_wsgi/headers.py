@@ -14,6 +14,11 @@ from .errors import UsageError
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
+MOST_ELEMENTS = 100
+"""Elements of one list field that are looked at; browsers send ten at most, and each costs as much as a short field."""
+
+_MOST_LIST_CHARACTERS = 8_192
+
 HOP_BY_HOP = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization",
     "te", "trailer", "trailers", "transfer-encoding", "upgrade",
@@ -44,6 +49,16 @@ def phrase(code: int) -> str:
 def is_bodiless(code: int) -> bool:
     """Whether an answer of this status never has a body (RFC 9110 §6.4.1)."""
     return code in (204, 304)
+
+
+def first_elements(value: str, separator: str = ",") -> list[str]:
+    """Split a list field of the client's; of one that is far too long only the first elements are given."""
+    return value[:_MOST_LIST_CHARACTERS].split(separator, MOST_ELEMENTS)[:MOST_ELEMENTS]
+
+
+def is_short_list(value: str) -> bool:
+    """Whether a list field is one that somebody may have meant, so that it is worth to be parsed."""
+    return len(value) <= _MOST_LIST_CHARACTERS and value.count(",") < MOST_ELEMENTS
 
 
 def is_token(text: str) -> bool:

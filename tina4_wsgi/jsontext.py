@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, NoReturn
 from uuid import UUID
+
+_SPELLED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def encode(data: object) -> str:
@@ -36,7 +39,8 @@ def decode(body: bytes | str) -> Any:  # Any: whatever the JSON holds
     """Read JSON.
 
     Raises:
-        ValueError: it isn't JSON in UTF-8; the text says where, on one line.
+        ValueError: it isn't JSON in UTF-8, or spells half of a surrogate pair, which no text in UTF-8 can hold;
+            the message says where, on one line.
     """
     try:
         text = body if isinstance(body, str) else body.decode("utf-8-sig")
@@ -45,11 +49,26 @@ def decode(body: bytes | str) -> Any:  # Any: whatever the JSON holds
     if not text.strip():
         raise ValueError("empty, expected JSON")
     try:
-        return _decode(text)
+        found = _decode(text)
+        if "\\u" in text and _SPELLED_SURROGATE.search(text):
+            _refuse_halves(_encode_leniently(found))
+        elif not isinstance(body, bytes):
+            _refuse_halves(text)
+        return found
     except json.JSONDecodeError as exc:
         raise ValueError(f"{exc.msg} at line {exc.lineno} column {exc.colno}") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _refuse_halves(text: str) -> None:
+    """Refuse half a surrogate pair: `send` couldn't send it, nor could a path, a room or a file be named so."""
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise ValueError(f"\\u{ord(exc.object[exc.start]):04x} is half of a surrogate pair") from None
 
 
 def _plain(value: object) -> str:
@@ -66,5 +85,6 @@ def _refuse_constant(text: str) -> NoReturn:
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain).encode
+_encode_leniently = json.JSONEncoder(ensure_ascii=False).encode  # what was decoded holds nothing else
 _encode_ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_plain).encode
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode

@@ -21,6 +21,7 @@ from .errors import ConfigError, Refused, UsageError
 from .livefeed import SOCKET_PATH
 from .matching import Match, Route
 from .monitor import Monitor
+from .names import check_name
 from .params import Params
 from .paths import normal_path
 from .protocol import handshake
@@ -133,7 +134,12 @@ class LivePage:
         if not isinstance(order, dict):
             order = {}
         if order.get("do") == "watch":
-            view = {"path": str(order.get("path", "")), "search": str(order.get("search", ""))[:_MOST_SEARCH]}
+            try:
+                path = check_name(order.get("path", ""))
+            except UsageError as exc:
+                connection.send_json({"type": "refused", "message": str(exc)})
+                return
+            view = {"path": path, "search": str(order.get("search", ""))[:_MOST_SEARCH]}
             self._watchers[connection] = view
             self._show_found(connection, view, monitor)
         elif order.get("do") == "kick":
@@ -166,6 +172,8 @@ class LivePage:
             close_payload(code, reason)
             if not (isinstance(path, str) and path) and not (isinstance(connection_id, str) and connection_id):
                 raise UsageError("nobody is meant, expected a path or an id")
+            for name in filter(None, (path, connection_id)):
+                check_name(name)
             if path and normal_path(path) == SOCKET_PATH:
                 raise UsageError("these are the watchers themselves")
         except (OverflowError, TypeError, ValueError) as exc:

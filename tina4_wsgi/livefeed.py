@@ -28,6 +28,8 @@ _MOST_PATHS = 100
 _MOST_SLOW = 20
 _MOST_CLOSES = 50
 _MOST_ROWS = 100
+_MOST_TEXT = 1_000  # characters of a search
+_MOST_COUNT = 1 << 53  # what a page's script can count
 _HISTORY_S = 120
 _AT_ONCE = 1_000
 _MOST_CHARACTERS = 10_000  # of the paths in one list: visitors choose their names, of up to 8 KiB
@@ -113,9 +115,10 @@ def find_question(path: str, text: str) -> Facts:
 
 def answer(question: Facts, engines: Iterable[Engine]) -> Facts:
     """Answer another worker's question; never waits. What isn't understood is answered with nothing."""
-    if question.get("ask") != "find":
+    path, text = question.get("path", ""), question.get("text", "")
+    if question.get("ask") != "find" or not isinstance(path, str) or not isinstance(text, str):
         return {}
-    return find(engines, str(question.get("path", "")), str(question.get("text", "")), may_wait=False)
+    return find(engines, path, text[:_MOST_TEXT], may_wait=False)
 
 
 def find(engines: Iterable[Engine], path: str, text: str, *, may_wait: bool = True) -> Facts:
@@ -154,13 +157,42 @@ def find(engines: Iterable[Engine], path: str, text: str, *, may_wait: bool = Tr
 
 
 def found_in(answers: Iterable[Facts]) -> Facts:
-    """Put together what workers found; those that have no live page say nothing."""
-    told = [one for one in answers if "rows" in one]
+    """Put together what workers found; those that have no live page say nothing.
+
+    What one tells in another form than ours is left out: a stranger may have answered, through the same Redis.
+    """
+    told = [one for one in answers if _is_sound(one)]
     rows = sorted(_all(told, "rows"), key=lambda row: row["since_s"])
     return {
         "type": "found", "rows": _bounded(rows[:_MOST_ROWS]),
         "count": sum(one["count"] for one in told), **_merged_paths(told),
     }  # fmt: skip
+
+
+def _is_sound(found: Facts) -> bool:
+    """Whether these are facts as `find` gives them."""
+    return (
+        _is_count(found.get("count")) and _is_count(found.get("path_count"))
+        and _are_rows(found.get("rows"), ("id", "path", "route", "ip"), ("since_s",))
+        and _are_rows(found.get("paths"), ("path", "route"), ("connections", "queued_bytes"))
+    )  # fmt: skip
+
+
+def _are_rows(rows: object, texts: tuple[str, ...], numbers: tuple[str, ...]) -> bool:
+    return isinstance(rows, list) and all(
+        isinstance(row, dict)
+        and all(isinstance(row.get(name), str) for name in texts)
+        and all(_is_number(row.get(name)) for name in numbers)
+        for row in rows
+    )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value <= _MOST_COUNT
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= _MOST_COUNT  # NaN isn't, nor is an infinity
 
 
 def _connections(engines: Iterable[Engine], may_wait: bool) -> Iterator[Connection]:

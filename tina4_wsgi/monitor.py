@@ -16,9 +16,10 @@ from .engine import Engine
 from .errors import ConfigError
 from .livefeed import Facts, Feed
 from .metrics import Sums
+from .places import default_places
 from .process import Process
 from .service import Service
-from .spool import Spool, Told, default_folder
+from .spool import CHECK_S, Spool, Told
 
 logger = logging.getLogger("tina4_wsgi.metrics")
 
@@ -28,6 +29,8 @@ INTERVAL_S = 1.0
 _CONNECTIONS_PER_S = 2_000
 _MOST_INTERVAL_S = 5.0
 """With many connections numbers are written less often: to look at 10,000 takes 15 ms."""
+
+_CHECKS_PER_TOUCH = 20
 
 Show = Callable[[Facts, "Monitor"], None]
 
@@ -54,7 +57,10 @@ class Monitor:
         self._refused = refused
         self._backplane = backplane
         self.feed = Feed()
-        self._spool = Spool(config.metrics_dir or default_folder(root)) if is_shared else None
+        folders = (config.metrics_dir,) if config.metrics_dir else default_places(root, ".metrics")
+        self._spool = Spool(*folders) if is_shared else None
+        self._folder_timer: Any = None  # of the hub of whoever told first
+        self._checks = 0
         self._show: Show | None = None
         self._has_live = has_live
         self._told_at_s = 0.0
@@ -95,16 +101,33 @@ class Monitor:
         Raises:
             ConfigError, OSError: the folder can't be used.
         """
+        own = self.own()
+        if self._spool is not None:
+            # What is told now must be counted on after a kill, too.
+            self._spool.write(own, self._detail())
+            self._keep_folder()
         alive, sums = self.others()
         for told in alive:
             sums.add(told.sums)
-        sums.add(self.own())
+        sums.add(own)
         return sums
+
+    def join(self) -> None:
+        """Be counted among the workers from now on; what is in the way is logged, and tried again."""
+        if self._spool is not None:
+            self._tell()
 
     def close(self) -> None:
         """Leave the others; what was written last counts on."""
+        timer, self._folder_timer = self._folder_timer, None
+        if timer is not None:
+            timer.stop()
+            timer.close()
         if self._spool is not None:
             self._spool.close()
+
+    def _detail(self) -> dict[str, Any]:
+        return self.feed.detail(self.process.engines) if self._has_live else {"pid": os.getpid()}
 
     def _look_at_backplane(self, sums: Sums) -> None:
         status = self._backplane()
@@ -160,8 +183,9 @@ class Monitor:
         self._told_at_s = time.monotonic()
         try:
             own = self.own()
-            detail = self.feed.detail(self.process.engines) if self._has_live else {"pid": os.getpid()}
+            detail = self._detail()
             if self._spool is not None:
+                self._keep_folder()
                 self._spool.write(own, detail)
             if self._show is not None:
                 alive, past = self.others()
@@ -175,3 +199,22 @@ class Monitor:
             logger.exception("the live page's summary failed")
         finally:
             self._is_telling = False
+
+    # -- the folder
+
+    def _keep_folder(self) -> None:
+        """Look now and then whether this worker's files are still there; also where it has nothing to tell."""
+        if self._folder_timer is None:
+            self._folder_timer = gevent.get_hub().loop.timer(CHECK_S, CHECK_S, ref=False)
+            self._folder_timer.start(self._check_folder)
+
+    def _check_folder(self) -> None:
+        """Called in the hub."""
+        if self._spool is None or not self.process.is_here or self._is_telling:
+            return
+        self._checks += 1
+        if not self._spool.is_whole():
+            self._is_telling = True
+            gevent.spawn(self._tell)
+        elif self._checks % _CHECKS_PER_TOUCH == 0:
+            self._spool.touch()

@@ -27,6 +27,11 @@ _DROPPED = frozenset({
 _SEPARATOR = "\x00"  # no server lets it into a header, and a text that had it would only lose its own entry
 
 
+def head_bytes(environ: Mapping[str, Any]) -> int:
+    """Say how much of a handshake would be kept: a bound on its head, under servers that have none of their own."""
+    return sum(len(name) + len(value) for name, value in environ.items() if name[:5] == "HTTP_" or name in _KEPT)
+
+
 class Opening:
     """The request that a connection began with.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from . import exposition, jsontext, pages
 from .config import Config
 from .errors import ConfigError
+from .headers import first_elements
 from .live import LivePage, auth_of
 from .livefeed import SOCKET_PATH
 from .matching import Match, Route
@@ -90,7 +91,7 @@ class OwnPages:
             # Without the other workers the sums would be wrong, and no sums are better than those.
             logger.error("metrics can't be told: %s", exc)
             return pages.error(environ, 503, "The numbers of the other workers can't be read, see the log.")
-        body, media_type = exposition.expose(sums, environ.get("HTTP_ACCEPT", ""))
+        body, media_type = exposition.expose(sums, ",".join(first_elements(environ.get("HTTP_ACCEPT", ""))))
         return Response().data(body, media_type).header("Cache-Control", "no-store")
 
     def _health(self, environ: WSGIEnvironment) -> WSGIApplication:

@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
 from . import files, forwarded
-from .headers import phrase
+from .headers import first_elements, phrase
 from .response import Response
 
 if TYPE_CHECKING:
@@ -91,6 +91,6 @@ def debugger_file(environ: WSGIEnvironment) -> Response | None:
 
 def preferred_kind(environ: WSGIEnvironment) -> str:
     """Return the media type that the client likes best of those that our pages come in."""
-    accepted = parse_accept_header(environ.get("HTTP_ACCEPT"), MIMEAccept)
+    accepted = parse_accept_header(",".join(first_elements(environ.get("HTTP_ACCEPT", ""))) or None, MIMEAccept)
     # Of kinds that it likes alike, the one that it names first; `best_match` would go by our order.
     return max(_KINDS, key=lambda kind: (accepted.quality(kind), -accepted.find(kind)))

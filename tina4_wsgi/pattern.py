@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from werkzeug.routing import BaseConverter, Map, ValidationError
-from werkzeug.routing.converters import NumberConverter
+from werkzeug.routing.converters import AnyConverter, FloatConverter, NumberConverter, UUIDConverter
 from werkzeug.routing.rules import parse_converter_args
 
+from .ambiguity import MOST_CHARACTERS, too_ambiguous
 from .errors import UsageError
 
 CONVERTERS = ("any", "float", "int", "path", "string", "uuid")
@@ -25,6 +26,8 @@ _BRACKETS = {"{": "}", "<": ">"}
 _BRACKET = re.compile(r"[{}<>]")
 _COLON_SEGMENT = re.compile(r"(?:(?<=/)|^):([A-Za-z_]\w*)")
 _SPECIFICATION = re.compile(r"([A-Za-z_]\w*)\s*(?:\((.*)\))?", re.DOTALL)
+
+_LENGTH = re.compile(r"\[\^/\]\{(?P<least>\d+)(?:,(?P<most>\d*))?\}")  # of Werkzeug's strings
 
 # Converters ask for the map that they belong to and only keep it.
 _NO_MAP = Map()
@@ -43,17 +46,35 @@ class Parameter:
         converter: as written after the name, "" for the default: "int(min=1)".
         read: makes the value of a text or raises `ValueError`; None if any text is its own value.
         spans_slashes: whether it takes more than one segment.
+        ends: at how many places a value may end; None for any number.
+        characters: a pattern of those that a value may have; "" for all, but slashes where it spans none.
     """
 
     name: str
     converter: str
     read: Callable[[str], Any] | None  # Any: int, float, UUID, str
     spans_slashes: bool
+    ends: int | None = None
+    characters: str = ""
 
     @property
     def rule(self) -> str:
         """This parameter as Werkzeug spells it."""
         return f"<{self.converter}:{self.name}>" if self.converter else f"<{self.name}>"
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a string, which may be given an upper length."""
+        return not self.characters and not self.spans_slashes
+
+    def may_hold(self, text: str) -> bool:
+        """Whether a value may have this character in it."""
+        return re.search(self.characters, text) is not None if self.characters else self.spans_slashes or text != "/"
+
+    def bounded_rule(self) -> str:
+        """The same for a string, with an upper length."""
+        given = self.converter.removeprefix("string").strip("()").rstrip(", ")
+        return f"<string({given + ', ' if given else ''}maxlength={MOST_CHARACTERS}):{self.name}>"
 
 
 Piece = str | Parameter
@@ -91,9 +112,42 @@ def parse(path: str) -> Pattern:
     for name in names:
         if names.count(name) > 1:
             raise PatternError(f"two parameters are named {name!r} in {path!r}, expected one name for each")
-    rule = "".join(piece if isinstance(piece, str) else piece.rule for piece in pieces)
+    faulty, bounded = too_ambiguous(pieces)
+    if faulty:
+        raise PatternError(_too_ambiguous(path, pieces, faulty))
+    rule = "".join(piece if isinstance(piece, str) else _rule_of(piece, piece.name in bounded) for piece in pieces)
     shape = "".join(piece if isinstance(piece, str) else f"<{piece.converter}>" for piece in pieces)
     return Pattern(path, rule, shape.rstrip("/"), names, _segments(pieces))
+
+
+def _rule_of(parameter: Parameter, is_bounded: bool) -> str:
+    return parameter.bounded_rule() if is_bounded else parameter.rule
+
+
+def _too_ambiguous(path: str, pieces: tuple[Piece, ...], names: list[str]) -> str:
+    """Say why a path is refused that could be matched in too many ways, and how it is spelled better."""
+    better = ""
+    last_path = max((place for place, piece in enumerate(pieces) if _spans_slashes(piece)), default=0)
+    for place, piece in enumerate(pieces):
+        if isinstance(piece, Parameter):
+            keeps_converter = piece.converter and (place >= last_path or not piece.spans_slashes)
+            written = f":{piece.converter}" if keeps_converter else ""
+            better += ("/" if better[-1:] == "}" else "") + f"{{{piece.name}{written}}}"
+        elif 0 < place < len(pieces) - 1 and "/" not in piece and _name_of(pieces[place - 1]) in names:
+            better += "/"
+        else:
+            better += piece
+    return (f"parameters {', '.join(names)} in {path!r} may each end at many places, and a path could be made that "
+            f"takes seconds to match; write {better!r}, or give them converters that can't hold the text behind them, "
+            "as {id:int}")
+
+
+def _spans_slashes(piece: Piece) -> bool:
+    return isinstance(piece, Parameter) and piece.spans_slashes
+
+
+def _name_of(piece: Piece) -> str:
+    return "" if isinstance(piece, str) else piece.name
 
 
 def parameters(path: str) -> tuple[Parameter, ...]:
@@ -196,7 +250,26 @@ def _converted(name: str, converter: str, arguments: str | None, where: str) -> 
     except (TypeError, ValueError, re.error) as exc:
         raise PatternError(f"arguments of {where} don't fit {converter!r}: {exc}") from exc
     written = f"{converter}({arguments})" if arguments else converter
-    return Parameter(name, written, read, spans_slashes=not made.part_isolating)
+    ends, characters = _extent(made)
+    return Parameter(name, written, read, not made.part_isolating, ends, characters)
+
+
+def _extent(made: BaseConverter) -> tuple[int | None, str]:
+    """Say at how many places a value may end, and which characters it may have."""
+    if isinstance(made, AnyConverter):
+        items = sorted(made.items)
+        return len(items), f"[{re.escape(''.join(sorted(set(''.join(items)))))}]"
+    if isinstance(made, UUIDConverter):
+        return 1, "[0-9A-Fa-f-]"
+    if isinstance(made, NumberConverter):
+        return None, r"[\d.-]" if isinstance(made, FloatConverter) else r"[\d-]" if made.signed else r"\d"
+    length = _LENGTH.fullmatch(made.regex)
+    if length is None:
+        return None, ""
+    least, most = length["least"], length["most"]
+    if most is None:
+        return 1, ""
+    return (int(most) - int(least) + 1 if most else None), ""
 
 
 def _converter(converter: str, arguments: str) -> BaseConverter:

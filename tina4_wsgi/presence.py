@@ -17,6 +17,8 @@ from .engine import Engine
 from .errors import UsageError
 from .protocol.frames import CloseCode, close_payload
 
+_MOST_COUNT = 10_000_000  # as `max_connections` at most; another process that tells of more is none of ours
+
 
 class Member(NamedTuple):
     """One connection, as other processes see it.
@@ -63,6 +65,8 @@ def disconnect_question(
 def answer(question: Facts, engines: Iterable[Engine]) -> Facts:
     """Answer for this process; never waits. What isn't understood is answered with nothing."""
     found: Facts = {}
+    if not _is_sound(question):
+        return found
     for engine in engines:
         if question.get("ask") == "count":
             found["count"] = found.get("count", 0) + engine.count(str(question.get("path")))
@@ -77,7 +81,7 @@ def answer(question: Facts, engines: Iterable[Engine]) -> Facts:
 def counts_in(answers: Iterable[Facts], name: str = "count") -> int:
     """Add up what processes counted."""
     counts = [answer.get(name) for answer in answers]
-    return sum(count for count in counts if isinstance(count, int))
+    return sum(count for count in counts if isinstance(count, int) and 0 < count <= _MOST_COUNT)
 
 
 def members_in(answers: Iterable[Facts]) -> list[Member]:
@@ -109,6 +113,25 @@ def _member(told: Facts) -> Member:
     joined_at = datetime.fromtimestamp(joined_s if isinstance(joined_s, float) else 0.0, timezone.utc)
     state = told.get("state")
     return Member(str(told.get("id")), told.get("auth"), state if isinstance(state, dict) else {}, joined_at)
+
+
+def _is_sound(question: Facts) -> bool:
+    """Whether a question has the form that ours have: a stranger may have sent it, through the same Redis."""
+    if question.get("ask") in ("count", "members"):
+        return isinstance(question.get("path"), str)
+    if question.get("ask") != "disconnect":
+        return False
+    texts = [question.get(name, "") for name in ("path", "id", "reason")]
+    code = question.get("code", CloseCode.POLICY_VIOLATION)
+    if not all(isinstance(text, str) for text in texts) or isinstance(code, bool) or not isinstance(code, int):
+        return False
+    if all(question.get(name) is None for name in ("path", "id", "auth")):
+        return False  # nobody is meant, which must not come to mean everybody
+    try:
+        close_payload(code, texts[-1])
+    except UsageError:
+        return False
+    return True
 
 
 def _disconnect(question: Facts, engine: Engine) -> int:

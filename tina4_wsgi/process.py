@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 import os
 import time
+import weakref
 from collections.abc import Callable
+from typing import ClassVar
 
 import gevent
 from gevent.monkey import get_original
@@ -38,13 +40,25 @@ _POLL_S = 0.01
 
 
 class _Forks:
-    """How often this process's line has been forked: tells a fork without a system call for each request."""
+    """How often this process's line has been forked: tells a fork without a system call for each request.
+
+    In the child, connections become the parent's alone: nothing of the child reads or writes their sockets, and what
+    a callback that forked still broadcasts there leaves as a publisher's message would.
+    """
 
     count = 0
+    processes: ClassVar[weakref.WeakSet[Process]] = weakref.WeakSet()
 
     @classmethod
     def add(cls) -> None:
         cls.count += 1
+        for process in list(cls.processes):
+            process.forsake()
+
+
+def fork_count() -> int:
+    """Say how often this process's line has been forked since this package was imported."""
+    return _Forks.count
 
 
 os.register_at_fork(after_in_child=_Forks.add)
@@ -57,8 +71,9 @@ class Process:
         root: of the project; names the bus directory. None for an app without other processes.
         app_number: which app of its process this is.
         parent: what the app held before, in this process's parent; None if nothing.
+        is_serving: whether this process is known to serve: requests have come, or a server has started.
     Raises:
-        ForkError: the parent had open connections when it forked.
+        ForkError: the parent had open connections when it forked, and this app has no way to other processes.
 
     Attributes:
         on_engine: called with each engine that is made.
@@ -68,18 +83,18 @@ class Process:
     """
 
     def __init__(
-        self, config: Config, parent: Process | None = None, root: str | None = None, app_number: int = 0
+        self, config: Config, parent: Process | None = None, root: str | None = None, app_number: int = 0,
+        is_serving: bool = False,
     ) -> None:
-        if parent is not None and parent.connection_count:
-            raise ForkError(
-                f"this process was forked from one with {parent.connection_count} open connections, "
-                "expected a fork before the first one (see gunicorn --preload)"
-            )
+        self._inherited_count = 0 if parent is None else parent.connection_count
+        if self._inherited_count and (root is None or config.backplane == "none"):
+            raise self._fork_error("and without a backplane it reaches none of their clients")
         self._fork_count = _Forks.count
+        is_outsider = fork_count() > 0 and not is_serving
         self.fanout = Fanout()
         self.fanout.members = self.members
         if root is not None and config.backplane != "none":
-            self.fanout.relay = Relay(config, root, app_number, self)
+            self.fanout.relay = Relay(config, root, app_number, self, is_outsider)
         self.guardian = Guardian(self.drain, config.drain_timeout_s)
         self.is_draining = False
         self.on_engine: Callable[[Engine], None] | None = None
@@ -89,6 +104,8 @@ class Process:
         self._config = config
         self._engines: dict[int, Engine] = {}
         self._is_checked = False
+        self._root, self._app_number = root, app_number
+        _Forks.processes.add(self)
 
     @property
     def is_here(self) -> bool:
@@ -106,7 +123,13 @@ class Process:
         return list(self._engines.values())
 
     def engine(self) -> Engine:
-        """Give the engine of the current thread's hub, made at first need."""
+        """Give the engine of the current thread's hub, made at first need.
+
+        Raises:
+            ForkError: the parent had open connections when it forked.
+        """
+        if self._inherited_count:
+            raise self._fork_error("and can't serve: fork before the first one (see gunicorn --preload)")
         engine = self._engines.get(_get_ident())
         if engine is not None and not engine.is_alive:
             engine.close()  # of a thread that has ended, whose number this one was given
@@ -118,6 +141,23 @@ class Process:
         if self.fanout.relay is not None:
             self.fanout.relay.start()
         return engine
+
+    def _fork_error(self, consequence: str) -> ForkError:
+        return ForkError(
+            f"this process was forked from one with {self._inherited_count} open connections, {consequence}; "
+            "`broadcast` and `publish` tell clients something from here where there is a backplane"
+        )
+
+    def forsake(self) -> None:
+        """Let go of everything in a forked child: it is the parent's."""
+        if not self._engines:
+            return
+        relay = None
+        if self.fanout.relay is not None and self._root is not None:
+            relay = Relay(self._config, self._root, self._app_number, self, is_outsider=True)
+        self.fanout.forsake(relay, self.members)
+        for engine in self._engines.values():
+            engine.forsake()
 
     def look_around(self) -> None:
         """Log once what is wrong with the surroundings; see `checks`."""
@@ -151,7 +191,13 @@ class Process:
         return [self.answer(question), *self.ask_others(question)]
 
     def ask_others(self, question: Facts) -> list[Facts]:
-        """Put a question to all other processes, and wait for the answers."""
+        """Put a question to all other processes, and wait for the answers.
+
+        Raises:
+            ForkError: the parent had open connections when it forked.
+        """
+        if self._inherited_count:
+            raise self._fork_error("and can't ask who is there")
         return [] if self.fanout.relay is None else self.fanout.relay.ask(question)
 
     def members(self, path: str) -> list[presence.Member]:

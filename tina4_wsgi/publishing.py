@@ -6,9 +6,10 @@ import os
 from typing import Any
 
 from .backplane.envelope import Kind
-from .backplane.guest import Guest
+from .backplane.guest import Guest, check_settings
 from .backplane.port import Receipt
 from .config import Config
+from .names import check_name
 from .paths import normal_path
 from .protocol.frames import encode_message
 
@@ -22,11 +23,14 @@ class Publisher:
     Raises:
         ConfigError: a setting is unknown or out of its range.
 
-    Threads: one at a time, in the process that made it.
+    Threads: one at a time. Processes: one that was made before a fork may be used in the parent and in each child,
+    which have connections of their own; it may also be sent to a process of `multiprocessing`.
     """
 
     def __init__(self, *, root: str | os.PathLike[str] | None = None, **settings: Any) -> None:
-        self._guest = Guest(Config.from_environ(**settings), os.getcwd() if root is None else root)
+        config = Config.from_environ(**settings)
+        check_settings(config)
+        self._guest = Guest(config, os.getcwd() if root is None else root)
 
     def __enter__(self) -> Publisher:
         return self
@@ -41,13 +45,13 @@ class Publisher:
             How many processes took it.
         Raises:
             BackplaneError: there is nobody to take it; the text says where it was looked for.
-            UsageError: the message is neither str nor bytes.
+            UsageError: the message is neither str nor bytes, or the path can't name a group of connections.
         """
-        return self._guest.carry(Kind.PATH, normal_path(path), encode_message(message))
+        return self._guest.carry(Kind.PATH, normal_path(check_name(path)), encode_message(message))
 
     def publish_to_room(self, room: str, message: str | bytes) -> Receipt:
         """Send one message to everybody in a named room; else as `publish`."""
-        return self._guest.carry(Kind.ROOM, room, encode_message(message))
+        return self._guest.carry(Kind.ROOM, check_name(room, "room"), encode_message(message))
 
     def close(self) -> None:
         """Give the connections back."""
@@ -66,7 +70,7 @@ def publish(path: str, message: str | bytes, **settings: Any) -> Receipt:
         How many processes took it.
     Raises:
         BackplaneError: there is nobody to take it; the text says where it was looked for.
-        UsageError: the message is neither str nor bytes.
+        UsageError: the message is neither str nor bytes, or the path can't name a group of connections.
     """
     with Publisher(**settings) as publisher:
         return publisher.publish(path, message)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+import tempfile
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
@@ -16,13 +18,17 @@ from werkzeug.wrappers import Request as WerkzeugRequest
 from . import forwarded, jsontext
 from .config import Config
 from .errors import UsageError
+from .headers import first_elements
 from .params import Params
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, WSGIEnvironment
 
-_MAX_FORM_PARTS = 1_000
-"""Parts of one multipart body; each costs some thousand times what its bytes do."""
+_MOST_KEPT_BYTES = 524_288
+"""Of a body that is still coming; the rest waits on disk, so that many slow ones don't fill the memory."""
+
+_BLOCK_BYTES = 65_536
+_LEAST_MEMORY_BYTES = 262_144  # the parser counts what it has read ahead of a file, too
 
 
 class Request:
@@ -68,8 +74,8 @@ class Request:
 
     @cached_property
     def cookies(self) -> MultiDict[str, str]:
-        """The cookies, by name."""
-        return parse_cookie(self.environ, cls=ImmutableMultiDict)
+        """The cookies, by name; of far too many only the first ones."""
+        return parse_cookie(";".join(first_elements(self.environ.get("HTTP_COOKIE", ""), ";")), cls=ImmutableMultiDict)
 
     @cached_property
     def ip(self) -> str:
@@ -102,7 +108,11 @@ class Request:
         """
         if self.holds_files:
             raise UsageError("the upload was read into `form` and `files`, read `body` before them")
-        return self._stream.read()
+        with tempfile.SpooledTemporaryFile(_MOST_KEPT_BYTES) as whole:
+            while block := self._stream.read(_BLOCK_BYTES):
+                whole.write(block)
+            whole.seek(0)
+            return whole.read()
 
     @cached_property
     def json(self) -> Any:  # Any: whatever the JSON holds
@@ -110,9 +120,10 @@ class Request:
 
         Raises:
             BadRequest: it isn't JSON; becomes a 400 that says where.
+            RequestEntityTooLarge: more than `Config.max_form_bytes`; becomes a 413.
         """
         try:
-            return jsontext.decode(self.body)
+            return jsontext.decode(self._small_body("JSON"))
         except UsageError:
             raise
         except ValueError as exc:
@@ -124,7 +135,8 @@ class Request:
 
         Raises:
             BadRequest: the body can't be read as what it claims to be; becomes a 400.
-            RequestEntityTooLarge: more than `Config.max_body_bytes`; becomes a 413.
+            RequestEntityTooLarge: more than `Config.max_body_bytes`, `max_form_bytes` without the files, or
+                `max_form_fields`; becomes a 413.
         """
         return self._parsed_form[0]
 
@@ -146,21 +158,50 @@ class Request:
             for file in self._open_files:
                 file.close()
 
+    def _small_body(self, what: str) -> bytes:
+        """Give the body of what costs many times its size when it is taken apart."""
+        limit_bytes = self._config.max_form_bytes
+        text = f"The {what} is over {limit_bytes} bytes, which is the setting max_form_bytes."
+        length = content_length(self.environ, self._config.max_body_bytes)
+        if length is not None and length > limit_bytes:
+            raise RequestEntityTooLarge(text)
+        if length is None and "body" not in self.__dict__:
+            self.__dict__["_stream"] = body_stream(self.environ, min(limit_bytes, self._config.max_body_bytes))
+        body = self.body
+        if len(body) > limit_bytes:
+            raise RequestEntityTooLarge(text)
+        return body
+
     @cached_property
     def _stream(self) -> IO[bytes]:
         return body_stream(self.environ, self._config.max_body_bytes)
 
     @cached_property
     def _parsed_form(self) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
+        config = self._config
         media_type, options = parse_options_header(self.environ.get("CONTENT_TYPE"))
         is_upload = media_type == "multipart/form-data"
-        stream = self._stream if is_upload and "body" not in self.__dict__ else io.BytesIO(self.body)
-        parser = FormDataParser(self._open_file, cls=ImmutableMultiDict, silent=False, max_form_parts=_MAX_FORM_PARTS)
+        stream: IO[bytes]
+        if is_upload:
+            stream = io.BytesIO(self.body) if "body" in self.__dict__ else self._stream
+        elif media_type == "application/x-www-form-urlencoded":
+            body = self._small_body("form")
+            if body.count(b"&") >= config.max_form_fields:
+                raise RequestEntityTooLarge(f"The form has over {config.max_form_fields} fields.")
+            stream = io.BytesIO(body)
+        else:
+            return ImmutableMultiDict(), ImmutableMultiDict()
+        parser = FormDataParser(
+            self._open_file, cls=ImmutableMultiDict, silent=False,
+            max_form_memory_size=max(config.max_form_bytes, _LEAST_MEMORY_BYTES), max_form_parts=config.max_form_fields,
+        )  # fmt: skip
         self.holds_files = is_upload
         try:
             _, form, files = parser.parse(stream, media_type, None, options)
         except ValueError as exc:
             raise BadRequest("The form can't be read.") from exc
+        if sum(map(len, itertools.chain.from_iterable(form.listvalues()))) > config.max_form_bytes:
+            raise _too_large(config.max_form_bytes)
         return form, files
 
 

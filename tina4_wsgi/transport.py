@@ -396,3 +396,14 @@ class Transport:
         self.queued_bytes = 0
         self.group = _NO_GROUP
         self._owner.lost()
+
+    def forsake(self) -> None:
+        """Touch the socket no more, in a forked child: it is the parent's. Nobody is told."""
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        self._reader.stop()
+        backlog, self._backlog = self._backlog, None
+        if backlog is not None:
+            backlog.close()
+        stream.close()  # of this process's descriptor; the connection itself stays as it is

@@ -1,4 +1,4 @@
-"""A process forked from one with open connections refuses to serve; the one that forked goes on."""
+"""A process forked from one with open connections can't serve, and reaches clients as a publisher does."""
 
 from __future__ import annotations
 
@@ -25,8 +25,16 @@ def found() -> Found:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
-def test_a_process_forked_with_a_connection_open_raises_fork_error(found: Found) -> None:
-    assert found["during"].startswith("ForkError: this process was forked from one with 1 open connections")
+@pytest.mark.parametrize("how", ["during", "by connection", "in a grandchild", "in a thread"])
+def test_what_a_child_of_a_serving_process_broadcasts_reaches_its_parents_clients(found: Found, how: str) -> None:
+    assert found[how] == "done"
+    assert found[f"{how}, heard"] == ("from the child" if how == "during" else how)
+
+
+@pytest.mark.parametrize("what", ["counting", "serving", "alone"])
+def test_what_a_child_can_not_do_names_what_it_can(found: Found, what: str) -> None:
+    assert found[what].startswith("ForkError: this process was forked from one ")
+    assert "`broadcast` and `publish`" in found[what]
 
 
 def test_a_process_forked_before_the_first_connection_may_serve(found: Found) -> None:
@@ -37,5 +45,6 @@ def test_a_process_forked_after_the_last_connection_may_serve(found: Found) -> N
     assert found["after"] == "done"
 
 
-def test_the_process_that_forked_goes_on(found: Found) -> None:
+def test_the_process_that_forked_goes_on_and_nobody_else_writes_to_its_clients(found: Found) -> None:
+    assert found["sent by the child"] == "done"
     assert found["parent"] == "\x81\x02hi"

@@ -188,7 +188,6 @@ def directory() -> Iterator[BusDirectory]:
         directory = BusDirectory(str(Path(name) / "bus"))
         directory.make()
         yield directory
-        directory.close()
 
 
 @pytest.fixture
@@ -330,7 +329,7 @@ def test_a_name_that_goes_while_it_is_looked_at_is_no_error(directory):
     with socket.socket(socket.AF_UNIX) as sock:
         assert directory.connect(socket_name(0), sock) is False
     directory.unlink(socket_name(0))
-    directory._forget_unfinished(".0-1-ab.new")
+    directory._forget_unfinished(f"{directory.path}/.0-1-ab.new")
 
     assert directory.names() == []
 

@@ -21,10 +21,11 @@ from gevent import socket as gevent_socket
 
 from tests.support.servers import ROOT
 from tina4_wsgi.backplane import directory as directory_module
-from tina4_wsgi.backplane.directory import BusDirectory, default_path, socket_name
+from tina4_wsgi.backplane.directory import BusDirectory, socket_name
 from tina4_wsgi.backplane.envelope import Kind, Reader, pack, pack_json, sized, unpack
 from tina4_wsgi.backplane.local import LocalBus
 from tina4_wsgi.errors import BackplaneError
+from tina4_wsgi.places import default_places
 
 WAIT_S = 15.0
 HELLO = b"\x81\x05hello"
@@ -433,12 +434,13 @@ def test_the_folder_is_private(join, folder):
 
 
 def test_the_default_folder_is_one_per_user_and_project():
-    here, there = default_path("a"), default_path("b")
+    here, there = default_places("a"), default_places("b")
 
-    assert Path(here).parent == Path(there).parent
-    assert here != there
-    assert Path(here).parent.name == f"tina4-wsgi-{os.geteuid()}"
-    assert default_path(Path("b", "..", "a")) == here
+    assert [Path(path).parent for path in here] == [Path(path).parent for path in there]
+    assert not set(here) & set(there)
+    assert str(Path(here[0]).parent) == f"/run/user/{os.geteuid()}/tina4-wsgi"
+    assert Path(here[1]).parent == Path("/tmp") / f"tina4-wsgi-{os.geteuid()}"
+    assert default_places(Path("b", "..", "a")) == here
 
 
 def test_a_long_path_is_no_trouble(tmp_path):
@@ -452,7 +454,6 @@ def test_a_long_path_is_no_trouble(tmp_path):
         assert directory.connect(name, sock)
 
     listener.close()
-    directory.close()
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o707])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -263,3 +264,39 @@ def test_a_message_is_acknowledged_by_a_worker_that_is_busy_elsewhere(server, cr
 
     assert set(receipts) == {(2, CLIENTS)}
     wait_for(lambda: ask(server, "/state/a")["count"] == CLIENTS, "all are still there")
+
+
+@pytest.fixture(scope="module", params=["bus", "redis"])
+def way(request, tmp_path_factory):
+    """A server that clients of the module share, and the variables of those who publish to it."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with contextlib.ExitStack() as opened:
+        if request.param == "bus":
+            env = {"TINA4_WS_BUS_DIR": str(folder / "bus")}
+        else:
+            broker = opened.enter_context(redis.running(folder))
+            env = {"TINA4_WS_BACKPLANE": "redis", "TINA4_WS_BACKPLANE_URL": broker.url}
+        server = opened.enter_context(
+            servers.gunicorn("hall:app", APPS, folder / "log", "-w", "1", env=environment() | env)
+        )
+        yield server, env
+        server.end()
+
+
+@pytest.mark.parametrize(
+    "how", ["fork", "patched fork", "twice", "threads", "closing", "multiprocessing", "spawn", "forkserver"]
+)
+def test_a_publisher_may_be_used_in_the_children_of_its_process(way, how):
+    server, env = way
+    with Crowd(server.address) as crowd:
+        (member,) = spread(crowd, server, PATH, 1)
+        done = run(str(APPS / "forked_publisher.py"), how, **env)
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == "1\n"
+        said = ["before", *(f"{child}-{number}" for child in range(3) for number in range(10)), "after"]
+        crowd.listen_until(lambda: len(member.texts) >= len(said), "all of it")
+        assert sorted(member.texts) == sorted(said)
+        for child in range(3):
+            ours = [text for text in member.texts if text.startswith(f"{child}-")]
+            assert ours == [f"{child}-{number}" for number in range(10)]

@@ -51,6 +51,12 @@ def run(*arguments):
         "what_a_user_may_not_publish_is_dropped_and_told_once",
         "what_comes_twice_is_heard_once_and_little_is_remembered",
         "a_url_that_can_not_be_read_is_told_at_the_start",
+        "a_name_that_utf8_can_not_express_makes_nobody_deaf_or_mute",
+        "a_message_that_can_not_be_laid_out_is_dropped_and_the_next_arrives",
+        "what_an_acl_forbids_is_told_once_and_all_else_is_up",
+        "what_nobody_can_do_without_is_an_outage_while_it_is_forbidden",
+        "a_huge_number_in_its_name_mutes_nobody",
+        "a_question_that_makes_us_fail_is_answered_with_nothing",
     ],
 )
 def test_with_a_redis(broker, case):

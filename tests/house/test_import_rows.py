@@ -22,11 +22,12 @@ PACKAGE = ROOT / "tina4_wsgi"
 ROWS: tuple[tuple[str, ...], ...] = (
     (  # 0: what all may use
         "errors version",
-        "config descriptors files forwarded headers jsontext logs metrics params paths",
+        "headers",
+        "config descriptors files forwarded jsontext logs metrics names params paths places",
     ),
     (  # 1, pure: no socket, no clock
         "protocol protocol.*",
-        "backplane",
+        "ambiguity backplane",
         "backplane.envelope callbacks pattern",
         "server server.request_head",
     ),

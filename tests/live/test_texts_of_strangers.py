@@ -10,7 +10,7 @@ from tests.live.conftest import APPS, COOKIE
 from tests.support.raw import RawClient
 
 SECRET = "secret-token-of-a-visitor"
-LONG = "x" * 4_000
+LONG = "x" * 1_900
 
 
 def test_long_paths_leave_the_summary_small_and_hide_nobody_else(watcher, connect, room):
@@ -69,7 +69,7 @@ def test_the_files_for_other_workers_hold_no_secrets_either(watcher, server, ope
 def test_what_is_kicked_with_a_reason_of_any_kind_is_told_it_and_no_line_of_the_log_is_forged(
     watcher, connect, server, room
 ):
-    path = f"{room}\nforged: everything is fine"
+    path = f"{room}\u2028forged: everything is fine"
     client = connect(quote(path))
 
     watcher.order(do="kick", path=path, reason="<b>\u202e\n" + "ä" * 200)
@@ -80,7 +80,7 @@ def test_what_is_kicked_with_a_reason_of_any_kind_is_told_it_and_no_line_of_the_
     assert reason.startswith("<b>\u202e\nä")
     assert len(reason.encode()) <= 123
     watcher.next("kicked")
-    assert "\nforged" not in server.log
+    assert "\u2028forged" not in server.log
 
 
 def test_the_page_makes_no_markup_of_what_it_is_told():

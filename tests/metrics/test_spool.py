@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 
 from tina4_wsgi.errors import ConfigError
 from tina4_wsgi.metrics import Histogram, Sums
-from tina4_wsgi.spool import Spool, default_folder
+from tina4_wsgi.places import default_places
+from tina4_wsgi.spool import _STALE_S, Spool
 
 
 def sums(number: int) -> Sums:
@@ -80,10 +82,33 @@ def test_files_of_the_ended_do_not_pile_up(folder):
     asker.close()
 
 
-def test_when_nobody_was_left_it_begins_anew(folder):
+def age(folder, seconds):
+    """Make all files of a folder so much older."""
+    for path in Path(folder).iterdir():
+        found = path.stat()
+        os.utime(path, (found.st_atime - seconds, found.st_mtime - seconds))
+
+
+def test_after_a_reload_in_which_nobody_was_left_counters_go_on(folder):
+    for number in (3, 4):
+        worker = Spool(folder)
+        worker.write(sums(number), {})
+        worker.close()
+
+    asker = Spool(folder)
+    alive, past = asker.others()
+
+    assert alive == []
+    assert past.counters["messages_received"] == {"/ws": 7}
+    assert past.gauges == {}
+    asker.close()
+
+
+def test_when_nobody_was_there_for_long_it_begins_anew(folder):
     first = Spool(folder)
     first.write(sums(3), {})
     first.close()
+    age(folder, _STALE_S + 60)
 
     second = Spool(folder)
     alive, past = second.others()
@@ -97,7 +122,8 @@ def test_one_that_has_not_written_yet_says_nothing(folder):
     asker.write(sums(1), {})
     silent.others()
 
-    assert asker.others()[0] == []
+    (told,), _ = asker.others()
+    assert told.sums.counters == {}
     asker.close(), silent.close()
 
 
@@ -125,8 +151,8 @@ def test_one_that_ended_before_it_told_anything_leaves_nothing(folder):
 
 
 def test_the_default_folder_is_one_per_user_and_project_and_is_made_with_its_parent(tmp_path, monkeypatch):
-    monkeypatch.setattr("tina4_wsgi.spool._BASE", str(tmp_path))
-    here, there = default_folder("a"), default_folder("b")
+    monkeypatch.setattr("tina4_wsgi.places._SHARED", str(tmp_path))
+    here, there = (default_places(name, ".metrics")[1] for name in "ab")
     assert here != there
 
     spool = Spool(here)
@@ -172,3 +198,145 @@ def test_two_greenlets_that_come_first_share_one_place(folder):
     (told,), _ = holder.others()
     assert told.sums.counters == sums(2).counters
     holder.close(), spool.close()
+
+
+# -- files that go
+
+
+def pass_time(folder, seconds=60):
+    age(folder, seconds)
+
+
+@pytest.fixture
+def pair(folder):
+    asker, other = Spool(folder), Spool(folder)
+    gone = Spool(folder)
+    for spool, number in ((gone, 100), (asker, 1), (other, 20)):
+        spool.write(sums(number), {})
+    gone.close()
+    asker.others()  # takes in what the one that has ended left
+    asker.write(sums(1), {})
+    other.write(sums(20), {})
+    yield asker, other
+    asker.close(), other.close()
+
+
+def total(asker, own):
+    alive, past = asker.others()
+    for told in alive:
+        past.add(told.sums)
+    past.add(own)
+    return past.counters["messages_received"]["/ws"]
+
+
+def rewrite(spool, number):
+    assert not spool.is_whole()
+    spool.write(sums(number), {})
+    assert spool.is_whole()
+
+
+def test_a_folder_that_was_removed_is_made_again_and_the_ended_still_count(pair, folder):
+    asker, other = pair
+    assert total(asker, sums(1)) == 121
+
+    shutil.rmtree(folder)
+    rewrite(other, 21)
+    rewrite(asker, 1)
+    with pytest.raises(OSError, match="are putting them back"):
+        asker.others()
+    pass_time(folder)
+
+    assert total(asker, sums(1)) == 122
+    assert total(other, sums(21)) == 122
+
+
+def test_a_folder_that_another_user_holds_is_an_error_until_it_is_gone(pair, folder):
+    asker, other = pair
+    shutil.rmtree(folder)
+    Path(folder).mkdir()
+    Path(folder).chmod(0o777)
+    with pytest.raises(ConfigError, match="has mode 0777"):
+        asker.write(sums(1), {})
+
+    Path(folder).rmdir()
+    rewrite(asker, 1)
+    rewrite(other, 20)
+    pass_time(folder)
+
+    assert total(asker, sums(1)) == 121
+
+
+def test_one_whose_lock_was_removed_still_counts_and_takes_it_again(pair, folder):
+    asker, other = pair
+    (Path(folder) / f"{other._name}.lock").unlink()
+
+    assert total(asker, sums(1)) == 121
+    rewrite(other, 25)
+    pass_time(folder)
+    assert total(asker, sums(1)) == 126
+
+
+def test_one_whose_numbers_were_removed_makes_all_sums_wait(pair, folder):
+    asker, other = pair
+    (Path(folder) / f"{other._name}.json").unlink()
+
+    with pytest.raises(FileNotFoundError):
+        asker.others()
+    rewrite(other, 22)
+    assert total(asker, sums(1)) == 123
+
+
+def test_the_common_file_of_the_ended_is_not_missed_for_long(pair, folder):
+    asker, other = pair
+    shutil.rmtree(folder)
+    rewrite(other, 20)
+    rewrite(asker, 1)
+    pass_time(folder)
+    third = Spool(folder)
+    third.write(sums(1_000), {})
+    third.close()
+
+    assert total(other, sums(20)) == 1_121
+
+
+def test_one_that_was_killed_without_a_lock_is_taken_in(pair, folder):
+    asker, _ = pair
+    killed = Spool(folder)
+    killed._name = f"{2**22 + 1}-00"  # no process has this number
+    killed.write(sums(5), {})
+    killed.close()
+    (Path(folder) / f"{killed._name}.lock").unlink()
+
+    assert total(asker, sums(1)) == 126
+    assert not list(Path(folder).glob(f"{killed._name}*"))
+
+
+def test_one_that_has_nothing_to_write_shows_that_it_lives(folder):
+    idle = Spool(folder)
+    idle.write(sums(3), {})
+    age(folder, _STALE_S + 60)
+    idle.touch()
+    idle.close()
+
+    later = Spool(folder)
+    assert total(later, sums(0)) == 3
+    later.close()
+
+
+def test_newcomers_take_the_folder_in_which_others_are(tmp_path, monkeypatch):
+    monkeypatch.setattr("tina4_wsgi.places._RUNTIME", str(tmp_path / "run"))
+    monkeypatch.setattr("tina4_wsgi.places._SHARED", str(tmp_path))
+    folders = default_places("a", ".metrics")
+    early = Spool(*folders)
+    early.write(sums(3), {})
+    (tmp_path / "run" / str(os.geteuid())).mkdir(parents=True, mode=0o700)
+
+    late = Spool(*folders)
+    assert total(late, sums(1)) == 4
+    assert late._folder == early._folder == folders[1]
+    early.close(), late.close()
+
+    first_after_all = Spool(*folders)
+    first_after_all.write(sums(1), {})
+    assert first_after_all._folder == folders[0]
+    first_after_all.close()

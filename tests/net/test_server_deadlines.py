@@ -126,10 +126,10 @@ def test_a_body_that_drips_is_cut_all_the_same():
 
 def test_a_body_that_is_slow_but_steady_arrives():
     with running(read_body, handshake_timeout_s=LIMIT_S) as server, dial(server) as client:
-        client.send_bytes(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 600\r\n\r\n")
+        client.send_bytes(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6000\r\n\r\n")
         for _ in range(6):
-            gevent.sleep(LIMIT_S / 3)  # 1 000 bytes a second, and twice the limit in all
-            client.send_bytes(b"x" * 100)
+            gevent.sleep(LIMIT_S / 3)  # 10 000 bytes a second, and twice the limit in all
+            client.send_bytes(b"x" * 1_000)
 
         assert read_answer(client)[1] == b"hello"
 

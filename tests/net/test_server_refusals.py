@@ -65,6 +65,18 @@ def test_a_refusal_arrives_although_the_client_keeps_sending():
     assert answer.startswith(b"HTTP/1.1 400 ")
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [b"X: " + b"a" * 3_000 + b"\r\n", b"Cookie: " + b";" * 500 + b"\r\n", b"X-Many: 1\r\n"],
+)
+def test_a_head_of_lines_that_are_each_short_enough_is_refused_when_all_are_too_long(lines):
+    with running(lambda environ, start_response: [], max_header_count=2_000, max_head_bytes=8_192) as server:
+        answer = exchange(server, HEAD + lines * (12_000 // len(lines)) + b"\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert answer.endswith(b"request head is too long\n")
+
+
 def test_limits_come_from_the_settings():
     with running(lambda environ, start_response: [], max_header_count=10, max_header_bytes=1_024) as server:
         assert exchange(server, HEAD + b"X: 1\r\n" * 10 + b"\r\n").startswith(b"HTTP/1.1 431 ")

@@ -37,11 +37,30 @@ class LateWire:
 
 def test_a_body_that_comes_too_late_is_cut():
     reader = RequestReader(LateWire())
-    reader.await_body(0.01)
+    reader.await_body(0.01, 60)
     assert reader.readinto(bytearray(10)) == 1
 
     with pytest.raises(TimeoutError, match="the client is too slow"):
         reader.readinto(bytearray(10))
+
+
+def test_a_body_that_keeps_coming_is_cut_when_its_whole_time_is_over():
+    reader = RequestReader(LateWire())
+    reader.await_body(60, 0.01)
+    assert reader.readinto(bytearray(10)) == 1
+
+    with pytest.raises(TimeoutError, match="the client is too slow"):
+        reader.readinto(bytearray(10))
+
+
+def test_the_next_head_has_no_time_of_the_last_body():
+    reader = RequestReader(LateWire())
+    reader.await_body(60, 0.01)
+    reader.readinto(bytearray(10))
+
+    reader.await_request(0.01, 0.01)
+
+    assert reader.readinto(bytearray(10)) == 1
 
 
 def test_an_answer_that_is_taken_too_late_is_cut():

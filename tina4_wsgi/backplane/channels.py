@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import re
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from ..config import Config
-from ..errors import BackplaneError
+from ..errors import BackplaneError, ConfigError
 from .envelope import Kind
 
 client: Any  # the module `redis`; None where it is not installed, and `check_client` says so
@@ -29,6 +29,14 @@ _MOST_NAME_BYTES = 200
 
 _CONNECT_TIMEOUT_S = 2.0
 _SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+_OWN_OPTIONS = frozenset({
+    "client_name", "decode_responses", "encoding", "encoding_errors", "health_check_interval", "max_connections",
+    "protocol", "retry", "retry_on_error", "retry_on_timeout", "socket_connect_timeout", "socket_timeout", "timeout",
+})  # fmt: skip
+_WAY_OF_URL = (
+    "expected as redis://user:password@host:6379/0 with the special characters of the password percent-encoded"
+)
 _KINDS = {Kind.PATH: "path", Kind.ROOM: "room"}
 
 
@@ -47,14 +55,19 @@ class Channels:
         self.everybody = f"{self._prefix}:everybody"
 
     def of(self, kind: Kind, name: str) -> str:
-        """Give the channel of a path or a room."""
-        if len(name.encode(errors="replace")) > _MOST_NAME_BYTES:
-            return f"{self._prefix}:{_KINDS[kind]}#{hashlib.sha256(name.encode(errors='replace')).hexdigest()}"
+        """Give the channel of a path or a room; whatever the name is, Redis can carry that of its channel."""
+        encoded = name.encode(errors="surrogatepass")
+        if len(encoded) > _MOST_NAME_BYTES or not _is_utf8(name):
+            return f"{self._prefix}:{_KINDS[kind]}#{hashlib.sha256(encoded).hexdigest()}"
         return f"{self._prefix}:{_KINDS[kind]}:{name}"
 
     def inbox(self, sender: bytes) -> str:
         """Give the channel on which one process hears answers."""
         return f"{self._prefix}:inbox:{sender.hex()}"
+
+
+def _is_utf8(name: str) -> bool:
+    return name.isascii() or not _SURROGATES.search(name)
 
 
 class Place:
@@ -94,6 +107,28 @@ def check_client() -> None:
         raise BackplaneError("backplane 'redis' needs the package redis: pip install 'tina4-wsgi[redis]'")
 
 
+def check_url(config: Config) -> None:
+    """See that redis-py can read the URL, without connecting.
+
+    Raises:
+        ConfigError: it can't; the text names what is wrong, but never quotes the password.
+    """
+    _refuse_own_options(config.backplane_url)
+    if client is None:
+        return  # the start of the backplane says so
+    try:
+        _connection(config, 1.0, Place())
+    except Exception as exc:  # noqa: BLE001  # redis-py raises errors of three trees for what a URL may say
+        raise ConfigError(f"backplane_url can't be used, {_WAY_OF_URL}: {describe(exc, config)}") from None
+
+
+def _refuse_own_options(url: str) -> None:
+    """Refuse what would override how this package reads and writes."""
+    for name in parse_qs(urlsplit(url).query, keep_blank_values=True):
+        if name in _OWN_OPTIONS:
+            raise ConfigError(f"backplane_url sets {name!r}, which is this package's own business, expected without it")
+
+
 def new_connection(config: Config, timeout_s: float, place: Place) -> Any:  # Any: redis-py's types move
     """Make a redis-py Connection that is not connected yet.
 
@@ -103,21 +138,27 @@ def new_connection(config: Config, timeout_s: float, place: Place) -> Any:  # An
     Raises:
         BackplaneError: the URL is malformed.
     """
-    scheme, colon, rest = config.backplane_url.partition(":")
-    url = _SCHEMES.get(scheme, scheme) + colon + rest
     try:
-        pool = client.ConnectionPool.from_url(
-            url, socket_timeout=timeout_s, socket_connect_timeout=_CONNECT_TIMEOUT_S, health_check_interval=0,
-            retry=Retry(NoBackoff(), 0), protocol=2, client_name="tina4_wsgi", decode_responses=False,
-        )  # fmt: skip
-        override = {} if place.address is None else dict(zip(("host", "port"), place.address, strict=True))
-        return pool.connection_class(**{**pool.connection_kwargs, **override})
-    except (ValueError, TypeError):
+        return _connection(config, timeout_s, place)
+    except Exception:  # noqa: BLE001  # redis-py raises errors of three trees for what an URL may say
         # Without the cause: it may quote a part of the password, where an unescaped "/" made it a port.
-        raise BackplaneError(
-            "backplane_url can't be read, expected as redis://user:password@host:6379/0 "
-            "with the special characters of the password percent-encoded"
-        ) from None
+        raise BackplaneError(f"backplane_url can't be read, {_WAY_OF_URL}") from None
+
+
+def _connection(config: Config, timeout_s: float, place: Place) -> Any:
+    scheme, colon, rest = config.backplane_url.partition(":")
+    pool = client.ConnectionPool.from_url(
+        _SCHEMES.get(scheme, scheme) + colon + rest, socket_timeout=timeout_s,
+        socket_connect_timeout=_CONNECT_TIMEOUT_S, health_check_interval=0, retry=Retry(NoBackoff(), 0), protocol=2,
+        client_name="tina4_wsgi", decode_responses=False,
+    )  # fmt: skip
+    override = {} if place.address is None else dict(zip(("host", "port"), place.address, strict=True))
+    return pool.connection_class(**{**pool.connection_kwargs, **override})
+
+
+def is_denied(error: BaseException) -> bool:
+    """Whether the ACL of our Redis user forbids what was asked; asking again would be answered the same."""
+    return type(error).__name__ == "NoPermissionError" or str(error).startswith("NOPERM")
 
 
 def describe(error: BaseException, config: Config) -> str:

@@ -1,4 +1,7 @@
-"""Where the processes of one app on one machine find each other: a private folder with a socket of each.
+"""Where the processes of one app on one machine find each other: private folders with a socket of each.
+
+A process listens in the first folder that can be used, and looks for others in all of them: the preferred one may come
+and go while processes live, see `places`.
 
 Free of gevent: publishers use it too. All calls are short system calls that don't wait.
 
@@ -9,20 +12,23 @@ it; the folder is private and its owner is checked, for the names in it decide w
 from __future__ import annotations
 
 import _socket  # the raw one, patched or not: what listens is driven by the hub's watchers
+import contextlib
 import errno
-import hashlib
 import os
 import re
 import secrets
 import socket
-import stat
 import struct
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BackplaneError
+from ..places import NotPrivateError, check_private, default_places, make_private
 
-_BASE = "/tmp"  # not TMPDIR nor XDG_RUNTIME_DIR: a cron job has others than a service, and both must meet here
+if TYPE_CHECKING:
+    from ..config import Config
+
 _LISTEN_BACKLOG = 128
 _MOST_ADDRESS_BYTES = 107  # sun_path of Linux, without its final NUL
 _NAME = re.compile(r"(?P<app>\d{1,4})-(?P<pid>\d{1,10})-(?P<id>[0-9a-f]{32})\.sock")
@@ -31,10 +37,9 @@ _UNFINISHED_S = 60.0
 _PEER_CREDENTIALS = struct.Struct("3i")  # struct ucred of SO_PEERCRED: pid, uid, gid
 
 
-def default_path(root: str | os.PathLike[str]) -> str:
-    """Give the folder of the project at `root`, for the current user."""
-    project = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:16]
-    return os.path.join(_BASE, f"tina4-wsgi-{os.geteuid()}", project)
+def directory_of(config: Config, root: str | os.PathLike[str]) -> BusDirectory:
+    """Give the directory that the settings name, or that of the project at `root` and the current user."""
+    return BusDirectory(config.bus_dir) if config.bus_dir else BusDirectory(*default_places(root))
 
 
 def socket_name(app_number: int) -> str:
@@ -75,55 +80,80 @@ def peer_uid(sock: Any) -> int:
 
 
 class BusDirectory:
-    """One such folder.
+    """One such folder, or several that are looked at as one.
 
     Args:
-        path: of the folder; its parents may be anything, itself must be private.
+        paths: of the folders, the preferred one first; their parents may be anything, they themselves must be private.
+
+    Attributes:
+        path: of the folder that this process listens in, or would.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._fd = -1
+    def __init__(self, *paths: str) -> None:
+        self._paths = paths
+        self._homes: dict[str, str] = {}  # socket → folder
+        self.path = paths[-1]
+
+    def __str__(self) -> str:
+        return " or ".join(self._paths)
 
     def make(self) -> None:
-        """Make the folder if need be, and see that it is private.
+        """Make the first folder that can be made, and see that it is private.
 
         Raises:
-            BackplaneError: it can't be made, or isn't this user's alone.
+            BackplaneError: none can be made, or is this user's alone; the text is about the last one.
         """
-        parent = os.path.dirname(self.path)
-        try:
-            if os.path.dirname(parent) == _BASE:  # the default: its parent is this user's too
-                _make_private(parent)
+        for path in self._paths:
+            try:
+                if len(self._paths) == 1:
+                    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+                make_private(path)
+            except NotPrivateError as exc:
+                error = _not_private(exc)
+            except OSError as exc:
+                error = BackplaneError(f"bus directory {path} can't be made: {exc.strerror}")
             else:
-                os.makedirs(parent or ".", exist_ok=True)
-            _make_private(self.path)
-        except OSError as exc:
-            raise BackplaneError(f"bus directory {self.path} can't be made: {exc.strerror}") from exc
+                self.path = path
+                return
+        raise error
 
     def exists(self) -> bool:
         """Whether there is such a folder.
 
         Raises:
-            BackplaneError: there is, but it isn't this user's alone.
+            BackplaneError: there is, but none that is this user's alone.
         """
-        try:
-            _check_private(self.path)
-        except FileNotFoundError:
-            return False
-        except OSError as exc:
-            raise BackplaneError(f"bus directory {self.path} can't be used: {exc.strerror}") from exc
-        return True
+        error: BackplaneError | None = None
+        for path in self._paths:
+            try:
+                check_private(path)
+            except FileNotFoundError:
+                continue
+            except NotPrivateError as exc:
+                error = _not_private(exc)
+            except OSError as exc:
+                error = BackplaneError(f"bus directory {path} can't be used: {exc.strerror}")
+            else:
+                return True
+        if error is not None:
+            raise error
+        return False
 
     def names(self) -> list[str]:
-        """Give the names of all sockets, in order; none if the folder is gone."""
+        """Give the names of all sockets, in order; none of a folder that is gone, or that somebody else has made."""
+        homes = {name: path for path in self._paths for name in self._names_in(path)}
+        self._homes = homes
+        return sorted(homes)
+
+    def _names_in(self, path: str) -> list[str]:
         try:
-            found = sorted(os.listdir(self.path))
-        except OSError:
+            check_private(path)
+            found = os.listdir(path)
+        except (NotPrivateError, OSError):
             return []
         for name in found:
             if _UNFINISHED.fullmatch(name):
-                self._forget_unfinished(name)
+                self._forget_unfinished(os.path.join(path, name))
         return [name for name in found if _NAME.fullmatch(name)]
 
     def listen(self, name: str) -> Any:  # Any: `_socket` has no types
@@ -135,12 +165,14 @@ class BusDirectory:
         unfinished = f".{name.removesuffix('.sock')}.new"
         sock = raw_socket()
         try:
-            sock.bind(self._address(unfinished))
+            with _address(self.path, unfinished) as address:
+                sock.bind(address)
             sock.listen(_LISTEN_BACKLOG)
             os.rename(os.path.join(self.path, unfinished), os.path.join(self.path, name))
         except BaseException:
             sock.close()
             raise
+        self._homes[name] = self.path
         return sock
 
     def connect(self, name: str, sock: Any) -> bool:
@@ -151,7 +183,8 @@ class BusDirectory:
             another, or another user's.
         """
         try:
-            sock.connect(self._address(name))
+            with _address(self._homes.get(name, self.path), name) as address:
+                sock.connect(address)
         except OSError as exc:
             if exc.errno == errno.ECONNREFUSED:
                 self.unlink(name)
@@ -161,52 +194,33 @@ class BusDirectory:
     def unlink(self, name: str) -> None:
         """Take a socket's name away; harmless if it is gone."""
         try:
-            os.unlink(os.path.join(self.path, name))
+            os.unlink(os.path.join(self._homes.get(name, self.path), name))
         except OSError:
             pass
 
-    def close(self) -> None:
-        """Give the descriptor back that long paths need."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def _address(self, name: str) -> str:
-        """Give an address short enough for the kernel."""
-        address = os.path.join(self.path, name)
-        if len(os.fsencode(address)) <= _MOST_ADDRESS_BYTES:
-            return address
-        if self._fd < 0:
-            self._fd = os.open(self.path, os.O_DIRECTORY | os.O_CLOEXEC)
-        return f"/proc/self/fd/{self._fd}/{name}"
-
-    def _forget_unfinished(self, name: str) -> None:
+    def _forget_unfinished(self, path: str) -> None:
         """Remove what a process left that died between binding and listening."""
         try:
-            age_s = time.time() - os.lstat(os.path.join(self.path, name)).st_mtime
+            if time.time() - os.lstat(path).st_mtime > _UNFINISHED_S:
+                os.unlink(path)
         except OSError:
-            return
-        if age_s > _UNFINISHED_S:
-            self.unlink(name)
+            pass
 
 
-def _make_private(path: str) -> None:
+@contextlib.contextmanager
+def _address(folder: str, name: str) -> Iterator[str]:
+    """Give an address of a socket that is short enough for the kernel."""
+    address = os.path.join(folder, name)
+    if len(os.fsencode(address)) <= _MOST_ADDRESS_BYTES:
+        yield address
+        return
+    fd = os.open(folder, os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        pass
-    _check_private(path)
+        yield f"/proc/self/fd/{fd}/{name}"
+    finally:
+        os.close(fd)
 
 
-def _check_private(path: str) -> None:
-    status = os.lstat(path)
-    if not stat.S_ISDIR(status.st_mode):
-        raise BackplaneError(f"bus directory {path} is no directory, expected one of mode 0700")
-    if status.st_uid != os.geteuid():
-        raise BackplaneError(
-            f"bus directory {path} belongs to user {status.st_uid}, expected {os.geteuid()}: "
-            "run this as that user, or name another with TINA4_WS_BUS_DIR"
-        )
-    mode = stat.S_IMODE(status.st_mode)
-    if mode & 0o077:
-        raise BackplaneError(f"bus directory {path} has mode {mode:04o}, expected 0700: chmod 700 {path}")
+def _not_private(error: NotPrivateError) -> BackplaneError:
+    hint = ": run this as that user, or name another with TINA4_WS_BUS_DIR" if "belongs to" in str(error) else ""
+    return BackplaneError(f"bus directory {error}{hint}")

@@ -9,18 +9,34 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from typing import Any
 
 from ..config import Config
 from ..errors import BackplaneError
-from .directory import BusDirectory, app_of, default_path, pid_of
+from .directory import BusDirectory, app_of, directory_of, pid_of
 from .envelope import SENDER_BYTES, Envelope, EnvelopeError, Kind, Reader, pack, pack_json, sized
 from .port import TIMEOUT_S, Receipt, Way
 
 _READ_BYTES = 65_536
 
 
+def check_settings(config: Config) -> None:
+    """See that the way to other processes can be gone as it is set up, without going it.
+
+    Raises:
+        ConfigError: it can't.
+    """
+    if config.backplane == "redis":
+        from .channels import check_url
+
+        check_url(config)
+
+
 class Guest:
-    """One who only publishes; connections are kept for the next message.
+    """One who only publishes; connections are kept for the next message, in one process.
+
+    A child that was forked has copies of them, and of the numbers by which answers are known. So it begins anew, with
+    a name and connections of its own; closing its copies leaves the parent's as they are.
 
     Args:
         root: of the project, which names the default bus directory.
@@ -35,6 +51,11 @@ class Guest:
         self._root = root
         self._app_number = app_number
         self._way: Way | None = None
+        self._pid = os.getpid()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what another process needs to begin anew: one that is started by "spawn" or "forkserver"."""
+        return {**self.__dict__, "_way": None}
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
         """Tell all processes that serve, wait for them, and say who took it.
@@ -42,14 +63,18 @@ class Guest:
         Raises:
             BackplaneError: there is none, or there is no way to them.
         """
+        if self._pid != os.getpid():
+            self.close()
+            self._pid = os.getpid()
         if self._way is None:
             self._way = self._find_way()
         return self._way.carry(kind, name, frame)
 
     def close(self) -> None:
         """Give the sockets back."""
-        if self._way is not None:
-            self._way.close()
+        way, self._way = self._way, None
+        if way is not None:
+            way.close()
 
     def _find_way(self) -> Way:
         config = self._config
@@ -59,7 +84,7 @@ class Guest:
             from .redisguest import RedisGuest
 
             return RedisGuest(config, self._app_number or 0)
-        return BusGuest(BusDirectory(config.bus_dir or default_path(self._root)), self._app_number)
+        return BusGuest(directory_of(config, self._root), self._app_number)
 
 
 class BusGuest:
@@ -89,7 +114,7 @@ class BusGuest:
                 counts.append(count)
         if not counts:
             raise BackplaneError(
-                f"nobody took the message: no process with WebSockets is in {self._directory.path}; start the server, "
+                f"nobody took the message: no process with WebSockets is in {self._directory}; start the server, "
                 "run this in its project's folder, or name its bus directory with TINA4_WS_BUS_DIR"
             )
         return Receipt(len(counts), sum(counts))
@@ -98,7 +123,6 @@ class BusGuest:
         """Give the sockets back."""
         for name in list(self._lines):
             self._drop(name)
-        self._directory.close()
 
     def _look_around(self) -> None:
         """Be linked to those who are there now, and to nobody else."""

@@ -7,6 +7,7 @@ import random
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 
+_MOST_DENIED = 100
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 2.0
 
 
@@ -19,6 +20,7 @@ class Health:
         outages: how often all was well and then something wasn't.
         error: of the present outage; "" if there is none.
         dropped_messages: publishes that were given up.
+        denied: channels that the ACL forbids, the first ones; what is said there stays in its process.
     """
 
     def __init__(self) -> None:
@@ -27,6 +29,7 @@ class Health:
         self.outages = 0
         self.error = ""
         self.dropped_messages = 0
+        self.denied: dict[str, None] = {}
 
     @property
     def is_up(self) -> bool:
@@ -44,6 +47,15 @@ class Health:
             self.error = error
             logger.warning("redis is away, broadcasts reach this process only until it is back: %s", error)
         self._down.add(part)
+
+    def deny(self, channel: str) -> None:
+        """This channel is forbidden; all others are as well as they were."""
+        if len(self.denied) < _MOST_DENIED:
+            self.denied[channel] = None
+
+    def allow(self, channel: str) -> None:
+        """This channel isn't forbidden, or not any more."""
+        self.denied.pop(channel, None)
 
     def up(self, part: str) -> None:
         """A connection works."""

@@ -25,11 +25,12 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
+from ..errors import UsageError
 from .directory import BusDirectory, app_of, peer_uid, raw_socket, sender_of, socket_name
 from .envelope import Envelope, EnvelopeError, Kind, pack, pack_json, sized
 from .link import Link
 from .port import Facts, Receiver, Status
-from .questions import Questions
+from .questions import Questions, answer_of
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 
@@ -82,6 +83,7 @@ class LocalBus:
         self._is_scan_near = False
         self._scan_error = ""
         self._cut_count = 0
+        self._dropped_count = 0
 
     # -- what a process does with it
 
@@ -109,8 +111,13 @@ class LocalBus:
         """Tell all siblings, at the end of this turn of the hub."""
         if not self._targets:
             return
+        try:
+            data = sized(pack(kind, name, frame, self._sender, self._number + 1))
+        except UsageError as exc:
+            self._dropped_count += 1
+            self._report(logging.ERROR, "a broadcast stays in this process: %s", exc)
+            return
         self._number += 1
-        data = sized(pack(kind, name, frame, self._sender, self._number))
         if not self._pending:
             self._hub.loop.run_callback(self._flush)
         self._pending.append(data)
@@ -164,11 +171,13 @@ class LocalBus:
         self._stop_listening()
         for link in [*self._in, *self._out.values()]:
             link.close()
-        self._directory.close()
 
     def status(self) -> Status:
         """Say how it is."""
-        return Status("local", True, siblings=len(self._targets), dropped_messages=0, outages=self._cut_count)
+        return Status(
+            "local", not self._scan_error, siblings=len(self._targets), dropped_messages=self._dropped_count,
+            outages=self._cut_count, error=self._scan_error,
+        )  # fmt: skip
 
     # -- finding each other
 
@@ -325,8 +334,7 @@ class LocalBus:
             link.write(data)
 
     def _answer(self, link: Link, envelope: Envelope) -> None:
-        answer = self._receiver.answer(envelope.json())
-        data = sized(pack_json(Kind.ANSWER, "", answer, self._sender, envelope.number))
+        data = sized(answer_of(self._receiver, envelope.json(), self._sender, envelope.number))
         target = link if link.is_guest else self._out.get(link.name)
         if target is not None:
             self._flush()

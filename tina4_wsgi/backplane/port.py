@@ -62,6 +62,7 @@ class Status(NamedTuple):
         dropped_messages: what could not be kept for a process, or a Redis, that took nothing.
         outages: how often Redis went away, or a sibling was cut off.
         error: why it isn't up; "" if it is.
+        denied: Redis channels that the user's ACL forbids: their paths and rooms stay in each process, all else is up.
     """
 
     kind: str
@@ -71,6 +72,7 @@ class Status(NamedTuple):
     dropped_messages: int = 0
     outages: int = 0
     error: str = ""
+    denied: tuple[str, ...] = ()
 
 
 class Backplane(Protocol):

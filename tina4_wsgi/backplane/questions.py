@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
+import gevent
 from gevent.event import Event
 
-from .port import Facts
+from .envelope import Kind, pack_json
+from .port import Facts, Receiver
+
+logger = logging.getLogger("tina4_wsgi.backplane")
+
+
+_MOST_ANSWERS = 10_000  # processes; what comes beyond was made up by somebody
 
 
 class Question:
@@ -32,7 +40,8 @@ class Question:
 
     def take(self, sender: bytes, answer: Facts) -> None:
         """Take an answer."""
-        self._answers[sender] = answer
+        if len(self._answers) < _MOST_ANSWERS:
+            self._answers[sender] = answer
         self.give_up_on(sender)
 
     def give_up_on(self, sender: bytes) -> None:
@@ -82,3 +91,17 @@ class Questions:
         """That process answers nothing any more."""
         for question in list(self._open.values()):
             question.give_up_on(sender)
+
+
+def answer_of(receiver: Receiver, question: Facts, sender: bytes, number: int) -> bytes:
+    """Lay out this process's answer to a question; nothing, where the question can't be answered. Raises nothing.
+
+    A question comes from another process, and so perhaps from a stranger who may publish in the same Redis: whatever
+    it holds, it must not cost more than itself.
+    """
+    try:
+        return pack_json(Kind.ANSWER, "", receiver.answer(question), sender, number)
+    except Exception as exc:  # noqa: BLE001  # whatever a stranger's question makes us do
+        gevent.spawn(logger.warning, "a question of another process is answered with nothing: %s: %s",
+                     type(exc).__name__, exc)  # fmt: skip
+        return pack_json(Kind.ANSWER, "", {}, sender, number)

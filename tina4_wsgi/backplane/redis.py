@@ -12,15 +12,16 @@ import secrets
 from collections import OrderedDict
 from typing import Any
 
+import gevent
 from gevent.monkey import is_module_patched
 
 from ..config import Config
-from ..errors import BackplaneError
+from ..errors import BackplaneError, UsageError
 from .channels import Channels, Place, check_client, new_connection
 from .envelope import SENDER_BYTES, Envelope, EnvelopeError, Kind, pack, pack_json, unpack
 from .health import Health
 from .port import Facts, Receiver, Status
-from .questions import Questions
+from .questions import Questions, answer_of
 from .redispublisher import RedisPublisher
 from .redissubscriber import RedisSubscriber
 
@@ -28,6 +29,10 @@ logger = logging.getLogger("tina4_wsgi.backplane")
 
 _MOST_REMEMBERED = 20_000
 """Pairs of sender and channel whose last number is remembered, the latest ones."""
+
+
+_MOST_SENT_AGAIN = 65_536
+"""Messages of one sender that may lie between one and its repetition: a batch, and what has overtaken it."""
 
 
 class RedisBackplane:
@@ -72,15 +77,23 @@ class RedisBackplane:
         place = Place()
         new_connection(self._config, 1.0, place)  # connects to nobody: it reads the URL
         self._publisher = RedisPublisher(self._config, self._health, place)
-        self._subscriber = RedisSubscriber(self._config, self._health, place, self._received, self._publisher.renew)
-        self._subscriber.enter(self._channels.everybody)
-        self._subscriber.enter(self._channels.inbox(self._sender))
+        needed = frozenset({self._channels.everybody, self._channels.inbox(self._sender)})
+        self._subscriber = RedisSubscriber(
+            self._config, self._health, place, self._received, self._publisher.renew, needed
+        )
+        for channel in sorted(needed):
+            self._subscriber.enter(channel)
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> None:
         """Publish soon."""
         assert self._publisher is not None
+        try:
+            data = pack(kind, name, frame, self._sender, self._number + 1)
+        except UsageError as exc:
+            self._health.dropped_messages += 1
+            self._report("a broadcast stays in this process: %s", exc)
+            return
         self._number += 1
-        data = pack(kind, name, frame, self._sender, self._number)
         self._publisher.put(self._channels.of(kind, name), data)
 
     def enter(self, kind: Kind, name: str) -> None:
@@ -132,7 +145,8 @@ class RedisBackplane:
         """Say how it is."""
         health = self._health
         queued = 0 if self._publisher is None else self._publisher.queued_messages
-        return Status("redis", health.is_up, 0, queued, health.dropped_messages, health.outages, health.error)
+        return Status("redis", health.is_up, 0, queued, health.dropped_messages, health.outages, health.error,
+                      tuple(health.denied))  # fmt: skip
 
     # -- what comes, in the reading greenlet
 
@@ -163,16 +177,19 @@ class RedisBackplane:
     def _is_news(self, channel: str, envelope: Envelope) -> bool:
         """Whether this has not come before: publishers send again what Redis didn't answer for.
 
-        Numbers of one sender grow within a channel; publishers from outside have none.
+        Numbers of one sender grow within a channel; publishers from outside have none. A number from far below the
+        last one isn't sent again but begins anew: somebody has sent a huge one in that sender's name, which must not
+        make all that follows look old.
         """
         if not envelope.number:
             return True
         key = (envelope.sender, channel)
         last = self._heard.pop(key, 0)
-        self._heard[key] = max(last, envelope.number)
+        is_news = envelope.number > last or envelope.number <= last - _MOST_SENT_AGAIN
+        self._heard[key] = envelope.number if is_news else last
         if len(self._heard) > _MOST_REMEMBERED:
             self._heard.popitem(last=False)
-        return envelope.number > last
+        return is_news
 
     def _answer(self, envelope: Envelope) -> None:
         if envelope.sender == self._sender:
@@ -180,6 +197,9 @@ class RedisBackplane:
             self._questions.take(envelope.number, self._sender, {})
             return
         assert self._publisher is not None
-        answer = self._receiver.answer(envelope.json())
-        data = pack_json(Kind.ANSWER, "", answer, self._sender, envelope.number)
+        data = answer_of(self._receiver, envelope.json(), self._sender, envelope.number)
         self._publisher.put(self._channels.inbox(envelope.sender), data)
+
+    def _report(self, message: str, *args: object) -> None:
+        """Log from the hub, where logging itself isn't allowed: it may wait for a lock."""
+        gevent.spawn(logger.error, message, *args)

@@ -1,7 +1,10 @@
 """What one process publishes in Redis: a queue, and a greenlet that empties it over a connection of its own.
 
 A message leaves the queue when Redis has answered for it. When the connection broke before the answer it is sent
-again; receivers know it by its number, so nobody hears it twice.
+again; receivers know it by its number, so nobody hears it twice. One that breaks the connection again and again, or
+that can't be laid out, is dropped: what stands first in the queue must not keep all others from leaving.
+
+Invariant: no exception ends the greenlet; without it this process would be mute for good.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import gevent
 from gevent.event import Event
 
 from ..config import Config
-from .channels import Place, client, describe, new_connection
+from .channels import Place, client, describe, is_denied, new_connection
 from .health import Backoff, Health
 
 logger = logging.getLogger("tina4_wsgi.backplane")
@@ -24,6 +27,9 @@ logger = logging.getLogger("tina4_wsgi.backplane")
 _ANSWER_S = 2.0
 _MOST_MESSAGES, _MOST_BYTES = 128, 1 << 20  # of one batch; the first message may be larger
 _POLL_S = 0.01
+_MOST_TOLD = 100  # channels that the log names
+_MOST_TRIES = 5
+"""A message whose sending has broken a good connection so often is what breaks it."""
 
 
 class _Post(NamedTuple):
@@ -48,7 +54,8 @@ class RedisPublisher:
         self._has_work = Event()
         self._connection: Any = None
         self._is_stale = False
-        self._has_refused = False
+        self._failed_tries = 0  # of what is first in the queue, over connections that were good
+        self._told: set[str] = set()  # what was logged once
         self._greenlet = gevent.spawn(self._run)
 
     @property
@@ -95,7 +102,7 @@ class RedisPublisher:
             self._has_work.wait()
             try:
                 self._send_batch()
-            except (client.RedisError, OSError, ValueError) as exc:  # ValueError: redis-py can't parse the answer
+            except Exception as exc:  # noqa: BLE001  # what ended this greenlet would make the process mute
                 self._health.down("publisher", describe(exc, self._config))
                 self._disconnect()
                 self._place.forget()
@@ -113,40 +120,67 @@ class RedisPublisher:
         connection = self._connection
         connection.connect()
         batch = self._next_batch()
-        commands = [(self._command, post.channel, post.data) for post in batch]
-        connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-        for post in batch:
+        if batch:
+            self._failed_tries += 1
+            connection.send_packed_command([b"".join([packed for _, packed in batch])], check_health=False)
+        for post, _ in batch:
             try:
                 count = connection.read_response()
             except client.ResponseError as exc:
                 if self._place.is_elsewhere(exc):
                     self._disconnect()
+                    self._failed_tries = 0
                     return  # the batch is sent again, there
-                self._refused(exc)
+                self._drop(post, exc)
                 count = 0
-            self._queue.popleft()
-            self._queued_bytes -= len(post.data)
-            if post.told is not None:
-                post.told(count)
+            else:
+                self._health.allow(post.channel)
+            self._failed_tries = 0
+            self._leave(post, count)
         if not self._queue:
             self._has_work.clear()
 
-    def _next_batch(self) -> list[_Post]:
-        batch: list[_Post] = []
+    def _leave(self, post: _Post, count: int) -> None:
+        """Take the first post out of the queue, and say how many subscribers got it."""
+        self._queue.popleft()
+        self._queued_bytes -= len(post.data)
+        if post.told is not None:
+            post.told(count)
+
+    def _next_batch(self) -> list[tuple[_Post, bytes]]:
+        """Lay out the first posts of the queue as commands."""
+        if self._failed_tries >= _MOST_TRIES and self._queue:
+            self._failed_tries = 0
+            post = self._queue[0]
+            self._leave(post, 0)
+            self._drop(post, ConnectionError(f"the connection broke {_MOST_TRIES} times while it was sent"))
+        batch: list[tuple[_Post, bytes]] = []
         size = 0
-        for post in self._queue:
+        for post in list(self._queue):
             size += len(post.data)
             if batch and (size > _MOST_BYTES or len(batch) == _MOST_MESSAGES):
                 break
-            batch.append(post)
+            try:
+                packed = b"".join(self._connection.pack_command(self._command, post.channel, post.data))
+            except Exception as exc:  # noqa: BLE001  # redis-py has three trees of errors
+                if batch:
+                    break  # it is dropped when it is the first
+                self._leave(post, 0)
+                self._drop(post, exc)
+                continue
+            batch.append((post, packed))
         return batch
 
-    def _refused(self, error: Exception) -> None:
-        """Redis is there and says no, as an ACL may; trying again would be refused again."""
+    def _drop(self, post: _Post, error: Exception) -> None:
+        """Count what can't be published, and log it once for each channel."""
         self._health.dropped_messages += 1
-        if not self._has_refused:
-            self._has_refused = True
-            logger.error("redis refuses to publish, messages are dropped: %s", describe(error, self._config))
+        if is_denied(error):
+            self._health.deny(post.channel)
+        if post.channel in self._told or len(self._told) >= _MOST_TOLD:
+            return
+        self._told.add(post.channel)
+        logger.error("messages for %.200r can't be published and are dropped: %s", post.channel,
+                     describe(error, self._config))  # fmt: skip
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

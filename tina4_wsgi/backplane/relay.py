@@ -7,6 +7,7 @@ publishes as a guest instead.
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -16,9 +17,9 @@ from gevent.monkey import get_original
 from greenlet import getcurrent
 
 from ..config import Config
-from ..errors import BackplaneError
+from ..errors import Tina4Error
 from ..mailbox import Mailbox
-from .directory import BusDirectory, default_path
+from .directory import directory_of
 from .envelope import Kind
 from .guest import Guest
 from .local import LocalBus
@@ -28,8 +29,10 @@ logger = logging.getLogger("tina4_wsgi.backplane")
 
 _get_ident = get_original("_thread", "get_ident")
 _allocate_lock = get_original("_thread", "allocate_lock")
+_start_new_thread = get_original("_thread", "start_new_thread")
 
 _ANSWER_S = 1.0
+_FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 10.0
 _SLACK_S = 1.0  # what a hub may take to come to an errand, beyond the errand's own time
 
 
@@ -55,6 +58,9 @@ class Relay:
         root: of the project, which names the default bus directory.
         app_number: which of the process's apps this is.
         receiver: the connections here.
+        is_outsider: whether this is the forked child of a process that serves. Its hub has copies of the parent's
+            watchers, so it must not run for our sake, and it serves nobody: it tells all others, the parent too, as a
+            publisher does. Until `start`, from which on it is a process like any other.
 
     Attributes:
         tracks_names: whether `enter` and `leave` do anything.
@@ -63,7 +69,9 @@ class Relay:
     Locks: `_lock` guards the start; `_core`, `_hub`, `_ident` and `_mailbox` are set together, before `_core`.
     """
 
-    def __init__(self, config: Config, root: str, app_number: int, receiver: Receiver) -> None:
+    def __init__(
+        self, config: Config, root: str, app_number: int, receiver: Receiver, is_outsider: bool = False
+    ) -> None:
         self._config = config
         self._root = root
         self._app_number = app_number
@@ -73,34 +81,70 @@ class Relay:
         self._hub: Any = None  # Any: gevent ships no types
         self._ident = 0
         self._mailbox: Mailbox | None = None
+        self._is_outsider = is_outsider
         self._error = ""
+        self._retry: Any = None  # a timer of the hub's
+        self._retry_s = _FIRST_RETRY_S
         self.tracks_names = config.backplane == "redis"
 
     def start(self) -> None:
         """Begin in the hub of this thread; harmless when it has begun. A greenlet of the hub calls this."""
         if self._core is not None or self._error or isolation.is_on:
             return
+        self._is_outsider = False
         with self._lock:
             if self._core is not None or self._error:
                 return
             self._hub = gevent.get_hub()
             self._ident = _get_ident()
             self._mailbox = Mailbox(self._hub)
-            core = self._new_core()
-            try:
-                core.start()
-            except (BackplaneError, OSError) as exc:
-                self._error = str(exc)
-                core.close()
-            else:
-                self._core = core
+            self._begin()
         if self._error:
             logger.error("broadcasts stay in this process: %s", self._error)
+
+    def _begin(self) -> None:
+        """Begin, or note why that failed. In the hub's thread, and with the lock."""
+        core = self._new_core()
+        try:
+            core.start()
+        except Exception as exc:  # noqa: BLE001  # the handshake that came first must not fail for it
+            self._error = str(exc) or type(exc).__name__
+            core.close()
+            if self._config.backplane == "local":  # with Redis it is the set-up, which stays as it is
+                self._retry_later()
+        else:
+            self._error, self._core = "", core
+
+    def _retry_later(self) -> None:
+        """Whatever was in the way, another user's folder or a full disk, may go: look again in a while."""
+        self._retry = self._hub.loop.timer(self._retry_s * random.uniform(0.8, 1.2), ref=False)
+        self._retry.start(gevent.spawn, self._try_again)
+        self._retry_s = min(self._retry_s * 2, _LONGEST_RETRY_S)
+
+    def _try_again(self) -> None:
+        with self._lock:
+            if self._retry is None or self._core is not None:
+                return  # closed meanwhile
+            self._stop_retrying()
+            before = self._error
+            self._begin()
+        if not self._error:
+            logger.warning("broadcasts reach the other processes now")
+        elif self._error != before:
+            logger.error("broadcasts stay in this process: %s", self._error)
+
+    def _stop_retrying(self) -> None:
+        retry, self._retry = self._retry, None
+        if retry is not None:
+            retry.stop()
+            retry.close()
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> None:
         """Tell all other processes; never waits in a process that serves."""
         core = self._running_core()
-        if core is None:
+        if self._is_outsider and not isolation.is_on:
+            self._carry_from_afar(kind, name, frame)
+        elif core is None:
             if not self._error and not isolation.is_on:
                 self._carry_as_guest(kind, name, frame)
         elif core.is_alone:
@@ -158,13 +202,14 @@ class Relay:
     def close(self) -> None:
         """Give everything back."""
         core, self._core = self._core, None
-        if core is None or self._hub.loop is None:
+        if self._hub is None or self._hub.loop is None:
             return
-        if _get_ident() == self._ident:
-            core.close()
-        else:
-            assert self._mailbox is not None
-            self._mailbox.post(core.close)
+        for give_back in (self._stop_retrying, *(() if core is None else (core.close,))):
+            if _get_ident() == self._ident:
+                give_back()
+            else:
+                assert self._mailbox is not None
+                self._mailbox.post(give_back)
 
     def _in_hub(self, takes_s: float, function: Callable[..., Any], *args: Any) -> Any:
         """Have a function run in the hub of the others, and wait for it; None if that hub stands still."""
@@ -178,7 +223,9 @@ class Relay:
         core = self._core
         if core is not None and self._hub.loop is None:
             core = self._core = None  # the thread that it lived in has ended
-        if core is None and not self._error and isinstance(getcurrent().parent, Hub):
+        if self._error and self._hub.loop is None:
+            self._error, self._retry = "", None  # and with it the timer that would have tried again
+        if core is None and not self._error and not self._is_outsider and isinstance(getcurrent().parent, Hub):
             self.start()
             core = self._core
         return core
@@ -199,15 +246,30 @@ class Relay:
             from .redis import RedisBackplane
 
             return RedisBackplane(self._hub, config, self._app_number, self._receiver)
-        directory = BusDirectory(config.bus_dir or default_path(self._root))
+        directory = directory_of(config, self._root)
         return LocalBus(self._hub, directory, self._app_number, self._receiver, config.max_backplane_bytes)
 
-    def _carry_as_guest(self, kind: Kind, name: str, frame: bytes) -> None:
+    def _carry_from_afar(self, kind: Kind, name: str, frame: bytes) -> None:
+        """Tell the others from a native thread, and wait for it; in that thread gevent's sockets have another hub."""
+        done = _allocate_lock()
+        done.acquire()
+
+        def carry() -> None:
+            try:
+                self._carry_as_guest(kind, name, frame, logging.WARNING)
+            finally:
+                gevent.get_hub().destroy(destroy_loop=True)
+                done.release()
+
+        _start_new_thread(carry, ())
+        done.acquire()
+
+    def _carry_as_guest(self, kind: Kind, name: str, frame: bytes, level: int = logging.DEBUG) -> None:
         guest = Guest(self._config, self._root, self._app_number)
         try:
             guest.carry(kind, name, frame)
-        except BackplaneError as exc:
-            logger.debug("a broadcast stays in this process: %s", exc)
+        except Tina4Error as exc:
+            logger.log(level, "a broadcast stays in this process: %s", exc)
         finally:
             guest.close()
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..errors import ProtocolError, Refused
 from .frames import CloseCode, encode_frame
-from .handshake import is_token
+from .handshake import MOST_ELEMENTS, is_token
 
 EXTENSION = "permessage-deflate"
 COMPRESSED = 0x40
@@ -53,8 +53,11 @@ def parse_offers(header: str) -> list[Offer]:
     Raises:
         Refused: 400, it breaks the grammar of RFC 6455 §9.1.
     """
+    elements = _split(header, ",")
+    if len(elements) > MOST_ELEMENTS:
+        raise _bad_header()
     offers = []
-    for element in _split(header, ","):
+    for element in elements:
         name, *pieces = (piece.strip(" \t") for piece in _split(element, ";"))
         if not is_token(name):
             raise _bad_header()
@@ -66,17 +69,25 @@ def parse_offers(header: str) -> list[Offer]:
 
 def _split(text: str, separator: str) -> list[str]:
     """Split outside of quotes; empty elements of a list are dropped (RFC 9110 §5.6.1)."""
-    parts, begin, is_quoted = [], 0, False
-    for position, character in enumerate(text):
-        if character == '"':
-            is_quoted = not is_quoted
-        elif character == separator and not is_quoted:
-            parts.append(text[begin:position])
-            begin = position + 1
-    if is_quoted:
-        raise _bad_header()
-    parts.append(text[begin:])
+    parts = text.split(separator)
+    if '"' in text:
+        parts = _joined_quotes(parts, separator)
     return parts if separator == ";" else [part for part in parts if part.strip(" \t")]
+
+
+def _joined_quotes(pieces: list[str], separator: str) -> list[str]:
+    """Put pieces together again between which a separator was quoted."""
+    parts: list[str] = []
+    open_pieces: list[str] = []
+    for piece in pieces:
+        open_pieces.append(piece)
+        is_quoted = (len(open_pieces) > 1) != bool(piece.count('"') % 2)
+        if not is_quoted:
+            parts.append(separator.join(open_pieces))
+            open_pieces = []
+    if open_pieces:
+        raise _bad_header()
+    return parts
 
 
 def _parse_parameter(text: str) -> tuple[str, str | None]:

@@ -17,6 +17,8 @@ from ..errors import Refused
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # §1.3
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")  # the base64 of 16 bytes (RFC 4648 §4)
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+MOST_ELEMENTS = 100
+"""Elements of one list field that are looked at, also of subprotocols and extensions that may be offered."""
 _TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -26,8 +28,12 @@ def is_token(text: str) -> bool:
 
 
 def split_tokens(value: str) -> list[str]:
-    """Split a comma-separated header value; empty elements are dropped (RFC 9110 §5.6.1)."""
-    return [part for part in (piece.strip(" \t") for piece in value.split(",")) if part]
+    """Split a comma-separated header value; empty elements are dropped (RFC 9110 §5.6.1).
+
+    Of one that is far too long only the first elements are given: clients send a handful.
+    """
+    pieces = value.split(",", MOST_ELEMENTS)[:MOST_ELEMENTS]
+    return [part for part in (piece.strip(" \t") for piece in pieces) if part]
 
 
 def has_token(value: str, token: str) -> bool:
@@ -128,7 +134,8 @@ def choose_subprotocol(offered: str | None, spoken: Iterable[str]) -> str | None
     if offered is None:
         return None
     names = split_tokens(offered)
-    if not names or not all(map(is_token, names)) or len(set(names)) != len(names):
+    is_long = offered.count(",") >= MOST_ELEMENTS
+    if is_long or not names or not all(map(is_token, names)) or len(set(names)) != len(names):
         raise Refused(400, "Sec-WebSocket-Protocol is no list of different tokens")
     known = frozenset(spoken)
     return next((name for name in names if name in known), None)

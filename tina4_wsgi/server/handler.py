@@ -166,7 +166,9 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
             self.reader.cut()  # begun too late for `cut_waiting`: serve what has come, wait for nothing
         self.is_waiting = True
         try:
-            return read_head(self.rfile.readline, config.max_header_bytes, config.max_header_count)
+            return read_head(
+                self.rfile.readline, config.max_header_bytes, config.max_header_count, config.max_head_bytes
+            )
         except Refused as refusal:
             if not self.server.is_stopping:
                 self._refuse(refusal.status, refusal.message)
@@ -208,7 +210,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         ask = self._ask_for_body if head.expects_continue else None
         self.wsgi_input = RequestBody(self.rfile, head.content_length, head.is_chunked, ask)
         if head.is_chunked or head.content_length:
-            self.reader.await_body(self.server.config.handshake_timeout_s)
+            config = self.server.config
+            self.reader.await_body(config.handshake_timeout_s, config.body_timeout_s)
         return self.wsgi_input
 
     def _ask_for_body(self) -> None:

@@ -60,13 +60,16 @@ class RequestHead:
     wants_websocket: bool = False
 
 
-def read_head(readline: Callable[[int], bytes], max_line_bytes: int, max_fields: int) -> RequestHead | None:
+def read_head(
+    readline: Callable[[int], bytes], max_line_bytes: int, max_fields: int, max_head_bytes: int = 1 << 20
+) -> RequestHead | None:
     """Read one request head, up to and with its empty line.
 
     Args:
         readline: gives up to so many bytes, up to and with a line feed; b"" at the end of the stream.
         max_line_bytes: the longest line allowed, its line end not counted.
         max_fields: the most header fields allowed.
+        max_head_bytes: of all lines together, the request line and the line ends included.
     Returns:
         The head, or None when the stream ended before it began.
     Raises:
@@ -78,7 +81,7 @@ def read_head(readline: Callable[[int], bytes], max_line_bytes: int, max_fields:
     if not line:
         return None
     head = _parse_request_line(_whole(line, max_line_bytes, 414, "request line is too long"))
-    _read_fields(head, readline, max_line_bytes, max_fields)
+    _read_fields(head, readline, max_line_bytes, max_fields, max_head_bytes - len(line))
     _check_host(head)
     _check_framing(head)
     _check_expectation(head)
@@ -146,12 +149,17 @@ def _origin_form(head: RequestHead) -> str:
     return rest if rest.startswith("/") else "/" + rest
 
 
-def _read_fields(head: RequestHead, readline: Callable[[int], bytes], max_line_bytes: int, max_fields: int) -> None:
+def _read_fields(
+    head: RequestHead, readline: Callable[[int], bytes], max_line_bytes: int, max_fields: int, left_bytes: int
+) -> None:
     variables: dict[str, str] = {}
     for _ in range(max_fields):
         line = readline(max_line_bytes + 2)
         if line == _EMPTY_LINE:
             break
+        left_bytes -= len(line)
+        if left_bytes < 0:
+            raise Refused(431, "request head is too long")
         name, value = parse_field(_whole(line, max_line_bytes, 431, "header line is too long"))
         _add_variable(variables, name, value)
     else:

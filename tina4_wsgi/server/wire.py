@@ -7,6 +7,7 @@ gevent timer per wait, no greenlet, and nothing at all when there is nothing to 
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 import time
@@ -14,7 +15,9 @@ from typing import Any
 
 from gevent import socket as gevent_socket
 
-LEAST_BYTES_PER_S = 500  # what Apache demands of bodies; slower than any modem, faster than a slow-loris
+LEAST_BYTES_PER_S = 500  # that a client takes: slower than any modem, faster than a slow-loris
+LEAST_BODY_BYTES_PER_S = 4_096
+"""That a client sends of a body. What has come of it is kept meanwhile, so this is above what it costs to hold many."""
 LINGER_S = 2.0  # for the client to read a refusal and close, before what it still sends resets the connection
 LINGER_READS = 16
 READ_BYTES = 65_536
@@ -48,18 +51,24 @@ class RequestReader(socket.SocketIO):
         self._patience_s: float | None = None
         self._most_s = 0.0
         self._credit_s_per_byte = 0.0
+        self._left_s = math.inf
         self._is_cut = False
         self.has_begun = True
 
     def await_request(self, idle_s: float, head_s: float) -> None:
         """Wait for the first byte so long, and for the whole head so long from then on."""
         self._patience_s, self._most_s, self._credit_s_per_byte = idle_s, head_s, 0.0
+        self._left_s = math.inf
         self.has_begun = False
 
-    def await_body(self, patience_s: float) -> None:
-        """Wait so long in all, and longer for a client that sends at the least rate."""
+    def await_body(self, patience_s: float, most_s: float) -> None:
+        """Wait so long in all, and longer for a client that sends at the least rate, but never over `most_s`.
+
+        What the application takes between two reads doesn't count.
+        """
         self._patience_s = self._most_s = patience_s
-        self._credit_s_per_byte = 1 / LEAST_BYTES_PER_S
+        self._credit_s_per_byte = 1 / LEAST_BODY_BYTES_PER_S
+        self._left_s = most_s
         self._is_cut = False
         self.has_begun = True
 
@@ -103,14 +112,16 @@ class RequestReader(socket.SocketIO):
         if patience_s is None:
             wire.timeout = None
             return int(wire.recv_into(buffer))
-        if patience_s <= 0:
+        wait_s = min(patience_s, self._left_s)
+        if wait_s <= 0:
             raise TimeoutError("the client is too slow")
-        wire.timeout = patience_s
+        wire.timeout = wait_s
         began = time.monotonic()
         count: int = wire.recv_into(buffer)
         if self.has_begun:
-            credit_s = count * self._credit_s_per_byte
-            self._patience_s = min(self._most_s, patience_s - (time.monotonic() - began) + credit_s)
+            waited_s = time.monotonic() - began
+            self._left_s -= waited_s
+            self._patience_s = min(self._most_s, patience_s - waited_s + count * self._credit_s_per_byte)
         elif count:
             self.has_begun = True
             self._patience_s = self._most_s

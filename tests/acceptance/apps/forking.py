@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+import threading
 import warnings
 
 import gevent
@@ -23,8 +24,13 @@ HELLO = b"\x81\x82\0\0\0\0hi"
 router = Router()
 
 
+CONNECTIONS = []
+
+
 @router.websocket("/ws/echo")
 def echo(connection, event, data):
+    if event == "open":
+        CONNECTIONS.append(connection)
     if event == "message":
         connection.broadcast(data)
 
@@ -33,7 +39,7 @@ def outcome_in_child(action):
     """Run `action` in a forked child and give what came of it, in a word."""
     reading, writing = os.pipe()
     with warnings.catch_warnings():
-        # A serving process has a thread that watches the loop. Python warns of any fork beside one, and here that is meant.
+        # A serving process has a thread that watches the loop, and Python warns of any fork beside one.
         warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
@@ -47,10 +53,17 @@ def outcome_in_child(action):
         os.write(writing, outcome.encode())
         os._exit(0)
     os.close(writing)
+    with gevent.Timeout(10):
+        while not os.waitpid(pid, os.WNOHANG)[0]:
+            gevent.sleep(0.005)  # this process goes on serving
     with os.fdopen(reading) as answer:
-        outcome = answer.read()
-    os.waitpid(pid, 0)
-    return outcome
+        return answer.read()
+
+
+def in_thread(action):
+    thread = threading.Thread(target=action)
+    thread.start()
+    thread.join()
 
 
 def connect(port):
@@ -65,7 +78,7 @@ def connect(port):
 
 
 def main():
-    app = App(router=router)
+    app, alone = App(router=router), App(router=router, backplane="none")
 
     def broadcast():
         app.broadcast("/ws/echo", "from the child")
@@ -74,7 +87,23 @@ def main():
     server.start()
     found = {"before": outcome_in_child(broadcast)}
     client = connect(server.port)
-    found["during"] = outcome_in_child(broadcast)
+    for name, action in {
+        "during": broadcast,
+        "by connection": lambda: CONNECTIONS[0].broadcast("by connection"),
+        "in a grandchild": lambda: outcome_in_child(lambda: app.broadcast("/ws/echo", "in a grandchild")),
+        "in a thread": lambda: in_thread(lambda: app.broadcast("/ws/echo", "in a thread")),
+    }.items():
+        found[name] = outcome_in_child(action)
+        found[f"{name}, heard"] = client.recv(100)[2:].decode()
+    found["sent by the child"] = outcome_in_child(lambda: (CONNECTIONS[0].send("no"), gevent.sleep(0)))
+    found["counting"] = outcome_in_child(lambda: app.count("/ws/echo"))
+    found["serving"] = outcome_in_child(lambda: app._here().engine())
+    server_alone = Server(alone, port=0)
+    server_alone.start()
+    client_alone = connect(server_alone.port)
+    found["alone"] = outcome_in_child(lambda: alone.broadcast("/ws/echo", "x"))
+    client_alone.close()
+    server_alone.stop(1)
     client.sendall(HELLO)
     found["parent"] = client.recv(100).decode("latin-1")
     client.shutdown(socket.SHUT_WR)

@@ -20,8 +20,9 @@ import pytest  # noqa: E402
 
 from tina4_wsgi.backplane.envelope import Kind, pack, pack_json  # noqa: E402
 from tina4_wsgi.backplane.redis import RedisBackplane  # noqa: E402
+from tina4_wsgi.backplane.redispublisher import _Post  # noqa: E402
 from tina4_wsgi.config import Config  # noqa: E402
-from tina4_wsgi.errors import BackplaneError  # noqa: E402
+from tina4_wsgi.errors import ConfigError  # noqa: E402
 
 WAIT_S = 8.0
 HELLO = b"\x81\x05hello"
@@ -177,7 +178,8 @@ def what_a_user_may_not_publish_is_dropped_and_told_once(url: str) -> None:
     wait_until(lambda: one.status().dropped_messages == 3, "the refusals")
 
     assert one.status().queued_messages == 0
-    assert log().count("redis refuses to publish, messages are dropped") == 1
+    assert log().count("can't be published and are dropped") == 1
+    assert "tina4:path:/x" in log()
     assert "pw" not in log()
     one.close()
 
@@ -200,8 +202,121 @@ def what_comes_twice_is_heard_once_and_little_is_remembered(url: str) -> None:
     one.close()
 
 
+def a_name_that_utf8_can_not_express_makes_nobody_deaf_or_mute(url: str) -> None:
+    (one, ears), (other, others_ears) = join(url), join(url)
+    for name in ("/\ud800", "\udfff", "/x\x00y"):
+        one.enter(Kind.PATH, name)
+        one.carry(Kind.ROOM, name, HELLO)
+        assert one.ask({"ask": "count", "path": name}, 0.05) == []
+    heard_by(one, Kind.PATH, "/x")
+    heard_by(other, Kind.PATH, "/x")
+
+    one.carry(Kind.PATH, "/x", HELLO)
+    other.carry(Kind.PATH, "/x", HELLO)
+
+    wait_until(lambda: ears.heard and others_ears.heard, "both to hear each other")
+    assert one.status().is_up
+    assert one.status().queued_messages == 0
+    one.close()
+    other.close()
+
+
+def a_message_that_can_not_be_laid_out_is_dropped_and_the_next_arrives(url: str) -> None:
+    (one, _), (other, ears) = join(url), join(url)
+    heard_by(other, Kind.PATH, "/x")
+    for channel in ("tina4:\ud800", None, object()):
+        one._publisher._queue.append(_Post(channel, b"x", None))
+    told: list[int] = []
+    one._publisher.put("tina4:\udc00", b"x", told.append)
+
+    one.carry(Kind.PATH, "/x", HELLO)
+
+    wait_until(lambda: ears.heard, "the next message")
+    assert told == [0]
+    assert one.status().dropped_messages == 4
+    assert one.status().is_up
+    one.close()
+    other.close()
+
+
+def what_an_acl_forbids_is_told_once_and_all_else_is_up(url: str) -> None:
+    rules = b"on >pw +@all ~* resetchannels &tina4:everybody &tina4:inbox:* &tina4:path:/ok* &tina4:room:*"
+    assert ask(url, b"ACL SETUSER half " + rules + b"\r\n") == b"+OK\r\n"
+    (one, ears), (other, _) = join(url.replace("redis://", "redis://half:pw@")), join(url)
+    for name in ("/ok/1", "/no/1", "/ok/2", "/no/2", "/no/1"):
+        one.enter(Kind.PATH, name)
+    one.enter(Kind.ROOM, "any")
+
+    assert not one.wait_until_heard(Kind.PATH, "/no/3", WAIT_S)
+    for name in ("/ok/1", "/no/1", "/ok/2"):
+        one.wait_until_heard(Kind.PATH, name, WAIT_S)
+        other.carry(Kind.PATH, name, HELLO)
+    one.wait_until_heard(Kind.ROOM, "any", WAIT_S)
+    other.carry(Kind.ROOM, "any", HELLO)
+
+    wait_until(lambda: len(ears.heard) == 3, "what may be heard")
+    assert [name for _, name, _ in ears.heard] == ["/ok/1", "/ok/2", "any"]
+    assert one.status().is_up
+    assert one.status().outages == 0
+    assert set(one.status().denied) == {"tina4:path:/no/1", "tina4:path:/no/2"}
+    assert log().count("redis forbids") == 2
+    assert "pw" not in log()
+
+    one.leave(Kind.PATH, "/no/2")
+    ask(url, b"ACL SETUSER half &tina4:path:/no/1\r\n")
+    one.leave(Kind.PATH, "/no/1")
+    one.leave(Kind.PATH, "/no/1")
+    heard_by(one, Kind.PATH, "/no/1")
+    other.carry(Kind.PATH, "/no/1", HELLO)
+    wait_until(lambda: len(ears.heard) == 4, "what may be heard now")
+    one.close()
+    other.close()
+
+
+def what_nobody_can_do_without_is_an_outage_while_it_is_forbidden(url: str) -> None:
+    ask(url, b"ACL SETUSER lone on >pw +@all ~* resetchannels &tina4:path:*\r\n")
+    one, _ = join(url.replace("redis://", "redis://lone:pw@"))
+    wait_until(lambda: not one.status().is_up, "the outage")
+    assert "NoPermission" in one.status().error
+
+    ask(url, b"ACL SETUSER lone allchannels\r\n")
+
+    wait_until(lambda: one.status().is_up, "the end of it")
+    one.close()
+
+
+def a_huge_number_in_its_name_mutes_nobody(url: str) -> None:
+    one, ears = join(url)
+    heard_by(one, Kind.PATH, "/x")
+    channel = one._channels.of(Kind.PATH, "/x")
+    for number in (7, 8, 2**64 - 1, 9, 9, 10, 2**40, 11, 10, 12):
+        one._received(channel, envelope(Kind.PATH, "/x", HELLO, number))
+
+    assert len(ears.heard) == 8  # each once: 7, 8, the two forged ones, 9, 10, 11 and 12
+    one.close()
+
+
+def a_question_that_makes_us_fail_is_answered_with_nothing(url: str) -> None:
+    (one, ears), (other, _) = join(url), join(url)
+    for one_of_us in (one, other):
+        one_of_us._subscriber.wait_until_confirmed(one_of_us._channels.everybody, WAIT_S)
+
+    def fail(question: dict[str, Any]) -> dict[str, Any]:
+        if question["ask"] == "raise":
+            raise OverflowError("too large")
+        return {"huge": {1: object()}} if question["ask"] == "unpackable" else {"yes": 1}
+
+    ears.answer = fail  # type: ignore[method-assign]
+    assert other.ask({"ask": "raise"}, WAIT_S) == []
+    assert other.ask({"ask": "unpackable"}, WAIT_S) == []
+    assert other.ask({"no": "ask"}, WAIT_S) == []
+    assert other.ask({"ask": "well"}, WAIT_S) == [{"yes": 1}]
+    one.close()
+    other.close()
+
+
 def a_url_that_can_not_be_read_is_told_at_the_start(url: str) -> None:
-    with pytest.raises(BackplaneError, match="percent-encoded") as raised:
+    with pytest.raises(ConfigError, match="percent-encoded") as raised:
         join(url.replace("redis://", "redis://user:pass/word@"))
 
     assert "pass/" not in str(raised.value)
