@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from werkzeug.exceptions import HTTPException
 
+from . import jsontext
 from .config import Config
 from .errors import ConnectionClosed, Refused
 from .headers import status_line
@@ -84,6 +85,13 @@ class Bridge:
         with self.context(environ, event):
             return call()
 
+    def json_default(self, value: Any) -> Any:  # Any: the application's own types, and what JSON can write
+        """Give a JSON-able stand-in for `value`, by the framework's own encoder, or raise TypeError.
+
+        Asked about types that `jsontext` doesn't know.
+        """
+        raise TypeError(f"{type(value).__name__} is not JSON serializable")
+
 
 class Service:
     """What an app does for the connections of one route.
@@ -93,16 +101,18 @@ class Service:
         path: the route's, as written.
         limits: the settings in force.
         callback: `callback(connection, event, data)`; enters the bridge's context.
+        encode_json: writes a value as JSON; types of the app's own by the framework's encoder.
         tally: what its connections did.
     """
 
-    __slots__ = ("_bridge", "callback", "limits", "path", "route", "tally")
+    __slots__ = ("_bridge", "callback", "encode_json", "limits", "path", "route", "tally")
 
     def __init__(self, route: Route, limits: Config, bridge: Bridge | None = None) -> None:
         self.route = route
         self.path = route.path
         self.limits = limits
         self._bridge = bridge
+        self.encode_json: jsontext.Encode = jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
         self.tally = Tally()
         self.callback: Callable[[Any, str, Any], object] = route.callback if bridge is None else self._call_in_context
         if limits.metrics:
