@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from werkzeug.exceptions import HTTPException
 
 from . import jsontext
+from .backplane.port import Facts
 from .config import Config
 from .errors import ConnectionClosed, Refused
 from .headers import status_line
@@ -27,6 +28,9 @@ logger = logging.getLogger("tina4_wsgi.service")
 
 Environ = dict[str, Any]
 
+SEEN = "tina4_wsgi.seen"
+"""Where a handshake's environ has what the framework sees in its place; absent where that is the same."""
+
 ANONYMOUS = object()
 """What an `auth` gives to let somebody in whom it doesn't know; `connection.auth` is None then."""
 
@@ -36,11 +40,28 @@ class Bridge:
 
     `tina4_wsgi.contrib` has one for each framework, and an app may bring its own: `App(wsgi_app, bridge=…)`.
 
-    Greenlets: `match` and `check_origin` don't wait; all else may.
+    Greenlets: `match`, `check_origin` and `answer` don't wait; all else may.
     """
 
     def match(self, path: str) -> Match | None:
         """Find a route that the framework declares, for a decoded path that no route of the router has."""
+
+    def seen(self, environ: Environ) -> Environ:
+        """Give the environ of a handshake as the framework sees it; `environ` itself where that is the same.
+
+        Middleware inside of the framework's app may change host, path or prefix.
+        """
+        return environ
+
+    def find(self, environ: Environ, path: str) -> tuple[str, Match] | None:
+        """Find a route that the framework declares, and the name of the group of its connections.
+
+        Args:
+            environ: as `seen` gives it.
+            path: the decoded path in it.
+        """
+        match = self.match(path)
+        return None if match is None else (path, match)
 
     def routes(self) -> Iterable[Route]:
         """Give the routes that the framework declares, for listings; those of the router are known already."""
@@ -84,6 +105,13 @@ class Bridge:
         """
         with self.context(environ, event):
             return call()
+
+    def answer(self, question: Facts) -> Facts:
+        """Answer a question that this bridge has put to all processes by `App.ask_all`; {} for any other.
+
+        Greenlets: the hub's; never waits.
+        """
+        return {}
 
     def json_default(self, value: Any) -> Any:  # Any: the application's own types, and what JSON can write
         """Give a JSON-able stand-in for `value`, by the framework's own encoder, or raise TypeError.

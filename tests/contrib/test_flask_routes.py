@@ -56,22 +56,6 @@ def test_a_route_of_a_blueprint_has_its_prefix_and_its_name(app):
     assert (told["endpoint"], told["blueprint"]) == ("live.board", "live")
 
 
-def test_a_blueprint_of_a_subdomain_is_served_under_any_host():
-    app = Flask("shop", subdomain_matching=True)
-    blueprint = Blueprint("live", __name__, subdomain="live")
-    websocket(blueprint, "/ws/live")(tell)
-    app.register_blueprint(blueprint)
-    with serving(app) as house:
-        assert ask(house.connect("/ws/live"))["endpoint"] == "live.tell"
-
-
-def test_an_app_that_matches_hosts_serves_its_sockets_under_any():
-    app = Flask("shop", host_matching=True, static_host="static.example.org")
-    websocket(app, "/ws/live")(tell)
-    with serving(app) as house:
-        assert ask(house.connect("/ws/live"))["params"] == {}
-
-
 def test_a_slash_at_the_end_makes_no_difference(app):
     websocket(app, "/ws/live")(tell)
     with serving(app) as house:
@@ -134,13 +118,13 @@ def test_another_path_is_left_to_flask(app, path):
     assert "this server can't hand over" not in answer.text
 
 
-def test_an_app_that_is_not_wrapped_says_so(app):
+def test_an_app_that_is_served_without_its_websockets_says_how_they_are_served(app):
     websocket(app, "/ws/live")(tell)
 
     answer = app.test_client().get("/ws/live", headers=HANDSHAKE)
 
     assert answer.status_code == 501
-    assert "needs tina4_wsgi.contrib.flask.wrap around the app" in answer.text
+    assert "by `tina4-wsgi serve --reload wsgi:app`" in answer.text
 
 
 def test_it_may_be_put_into_the_app_as_middleware_is(app):

@@ -1,0 +1,162 @@
+"""A log-out by flask-login ends the WebSockets of its session, in all processes.
+
+A browser that logs out drops its cookie; the WebSockets that it opened before hold a copy, which stays good. So each
+process remembers which login its connections came with, and flask-login's signal has all processes look.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import flask
+
+from ...backplane.port import Facts
+from ...protocol.frames import CloseCode
+from . import sessions
+
+if TYPE_CHECKING:
+    from ...app import App
+    from ...connection import Connection
+
+logger = logging.getLogger("tina4_wsgi.contrib.flask")
+
+_QUESTION = "flask.logout"
+_REASON = "logged out"
+
+_OPENING_S = 30.0
+"""How long a log-out is remembered for handshakes that were under way: what `auth` may take to be asked, generously."""
+
+
+class Login(NamedTuple):
+    """Whose session it is, and which one.
+
+    Attributes:
+        user: the id that flask-login keeps.
+        session: of a session that the server keeps, its id; else what flask-login knows the browser by. "" for neither.
+        cookie: a hash of the session's cookie, "" without one.
+    """
+
+    user: str
+    session: str
+    cookie: str
+
+
+class Logouts:
+    """The logins of the connections of one app, in this process.
+
+    Args:
+        served: `app` as we serve it.
+    """
+
+    def __init__(self, app: flask.Flask, served: App) -> None:
+        self._app = app
+        self._served = weakref.proxy(served)  # which holds us, by its bridge
+        self._logins: dict[Connection, Login] = {}
+        self._recent: dict[str, float] = {}
+
+    @classmethod
+    def of(cls, app: flask.Flask, served: App) -> Logouts | None:
+        """Listen to the log-outs of an app; None without flask-login."""
+        try:
+            from flask_login import user_logged_out  # not everybody has it
+        except ImportError:
+            return None
+        logouts = cls(app, served)
+        user_logged_out.connect(logouts._on_logout, app)
+        return logouts
+
+    def during(self, connection: Connection, event: str, call: Callable[[], object]) -> object:
+        """Run an event of a connection, which is known from its "open" to its "close"."""
+        if event == "open" and not self._open(connection):
+            return None
+        if event == "close":
+            self._logins.pop(connection, None)
+        return call()
+
+    def answer(self, question: Facts) -> Facts:
+        """Close the connections of a session that another process, or this one, has logged out."""
+        users, session = question.get("users"), question.get("session")
+        if question.get("ask") != _QUESTION or not isinstance(users, list) or not isinstance(session, str):
+            return {}
+        self._remember(str(question.get("cookie")))
+
+        ended = [one for one, login in list(self._logins.items()) if _is_meant(login, users, session)]
+        self._served.close_soon(ended, CloseCode.UNAUTHENTICATED, _REASON)
+        return {"closed": len(ended)}
+
+    def _open(self, connection: Connection) -> bool:
+        """Take note of whose connection it is; False for one whose session was logged out during the handshake."""
+        login = _login_of_request(self._app)
+        if login is None:
+            return True
+        self._logins[connection] = login
+        if self._recent.get(login.cookie, 0.0) <= time.monotonic():
+            return True
+        connection.close(CloseCode.UNAUTHENTICATED, _REASON)
+        return False
+
+    def _remember(self, cookie: str) -> None:
+        now_s = time.monotonic()
+        self._recent = {one: until_s for one, until_s in self._recent.items() if until_s > now_s}
+        if cookie:
+            self._recent[cookie] = now_s + _OPENING_S
+
+    def _on_logout(self, sender: object, user: Any = None, **_: object) -> None:
+        """Tell all processes; the log-out itself must not fail of it."""
+        try:
+            self._served.ask_all(_question(self._app, user))
+        except Exception:
+            logger.exception("the WebSockets of a session that was logged out could not be closed")
+
+
+def _question(app: flask.Flask, user: Any) -> Facts:
+    """Name the session that the current request logs out."""
+    # By now flask-login has taken its keys out of the session.
+    before = sessions.as_it_came()
+    # An app may have changed the id, which is how log-outs of copied cookies are made to work.
+    users = {str(user.get_id()), str(before.get("_user_id", ""))} - {"", "None"}
+    return {
+        "ask": _QUESTION,
+        "users": sorted(users),
+        "session": _session_id(before),
+        "cookie": _cookie_hash(app),
+    }
+
+
+def _login_of_request(app: flask.Flask) -> Login | None:
+    """Find out by the cookies of the current request alone whose it is; the user isn't loaded for it."""
+    user = flask.session.get("_user_id") or _remembered_user(app)
+    if user is None:
+        return None
+    return Login(str(user), _session_id(flask.session), _cookie_hash(app))
+
+
+def _remembered_user(app: flask.Flask) -> str | None:
+    from flask_login import COOKIE_NAME, decode_cookie  # `listen` has found it
+
+    cookie = flask.request.cookies.get(app.config.get("REMEMBER_COOKIE_NAME", COOKIE_NAME))
+    found: str | None = None if cookie is None else decode_cookie(cookie)
+    return found
+
+
+def _session_id(session: Any) -> str:  # Any: whatever the app's session interface opens
+    found = getattr(session, "sid", None) or session.get("_id") or ""
+    return str(found)
+
+
+def _cookie_hash(app: flask.Flask) -> str:
+    """Return what tells the session's cookie from others, and says nothing to those who read questions."""
+    cookie = flask.request.cookies.get(app.session_interface.get_cookie_name(app))
+    return "" if cookie is None else hashlib.sha256(cookie.encode()).hexdigest()
+
+
+def _is_meant(login: Login, users: list[object], session: str) -> bool:
+    """Return whether a login is what was logged out; sessions that can't be told apart are taken for one."""
+    if login.user not in users:
+        return False
+    return not (login.session and session) or login.session == session
