@@ -114,9 +114,12 @@ class App:
 
         So it is where another App inside of the legacy app claims it.
         """
-        if self._wsgi_app is None or self._find_route(environ) is not None:
+        if self._wsgi_app is None:
             return True
-        return claims_upgrade(self._wsgi_app, environ)
+        try:
+            return self._find_route(environ) is not None or claims_upgrade(self._wsgi_app, environ)
+        except Refused:
+            return True  # to refuse it
 
     def app_protocol(self, path: str) -> str:
         """Give the subprotocol of a legacy gevent-websocket application at `path`; "" where that is not asked.

@@ -59,6 +59,8 @@ class Bridge:
         Args:
             environ: as `seen` gives it.
             path: the decoded path in it.
+        Raises:
+            Refused: the framework would find it, but nobody may connect there.
         """
         match = self.match(path)
         return None if match is None else (path, match)

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter, Rule, WebsocketMismatch
 from werkzeug.wsgi import get_host
 
+from ...errors import Refused
 from ...matching import Match, Route
 from ...params import Params
 from ...service import Environ
@@ -23,6 +24,9 @@ _NEEDS_SERVER = (
     "This address is a WebSocket, and the Flask app is served without its WebSockets, as `flask run` does. Serve what "
     "tina4_wsgi.contrib.flask.wrap(app) gives, in development by `tina4-wsgi serve --reload wsgi:app`."
 )
+
+_NO_SUBDOMAIN = "<invalid>"
+"""What Werkzeug takes for the subdomain of a host outside of SERVER_NAME; `<tenant>` would match it."""
 
 _ANY_PLACE: Environ = {
     "REQUEST_METHOD": "GET", "SERVER_NAME": "localhost", "SERVER_PORT": "80", "wsgi.url_scheme": "http",
@@ -49,15 +53,20 @@ def find(app: flask.Flask, environ: Environ, path: str) -> tuple[str, Match] | N
         path: the decoded path in it.
     Returns:
         The name of the connection's group, and the match.
+    Raises:
+        Refused: 404, only a route for any subdomain takes this host, and it is no subdomain of SERVER_NAME.
     """
     try:
-        rule, values = _adapter(app, environ).match(path, "GET", websocket=True, return_rule=True)
+        adapter = _adapter(app, environ)
+        rule, values = adapter.match(path, "GET", websocket=True, return_rule=True)
     except (HTTPException, ValueError):  # ValueError: a number of more digits than Python reads
         return None
 
     view = app.view_functions.get(rule.endpoint)
     if not isinstance(view, Unwrapped):
         return None
+    if adapter.subdomain == _NO_SUBDOMAIN:
+        raise Refused(404, "no WebSocket route has this host", detail=f"host {environ.get('HTTP_HOST', '')[:200]!r}")
     name = f"//{host_name(get_host({**_ANY_PLACE, **environ}))}{path}" if has_host(app, rule) else path
     return name, Match(view.route, Params(values))
 

@@ -77,8 +77,8 @@ def path_for(endpoint: str, **values: Any) -> str:
 
     root = flask.request.script_root if flask.has_request_context() else app.config["APPLICATION_ROOT"].rstrip("/")
     path = unquote(url.path).removeprefix(root)
-    has_host = any(has_host(app, rule) for rule in app.url_map.iter_rules(_absolute(endpoint)))
-    return f"//{host_name(url.netloc)}{path}" if has_host else path
+    is_for_hosts = any(has_host(app, rule) for rule in app.url_map.iter_rules(_absolute(endpoint)))
+    return f"//{host_name(url.netloc)}{path}" if is_for_hosts else path
 
 
 def _absolute(endpoint: str) -> str:
