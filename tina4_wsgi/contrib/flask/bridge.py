@@ -104,9 +104,13 @@ class FlaskBridge(Bridge):
     def run(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
         """Have `call` take the place of a view, behind the middleware."""
         if event == "auth":
-            is_at_handshake = environ.pop(_AT_HANDSHAKE, False)
-            way = self._ways.whole if is_at_handshake else self._ways.of_events
-            return Passage(self._app, event, partial(_call_as_seen, environ, call)).through(way, {**environ})
+            call = partial(_call_as_seen, environ, call)
+            way = self._ways.of_events
+            if environ.pop(_AT_HANDSHAKE, False):
+                way = self._ways.whole
+                if self._logouts is not None:
+                    call = partial(self._logouts.during_handshake, call)
+            return Passage(self._app, event, call).through(way, {**environ})
 
         connection = environ["tina4_wsgi.connection"]
         if event != "message" and self._logouts is not None:

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import time
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,8 +29,11 @@ logger = logging.getLogger("tina4_wsgi.contrib.flask")
 _QUESTION = "flask.logout"
 _REASON = "logged out"
 
-_OPENING_S = 30.0
-"""How long a log-out is remembered for handshakes that were under way: what `auth` may take to be asked, generously."""
+_LONGEST_S = 30.0
+"""How long a handshake is taken to be under way: far longer than any `auth` takes."""
+
+_MOST_HANDSHAKES = 10_000
+"""That are remembered as being under way; a flood of failing ones takes no more than a MiB."""
 
 
 class Login(NamedTuple):
@@ -38,12 +42,12 @@ class Login(NamedTuple):
     Attributes:
         user: the id that flask-login keeps.
         session: of a session that the server keeps, its id; else what flask-login knows the browser by. "" for neither.
-        cookie: a hash of the session's cookie, "" without one.
+        cookies: a hash of those that say so, "" without any.
     """
 
     user: str
     session: str
-    cookie: str
+    cookies: str
 
 
 class Logouts:
@@ -57,7 +61,7 @@ class Logouts:
         self._app = app
         self._served = weakref.proxy(served)  # which holds us, by its bridge
         self._logins: dict[Connection, Login] = {}
-        self._recent: dict[str, float] = {}
+        self._handshakes = _Handshakes()
 
     @classmethod
     def of(cls, app: flask.Flask, served: App) -> Logouts | None:
@@ -69,6 +73,11 @@ class Logouts:
         logouts = cls(app, served)
         user_logged_out.connect(logouts._on_logout, app)
         return logouts
+
+    def during_handshake(self, call: Callable[[], object]) -> object:
+        """Run the `auth` of a handshake: a log-out from now on ends it, though no connection is known yet."""
+        self._handshakes.begin(_cookie_hash(self._app))
+        return call()
 
     def during(self, connection: Connection, event: str, call: Callable[[], object]) -> object:
         """Run an event of a connection, which is known from its "open" to its "close"."""
@@ -83,8 +92,7 @@ class Logouts:
         users, session = question.get("users"), question.get("session")
         if question.get("ask") != _QUESTION or not isinstance(users, list) or not isinstance(session, str):
             return {}
-        self._remember(str(question.get("cookie")))
-
+        self._handshakes.revoke(str(question.get("cookies")))
         ended = [one for one, login in list(self._logins.items()) if _is_meant(login, users, session)]
         self._served.close_soon(ended, CloseCode.UNAUTHENTICATED, _REASON)
         return {"closed": len(ended)}
@@ -95,16 +103,10 @@ class Logouts:
         if login is None:
             return True
         self._logins[connection] = login
-        if self._recent.get(login.cookie, 0.0) <= time.monotonic():
+        if self._handshakes.end(login.cookies):
             return True
         connection.close(CloseCode.UNAUTHENTICATED, _REASON)
         return False
-
-    def _remember(self, cookie: str) -> None:
-        now_s = time.monotonic()
-        self._recent = {one: until_s for one, until_s in self._recent.items() if until_s > now_s}
-        if cookie:
-            self._recent[cookie] = now_s + _OPENING_S
 
     def _on_logout(self, sender: object, user: Any = None, **_: object) -> None:
         """Tell all processes; the log-out itself must not fail of it."""
@@ -112,6 +114,33 @@ class Logouts:
             self._served.ask_all(_question(self._app, user))
         except Exception:
             logger.exception("the WebSockets of a session that was logged out could not be closed")
+
+
+class _Handshakes:
+    """Those that are under way, by the hash of their cookies."""
+
+    def __init__(self) -> None:
+        self._began_at_s: OrderedDict[str, float] = OrderedDict()  # on the monotonic clock
+        self._revoked: set[str] = set()
+
+    def begin(self, cookies: str) -> None:
+        """One begins; those that must have failed meanwhile are forgotten."""
+        now_s = time.monotonic()
+        self._began_at_s.setdefault(cookies, now_s)
+        while next(iter(self._began_at_s.values())) < now_s - _LONGEST_S or len(self._began_at_s) > _MOST_HANDSHAKES:
+            self._revoked.discard(self._began_at_s.popitem(last=False)[0])
+
+    def revoke(self, cookies: str) -> None:
+        """The session of these cookies is logged out."""
+        if cookies in self._began_at_s:
+            self._revoked.add(cookies)
+
+    def end(self, cookies: str) -> bool:
+        """One is open; gives whether its session is good."""
+        self._began_at_s.pop(cookies, None)
+        is_good = cookies not in self._revoked
+        self._revoked.discard(cookies)
+        return is_good
 
 
 def _question(app: flask.Flask, user: Any) -> Facts:
@@ -124,7 +153,7 @@ def _question(app: flask.Flask, user: Any) -> Facts:
         "ask": _QUESTION,
         "users": sorted(users),
         "session": _session_id(before),
-        "cookie": _cookie_hash(app),
+        "cookies": _cookie_hash(app),
     }
 
 
@@ -137,11 +166,16 @@ def _login_of_request(app: flask.Flask) -> Login | None:
 
 
 def _remembered_user(app: flask.Flask) -> str | None:
-    from flask_login import COOKIE_NAME, decode_cookie  # `listen` has found it
+    from flask_login import decode_cookie  # `Logouts.of` has found it
 
-    cookie = flask.request.cookies.get(app.config.get("REMEMBER_COOKIE_NAME", COOKIE_NAME))
+    cookie = flask.request.cookies.get(_remember_name(app))
     found: str | None = None if cookie is None else decode_cookie(cookie)
     return found
+
+
+def _remember_name(app: flask.Flask) -> str:
+    name: str = app.config.get("REMEMBER_COOKIE_NAME", "remember_token")
+    return name
 
 
 def _session_id(session: Any) -> str:  # Any: whatever the app's session interface opens
@@ -150,9 +184,12 @@ def _session_id(session: Any) -> str:  # Any: whatever the app's session interfa
 
 
 def _cookie_hash(app: flask.Flask) -> str:
-    """Return what tells the session's cookie from others, and says nothing to those who read questions."""
-    cookie = flask.request.cookies.get(app.session_interface.get_cookie_name(app))
-    return "" if cookie is None else hashlib.sha256(cookie.encode()).hexdigest()
+    """Return what tells a browser's cookies from others, and is worth nothing to those who read questions."""
+    cookies = flask.request.cookies
+    session, remembered = cookies.get(app.session_interface.get_cookie_name(app)), cookies.get(_remember_name(app))
+    if session is None and remembered is None:
+        return ""
+    return hashlib.sha256(f"{session}\n{remembered}".encode(errors="replace")).hexdigest()
 
 
 def _is_meant(login: Login, users: list[object], session: str) -> bool:
