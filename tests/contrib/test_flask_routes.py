@@ -119,11 +119,16 @@ def test_another_path_is_left_to_flask(app, path):
     assert "this server can't hand over" not in answer.text
 
 
-def test_an_app_that_is_served_without_its_websockets_says_how_they_are_served(app):
+@pytest.mark.parametrize("is_wrapped", [False, True], ids=["bare", "wrapped, but not served"])
+def test_an_app_that_is_served_without_its_websockets_says_how_they_are_served(app, caplog, is_wrapped):
     websocket(app, "/ws/live")(tell)
+    if is_wrapped:
+        wrap(app, router=Router())
 
-    answer = app.test_client().get("/ws/live", headers=HANDSHAKE)
+    answers = [app.test_client().get("/ws/live", headers=HANDSHAKE) for _ in range(3)]
 
+    answer = answers[-1]
+    assert caplog.text.count("by `tina4-wsgi serve --reload wsgi:app`") == 1
     assert answer.status_code == 501
     assert "by `tina4-wsgi serve --reload wsgi:app`" in answer.text
 

@@ -135,7 +135,7 @@ class FlaskBridge(Bridge):
 
     def _look(self, environ: Environ) -> Environ:
         """Send a harmless request down the middleware, and give what the app sees; `environ` where it isn't asked."""
-        sighting = Sighting()
+        sighting = Sighting(self._app)
         shown = {name: value for name, value in environ.items() if name not in _NOT_SHOWN}
         shown.update({"REQUEST_METHOD": "OPTIONS", "wsgi.input": io.BytesIO(), hooks.KEY: sighting})
         try:

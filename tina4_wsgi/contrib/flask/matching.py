@@ -6,6 +6,7 @@ A route lies in Flask's own map like a view, with its blueprint's prefix, host a
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
@@ -19,6 +20,8 @@ from ...errors import Refused
 from ...matching import Match, Route
 from ...params import Params
 from ...service import Environ
+
+logger = logging.getLogger("tina4_wsgi.contrib.flask")
 
 _NEEDS_SERVER = (
     "This address is a WebSocket, and the Flask app is served without its WebSockets, as `flask run` does. Serve what "
@@ -39,9 +42,13 @@ class Unwrapped:
 
     def __init__(self, route: Route) -> None:
         self.route = route
+        self._has_warned = False
 
     def __call__(self, **params: object) -> Any:
-        """Answer 501."""
+        """Answer 501, and log the reason once: browsers show nobody the body of a refused handshake."""
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning("%.200r: %s", flask.request.path, _NEEDS_SERVER)
         flask.abort(HTTPStatus.NOT_IMPLEMENTED, _NEEDS_SERVER)
 
 

@@ -112,8 +112,7 @@ class Passage:
 
     def _start_response(self, status: str, fields: list[tuple[str, str]], _: Any = None, /) -> Callable[[bytes], None]:
         self._status = int(status[:3])
-        if fields:
-            self._fields = _told(fields)
+        self._fields = _told(fields) if self._status >= 400 else ()
         return _ignore
 
     def _be_refused(self) -> None:
@@ -229,15 +228,17 @@ class Sighting:
         environ: as the app sees it; None if middleware answered in its place.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, app: flask.Flask) -> None:
         self.is_reached = False
         self.environ: Environ | None = None
+        self._app = app
 
     def run(self, arguments: tuple[Any, ...]) -> WSGIApplication:
         """Take note of the environ."""
         self.is_reached = True
         self.environ = dict(flask.request.environ)
-        return answer(_DONE)
+        _begin_span(self._app)
+        return _ANSWER_OF_EVENT
 
     def fail(self, error: Exception) -> WSGIApplication:
         """Leave an error to the event that will follow."""
@@ -261,7 +262,10 @@ def answer(status: int) -> WSGIApplication:
     """Give what answers a request without a body."""
 
     def respond(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-        fields = [] if status == _DONE else [("Content-Type", "text/plain"), ("Content-Length", "0")]
+        # Werkzeug's LintMiddleware wants the length of a 204, too; none of this gets onto a wire.
+        fields = [("Content-Length", "0")]
+        if status != _DONE:
+            fields.append(("Content-Type", "text/plain"))
         start_response(status_line(status), fields)
         return []
 
