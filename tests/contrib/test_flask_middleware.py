@@ -309,6 +309,21 @@ def test_a_session_that_middleware_keeps_is_read_and_is_saved_where_it_changed(a
     assert interface.saved == 2
 
 
+def test_the_request_of_auth_has_none_of_what_finds_the_way(app):
+    seen = []
+
+    def auth(ours):
+        seen.append({name for name in ours.environ if name.startswith("tina4_wsgi.")})
+        return "ada"
+
+    app.wsgi_app = Tenanted(app.wsgi_app)
+    websocket(app, "/checked", endpoint="checked", auth=auth)(lambda connection, event, data: None)
+    with serving(app) as house:
+        house.connect("/checked")
+
+    assert seen == [{"tina4_wsgi.match", "tina4_wsgi.server"}]
+
+
 def test_looking_for_a_route_runs_no_view_and_takes_no_socket(app):
     """What is mounted beside the app must not be asked with more than an OPTIONS."""
     seen = []

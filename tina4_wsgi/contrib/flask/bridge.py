@@ -92,7 +92,7 @@ class FlaskBridge(Bridge):
 
     def admit(self, environ: Environ, match: Match) -> None:
         """Ask the middleware and, where that is wanted, the `before_request` functions."""
-        environ[_AT_HANDSHAKE] = True
+        environ.pop(SEEN, None)  # no view has that in its environ
         if self._runs_before_request:
             self._ask(environ, asks_before_request=True)
         elif match.route.auth is None:  # or they are asked together with it
@@ -100,6 +100,7 @@ class FlaskBridge(Bridge):
                 matching.check_host(self._app, environ)
             else:
                 self._ask(environ)
+        environ[_AT_HANDSHAKE] = True
 
     def run(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
         """Have `call` take the place of a view, behind the middleware."""
@@ -186,4 +187,4 @@ def _ignore(data: bytes) -> None:
 
 
 def _nothing() -> None:
-    """Stand where a route has no `auth`."""
+    """Stand in for the `auth` of a route without one."""

@@ -123,6 +123,8 @@ class Passage:
         if self._connection is None:
             detail = f"middleware inside of the Flask app answered {status}"
             raise Refused(_refusal_status(status), _REFUSING, self._fields, detail)
+        logger.warning("%r on %.200r: middleware inside of the Flask app answered %d", self._event,
+                       self._connection.path, status)  # fmt: skip
         if status >= 500:
             self._connection.close(CloseCode.TRY_AGAIN_LATER, _REFUSING)
         else:
