@@ -14,9 +14,9 @@ from gevent.monkey import get_original
 from . import checks, forwarded, gunicorns, logs, presence
 from .arrival import Arrival
 from .backplane.guest import check_settings
-from .backplane.port import Status
+from .backplane.port import Facts, Status
 from .config import Config
-from .connection import Visit
+from .connection import Connection, Visit
 from .discovery import discover
 from .engine import Engine
 from .errors import Refused, UsageError
@@ -38,7 +38,7 @@ from .protocol import handshake
 from .protocol.frames import CloseCode, encode_message
 from .refusals import path_for_log, refuse_late
 from .router import Router
-from .service import Bridge, Service, bodiless
+from .service import SEEN, Bridge, Service, bodiless
 from .upgrade import find_place, is_answered, take_over
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ _QUIET = frozenset({401, 404})  # ordinary life, unlike a handshake that no brow
 
 _SERVING_ELSEWHERE = frozenset({"listen", "run", "run_server", "serve", "serve_forever", "start"})
 _HOW_TO_SERVE = "`tina4-wsgi serve module:app`, or `gunicorn -k gevent module:app`"
+Answering = Callable[[Facts], Facts]
 
 _apps: weakref.WeakSet[App] = weakref.WeakSet()  # for the module's broadcast(), which names no app
 
@@ -133,9 +134,12 @@ class App:
 
         So it is where another App inside of the legacy app claims it.
         """
-        if self._wsgi_app is None or self._find_route(environ) is not None:
+        if self._wsgi_app is None:
             return True
-        return claims_upgrade(self._wsgi_app, environ)
+        try:
+            return self._find_route(environ) is not None or claims_upgrade(self._wsgi_app, environ)
+        except Refused:
+            return True  # to refuse it
 
     def hands_over(self, path: str) -> bool:
         """Say whether the legacy app wants upgrades of this path ready-made, as `environ["wsgi.websocket"]`.
@@ -206,6 +210,16 @@ class App:
         relay = self._here().fanout.relay
         return Status("none", True) if relay is None else relay.status()
 
+    def ask_all(self, question: Facts) -> list[Facts]:
+        """Put a question to the bridges of all processes that serve this app, and wait for the answers."""
+        return self._here().ask_all(question)
+
+    def close_soon(self, connections: Iterable[Connection], code: int, reason: str) -> None:
+        """Close connections of this process; from any greenlet or thread, and doesn't wait."""
+        connections = list(connections)
+        for engine in self._here().engines:
+            engine.say_goodbye([one for one in connections if one in engine.connections], code, reason)
+
     def all_routes(self) -> list[Route]:
         """Give the routes of the router, and those that a wrapped framework declares for WebSockets."""
         return [*self.router.routes, *(self._bridge.routes() if self._bridge is not None else ())]
@@ -270,6 +284,8 @@ class App:
             self._services, self._refused = {}, {}  # what they counted is the parent's to tell
         monitor = Monitor(process, self.config, self.root, lambda: [*self._services.values()], self._refused,
                           self.backplane_status, self._own.is_shared, self._own.live is not None)  # fmt: skip
+        if self._bridge is not None:
+            process.on_question = _first_answer(self._bridge.answer, process.on_question)
         self._monitor, self._process = monitor, process
         return process
 
@@ -358,18 +374,23 @@ class App:
         return []
 
     def _find_route(self, environ: WSGIEnvironment) -> tuple[str, Match] | None:
+        seen = environ if self._bridge is None else environ.get(SEEN) or self._bridge.seen(environ)
         try:
-            path = decode_path(environ)
+            path = decode_path(seen)
         except Refused:
             if self._wsgi_app is None:
                 raise
             return None  # a path that is not UTF-8 is none of ours, and may be the legacy app's
-        match = self._match(path)
-        return None if match is None else (path, match)
+        found = self._match(seen, path)
+        if found is not None and seen is not environ:
+            environ[SEEN] = seen
+        return found
 
-    def _match(self, path: str) -> Match | None:
+    def _match(self, environ: WSGIEnvironment, path: str) -> tuple[str, Match] | None:
         match = self._own.match(path) or self.router.match_websocket(path)
-        return match if match is not None or self._bridge is None else self._bridge.match(path)
+        if match is not None:
+            return path, match
+        return None if self._bridge is None else self._bridge.find(environ, path)
 
     def _service_of(self, route: Route) -> Service:
         service = self._services.get(route)
@@ -419,6 +440,16 @@ def _group_name(path: str) -> str:
     except UsageError as exc:
         status = 414 if len(path.encode()) > MOST_NAME_BYTES else 400
         raise Refused(status, "this path can't name a group of connections", detail=str(exc)) from None
+
+
+def _first_answer(ask: Answering, ask_next: Answering | None) -> Answering:
+    """Put two who answer questions into one."""
+
+    def answer(question: Facts) -> Facts:
+        found = ask(question)
+        return found if found or ask_next is None else ask_next(question)
+
+    return answer
 
 
 def _engine_with_room(process: Process, spare: int) -> Engine:

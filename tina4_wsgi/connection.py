@@ -178,8 +178,17 @@ class Connection(Lifecycle):
                 self._wait_for_room()
 
     def send_json(self, data: object) -> None:
-        """Send `data` as a JSON text; raises as `send`, and TypeError for what has no form in JSON."""
-        self.send(jsontext.encode(data))
+        """Send `data` as a JSON text.
+
+        Types that JSON doesn't know go through the JSON encoder of the framework that the app is wrapped with, such
+        as Flask's `app.json`.
+
+        Raises:
+            TypeError: something in it has no form in JSON.
+            ValueError: NaN, an infinity, half a surrogate pair, or a list or dict that holds itself.
+            ConnectionClosed: as `send`.
+        """
+        self.send(self._service.encode_json(data))
 
     @staticmethod
     def json(data: str | bytes) -> Any:  # Any: whatever the JSON holds

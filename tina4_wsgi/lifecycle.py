@@ -66,6 +66,8 @@ class Served(Protocol):
     @property
     def has_auth(self) -> bool: ...
     @property
+    def encode_json(self) -> Callable[[object], str]: ...
+    @property
     def tally(self) -> Any: ...  # a Tally, for the errors
 
     def authenticate(self, environ: dict[str, Any], params: Any) -> object:

@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 from werkzeug.exceptions import HTTPException
 
+from . import jsontext
+from .backplane.port import Facts
 from .config import Config
 from .errors import ConnectionClosed, Refused
 from .headers import status_line
@@ -26,6 +28,9 @@ logger = logging.getLogger("tina4_wsgi.service")
 
 Environ = dict[str, Any]
 
+SEEN = "tina4_wsgi.seen"
+"""Where a handshake's environ has what the framework sees in its place; absent where that is the same."""
+
 ANONYMOUS = object()
 """What an `auth` gives to let somebody in whom it doesn't know; `connection.auth` is None then."""
 
@@ -35,11 +40,30 @@ class Bridge:
 
     `tina4_wsgi.contrib` has one for each framework, and an app may bring its own: `App(wsgi_app, bridge=…)`.
 
-    Greenlets: `match` and `check_origin` don't wait; all else may.
+    Greenlets: `match`, `check_origin` and `answer` don't wait; all else may.
     """
 
     def match(self, path: str) -> Match | None:
         """Find a route that the framework declares, for a decoded path that no route of the router has."""
+
+    def seen(self, environ: Environ) -> Environ:
+        """Give the environ of a handshake as the framework sees it; `environ` itself where that is the same.
+
+        Middleware inside of the framework's app may change host, path or prefix.
+        """
+        return environ
+
+    def find(self, environ: Environ, path: str) -> tuple[str, Match] | None:
+        """Find a route that the framework declares, and the name of the group of its connections.
+
+        Args:
+            environ: as `seen` gives it.
+            path: the decoded path in it.
+        Raises:
+            Refused: the framework would find it, but nobody may connect there.
+        """
+        match = self.match(path)
+        return None if match is None else (path, match)
 
     def routes(self) -> Iterable[Route]:
         """Give the routes that the framework declares, for listings; those of the router are known already."""
@@ -84,6 +108,20 @@ class Bridge:
         with self.context(environ, event):
             return call()
 
+    def answer(self, question: Facts) -> Facts:
+        """Answer a question that this bridge has put to all processes by `App.ask_all`; {} for any other.
+
+        Greenlets: the hub's; never waits.
+        """
+        return {}
+
+    def json_default(self, value: Any) -> Any:  # Any: the application's own types, and what JSON can write
+        """Give a JSON-able stand-in for `value`, by the framework's own encoder, or raise TypeError.
+
+        Asked about types that `jsontext` doesn't know.
+        """
+        raise TypeError(f"{type(value).__name__} is not JSON serializable")
+
 
 class Service:
     """What an app does for the connections of one route.
@@ -93,16 +131,18 @@ class Service:
         path: the route's, as written.
         limits: the settings in force.
         callback: `callback(connection, event, data)`; enters the bridge's context.
+        encode_json: writes a value as JSON; types of the app's own by the framework's encoder.
         tally: what its connections did.
     """
 
-    __slots__ = ("_bridge", "callback", "limits", "path", "route", "tally")
+    __slots__ = ("_bridge", "callback", "encode_json", "limits", "path", "route", "tally")
 
     def __init__(self, route: Route, limits: Config, bridge: Bridge | None = None) -> None:
         self.route = route
         self.path = route.path
         self.limits = limits
         self._bridge = bridge
+        self.encode_json: jsontext.Encode = jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
         self.tally = Tally()
         self.callback: Callable[[Any, str, Any], object] = route.callback if bridge is None else self._call_in_context
         if limits.metrics:

@@ -111,9 +111,9 @@ class House:
 
 
 @contextlib.contextmanager
-def serving(app: Flask, **options: Any) -> Iterator[House]:
+def serving(app: Flask, *, stack: Any = None, **options: Any) -> Iterator[House]:
     """Serve an app, wrapped, until the block ends; `options` are those of `wrap`."""
-    wrapped = wrap(app, **{"router": Router(), **options})
+    wrapped = wrap(app if stack is None else stack, app=app, **{"router": Router(), **options})
     _settle_checks(wrapped)
     with running(wrapped) as server:
         house = House(app, server)

@@ -10,6 +10,7 @@ from werkzeug.test import Client
 
 import tina4_wsgi
 from tests.contrib.flask_house import KEY, ask, make_app, serving
+from tests.support.own_server import dial, running
 from tina4_wsgi import RouteError, Router, UsageError
 from tina4_wsgi.contrib.flask import websocket, wrap
 
@@ -54,22 +55,6 @@ def test_a_route_of_a_blueprint_has_its_prefix_and_its_name(app):
 
     assert told["params"] == {"team": "käse", "board": 7}
     assert (told["endpoint"], told["blueprint"]) == ("live.board", "live")
-
-
-def test_a_blueprint_of_a_subdomain_is_served_under_any_host():
-    app = Flask("shop", subdomain_matching=True)
-    blueprint = Blueprint("live", __name__, subdomain="live")
-    websocket(blueprint, "/ws/live")(tell)
-    app.register_blueprint(blueprint)
-    with serving(app) as house:
-        assert ask(house.connect("/ws/live"))["endpoint"] == "live.tell"
-
-
-def test_an_app_that_matches_hosts_serves_its_sockets_under_any():
-    app = Flask("shop", host_matching=True, static_host="static.example.org")
-    websocket(app, "/ws/live")(tell)
-    with serving(app) as house:
-        assert ask(house.connect("/ws/live"))["params"] == {}
 
 
 def test_a_slash_at_the_end_makes_no_difference(app):
@@ -134,13 +119,18 @@ def test_another_path_is_left_to_flask(app, path):
     assert "this server can't hand over" not in answer.text
 
 
-def test_an_app_that_is_not_wrapped_says_so(app):
+@pytest.mark.parametrize("is_wrapped", [False, True], ids=["bare", "wrapped, but not served"])
+def test_an_app_that_is_served_without_its_websockets_says_how_they_are_served(app, caplog, is_wrapped):
     websocket(app, "/ws/live")(tell)
+    if is_wrapped:
+        wrap(app, router=Router())
 
-    answer = app.test_client().get("/ws/live", headers=HANDSHAKE)
+    answers = [app.test_client().get("/ws/live", headers=HANDSHAKE) for _ in range(3)]
 
+    answer = answers[-1]
+    assert caplog.text.count("by `tina4-wsgi serve --reload wsgi:app`") == 1
     assert answer.status_code == 501
-    assert "needs tina4_wsgi.contrib.flask.wrap around the app" in answer.text
+    assert "by `tina4-wsgi serve --reload wsgi:app`" in answer.text
 
 
 def test_it_may_be_put_into_the_app_as_middleware_is(app):
@@ -150,6 +140,73 @@ def test_it_may_be_put_into_the_app_as_middleware_is(app):
     assert app.test_client().get("/login/ada").text == "in"
     refused = app.test_client().get("/ws/live", headers=HANDSHAKE)
     assert (refused.status_code, refused.text.split(";")[0]) == (501, "this server can't hand over its sockets")
+
+
+def test_put_into_the_app_it_serves_events_as_well(app):
+    websocket(app, "/ws/live")(tell)
+    app.wsgi_app = Upper(app.wsgi_app)
+    app.wsgi_app = wrapped = wrap(app, router=Router())
+    with running(app) as server, dial(server) as client:
+        client.upgrade("/WS/live", [])
+        told = ask(client)
+        wrapped.drain()
+
+    assert (told["path"], told["endpoint"]) == ("/ws/live", "tell")
+
+
+class Upper:
+    """Middleware for paths in capitals."""
+
+    def __init__(self, app):
+        self.app = app
+
+    def __call__(self, environ, start_response):
+        return self.app({**environ, "PATH_INFO": environ["PATH_INFO"].lower()}, start_response)
+
+
+@pytest.fixture
+def shadowed(app) -> Flask:
+    """An app with WebSockets, of which some have views at the same address."""
+    websocket(app, "/ws/live")(tell)
+    websocket(app, "/ws/board/{board:int}", endpoint="board")(tell)
+    websocket(app, "/both", endpoint="both")(tell)
+    app.add_url_rule("/both", "page", lambda: "a page", methods=["POST"])
+    app.add_url_rule("/<name>/all", "all", lambda name: f"all of {name}")
+    websocket(app, "/ws/all", endpoint="all_sockets")(tell)
+    app.register_error_handler(404, lambda error: (f"nothing: {type(request.routing_exception).__name__}", 404))
+    return app
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "answer"),
+    [
+        ("GET", "/ws/live", (404, "nothing: NotFound")),
+        ("HEAD", "/ws/live", (404, "")),
+        ("POST", "/ws/live", (404, "nothing: NotFound")),
+        ("OPTIONS", "/ws/live", (404, "nothing: NotFound")),
+        ("GET", "/ws/live/", (404, "nothing: NotFound")),
+        ("GET", "/ws/board/7", (404, "nothing: NotFound")),
+        ("GET", "/ws/all", (200, "all of ws")),
+        ("POST", "/both", (200, "a page")),
+    ],
+)
+def test_a_request_for_the_address_of_a_websocket_is_answered_as_if_there_were_none(shadowed, method, path, answer):
+    bare = shadowed.test_client().open(path, method=method)
+    wrapped = Client(wrap(shadowed, router=Router())).open(path, method=method)
+
+    assert (bare.status_code, bare.text) == (wrapped.status_code, wrapped.text) == answer
+
+
+def test_a_wrong_method_names_those_of_views_alone(shadowed):
+    answer = shadowed.test_client().put("/both")
+
+    assert (answer.status_code, set(answer.allow)) == (405, {"OPTIONS", "POST"})
+
+
+def test_websockets_of_somebody_else_keep_their_answer(app):
+    app.add_url_rule("/sock", "sock", lambda: "a socket", websocket=True)  # as flask-sock has it
+
+    assert Client(wrap(app, router=Router())).get("/sock").status_code == 400
 
 
 def test_middleware_that_was_there_before_stays(app):

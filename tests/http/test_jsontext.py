@@ -77,3 +77,52 @@ def test_what_is_no_json_is_refused_with_one_line(body, reason):
 def test_a_number_of_more_digits_than_python_reads_is_refused():
     with pytest.raises(ValueError):
         jsontext.decode(b"9" * 5000)
+
+
+class Money:
+    def __init__(self, amount):
+        self.amount = amount
+
+
+def stand_in(value):
+    if isinstance(value, Money):
+        return value.amount
+    raise TypeError(f"a {type(value).__name__}?")
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    ({"price": Money("EUR 3")}, '{"price":"EUR 3"}'),
+    ([Money([Money(1), Money(2)])], "[[1,2]]"),  # a stand-in may hold such types again
+    (Money(datetime.date(2024, 2, 29)), '"2024-02-29"'),
+])  # fmt: skip
+def test_an_encoder_writes_the_stand_ins_of_types_that_json_does_not_know(value, text):
+    assert jsontext.encoder(stand_in)(value) == text
+
+
+def test_an_encoder_is_not_asked_about_what_is_written_anyway():
+    asked = []
+    encode = jsontext.encoder(lambda value: asked.append(value) or "?")
+
+    assert encode([decimal.Decimal("1.10"), uuid.UUID(int=1), datetime.time(1), 1]) == (
+        '["1.10","00000000-0000-0000-0000-000000000001","01:00:00",1]'
+    )
+    assert asked == []
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), [float("-inf")]])
+def test_a_stand_in_that_is_no_number_in_json_is_refused(number):
+    with pytest.raises(ValueError):
+        jsontext.encoder(stand_in)(Money(number))
+
+
+def test_what_no_encoder_knows_is_refused_by_the_name_of_its_type():
+    with pytest.raises(TypeError, match=r"^set has no form in JSON, expected dict, .*JSON encoder knows \(a set\?\)"):
+        jsontext.encoder(stand_in)({"key": {1, 2}})
+
+
+def test_a_stand_in_that_holds_itself_is_refused():
+    money = Money(None)
+    money.amount = [money]
+
+    with pytest.raises(ValueError):
+        jsontext.encoder(stand_in)(money)

@@ -1,0 +1,145 @@
+"""Finding the WebSocket route that a handshake asks for, and hiding such routes from HTTP.
+
+A route lies in Flask's own map like a view, with its blueprint's prefix, host and subdomain: Flask's matching decides.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+import flask
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.routing import MapAdapter, Rule, WebsocketMismatch
+from werkzeug.wsgi import get_host
+
+from ...errors import Refused
+from ...matching import Match, Route
+from ...params import Params
+from ...service import Environ
+
+logger = logging.getLogger("tina4_wsgi.contrib.flask")
+
+_NEEDS_SERVER = (
+    "This address is a WebSocket, and the Flask app is served without its WebSockets, as `flask run` does. Serve what "
+    "tina4_wsgi.contrib.flask.wrap(app) gives, in development by `tina4-wsgi serve --reload wsgi:app`."
+)
+
+_NO_SUBDOMAIN = "<invalid>"
+"""What Werkzeug takes for the subdomain of a host outside of SERVER_NAME; `<tenant>` would match it."""
+
+_ANY_PLACE: Environ = {
+    "REQUEST_METHOD": "GET", "SERVER_NAME": "localhost", "SERVER_PORT": "80", "wsgi.url_scheme": "http",
+}  # fmt: skip
+"""What a WSGI environ always has, for those who ask about a bare path."""
+
+
+class Unwrapped:
+    """The view of a WebSocket route; Flask itself only calls it where nobody serves the WebSocket."""
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self._has_warned = False
+
+    def __call__(self, **params: object) -> Any:
+        """Answer 501, and log the reason once: browsers show nobody the body of a refused handshake."""
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning("%.200r: %s", flask.request.path, _NEEDS_SERVER)
+        flask.abort(HTTPStatus.NOT_IMPLEMENTED, _NEEDS_SERVER)
+
+
+def find(app: flask.Flask, environ: Environ, path: str) -> tuple[str, Match] | None:
+    """Find the WebSocket route that a handshake asks for.
+
+    Args:
+        environ: as the app sees it behind its middleware; looked at for its host.
+        path: the decoded path in it.
+    Returns:
+        The name of the connection's group, and the match.
+    Raises:
+        Refused: 404, only a route for any subdomain takes this host, and it is no subdomain of SERVER_NAME.
+    """
+    try:
+        adapter = _adapter(app, environ)
+        rule, values = adapter.match(path, "GET", websocket=True, return_rule=True)
+    except (HTTPException, ValueError):  # ValueError: a number of more digits than Python reads
+        return None
+
+    view = app.view_functions.get(rule.endpoint)
+    if not isinstance(view, Unwrapped):
+        return None
+    if adapter.subdomain == _NO_SUBDOMAIN:
+        raise Refused(404, "no WebSocket route has this host", detail=f"host {environ.get('HTTP_HOST', '')[:200]!r}")
+    name = f"//{host_name(get_host({**_ANY_PLACE, **environ}))}{path}" if has_host(app, rule) else path
+    return name, Match(view.route, Params(values))
+
+
+def check_host(app: flask.Flask, environ: Environ) -> None:
+    """Hold TRUSTED_HOSTS.
+
+    Raises:
+        SecurityError: by Werkzeug, a 400.
+    """
+    get_host(environ, app.request_class.trusted_hosts or app.config.get("TRUSTED_HOSTS"))
+
+
+def declared(app: flask.Flask) -> Iterator[Route]:
+    """Give the WebSocket routes of an app, with the prefixes of their blueprints."""
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions.get(rule.endpoint)
+        if isinstance(view, Unwrapped):
+            yield dataclasses.replace(view.route, path=rule.rule, rule=rule.rule)
+
+
+def has_host(app: flask.Flask, rule: Rule) -> bool:
+    """Return whether a rule is for some hosts only."""
+    if app.url_map.host_matching:
+        return bool(rule.host)
+    return app.subdomain_matching and (rule.subdomain or "") != app.url_map.default_subdomain
+
+
+def host_name(host: str) -> str:
+    """Return a host without its port, in small letters."""
+    name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+    return name.lower()
+
+
+def http_error(app: flask.Flask, request: flask.Request) -> Exception | None:
+    """Return the routing error of an HTTP request as it would be without our WebSocket routes.
+
+    What an app answers for an address without a view is its 404, also where a WebSocket has that address.
+    """
+    error = request.routing_exception
+    if not isinstance(error, WebsocketMismatch | MethodNotAllowed):
+        return error
+
+    adapter = app.create_url_adapter(request)
+    if adapter is None or not _is_ours(app, adapter):
+        return error
+    if isinstance(error, WebsocketMismatch):
+        return NotFound()
+    # The GET of a WebSocket is not on offer.
+    methods = [method for method in error.valid_methods or () if adapter.test(method=method)]
+    return MethodNotAllowed(methods) if methods else NotFound()
+
+
+def _is_ours(app: flask.Flask, adapter: MapAdapter) -> bool:
+    try:
+        endpoint, _ = adapter.match(method="GET", websocket=True)
+    except (HTTPException, ValueError):
+        return False
+    return isinstance(app.view_functions.get(endpoint), Unwrapped)
+
+
+def _adapter(app: flask.Flask, environ: Environ) -> MapAdapter:
+    """Bind the app's map as Flask does for a request: what SERVER_NAME means depends on its version."""
+    is_host_free = not app.subdomain_matching and not app.url_map.host_matching and not app.config["SERVER_NAME"]
+    if is_host_free and type(app).create_url_adapter is flask.Flask.create_url_adapter:
+        return app.url_map.bind("localhost")  # a tenth of the time
+    adapter = app.create_url_adapter(app.request_class({**_ANY_PLACE, **environ}))
+    assert adapter is not None
+    return adapter

@@ -1,0 +1,131 @@
+"""The middleware of a Flask app: what an event is sent down, with or without some of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+import flask
+
+from ...errors import UsageError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_INSIDE = ("wsgi_app", "app", "application", "_app")
+"""Where middleware keeps what it wraps."""
+
+LeftOut = Iterable[type | str]
+
+
+class Chained:
+    """A Flask app with another chain in the place of its `wsgi_app`.
+
+    It is called by Flask's `__call__`, which error trackers patch.
+    """
+
+    def __init__(self, app: flask.Flask, wsgi_app: WSGIApplication) -> None:
+        self._app = app
+        self.wsgi_app = wsgi_app
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._app, name)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        call: Callable[..., Iterable[bytes]] = flask.Flask.__call__
+        return call(self, environ, start_response)
+
+
+def is_bare(app: flask.Flask) -> bool:
+    """Return whether nothing stands between a server and Flask's own code that could change an environ."""
+    is_own = getattr(app.wsgi_app, "__func__", None) is flask.Flask.wsgi_app
+    return is_own and type(app).__call__ is flask.Flask.__call__
+
+
+def own_end(app: flask.Flask) -> WSGIApplication:
+    """Give an app without any of the middleware that was put into `wsgi_app`."""
+    return Chained(app, MethodType(flask.Flask.wsgi_app, app))
+
+
+def without(stack: WSGIApplication, app: flask.Flask, left_out: LeftOut) -> WSGIApplication:
+    """Copy a stack without some of its middleware; those who wrap it are copied too, and all else is shared.
+
+    Args:
+        stack: what wraps `app`, or `app` itself.
+        left_out: classes of middleware, or their dotted names.
+    Raises:
+        UsageError: something of it isn't there, or can't be found since what wraps it can't be looked into.
+    """
+    names = tuple(left_out) if not isinstance(left_out, str) else (left_out,)
+    walk = _Walk(app, names)
+    copied: WSGIApplication = walk.without(stack)
+
+    missing = [_name_of(one) if isinstance(one, type) else one for one in names if one not in walk.found]
+    if missing:
+        raise UsageError(
+            f"leave_out names {', '.join(map(repr, missing))}, expected middleware on the way to the Flask app, each "
+            f"keeping what it wraps as one of {', '.join(_INSIDE)}; met: {', '.join(walk.passed) or 'none'}{walk.stop}"
+        )
+    return copied
+
+
+class _Walk:
+    """One walk down a stack.
+
+    Attributes:
+        found: what was to be left out and was met.
+        passed: the names of the middleware met.
+        stop: a clause about what couldn't be looked into, "" if nothing.
+    """
+
+    def __init__(self, app: flask.Flask, names: tuple[type | str, ...]) -> None:
+        self.found: set[type | str] = set()
+        self.passed: list[str] = []
+        self.stop = ""
+        self._app = app
+        self._names = names
+
+    def without(self, layer: Any) -> Any:  # Any: whatever middleware is
+        if layer is self._app:
+            below = self.without(layer.wsgi_app)
+            return layer if below is layer.wsgi_app or below == layer.wsgi_app else Chained(layer, below)
+        if getattr(layer, "__self__", None) is self._app:
+            return layer
+
+        attribute = next((name for name in _INSIDE if callable(getattr(layer, name, None))), None)
+        if attribute is None:
+            self.stop = f"; behind {layer!r:.120} it can't be followed"
+            return layer
+        self.passed.append(_name_of(type(layer)))
+        inside = getattr(layer, attribute)
+        below = self.without(inside)
+        if self._is_left_out(layer):
+            return below
+        return layer if below is inside or below == inside else _with(layer, attribute, below)
+
+    def _is_left_out(self, layer: object) -> bool:
+        found = [one for one in self._names if _is(layer, one)]
+        self.found.update(found)
+        return bool(found)
+
+
+def _is(layer: object, wanted: type | str) -> bool:
+    if isinstance(wanted, type):
+        return isinstance(layer, wanted)
+    return any(_name_of(one) == wanted for one in type(layer).__mro__)
+
+
+def _with(layer: Any, attribute: str, below: WSGIApplication) -> Any:  # Any: as above
+    try:
+        copied = copy.copy(layer)
+        setattr(copied, attribute, below)
+    except Exception as exc:
+        raise UsageError(f"leave_out needs a copy of {layer!r:.120}, which can't be made: {exc}") from exc
+    return copied
+
+
+def _name_of(one: type) -> str:
+    return f"{one.__module__}.{one.__qualname__}"
