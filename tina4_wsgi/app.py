@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.monkey import get_original
 
-from . import checks, forwarded, gunicorns, logs, presence
+from . import checks, forwarded, gunicorns, jsontext, logs, presence
 from .arrival import Arrival
 from .backplane.guest import check_settings
 from .backplane.port import Facts, Status
@@ -24,10 +24,11 @@ from .guardian import is_drained
 from .handover import Handovers, is_below
 from .headers import status_line
 from .http import HttpSide, decode_path
+from .lost import LostBroadcasts
 from .matching import Match, Route
 from .monitor import Monitor
 from .mounting import claims_upgrade
-from .names import MOST_NAME_BYTES, check_name
+from .names import MOST_NAME_BYTES, check_name, check_path
 from .observer import observer_of
 from .opening import Opening, head_bytes
 from .ownpages import OwnPages
@@ -96,10 +97,13 @@ class App:
         self._http = HttpSide(self.router, self.config, self.root, wsgi_app)
         self.templates = self._http.templates
         self._bridge = bridge
+        self._encode_json = jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
         self._services: dict[Route, Service] = {}
         self._refused: dict[int, int] = {}
         self._own = OwnPages(self, live, bridge)
         self._handovers = Handovers(wsgi_app)
+        self._lost = LostBroadcasts(self.all_routes, self._has_websocket)
+        self._warns_of_lost = self.config.debug
         self._process: Process | None = None
         self._served_at = -1  # the number of forks at the last request: a child of this process has more
         self._number = len(_apps)
@@ -164,24 +168,29 @@ class App:
             return ""
         return str(legacy(path) or "")
 
-    def broadcast(self, path: str, message: str | bytes) -> None:
+    def broadcast(self, path: str, message: jsontext.Message) -> None:
         """Send one message to every connection on `path`; from any greenlet or thread, and never waits for clients.
 
+        Args:
+            path: of clients, as "/ws/chat/ada"; not the pattern of a route.
+            message: str as text, bytes as binary, a list or dict as JSON.
         Raises:
-            UsageError: the message is neither str nor bytes, or the path can't name a group of connections.
+            UsageError: the message is something else, or no client can be on this path.
+            TypeError: something in a list or dict has no form in JSON.
         """
-        self._here().fanout.to_path(normal_path(check_name(path)), encode_message(message))
+        frame = encode_message(jsontext.as_message(message, self._encode_json))
+        self._here().fanout.to_path(normal_path(check_path(path)), frame)
 
     def count(self, path: str) -> int:
         """Count the connections on `path` in all processes; waits for their answers, about a millisecond."""
-        return presence.counts_in(self._here().ask_all(presence.count_question(normal_path(check_name(path)))))
+        return presence.counts_in(self._here().ask_all(presence.count_question(normal_path(check_path(path)))))
 
     def members(self, path: str) -> list[Member]:
         """Say who is on `path`, in all processes, in the order of joining; waits for their answers.
 
         A process that doesn't answer within a second is left out.
         """
-        return self._here().members(normal_path(check_name(path)))
+        return self._here().members(normal_path(check_path(path)))
 
     def disconnect(
         self, *, connection_id: str | None = None, path: str | None = None, auth: object = None,
@@ -199,7 +208,7 @@ class App:
         Raises:
             UsageError: nobody is meant, or the code may not travel.
         """
-        path = None if path is None else normal_path(check_name(path))
+        path = None if path is None else normal_path(check_path(path))
         if connection_id is not None:
             check_name(connection_id, "connection_id")
         question = presence.disconnect_question(connection_id, path, auth, code, reason)
@@ -223,6 +232,15 @@ class App:
     def all_routes(self) -> list[Route]:
         """Give the routes of the router, and those that a wrapped framework declares for WebSockets."""
         return [*self.router.routes, *(self._bridge.routes() if self._bridge is not None else ())]
+
+    def warn_of_lost_broadcasts(self) -> None:
+        """Log from now on, once for each path, that a broadcast went to a path that no route has.
+
+        On in `debug` and under `serve --reload`. Whoever broadcasts to a path where nobody is does nothing wrong, but
+        to one where nobody can ever be has misspelt it.
+        """
+        self._warns_of_lost = True
+        self._here().fanout.watch = self._lost.look
 
     def dismiss(self, code: int, reason: str = "") -> None:
         """Begin to close all connections of this process, behind the callbacks that run; doesn't wait for their ends.
@@ -287,6 +305,8 @@ class App:
         if self._bridge is not None:
             process.on_question = _first_answer(self._bridge.answer, process.on_question)
         self._monitor, self._process = monitor, process
+        if self._warns_of_lost:
+            process.fanout.watch = self._lost.look
         return process
 
     def _upgrade(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -372,6 +392,11 @@ class App:
         else:
             start_response("204 No Content", [("Cache-Control", "no-store")])
         return []
+
+    def _has_websocket(self, path: str) -> bool:
+        if self._own.match(path) is not None or self.router.match_websocket(path) is not None:
+            return True
+        return self._bridge is not None and self._bridge.match(path) is not None
 
     def _find_route(self, environ: WSGIEnvironment) -> tuple[str, Match] | None:
         seen = environ if self._bridge is None else environ.get(SEEN) or self._bridge.seen(environ)
@@ -460,13 +485,11 @@ def _engine_with_room(process: Process, spare: int) -> Engine:
     return engine
 
 
-def broadcast(path: str, message: str | bytes) -> None:
+def broadcast(path: str, message: jsontext.Message) -> None:
     """Send one message to every connection on `path`, whichever app of this process it belongs to.
 
     From HTTP handlers, views of a legacy app, callbacks, and any greenlet or thread. Never waits for a client.
-
-    Raises:
-        UsageError: the message is neither str nor bytes.
+    Takes and raises what `App.broadcast` does.
     """
     for app in list(_apps):
         app.broadcast(path, message)

@@ -19,4 +19,5 @@ cdef class Connection(Lifecycle):
     cdef readonly int window_bits
 
     @cython.locals(frame=bytes, host=Host, transport=Transport)
+    cdef bytes _frame_of(self, object message)
     cpdef send(self, object message)

@@ -16,8 +16,9 @@ from . import jsontext
 from .config import Config
 from .errors import ConnectionClosed, Refused
 from .host import Host
+from .jsontext import Message
 from .lifecycle import Ending, Lifecycle, Served
-from .names import check_name
+from .names import check_name, check_path
 from .opening import Opening
 from .params import Params
 from .paths import normal_path
@@ -153,17 +154,18 @@ class Connection(Lifecycle):
 
     # -- what it can do
 
-    def send(self, message: str | bytes) -> None:
-        """Send one message to this client: str as text, bytes as binary.
+    def send(self, message: Message) -> None:
+        """Send one message to this client: str as text, bytes as binary, a list or dict as JSON.
 
         Waits while more than `max_outbound_bytes` are queued for a client that reads slowly; other greenlets
         run meanwhile.
 
         Raises:
             ConnectionClosed: it is over, or ended while this waited.
-            UsageError: neither str nor bytes.
+            UsageError: the message is none of these.
+            TypeError: something in a list or dict has no form in JSON.
         """
-        frame = encode_message(message)
+        frame = self._frame_of(message)
         if self.window_bits:
             frame = compress_frame(frame, self.window_bits, self._limits.deflate_threshold_bytes)
         host = self._host
@@ -199,16 +201,16 @@ class Connection(Lifecycle):
         """
         return jsontext.decode(data)
 
-    def broadcast(self, message: str | bytes, exclude_self: bool = False) -> None:
+    def broadcast(self, message: Message, exclude_self: bool = False) -> None:
         """Send one message to everybody on this path, this client included; never waits.
 
         Works after the end too: in "close" it reaches those who stay.
         """
-        self._host.broadcast(self.path, encode_message(message), self._transport if exclude_self else None)
+        self._host.broadcast(self.path, self._frame_of(message), self._transport if exclude_self else None)
 
-    def broadcast_to(self, path: str, message: str | bytes) -> None:
+    def broadcast_to(self, path: str, message: Message) -> None:
         """Send one message to everybody on another path."""
-        self._host.broadcast(normal_path(check_name(path)), encode_message(message))
+        self._host.broadcast(normal_path(check_path(path)), self._frame_of(message))
 
     def join(self, room: str) -> None:
         """Enter a named room; rooms span paths, and are left by themselves at the end.
@@ -223,10 +225,10 @@ class Connection(Lifecycle):
         """Leave a named room; harmless if it wasn't in."""
         self._here(self._host.leave, self, check_name(room, "room"))
 
-    def broadcast_to_room(self, room: str, message: str | bytes, exclude_self: bool = False) -> None:
+    def broadcast_to_room(self, room: str, message: Message, exclude_self: bool = False) -> None:
         """Send one message to everybody in a named room, whether this client is in or not; never waits."""
         exclude = self._transport if exclude_self else None
-        self._host.broadcast_to_room(check_name(room, "room"), encode_message(message), exclude)
+        self._host.broadcast_to_room(check_name(room, "room"), self._frame_of(message), exclude)
 
     def members(self) -> list[Any]:  # Any: a Member, from a higher row
         """Say who is on this path, in all processes, in the order of joining; waits for their answers.
@@ -270,6 +272,11 @@ class Connection(Lifecycle):
         return True
 
     # -- how it does it
+
+    def _frame_of(self, message: Message) -> bytes:
+        if message.__class__ is str:  # nearly always
+            return encode_message(message)
+        return encode_message(jsontext.as_message(message, self._service.encode_json))
 
     def _here(self, function: Any, *args: Any) -> None:
         """Call `function` in the thread of the hub."""

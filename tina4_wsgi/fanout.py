@@ -44,6 +44,7 @@ class Fanout:
     Attributes:
         relay: to the other processes; None where there are none by decision.
         members: says who is on a path, in all processes; the process fills it in.
+        watch: told the path of each broadcast; None but while somebody works on the app.
     """
 
     def __init__(self) -> None:
@@ -51,6 +52,7 @@ class Fanout:
         self._deliverers: tuple[Deliverer, ...] = ()
         self.relay: Relay | None = None
         self.members: Callable[[str], list[Any]] = lambda path: []
+        self.watch: Callable[[str], None] | None = None
 
     def forsake(self, relay: Relay | None, members: Callable[[str], list[Any]]) -> None:
         """Deliver to nobody here any more, in a forked child: what is still said leaves by `relay` alone."""
@@ -83,6 +85,8 @@ class Fanout:
 
     def to_path_here(self, path: str, frame: bytes, exclude: Transport | None = None) -> None:
         """Send a frame to everybody of this process on `path` but `exclude`."""
+        if self.watch is not None:
+            self.watch(path)
         here = _get_ident()
         for deliverer in self._deliverers:
             if deliverer.thread_ident == here:

@@ -16,6 +16,9 @@ from uuid import UUID
 _SPELLED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 Encode = Callable[[object], str]
 
+Message = str | bytes | dict[str, Any] | list[Any]
+"""What may be sent: a list or a dict goes as JSON text."""
+
 _KNOWN = "dict, list, str, number, bool, None, date, time, UUID or Decimal"
 
 
@@ -49,6 +52,15 @@ def encoder(default: Callable[[Any], Any]) -> Encode:  # Any: the application's 
             ) from exc
 
     return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=stand_in).encode
+
+
+def as_message(message: Any, encode_json: Encode = encode) -> Any:  # Any: what is no str or bytes is refused later
+    """Return what is sent for a message: a list or a dict as JSON text, anything else as it is.
+
+    Raises:
+        TypeError, ValueError: as `encode` does.
+    """
+    return encode_json(message) if isinstance(message, dict | list) else message
 
 
 def encode_bytes(data: object) -> bytes:

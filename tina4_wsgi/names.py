@@ -16,6 +16,21 @@ MOST_NAME_BYTES = 2_048
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
+def check_path(path: str) -> str:
+    """See that a text is the path of a group of connections, and give it.
+
+    Raises:
+        UsageError: it can't be a name; or no client can be on it, so that a message would go nowhere: it does not begin
+            with a slash, or it is the pattern of a route.
+    """
+    check_name(path)
+    if path[:1] != "/":
+        raise UsageError(f"path {path!r} does not begin with a slash, write {'/' + path!r}")
+    if "{" in path or "}" in path:
+        raise UsageError(f"path {path!r} is the pattern of a route, expected a path of its clients, as '/ws/chat/ada'")
+    return path
+
+
 def check_name(name: str, what: str = "path") -> str:
     """See that a text may name a group of connections, and give it.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from . import jsontext
 from .backplane.envelope import Kind
 from .backplane.guest import Guest, check_settings
 from .backplane.port import Receipt
 from .config import Config
-from .names import check_name
+from .names import check_name, check_path
 from .paths import normal_path
 from .protocol.frames import encode_message
 
@@ -18,7 +19,8 @@ class Publisher:
     """One who sends many messages; keeps its connections. Usable in a `with` block.
 
     Args:
-        root: the project's folder, the current one by default; it names the bus of this machine.
+        root: the folder that the server was started in; it names the bus of this machine. By default a server is looked
+            for in the current folder, above it, where the program lies, and in Django's BASE_DIR.
         settings: fields of `Config` by name, as `backplane`, `backplane_url` or `bus_dir`.
     Raises:
         ConfigError: a setting is unknown or out of its range.
@@ -30,7 +32,7 @@ class Publisher:
     def __init__(self, *, root: str | os.PathLike[str] | None = None, **settings: Any) -> None:
         config = Config.from_environ(**settings)
         check_settings(config)
-        self._guest = Guest(config, os.getcwd() if root is None else root)
+        self._guest = Guest(config, root)
 
     def __enter__(self) -> Publisher:
         return self
@@ -38,27 +40,29 @@ class Publisher:
     def __exit__(self, *raised: object) -> None:
         self.close()
 
-    def publish(self, path: str, message: str | bytes) -> Receipt:
+    def publish(self, path: str, message: jsontext.Message) -> Receipt:
         """Send one message to every connection on `path`, in every process; waits until they took it.
 
+        Args:
+            message: str as text, bytes as binary, a list or dict as JSON.
         Returns:
             How many processes took it.
         Raises:
             BackplaneError: there is nobody to take it; the text says where it was looked for.
-            UsageError: the message is neither str nor bytes, or the path can't name a group of connections.
+            UsageError: the message is neither str, bytes, list nor dict, or the path can't name a group of connections.
         """
-        return self._guest.carry(Kind.PATH, normal_path(check_name(path)), encode_message(message))
+        return self._guest.carry(Kind.PATH, normal_path(check_path(path)), encode_message(jsontext.as_message(message)))
 
-    def publish_to_room(self, room: str, message: str | bytes) -> Receipt:
+    def publish_to_room(self, room: str, message: jsontext.Message) -> Receipt:
         """Send one message to everybody in a named room; else as `publish`."""
-        return self._guest.carry(Kind.ROOM, check_name(room, "room"), encode_message(message))
+        return self._guest.carry(Kind.ROOM, check_name(room, "room"), encode_message(jsontext.as_message(message)))
 
     def close(self) -> None:
         """Give the connections back."""
         self._guest.close()
 
 
-def publish(path: str, message: str | bytes, **settings: Any) -> Receipt:
+def publish(path: str, message: jsontext.Message, **settings: Any) -> Receipt:
     """Send one message to every connection on `path`, from any process on this machine or, with Redis, anywhere.
 
     For task queues, cron and management commands; in a process that serves, `broadcast` does the same without waiting.
@@ -70,7 +74,7 @@ def publish(path: str, message: str | bytes, **settings: Any) -> Receipt:
         How many processes took it.
     Raises:
         BackplaneError: there is nobody to take it; the text says where it was looked for.
-        UsageError: the message is neither str nor bytes, or the path can't name a group of connections.
+        UsageError: the message is neither str, bytes, list nor dict, or the path can't name a group of connections.
     """
     with Publisher(**settings) as publisher:
         return publisher.publish(path, message)

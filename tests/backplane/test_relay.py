@@ -13,8 +13,9 @@ import pytest
 from tests.backplane.test_local import HELLO, Ears, wait_until
 from tina4_wsgi.backplane.directory import BusDirectory
 from tina4_wsgi.backplane.envelope import Kind
+from tina4_wsgi.backplane.isolation import isolation
 from tina4_wsgi.backplane.local import LocalBus
-from tina4_wsgi.backplane.relay import Relay, isolation
+from tina4_wsgi.backplane.relay import Relay
 from tina4_wsgi.config import Config
 
 WAIT_S = 5.0

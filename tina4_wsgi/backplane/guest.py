@@ -15,7 +15,9 @@ from ..config import Config
 from ..errors import BackplaneError
 from .directory import BusDirectory, app_of, directory_of, pid_of
 from .envelope import SENDER_BYTES, Envelope, EnvelopeError, Kind, Reader, pack, pack_json, sized
+from .isolation import WithinProcess, isolation
 from .port import TIMEOUT_S, Receipt, Way
+from .roots import likely_roots
 
 _READ_BYTES = 65_536
 
@@ -39,14 +41,14 @@ class Guest:
     a name and connections of its own; closing its copies leaves the parent's as they are.
 
     Args:
-        root: of the project, which names the default bus directory.
+        root: of the project, which names the default bus directory; None to look for it, see `roots`.
         app_number: for which of its process's apps it speaks, to the same one of other processes; None for a publisher
             that is no app.
 
     Threads: one at a time.
     """
 
-    def __init__(self, config: Config, root: str | os.PathLike[str], app_number: int | None = None) -> None:
+    def __init__(self, config: Config, root: str | os.PathLike[str] | None, app_number: int | None = None) -> None:
         self._config = config
         self._root = root
         self._app_number = app_number
@@ -68,7 +70,11 @@ class Guest:
             self._pid = os.getpid()
         if self._way is None:
             self._way = self._find_way()
-        return self._way.carry(kind, name, frame)
+        try:
+            return self._way.carry(kind, name, frame)
+        except BackplaneError:
+            self.close()  # the next message may find a server that has come since, in another folder
+            raise
 
     def close(self) -> None:
         """Give the sockets back."""
@@ -78,13 +84,23 @@ class Guest:
 
     def _find_way(self) -> Way:
         config = self._config
+        if isolation.is_on and self._app_number is None:
+            return WithinProcess()
         if config.backplane == "none":
             raise BackplaneError("backplane is 'none', so no other process can be reached; expected 'local' or 'redis'")
         if config.backplane == "redis":
             from .redisguest import RedisGuest
 
             return RedisGuest(config, self._app_number or 0)
-        return BusGuest(directory_of(config, self._root), self._app_number)
+        return BusGuest(self._find_directory(), self._app_number)
+
+    def _find_directory(self) -> BusDirectory:
+        if self._root is not None or self._config.bus_dir:
+            return directory_of(self._config, self._root or "")
+
+        directories = [directory_of(self._config, root) for root in likely_roots()]
+        # A folder that is somebody else's is told of only where there is no other.
+        return next((one for one in directories if one.names()), directories[0])
 
 
 class BusGuest:
@@ -115,7 +131,8 @@ class BusGuest:
         if not counts:
             raise BackplaneError(
                 f"nobody took the message: no process with WebSockets is in {self._directory}; start the server, "
-                "run this in its project's folder, or name its bus directory with TINA4_WS_BUS_DIR"
+                f"run this in its project's folder (this is {os.getcwd()}), or name its bus directory with "
+                "TINA4_WS_BUS_DIR"
             )
         return Receipt(len(counts), sum(counts))
 

@@ -22,6 +22,7 @@ from ..mailbox import Mailbox
 from .directory import directory_of
 from .envelope import Kind
 from .guest import Guest
+from .isolation import isolation
 from .local import LocalBus
 from .port import Backplane, Facts, Receiver, Status
 
@@ -34,21 +35,6 @@ _start_new_thread = get_original("_thread", "start_new_thread")
 _ANSWER_S = 1.0
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 10.0
 _SLACK_S = 1.0  # what a hub may take to come to an errand, beyond the errand's own time
-
-
-class Isolation:
-    """Whether this process reaches no other: a test that broadcasts must not be heard by a server that runs beside it.
-
-    Attributes:
-        is_on: once it is, for as long as the process lives.
-    """
-
-    def __init__(self) -> None:
-        self.is_on = False
-
-
-isolation = Isolation()
-"""Of this process."""
 
 
 class Relay:
@@ -76,6 +62,7 @@ class Relay:
         self._root = root
         self._app_number = app_number
         self._receiver = receiver
+        isolation.receivers.add(receiver)
         self._lock = _allocate_lock()
         self._core: Backplane | None = None
         self._hub: Any = None  # Any: gevent ships no types

@@ -62,6 +62,7 @@ class Refreshing:
         self.config: Config = getattr(app, "config", None)  # type: ignore[assignment]  # the server looks what it is
         for one in apps_of_this_process():
             one.templates.environment.auto_reload = True
+            one.warn_of_lost_broadcasts()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""

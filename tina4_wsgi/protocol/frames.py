@@ -92,7 +92,7 @@ def encode_message(message: str | bytes) -> bytes:
     if message.__class__ is not bytes:
         if not isinstance(message, bytes | bytearray | memoryview):
             raise UsageError(
-                f"message is a {type(message).__name__}, expected str or bytes; send_json() takes lists and dicts"
+                f"message is a {type(message).__name__}, expected str, bytes, or a list or dict to be sent as JSON"
             )
         message = bytes(message)
     size = len(message)

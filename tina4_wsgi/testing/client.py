@@ -12,7 +12,7 @@ from gevent import socket as gevent_socket
 from werkzeug.datastructures import Headers
 from werkzeug.test import Client, TestResponse
 
-from ..backplane.relay import isolation
+from ..backplane.isolation import isolation
 from ..observer import KEY
 from . import tenancy
 from .errors import HandshakeRefused, NotSettled
@@ -32,8 +32,8 @@ class TestClient(Client):
     """Talks to one application: `get`, `post` and the others, as Werkzeug's client, and `websocket`.
 
     Everything goes through the application itself, its routes, handshake, origin policy, `auth`, engine and limits.
-    From the first client on this process reaches no other: what a test broadcasts is not heard by a server that runs
-    beside it. Cookies are kept, and shared by requests and handshakes.
+    From the first client on this process reaches no other: what a test broadcasts or publishes reaches the apps of this
+    process, and no server that runs beside it. Cookies are kept, and shared by requests and handshakes.
 
     Args:
         app: an `App`, or anything around one: middleware, what `tina4_wsgi.contrib` makes.
