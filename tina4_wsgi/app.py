@@ -13,7 +13,7 @@ from gevent.monkey import get_original
 
 from . import forwarded, presence
 from .backplane.envelope import Kind
-from .backplane.port import Status
+from .backplane.port import Facts, Status
 from .config import Config
 from .connection import Visit
 from .discovery import discover
@@ -41,12 +41,16 @@ from .upgrade import find_place, is_answered, take_over
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from .connection import Connection
+
 logger = logging.getLogger("tina4_wsgi.upgrade")
 
 _allocate_lock = get_original("_thread", "allocate_lock")
 
 _RETRY_AFTER_S = 5
 _QUIET = frozenset({401, 404})  # ordinary life, unlike a handshake that no browser would send
+
+Answering = Callable[[Facts], Facts]
 
 _apps: weakref.WeakSet[App] = weakref.WeakSet()  # for the module's broadcast(), which names no app
 
@@ -174,6 +178,16 @@ class App:
         relay = self._here().fanout.relay
         return Status("none", True) if relay is None else relay.status()
 
+    def ask_all(self, question: Facts) -> list[Facts]:
+        """Put a question to the bridges of all processes that serve this app, and wait for the answers."""
+        return self._here().ask_all(question)
+
+    def close_soon(self, connections: Iterable[Connection], code: int, reason: str) -> None:
+        """Close connections of this process; from any greenlet or thread, and doesn't wait."""
+        connections = list(connections)
+        for engine in self._here().engines:
+            engine.say_goodbye([one for one in connections if one in engine.connections], code, reason)
+
     def all_routes(self) -> list[Route]:
         """Give the routes of the router, and those that a wrapped framework declares for WebSockets."""
         return [*self.router.routes, *(self._bridge.routes() if self._bridge is not None else ())]
@@ -236,6 +250,8 @@ class App:
             self._services, self._refused = {}, {}  # what they counted is the parent's to tell
         monitor = Monitor(process, self.config, self.root, lambda: [*self._services.values()], self._refused,
                           self.backplane_status, self._own.is_shared, self._own.live is not None)  # fmt: skip
+        if self._bridge is not None:
+            process.on_question = _first_answer(self._bridge.answer, process.on_question)
         self._monitor, self._process = monitor, process
         return process
 
@@ -352,6 +368,16 @@ class App:
             head.append(("Connection", "close"))
         start_response(status_line(refusal.status), [*head, *refusal.headers])
         return [body]
+
+
+def _first_answer(ask: Answering, ask_next: Answering | None) -> Answering:
+    """Put two who answer questions into one."""
+
+    def answer(question: Facts) -> Facts:
+        found = ask(question)
+        return found if found or ask_next is None else ask_next(question)
+
+    return answer
 
 
 def _engine_with_room(process: Process, spare: int) -> Engine:

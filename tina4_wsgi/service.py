@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from werkzeug.exceptions import HTTPException
 
+from .backplane.port import Facts
 from .config import Config
 from .errors import ConnectionClosed, Refused
 from .headers import status_line
@@ -21,6 +22,7 @@ from .protocol import handshake
 from .protocol.deflate import Agreement, negotiate, parse_offers
 from .protocol.frames import CloseCode
 from .request import Request
+from .whereraised import run_there
 
 logger = logging.getLogger("tina4_wsgi.service")
 
@@ -35,7 +37,7 @@ class Bridge:
 
     `tina4_wsgi.contrib` has one for each framework, and an app may bring its own: `App(wsgi_app, bridge=…)`.
 
-    Greenlets: `match` and `check_origin` don't wait; all else may.
+    Greenlets: `match`, `check_origin` and `answer` don't wait; all else may.
     """
 
     def match(self, path: str) -> Match | None:
@@ -83,6 +85,13 @@ class Bridge:
         """
         with self.context(environ, event):
             return call()
+
+    def answer(self, question: Facts) -> Facts:
+        """Answer a question that this bridge has put to all processes by `App.ask_all`; {} for any other.
+
+        Greenlets: the hub's; never waits.
+        """
+        return {}
 
 
 class Service:
@@ -173,7 +182,7 @@ class Service:
         except Refused:
             raise
         except Exception as exc:
-            logger.exception("auth of %s raised", self.path)
+            run_there(exc, logger.exception, "auth of %s raised", self.path, exc_info=exc)
             raise Refused(500, "the server could not find out who you are") from exc
         if isinstance(answer, HTTPException):
             raise _refusal_of(answer)

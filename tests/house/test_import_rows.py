@@ -22,7 +22,7 @@ PACKAGE = ROOT / "tina4_wsgi"
 ROWS: tuple[tuple[str, ...], ...] = (
     (  # 0: what all may use
         "errors version",
-        "config descriptors files forwarded headers jsontext metrics params paths",
+        "config descriptors files forwarded headers jsontext metrics params paths whereraised",
     ),
     (  # 1, pure: no socket, no clock
         "protocol protocol.*",
@@ -66,8 +66,13 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "cli.nginx_conf cli.serving",
         "cli.main",
         "__main__",
-        "contrib contrib.*",
-        "contrib.django.databases contrib.django.handshake contrib.django.origins contrib.django.supervisor",
+        "contrib contrib.passage",
+        "contrib.*",
+        "contrib.bottle.bridge contrib.django.databases contrib.django.logout contrib.django.scheme contrib.django.supervisor",
+        "contrib.bottle.server contrib.django.origins contrib.django.urls",
+        "contrib.bottle contrib.django.handshake contrib.django.middleware",
+        "contrib.django.failures",
+        "contrib.django.handler",
         "contrib.django.auth contrib.django.bridge",
         "contrib.django",
         "contrib.django.management.commands.tina4serve",
