@@ -32,7 +32,7 @@ logger = logging.getLogger("tina4_wsgi.contrib")
 KEY = "tina4_wsgi.event"
 
 
-class Interrupted(Exception):  # noqa: N818  # no error: it stands for an exit
+class Interrupted(Exception):
     """Stands for a SystemExit, a timeout or a killed greenlet, past which frameworks would not clean up."""
 
 

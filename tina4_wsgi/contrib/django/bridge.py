@@ -198,16 +198,24 @@ class DjangoBridge(PassingBridge):
 
 def _handler_in(stack: object) -> WSGIHandler | None:
     """Find the handler of Django's inside of middleware; its own for static files is middleware, too."""
-    seen: list[object] = []
-    waiting = [stack]
+    waiting, seen = [stack], set()
     while waiting:
         one = waiting.pop(0)
         if isinstance(one, WSGIHandler) and not hasattr(one, "application"):
             return one
-        if callable(one) and not isinstance(one, type) and all(one is not other for other in seen):
-            seen.append(one)
-            waiting += vars(one).values() if hasattr(one, "__dict__") else ()
+        if callable(one) and not isinstance(one, type) and id(one) not in seen and len(seen) < _MOST_SEEN:
+            seen.add(id(one))
+            waiting += [*getattr(one, "__dict__", {}).values(), *_enclosed(one)]
     return None
+
+
+_MOST_SEEN = 100
+"""Callables that are looked into: a stack of middleware has some ten of them."""
+
+
+def _enclosed(function: object) -> list[object]:
+    """Give what a function has from around it, as middleware that is one has its application."""
+    return [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if cell != types.CellType()]
 
 
 def _check_user(found: object) -> None:

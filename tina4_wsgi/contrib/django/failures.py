@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 from typing import Any
@@ -55,9 +56,9 @@ def is_of_rest_framework(error: BaseException) -> bool:
 
 def _by_rest_framework(request: HandshakeRequest, error: Exception) -> HttpResponseBase | None:
     """Ask the project's EXCEPTION_HANDLER, as an APIView does."""
-    settings = sys.modules.get("rest_framework.settings")
-    if settings is None or isinstance(error, KNOWN):  # for these the project has handlers of its own
+    if "rest_framework" not in sys.modules or isinstance(error, KNOWN):  # for these the project has handlers
         return None
+    settings = importlib.import_module("rest_framework.settings")
     context: dict[str, Any] = {"view": None, "args": (), "kwargs": dict(request.match.params), "request": request}
     try:
         answered: HttpResponseBase | None = settings.api_settings.EXCEPTION_HANDLER(error, context)
