@@ -39,7 +39,8 @@ class Noting(Transport):
                 continue
             raised = (payload.get("exception") or {}).get("values") or [{}]
             url = (payload.get("request") or {}).get("url", "")
-            told.append([raised[-1].get("type"), url, payload.get("transaction"), (payload.get("user") or {}).get("id")])
+            user = payload.get("user") or {}
+            told.append([raised[-1].get("type"), url, payload.get("transaction"), user.get("id")])
 
     def flush(self, *args: Any, **kwargs: Any) -> None:
         """Nothing waits."""
@@ -48,7 +49,7 @@ class Noting(Transport):
         """Nothing runs."""
 
 
-class OnPurpose(Exception):  # noqa: N818
+class OnPurpose(Exception):
     """What callbacks raise."""
 
 

@@ -198,7 +198,8 @@ class DjangoBridge(PassingBridge):
 
 def _handler_in(stack: object) -> WSGIHandler | None:
     """Find the handler of Django's inside of middleware; its own for static files is middleware, too."""
-    waiting, seen = [stack], set()
+    waiting = [stack]
+    seen: set[int] = set()
     while waiting:
         one = waiting.pop(0)
         if isinstance(one, WSGIHandler) and not hasattr(one, "application"):
@@ -215,7 +216,13 @@ _MOST_SEEN = 100
 
 def _enclosed(function: object) -> list[object]:
     """Give what a function has from around it, as middleware that is one has its application."""
-    return [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if cell != types.CellType()]
+    found = []
+    for cell in getattr(function, "__closure__", None) or ():
+        try:
+            found.append(cell.cell_contents)
+        except ValueError:  # what it stands for is not there yet
+            pass
+    return found
 
 
 def _check_user(found: object) -> None:
