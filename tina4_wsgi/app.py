@@ -45,6 +45,8 @@ from .upgrade import find_place, is_answered, take_over
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from .connection import Connection
+
 logger = logging.getLogger("tina4_wsgi.upgrade")
 
 _allocate_lock = get_original("_thread", "allocate_lock")

@@ -29,6 +29,7 @@ from .liveness import Liveness
 from .protocol.frames import CloseCode, encode_close
 from .protocol.session import Session
 from .transport import ENDED, INBOUND_FULL, Transport
+from .whereraised import run_there
 
 logger = logging.getLogger("tina4_wsgi.connection")
 
@@ -377,7 +378,7 @@ class Lifecycle(Liveness):
     def _log(self, level: int, message: str, *args: object, error: BaseException | None = None) -> None:
         """Log; what a filter of the app's raises ends nothing here."""
         try:
-            logger.log(level, message, *args, exc_info=error)
+            run_there(error, logger.log, level, message, *args, exc_info=error)
         except Exception:  # noqa: BLE001  # it can't be logged; the hub prints it
             self._host.hub.handle_error(self, *sys.exc_info())
 

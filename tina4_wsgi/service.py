@@ -23,6 +23,7 @@ from .protocol import handshake
 from .protocol.deflate import Agreement, negotiate, parse_offers
 from .protocol.frames import CloseCode
 from .request import Request
+from .whereraised import run_there
 
 logger = logging.getLogger("tina4_wsgi.service")
 
@@ -213,7 +214,7 @@ class Service:
         except Refused:
             raise
         except Exception as exc:
-            logger.exception("auth of %s raised", self.path)
+            run_there(exc, logger.exception, "auth of %s raised", self.path, exc_info=exc)
             raise Refused(500, "the server could not find out who you are") from exc
         if isinstance(answer, HTTPException):
             raise _refusal_of(answer)

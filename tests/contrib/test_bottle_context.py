@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import bottle
 import pytest
 
-from tests.support.events import Connection, context_of
+from tests.support.events import Connection, run_event
 from tina4_wsgi import Router
 from tina4_wsgi.contrib.bottle import wrap
 from tina4_wsgi.errors import ConnectionClosed, Refused, UsageError
 
 
 class House:
-    """A wrapped Bottle app whose hooks write down when they run, and the contexts of its events."""
+    """A wrapped Bottle app whose hooks write down when they run, and its events."""
 
     def __init__(self, **options: Any) -> None:
         self.calls: list[str] = []
@@ -32,8 +33,18 @@ class House:
         if self.refusal is not None:
             raise self.refusal
 
-    def context(self, event: str) -> Any:
-        return context_of(self.app, event, self.connection)
+    def run(self, event: str, call: Callable[[], object] = lambda: None) -> object:
+        return run_event(self.app, event, self.connection, call)
+
+    def note(self) -> None:
+        """What an event does."""
+        self.calls.append(f"event {bottle.request.path}")
+
+    def fail(self, error: type[BaseException]) -> Callable[[], None]:
+        def event() -> None:
+            raise error
+
+        return event
 
 
 @pytest.fixture
@@ -48,9 +59,7 @@ def assert_unbound() -> None:
 
 
 def test_an_event_is_bound_between_the_hooks(house):
-    with house.context("message"):
-        house.calls.append(f"event {bottle.request.path}")
-        assert bottle.response.status_code == 200
+    house.run("message", house.note)
 
     assert house.calls == ["before /ws/x", "event /ws/x", "after /ws/x"]
     assert_unbound()
@@ -58,23 +67,28 @@ def test_an_event_is_bound_between_the_hooks(house):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_event_that_raises_is_unbound_behind_its_hooks(house, error):
-    with pytest.raises(error), house.context("message"):
-        raise error
+    with pytest.raises(error):
+        house.run("message", house.fail(error))
 
     assert house.calls == ["before /ws/x", "after /ws/x"]
     assert_unbound()
 
 
 def test_an_event_inside_of_another_brings_the_outer_one_back(house):
-    with house.context("message") as request:
-        outer = request.environ
+    def outer() -> None:
+        environ = bottle.request.environ
         bottle.response.set_header("X-Outer", "1")
-        with house.context("auth"):
-            assert bottle.request.environ is not outer
-            assert bottle.response.get_header("X-Outer") is None
+        house.run("auth", lambda: inner(environ))
 
-        assert bottle.request.environ is outer
+        assert bottle.request.environ is environ
         assert bottle.response.get_header("X-Outer") == "1"
+
+    def inner(environ: dict[str, Any]) -> None:
+        assert bottle.request.environ is not environ
+        assert bottle.response.get_header("X-Outer") is None
+
+    house.run("message", outer)
+
     assert_unbound()
 
 
@@ -82,28 +96,36 @@ def test_an_event_inside_of_another_brings_the_outer_one_back(house):
 def test_a_hook_that_answers_before_the_101_refuses(house, status, expected):
     house.refusal = bottle.HTTPResponse("no", status)
 
-    with pytest.raises(Refused) as refused, house.context("auth"):
-        pass
+    with pytest.raises(Refused) as refused:
+        house.run("auth")
 
     assert refused.value.status == expected
     assert_unbound()
 
 
-@pytest.mark.parametrize(("status", "code"), [(401, 4401), (403, 4403)])
+@pytest.mark.parametrize(("status", "code"), [(401, 4401), (403, 4403), (404, 4403), (302, 4403)])
 def test_one_that_answers_later_closes(house, status, code):
     house.refusal = bottle.HTTPError(status)
 
-    with pytest.raises(ConnectionClosed), house.context("message"):
-        pass
+    with pytest.raises(ConnectionClosed):
+        house.run("message")
 
     assert house.connection.closed_with == code
 
 
-def test_one_that_fails_later_is_an_error(house):
-    house.refusal = bottle.HTTPError(500)
+def test_one_that_answers_later_that_it_is_overloaded_closes_for_now(house):
+    house.refusal = bottle.HTTPError(503)
 
-    with pytest.raises(bottle.HTTPError), house.context("message"):
-        pass
+    house.run("message")
+
+    assert house.connection.closed_with == 1013
+
+
+def test_one_that_fails_later_is_an_error(house):
+    house.refusal = RuntimeError("no database")
+
+    with pytest.raises(RuntimeError, match="no database"):
+        house.run("message")
 
     assert house.connection.closed_with is None
     assert_unbound()
@@ -113,21 +135,18 @@ def test_one_that_fails_later_is_an_error(house):
 def test_close_runs_whatever_the_hooks_do(house, error):
     house.refusal = error
 
-    with house.context("close"):
-        house.calls.append("event")
+    house.run("close", house.note)
 
-    assert house.calls == ["before /ws/x", "event", "after /ws/x"]
+    assert house.calls == ["before /ws/x", "event /ws/x", "after /ws/x"]
 
 
 def test_hooks_may_be_kept_to_the_handshake():
     house = House(hooks_per_event=False)
 
-    with house.context("auth"):
-        pass
-    with house.context("message"):
-        house.calls.append("event")
+    house.run("auth")
+    house.run("message", house.note)
 
-    assert house.calls == ["before /ws/x", "after /ws/x", "event"]
+    assert house.calls == ["before /ws/x", "after /ws/x", "event /ws/x"]
 
 
 @pytest.mark.parametrize("wrong", [None, lambda environ, start_response: [], bottle.Bottle])

@@ -42,8 +42,9 @@ def test_permission_denied_of_django_is_a_403(site):
     assert site.ask_upgrade("/ws/denied") == 403
 
 
-def test_an_answer_as_a_view_gives_it_refuses_with_its_status(site):
-    assert site.ask_upgrade("/ws/answered") == 402
+def test_an_answer_as_a_view_gives_it_is_a_mistake(site):
+    assert site.ask_upgrade("/ws/answered") == 500
+    site.server.wait_for_log(r"auth gave a response \(HttpResponse 402\), expected a user")
 
 
 def test_a_decorator_for_views_lets_nobody_in(site):

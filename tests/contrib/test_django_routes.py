@@ -113,7 +113,9 @@ def test_middleware_and_signals_hear_of_what_a_callback_raises(site):
 def test_who_is_not_let_in_is_no_error(site):
     site.ask_upgrade("/ws/denied")
 
-    assert "not for you" not in str(site.state())
+    state = site.state()
+    assert "not for you" not in str(state["signalled"])
+    assert "PermissionDenied('not for you')" in state["errors"], "process_exception sees it, as it does that of a view"
 
 
 def test_two_callbacks_at_once_have_transactions_of_their_own(site):

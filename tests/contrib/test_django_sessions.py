@@ -20,12 +20,16 @@ django.setup()
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.cache import SessionStore
+from tina4_wsgi import Router
 from tina4_wsgi.contrib.django.handshake import HandshakeRequest
+from tina4_wsgi.contrib.django.urls import EventUrls
+from tina4_wsgi.contrib.passage import KEY, Event
 from tina4_wsgi.opening import Opening
 
 environ = Opening({"PATH_INFO": "/ws/x", "HTTP_HOST": "shop.example"}, ()).wsgi_environ()
 environ["tina4_wsgi.match"] = None
-request = HandshakeRequest(environ, "message", lambda: None)
+environ[KEY] = Event(environ, "message", lambda: None)
+request = HandshakeRequest(environ, EventUrls(Router()))
 
 print("without a middleware", hasattr(request, "session"))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import falcon
 import falcon.asgi
 import pytest
 
-from tests.support.events import Connection, context_of
+from tests.support.events import Connection, run_event
 from tests.support.own_server import dial, running
 from tina4_wsgi import Router
 from tina4_wsgi.contrib.falcon import current_request, wrap
@@ -46,7 +47,7 @@ class Middleware:
 
 
 class House:
-    """A wrapped app with two middlewares, and the contexts of its events."""
+    """A wrapped app with two middlewares, and its events."""
 
     def __init__(self, *, independent: bool = True, **options: Any) -> None:
         self.calls: list[str] = []
@@ -56,8 +57,12 @@ class House:
         self.falcon_app.add_route("/ws/{name}", Live())
         self.app = wrap(self.falcon_app, router=Router(), **options)
 
-    def context(self, event: str) -> Any:
-        return context_of(self.app, event, self.connection)
+    def run(self, event: str, call: Callable[[], object] = lambda: None) -> object:
+        return run_event(self.app, event, self.connection, call)
+
+    def note(self) -> None:
+        """What an event does."""
+        self.calls.append("event")
 
 
 IN = ["first request", "second request", "first resource", "second resource"]
@@ -77,11 +82,9 @@ def assert_no_current_request() -> None:
 def test_an_event_goes_through_the_middleware_and_back(independent):
     house = House(independent=independent)
 
-    with house.context("message") as req:
-        assert current_request() is req
-        house.calls.append("event")
+    house.run("message", lambda: house.calls.append(current_request().path))
 
-    assert house.calls == [*IN, "event", "second response of success", "first response of success"]
+    assert house.calls == [*IN, "/ws/x", "second response of success", "first response of success"]
     assert_no_current_request()
 
 
@@ -90,8 +93,11 @@ def test_an_event_goes_through_the_middleware_and_back(independent):
 def test_an_event_that_raises_goes_back_as_a_failure(independent, error):
     house = House(independent=independent)
 
-    with pytest.raises(error), house.context("message"):
+    def event() -> None:
         raise error
+
+    with pytest.raises(error):
+        house.run("message", event)
 
     assert house.calls == [*IN, "second response of failure", "first response of failure"]
     assert_no_current_request()
@@ -105,8 +111,8 @@ def test_what_is_behind_runs_as_falcon_has_it_when_middleware_refuses(independen
     house = House(independent=independent)
     house.second.raises["request"] = falcon.HTTPUnauthorized()
 
-    with pytest.raises(Refused) as refused, house.context("auth"):
-        pass
+    with pytest.raises(Refused) as refused:
+        house.run("auth")
 
     assert refused.value.status == 401
     assert house.calls == ["first request", "second request", *behind]
@@ -116,8 +122,8 @@ def test_what_is_behind_runs_as_falcon_has_it_when_middleware_refuses(independen
 def test_middleware_that_refuses_later_closes(house, error, code):
     house.second.raises["resource"] = error()
 
-    with pytest.raises(ConnectionClosed), house.context("message"):
-        pass
+    with pytest.raises(ConnectionClosed):
+        house.run("message")
 
     assert house.connection.closed_with == code
 
@@ -125,8 +131,8 @@ def test_middleware_that_refuses_later_closes(house, error, code):
 def test_one_that_fails_is_an_error(house):
     house.first.raises["request"] = RuntimeError("no database")
 
-    with pytest.raises(RuntimeError, match="no database"), house.context("message"):
-        pass
+    with pytest.raises(RuntimeError, match="no database"):
+        house.run("message")
 
     assert house.connection.closed_with is None
     assert_no_current_request()
@@ -135,8 +141,8 @@ def test_one_that_fails_is_an_error(house):
 def test_one_that_fails_behind_lets_the_others_run(house):
     house.second.raises["response"] = RuntimeError("no database")
 
-    with pytest.raises(RuntimeError, match="no database"), house.context("message"):
-        pass
+    with pytest.raises(RuntimeError, match="no database"):
+        house.run("message")
 
     assert house.calls == [*IN, "second response of success", "first response of failure"]
 
@@ -145,26 +151,29 @@ def test_one_that_fails_behind_lets_the_others_run(house):
 def test_close_runs_whatever_the_middleware_does(house, error):
     house.first.raises["request"] = error
 
-    with house.context("close"):
-        house.calls.append("event")
+    house.run("close", house.note)
 
     assert house.calls == [*IN, "event", "second response of success", "first response of success"]
 
 
 def test_an_event_inside_of_another_brings_the_outer_one_back(house):
-    with house.context("message") as outer:
-        with house.context("auth") as inner:
-            assert current_request() is inner
-        assert current_request() is outer
+    def outer() -> None:
+        request = current_request()
+        house.run("auth", lambda: seen.append(current_request() is request))
+        seen.append(current_request() is request)
+
+    seen: list[bool] = []
+    house.run("message", outer)
+
+    assert seen == [False, True]
 
 
 def test_middleware_may_be_kept_to_the_handshake():
     house = House(middleware_per_event=False)
 
-    with house.context("message") as req:
-        assert current_request() is req
+    house.run("message", lambda: house.calls.append(current_request().path))
 
-    assert house.calls == []
+    assert house.calls == ["/ws/x"]
 
 
 @pytest.mark.parametrize("strips", [False, True])
@@ -238,8 +247,8 @@ def test_an_error_that_the_app_answers_itself_refuses_with_its_status(house):
     house.falcon_app.add_error_handler(LookupError, refuse_in_an_answer)
     house.second.raises["request"] = LookupError("nobody of that name")
 
-    with pytest.raises(Refused) as refused, house.context("auth"):
-        pass
+    with pytest.raises(Refused) as refused:
+        house.run("auth")
 
     assert refused.value.status == 403
 
@@ -258,8 +267,7 @@ def test_dependent_middleware_may_have_nothing_to_do_ahead():
     house = House(independent=False)
     house.falcon_app.add_middleware(OnlyBehind(house.calls))
 
-    with house.context("message"):
-        house.calls.append("event")
+    house.run("message", house.note)
 
     assert house.calls == [*IN, "event", "only behind", "second response of success", "first response of success"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,15 +11,23 @@ from pyramid.exceptions import ConfigurationConflictError, ConfigurationExecutio
 from pyramid.httpexceptions import HTTPNotFound
 from pyramid.threadlocal import get_current_request, manager
 
+from tests.support.events import Connection, run_event
 from tina4_wsgi import Router
 from tina4_wsgi.contrib.pyramid import add_websocket, wrap
-from tina4_wsgi.errors import UsageError
-from tina4_wsgi.opening import Opening
-from tina4_wsgi.router import Match, Params
+from tina4_wsgi.errors import ConnectionClosed, UsageError
 
 
 def callback(request, connection, event, data):
     """One as it should be."""
+
+
+class Transaction:
+    """What a manager begins."""
+
+    user = ""
+
+    def note(self, text: str) -> None:
+        """What it is about."""
 
 
 class Manager:
@@ -30,12 +38,12 @@ class Manager:
         self.is_doomed = False
         self.fails = False
 
-    def begin(self) -> Manager:
+    def begin(self) -> Transaction:
         self.calls.append("begin")
-        return self
+        return Transaction()
 
-    def note(self, text: str) -> None:
-        """What begins."""
+    def get(self) -> Transaction:
+        return Transaction()
 
     def isDoomed(self) -> bool:
         return self.is_doomed
@@ -50,15 +58,17 @@ class Manager:
 
 
 class House:
-    """A wrapped app with one WebSocket route, and the contexts of its events."""
+    """A wrapped app with one WebSocket route, and its events."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, has_tm: bool = True, **settings: Any) -> None:
         self.tm = Manager()
         self.finished: list[bool] = []
         self.factory_fails = False
-        with Configurator(settings=settings) as config:
+        self.connection = Connection()
+        with Configurator(settings={"tm.manager_hook": lambda request: self.tm, **settings}) as config:
             config.include("tina4_wsgi.contrib.pyramid")
-            config.add_request_method(lambda request: self.tm, "tm", reify=True)
+            if has_tm:
+                config.include("pyramid_tm")
             config.add_websocket("/ws/{name}", callback, factory=self.make_context)
             self.app = wrap(config.make_wsgi_app(), router=Router())
 
@@ -67,13 +77,18 @@ class House:
             raise HTTPNotFound
         return self
 
-    def context(self, event: str) -> Any:
-        environ = Opening({"PATH_INFO": "/ws/x", "HTTP_HOST": "shop.example"}, ()).wsgi_environ()
-        found = self.app._match("/ws/x")
-        assert found is not None
-        environ["tina4_wsgi.match"] = Match(found.route, Params(found.params))
-        assert self.app._bridge is not None
-        return self.app._bridge.context(environ, event)
+    def run(self, event: str, call: Callable[[], object] = lambda: None) -> object:
+        return run_event(self.app, event, self.connection, call)
+
+    def note_finish(self, *, fails: bool = False) -> None:
+        """Have the current request note its end."""
+
+        def finish(request):
+            self.finished.append("commit" in self.tm.calls)
+            if fails:
+                raise ZeroDivisionError
+
+        get_current_request().add_finished_callback(finish)
 
 
 @pytest.fixture
@@ -83,10 +98,12 @@ def house() -> Iterator[House]:
 
 
 def test_an_event_commits_and_pops(house):
-    with house.context("message") as request:
-        request.add_finished_callback(lambda request: house.finished.append("commit" in house.tm.calls))
-        assert get_current_request() is request
-        assert request.environ["tm.active"]
+    def event() -> object:
+        house.note_finish()
+        assert get_current_request().environ["tm.active"]
+        return get_current_request()
+
+    request = house.run("message", event)
 
     assert house.tm.calls == ["begin", "commit"]
     assert house.finished == [True]
@@ -97,45 +114,48 @@ def test_an_event_commits_and_pops(house):
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, HTTPNotFound])
 def test_an_event_that_raises_aborts_and_pops(house, error):
     def event() -> None:
-        with house.context("message") as request:
-            request.add_finished_callback(lambda request: house.finished.append(True))
-            raise error
+        house.note_finish()
+        raise error
 
     with pytest.raises(error):
-        event()
+        house.run("message", event)
 
     assert house.tm.calls == ["begin", "abort"]
-    assert house.finished == [True]
+    assert house.finished == [False]
 
 
 def test_a_doomed_transaction_aborts(house):
-    with house.context("message"):
+    def event() -> None:
         house.tm.is_doomed = True
+
+    house.run("message", event)
 
     assert house.tm.calls == ["begin", "abort"]
 
 
-def test_a_commit_that_fails_is_aborted_and_raised(house):
+def test_a_commit_that_fails_is_raised(house):
     house.tm.fails = True
 
-    with pytest.raises(RuntimeError, match="conflict"), house.context("message"):
-        pass
+    with pytest.raises(RuntimeError, match="conflict"):
+        house.run("message")
 
-    assert house.tm.calls == ["begin", "commit", "abort"]
+    assert house.tm.calls[:2] == ["begin", "commit"]
 
 
 def test_a_finished_callback_that_raises_is_no_reason_to_stay(house):
-    with pytest.raises(ZeroDivisionError), house.context("message") as request:
-        request.add_finished_callback(lambda request: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        house.run("message", lambda: house.note_finish(fails=True))
 
     assert house.tm.calls == ["begin", "commit"]
 
 
 def test_an_event_inside_of_another_leaves_its_transaction_alone(house):
-    with house.context("message") as outer:
-        with house.context("auth") as inner:
-            assert get_current_request() is inner
+    def event() -> None:
+        outer = get_current_request()
+        assert house.run("auth", get_current_request) is not outer
         assert get_current_request() is outer
+
+    house.run("message", event)
 
     assert house.tm.calls == ["begin", "commit"]
 
@@ -143,27 +163,28 @@ def test_an_event_inside_of_another_leaves_its_transaction_alone(house):
 def test_the_activate_hook_of_pyramid_tm_is_asked():
     house = House(**{"tm.activate_hook": lambda request: False})
 
-    with house.context("message") as request:
-        assert "tm.active" not in request.environ
+    house.run("message", lambda: house.finished.append("tm.active" in get_current_request().environ))
 
+    assert house.finished == [False]
     assert house.tm.calls == []
 
 
 def test_close_runs_although_its_context_is_gone(house):
     house.factory_fails = True
 
-    with house.context("close") as request:
-        assert request.context is None
+    assert house.run("close", lambda: get_current_request().context is None) is True
+    assert house.tm.calls == ["begin", "commit"]
+    with pytest.raises(ConnectionClosed):
+        house.run("message")
+    assert house.connection.closed_with == 4403
 
-    with pytest.raises(HTTPNotFound), house.context("message"):
-        pass
 
+def test_an_app_without_pyramid_tm_needs_none():
+    house = House(has_tm=False)
 
-def test_an_app_without_pyramid_tm_needs_none(house):
-    house.tm = None
+    house.run("message", lambda: house.finished.append("tm.active" in get_current_request().environ))
 
-    with house.context("message") as request:
-        assert "tm.active" not in request.environ
+    assert house.finished == [False]
 
 
 def declare(*arguments: Any, **keywords: Any) -> None:

@@ -1,7 +1,8 @@
-"""What a callback's event finds around it, made without a server: for the frameworks' bridges."""
+"""One event of a wrapped app, made without a server: for the frameworks' bridges."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tina4_wsgi import App
@@ -11,17 +12,18 @@ from tina4_wsgi.opening import Opening
 class Connection:
     """What an event closes."""
 
+    path = "/ws/x"
     closed_with: int | None = None
 
     def close(self, code: int, reason: str) -> None:
         self.closed_with = code
 
 
-def context_of(app: App, event: str, connection: Connection) -> Any:  # Any: what the app's bridge makes
-    """Give the context of an event on /ws/x; "auth" comes before there is a connection."""
-    environ = Opening({"PATH_INFO": "/ws/x", "HTTP_HOST": "shop.example"}, ()).wsgi_environ()
-    environ["tina4_wsgi.match"] = app._match("/ws/x")
+def run_event(app: App, event: str, connection: Connection, call: Callable[[], object], **environ: Any) -> object:
+    """Run an event on /ws/x and give what it gave; "auth" comes before there is a connection."""
+    made = {**Opening({"PATH_INFO": "/ws/x", "HTTP_HOST": "shop.example"}, ()).wsgi_environ(), **environ}
+    made["tina4_wsgi.match"] = app._match("/ws/x")
     if event != "auth":
-        environ["tina4_wsgi.connection"] = connection
+        made["tina4_wsgi.connection"] = connection
     assert app._bridge is not None
-    return app._bridge.context(environ, event)
+    return app._bridge.run(made, event, call)

@@ -6,28 +6,33 @@
     app.add_route("/boards/{board_id:int}/live", Board())
     app = wrap(app)
 
-Each event has a `req` of its own and goes through the app's middleware: `process_request` and `process_resource` ahead
-of it, `process_response` behind it, however it ended. What middleware, resource or an error handler of the app answers
-with 401 or 403 refuses: before the 101 with that status, afterwards with 4401 or 4403.
+Each event goes through the app as a request does, with a `req` of its own: `process_request` and `process_resource`
+ahead of it, `process_response` behind it, however it ended, and error handlers for what is raised. What middleware,
+resource or an error handler answers with 401 or 403 refuses: before the 101 with that status, afterwards with 4401 or
+4403.
 
 A resource may also have:
 `websocket_auth(self, req, **params)`: gives `connection.auth`, None refuses. Without it that is the `req.context` that
 the middleware filled.
 `websocket_options`: a dict of settings for its routes, such as `{"reauth_every": 30}`.
 `websocket_subprotocols`: those that it speaks.
+
+How it works. The app finds its responders by `_router_search`, which gets a stand-in: for an event, which lies in the
+environ, it gives a responder that runs it. Nothing here imports Falcon: an app may have brought a copy of its own.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
+import json
 import logging
 import string
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, cast
-
-import falcon
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from .. import callbacks
 from ..app import App
@@ -35,7 +40,8 @@ from ..config import Config
 from ..errors import ConfigError, RouteError, UsageError
 from ..params import Params
 from ..router import Match, Route
-from ..service import Bridge, Environ, refuse
+from ..service import Environ
+from .passage import KEY, QUIET, Event, PassingBridge, class_named, path_to
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -44,28 +50,57 @@ __all__ = ["current_request", "wrap"]
 
 logger = logging.getLogger("tina4_wsgi.contrib.falcon")
 
-FalconApp = Any  # a falcon.App: what is needed here of one, its types keep to themselves
+FalconApp = Any  # a `falcon.App`, perhaps of a copy of that package; its types keep to themselves what is needed
 
 _ARGUMENTS = ("req", "connection", "event", "data")
 
 
-def wrap(app: FalconApp, *, middleware_per_event: bool = True, **settings: Any) -> App:
+def wrap(
+    stack: Any, *, app: FalconApp | None = None, middleware_per_event: bool = True, **settings: Any
+) -> App:
     """Serve a Falcon app together with the WebSocket routes of its resources and those of the `Router`.
 
     Args:
-        app: a WSGI `falcon.App`.
-        middleware_per_event: whether its middleware runs for each event; without, only before the 101 and when
-            it is asked again who this is.
+        stack: a WSGI `falcon.App`; or WSGI middleware around one.
+        app: the `falcon.App` inside of `stack`, where that is middleware: events pass the middleware, too.
+        middleware_per_event: whether middleware runs for each event; without, only before the 101 and when it is
+            asked again who this is.
         settings: keywords of `App`.
     Raises:
         UsageError: it is something else.
         RouteError: an `on_websocket` can't be called as a WebSocket route needs it, or its options are wrong.
     """
-    if not isinstance(app, falcon.App) or inspect.iscoroutinefunction(type(app).__call__):
-        raise UsageError(f"{app!r} is no WSGI app of Falcon, expected a falcon.App and not one of falcon.asgi")
-    bridge = _FalconBridge(app, middleware_per_event)
+    inner = stack if app is None else app
+    package = _package_of(inner)
+    if package is None:
+        raise UsageError(_no_falcon(inner, is_stack=app is None))
+    bridge = _FalconBridge(stack, inner, package, middleware_per_event)
     bridge.check_routes()
-    return App(cast("WSGIApplication", app), bridge=bridge, **settings)
+    return App(cast("WSGIApplication", stack), bridge=bridge, **settings)
+
+
+def _is_falcon(app: object) -> bool:
+    return _package_of(app) is not None
+
+
+def _package_of(app: object) -> Any | None:
+    """Find the package that an app was made with: `falcon`, or a copy that a project has brought."""
+    members = ("_router_search", "_error_handlers", "_middleware")
+    found = None
+    if not isinstance(app, type) and not inspect.iscoroutinefunction(type(app).__call__):
+        found = class_named(app, "App", *members) or class_named(app, "API", *members)
+    package = None if found is None else sys.modules.get(found.__module__.rpartition(".")[0])
+    return package if hasattr(package, "HTTPStatus") else None
+
+
+def _no_falcon(given: object, *, is_stack: bool) -> str:
+    where = path_to(given, _is_falcon) if is_stack else None
+    if where is not None:
+        return f"{given!r} is middleware around a Falcon app, expected that too: wrap(stack, app=stack{where})"
+    return (
+        f"{given!r} is no WSGI app of Falcon, expected a falcon.App and not one of falcon.asgi, or "
+        "wrap(stack, app=the_falcon_app) for middleware around one; for any other WSGI app there is tina4_wsgi.App"
+    )
 
 
 def current_request() -> Any:  # Any: the app's own request class
@@ -80,24 +115,26 @@ def current_request() -> Any:  # Any: the app's own request class
     return passage.req
 
 
-class _Passage:
-    """One event on its way through an app.
+class _Passage(NamedTuple):
+    """An event at its responder.
 
     Attributes:
-        params: of the path; middleware may change them, and the resource gets what they are then.
+        req: the app's own kind of request.
+        params: of the path; middleware may have changed them.
     """
 
-    def __init__(self, app: FalconApp, environ: Environ) -> None:
-        match: Match = environ["tina4_wsgi.match"]
-        self.req = app._request_type(environ, options=app.req_options)
-        self.resp = app._response_type(options=app.resp_options)
-        self.params = dict(match.params)
-        self.req.uri_template = match.route.path
-        endpoint = match.route.callback
-        self.resource = endpoint.resource if isinstance(endpoint, _Endpoint) else None
+    req: Any
+    params: dict[str, Any]
 
 
 _current: ContextVar[_Passage | None] = ContextVar("tina4_wsgi.contrib.falcon", default=None)
+
+
+class _NoResource:
+    """Stands where a route of the `Router` has no resource; for Falcon that is as if none was found."""
+
+    def __bool__(self) -> bool:
+        return False
 
 
 class _Endpoint:
@@ -122,11 +159,19 @@ class _Endpoint:
         return websocket_auth(passage.req, **passage.params)
 
 
-class _FalconBridge(Bridge):
-    def __init__(self, app: FalconApp, middleware_per_event: bool) -> None:
+class _FalconBridge(PassingBridge):
+    def __init__(self, stack: Any, app: FalconApp, package: Any, middleware_per_event: bool) -> None:
+        super().__init__(stack, (package.HTTPError, package.HTTPStatus))
         self._app = app
+        self._responders = f"{package.__name__}.responders"
         self._middleware_per_event = middleware_per_event
         self._routes: dict[tuple[str, Callable[..., object]], Route] = {}
+        app._router_search = partial(self._search, app._router_search)
+        for kind in QUIET:
+            app.add_error_handler(kind, _answer_quietly)
+        default = app._error_handlers.get(Exception)
+        if default == app._python_error_handler:  # it only logs, and so will whoever gets the exception from us
+            app.add_error_handler(Exception, _noting(default))
 
     def check_routes(self) -> None:
         """See that what has been added so far can be served; a router of the app's own is only asked later."""
@@ -154,92 +199,100 @@ class _FalconBridge(Bridge):
 
     def _route_of(self, resource: object, method_map: Any, uri_template: str) -> Route | None:
         responder = method_map.get("WEBSOCKET")
-        if responder is None or responder.__module__ == "falcon.responders":  # its own, which answers 405
+        if responder is None or responder.__module__ == self._responders:  # its own, which answers 405
             return None
         route = self._routes.get((uri_template, responder))
         if route is None:
             route = self._routes[uri_template, responder] = _make_route(resource, responder, uri_template)
         return route
 
-    def admit(self, environ: Environ, match: Match) -> None:
-        """Ask the middleware where no `auth` will."""
-        if match.route.auth is None:
-            environ["tina4_wsgi.match"] = match
-            with self.context(environ, "auth"):
-                pass
+    def json_default(self, value: object) -> object:
+        """Ask the app's media handler for JSON."""
+        handler = self._app.resp_options.media_handlers["application/json"]
+        return json.loads(handler.serialize(value, "application/json"))
 
-    @contextmanager
-    def context(self, environ: Environ, event: str) -> Iterator[Any]:
-        """Make a request, and take it through the middleware and back."""
-        passage = _Passage(self._app, environ)
-        token = _current.set(passage)
-        try:
-            with ExitStack() as stack:
-                if event == "auth" or self._middleware_per_event:
-                    self._enter(passage, stack, event)
-                yield passage.req
-        except Exception as exc:
-            status = self._status_of(exc, passage)
-            connection = environ.get("tina4_wsgi.connection")
-            if status is not None and (connection is None or status in (401, 403)):
-                refuse(status, connection)
-            raise
-        finally:
-            _current.reset(token)
+    def send(self, event: Event, environ: Environ) -> None:
+        """Send an event through the app; "close" past what its middleware raises."""
+        if event.name == "close" and self._stack is self._app:
+            event.pass_through(self._with_middleware(_hindering_nothing(self._app)), environ)
+        elif event.name == "auth" or self._middleware_per_event:
+            event.pass_through(self._stack, environ)
+        else:
+            event.pass_through(self._with_middleware(((), (), ())), environ)
 
-    def _enter(self, passage: _Passage, stack: ExitStack, event: str) -> None:
-        """Do as `falcon.App.__call__` does ahead of a responder, and have `stack` do what it does behind."""
-        req, resp = passage.req, passage.resp
-        request_methods, resource_methods, response_methods = self._app._middleware
-        for method in reversed(response_methods):  # they come in the order in which they run
-            _call_behind(stack, method, passage)
-        for methods in request_methods:
-            before, behind = (methods, None) if self._app._independent_middleware else methods
-            if before is not None:
-                _ask(event, resp, before, req, resp)
-            if behind is not None:
-                _call_behind(stack, behind, passage)
-        if passage.resource is not None:
-            for method in resource_methods:
-                _ask(event, resp, method, req, resp, passage.resource, passage.params)
+    def run_unhindered(self, event: Event, environ: Environ) -> None:
+        """Send it past what the app's middleware raises."""
+        event.pass_through(self._with_middleware(_hindering_nothing(self._app)), environ)
+        event.run()
 
-    def _status_of(self, exc: Exception, passage: _Passage) -> int | None:
-        """Give the status that the app answers an exception with; None for one that nobody expects."""
-        handler = self._app._find_error_handler(exc)
-        if not isinstance(exc, falcon.HTTPError | falcon.HTTPStatus):
-            if handler is None or handler == self._app._python_error_handler:
-                return None
-            try:
-                handler(passage.req, passage.resp, exc, passage.params)
-            except (falcon.HTTPError, falcon.HTTPStatus) as answer:
-                exc = answer
-            else:
-                return _code(passage.resp.status)
-        return _code(exc.status)
+    def _with_middleware(self, middleware: tuple[Any, Any, Any]) -> WSGIApplication:
+        """Give the app as it is now, but for its middleware."""
+        other = copy.copy(self._app)
+        other._middleware = middleware
+        return cast("WSGIApplication", other)
+
+    def _search(self, search: Callable[..., Any], path: str, req: Any = None) -> Any:
+        """Stand in the place of `_router_search`, by which the app finds a resource and its responders."""
+        event: Event | None = None if req is None else req.env.get(KEY)
+        if event is None:
+            return search(path, req=req)
+        route, params = event.match
+        endpoint = route.callback
+        resource = endpoint.resource if isinstance(endpoint, _Endpoint) else _NoResource()
+        return resource, {"GET": _respond}, dict(params), route.path
 
 
-def _code(status: Any) -> int:  # Any: "401 Unauthorized", 401 or an HTTPStatus of the standard library
-    return int(falcon.http_status_to_code(status))
-
-
-def _call_behind(stack: ExitStack, process_response: Callable[..., object], passage: _Passage) -> None:
-    def call(kind: object, *_: object) -> None:
-        process_response(passage.req, passage.resp, passage.resource, kind is None)
-
-    stack.push(call)
-
-
-def _ask(event: str, resp: Any, method: Callable[..., object], *arguments: object) -> None:
+def _respond(req: Any, resp: Any, **params: Any) -> None:
+    """Run the event of a request; a responder of Falcon's."""
+    token = _current.set(_Passage(req, params))
     try:
-        method(*arguments)
-        if resp.complete:  # it has answered, so there is nothing left to do for a responder
-            raise falcon.HTTPStatus(resp.status)
-    except Exception as exc:
-        if event != "close":
-            raise
-        # "close" runs whatever happens: it takes a user who may not be here any more off the lists.
-        if not isinstance(exc, falcon.HTTPError | falcon.HTTPStatus):
-            logger.exception("middleware raised at 'close'")
+        req.env[KEY].run()
+    finally:
+        _current.reset(token)
+    resp.status = 204
+
+
+def _answer_quietly(req: Any, resp: Any, ex: Exception, params: dict[str, Any]) -> None:
+    """Answer what is no error to the app; an error handler of Falcon's."""
+    resp.status = 204
+
+
+def _noting(default: Callable[..., None]) -> Callable[..., None]:
+    """Make an error handler that tells an event of the exception, where Falcon's own writes it to `wsgi.errors`."""
+
+    def handle(req: Any, resp: Any, ex: Exception, params: dict[str, Any]) -> None:
+        event: Event | None = req.env.get(KEY)
+        if event is None:
+            default(req, resp, ex, params)
+            return
+        if ex is not event.error:
+            event.failure = ex
+        resp.status = 500
+
+    return handle
+
+
+def _hindering_nothing(app: FalconApp) -> tuple[Any, Any, Any]:
+    """Give the middleware of an app such that what it raises or answers ahead of "close" is passed over."""
+    ahead, resource, behind = app._middleware
+    if app._independent_middleware:
+        requests: list[Any] = [_unhindering(method) for method in ahead]
+    else:
+        requests = [(before and _unhindering(before), after) for before, after in ahead]
+    return requests, [_unhindering(method) for method in resource], behind
+
+
+def _unhindering(method: Callable[..., object]) -> Callable[..., None]:
+    def call(req: Any, resp: Any, *more: Any) -> None:
+        try:
+            method(req, resp, *more)
+        except Exception as exc:
+            # Those of Falcon are answers; nobody waits for one here.
+            if not hasattr(exc, "status"):
+                logger.exception("middleware raised at 'close'")
+        resp.complete = False
+
+    return call
 
 
 def _walk(nodes: Iterable[Any]) -> Iterator[Any]:

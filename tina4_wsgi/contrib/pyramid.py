@@ -4,37 +4,53 @@
     config.add_websocket("/ws/board/{id:int}", board, permission="view")
     app = wrap(config.make_wsgi_app())
 
-An event goes the way of a view: the request is made by the app's request factory with the request methods of its
-configuration, thread locals are pushed, `request.tm` begins where pyramid_tm is included, and commits when the
-callback returns or aborts when it raises; finished callbacks run last. There is no response, so tweens, response
-callbacks and what a session cookie would carry have no part in it.
+An event goes the way of a request, and the callback stands where a view would: execution policy, tweens, `NewRequest`
+and its followers, route factory, exception views, finished callbacks. With pyramid_tm included `request.tm` commits
+when the callback returns and aborts when it raises. Nobody gets the response, so cookies that it would set are lost.
+
+How it works. `routes_mapper` of the wrapped router gets a stand-in: for an event, which lies in the environ, it gives a
+route of the event's own, and the one view of all such routes runs it.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, cast
 
 import venusian
 from gevent import monkey
 from gevent.local import local as greenlet_local
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPException
-from pyramid.interfaces import IDefaultPermission
-from pyramid.path import DottedNameResolver
+from pyramid.interfaces import (
+    IDefaultPermission,
+    IExceptionViewClassifier,
+    IRendererFactory,
+    IRequest,
+    IRouteRequest,
+    IView,
+    IViewClassifier,
+)
 from pyramid.registry import Registry
-from pyramid.request import Request
+from pyramid.request import Request, route_request_iface
+from pyramid.response import Response
 from pyramid.router import Router as PyramidApp
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.threadlocal import get_current_request, manager
+from pyramid.urldispatch import Route as PyramidRoute
+from zope.interface import Interface, implementedBy
 
 from .. import callbacks
 from ..app import App
 from ..errors import ConfigError, Refused, UsageError
 from ..router import Match, Route, Router
-from ..service import ANONYMOUS, Bridge, Environ, refuse
+from ..service import ANONYMOUS, Environ
+from .passage import KEY, QUIET, Event, PassingBridge, path_to, plain
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 __all__ = ["add_websocket", "includeme", "login_required", "permission_required", "websocket_config", "wrap"]
 
@@ -46,18 +62,30 @@ _KEY = "tina4_wsgi.routes"
 _ARGUMENTS = ("request", "connection", "event", "data")
 
 
-def wrap(app: PyramidApp, **settings: Any) -> App:
+def wrap(stack: Any, *, app: PyramidApp | None = None, **settings: Any) -> App:
     """Serve a Pyramid app together with its WebSocket routes and those of the `Router`.
 
     Args:
-        app: what `config.make_wsgi_app()` gave.
+        stack: what `config.make_wsgi_app()` gave; or middleware around that, as factories give it.
+        app: what `config.make_wsgi_app()` gave, where `stack` is middleware: events pass the middleware, too.
         settings: keywords of `App`.
     Raises:
         UsageError: it is something else.
     """
-    if not isinstance(app, PyramidApp):
-        raise UsageError(f"{app!r} is no Pyramid app, expected what config.make_wsgi_app() gives")
-    return App(app, bridge=_PyramidBridge(app), **settings)
+    inner = stack if app is None else app
+    if not isinstance(inner, PyramidApp):
+        raise UsageError(_no_pyramid(inner, is_stack=app is None))
+    return App(cast("WSGIApplication", stack), bridge=_PyramidBridge(stack, inner), **settings)
+
+
+def _no_pyramid(given: object, *, is_stack: bool) -> str:
+    where = path_to(given, lambda one: isinstance(one, PyramidApp)) if is_stack else None
+    if where is not None:
+        return f"{given!r} is middleware around a Pyramid app, expected that too: wrap(stack, app=stack{where})"
+    return (
+        f"{given!r} is no Pyramid app, expected what config.make_wsgi_app() gives, or "
+        "wrap(stack, app=the_pyramid_app) for middleware around it; for any other WSGI app there is tina4_wsgi.App"
+    )
 
 
 def includeme(config: Configurator) -> None:
@@ -174,12 +202,20 @@ def _identity_with(request: Request, permission: str | None) -> object:
     return ANONYMOUS if identity is None else identity
 
 
-class _PyramidBridge(Bridge):
-    def __init__(self, app: PyramidApp) -> None:
+class _PyramidBridge(PassingBridge):
+    def __init__(self, stack: Any, app: PyramidApp) -> None:
+        super().__init__(stack, (HTTPException,))
         self._app = app
         self._registry: Registry = app.registry
-        activate_hook = (self._registry.settings or {}).get("tm.activate_hook")
-        self._is_tm_wanted = DottedNameResolver(None).maybe_resolve(activate_hook) if activate_hook else None
+        self._iface = route_request_iface("tina4_wsgi")
+        self._routes: dict[Route, PyramidRoute] = {}
+        self._find_ordinary = app.routes_mapper or _find_nothing
+        app.routes_mapper = self._find
+        adapters = self._registry.registerAdapter
+        adapters(_view, (IViewClassifier, self._iface, Interface), IView, name="")
+        for kind in QUIET:
+            for iface in (IRequest, self._iface.combined):
+                adapters(_answer_quietly, (IExceptionViewClassifier, iface, implementedBy(kind)), IView, name="")
 
     def routes(self) -> tuple[Route, ...]:
         """Give the routes that `add_websocket` declared."""
@@ -192,68 +228,85 @@ class _PyramidBridge(Bridge):
         return None if router is None else router.match_websocket(path)
 
     def admit(self, environ: Environ, match: Match) -> None:
-        """See that requests can't mix."""
+        """See that requests can't mix, and ask the tweens where no `auth` will."""
         if monkey.is_module_patched("threading") and not isinstance(manager, greenlet_local):
             raise ConfigError(
                 "pyramid was imported before gevent patched threading, so that requests and transactions would mix: "
                 "begin the app's module with `from gevent import monkey; monkey.patch_all()`, "
                 "under gunicorn --preload too"
             )
+        super().admit(environ, match)
 
-    @contextmanager
-    def context(self, environ: Environ, event: str) -> Iterator[Request]:
-        """Make a request, push it, begin a transaction; and end all that in the opposite order."""
-        match: Match = environ["tina4_wsgi.match"]
+    def json_default(self, value: object) -> object:
+        """Ask the app's renderer "json": its adapters, and `__json__`."""
+        renderer = self._registry.queryUtility(IRendererFactory, name="json")
+        make = getattr(renderer, "_make_default", None)
+        if make is None:
+            raise TypeError(f"{type(value).__name__} can't be written as JSON")
+        return make(get_current_request())(value)
+
+    def send(self, event: Event, environ: Environ) -> None:
+        """Send an event through the app; one inside of another, as `refresh_auth()` in a view, in its transaction."""
         outer = get_current_request()
-        with ExitStack() as stack:
-            request = stack.enter_context(self._app.request_context(environ))
-            stack.callback(_finish, request)
-            request.matchdict = dict(match.params)
+        if outer is not None and outer.environ.get("tm.active"):
+            kept = {name: outer.environ[name] for name in ("tm.active", "tm.manager") if name in outer.environ}
+            environ = {**environ, **kept}
+        event.pass_through(self._stack, environ)
+
+    def run_unhindered(self, event: Event, environ: Environ) -> None:
+        """Run it past the middleware and the tweens, in a transaction where the app has such."""
+        handle = self._app.orig_handle_request
+        pyramid_tm = sys.modules.get("pyramid_tm")
+        with self._app.request_context({**environ, KEY: event}) as request:
+            if pyramid_tm is not None and hasattr(request, "tm"):
+                handle = pyramid_tm.tm_tween_factory(handle, self._registry)
             try:
-                stack.enter_context(self._transaction(request, outer))
-                self._find_context(request, match, event)
-                yield request
-            except HTTPException as exc:
-                # Such as HTTPNotFound from a factory; in "open" and "message" an error like any other.
-                if event != "auth":
-                    raise
-                refuse(exc.code)
+                handle(request)
+            finally:
+                self._app.finish_request(request)
 
-    def _find_context(self, request: Request, match: Match, event: str) -> None:
-        endpoint = match.route.callback
-        factory = endpoint.factory if isinstance(endpoint, _Endpoint) else None
+    def _find(self, request: Request) -> dict[str, Any]:
+        """Stand in the place of the routes mapper, by which the app finds a route."""
+        event: Event | None = request.environ.get(KEY)
+        if event is None:
+            return cast("dict[str, Any]", self._find_ordinary(request))
+        route, params = event.match
+        made = self._routes.get(route)
+        if made is None:
+            made = self._routes[route] = self._route_of(route)
+        return {"route": made, "match": dict(params)}
+
+    def _route_of(self, route: Route) -> PyramidRoute:
+        path = plain(route.rule)
+        self._registry.registerUtility(self._iface, IRouteRequest, name=path)
+        factory = route.callback.factory if isinstance(route.callback, _Endpoint) else None
+        return PyramidRoute(path, path, factory=_that_may_fail_at_close(factory or self._app.root_factory))
+
+
+def _find_nothing(request: Request) -> dict[str, Any]:
+    return {"route": None, "match": None}
+
+
+def _view(context: object, request: Request) -> Response:
+    """Run the event of a request."""
+    request.environ[KEY].run()
+    return Response(status=204)
+
+
+def _answer_quietly(error: Exception, request: Request) -> Response:
+    """Answer what is no error to the app; an exception view."""
+    return Response(status=204)
+
+
+def _that_may_fail_at_close(factory: Factory) -> Factory:
+    """Have "close" run also when what it is about is gone meanwhile."""
+
+    def make(request: Request) -> object:
         try:
-            request.context = request.root = (factory or self._app.root_factory)(request)
+            return factory(request)
         except HTTPException:
-            if event != "close":
+            if request.environ[KEY].name != "close":
                 raise
-            request.context = request.root = None  # it is gone meanwhile; "close" must run all the same
+            return None
 
-    @contextmanager
-    def _transaction(self, request: Request, outer: Request | None) -> Iterator[None]:
-        """Do as pyramid_tm's tween does; nothing where it isn't included."""
-        tm = getattr(request, "tm", None)
-        is_wanted = self._is_tm_wanted is None or self._is_tm_wanted(request)
-        # `refresh_auth()` inside of a view or callback: beginning anew would abort what goes on there.
-        is_inside = outer is not None and outer.environ.get("tm.manager") is tm
-        if tm is None or is_inside or not is_wanted:
-            yield
-            return
-        request.environ.update({"tm.active": True, "tm.manager": tm})
-        tm.begin().note(request.path_info)
-        is_committed = False
-        try:
-            yield
-            if not tm.isDoomed():
-                tm.commit()
-                is_committed = True
-        finally:
-            del request.environ["tm.active"], request.environ["tm.manager"]
-            if not is_committed:
-                tm.abort()
-
-
-def _finish(request: Request) -> None:
-    if request.finished_callbacks:
-        request._process_finished_callbacks()
-    vars(request).pop("context", None)  # as Pyramid's own router: it may hold the request in turn
+    return make

@@ -141,6 +141,8 @@ def under_a_prefix(config):
 
 
 def make(**settings):
+    # Else pyramid_tm asks for each message, too, who it is from, and that is a query here.
+    settings["tm.annotate_user"] = False
     with Configurator(settings=settings, root_factory=Root) as config:
         config.include("pyramid_tm")
         config.include("tina4_wsgi.contrib.pyramid")

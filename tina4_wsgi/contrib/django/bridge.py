@@ -3,7 +3,8 @@
 How it works. Each event is a request of its own, made from the handshake, that goes through the project's whole
 middleware; at the place of the view the callback is called. So session, user, language, tenant and whatever else
 middleware provides are those of this moment, and what middleware takes back after a view it takes back after an
-event. Around it the signals `request_started` and `request_finished` are sent, by which Django and others clean up.
+event. It enters as a WSGI request does, so around it the signals `request_started` and `request_finished` are sent, by
+which Django and others clean up, and whoever patches Django's handler sees an ordinary request.
 
 A middleware that answers by itself refuses: before the 101 with its status, later by closing the connection.
 """
@@ -11,226 +12,232 @@ A middleware that answers by itself refuses: before the 101 with its status, lat
 from __future__ import annotations
 
 import contextvars
-import logging
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
-from django.conf import settings
-from django.core import signals
-from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
-from django.core.handlers.base import BaseHandler
-from django.core.handlers.wsgi import get_script_name
-from django.http import Http404, HttpResponse
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.serializers.json import DjangoJSONEncoder
 from django.http.response import HttpResponseBase
-from django.urls import ResolverMatch, set_script_prefix, set_urlconf
 from django.utils.module_loading import autodiscover_modules
-from werkzeug.exceptions import HTTPException
 
 from ...app import App
+from ...backplane.port import Facts
 from ...config import Config
-from ...errors import ConfigError, Refused, UsageError
-from ...matching import Match
-from ...protocol.frames import CloseCode
+from ...errors import ConfigError, UsageError
 from ...router import Router
-from ...service import Bridge, Environ
-from . import databases, origins
-from .handshake import HandshakeRequest, current
+from ...service import Environ
+from ...whereraised import remember
+from ..passage import KEY, Event, PassingBridge
+from . import databases, middleware, origins
+from .handler import EventHandler
+from .handshake import HandshakeRequest, current, is_nested
+from .logout import Logouts
+from .urls import EventUrls
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-logger = logging.getLogger("tina4_wsgi.django")
-
-_DONE = 204  # what a callback answers, as middleware sees it; one that caches whole sites doesn't keep it
-
-_REFUSALS: Mapping[type[Exception], tuple[int, str]] = {
-    BadRequest: (400, "this request makes no sense here"),
-    SuspiciousOperation: (400, "this request makes no sense here"),
-    PermissionDenied: (403, "this WebSocket route is not open to you"),
-    Http404: (404, "there is nothing at this address"),
-}
-"""How Django's own exceptions answer a handshake when `auth` raises them."""
+LeaveOut = Collection["str | type"] | str | type
 
 
-def wrap(wsgi_app: WSGIApplication, *, router: Router | None = None, **settings: Any) -> App:
+def wrap(
+    wsgi_app: WSGIApplication, *, app: WSGIHandler | None = None, router: Router | None = None,
+    leave_out: LeaveOut = (), **settings: Any,
+) -> App:  # fmt: skip
     """Give a Django project WebSocket routes: `application = wrap(get_wsgi_application())`.
 
     Args:
-        wsgi_app: the project's application, which answers all HTTP as before.
+        wsgi_app: the project's application, which answers all HTTP as before; or middleware around it.
+        app: what `get_wsgi_application()` gave, where `wsgi_app` is middleware that hides it; events pass the
+            middleware, too.
         router: where the routes are; by default the shared `Router`, and then `websockets.py` of each installed
             app is imported, which registers them there.
+        leave_out: middleware of MIDDLEWARE that events and re-checks don't pass, by dotted name or as the class:
+            what counts and records. Handshakes do pass it.
         settings: fields of `Config` by name, and `root`.
     Raises:
-        ConfigError: Django is not set up; a setting is unknown or out of its range.
+        ConfigError: Django is not set up; a setting is unknown or out of its range; `leave_out` names no middleware.
+        UsageError: `app` is something else.
     """
     if not apps.ready:
         raise ConfigError("Django is not set up, expected wrap(get_wsgi_application()), which does that")
+    if app is not None and not isinstance(app, WSGIHandler):
+        raise UsageError(f"app={app!r}, expected what get_wsgi_application() gave")
     if router is None:
         autodiscover_modules("websockets")
-    return App(wsgi_app, router=router, bridge=DjangoBridge(), **settings)
+    bridge = DjangoBridge(wsgi_app, app, Router.default if router is None else router, leave_out)
+    served = App(wsgi_app, router=router, bridge=bridge, **settings)
+    bridge.listen_to_logouts(served)
+    return served
 
 
-class DjangoBridge(Bridge):
+class DjangoBridge(PassingBridge):
     """Has Django's settings and middleware decide about our WebSocket routes.
 
+    Args:
+        stack: the project's application, perhaps with middleware around.
+        app: the handler of Django's in it; None to look for it.
+        router: where the routes are.
+        leave_out: as for `wrap`.
     Raises:
         ImproperlyConfigured: by Django, a middleware can't be used.
+        ConfigError: `leave_out` names no middleware.
     """
 
-    def __init__(self) -> None:
-        self._handler = _Handler()
-        self._handler.load_middleware()
+    def __init__(
+        self, stack: WSGIApplication | None = None, app: WSGIHandler | None = None, router: Router | None = None,
+        leave_out: LeaveOut = (),
+    ) -> None:  # fmt: skip
+        self._logouts: Logouts | None = None
+        self._urls = EventUrls(Router.default if router is None else router)
+        self._handshakes = self._events = EventHandler(self._urls)
+        left_out = middleware.names_of(leave_out)
+        if left_out:
+            self._events = EventHandler(self._urls, left_out)
+        inner = _handler_in(stack) if app is None else app
+        if inner is None or (inner is stack and type(inner) is WSGIHandler):
+            super().__init__(self._call, ())
+        else:
+            assert stack is not None
+            self._take_events_of(inner)
+            super().__init__(stack, ())
 
     def check_origin(self, environ: Environ, host: str, limits: Config) -> None:
         """Hold ALLOWED_HOSTS and CSRF_TRUSTED_ORIGINS; the setting `allowed_origins` adds to these."""
         origins.check(environ, host, limits.allowed_origins)
 
-    def admit(self, environ: Environ, match: Match) -> None:
-        """Ask the middleware; where a route has `auth` it is asked together with that."""
-        if match.route.auth is None:
-            environ["tina4_wsgi.match"] = match
-            self.run(environ, "auth", _nothing)
+    def listen_to_logouts(self, served: App) -> None:
+        """End the connections of an app whose session is logged out."""
+        self._logouts = Logouts(served)
+
+    def answer(self, question: Facts) -> Facts:
+        """Answer which connections a log-out ends."""
+        return {} if self._logouts is None else self._logouts.answer(question)
+
+    def json_default(self, value: object) -> object:
+        """Write what Django's own JSON encoder writes: dates, UUIDs, decimals, lazy texts."""
+        return DjangoJSONEncoder().default(value)
 
     def run(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
         """Have `call` take the place of the view, in a context of its own.
 
         Raises:
-            Refused: before the 101, by a middleware or by an exception of Django's that says so.
+            Refused: before the 101, by a middleware or by an exception that Django answers.
+            ConnectionClosed: the same afterwards; the connection is closed.
             ConfigError: greenlets would share database connections.
+            UsageError: `auth` gave something that is no user.
         """
         databases.check_each_greenlet_has_its_own()
-        return contextvars.copy_context().run(self._handler.handle, environ, event, call)
+        context = contextvars.copy_context()
+        try:
+            result = context.run(self._run_here, environ, event, call)
+        except Exception as exc:
+            remember(exc, context)
+            raise
+        if event == "auth":
+            _check_user(result)
+        return result
 
-
-class _Handler(BaseHandler):  # type: ignore[misc]  # Django ships no types
-    """A handler of Django's that calls callbacks instead of views."""
-
-    def handle(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
+    def _run_here(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
         """Run one event; within another one, as `connection.refresh_auth()` in a callback, its databases go on."""
-        request = HandshakeRequest(environ, event, call)
-        is_nested = request.is_nested
-        in_transaction = databases.in_transaction()
-        set_script_prefix(get_script_name(environ))
-        started = partial(signals.request_started.send, sender=type(self), environ=environ)
-        databases.send_sparingly(started, is_nested=is_nested)
-        response = HttpResponse()
-        current.set(request)
+        is_inner, in_transaction = is_nested(), databases.in_transaction()
         try:
-            set_urlconf(settings.ROOT_URLCONF)
-            response = self._middleware_chain(request)
-            return _outcome(request, response)
+            with databases.undisturbed() if is_inner or in_transaction else nullcontext():
+                return super().run(environ, event, partial(self._unless_logged_out, call))
         finally:
-            request.error = None  # its traceback holds this frame
             databases.roll_back(in_transaction)
-            response._handler_class = type(self)
-            try:
-                request.close()
-                databases.send_sparingly(response.close, is_nested=is_nested)  # which sends request_finished
-            finally:
-                if not is_nested:
-                    databases.close()
+            if not is_inner:
+                databases.close()
 
-    def _get_response(self, request: HandshakeRequest) -> HttpResponseBase:
-        """Call the callback; Django's machinery calls this behind the last middleware."""
-        route, params = request.match
-        request.resolver_match = ResolverMatch(route.callback, (), dict(params), route=route.path)
-        for process_view in self._view_middleware:
-            answer = process_view(request, route.callback, (), dict(params))
-            if answer is not None:
-                return answer
-        request.is_answered = True
-        try:
-            request.result = self._in_transaction(route.callback, request.call)()
-            request.check_session()
-        except Exception as exc:  # noqa: BLE001  # raised again when all middleware has seen the answer
-            request.error = exc
-            return self._failure(request, exc)
-        return HttpResponse(status=_DONE)
+    def _unless_logged_out(self, call: Callable[[], object]) -> object:
+        request = current.get()
+        if self._logouts is not None and not self._logouts.lets(request.event, request):
+            return None
+        return call()
 
-    def _in_transaction(self, view: Callable[..., object], call: Callable[[], object]) -> Callable[[], object]:
-        """Put a transaction around `call` if ATOMIC_REQUESTS, and the marks of `view`, ask for one."""
+    def refusal_status(self, event: Event) -> int:
+        """Say to a WebSocket what a redirect to the log-in page says to a browser."""
+        if event.status >= 400:
+            return event.status
+        request = current.get(None)
+        user = getattr(request, "user", None) if request is not None and request.event is event else None
+        return 401 if user is not None and not user.is_authenticated else 403
 
-        def in_place_of_view() -> object:
-            return call()
+    def run_unhindered(self, event: Event, environ: Environ) -> None:
+        """Run it with the request as far as it came."""
+        request = current.get(None)
+        if request is None or request.event is not event:
+            current.set(HandshakeRequest({**environ, KEY: event}, self._urls))
+        event.run()
 
-        in_place_of_view.__dict__.update(view.__dict__ if isinstance(view, types.FunctionType) else {})
-        wrapped: Callable[[], object] = self.make_view_atomic(in_place_of_view)
-        return wrapped
+    def _call(self, environ: Environ, start_response: Any) -> Any:
+        return self._handler_for(environ[KEY])(environ, start_response)
 
-    def _failure(self, request: HandshakeRequest, exc: Exception) -> HttpResponseBase:
-        """Show an exception to whom Django shows those of views, and give what middleware sees of it."""
-        refusal = _refusal_for(exc) if request.websocket_event == "auth" else None
-        if refusal is not None:  # that is how `auth` says no
-            return HttpResponse(status=refusal)
-        self.process_exception_by_middleware(exc, request)
-        signals.got_request_exception.send(sender=type(self), request=request)
-        return HttpResponse(status=500)
+    def _handler_for(self, event: Event) -> EventHandler:
+        return self._handshakes if event.is_handshake else self._events
+
+    def _take_events_of(self, handler: WSGIHandler) -> None:
+        """Have a handler of Django's, which stands inside of middleware, answer events by ours."""
+        make_request = handler.request_class
+
+        def request_class(environ: Environ) -> Any:
+            return HandshakeRequest(environ, self._urls) if KEY in environ else make_request(environ)
+
+        def get_response(request: Any) -> Any:
+            if isinstance(request, HandshakeRequest):
+                return self._handler_for(request.event).get_response(request)
+            return type(handler).get_response(handler, request)
+
+        handler.request_class = request_class
+        handler.get_response = get_response
 
 
-def _outcome(request: HandshakeRequest, response: HttpResponseBase) -> object:
-    """Give what came of an event, or raise it."""
-    if request.websocket_event == "auth":
-        return _outcome_of_auth(request, response)
-    if request.error is not None:
-        raise request.error
-    if response.status_code >= 400 or not request.is_answered:
-        assert request.connection is not None
-        where = request.websocket_event, request.connection.path
-        logger.warning("%r on %.200r: a middleware answered %d", *where, response.status_code)
-    if request.is_answered:
-        return request.result
-    if request.websocket_event == "close":  # it comes once, whatever happened
-        return request.call()
-    _send_away(request, response)
+def _handler_in(stack: object) -> WSGIHandler | None:
+    """Find the handler of Django's inside of middleware; its own for static files is middleware, too."""
+    waiting = [stack]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, WSGIHandler) and not hasattr(one, "application"):
+            return one
+        if callable(one) and not isinstance(one, type) and id(one) not in seen and len(seen) < _MOST_SEEN:
+            seen.add(id(one))
+            waiting += [*getattr(one, "__dict__", {}).values(), *_enclosed(one)]
     return None
 
 
-def _outcome_of_auth(request: HandshakeRequest, response: HttpResponseBase) -> object:
-    if request.error is not None:
-        for kind, refusal in _REFUSALS.items():
-            if isinstance(request.error, kind):
-                raise Refused(*refusal) from request.error
-        raise request.error
-    if response.status_code >= 400 or not request.is_answered:
-        raise _refusal_by(request, response)
-    result = request.result
-    if isinstance(result, HttpResponseBase):
-        raise _refusal_by(request, result)
-    if isinstance(result, types.FunctionType):
+_MOST_SEEN = 100
+"""Callables that are looked into: a stack of middleware has some ten of them."""
+
+
+def _enclosed(function: object) -> list[object]:
+    """Give what a function has from around it, as middleware that is one has its application."""
+    found = []
+    for cell in getattr(function, "__closure__", None) or ():
+        try:
+            found.append(cell.cell_contents)
+        except ValueError:  # what it stands for is not there yet
+            pass
+    return found
+
+
+def _check_user(found: object) -> None:
+    """See that `auth` gave a user, where a mistake is easily made.
+
+    Raises:
+        UsageError: it gave a response, or a view.
+    """
+    if isinstance(found, HttpResponseBase):
         raise UsageError(
-            f"auth gave the function {result.__qualname__}, expected a user; a decorator for views, as Django's own "
+            f"auth gave a response ({type(found).__name__} {found.status_code}), expected a user, None to refuse, or "
+            "an exception such as PermissionDenied"
+        )
+    if isinstance(found, types.FunctionType):
+        raise UsageError(
+            f"auth gave the function {found.__qualname__}, expected a user; a decorator for views, as Django's own "
             "login_required, is no auth: see tina4_wsgi.contrib.django"
         )
-    return result
-
-
-def _refusal_for(exc: Exception) -> int | None:
-    if isinstance(exc, HTTPException):
-        return exc.code or 403
-    return next((status for kind, (status, _) in _REFUSALS.items() if isinstance(exc, kind)), None)
-
-
-def _refusal_by(request: HandshakeRequest, response: HttpResponseBase) -> Refused:
-    """Say to a WebSocket what a middleware's answer says to a browser; a redirect would lead it nowhere."""
-    status = response.status_code
-    if status < 400:
-        user = getattr(request, "user", None)
-        status = 401 if user is not None and not user.is_authenticated else 403
-    return Refused(status, "the site does not let you in here", detail=f"a middleware answered {response.status_code}")
-
-
-def _send_away(request: HandshakeRequest, response: HttpResponseBase) -> None:
-    refusal = _refusal_by(request, response)
-    if refusal.status >= 500:
-        code = CloseCode.TRY_AGAIN_LATER
-    else:
-        code = CloseCode.UNAUTHENTICATED if refusal.status == 401 else CloseCode.FORBIDDEN
-    assert request.connection is not None
-    request.connection.close(code, refusal.message)
-
-
-def _nothing() -> None:
-    """Stands where a route has no `auth`."""

@@ -7,12 +7,12 @@ Django's pool (`"OPTIONS": {"pool": True}`, from 5.1 on, with psycopg 3): to clo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import gevent
-from django.core import signals
-from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from gevent import monkey
 
 from ...errors import ConfigError
@@ -25,25 +25,25 @@ def in_transaction() -> frozenset[str]:
     return frozenset(one.alias for one in connections.all(initialized_only=True) if one.in_atomic_block)
 
 
-def send_sparingly(send: Callable[[], object], *, is_nested: bool) -> None:
-    """Send `request_started` or `request_finished` so that it closes no connection that is in use.
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Keep this greenlet's connections open, whatever their age and state.
 
-    Django's own receiver closes also those within a transaction; its test client takes it away as well.
-
-    Args:
-        is_nested: an event around this one uses them.
+    `close_old_connections`, which Django runs at both ends of each request, would close those that the code around
+    an event uses, also within a transaction; its test client takes it away as well.
     """
-    if not is_nested and not in_transaction():
-        send()
-        return
-    both = (signals.request_started, signals.request_finished)
-    for signal in both:
-        signal.disconnect(close_old_connections)
+    used = connections.all(initialized_only=True)
+    for one in used:
+        one.close_if_unusable_or_obsolete = _leave_open  # in the instance, which is this greenlet's
     try:
-        send()
+        yield
     finally:
-        for signal in both:
-            signal.connect(close_old_connections)
+        for one in used:
+            vars(one).pop("close_if_unusable_or_obsolete", None)
+
+
+def _leave_open() -> None:
+    """Stand in the place of what closes a connection."""
 
 
 def roll_back(kept: frozenset[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
@@ -12,9 +12,14 @@ from django.contrib.sessions.backends.signed_cookies import SessionStore as Cook
 from django.core.handlers.wsgi import WSGIRequest
 from greenlet import getcurrent
 
-from ...connection import Connection
 from ...errors import UsageError
-from ...matching import Match
+from ..passage import KEY, Event
+from .scheme import with_http_scheme
+from .urls import EventUrls, RoutesFirst, Urlconf
+
+if TYPE_CHECKING:
+    from ...connection import Connection
+    from ...matching import Match
 
 current: ContextVar[HandshakeRequest] = ContextVar("tina4_wsgi.django.request")
 
@@ -28,28 +33,54 @@ class HandshakeRequest(WSGIRequest):  # type: ignore[misc]  # Django ships no ty
         websocket_event: "auth" before the 101 and when `auth` is asked again, then "open", "message", "close".
         connection: whose event it is; None for "auth".
         match: the route and the parameters of the path.
-        call: what is called in the place of a view; without arguments.
+        event: what the request was made for.
         is_nested: whether the code of another event called for this one, and goes on behind it.
-        is_answered: whether `call` was called, so that no middleware has answered in its place.
-        result: what `call` gave.
-        error: what `call` raised.
+        passed: the last middleware that let it through.
+        answered_by: the middleware whose `process_view` answered.
     """
 
-    def __init__(self, environ: Mapping[str, Any], event: str, call: Callable[[], object]) -> None:
-        super().__init__(dict(environ))  # a copy: Django writes the decoded path into it
-        self.websocket_event = event
-        self.connection: Connection | None = environ.get("tina4_wsgi.connection")
-        self.match: Match = environ["tina4_wsgi.match"]
-        self.call = call
+    def __init__(self, environ: Mapping[str, Any], urls: EventUrls) -> None:
+        super().__init__(with_http_scheme(environ))  # a copy: Django writes the decoded path into it
+        event: Event = environ[KEY]
+        self.event = event
+        self.websocket_event = event.name
+        self.connection: Connection | None = event.connection
+        self.match: Match = event.match
         self._greenlet = getcurrent()
-        outer = current.get(None)  # also a greenlet that a callback has spawned inherits it
-        self.is_nested = outer is not None and outer._greenlet is self._greenlet
-        self.is_answered = False
-        self.result: object = None
-        self.error: Exception | None = None
+        self.is_nested = is_nested()
+        self.passed: str | None = None
+        self.answered_by = ""
+        self._urls = urls
+        self._urlconf: Urlconf = None
         self._session: Any = None
         self._session_key: str | None = None
         self._has_renewed_hash = False
+
+    def run_event(self) -> None:
+        """Call the callback; the view does that.
+
+        Raises:
+            UsageError: the callback changed the session in a way that needs a cookie.
+        """
+        self.event.run()
+        try:
+            self.check_session()
+        except UsageError as exc:
+            self.event.error = exc
+            raise
+
+    @property
+    def urlconf(self) -> RoutesFirst:
+        """The URLconf that the request is resolved with: what was set, with the WebSocket routes in front."""
+        return self._urls.around(self._urlconf)
+
+    @urlconf.setter
+    def urlconf(self, urlconf: Urlconf) -> None:
+        self._urlconf = urlconf
+
+    @urlconf.deleter
+    def urlconf(self) -> None:
+        self._urlconf = None
 
     @property
     def session(self) -> Any:  # Any: what the project's middleware puts there
@@ -95,6 +126,12 @@ class HandshakeRequest(WSGIRequest):  # type: ignore[misc]  # Django ships no ty
                 "the session was changed, but after the upgrade no cookie can reach the browser; expected this "
                 "in a view, or a session that is stored on the server and that the browser has already"
             )
+
+
+def is_nested() -> bool:
+    """Say whether an event is running here, in this very greenlet."""
+    outer = current.get(None)  # also a greenlet that a callback has spawned inherits it
+    return outer is not None and outer._greenlet is getcurrent()
 
 
 def request() -> HandshakeRequest:

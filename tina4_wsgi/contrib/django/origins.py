@@ -13,6 +13,7 @@ from django.utils.http import is_same_domain
 
 from ...errors import Refused
 from ...protocol import handshake
+from .scheme import with_http_scheme
 
 
 def check(environ: Mapping[str, Any], host: str, further: Collection[str]) -> None:
@@ -24,7 +25,7 @@ def check(environ: Mapping[str, Any], host: str, further: Collection[str]) -> No
     Raises:
         Refused: 400, the host is none of ALLOWED_HOSTS; 403, the page's origin is not trusted.
     """
-    request = WSGIRequest(dict(environ))
+    request = WSGIRequest(with_http_scheme(environ))
     try:
         own_host = request.get_host()
     except DisallowedHost as exc:

@@ -1,5 +1,7 @@
 """The WebSocket routes of this app, found by their file's name."""
 
+import os
+
 import gevent
 from django.contrib.auth.decorators import login_required as login_required_of_views
 from django.core.exceptions import PermissionDenied
@@ -128,6 +130,15 @@ def quiet(connection, event, data):
 def notes(connection, event, data):
     if event in ("open", "message"):
         connection.send_json({"notes": Note.objects.count()})
+
+
+@Router.websocket("/ws/quiet")
+def in_process(connection, event, data):
+    """Says in which process it is, and when asked who is there; nobody is asked again."""
+    if event == "open":
+        connection.send_json({"process": os.getpid()})
+    if event == "message":
+        connection.send_json({"name": name_of(request().user)})
 
 
 @Router.websocket("/ws/reader", auth=login_required)

@@ -1,0 +1,86 @@
+"""Small Django projects, each a program of its own: what patches Django, or configures it, does so for a process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+from tests.contrib.django_house import django_folder
+from tests.support.servers import ROOT
+
+RUN_S = 60.0
+
+_BEGIN = """
+from gevent import monkey; monkey.patch_all()
+import logging, sys
+from django.conf import settings
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.urls import path, include, re_path, resolve, reverse
+from tina4_wsgi import Router
+from tina4_wsgi.testing import HandshakeRefused, TestClient
+
+router = Router()
+urlpatterns = []
+SETTINGS = {}
+MIDDLEWARE = []
+seen = []
+
+@router.websocket("/ws/news/{number:int}")
+def news(connection, event, data):
+    if event == "open":
+        connection.send("open")
+    if event == "message":
+        connection.send(str(act(data)))
+
+def act(data):
+    return data
+
+def make(wsgi_app, **options):
+    from tina4_wsgi.contrib.django import wrap
+    return wrap(wsgi_app, router=router, **options)
+
+def ask(path="/ws/news/7", **fields):
+    "Open a WebSocket: gives what it says first, or the status that refuses it."
+    try:
+        with client.websocket(path, headers={name.replace("_", "-"): value for name, value in fields.items()}) as ws:
+            return ws.receive()
+    except HandshakeRefused as refusal:
+        return refusal.status
+
+class Lines(logging.Handler):
+    def emit(self, record):
+        log.append(f"{record.levelname} {record.getMessage()}")
+
+log = []
+"""
+
+_END = """
+sys.modules["project"] = sys.modules["__main__"]
+logging.getLogger("tina4_wsgi").addHandler(Lines())
+logging.getLogger("django").addHandler(Lines())
+settings.configure(**{"SECRET_KEY": "k" * 50, "ALLOWED_HOSTS": ["*"], "ROOT_URLCONF": "project", "DATABASES": {},
+                      "MIDDLEWARE": MIDDLEWARE, "LOGGING_CONFIG": None, **SETTINGS})
+from django.core.wsgi import get_wsgi_application
+app = make(get_wsgi_application())
+with TestClient(app, raise_errors=False) as client:
+    main()
+"""
+
+
+def printed_by(code: str, version: str = "newest") -> list[str]:
+    """Run a project and give what its `main()` printed.
+
+    Args:
+        code: defines `main` and what else is of its own: MIDDLEWARE (names begin with "project."), SETTINGS,
+            `urlpatterns`, `act` (what a message does), `make` (how it is wrapped); `ask` opens a WebSocket.
+        version: of Django, see `django_house`.
+    """
+    program = _BEGIN + textwrap.dedent(code) + _END
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env={"PYTHONPATH": f"{django_folder(version)}:{ROOT}"},
+        capture_output=True, text=True, timeout=RUN_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3_000:]
+    return done.stdout.splitlines()
