@@ -104,7 +104,7 @@ class App:
         self._refused: dict[int, int] = {}
         self._own = OwnPages(self, live, bridge)
         self._handovers = Handovers(wsgi_app)
-        self._lost = LostBroadcasts(self.all_routes, self._has_websocket)
+        self._lost = LostBroadcasts(self.all_routes, _any_has_websocket)
         self._warns_of_lost = self.config.debug
         self._process: Process | None = None
         self._served_at = -1  # the number of forks at the last request: a child of this process has more
@@ -516,6 +516,10 @@ def disconnect(
         app.disconnect(connection_id=connection_id, path=path, auth=auth, code=code, reason=reason)
         for app in list(_apps)
     )
+
+
+def _any_has_websocket(path: str) -> bool:
+    return any(app._has_websocket(path) for app in list(_apps))  # `broadcast` tells all of them
 
 
 def apps_of_this_process() -> list[App]:

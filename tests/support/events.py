@@ -22,7 +22,9 @@ class Connection:
 def run_event(app: App, event: str, connection: Connection, call: Callable[[], object], **environ: Any) -> object:
     """Run an event on /ws/x and give what it gave; "auth" comes before there is a connection."""
     made = {**Opening({"PATH_INFO": "/ws/x", "HTTP_HOST": "shop.example"}, ()).wsgi_environ(), **environ}
-    made["tina4_wsgi.match"] = app._match("/ws/x")
+    found = app._match(made, "/ws/x")
+    assert found is not None
+    _, made["tina4_wsgi.match"] = found
     if event != "auth":
         made["tina4_wsgi.connection"] = connection
     assert app._bridge is not None

@@ -1,7 +1,5 @@
 """A chat room at /ws/room/{room}: everybody in it hears what anybody says."""
 
-import json
-
 from tina4_wsgi import Router
 
 MOST_CHARACTERS = 2_000
@@ -21,4 +19,4 @@ def chat(connection, event, data):
 
 def tell(connection, **message):
     """Send a message to everybody in the connection's room, itself included."""
-    connection.broadcast(json.dumps(message))
+    connection.broadcast(message)  # a dict goes as JSON
