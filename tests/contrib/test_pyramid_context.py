@@ -11,7 +11,7 @@ from pyramid.exceptions import ConfigurationConflictError, ConfigurationExecutio
 from pyramid.httpexceptions import HTTPNotFound
 from pyramid.threadlocal import get_current_request, manager
 
-from tests.support.events import Connection, run_event
+from tests.support.events import Connection, found, run_event
 from tina4_wsgi import Router
 from tina4_wsgi.contrib.pyramid import add_websocket, wrap
 from tina4_wsgi.errors import ConnectionClosed, UsageError
@@ -246,5 +246,5 @@ def test_a_path_may_be_written_as_pyramids_are():
         add_websocket(config, "ws/board", callback)
     app = wrap(config.make_wsgi_app(), router=Router())
 
-    assert app._match("/ws/board") is not None
-    assert app._match("/ws/other") is None
+    assert found(app, "/ws/board") is not None
+    assert found(app, "/ws/other") is None

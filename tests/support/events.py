@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tina4_wsgi import App
+from tina4_wsgi.matching import Match
 from tina4_wsgi.opening import Opening
 
 
@@ -19,12 +20,16 @@ class Connection:
         self.closed_with = code
 
 
+def found(app: App, path: str) -> Match | None:
+    """The route that an upgrade at a path finds, in the router or in the framework."""
+    route = app._find_route({"PATH_INFO": path, "HTTP_HOST": "shop.example"})
+    return None if route is None else route[1]
+
+
 def run_event(app: App, event: str, connection: Connection, call: Callable[[], object], **environ: Any) -> object:
     """Run an event on /ws/x and give what it gave; "auth" comes before there is a connection."""
     made = {**Opening({"PATH_INFO": "/ws/x", "HTTP_HOST": "shop.example"}, ()).wsgi_environ(), **environ}
-    found = app._match(made, "/ws/x")
-    assert found is not None
-    _, made["tina4_wsgi.match"] = found
+    made["tina4_wsgi.match"] = found(app, "/ws/x")
     if event != "auth":
         made["tina4_wsgi.connection"] = connection
     assert app._bridge is not None
