@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
+from importlib import metadata
 from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
@@ -59,6 +60,12 @@ _EXEMPT = sys.stdlib_module_names | {
     "zope",
 }  # fmt: skip
 _MOST_NAMED = 3
+
+_FIRST_SAFE = {
+    "werkzeug": ((3, 0, 6), "reads the fields of multipart forms without a limit of its own (CVE-2024-49767)"),
+    "jinja2": ((3, 1, 4), "lets keys of a user's dict become attributes by xmlattr (CVE-2024-34064)"),
+}
+"""What is safe for all that our routes offer; dependencies allow less, for legacy apps that pin them."""
 
 _FIRST_WITH_GEVENT = (3, 1, 14)  # psycopg 3; before, it waits in a `select` of its own
 
@@ -218,6 +225,15 @@ def libraries() -> Iterator[Finding]:
             "grpc waits in C, so a call holds up all others",
             "call grpc.experimental.gevent.init_gevent() before the first channel is made", is_fatal=True,
         )  # fmt: skip
+
+
+def old_libraries() -> Iterator[Finding]:
+    """See whether what a legacy app may pin has holes that were closed later."""
+    for name, (first, hole) in _FIRST_SAFE.items():
+        version = metadata.version(name)
+        if _numbers(version) < first:
+            dotted = ".".join(map(str, first))
+            yield Finding(f"{name} {version} {hole}", f"pip install '{name}>={dotted}', if the app allows it")
 
 
 def too_few_descriptors(config: Config) -> Iterator[Finding]:

@@ -196,6 +196,21 @@ def test_a_library_that_was_told_about_gevent_is_right(folder: Path) -> None:
     assert lines(run(folder, "doctor"), 0) == ["nothing is wrong"]
 
 
+@pytest.mark.parametrize(
+    ("name", "version", "is_old"),
+    [("werkzeug", "2.3.8", True), ("werkzeug", "3.0.6", False), ("jinja2", "3.0.3", True), ("jinja2", "3.1.4", False)],
+)
+def test_a_library_with_a_hole_that_was_closed_later_is_a_warning(
+    folder: Path, name: str, version: str, is_old: bool
+) -> None:
+    (folder / f"{name}-{version}.dist-info").mkdir()
+    (folder / f"{name}-{version}.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+
+    (line,) = lines(run(folder, "doctor"), 0)
+
+    assert line.startswith(f"warning: {name} {version} ") if is_old else line == "nothing is wrong"
+
+
 def test_a_worker_class_without_gevent_is_fatal(folder: Path) -> None:
     (folder / "gunicorn.conf.py").write_text("worker_class = 'gthread'\n")
 

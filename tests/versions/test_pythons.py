@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.support import servers
 from tests.support.raw import RawClient
@@ -96,8 +97,9 @@ def run(command: list[str], cwd: Path = ROOT) -> str:
 
 def lowest_requirements() -> list[str]:
     """The lower bound of each dependency, as a requirement of just that version."""
-    needed = [line for line in metadata.requires("tina4-wsgi") or [] if "extra" not in line or '"gunicorn"' in line]
-    return [re.sub(r">=([\d.]+).*", r"==\1", line.partition(";")[0].strip()) for line in needed]
+    needed = [Requirement(line) for line in metadata.requires("tina4-wsgi") or []]
+    needed = [one for one in needed if one.marker is None or one.marker.evaluate({"extra": "gunicorn"})]
+    return [re.sub(r">=([\d.]+).*", r"==\1", str(one).partition(";")[0].strip()) for one in needed]
 
 
 @pytest.fixture(scope="module", params=[*sorted(interpreters()), "lowest"])

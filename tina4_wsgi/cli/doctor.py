@@ -39,6 +39,7 @@ def examine(target: str | None, folder: Path) -> Iterator[Finding]:
     yield from checks.patched_too_late(suspects)
     yield from checks.misspelt_variables()
     yield from checks.libraries()
+    yield from checks.old_libraries()
     config = _config_of(app)
     yield from checks.too_few_descriptors(config)
     yield from _origins(app, config)
