@@ -81,10 +81,11 @@ def chat(connection: Connection, event: str, data: str) -> None:
     connection.send(7)
 '''
 
-FOUND = """\
-wrong.py:6: error: "Connection" has no attribute "speak"  [attr-defined]
-wrong.py:7: error: Argument 1 to "send" of "Connection" has incompatible type "int"; expected "str | bytes"  [arg-type]
-"""
+FOUND = (
+    'wrong.py:6: error: "Connection" has no attribute "speak"  [attr-defined]\n'
+    'wrong.py:7: error: Argument 1 to "send" of "Connection" has incompatible type "int"; '
+    'expected "str | bytes | dict[str, Any] | list[Any]"  [arg-type]\n'
+)
 
 
 @pytest.mark.deadline(120)
