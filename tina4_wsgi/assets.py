@@ -5,10 +5,9 @@ Only these addresses are taken; whatever else an application has below `/__tina4
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import files
+from . import ownfiles
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 PREFIX = "/__tina4/"
 """How the paths of our own files begin."""
 
-_FOLDER = Path(__file__).resolve().parent / "static"
 _NAMES = frozenset({"tina4-ws.js", "tina4-ws.mjs", "tina4-ws.d.ts"})
 
 
@@ -25,17 +23,14 @@ def find(path: str, environ: WSGIEnvironment) -> WSGIApplication | None:
 
     Args:
         path: decoded, with its leading slash.
-    Raises:
-        OSError: the package is incomplete.
     """
     name = path.removeprefix(PREFIX)
     if name not in _NAMES or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return None
     # A part of a script is of no use to anybody, and the whole of it is a right answer (RFC 9110 §14.2).
     environ = {key: value for key, value in environ.items() if key != "HTTP_RANGE"}
-    response = files.send(str(_FOLDER / name), environ)
-    if name.endswith(".ts"):
-        response.headers["Content-Type"] = "text/plain; charset=utf-8"  # else it would be a film
     # A page of another origin, which `allowed_origins` lets connect, may import it too; there is nothing to hide.
-    response.headers["Access-Control-Allow-Origin"] = "*"
-    return response
+    headers = {"Access-Control-Allow-Origin": "*"}
+    if name.endswith(".ts"):
+        headers["Content-Type"] = "text/plain; charset=utf-8"  # else it would be a film
+    return ownfiles.send(name, environ, headers)

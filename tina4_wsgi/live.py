@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from werkzeug.exceptions import Forbidden, HTTPException
 
-from . import callbacks, files, forwarded, jsontext, livefeed, pages
+from . import callbacks, forwarded, jsontext, livefeed, ownfiles, pages
 from .config import Config
 from .connection import Connection
 from .errors import ConfigError, Refused, UsageError
@@ -36,7 +35,6 @@ logger = logging.getLogger("tina4_wsgi.live")
 
 PAGE_PATH = "/__tina4/live"
 
-_FOLDER = Path(__file__).resolve().parent / "static" / "live"
 _FILES = {f"{PAGE_PATH}/{name}": name for name in ("live.css", "live.js", "chart.js", "console.js", "table.js")}
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -97,13 +95,12 @@ class LivePage:
                 return pages.http_error(environ, refusal.__cause__)  # it may lead to a login
             return pages.error(environ, refusal.status, "The live page asks for a login.")
         name = _FILES.get(environ["PATH_INFO"], "index.html")
-        response = files.send(str(_FOLDER / name), environ)
-        response.headers["Cache-Control"] = "no-cache, private"
+        headers = {"Cache-Control": "no-cache, private"}
         if name == "index.html":
-            response.headers["Content-Security-Policy"] = _POLICY
-            response.headers["Referrer-Policy"] = "no-referrer"
-            response.headers["X-Frame-Options"] = "DENY"
-        return response
+            headers["Content-Security-Policy"] = _POLICY
+            headers["Referrer-Policy"] = "no-referrer"
+            headers["X-Frame-Options"] = "DENY"
+        return ownfiles.send(f"live/{name}", environ, headers)
 
     def _guard(self, request: Request) -> Any:
         environ = request.environ

@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 TRANSLATION = ("build", "cython")
 BUILD_S = 110
+PACK_S = 150
 
-pytestmark = pytest.mark.deadline(BUILD_S + 10)
+pytestmark = pytest.mark.deadline(PACK_S + 30)
 
 # What an install needs of the engine, from bytes to a connection's class.
 USE = """
@@ -134,16 +136,54 @@ def assert_it_says_why(output: str) -> None:
     assert "apt-get install build-essential python3-dev" in output
 
 
-def test_an_sdist_becomes_a_wheel_with_every_module_compiled(tree, tmp_path):
-    sdist = [sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", str(tmp_path / "dist")]
-    subprocess.run(sdist, cwd=tree, check=True, timeout=BUILD_S, capture_output=True)
+@pytest.fixture(scope="module")
+def of_sdist(translated: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """What pip makes of the source distribution on a machine that has all that it takes."""
+    folder = tmp_path_factory.mktemp("sdist")
+    sdist = [sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", str(folder)]
+    subprocess.run(sdist, cwd=translated, check=True, timeout=BUILD_S, capture_output=True)
+    return build(next(folder.glob("*.tar.gz")), folder)
+
+
+def test_an_sdist_becomes_a_wheel_with_every_module_compiled(of_sdist, tmp_path):
     declared = {str(path.relative_to(ROOT).with_suffix("")) for path in (ROOT / "tina4_wsgi").rglob("*.pxd")}
 
-    built = build(next((tmp_path / "dist").glob("*.tar.gz")), tmp_path)
+    assert of_sdist.modules == declared
+    assert used(of_sdist.wheel, tmp_path) == "Hello"
+    assert "not compiled" not in of_sdist.output
 
-    assert built.modules == declared
-    assert used(built.wheel, tmp_path) == "Hello"
-    assert "not compiled" not in built.output
+
+def test_an_application_that_pyinstaller_packs_has_all_of_it(of_sdist, tmp_path):
+    site = tmp_path / "site"
+    with zipfile.ZipFile(of_sdist.wheel) as archive:
+        archive.extractall(site)
+    shutil.copy(HERE / "packed_app.py", tmp_path)
+    subprocess.run(
+        [sys.executable, "-m", "PyInstaller", "--log-level", "ERROR", "packed_app.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site), "PYINSTALLER_CONFIG_DIR": str(tmp_path / "config")},
+        check=True,
+        timeout=PACK_S,
+    )
+    shutil.rmtree(site)
+
+    done = subprocess.run(
+        [tmp_path / "dist" / "packed_app" / "packed_app"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+
+    assert "Traceback" not in done.stderr
+    assert done.stdout.splitlines() == [
+        "GET /hello 200",
+        "GET /__tina4/tina4-ws.js 200",
+        "GET /__tina4/tina4-ws.mjs 200",
+        "GET /__tina4/live 200",
+        "GET /__tina4/live/table.js 200",
+        "GET /metrics 200",
+        "GET /nothing 404",
+        "echo: hi",
+        "files of a new project: True",
+    ]
 
 
 def test_without_a_compiler_the_wheel_is_pure(tree, tmp_path):

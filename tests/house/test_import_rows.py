@@ -43,12 +43,14 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ),
     (  # 3: all connections of an app, and the HTTP side
         "gunicorns observer",
-        "assets fanout draining loopwatch checks guardian publishing upgrade mounting discovery",
+        "fanout draining loopwatch checks guardian publishing upgrade mounting discovery",
         "matching static templating",
         "engine lost refusals request router",
         "presence response",
         "census exposition process pages service spool wrappers",
-        "http livefeed",
+        "livefeed ownfiles",
+        "assets",
+        "http",
         "arrival handover monitor",
         "live",
         "ownpages",
@@ -89,7 +91,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "testing.websocket",
         "testing.client",
         "testing",
-        "pytest_plugin",
+        "hooks.hook-tina4_wsgi packing pytest_plugin",
     ),
 )
 """From the bottom up. A row has steps, from the bottom up too: a module imports from lower rows, and from

@@ -31,7 +31,7 @@ RUN_S = 20
 # Commands that a reader has, or that the text around has just told how to get.
 SHELL_COMMANDS = frozenset({
     ".", "apt-get", "cat", "cd", "curl", "echo", "export", "git", "gunicorn", "kill", "make", "mkdir", "nginx",
-    "node", "openssl", "pip", "python", "python3", "redis-server", "sudo", "systemctl", "tina4-wsgi",
+    "node", "openssl", "pip", "pyinstaller", "python", "python3", "redis-server", "sudo", "systemctl", "tina4-wsgi",
 })  # fmt: skip
 ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*=")
 OPTION = re.compile(r"--[a-z][a-z0-9-]*")

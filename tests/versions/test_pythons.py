@@ -105,7 +105,8 @@ def lowest_requirements() -> list[str]:
 @pytest.fixture(scope="module", params=[*sorted(interpreters()), "lowest"])
 def python(request: pytest.FixtureRequest, wheel: Path) -> Path:
     if request.param == "lowest":
-        return venv_for(interpreters()[RUNNING], f"{RUNNING}-lowest", wheel, *lowest_requirements())
+        oldest = min(interpreters())  # old dependencies have no wheels for new interpreters
+        return venv_for(interpreters()[oldest], f"{oldest}-lowest", wheel, *lowest_requirements())
     return venv_for(interpreters()[request.param], request.param, wheel)
 
 

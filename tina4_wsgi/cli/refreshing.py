@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.datastructures import Headers
 from werkzeug.wsgi import ClosingIterator
 
-from .. import files, mounting
+from .. import mounting, ownfiles
 from ..app import App, apps_of_this_process
 from ..config import Config
 from ..protocol.frames import CloseCode
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 SCRIPT_PATH = "/__tina4/reload.js"
 SOCKET_PATH = "/__tina4/reload"
 
-_SCRIPT = Path(__file__).resolve().parents[1] / "static" / "reload.js"
 _TAG = '<script src="{}?version={}"></script>\n'
 _DOCUMENTS = frozenset({"document", "iframe", "frame"})  # what browsers open: Sec-Fetch-Dest
 _OWN_DRAIN_S = 1.0
@@ -70,7 +68,7 @@ class Refreshing:
         if path == SOCKET_PATH:
             return self._own(environ, start_response)
         if path == SCRIPT_PATH:
-            return files.send(str(_SCRIPT), environ)(environ, start_response)
+            return ownfiles.send("reload.js", environ)(environ, start_response)
         if not _opens_a_page(environ):
             return self._app(environ, start_response)
         page = _Page(start_response, _TAG.format(SCRIPT_PATH, self._version).encode())

@@ -60,8 +60,11 @@ def make_project(folder: Path) -> list[Path]:
         raise CommandFailed(f"{folder} is a file, expected a folder that is new or empty")
     if folder.exists() and {one.name for one in folder.iterdir()} - _HARMLESS:
         raise CommandFailed(f"{folder} is not empty, expected a folder that is new or empty")
+    sources = sorted(path for path in _FILES.rglob("*") if path.is_file())
+    if not sources:
+        raise CommandFailed(f"this package was packed without its own files: {_FILES} is missing")
     made = []
-    for source in sorted(path for path in _FILES.rglob("*") if path.is_file()):
+    for source in sources:
         path = folder / _unmasked(source.relative_to(_FILES))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(source.read_bytes())
