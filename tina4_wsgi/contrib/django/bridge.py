@@ -31,7 +31,7 @@ from werkzeug.exceptions import HTTPException
 
 from ...app import App
 from ...config import Config
-from ...errors import ConfigError, Refused, UsageError
+from ...errors import ConfigError, Refused
 from ...matching import Match
 from ...protocol.frames import CloseCode
 from ...router import Router
@@ -196,15 +196,7 @@ def _outcome_of_auth(request: HandshakeRequest, response: HttpResponseBase) -> o
         raise request.error
     if response.status_code >= 400 or not request.is_answered:
         raise _refusal_by(request, response)
-    result = request.result
-    if isinstance(result, HttpResponseBase):
-        raise _refusal_by(request, result)
-    if isinstance(result, types.FunctionType):
-        raise UsageError(
-            f"auth gave the function {result.__qualname__}, expected a user; a decorator for views, as Django's own "
-            "login_required, is no auth: see tina4_wsgi.contrib.django"
-        )
-    return result
+    return request.result
 
 
 def _refusal_for(exc: Exception) -> int | None:
