@@ -20,7 +20,7 @@ PACKAGE = ROOT / "tina4_wsgi"
 
 CORE = (
     ("The app", ("App", "broadcast", "count", "members", "disconnect", "Member", "Status")),
-    ("Routes", ("Router",)),
+    ("Routes", ("Router", "ANONYMOUS")),
     ("Connections", ("Connection",)),
     ("HTTP", ("Request", "Response")),
     ("From other processes", ("publish", "Publisher", "Receipt")),
@@ -53,6 +53,7 @@ BARE_TAG = re.compile(r"`[^`]*`|<")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = ast.ClassDef | Function
+Constant = ast.AnnAssign
 
 
 def page() -> str:
@@ -90,7 +91,7 @@ def _tree(module: str) -> ast.Module:
     return ast.parse(_path(module).read_text(encoding="utf-8"))
 
 
-def _exported(module: str) -> Iterator[tuple[str, tuple[str, Definition]]]:
+def _exported(module: str) -> Iterator[tuple[str, tuple[str, Definition | Constant]]]:
     """Give the public names of a module, each with the module that defines it and its definition."""
     tree = _tree(module)
     for node in tree.body:
@@ -104,11 +105,13 @@ def _exported(module: str) -> Iterator[tuple[str, tuple[str, Definition]]]:
             yield node.name, (module, node)
 
 
-def _find(module: str, name: str) -> tuple[str, Definition]:
+def _find(module: str, name: str) -> tuple[str, Definition | Constant]:
     """Follow a name through imports to where it is defined."""
     tree = _tree(module)
     for node in ast.walk(tree):
         if isinstance(node, Definition) and node.name == name:
+            return module, node
+        if isinstance(node, Constant) and ast.unparse(node.target) == name:
             return module, node
         if isinstance(node, ast.ImportFrom) and node.level == 1 and name in {one.name for one in node.names}:
             is_package = _path(module).name == "__init__.py"
@@ -118,12 +121,22 @@ def _find(module: str, name: str) -> tuple[str, Definition]:
     raise LookupError(f"{module}.{name} is exported, but defined nowhere")
 
 
-def _entry(name: str, module: str, node: Definition) -> str:
+def _entry(name: str, module: str, node: Definition | Constant) -> str:
+    if isinstance(node, Constant):
+        return f"### {name}\n\n{_prose(_text_behind(module, node))}"
     if isinstance(node, ast.ClassDef):
         return _class(name, module, node)
     is_fixture = "pytest.fixture" in map(ast.unparse, node.decorator_list)
     shown = _fixture(name, node) if is_fixture else _signature(name, node)
     return f"### {name}\n\n{shown}\n{_prose(ast.get_docstring(node) or '')}"
+
+
+def _text_behind(module: str, constant: Constant) -> str:
+    """Give the text that stands behind a constant, as a docstring does in a function."""
+    body = _tree(module).body
+    places = [ast.unparse(one.target) if isinstance(one, Constant) else "" for one in body]
+    behind = body[places.index(ast.unparse(constant.target)) + 1]
+    return str(ast.literal_eval(behind.value)) if isinstance(behind, ast.Expr) else ""
 
 
 def _fixture(name: str, node: Function) -> str:

@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from .presence import Member
     from .publishing import Publisher, publish
     from .router import Router
+    from .verdict import ANONYMOUS
     from .version import __version__
     from .wrappers import Request, Response
 
 __all__ = [
+    "ANONYMOUS",
     "App",
     "BackplaneError",
     "ConfigError",
@@ -68,6 +70,7 @@ _MODULES = {
     "presence": ("Member",),
     "publishing": ("Publisher", "publish"),
     "router": ("Router",),
+    "verdict": ("ANONYMOUS",),
     "version": ("__version__",),
     "wrappers": ("Request", "Response"),
 }  # fmt: skip

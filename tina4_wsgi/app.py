@@ -32,7 +32,7 @@ from .names import MOST_NAME_BYTES, check_name, check_path
 from .observer import observer_of
 from .opening import Opening, head_bytes
 from .ownpages import OwnPages
-from .paths import normal_path
+from .paths import has_control_character, is_own, normal_path
 from .presence import Member
 from .process import Process, fork_count
 from .protocol import handshake
@@ -142,10 +142,7 @@ class App:
         """
         if self._wsgi_app is None:
             return True
-        try:
-            return self._find_route(environ) is not None or claims_upgrade(self._wsgi_app, environ)
-        except Refused:
-            return True  # to refuse it
+        return self._has_route(environ) or claims_upgrade(self._wsgi_app, environ)
 
     def hands_over(self, path: str) -> bool:
         """Say whether the legacy app wants upgrades of this path ready-made, as `environ["wsgi.websocket"]`.
@@ -166,7 +163,7 @@ class App:
             path: PATH_INFO, as WSGI has it.
         """
         legacy = getattr(self._wsgi_app, "app_protocol", None)
-        if legacy is None or self._find_route({"PATH_INFO": path}) is not None:
+        if legacy is None or self._has_route({"PATH_INFO": path}):
             return ""
         return str(legacy(path) or "")
 
@@ -203,12 +200,14 @@ class App:
         Args:
             connection_id: of one connection.
             path: all who are on it.
-            auth: all whose `connection.auth` equals this once both are written as JSON.
+            auth: all whose `connection.auth` has the same JSON text, so that 1, True and 1.0 are three.
             code, reason: as for `Connection.close`.
         Returns:
             How many were told to go.
         Raises:
-            UsageError: nobody is meant, or the code may not travel.
+            UsageError: nobody is meant, `auth` has no form in JSON, or the code may not travel.
+
+        A handshake whose `auth` is still being asked, and that this means too, is refused; it isn't counted.
         """
         path = None if path is None else normal_path(check_path(path))
         if connection_id is not None:
@@ -356,20 +355,22 @@ class App:
         if agreement is not None:
             headers.append(("Sec-WebSocket-Extensions", agreement.answer))
         place = find_place(environ)
-        _engine_with_room(process, spare := self._own.spare(route))
-        auth = service.admit(environ, match)
-        opening = Opening(environ, self.config.trusted_proxies)
-        window_bits = 0 if agreement is None else agreement.window_bits
-        visit = Visit(service, opening, path, params, auth, subprotocol, window_bits)
-        if (observer := observer_of(environ)) is not None:
-            visit = observer.visiting(self, visit)
-        else:
-            process.look_around()
-        arrival = Arrival(process, visit, is_drained(environ, self))
+        engine = _engine_with_room(process, spare := self._own.spare(route))
+        opening = Opening(environ, self.config.trusted_proxies, self.config.keep_environ)
+        with engine.inquiries.begin(path) as inquiry:
+            auth = service.admit(environ, match)
+            window_bits = 0 if agreement is None else agreement.window_bits
+            visit = Visit(service, opening, path, params, auth, subprotocol, window_bits)
+            if (observer := observer_of(environ)) is not None:
+                visit = observer.visiting(self, visit)
+            else:
+                process.look_around()
+            arrival = Arrival(process, visit, is_drained(environ, self), inquiry)
         try:
             # Before the 101: from then on the client misses nothing.
             if arrival.wait_until_heard() or service.asks:
                 _engine_with_room(process, spare)  # again: who was asked may have waited, too
+            arrival.check_is_welcome()
             return take_over(place, environ, start_response, headers, arrival)
         except BaseException:
             arrival.cancel()
@@ -399,25 +400,44 @@ class App:
         if self._own.match(path) is not None or self.router.match_websocket(path) is not None:
             return True
         return self._bridge is not None and self._bridge.match(path) is not None
+    def _has_route(self, environ: WSGIEnvironment) -> bool:
+        """Whether an upgrade is ours to answer, be it by a refusal."""
+        try:
+            return self._find_route(environ) is not None
+        except Refused:
+            return True
 
     def _find_route(self, environ: WSGIEnvironment) -> tuple[str, Match] | None:
+        """Find the name of the group that a request would join, and its route; None if we have none for it.
+
+        One text for all: what `auth` is asked about is what is joined.
+
+        Raises:
+            Refused: 400, the path is no text; 404, it is spelled in another way than its route writes it.
+        """
         seen = environ if self._bridge is None else environ.get(SEEN) or self._bridge.seen(environ)
         try:
-            path = decode_path(seen)
+            path = normal_path(decode_path(seen))
         except Refused:
             if self._wsgi_app is None:
                 raise
             return None  # a path that is not UTF-8 is none of ours, and may be the legacy app's
-        found = self._match(seen, path)
+        # Matchers and frameworks take "//x" and "x" for "/x"; as a group's name neither is that.
+        found = self._match(seen, path) if path[:1] == "/" and path[:2] != "//" else None
+        if has_control_character(path) and (found is not None or self._wsgi_app is None):
+            raise Refused(400, "the path holds a control character")
         if found is not None and seen is not environ:
             environ[SEEN] = seen
         return found
 
     def _match(self, environ: WSGIEnvironment, path: str) -> tuple[str, Match] | None:
         match = self._own.match(path) or self.router.match_websocket(path)
-        if match is not None:
-            return path, match
-        return None if self._bridge is None else self._bridge.find(environ, path)
+        found = None if match is None else (path, match)
+        if found is None and self._bridge is not None:
+            found = self._bridge.find(environ, path)
+        # One that takes every path doesn't mean these; who names them does.
+        is_meant = found is None or not is_own(path) or is_own(found[1].route.path)
+        return found if is_meant else None
 
     def _service_of(self, route: Route) -> Service:
         service = self._services.get(route)
@@ -429,7 +449,8 @@ class App:
         self, environ: WSGIEnvironment, start_response: StartResponse, refusal: Refused
     ) -> Iterable[bytes]:
         self._refused[refusal.status] = self._refused.get(refusal.status, 0) + 1
-        level = logging.INFO if refusal.status in _QUIET else logging.WARNING
+        # One with a detail is a mistake that somebody can mend, such as a second spelling of a number.
+        level = logging.INFO if refusal.status in _QUIET and not refusal.detail else logging.WARNING
         logger.log(
             level, "refused '%s' from %s: %d %s %s", path_for_log(environ.get("PATH_INFO") or "/"),
             forwarded.client_ip(environ, self.config.trusted_proxies), refusal.status, refusal.message, refusal.detail,
@@ -457,13 +478,13 @@ def _as_handshake(probe: WSGIEnvironment) -> WSGIEnvironment:
 
 
 def _group_name(path: str) -> str:
-    """Give the name of the group that a client of this path joins.
+    """Give the name of the group that a client of this path, which is normal, joins.
 
     Raises:
         Refused: 400 or 414, other processes couldn't be told of such a name, nor could anybody broadcast to it.
     """
     try:
-        return normal_path(check_name(path))
+        return check_name(path)
     except UsageError as exc:
         status = 414 if len(path.encode()) > MOST_NAME_BYTES else 400
         raise Refused(status, "this path can't name a group of connections", detail=str(exc)) from None

@@ -6,6 +6,7 @@ import logging
 
 from .backplane.envelope import Kind
 from .connection import Visit
+from .inquiries import Inquiry
 from .process import Process
 from .protocol.frames import CloseCode
 from .refusals import path_for_log
@@ -23,11 +24,14 @@ class Arrival:
         process: where it will be served.
         visit: whose handshake it is.
         has_own_drain: whether the server drains the app itself, and so needs no guardian.
+        inquiry: which found out who this is; ended here.
     """
 
-    __slots__ = ("_has_own_drain", "_is_over", "_process", "_visit")
+    __slots__ = ("_has_own_drain", "_inquiry", "_is_over", "_process", "_visit")
 
-    def __init__(self, process: Process, visit: Visit, has_own_drain: bool) -> None:
+    def __init__(self, process: Process, visit: Visit, has_own_drain: bool, inquiry: Inquiry) -> None:
+        inquiry.keep()
+        self._inquiry = inquiry
         self._process = process
         self._visit = visit
         self._has_own_drain = has_own_drain
@@ -38,10 +42,22 @@ class Arrival:
         """Wait, not for long, until broadcasts of other processes arrive; says whether it had to."""
         return self._process.fanout.wait_until_heard(Kind.PATH, self._visit.path)
 
+    def check_is_welcome(self) -> None:
+        """See that nobody has sent this login, or all on this path, away since it was asked for.
+
+        Raises:
+            Refused: somebody has.
+        """
+        if (farewell := self._inquiry.farewell_to(self._visit.auth)) is not None:
+            raise farewell.refusal()
+
     def take(self, taken: Taken) -> None:
         """Begin to serve the connection."""
+        engine = self._process.engine()
         try:
-            connection = self._process.engine().adopt(taken, self._visit)
+            connection = engine.adopt(taken, self._visit)
+            if (farewell := self._inquiry.farewell_to(self._visit.auth)) is not None:  # while the 101 was being sent
+                engine.say_goodbye([connection], farewell.code, farewell.reason)
         finally:
             self.cancel()
         if self._process.is_draining:  # since the handshake was checked: a middleware took its time with the answer
@@ -62,4 +78,5 @@ class Arrival:
         """Ask for no more broadcasts on the client's behalf; harmless when repeated."""
         if not self._is_over:
             self._is_over = True
+            self._inquiry.end()
             self._process.fanout.left(Kind.PATH, self._visit.path)

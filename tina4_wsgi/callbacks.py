@@ -53,9 +53,7 @@ def check(callback: object, arguments: tuple[str, ...], what: str = "callback") 
     """
     if not callable(callback):
         raise CallbackError(f"{what} {callback!r}, expected a function of ({', '.join(arguments)})")
-    if _has_kind(callback, inspect.iscoroutinefunction) or _has_kind(callback, inspect.isasyncgenfunction):
-        raise CallbackError(f"{what} is an `async def` and nothing would await it, write `def`: it runs in "
-                            "a greenlet of its own, where waiting blocks nobody else")
+    check_is_no_coroutine(callback, what)
     try:
         signature = inspect.signature(callback)
     except (ValueError, TypeError):
@@ -66,14 +64,30 @@ def check(callback: object, arguments: tuple[str, ...], what: str = "callback") 
         raise CallbackError(f"{what} takes {signature}, expected ({', '.join(arguments)})") from None
 
 
-def check_is_no_generator(callback: object) -> None:
+def check_is_no_coroutine(callback: object, what: str = "callback") -> None:
+    """See that calling the callback doesn't only make what nobody awaits.
+
+    Args:
+        what: how the message calls the callback.
+    Raises:
+        CallbackError: it is an `async def`.
+    """
+    if _has_kind(callback, inspect.iscoroutinefunction) or _has_kind(callback, inspect.isasyncgenfunction):
+        raise CallbackError(f"{what} is an `async def` and nothing would await it, write `def`: it runs in "
+                            "a greenlet of its own, where waiting blocks nobody else")
+
+
+def check_is_no_generator(callback: object, what: str = "callback") -> None:
     """See that calling the callback runs it.
+
+    Args:
+        what: how the message calls the callback.
 
     Raises:
         CallbackError: it has a `yield`, so a call would only make a generator.
     """
     if _has_kind(callback, inspect.isgeneratorfunction):
-        raise CallbackError("callback has a `yield` and nothing would run it, expected a plain function")
+        raise CallbackError(f"{what} has a `yield` and nothing would run it, expected a plain function")
 
 
 def misspelt_events(callback: object) -> list[tuple[str, str]]:

@@ -21,6 +21,8 @@ from .errors import ConfigError
 ENVIRONMENT_PREFIX = "TINA4_WS_"
 
 _REDIS_SCHEMES = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
+_OF_THE_REQUEST = frozenset({"CONTENT_LENGTH", "CONTENT_TYPE", "REQUEST_METHOD", "SERVER_PROTOCOL"})
+_OF_THE_SERVER = ("gunicorn.", "tina4_wsgi.", "werkzeug.socket", "wsgi.")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -100,7 +102,9 @@ class Config:
         least=0, most=86_400 * 365, per_route=True,
     )
     reauth_every: float = _setting(
-        0.0, "seconds, 0 is never", "`auth` is asked again so often; a user it refuses by then is closed with 4401",
+        0.0, "seconds, 0 is never",
+        "`auth` is asked again so often; a user it refuses by then is closed with 4401, and with 1013 when it could "
+        "not be asked for three times as long",
         least=0, most=86_400 * 365, per_route=True,
     )
     close_timeout_s: float = _setting(
@@ -217,6 +221,9 @@ class Config:
         (), "", "which fields of `connection.state` `members()` shows, to this app's other processes too",
         per_route=True,
     )
+    keep_environ: tuple[str, ...] = _setting(
+        (), "", "environ keys of a middleware around the app that events and re-checks see too, by reference",
+    )
     bus_dir: str = _setting(
         "", "", "where processes of this machine meet; by default one folder per user and project",
     )
@@ -242,6 +249,8 @@ class Config:
             _check_network(network)
         for path in self.gevent_websocket_paths:
             _check_prefix("gevent_websocket_paths", path)
+        for key in self.keep_environ:
+            _check_kept_key(key)
         _check_redis_url(self.backplane_url)
 
     @classmethod
@@ -331,7 +340,7 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
 def _normal(values: Mapping[str, Any]) -> dict[str, Any]:
     """Lists become tuples and one origin a tuple of one, so that a Config stays hashable."""
     normal = dict(values)
-    for name in ("allowed_origins", "trusted_proxies", "presence_fields", "gevent_websocket_paths"):
+    for name in ("allowed_origins", "trusted_proxies", "presence_fields", "gevent_websocket_paths", "keep_environ"):
         value = normal.get(name)
         if isinstance(value, str):
             normal[name] = (value,)
@@ -413,3 +422,13 @@ def _check_network(text: str) -> None:
 def _check_prefix(name: str, path: str) -> None:
     if not path.startswith("/") or any(character in path for character in "?#*{}<> ") or not path.isprintable():
         raise ConfigError(f"{name}: {path!r}, expected the beginning of a path, as \"/socket.io\", without a query")
+
+
+def _check_kept_key(key: str) -> None:
+    if not key.isprintable() or " " in key or not key:
+        raise ConfigError(f"keep_environ: {key!r} is no key of an environ, expected as \"beaker.session\"")
+    if key in _OF_THE_REQUEST or key.startswith(_OF_THE_SERVER):
+        raise ConfigError(
+            f"keep_environ: {key!r} belongs to the server and its one request, expected a key that a middleware "
+            "around the app sets, as \"beaker.session\""
+        )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
+from gevent import Timeout
 from gevent.monkey import get_original
 from werkzeug.datastructures import EnvironHeaders, ImmutableMultiDict
 
@@ -255,20 +256,28 @@ class Connection(Lifecycle):
         """Ask the route's `auth` again who this is, by the cookies and fields of the handshake; may wait.
 
         What it gives becomes `auth`. If it refuses, the connection is closed with 4401, or 4403 where it answers 403.
-        If it fails (500 and above), everything stays as it was.
+        If it fails (500 and above), everything stays as it was; with `reauth_every`, not for longer than three times
+        that, at least 5 seconds.
 
         Returns:
             Whether the client may stay.
         """
-        try:
-            auth = self._service.authenticate(self.environ(), self.params)
-        except Refused as refusal:
-            if refusal.status >= 500:
-                return True  # logged already; a database that hiccups must not send everybody away
-            code = CloseCode.FORBIDDEN if refusal.status == 403 else CloseCode.UNAUTHENTICATED
-            self.close(code, refusal.message)
+        with self._host.inquiries.begin(self.path) as inquiry:
+            try:
+                auth = self._service.authenticate(self.environ(), self.params)
+            except Refused as refusal:
+                if refusal.status >= 500:
+                    return True  # logged already; a database that hiccups must not send everybody away
+                code = CloseCode.FORBIDDEN if refusal.status == 403 else CloseCode.UNAUTHENTICATED
+                self.close(code, refusal.message)
+                return False
+            farewell = inquiry.farewell_to(auth)
+            if farewell is None:
+                self.auth = auth
+        if farewell is not None:  # a log-out came while the answer of before it was under way
+            self.close(farewell.code, farewell.reason)
             return False
-        self.auth = auth
+        self._auth_ends_s = time.monotonic() + self._auth_lasts_s
         return True
 
     # -- how it does it
@@ -313,12 +322,24 @@ class Connection(Lifecycle):
         return ConnectionClosed(code, self._close_reason, self._was_clean)
 
     def _recheck(self) -> None:
-        if self._state != _OPEN:
+        if self._state != _OPEN or self._is_rechecking:
             return
+        self._is_rechecking = True
+        limit_s = max(self._limits.reauth_every, self._auth_lasts_s / 3)
+        limit = Timeout.start_new(limit_s)
         try:
             self.refresh_auth()
         except BaseException as exc:  # noqa: BLE001  # as for callbacks, the connection and the worker live on
-            self._callback_failed("auth", exc)
+            if exc is limit:
+                self._log(
+                    logging.ERROR, "auth of %s has not answered within %.1f s, connection %s", self.route, limit_s,
+                    self.id,
+                )  # fmt: skip
+            else:
+                self._callback_failed("auth", exc)
+        finally:
+            limit.close()
+            self._is_rechecking = False
 
     def _log_open(self) -> None:
         if logger.isEnabledFor(logging.INFO):

@@ -1,6 +1,7 @@
 cdef class Host:
     cdef readonly object hub
     cdef readonly object dispatcher
+    cdef readonly object inquiries
     cdef readonly object mailbox
     cdef readonly unsigned long long thread_ident
     cdef public double now_s

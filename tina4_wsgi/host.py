@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gevent.monkey import get_original
 
 from .dispatch import Dispatcher
+from .inquiries import Inquiries
 from .mailbox import Mailbox
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Host:
 
     Attributes:
         dispatcher: runs callbacks.
+        inquiries: whose `auth` is being asked here right now.
         mailbox: how other threads get here.
         thread_ident: of the hub's native thread.
         now_s: the monotonic clock at the last sweep: free to read for every message.
@@ -33,11 +35,14 @@ class Host:
         drops_for_slow: how often a member lost broadcasts because of its `on_slow`.
     """
 
-    __slots__ = ("dispatcher", "drops_for_slow", "hub", "mailbox", "now_s", "slow_consumers", "thread_ident")
+    __slots__ = (
+        "dispatcher", "drops_for_slow", "hub", "inquiries", "mailbox", "now_s", "slow_consumers", "thread_ident",
+    )  # fmt: skip
 
     def __init__(self, hub: Any, most_callbacks: int) -> None:  # Any: gevent ships no types
         self.hub: Any = hub
         self.dispatcher = Dispatcher(hub, most_callbacks)
+        self.inquiries = Inquiries()
         self.mailbox = Mailbox(hub)
         self.thread_ident: int = _get_ident()
         self.now_s = time.monotonic()

@@ -79,6 +79,17 @@ class Served(Protocol):
         """
 
 
+class _Recheck:
+    """A re-check as a job of its own."""
+
+    def __init__(self, connection: Lifecycle) -> None:
+        self._connection = connection
+
+    def work(self) -> None:
+        """Make it; for the dispatcher."""
+        self._connection._recheck()
+
+
 class Lifecycle(Liveness):
     """The machinery of one connection; `Connection` adds what callbacks use."""
 
@@ -254,7 +265,9 @@ class Lifecycle(Liveness):
     # -- called in the hub by the sweeper
 
     def _be_rechecked(self) -> None:
-        """Have the route's `auth` asked again, between two callbacks."""
+        """Have the route's `auth` asked again, between two callbacks; beside one that has run since the last time."""
+        if self._is_recheck_due and not self._is_rechecking:
+            self._host.dispatcher.submit(_Recheck(self))
         self._is_recheck_due = True
         self._wake()
 

@@ -26,7 +26,7 @@ from .paths import normal_path
 from .protocol import handshake
 from .protocol.frames import CloseCode, close_payload
 from .request import Request
-from .service import Bridge, Service, bodiless
+from .service import ANONYMOUS, Bridge, Service, bodiless
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -93,7 +93,8 @@ class LivePage:
         except Refused as refusal:
             if isinstance(refusal.__cause__, HTTPException):
                 return pages.http_error(environ, refusal.__cause__)  # it may lead to a login
-            return pages.error(environ, refusal.status, "The live page asks for a login.")
+            asked = "The live page asks for a login." if refusal.status < 500 else "The login failed; the log has more."
+            return pages.error(environ, refusal.status, asked)
         name = _FILES.get(environ["PATH_INFO"], "index.html")
         headers = {"Cache-Control": "no-cache, private"}
         if name == "index.html":
@@ -158,7 +159,8 @@ class LivePage:
 
     def _show_found(self, connection: Connection, view: dict[str, str], monitor: Monitor) -> None:
         is_asked = view["path"] or view["search"]
-        found = monitor.find(view["path"], view["search"]) if is_asked else livefeed.found_in(())
+        path = normal_path(view["path"]) if view["path"] else ""
+        found = monitor.find(path, view["search"]) if is_asked else livefeed.found_in(())
         if not connection.closed:
             connection.send_json({**found, **view})
 
@@ -196,7 +198,8 @@ def auth_of(live: Any, debug: bool) -> tuple[bool, Auth | None]:
     if not callable(live):
         raise ConfigError(f"live={live!r:.80}, expected a callable(request) that gives who may see the live page")
     try:
-        callbacks.check(live, ("request",), "live")  # an `async def` would let everybody in
+        callbacks.check(live, ("request",), "live")
+        callbacks.check_is_no_generator(live, "live")
     except UsageError as exc:
         raise ConfigError(f"live: {exc}") from exc
     return True, live
@@ -206,10 +209,10 @@ def _is_behind(connection: Connection) -> bool:
     return connection.transport.queued_bytes > _MOST_QUEUED_BYTES
 
 
-def _only_here(request: Request) -> bool:
+def _only_here(request: Request) -> object:
     if not forwarded.is_local(request.environ):
         raise Forbidden("In debug the live page is for this machine's own browser; App(live=…) says who else.")
-    return True
+    return ANONYMOUS
 
 
 def _answer_nothing(request: Any, response: Any) -> None:

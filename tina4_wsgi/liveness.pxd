@@ -3,8 +3,11 @@ from .transport cimport Transport
 
 cdef class Liveness(Owner):
     cdef double _active_at_s
+    cdef double _auth_ends_s
+    cdef double _auth_lasts_s
     cdef bint _is_busy
     cdef bint _is_recheck_due
+    cdef bint _is_rechecking
     cdef object _limits
     cdef double _ping_at_s
     cdef double _pong_by_s

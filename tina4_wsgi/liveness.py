@@ -15,6 +15,12 @@ from .transport import Transport
 
 NEVER = float("inf")
 
+_MOST_TRIES = 3
+"""How often a re-check may fail in a row: one hiccup of a database sends nobody away, an outage keeps nobody in."""
+
+_LEAST_AUTH_S = 5.0
+"""How long re-checks may fail in a row, however often they come."""
+
 _PING = b"\x89\x00"
 
 
@@ -26,8 +32,8 @@ class Liveness(Owner):
     """
 
     __slots__ = (
-        "_active_at_s", "_is_busy", "_is_recheck_due", "_limits", "_ping_at_s", "_pong_by_s", "_recheck_at_s",
-        "_transport", "due_s",
+        "_active_at_s", "_auth_ends_s", "_auth_lasts_s", "_is_busy", "_is_recheck_due", "_is_rechecking", "_limits",
+        "_ping_at_s", "_pong_by_s", "_recheck_at_s", "_transport", "due_s",
     )  # fmt: skip
 
     def __init__(self, limits: Any, has_auth: bool = False) -> None:  # Any: a Config
@@ -41,9 +47,13 @@ class Liveness(Owner):
             # The first one at a random time: thousands that reconnect at once are not pinged at once.
             self._ping_at_s = now_s + limits.ping_interval_s * random.uniform(0.5, 1.0)
         self._is_recheck_due = False
+        self._is_rechecking = False
         self._recheck_at_s = NEVER
+        self._auth_lasts_s = NEVER
         if has_auth and limits.reauth_every:
+            self._auth_lasts_s = max(_MOST_TRIES * limits.reauth_every, _LEAST_AUTH_S)
             self._recheck_at_s = now_s + limits.reauth_every * random.uniform(0.5, 1.0)  # as above
+        self._auth_ends_s = now_s + self._auth_lasts_s
         self.due_s = min(self._ping_at_s, self._recheck_at_s, now_s + (limits.idle_timeout_s or NEVER))
 
     def on_due(self, now_s: float) -> None:
@@ -74,10 +84,18 @@ class Liveness(Owner):
             idle_due_s = now_s + self._limits.idle_timeout_s  # its callback still works on what it said
         if self._ping_at_s <= now_s:
             self._ping(now_s)
-        if self._recheck_at_s <= now_s:
-            self._recheck_at_s = now_s + self._limits.reauth_every
-            self._be_rechecked()
+        if self._recheck_at_s <= now_s and not self._may_stay(now_s):
+            self._begin_close(CloseCode.TRY_AGAIN_LATER, "login could not be checked")
+            return
         self.due_s = min(self._ping_at_s, self._pong_by_s, self._recheck_at_s, stall_due_s, idle_due_s)
+
+    def _may_stay(self, now_s: float) -> bool:
+        """Have `auth` asked again, and say whether its last answer is young enough to wait for the next."""
+        if self._auth_ends_s <= now_s:
+            return False
+        self._be_rechecked()
+        self._recheck_at_s = min(now_s + self._limits.reauth_every, self._auth_ends_s)
+        return True
 
     def _ping(self, now_s: float) -> None:
         limits, transport = self._limits, self._transport

@@ -20,6 +20,7 @@ from werkzeug.routing import Map, Rule
 
 from .params import Params
 from .pattern import Parameter, Pattern
+from .spelling import RuleSpelling
 
 ANY_METHOD = "*"
 """Stands for the methods of a route that takes all of them."""
@@ -96,13 +97,17 @@ class RouteMap:
         self._adapter = self._map.bind("localhost")
         self._http = _Node()
         self._websockets = _Node()
+        self._spellings: dict[Route, RuleSpelling] = {}  # Of WebSocket routes that more than one text would match.
 
     def add(self, route: Route, pattern: Pattern) -> None:
         """Take a route in; it must not have the shape, kind and method of one that is here."""
         is_websocket = route.kind == "websocket"
         methods = None if is_websocket or ANY_METHOD in route.methods else route.methods
+        rule = Rule(pattern.rule, endpoint=route, methods=methods, websocket=is_websocket)
         with self._lock:
-            self._map.add(Rule(pattern.rule, endpoint=route, methods=methods, websocket=is_websocket))
+            self._map.add(rule)
+        if is_websocket and (spelling := RuleSpelling(rule)).can_vary:
+            self._spellings[route] = spelling
         _plant(self._websockets if is_websocket else self._http, route, pattern)
 
     def match_http(self, path: str, method: str) -> Match:
@@ -110,11 +115,14 @@ class RouteMap:
         return _find(self._http, path, method) or self._ask_map(path, method)
 
     def match_websocket(self, path: str) -> Match | None:
-        """Find the WebSocket route of a path, None if there is none."""
+        """Find the WebSocket route of a path, None if there is none; raises what `Router.match_websocket` says."""
         try:
-            return _find(self._websockets, path, "GET") or self._ask_map(path, "GET", is_websocket=True)
+            found = _find(self._websockets, path, "GET") or self._ask_map(path, "GET", is_websocket=True)
         except HTTPException:
             return None
+        if (spelling := self._spellings.get(found.route)) is not None:
+            spelling.check(path, found.params, lambda spelled: self._ask_map(spelled, "GET", is_websocket=True).params)
+        return found
 
     def _ask_map(self, path: str, method: str, is_websocket: bool = False) -> Match:
         # The adapter takes "//x" and "x" for "/x"; a proxy that guards "/x" doesn't.

@@ -1,14 +1,20 @@
 """What a client said when it connected, kept small for as long as it stays.
 
-A WSGI environ takes 3 to 5 KiB; of it a connection keeps the header fields and a few words as one text, and takes
-that apart again when somebody asks.
+A WSGI environ takes 3 to 5 KiB; of it a connection keeps the header fields and a few words, and puts that together
+again when somebody asks. The values stand in one text, their lengths beside it, and the names, which browsers of one
+kind send alike, are shared between handshakes. Nothing in a value can end it: no separator is looked for.
+
+Invariant: what `environ` gives is a part of the environ that the server, or a middleware around the app, gave.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import sys
+from array import array
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,15 +22,23 @@ from werkzeug.datastructures import EnvironHeaders, ImmutableMultiDict
 from werkzeug.http import parse_cookie
 
 from . import forwarded
+from .errors import Refused
 
 _KEPT = frozenset({
-    "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "REMOTE_PORT", "SCRIPT_NAME", "SERVER_NAME", "SERVER_PORT",
-    "wsgi.url_scheme",
+    "AUTH_TYPE", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "REMOTE_PORT", "REMOTE_USER", "SCRIPT_NAME",
+    "SERVER_NAME", "SERVER_PORT", "wsgi.url_scheme",
 })  # fmt: skip
+"""Beside `HTTP_*`. No header can set REMOTE_USER and AUTH_TYPE: the server does, or a middleware around the app."""
+
 _DROPPED = frozenset({
     "HTTP_CONNECTION", "HTTP_UPGRADE", "HTTP_SEC_WEBSOCKET_KEY", "HTTP_SEC_WEBSOCKET_VERSION",
 })  # fmt: skip
-_SEPARATOR = "\x00"  # no server lets it into a header, and a text that had it would only lose its own entry
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # a tab may stand in a field value (RFC 9110 §5.5)
+_CONTROL_IN_NAME = re.compile(r"[\x00-\x20\x7f]")
+
+_SHARED_HEADS = 256
+_LONGEST_SHARED = 2_048  # characters of all names together; clients choose them, and shared ones stay
 
 
 def head_bytes(environ: Mapping[str, Any]) -> int:
@@ -42,24 +56,44 @@ class Opening:
     Args:
         environ: the WSGI environ; not kept.
         trusted_proxies: see `Config.trusted_proxies`.
+        keep_environ: see `Config.keep_environ`; these are kept by reference.
+    Raises:
+        Refused: 400, a control character stands in what would be kept.
     """
 
-    __slots__ = ("_head", "_trusted_proxies")
+    __slots__ = ("_lengths", "_names", "_others", "_text", "_trusted_proxies")
 
-    def __init__(self, environ: Mapping[str, Any], trusted_proxies: tuple[str, ...]) -> None:
+    def __init__(
+        self, environ: Mapping[str, Any], trusted_proxies: tuple[str, ...], keep_environ: tuple[str, ...] = ()
+    ) -> None:
         self._trusted_proxies = trusted_proxies
-        self._head = _SEPARATOR.join(
-            [  # a list: it is joined faster than a generator
-                f"{name}={value}"
-                for name, value in environ.items()
-                if (name[:5] == "HTTP_" and name not in _DROPPED) or name in _KEPT
-            ]
-        )
+        names = [name for name in environ if (name[:5] == "HTTP_" and name not in _DROPPED) or name in _KEPT]
+        values = [environ[name] for name in names]
+        by_reference = keep_environ
+        try:
+            self._text = "".join(values)
+        except TypeError:  # a middleware's own, or a port that a server gives as a number
+            by_reference = (*keep_environ, *(name for name in names if not isinstance(environ[name], str)))
+            names = [name for name in names if isinstance(environ[name], str)]
+            self._text = "".join(values := [environ[name] for name in names])
+        if _CONTROL.search(self._text) is not None:
+            raise Refused(400, "this request holds a control character")
+        self._lengths = array("I", map(len, values)).tobytes()
+
+        is_short = sum(map(len, names)) <= _LONGEST_SHARED
+        self._names = (_shared if is_short else _checked)(tuple(names))
+        self._others = {name: environ[name] for name in by_reference if name in environ} or None
 
     def environ(self) -> dict[str, Any]:
-        """Rebuild the part of the WSGI environ that was kept: header fields, path, query, peer."""
-        pairs = (part.partition("=") for part in self._head.split(_SEPARATOR))
-        return {name: value for name, _, value in pairs}
+        """Rebuild the part of the WSGI environ that was kept: header fields, path, query, peer, user."""
+        text, begin = self._text, 0
+        found: dict[str, Any] = {}
+        for name, length in zip(self._names, array("I", self._lengths), strict=True):
+            found[name] = text[begin : begin + length]
+            begin += length
+        if self._others is not None:
+            found.update(self._others)
+        return found
 
     def wsgi_environ(self) -> dict[str, Any]:
         """Make an environ that any WSGI framework takes: a GET of the same address, without a body."""
@@ -90,3 +124,18 @@ class Opening:
     def ip(self) -> str:
         """The client's address; behind trusted proxies what they say it is; "" for a UNIX socket."""
         return forwarded.client_ip(self.environ(), self._trusted_proxies)
+
+
+def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the names of a head.
+
+    Raises:
+        Refused: 400, one holds a control character or a space.
+    """
+    if _CONTROL_IN_NAME.search("".join(names)) is not None:
+        raise Refused(400, "the name of a header field holds a control character")
+    return names
+
+
+_shared = lru_cache(maxsize=_SHARED_HEADS)(_checked)
+"""Give the first tuple of these names that came; those that haven't been used for longest are forgotten."""

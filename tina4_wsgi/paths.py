@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+OWN_PREFIX = "/__tina4"
+"""What the framework itself serves stands here and below; a route of an app only if its path says so."""
+
 
 def normal_path(path: str) -> str:
     """Give the name of a path's group: "/x/" and "/x" are the same path."""
     return path.rstrip("/") or "/"
+
+
+def is_own(path: str) -> bool:
+    """Whether a path is the framework's own."""
+    return path.startswith(OWN_PREFIX) and path[len(OWN_PREFIX) :][:1] in ("", "/")
+
+
+def has_control_character(path: str) -> bool:
+    """Whether a decoded path holds a C0 control character or DEL, which no address that people write has."""
+    return not path.isprintable() and any(one < " " or one == "\x7f" for one in path)

@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from . import jsontext
+from . import identity
 from .backplane.port import Facts
 from .connection import Connection
 from .engine import Engine
 from .errors import UsageError
+from .identity import shown
+from .inquiries import Farewell
 from .protocol.frames import CloseCode, close_payload
 
 _MOST_COUNT = 10_000_000  # as `max_connections` at most; another process that tells of more is none of ours
@@ -25,7 +27,7 @@ class Member(NamedTuple):
 
     Attributes:
         id: the connection's.
-        auth: what its route's `auth` gave, as JSON shows it; its `repr` where JSON can't.
+        auth: what its route's `auth` gave, as JSON shows it; None where JSON can't, as for an object of the app's.
         state: those fields of `connection.state` that the setting `presence_fields` names, shown the same way.
         joined_at: when it connected, in UTC.
     """
@@ -52,10 +54,16 @@ def disconnect_question(
     """Ask to send some away: those for whom all that is given is true.
 
     Raises:
-        UsageError: nothing is given, or the code may not travel.
+        UsageError: nothing is given, `auth` has no form in JSON, or the code may not travel.
     """
     close_payload(code, reason)
-    wanted = {"id": connection_id, "path": path, "auth": None if auth is None else shown(auth)}
+    text = identity.text_of(auth)
+    if text is None and auth is not None:
+        raise UsageError(
+            f"auth of class {type(auth).__name__} has no form in JSON, by which other processes know it; have the "
+            "route's `auth` give an id, as in `auth=lambda request: user_of(request).id`, and give that id here"
+        )
+    wanted = {"id": connection_id, "path": path, "auth": text}
     wanted = {name: value for name, value in wanted.items() if value is not None}
     if not wanted:
         raise UsageError("nobody is meant, expected connection_id, path or auth")
@@ -79,23 +87,17 @@ def answer(question: Facts, engines: Iterable[Engine]) -> Facts:
 
 
 def counts_in(answers: Iterable[Facts], name: str = "count") -> int:
-    """Add up what processes counted."""
-    counts = [answer.get(name) for answer in answers]
-    return sum(count for count in counts if isinstance(count, int) and 0 < count <= _MOST_COUNT)
+    """Add up what processes counted; what is no count is left out."""
+    counts = [answer.get(name) for answer in answers if isinstance(answer, dict)]
+    return sum(count for count in counts if type(count) is int and 0 < count <= _MOST_COUNT)
 
 
 def members_in(answers: Iterable[Facts]) -> list[Member]:
-    """Put together what processes told, in the order of joining."""
-    members = [_member(one) for answer in answers for one in answer.get("members", []) if isinstance(one, dict)]
+    """Put together what processes told, in the order of joining; what is no member is left out."""
+    told = [answer.get("members") for answer in answers if isinstance(answer, dict)]
+    lists = [one for one in told if isinstance(one, list)]
+    members = [_member(one) for one_list in lists for one in one_list if isinstance(one, dict)]
     return sorted(members, key=lambda member: (member.joined_at, member.id))
-
-
-def shown(value: object) -> Any:
-    """Give a value as JSON shows it: a tuple becomes a list, say; its `repr` where JSON can't."""
-    try:
-        return jsontext.decode(jsontext.encode(value))
-    except (TypeError, ValueError, RecursionError):
-        return repr(value)
 
 
 def _described(connection: Connection) -> Facts:
@@ -109,10 +111,11 @@ def _described(connection: Connection) -> Facts:
 
 
 def _member(told: Facts) -> Member:
-    joined_s = told.get("joined_s")
-    joined_at = datetime.fromtimestamp(joined_s if isinstance(joined_s, float) else 0.0, timezone.utc)
-    state = told.get("state")
-    return Member(str(told.get("id")), told.get("auth"), state if isinstance(state, dict) else {}, joined_at)
+    state, connection_id = told.get("state"), told.get("id")
+    return Member(
+        connection_id if isinstance(connection_id, str) else "", told.get("auth"),
+        state if isinstance(state, dict) else {}, _time_of(told.get("joined_s")),
+    )  # fmt: skip
 
 
 def _is_sound(question: Facts) -> bool:
@@ -121,7 +124,7 @@ def _is_sound(question: Facts) -> bool:
         return isinstance(question.get("path"), str)
     if question.get("ask") != "disconnect":
         return False
-    texts = [question.get(name, "") for name in ("path", "id", "reason")]
+    texts = [question.get(name, "") for name in ("path", "id", "auth", "reason")]
     code = question.get("code", CloseCode.POLICY_VIOLATION)
     if not all(isinstance(text, str) for text in texts) or isinstance(code, bool) or not isinstance(code, int):
         return False
@@ -134,15 +137,30 @@ def _is_sound(question: Facts) -> bool:
     return True
 
 
+def _time_of(told_s: object) -> datetime:
+    """Read a time that another process tells; the beginning of 1970 for what is none."""
+    try:
+        return datetime.fromtimestamp(told_s if isinstance(told_s, float | int) else 0.0, timezone.utc)
+    except (OSError, OverflowError, ValueError):
+        return datetime.fromtimestamp(0.0, timezone.utc)
+
+
 def _disconnect(question: Facts, engine: Engine) -> int:
-    path, connection_id, auth = question.get("path"), question.get("id"), question.get("auth")
-    code, reason = int(question.get("code", CloseCode.POLICY_VIOLATION)), str(question.get("reason", ""))
+    path, connection_id = question.get("path"), question.get("id")
+    code = int(question.get("code", CloseCode.POLICY_VIOLATION))
+    farewell = Farewell(question.get("auth"), code, question.get("reason", ""))
+    if connection_id is None:  # who has an id is connected
+        engine.inquiries.note(farewell, path)
     meant = [
         one
         for one in (list(engine.connections) if path is None else engine.on_path(str(path)))
         if not one.closed
         and (connection_id is None or one.id == connection_id)
-        and (auth is None or shown(one.auth) == auth)
+        and (farewell.auth is None or _is(one, farewell.auth))
     ]
-    engine.say_goodbye(meant, code, reason)
+    engine.say_goodbye(meant, farewell.code, farewell.reason)
     return len(meant)
+
+
+def _is(connection: Connection, text: str) -> bool:
+    return connection.auth is not None and identity.text_of(connection.auth) == text

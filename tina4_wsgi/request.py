@@ -37,7 +37,7 @@ class Request:
     Making one costs nothing to speak of: everything is read from the environ when it is asked for, once.
 
     Attributes:
-        environ: what the server gave, unchanged.
+        environ: what the server gave, unchanged; only a WebSocket's path has no further slashes at its end.
         params: of the path.
     """
 

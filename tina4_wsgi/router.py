@@ -113,8 +113,9 @@ class _Registrar:
         """Serve a path as a WebSocket by `callback(connection, event, data)`.
 
         Args:
-            auth: called with the request before the 101; None or an `HTTPException` refuses,
-                anything else becomes `connection.auth`.
+            auth: called with the request before the 101. What it gives becomes `connection.auth`; None, False
+                and whatever else is not true refuses with 401, and an `HTTPException` with its own status.
+                `ANONYMOUS` lets in whom it doesn't know.
             subprotocols: those that this route speaks, the preferred one first.
             options: settings of `Config` for this route alone, such as `max_message_bytes`.
         Raises:
@@ -200,7 +201,13 @@ class Router(_Registrar):
 
     @_on_default
     def match_websocket(self, path: str) -> Match | None:
-        """Find the WebSocket route of a decoded path, None if there is none."""
+        """Find the WebSocket route of a path, None if there is none.
+
+        Args:
+            path: decoded and normal, as `paths.normal_path` gives it.
+        Raises:
+            Refused: 404, the path is spelled in another way than its route writes it, as "01" for the number 1.
+        """
         return self._map.match_websocket(path)
 
     def _add_all(self, prepared: list[tuple[Route, Pattern]]) -> None:
@@ -256,6 +263,7 @@ def _websocket_route(prefix: str, path: str, callback: Callable[..., object], au
         callbacks.check_is_no_generator(callback)
         if auth is not None:
             callbacks.check(auth, _AUTH_ARGUMENTS, "auth")
+            callbacks.check_is_no_generator(auth, "auth")
         names = _subprotocols(subprotocols)
         Config().for_route(options)
     except (UsageError, ConfigError) as exc:

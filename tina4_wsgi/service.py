@@ -14,16 +14,19 @@ from werkzeug.exceptions import HTTPException
 from . import jsontext
 from .backplane.port import Facts
 from .config import Config
-from .errors import ConnectionClosed, Refused
-from .headers import status_line
+from .errors import ConnectionClosed, Refused, UsageError
 from .matching import Match, Route
 from .metrics import Tally
 from .params import Params
+from .paths import normal_path
 from .protocol import handshake
 from .protocol.deflate import Agreement, negotiate, parse_offers
 from .protocol.frames import CloseCode
 from .request import Request
+from .verdict import ANONYMOUS, judge, refusal_of
 from .whereraised import run_there
+
+__all__ = ["ANONYMOUS", "Bridge", "Environ", "Service", "bodiless", "refuse"]
 
 logger = logging.getLogger("tina4_wsgi.service")
 
@@ -31,9 +34,6 @@ Environ = dict[str, Any]
 
 SEEN = "tina4_wsgi.seen"
 """Where a handshake's environ has what the framework sees in its place; absent where that is the same."""
-
-ANONYMOUS = object()
-"""What an `auth` gives to let somebody in whom it doesn't know; `connection.auth` is None then."""
 
 
 class Bridge:
@@ -45,7 +45,13 @@ class Bridge:
     """
 
     def match(self, path: str) -> Match | None:
-        """Find a route that the framework declares, for a decoded path that no route of the router has."""
+        """Find a route that the framework declares, for a path that no route of the router has.
+
+        Args:
+            path: decoded and normal: without slashes at its end, but for "/" itself.
+        Raises:
+            Refused: 404, the path is spelled in another way than its route writes it; see `spelling`.
+        """
 
     def seen(self, environ: Environ) -> Environ:
         """Give the environ of a handshake as the framework sees it; `environ` itself where that is the same.
@@ -186,7 +192,7 @@ class Service:
             Refused: with the status that answers the handshake.
         """
         if self._bridge is not None:
-            environ = bodiless(environ)
+            environ = self._as_joined(bodiless(environ))
             self._asked(self._bridge.admit, environ, match)
         return self.authenticate(environ, match.params)
 
@@ -196,28 +202,36 @@ class Service:
         Returns:
             What it gave; None where the route has no `auth`, and for `ANONYMOUS`.
         Raises:
-            Refused: 401 it gave None; an HTTPException's own status; 500 it raised something else.
+            Refused: 401, what it gave isn't true, or is a user who isn't logged in; an HTTPException's own status;
+                500, it raised something else, or gave what must be a mistake.
         """
         auth = self.route.auth
         if auth is None:
             return None
-        found = self._asked(self._ask_in_context, auth, environ, params)
-        if found is None:
-            raise Refused(401, "this WebSocket route asks for a login")
-        return None if found is ANONYMOUS else found
+        found = self._asked(self._ask_in_context, auth, self._as_joined(environ), params)
+        try:
+            return judge(found)
+        except Refused:
+            raise
+        except UsageError as exc:
+            logger.error("auth of %s %s", self.path, exc)
+            raise Refused(500, _NOT_FOUND_OUT) from exc
+        except Exception as exc:
+            logger.exception("auth of %s gave what can't be judged", self.path)
+            raise Refused(500, _NOT_FOUND_OUT) from exc
 
     def _asked(self, question: Callable[..., object], *args: object) -> object:
         try:
             answer = question(*args)
         except HTTPException as exc:
-            raise _refusal_of(exc) from exc
+            raise refusal_of(exc) from exc
         except Refused:
             raise
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             run_there(exc, logger.exception, "auth of %s raised", self.path, exc_info=exc)
-            raise Refused(500, "the server could not find out who you are") from exc
+            raise Refused(500, _NOT_FOUND_OUT) from exc
         if isinstance(answer, HTTPException):
-            raise _refusal_of(answer)
+            raise refusal_of(answer)
         return answer
 
     def _ask_in_context(self, auth: Callable[..., object], environ: Environ, params: Params) -> object:
@@ -227,8 +241,19 @@ class Service:
         environ["tina4_wsgi.match"] = Match(self.route, params)
         return self._bridge.run(environ, "auth", partial(auth, request))
 
+    def _as_joined(self, environ: Environ) -> Environ:
+        """Spell the path as the name of the group that is joined, so that `auth` and frameworks judge that.
+
+        "/x/" and "/x//" are "/x" here; where the route itself ends with a slash, all are "/x/".
+        """
+        path = environ.get("PATH_INFO", "")
+        spelled = normal_path(path)
+        if self.route.rule.endswith("/") and spelled != "/":
+            spelled += "/"
+        return environ if path == spelled or not path else {**environ, "PATH_INFO": spelled}
+
     def _call_in_context(self, connection: Any, event: str, data: Any) -> None:  # Any: a Connection, and its messages
-        environ = connection.environ()
+        environ = self._as_joined(connection.environ())
         environ["tina4_wsgi.connection"] = connection
         environ["tina4_wsgi.match"] = Match(self.route, connection.params)
         assert self._bridge is not None
@@ -236,6 +261,7 @@ class Service:
 
 
 _PLAIN = Bridge()
+_NOT_FOUND_OUT = "the server could not find out who you are"
 
 
 def refuse(status: int, connection: Any = None) -> NoReturn:  # Any: a Connection
@@ -260,9 +286,3 @@ def refuse(status: int, connection: Any = None) -> NoReturn:  # Any: a Connectio
 def bodiless(environ: Mapping[str, Any]) -> Environ:
     """Copy an environ for somebody who might read its body, which holds the frames that came early."""
     return {**environ, "wsgi.input": io.BytesIO()}
-
-
-def _refusal_of(error: HTTPException) -> Refused:
-    """Say before the 101 what was raised; a redirect makes no sense to a WebSocket."""
-    code = error.code if error.code is not None and 400 <= error.code < 600 else 403
-    return Refused(code, error.description or status_line(code))

@@ -78,6 +78,11 @@ def ask(address: tuple[str, int], request: bytes) -> Answer:
             handshake(Transfer_Encoding="chunked", body="5\r\nhello\r\n0\r\n\r\n"), 400, "body", id="a chunked body"
         ),
         pytest.param(handshake("/ws/rooms/%FF%FE"), 400, "UTF-8", id="path not utf-8"),
+        pytest.param(handshake("/ws/rooms/x%00REMOTE_USER=admin"), 400, "control", id="a nul in the path"),
+        pytest.param(handshake("/ws/rooms/x%0D%0AX-Admin:1"), 400, "control", id="a line end in the path"),
+        pytest.param(handshake("/ws/rooms/%7f/"), 400, "control", id="a delete in the path"),
+        pytest.param(handshake("/ws/members/x/01"), 404, "route", id="a number of another spelling"),
+        pytest.param(handshake("/ws/members/x/%D9%A1/"), 404, "route", id="a number in other digits"),
         pytest.param(handshake(start="GET {} HTTP/1.0"), 400, "HTTP/1.1", id="http 1.0"),
         pytest.param(handshake(Connection="close"), 400, "Upgrade", id="no connection upgrade"),
         pytest.param(handshake(Connection="Upgradeable"), 400, "Upgrade", id="something like upgrade"),

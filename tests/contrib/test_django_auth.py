@@ -44,12 +44,12 @@ def test_permission_denied_of_django_is_a_403(site):
 
 def test_an_answer_as_a_view_gives_it_is_a_mistake(site):
     assert site.ask_upgrade("/ws/answered") == 500
-    site.server.wait_for_log(r"auth gave a response \(HttpResponse 402\), expected a user")
+    site.server.wait_for_log("auth of /ws/answered gave a response, .*expected the user")
 
 
 def test_a_decorator_for_views_lets_nobody_in(site):
     assert site.ask_upgrade("/ws/mistaken", site.log_in("ada")) == 500
-    site.server.wait_for_log("auth gave the function .*expected a user")
+    site.server.wait_for_log("auth of /ws/mistaken gave the function .*expected the user")
 
 
 def test_logging_out_in_the_browser_closes_the_sockets_of_that_session(site):

@@ -24,15 +24,16 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "errors version",
         "headers",
         "config descriptors files forwarded jsontext logs metrics names params paths places whereraised",
+        "identity",
     ),
     (  # 1, pure: no socket, no clock
         "protocol protocol.*",
         "ambiguity backplane",
-        "backplane.envelope callbacks pattern",
+        "backplane.envelope callbacks pattern verdict",
         "server server.request_head",
     ),
     (  # 2: one connection, and what connections share
-        "dispatch mailbox opening owner shell stream sweeper turn",
+        "dispatch inquiries mailbox opening owner shell stream sweeper turn",
         "backlog backplane.channels backplane.directory backplane.health backplane.port backplane.roots",
         "backplane.isolation backplane.link backplane.questions backplane.redispublisher backplane.redissubscriber",
         "backplane.local backplane.redis backplane.redisguest host transport",
@@ -43,7 +44,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ),
     (  # 3: all connections of an app, and the HTTP side
         "gunicorns observer",
-        "fanout draining loopwatch checks guardian publishing upgrade mounting discovery",
+        "fanout draining loopwatch checks guardian publishing upgrade mounting discovery spelling",
         "matching static templating",
         "engine lost refusals request router",
         "presence response",

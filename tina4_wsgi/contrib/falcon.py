@@ -12,8 +12,8 @@ resource or an error handler answers with 401 or 403 refuses: before the 101 wit
 4403.
 
 A resource may also have:
-`websocket_auth(self, req, **params)`: gives `connection.auth`, None refuses. Without it that is the `req.context` that
-the middleware filled.
+`websocket_auth(self, req, **params)`: gives `connection.auth`; what isn't true refuses. Without it that is the
+`req.context` that the middleware filled, None where it is empty.
 `websocket_options`: a dict of settings for its routes, such as `{"reauth_every": 30}`.
 `websocket_subprotocols`: those that it speaks.
 
@@ -23,6 +23,7 @@ environ, it gives a responder that runs it. Nothing here imports Falcon: an app 
 
 from __future__ import annotations
 
+import ast
 import copy
 import inspect
 import json
@@ -34,16 +35,19 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from .. import callbacks
+from .. import callbacks, spelling
 from ..app import App
 from ..config import Config
 from ..errors import ConfigError, RouteError, UsageError
 from ..params import Params
+from ..paths import normal_path
 from ..router import Match, Route
-from ..service import Environ
+from ..service import ANONYMOUS, Environ
 from .passage import KEY, QUIET, Event, PassingBridge, class_named, path_to
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from _typeshed.wsgi import WSGIApplication
 
 __all__ = ["current_request", "wrap"]
@@ -155,7 +159,7 @@ class _Endpoint:
         assert passage is not None
         websocket_auth = getattr(self.resource, "websocket_auth", None)
         if websocket_auth is None:
-            return passage.req.context
+            return passage.req.context or ANONYMOUS  # the middleware lets in, and may know nobody in particular
         return websocket_auth(passage.req, **passage.params)
 
 
@@ -190,12 +194,32 @@ class _FalconBridge(PassingBridge):
         """Find a resource with `on_websocket` on the app's routes."""
         if self._app.req_options.strip_url_path_trailing_slash and path != "/":
             path = path.rstrip("/")
-        found = self._app._router.find(path)
+        # A template that ends with a slash is found by no other path.
+        found = self._app._router.find(path) or self._app._router.find(f"{path}/")
         if found is None:
             return None
         resource, method_map, params, uri_template = found
         route = self._route_of(resource, method_map, uri_template or path)
-        return None if route is None else Match(route, Params(params))
+        if route is None:
+            return None
+        self._check_spelling(path, uri_template or path, params)
+        return Match(route, Params(params))
+
+    def _check_spelling(self, path: str, uri_template: str, params: dict[str, Any]) -> None:
+        """Refuse "01" for the number 1: a path that Falcon reads like another one, but that is another group's name.
+
+        Raises:
+            Refused: 404.
+        """
+        try:
+            spelled = _spell(uri_template, params)
+        except (AttributeError, KeyError, SyntaxError, TypeError, ValueError):
+            return  # a router of the app's own, with templates that mean something else
+        if normal_path(spelled) == path:
+            return
+        found = self._app._router.find(spelled)
+        if found is not None and found[3] == uri_template and found[2] == params:
+            spelling.refuse(normal_path(spelled))
 
     def _route_of(self, resource: object, method_map: Any, uri_template: str) -> Route | None:
         responder = method_map.get("WEBSOCKET")
@@ -295,6 +319,31 @@ def _unhindering(method: Callable[..., object]) -> Callable[..., None]:
     return call
 
 
+def _spell(uri_template: str, params: dict[str, Any]) -> str:
+    """Write a path as Falcon's converters would, if they wrote: each value as text."""
+    return "".join(
+        literal + ("" if name is None else _written(params[name], specification or ""))
+        for literal, name, specification, _ in string.Formatter().parse(uri_template)
+    )
+
+
+def _written(value: object, specification: str) -> str:
+    if specification.startswith("dt"):
+        form = _argument(specification, "format_string") or "%Y-%m-%dT%H:%M:%S%z"
+        return cast("datetime", value).strftime(form)
+    digits = _argument(specification, "num_digits") if specification.startswith("int") else 0
+    return spelling.written(value, digits or 0)
+
+
+def _argument(specification: str, name: str) -> Any:  # Any: text or a number
+    """Give the first argument of a converter as a template has it, as 4 for "int(4)"; None where it has none."""
+    call = ast.parse(specification, mode="eval").body
+    if not isinstance(call, ast.Call):
+        return None
+    found = call.args or [one.value for one in call.keywords if one.arg == name]
+    return ast.literal_eval(found[0]) if found else None
+
+
 def _walk(nodes: Iterable[Any]) -> Iterator[Any]:
     for node in nodes:
         yield node
@@ -306,6 +355,7 @@ def _make_route(resource: object, responder: Callable[..., object], uri_template
     options = dict(getattr(resource, "websocket_options", {}))
     try:
         _check(responder, uri_template)
+        callbacks.check_is_no_coroutine(getattr(resource, "websocket_auth", None), "websocket_auth")
         Config().for_route(options)
     except (UsageError, ConfigError) as exc:
         raise RouteError(f"{where}: route {uri_template!r} refused: {exc}") from exc

@@ -105,7 +105,7 @@ def add_websocket(
         callback: `callback(request, connection, event, data)`, or without the request; or its dotted name.
         permission: that the request must have on the context before the 101; by default the default permission.
         factory: makes the context (`request.context`) of the request; by default the app's root factory.
-        auth: `auth(request)` gives `connection.auth`, None refuses; by default that is `request.identity`.
+        auth: `auth(request)` gives `connection.auth`, what isn't true refuses; by default that is `request.identity`.
         subprotocols, options: as in `Router.websocket`.
     Raises:
         CallbackError: the callback can't be called so. What else is wrong is a ConfigurationExecutionError
@@ -165,6 +165,7 @@ class _Endpoint:
         self._callback = callback
         self._takes_request = _takes_request(callback)
         callbacks.check_is_no_generator(callback)
+        callbacks.check_is_no_coroutine(auth, "auth")
         self.__wrapped__ = callback  # what the router names in messages
         self.__signature__ = inspect.signature(_Endpoint.__call__.__get__(self))
 
@@ -198,8 +199,7 @@ def _takes_request(callback: object) -> bool:
 def _identity_with(request: Request, permission: str | None) -> object:
     if permission is not None and not request.has_permission(permission, request.context):
         raise Refused(403 if request.is_authenticated else 401, "the permission for this WebSocket is missing")
-    identity = request.identity
-    return ANONYMOUS if identity is None else identity
+    return request.identity or ANONYMOUS  # the permission has decided; nobody in particular may have it
 
 
 class _PyramidBridge(PassingBridge):

@@ -12,7 +12,6 @@ A middleware that answers by itself refuses: before the 101 with its status, lat
 from __future__ import annotations
 
 import contextvars
-import types
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from functools import partial
@@ -21,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.serializers.json import DjangoJSONEncoder
-from django.http.response import HttpResponseBase
 from django.utils.module_loading import autodiscover_modules
 
 from ...app import App
@@ -129,18 +127,14 @@ class DjangoBridge(PassingBridge):
             Refused: before the 101, by a middleware or by an exception that Django answers.
             ConnectionClosed: the same afterwards; the connection is closed.
             ConfigError: greenlets would share database connections.
-            UsageError: `auth` gave something that is no user.
         """
         databases.check_each_greenlet_has_its_own()
         context = contextvars.copy_context()
         try:
-            result = context.run(self._run_here, environ, event, call)
+            return context.run(self._run_here, environ, event, call)
         except Exception as exc:
             remember(exc, context)
             raise
-        if event == "auth":
-            _check_user(result)
-        return result
 
     def _run_here(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
         """Run one event; within another one, as `connection.refresh_auth()` in a callback, its databases go on."""
@@ -223,21 +217,3 @@ def _enclosed(function: object) -> list[object]:
         except ValueError:  # what it stands for is not there yet
             pass
     return found
-
-
-def _check_user(found: object) -> None:
-    """See that `auth` gave a user, where a mistake is easily made.
-
-    Raises:
-        UsageError: it gave a response, or a view.
-    """
-    if isinstance(found, HttpResponseBase):
-        raise UsageError(
-            f"auth gave a response ({type(found).__name__} {found.status_code}), expected a user, None to refuse, or "
-            "an exception such as PermissionDenied"
-        )
-    if isinstance(found, types.FunctionType):
-        raise UsageError(
-            f"auth gave the function {found.__qualname__}, expected a user; a decorator for views, as Django's own "
-            "login_required, is no auth: see tina4_wsgi.contrib.django"
-        )

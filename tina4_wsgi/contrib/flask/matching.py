@@ -20,6 +20,7 @@ from ...errors import Refused
 from ...matching import Match, Route
 from ...params import Params
 from ...service import Environ
+from ...spelling import RuleSpelling
 
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
 
@@ -57,11 +58,12 @@ def find(app: flask.Flask, environ: Environ, path: str) -> tuple[str, Match] | N
 
     Args:
         environ: as the app sees it behind its middleware; looked at for its host.
-        path: the decoded path in it.
+        path: the decoded path in it, normal.
     Returns:
         The name of the connection's group, and the match.
     Raises:
-        Refused: 404, only a route for any subdomain takes this host, and it is no subdomain of SERVER_NAME.
+        Refused: 404, only a route for any subdomain takes this host, and it is no subdomain of SERVER_NAME; or the
+            path is spelled in another way than its rule writes it.
     """
     try:
         adapter = _adapter(app, environ)
@@ -74,6 +76,7 @@ def find(app: flask.Flask, environ: Environ, path: str) -> tuple[str, Match] | N
         return None
     if adapter.subdomain == _NO_SUBDOMAIN:
         raise Refused(404, "no WebSocket route has this host", detail=f"host {environ.get('HTTP_HOST', '')[:200]!r}")
+    RuleSpelling(rule).check(path, values, lambda spelled: adapter.match(spelled, "GET", websocket=True)[1])
     name = f"//{host_name(get_host({**_ANY_PLACE, **environ}))}{path}" if has_host(app, rule) else path
     return name, Match(view.route, Params(values))
 
