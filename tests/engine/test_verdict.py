@@ -97,11 +97,17 @@ def status_of(gives: Any, caplog: pytest.LogCaptureFixture | None = None) -> int
         client.close()
 
 
+def name_of(value: Any) -> str:
+    """Name a case in the same way in each process that runs some of the tests: a repr may hold an address."""
+    shown = repr(value)
+    return type(value).__name__ if " at 0x" in shown or "id=" in shown else shown
+
+
 @pytest.mark.parametrize("user", [
     "ada", 7, -1, True, 1.5, b"ada", ["a"], {"id": 1}, {"a"}, Row(1), Row(0), Person("ada"), Model(),
     Rights.READ, Sized(1),
     Mock(), Member(True), OldMember(True), UserMixin(),
-], ids=repr)  # fmt: skip
+], ids=name_of)  # fmt: skip
 def test_what_is_true_lets_in_and_is_the_connections_auth(user):
     assert judge(user) is user
     assert status_of(user) == 101
@@ -110,7 +116,7 @@ def test_what_is_true_lets_in_and_is_the_connections_auth(user):
 @pytest.mark.parametrize("nobody", [
     None, False, 0, 0.0, 0j, "", b"", [], (), {}, set(), frozenset(), range(0), Sized(0), Rights.NONE, bytearray(),
     types.MappingProxyType({}),
-], ids=repr)  # fmt: skip
+], ids=name_of)  # fmt: skip
 def test_what_is_not_true_is_refused(nobody):
     with pytest.raises(Refused, match="401 this WebSocket route asks for a login"):
         judge(nobody)
