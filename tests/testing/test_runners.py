@@ -116,7 +116,8 @@ def test_a_patched_pytest_run_uses_both_fixtures(folder):
     (folder / "pytest.ini").write_text("[pytest]\ntina4_app = shop:app\n")
     (folder / "conftest.py").write_text("from gevent import monkey; monkey.patch_all()\n")
 
-    done = run_pytest(folder, PYTEST)
+    # Hypothesis loads trio at the end, and that starts a program: gevent forks for it, beside a thread.
+    done = run_pytest(folder, PYTEST, "-p", "no:hypothesispytest")
 
     assert "3 passed" in done.stdout, done.stdout + done.stderr
 
