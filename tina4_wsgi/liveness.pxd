@@ -3,6 +3,7 @@ from .transport cimport Transport
 
 cdef class Liveness(Owner):
     cdef double _active_at_s
+    cdef bint _has_rechecks
     cdef bint _is_busy
     cdef bint _is_recheck_due
     cdef object _limits

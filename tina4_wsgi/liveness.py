@@ -26,8 +26,8 @@ class Liveness(Owner):
     """
 
     __slots__ = (
-        "_active_at_s", "_is_busy", "_is_recheck_due", "_limits", "_ping_at_s", "_pong_by_s", "_recheck_at_s",
-        "_transport", "due_s",
+        "_active_at_s", "_has_rechecks", "_is_busy", "_is_recheck_due", "_limits", "_ping_at_s", "_pong_by_s",
+        "_recheck_at_s", "_transport", "due_s",
     )  # fmt: skip
 
     def __init__(self, limits: Any, has_auth: bool = False) -> None:  # Any: a Config
@@ -42,7 +42,8 @@ class Liveness(Owner):
             self._ping_at_s = now_s + limits.ping_interval_s * random.uniform(0.5, 1.0)
         self._is_recheck_due = False
         self._recheck_at_s = NEVER
-        if has_auth and limits.reauth_every:
+        self._has_rechecks = has_auth and limits.reauth_every > 0
+        if self._has_rechecks:
             self._recheck_at_s = now_s + limits.reauth_every * random.uniform(0.5, 1.0)  # as above
         self.due_s = min(self._ping_at_s, self._recheck_at_s, now_s + (limits.idle_timeout_s or NEVER))
 
@@ -78,6 +79,10 @@ class Liveness(Owner):
             self._recheck_at_s = now_s + self._limits.reauth_every
             self._be_rechecked()
         self.due_s = min(self._ping_at_s, self._pong_by_s, self._recheck_at_s, stall_due_s, idle_due_s)
+
+    def _must_recheck(self) -> bool:
+        """Whether `auth` is due to be asked again by the clock, too: busy callbacks may leave the sweeper no turn."""
+        return self._is_recheck_due or self._recheck_at_s <= time.monotonic()
 
     def _ping(self, now_s: float) -> None:
         limits, transport = self._limits, self._transport

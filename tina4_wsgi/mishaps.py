@@ -14,6 +14,8 @@ from typing import Any
 
 import gevent
 
+from .whereraised import run_there
+
 _RAISE = dis.opmap["RAISE_VARARGS"]
 """The instruction of every `raise`. Python's own handler of SIGINT raises between any two instructions."""
 
@@ -47,7 +49,8 @@ def log(
 ) -> None:
     """Log; what a filter or a handler of the app's raises is printed, and ends nothing."""
     try:
-        logger.log(level, message, *args, exc_info=error, stacklevel=2)
+        # Three frames up is whoever calls this.
+        run_there(error, logger.log, level, message, *args, exc_info=error, stacklevel=3)
     except BaseException as exc:  # noqa: BLE001  # also what would end the program
         show(logger, exc)
 
