@@ -129,6 +129,17 @@ class Config:
         64, "messages per connection", "what may wait for a slow callback; then reading pauses",
         least=1, most=100_000, per_route=True,
     )
+    max_inbound_bytes: int = _setting(
+        1 << 20, "bytes per connection",
+        "what may wait for a slow callback, a message under way included; then reading pauses, "
+        "and one message of any length always fits",
+        least=1_024, most=1 << 32, per_route=True,
+    )
+    max_worker_inbound_bytes: int = _setting(
+        256 << 20, "bytes per worker",
+        "the same for all connections together; then those whose callbacks are slow are not read",
+        least=65_536, most=1 << 40,
+    )
     max_callbacks: int = _setting(
         1_000, "callbacks at once per worker", "bounds greenlets, and with them database connections",
         least=1, most=1_000_000,
@@ -162,6 +173,12 @@ class Config:
     )
     deflate_threshold_bytes: int = _setting(
         1_024, "bytes", "shorter messages fit into one packet, compressed or not", least=0, most=1 << 30,
+    )
+    max_deflate_ratio: int = _setting(
+        300, "times its size, 0 is any",
+        "what a compressed message over 16 KiB may inflate to: JSON reaches 20, equal rows 250, a bomb 1 000; "
+        "over it 1009",
+        least=0, most=1_100, per_route=True,
     )
     on_error: str = _setting(
         "keep", "", 'a bad message must not end a session; "close" answers a failing callback with 1011',

@@ -171,7 +171,8 @@ class Connection(Lifecycle):
             frame = compress_frame(frame, self.window_bits, self._limits.deflate_threshold_bytes)
         host = self._host
         if _get_ident() != host.thread_ident:
-            host.mailbox.call(host.dispatcher.run, self._send_frame, frame)
+            if host.mailbox.call(self._send_frame, frame):
+                host.mailbox.call_waiting(self._wait_for_room)
         elif self._state != _OPEN:
             raise self._closed_error()
         else:
@@ -220,7 +221,12 @@ class Connection(Lifecycle):
             ConnectionClosed: it is over.
             UsageError: the text can't name a room; see `tina4_wsgi.names`.
         """
-        self._here(self._join, check_name(room, "room"))
+        check_name(room, "room")
+        host = self._host
+        if _get_ident() == host.thread_ident:
+            self._join(room)
+        else:
+            host.mailbox.call_waiting(self._join, room)
 
     def leave(self, room: str) -> None:
         """Leave a named room; harmless if it wasn't in."""
@@ -288,20 +294,20 @@ class Connection(Lifecycle):
         return encode_message(jsontext.as_message(message, self._service.encode_json))
 
     def _here(self, function: Any, *args: Any) -> None:
-        """Call `function` in the thread of the hub."""
+        """Call `function`, which doesn't wait, in the thread of the hub."""
         host = self._host
         if _get_ident() == host.thread_ident:
             function(*args)
         else:
-            host.mailbox.call(host.dispatcher.run, function, *args)
+            host.mailbox.call(function, *args)
 
-    def _send_frame(self, frame: bytes) -> None:
-        """Send from a native thread, which waits for this in the hub's thread."""
+    def _send_frame(self, frame: bytes) -> bool:
+        """Send for a native thread; returns whether that thread has to wait for room now."""
         if self._state != _OPEN:
             raise self._closed_error()
-        self._transport.sent_messages += 1
-        if self._transport.write(frame) > self._transport.most_bytes:
-            self._wait_for_room()
+        transport = self._transport
+        transport.sent_messages += 1
+        return transport.write(frame) > transport.most_bytes
 
     def _wait_for_room(self) -> None:
         transport, most = self._transport, self._transport.most_bytes

@@ -3,8 +3,8 @@
 Two things spread them: each close frame leaves at a random moment of the closing time, and its reason names a
 random time after which this client should return (docs/deploys.md has the format; clients rely on it).
 
-An editor keeps true: connections stay in service until their turn comes; those that were taken on while this
-runs are told too; nothing waits once everybody has gone.
+Invariants: connections stay in service until their turn comes; those that were taken on while this runs are told
+too; nothing waits once everybody has gone; before the time is over everybody is told, whatever callbacks still wait.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Collection
 import gevent
 
 from .connection import Connection
+from .dispatch import Dispatcher
 from .protocol.frames import CloseCode
 
 logger = logging.getLogger("tina4_wsgi.engine")
@@ -35,6 +36,9 @@ _LEAST_WINDOW_S = 1.0
 
 _LEAST_RETRY_S = 0.25
 
+_LAST_CALL_S = 1.0
+"""Before the time is over, those are told whose callbacks still run: enough for a close frame and its answer."""
+
 _POLL_S = 0.02
 
 _LAST_CALLBACKS_S = 1.0
@@ -46,15 +50,20 @@ class Draining:
 
     Args:
         connections: the engine's, live.
+        dispatcher: the engine's.
         spread_s: for how long the close frames may be spread.
         retry_spread_s: within how long the clients are asked back at most; 0 asks for nothing.
     """
 
-    def __init__(self, connections: Collection[Connection], spread_s: float, retry_spread_s: float) -> None:
+    def __init__(
+        self, connections: Collection[Connection], dispatcher: Dispatcher, spread_s: float, retry_spread_s: float
+    ) -> None:
         self._connections = connections
+        self._dispatcher = dispatcher
         self._spread_s = min(spread_s, len(connections) / _CLOSES_PER_S)
         self._window_s = min(retry_spread_s, max(_LEAST_WINDOW_S, len(connections) / _RETURNS_PER_S))
         self._told: set[Connection] = set()
+        self._is_last_call = False
 
     def run(self, timeout_s: float) -> bool:
         """Tell everybody, and wait until their "close" callbacks are done.
@@ -68,12 +77,16 @@ class Draining:
         """
         give_up_at_s = time.monotonic() + timeout_s
         self._tell_in_batches(min(self._spread_s, timeout_s / 2))  # the other half is for callbacks and answers
-        is_done = self._wait_until_over(give_up_at_s)
+        is_done = self._wait_until_over(give_up_at_s - min(_LAST_CALL_S, timeout_s / 4))
+        if not is_done:
+            self._call_last()
+            is_done = self._wait_until_over(give_up_at_s)
         if not is_done:
             logger.warning("drain: %d connections cut off after %.1f s", len(self._connections), timeout_s)
+
         for connection in list(self._connections):
             # What is over only waits for the peer's FIN, and that may take as long as the peer likes.
-            connection._transport.close() if connection.is_over else connection._transport.abort()
+            connection.cut()
         return self._wait_until_over(time.monotonic() + min(_LAST_CALLBACKS_S, timeout_s)) and is_done
 
     def _tell_in_batches(self, spread_s: float) -> None:
@@ -91,7 +104,18 @@ class Draining:
 
     def _tell(self, connection: Connection) -> None:
         self._told.add(connection)
-        connection.dismiss(CloseCode.GOING_AWAY, going_away(self._window_s))
+        reason = going_away(self._window_s)
+        try:
+            connection.dismiss(CloseCode.GOING_AWAY, reason, is_last_call=self._is_last_call)
+        except Exception as exc:  # noqa: BLE001  # a mistake of ours, which keeps nobody else from being told
+            connection.failed(exc)
+
+    def _call_last(self) -> None:
+        """Tell those whose callbacks still run, and let "close" run where no worker was free."""
+        self._is_last_call = True
+        self._dispatcher.lift_bound()
+        for connection in list(self._connections):
+            self._tell(connection)
 
     def _wait_until_over(self, deadline_s: float) -> bool:
         while True:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import gevent
 
-from . import descriptors
+from . import descriptors, mishaps
 from .backplane.envelope import Kind
 from .config import Config
 from .connection import Connection, Visit
@@ -20,6 +20,7 @@ from .host import Host
 from .loopwatch import LoopWatch
 from .metrics import Meter
 from .protocol.deflate import compress_frame
+from .protocol.frames import CloseCode
 from .registry import Registry
 from .sweeper import Sweeper
 from .transport import Transport
@@ -59,7 +60,7 @@ class Engine(Host):
     """
 
     def __init__(self, config: Config, fanout: Fanout) -> None:
-        super().__init__(gevent.get_hub(), config.max_callbacks)
+        super().__init__(gevent.get_hub(), config.max_callbacks, config.max_worker_inbound_bytes)
         self.config = config
         self.is_draining = False
         self.connections: dict[Connection, None] = {}
@@ -86,12 +87,12 @@ class Engine(Host):
         return self.hub.loop is not None
 
     def has_room(self, spare: int = 0) -> bool:
-        """Whether one more connection is within the cap, and leaves descriptors for HTTP.
+        """Whether one more connection is within the cap, leaves descriptors for HTTP, and will have callbacks.
 
         Args:
             spare: how many may be over the cap.
         """
-        return len(self.connections) < self._most_connections + spare
+        return len(self.connections) < self._most_connections + spare and not self.dispatcher.is_stuck
 
     @property
     def settling_count(self) -> int:
@@ -181,7 +182,8 @@ class Engine(Host):
 
     def ended(self, connection: Connection) -> None:
         """It is known how this connection ended; its "close" is about to run."""
-        connection.service.tally.count_close(connection.close_code)
+        code = connection.close_code
+        connection.service.tally.count_close(code or CloseCode.ABNORMAL, is_peers=connection.was_closed_by_peer)
         if self.on_end is not None:
             self.on_end(connection)
 
@@ -267,16 +269,17 @@ class Engine(Host):
     def _compress(self, frame: bytes, bits: int) -> bytes:
         return compress_frame(frame, bits, self.config.deflate_threshold_bytes)
 
-    def report(self, message: str, *args: object, error: BaseException | None = None) -> None:
+    def report(self, message: str, *args: object, error: BaseException) -> None:
         """Log an error of our own from the hub, where logging itself isn't allowed: it may wait for a lock."""
-        gevent.spawn(logger.error, message, *args, exc_info=error)
+        mishaps.report(logger, message, *args, error=error)
 
     # -- the end
 
     def drain(self, timeout_s: float, spread_s: float = 0.0) -> bool:
         """Say goodbye to everybody, and wait until their "close" callbacks are done; see `Draining`."""
         self.is_draining = True
-        return Draining(self.connections, spread_s, self.config.retry_spread_s).run(timeout_s)
+        draining = Draining(self.connections, self.dispatcher, spread_s, self.config.retry_spread_s)
+        return draining.run(timeout_s)
 
     def forsake(self) -> None:
         """Let go of all connections in a forked child, and do nothing with them: they are the parent's."""

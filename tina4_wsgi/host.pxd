@@ -5,5 +5,7 @@ cdef class Host:
     cdef readonly object mailbox
     cdef readonly unsigned long long thread_ident
     cdef public double now_s
+    cdef public long long inbound_bytes
+    cdef readonly long long most_inbound_bytes
     cdef public Py_ssize_t slow_consumers
     cdef public Py_ssize_t drops_for_slow

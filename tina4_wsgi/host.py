@@ -24,6 +24,7 @@ class Host:
     Args:
         hub: the gevent hub of this thread.
         most_callbacks: that may run at once.
+        most_inbound_bytes: of clients' messages that may wait for callbacks.
 
     Attributes:
         dispatcher: runs callbacks.
@@ -31,21 +32,25 @@ class Host:
         mailbox: how other threads get here.
         thread_ident: of the hub's native thread.
         now_s: the monotonic clock at the last sweep: free to read for every message.
+        inbound_bytes: of messages that wait for callbacks, or have arrived in part; `most_inbound_bytes` as given.
         slow_consumers: connections that were closed with 1013.
         drops_for_slow: how often a member lost broadcasts because of its `on_slow`.
     """
 
     __slots__ = (
-        "dispatcher", "drops_for_slow", "hub", "inquiries", "mailbox", "now_s", "slow_consumers", "thread_ident",
+        "dispatcher", "drops_for_slow", "hub", "inbound_bytes", "inquiries", "mailbox", "most_inbound_bytes", "now_s",
+        "slow_consumers", "thread_ident",
     )  # fmt: skip
 
-    def __init__(self, hub: Any, most_callbacks: int) -> None:  # Any: gevent ships no types
+    def __init__(self, hub: Any, most_callbacks: int, most_inbound_bytes: int) -> None:  # Any: gevent ships no types
         self.hub: Any = hub
         self.dispatcher = Dispatcher(hub, most_callbacks)
         self.inquiries = Inquiries()
         self.mailbox = Mailbox(hub)
         self.thread_ident: int = _get_ident()
         self.now_s = time.monotonic()
+        self.inbound_bytes = 0
+        self.most_inbound_bytes = most_inbound_bytes
         self.slow_consumers = 0
         self.drops_for_slow = 0
 
@@ -85,6 +90,6 @@ class Host:
         """Say who is on `path`, in all processes; waits for their answers."""
         raise NotImplementedError
 
-    def report(self, message: str, *args: object, error: BaseException | None = None) -> None:
+    def report(self, message: str, *args: object, error: BaseException) -> None:
         """Log an error of our own from the hub, where logging itself isn't allowed: it may wait for a lock."""
         raise NotImplementedError

@@ -2,39 +2,44 @@
 
 How it works. The hub feeds bytes to the session and whole messages gather in `_inbound`. A worker greenlet takes
 the connection (`work`), runs its callbacks until nothing is left, and gives it back. How a connection ends is
-noticed in the hub at any time and only noted (`_ending`); the worker carries it out behind the last message, so
-replies to what came before leave before the close frame.
+noticed in the hub at any time and noted (`_ending`). While callbacks are due the worker carries it out behind the
+last message, so replies to what came before leave before the close frame. Otherwise the hub does so at once, and so it
+does where the pool has had no worker to give for `_PATIENCE_S`: the close handshake waits for nobody else's callbacks.
 
 States, of the sending side: OPEN may send. CLOSING: our close frame is out, the peer's answer is awaited, messages
-are dropped. GONE: the socket died under us, messages that had arrived are still delivered. CLOSED: the "close"
-callback has begun; the transport sees to what remains.
+are dropped. GONE: the socket died under us, messages that had arrived are still delivered. OVER: all is said that will
+be said on the wire, and callbacks are still due. CLOSED: the "close" callback has begun; the transport sees to what
+remains.
 
-An editor keeps true: one worker at a time (`_is_busy`); everything that is called in the hub neither waits nor
-logs; `_ending` is set once.
+Invariants: one worker at a time (`_is_busy`); everything that is called in the hub neither waits nor logs; `_ending`
+is set once; whatever takes messages from `_inbound` takes their bytes off the session and off the host's sum.
 """
 
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from greenlet import GreenletExit
 
+from . import mishaps
 from .errors import ConnectionClosed, ProtocolError
 from .host import Host
-from .liveness import Liveness
+from .liveness import NEVER, Liveness
 from .protocol.frames import CloseCode, encode_close
 from .protocol.session import Session
 from .transport import ENDED, INBOUND_FULL, Transport
-from .whereraised import run_there
 
 logger = logging.getLogger("tina4_wsgi.connection")
 
 
-_OPEN, _CLOSING, _GONE, _CLOSED = range(4)
+_OPEN, _CLOSING, _GONE, _OVER, _CLOSED = range(5)
+
+_PATIENCE_S = 0.5
+"""How long a client that closes, or is sent away, waits for callbacks that wait for a worker themselves. In a short
+burst they still run, and their replies leave before the close frame."""
 
 
 class Ending(NamedTuple):
@@ -84,6 +89,7 @@ class _Recheck:
 
     def __init__(self, connection: Lifecycle) -> None:
         self._connection = connection
+        self.is_waiting = False
 
     def work(self) -> None:
         """Make it; for the dispatcher."""
@@ -91,11 +97,16 @@ class _Recheck:
 
 
 class Lifecycle(Liveness):
-    """The machinery of one connection; `Connection` adds what callbacks use."""
+    """The machinery of one connection; `Connection` adds what callbacks use.
+
+    Attributes:
+        is_waiting: whether its callbacks wait for a worker; the dispatcher's.
+    """
 
     __slots__ = (
         "__weakref__", "_callback", "_close_code", "_close_reason", "_ending", "_goodbye", "_host", "_inbound",
-        "_is_ended", "_is_full", "_is_opened", "_message_count", "_service", "_session", "_state", "_was_clean",
+        "_is_ended", "_is_full", "_is_opened", "_message_count", "_patient_until_s", "_service", "_session", "_state",
+        "_was_clean", "_weighed_bytes", "is_waiting",
     )  # fmt: skip
 
     def __init__(self, host: Host, service: Served, may_compress: bool) -> None:
@@ -115,6 +126,9 @@ class Lifecycle(Liveness):
         self._close_reason = ""
         self._was_clean = False
         self._message_count = 0
+        self._patient_until_s = NEVER
+        self._weighed_bytes = 0
+        self.is_waiting = False
 
     @property
     def closed(self) -> bool:
@@ -125,6 +139,12 @@ class Lifecycle(Liveness):
     def is_over(self) -> bool:
         """Whether "close" is done and the peer has heard all it had to: its socket may be cut any time."""
         return self._is_ended and (self._was_clean or not self._transport.is_open)
+
+    @property
+    def was_closed_by_peer(self) -> bool:
+        """Whether `close_code` is what the peer's close frame said, and neither ours nor what we found wrong."""
+        ending = self._ending
+        return ending is not None and ending.answer is not None and not ending.fault
 
     @property
     def service(self) -> Served:
@@ -161,19 +181,20 @@ class Lifecycle(Liveness):
 
     def received(self, data: bytes) -> None:
         """Bytes came; also called with b"" to go on after a pause."""
-        inbound = self._inbound
+        inbound, session = self._inbound, self._session
         try:
-            if self._session.feed(data, inbound):
+            if session.feed(data, inbound):
                 self._read_control()
         except ProtocolError as error:
             self._fail(error)
+
         if inbound:
-            if len(inbound) >= self._session.most_messages:
+            if len(inbound) >= session.most_messages or session.queued_bytes >= session.most_bytes:
                 self._is_full = True
                 self._transport.pause(INBOUND_FULL)
             if self._state != _OPEN:
                 # Only the peer's close frame is of interest now, and it may lie behind more of these.
-                inbound.clear()
+                self._drop_inbound()
                 if self._is_full:
                     self._host.hub.loop.run_callback(self._go_on)
                 return
@@ -181,6 +202,28 @@ class Lifecycle(Liveness):
                 self._is_busy = True
                 dispatcher = self._host.dispatcher
                 dispatcher.run(self)
+
+        # What was handled at once, nearly everything, is never weighed.
+        if inbound or session.is_assembling or self._weighed_bytes:
+            self._weigh()
+
+    def _weigh(self) -> None:
+        """Have what is held of this peer's messages count for the host; stop reading where the host holds too much.
+
+        Without a message that waits the peer is read on: nothing would ever make us begin again.
+        """
+        host, held_bytes = self._host, self._session.held_bytes
+        host.inbound_bytes += held_bytes - self._weighed_bytes
+        self._weighed_bytes = held_bytes
+        if host.inbound_bytes > host.most_inbound_bytes and self._inbound and not self._is_full:
+            self._is_full = True
+            self._transport.pause(INBOUND_FULL)
+
+    def _drop_inbound(self) -> None:
+        self._inbound.clear()
+        self._session.queued_bytes = 0
+        if self._weighed_bytes:
+            self._weigh()
 
     def _read_control(self) -> None:
         session = self._session
@@ -234,16 +277,26 @@ class Lifecycle(Liveness):
         return self._transport.queued_bytes + size_bytes <= most
 
     def failed(self, error: BaseException) -> None:
-        """Our own code raised in the hub."""
+        """Our own code raised."""
         self._host.report("connection to %s failed", self._service.path, error=error)
         self._transport.abort()
 
     def _note(self, ending: Ending) -> None:
-        """Remember how it ends; the worker carries it out after the messages that came before."""
-        if self._ending is None and self._state != _CLOSED:
-            self._ending = ending
-            self._transport.pause(ENDED)
-            self._wake()
+        """Remember how it ends, for after the messages that came before."""
+        if self._ending is not None or self._state == _CLOSED:
+            return
+        self._ending = ending
+        self._transport.pause(ENDED)
+        if self._state == _CLOSING or not (self._is_busy or self._inbound):
+            self._end_on_wire(ending)
+        else:
+            self._be_patient()
+        self._wake()
+
+    def _be_patient(self) -> None:
+        """Leave the end to the worker that is due, but not for ever; see `on_due`."""
+        self._patient_until_s = time.monotonic() + _PATIENCE_S
+        self.due_s = min(self.due_s, self._patient_until_s)
 
     def _wake(self) -> None:
         if not self._is_busy:
@@ -263,6 +316,18 @@ class Lifecycle(Liveness):
                 self.failed(exc)
 
     # -- called in the hub by the sweeper
+
+    def on_due(self, now_s: float) -> None:
+        """A deadline has passed; act, and set the next one."""
+        if self._patient_until_s > now_s or not self.is_waiting:
+            Liveness.on_due(self, now_s)
+            return
+        # No worker was free for all this time: what can be said without one is said now.
+        self._patient_until_s = NEVER
+        if self._ending is not None:
+            self._end_on_wire(self._ending)
+        elif self._goodbye is not None:
+            self._begin_close(*self._goodbye)
 
     def _be_rechecked(self) -> None:
         """Have the route's `auth` asked again, between two callbacks; beside one that has run since the last time."""
@@ -285,14 +350,30 @@ class Lifecycle(Liveness):
 
     # -- closing, from any greenlet of the hub's thread
 
-    def dismiss(self, code: int, reason: str) -> None:
-        """Close behind the callbacks that are due: what runs may finish, and its replies leave."""
-        if not self._is_busy:
+    def dismiss(self, code: int, reason: str, *, is_last_call: bool = False) -> None:
+        """Close behind the callbacks that are due: what runs may finish, and its replies leave.
+
+        Args:
+            is_last_call: close now; what callbacks still send is lost.
+        """
+        if is_last_call or not self._is_busy:
             self._begin_close(code, reason)
         elif self._state == _OPEN:
             self._goodbye = code, reason
             self._is_full = True  # nothing more is read before that
             self._transport.pause(INBOUND_FULL)
+            self._be_patient()
+
+    def cut(self) -> None:
+        """Give the socket back, whatever is still due.
+
+        With a reset only where the peer wasn't told, or takes nothing: a reset may overtake our close frame.
+        """
+        transport = self._transport
+        if self.is_over or (self._state != _OPEN and not transport.queued_bytes):
+            transport.close()
+        else:
+            transport.abort()
 
     def _begin_close(self, code: int, reason: str) -> None:
         """Send our close frame behind all else, and wait for the peer's."""
@@ -302,11 +383,23 @@ class Lifecycle(Liveness):
         self._host.leave_groups(self)
         self._state = _CLOSING
         self._close_code, self._close_reason = int(code), reason  # an IntEnum prints differently on Python 3.10
-        self._inbound.clear()
+        self._drop_inbound()
         self._transport.write(frame)
         self.due_s = time.monotonic() + self._limits.close_timeout_s
         if self._is_full:
             self._host.hub.loop.run_callback(self._go_on)
+
+    def _end_on_wire(self, ending: Ending) -> None:
+        """Say the last on the wire, behind all else; in the hub or a worker."""
+        self._host.leave_groups(self)
+        if ending.answer is not None and self._state == _OPEN:
+            self._transport.write(encode_close(ending.answer, ending.reason if ending.fault else ""))
+        self._state = _OVER
+        self._close_code, self._close_reason, self._was_clean = int(ending.code), ending.reason, ending.was_clean
+        self.due_s = time.monotonic() + self._limits.close_timeout_s
+        self._transport.finish(ending.was_clean)
+        if self._transport.is_settled:
+            self._host.settle(self._transport)
 
     # -- called in a worker greenlet
 
@@ -315,19 +408,10 @@ class Lifecycle(Liveness):
         if not self._is_opened:
             self._open()
         if self._is_recheck_due:
-            self._is_recheck_due = False
-            self._recheck()
-        inbound, callback = self._inbound, self._callback
-        if inbound:
-            self._active_at_s = self._host.now_s
-            # Goes on into what is appended meanwhile, and ends when close() clears the list.
-            for data in inbound:
-                self._message_count += 1
-                try:
-                    callback(self, "message", data)
-                except BaseException as exc:  # noqa: BLE001  # whatever it is, the connection and the worker live on
-                    self._callback_failed("message", exc)
-            inbound.clear()
+            self._recheck_in_time()
+
+        if self._inbound:
+            self._handle_inbound()
         if self._goodbye is not None:
             self._begin_close(*self._goodbye)
         if self._ending is not None and self._state != _CLOSED:
@@ -339,28 +423,53 @@ class Lifecycle(Liveness):
         if self._is_recheck_due:
             self._wake()
 
+    def _handle_inbound(self) -> None:
+        inbound, callback, has_rechecks = self._inbound, self._callback, self._has_rechecks
+        self._active_at_s = self._host.now_s
+
+        # Goes on into what is appended meanwhile, and ends when close() clears the list.
+        for data in inbound:
+            if has_rechecks and self._must_recheck():
+                self._recheck_in_time()
+                if not inbound:
+                    break  # refused: what was sent before that is not handled any more
+            self._message_count += 1
+            try:
+                callback(self, "message", data)
+            except BaseException as exc:  # noqa: BLE001  # whatever it is, the connection and the worker live on
+                self._callback_failed("message", exc)
+
+        inbound.clear()
+        self._session.queued_bytes = 0
+        if self._weighed_bytes:
+            self._weigh()
+
     def _open(self) -> None:
         self._is_opened = True
         self._log_open()
         self._call("open")
 
+    def _recheck_in_time(self) -> None:
+        """Have `auth` asked again, and the next time for it set from now."""
+        self._is_recheck_due = False
+        self._recheck_at_s = min(time.monotonic() + self._limits.reauth_every, self._auth_ends_s)
+        self._recheck()
+
+        # Callbacks that never wait leave the sweeper no turn, so its deadline is looked at here, too.
+        if self._auth_ends_s <= time.monotonic():
+            self._login_is_stale()
+
     def _end(self, ending: Ending) -> None:
-        self._host.leave_groups(self)
-        if ending.answer is not None and self._state == _OPEN:
-            self._transport.write(encode_close(ending.answer, ending.reason if ending.fault else ""))
+        if self._state != _OVER:
+            self._end_on_wire(ending)
         self._state = _CLOSED
-        self._close_code, self._close_reason, self._was_clean = int(ending.code), ending.reason, ending.was_clean
-        self._inbound.clear()
-        self.due_s = time.monotonic() + self._limits.close_timeout_s
-        self._transport.finish(ending.was_clean)
+        self._session.drop()
+        self._drop_inbound()
         self._log_close(ending)
         self._host.ended(self)
         self._call("close")
         self._is_ended = True
-        if self._transport.is_settled:
-            self._host.settle(self._transport)
-            self._host.forget(self)
-        elif not self._transport.is_open:
+        if self._transport.is_settled or not self._transport.is_open:
             self._host.forget(self)
 
     def _call(self, event: str) -> None:
@@ -385,15 +494,10 @@ class Lifecycle(Liveness):
             )  # fmt: skip
         if event == "open" or (event == "message" and self._limits.on_error == "close"):
             self._begin_close(CloseCode.INTERNAL_ERROR, "internal error")
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            self._host.hub.handle_system_error(type(error), error)
+        mishaps.pass_interrupt_on(self._host.hub, error)
 
     def _log(self, level: int, message: str, *args: object, error: BaseException | None = None) -> None:
-        """Log; what a filter of the app's raises ends nothing here."""
-        try:
-            run_there(error, logger.log, level, message, *args, exc_info=error)
-        except Exception:  # noqa: BLE001  # it can't be logged; the hub prints it
-            self._host.hub.handle_error(self, *sys.exc_info())
+        mishaps.log(logger, level, message, *args, error=error)
 
     # -- what Connection fills in
 

@@ -5,6 +5,7 @@ cdef class Liveness(Owner):
     cdef double _active_at_s
     cdef double _auth_ends_s
     cdef double _auth_lasts_s
+    cdef bint _has_rechecks
     cdef bint _is_busy
     cdef bint _is_recheck_due
     cdef bint _is_rechecking

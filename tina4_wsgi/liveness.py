@@ -32,8 +32,8 @@ class Liveness(Owner):
     """
 
     __slots__ = (
-        "_active_at_s", "_auth_ends_s", "_auth_lasts_s", "_is_busy", "_is_recheck_due", "_is_rechecking", "_limits",
-        "_ping_at_s", "_pong_by_s", "_recheck_at_s", "_transport", "due_s",
+        "_active_at_s", "_auth_ends_s", "_auth_lasts_s", "_has_rechecks", "_is_busy", "_is_recheck_due",
+        "_is_rechecking", "_limits", "_ping_at_s", "_pong_by_s", "_recheck_at_s", "_transport", "due_s",
     )  # fmt: skip
 
     def __init__(self, limits: Any, has_auth: bool = False) -> None:  # Any: a Config
@@ -50,7 +50,8 @@ class Liveness(Owner):
         self._is_rechecking = False
         self._recheck_at_s = NEVER
         self._auth_lasts_s = NEVER
-        if has_auth and limits.reauth_every:
+        self._has_rechecks = has_auth and limits.reauth_every > 0
+        if self._has_rechecks:
             self._auth_lasts_s = max(_MOST_TRIES * limits.reauth_every, _LEAST_AUTH_S)
             self._recheck_at_s = now_s + limits.reauth_every * random.uniform(0.5, 1.0)  # as above
         self._auth_ends_s = now_s + self._auth_lasts_s
@@ -85,7 +86,7 @@ class Liveness(Owner):
         if self._ping_at_s <= now_s:
             self._ping(now_s)
         if self._recheck_at_s <= now_s and not self._may_stay(now_s):
-            self._begin_close(CloseCode.TRY_AGAIN_LATER, "login could not be checked")
+            self._login_is_stale()
             return
         self.due_s = min(self._ping_at_s, self._pong_by_s, self._recheck_at_s, stall_due_s, idle_due_s)
 
@@ -96,6 +97,14 @@ class Liveness(Owner):
         self._be_rechecked()
         self._recheck_at_s = min(now_s + self._limits.reauth_every, self._auth_ends_s)
         return True
+
+    def _login_is_stale(self) -> None:
+        """End a connection whose `auth` could not be asked for too long."""
+        self._begin_close(CloseCode.TRY_AGAIN_LATER, "login could not be checked")
+
+    def _must_recheck(self) -> bool:
+        """Whether `auth` is due to be asked again by the clock, too: busy callbacks may leave the sweeper no turn."""
+        return self._is_recheck_due or self._recheck_at_s <= time.monotonic()
 
     def _ping(self, now_s: float) -> None:
         limits, transport = self._limits, self._transport

@@ -2,15 +2,24 @@
 
 gevent's objects may be touched by one thread only. A native thread (a `threading.Thread` of an unpatched
 process, a worker of `gevent.get_hub().threadpool`) leaves its call here and the hub is woken.
+
+None of these calls asks the `Dispatcher` for a worker: callbacks that wait for a native thread may have taken them
+all, and the thread that waits for one would wait for ever.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 from gevent.monkey import get_original
+
+from . import mishaps
+
+logger = logging.getLogger("tina4_wsgi.mailbox")
 
 _MOST_POSTED = 1_024
 """Posts that may wait for the hub; a thread that posts faster than the hub runs waits, so memory stays bounded."""
@@ -37,7 +46,8 @@ class Mailbox:
         """Have `function(*args)` run in the hub, and go on; waits only while very many posts are waiting.
 
         Args:
-            function: runs in the hub, so it neither waits nor raises nor logs.
+            function: runs in the hub, so it neither waits nor logs. What it raises is logged, and costs none of
+                the calls behind it.
         """
         gate = None
         with self._lock:
@@ -52,19 +62,25 @@ class Mailbox:
         if gate is not None:
             gate.acquire()  # until the hub has emptied the box
 
-    def call(self, submit: Callable[[Any], None], function: Callable[..., Any], *args: Any) -> Any:
-        """Run `function(*args)` in a worker greenlet of the hub, wait for it, and give what it gives.
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:  # Any: whatever it gives
+        """Run `function(*args)` in the hub, wait for it, and return what it returns.
 
         Args:
-            submit: takes a job to the hub's `Dispatcher`.
-            function: may wait; what it raises is raised here.
+            function: neither waits nor logs; what it raises is raised here.
         """
-        return self.begin(submit, function, *args).wait()
-
-    def begin(self, submit: Callable[[Any], None], function: Callable[..., Any], *args: Any) -> Errand:
-        """Do as `call` does, but leave the waiting to the caller."""
         errand = Errand(function, args)
-        self.post(submit, errand)
+        self.post(errand.work)
+        return errand.wait()
+
+    def call_waiting(self, function: Callable[..., Any], *args: Any) -> Any:  # Any: as above
+        """Do as `call` does, but in a greenlet of its own, so that `function` may wait."""
+        return self.begin(function, *args).wait()
+
+    def begin(self, function: Callable[..., Any], *args: Any) -> Errand:
+        """Do as `call_waiting` does, but leave the waiting to the caller."""
+        errand = Errand(function, args)
+        # There are at most as many of these greenlets as there are threads that wait for one.
+        self.post(gevent.spawn, errand.work)
         return errand
 
     def _run(self) -> None:
@@ -72,14 +88,19 @@ class Mailbox:
             posted, self._posted = self._posted, deque()
             gates, self._waiting_threads = self._waiting_threads, deque()
             self._is_woken = False
+
         for gate in gates:
             gate.release()
+
         for function, args in posted:
-            function(*args)
+            try:
+                function(*args)
+            except BaseException as exc:  # noqa: BLE001  # whatever it is, those behind it are somebody else's
+                mishaps.report(logger, "a call from another thread failed", error=exc)
 
 
 class Errand:
-    """A job for a hub's dispatcher that another thread waits for."""
+    """A call that another thread waits for."""
 
     __slots__ = ("_args", "_done", "_error", "_function", "_result")
 
@@ -97,7 +118,7 @@ class Errand:
         return not self._done.locked()
 
     def work(self) -> None:
-        """Do it; for the dispatcher."""
+        """Do it, in the hub or in a greenlet of it."""
         try:
             self._result = self._function(*self._args)
         except BaseException as exc:  # noqa: BLE001  # raised again in the thread that waits

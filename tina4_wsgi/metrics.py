@@ -3,16 +3,22 @@
 A connection counts for itself and its numbers are added to its route's `Tally` when it is gone; all else is added
 up when somebody asks. Only times cost more than an integer add, so they are taken only with the setting `metrics`.
 
-`FAMILIES` is the list of all that is told. Labels are routes, never concrete paths, so their number is bounded.
+`FAMILIES` is the list of all that is told. Labels are routes, never concrete paths, and nothing that a client chooses,
+so their number is bounded.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 _MOST_BITS = 64
+
+CLIENTS_OWN = "other"
+"""Stands for all close codes from 3000 on that clients chose themselves."""
+
+_FIRST_PRIVATE_CODE = 3000  # RFC 6455 §7.4.2; below it there are a dozen that may travel
 SEPARATOR = "\n"  # between the values of several labels; no route and no number has it
 
 
@@ -35,7 +41,11 @@ class Family(NamedTuple):
 FAMILIES = (
     Family("connections", "gauge", "Open WebSocket connections.", ("route",)),
     Family("connections_opened", "counter", "WebSocket connections since the start.", ("route",)),
-    Family("closes", "counter", "Connections that ended, by close code; 1006 is a broken line.", ("route", "code")),
+    Family(
+        "closes", "counter",
+        "Connections that ended, by close code; 1006 is a broken line, other a client's choice from 3000 on.",
+        ("route", "code"),
+    ),
     Family("handshakes_refused", "counter", "Upgrades that were answered with an error.", ("status",)),
     Family("messages_received", "counter", "Messages that callbacks were given.", ("route",)),
     Family("messages_sent", "counter", "Messages queued for clients, each once for every receiver.", ("route",)),
@@ -113,7 +123,7 @@ class Tally:
         self.received_bytes = 0
         self.sent_bytes = 0
         self.error_count = 0
-        self.closes: dict[int, int] = {}
+        self.closes: dict[int | str, int] = {}
         self.callback_times: dict[str, Histogram] = {}
 
     def take_over(self, connection: Gone) -> None:
@@ -124,9 +134,15 @@ class Tally:
         self.received_bytes += transport.received_bytes
         self.sent_bytes += transport.sent_bytes
 
-    def count_close(self, code: int | None) -> None:
-        """Count one end."""
-        self.closes[code or 0] = self.closes.get(code or 0, 0) + 1
+    def count_close(self, code: int, *, is_peers: bool) -> None:
+        """Count one end.
+
+        Args:
+            is_peers: whether the client chose the code; of those that the protocol leaves to applications it may choose
+                any, and each would be a series of its own, so they are counted as one.
+        """
+        label = CLIENTS_OWN if is_peers and code >= _FIRST_PRIVATE_CODE else code
+        self.closes[label] = self.closes.get(label, 0) + 1
 
     def timed(self, callback: Callable[[Any, str, Any], object]) -> Callable[[Any, str, Any], object]:
         """Give a callback that does the same and has its time taken."""
@@ -157,7 +173,7 @@ class Flushed(Protocol):
 
 
 class Meter:
-    """Flushes groups at the end of a turn, with a look at the clock.
+    """Flushes a group at the end of a turn, with a look at the clock.
 
     Attributes:
         fanout: members of each group that was flushed.
@@ -170,17 +186,16 @@ class Meter:
         self.fanout = Histogram()
         self.flush_times = Histogram()
 
-    def flush(self, groups: Iterable[Flushed]) -> None:
-        """Flush each, and count those that had something for somebody."""
-        for group in groups:
-            size = len(group)
-            if not group.pending or not size:
-                group.flush()
-                continue
-            started_ns = time.perf_counter_ns()
+    def flush(self, group: Flushed) -> None:
+        """Flush it, and count it if it had something for somebody."""
+        size = len(group)
+        if not group.pending or not size:
             group.flush()
-            self.flush_times.add(time.perf_counter_ns() - started_ns)
-            self.fanout.add(size)
+            return
+        started_ns = time.perf_counter_ns()
+        group.flush()
+        self.flush_times.add(time.perf_counter_ns() - started_ns)
+        self.fanout.add(size)
 
 
 class Sums:

@@ -228,7 +228,7 @@ class Process:
         spread_s = 0.0 if is_hurried else self._config.drain_spread_s
         here, give_up_at_s = _get_ident(), time.monotonic() + timeout_s + _OVERTIME_S
         elsewhere = [
-            (engine, engine.mailbox.begin(engine.dispatcher.run, engine.drain, timeout_s, spread_s))
+            (engine, engine.mailbox.begin(engine.drain, timeout_s, spread_s))
             for ident, engine in list(self._engines.items())
             if ident != here and engine.is_alive
         ]

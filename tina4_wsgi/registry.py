@@ -7,10 +7,15 @@ of two thousand, and thirty broadcasts of one turn cost each member one `send` c
 
 from __future__ import annotations
 
+import logging
+
 from gevent.monkey import get_original
 
+from . import mishaps
 from .transport import FrameSource, Transport
 from .turn import Turn
+
+logger = logging.getLogger("tina4_wsgi.engine")
 
 _FLUSH_BYTES = 262_144
 """A group doesn't wait for the end of the turn with more than this: a callback may broadcast without end."""
@@ -65,9 +70,17 @@ class Group(FrameSource):
 
     def write_each(self, frame: bytes, exclude: Transport | None) -> None:
         """Queue one frame with every member but `exclude`, in its own outbox; never waits."""
-        for member in self.members():
-            if member is not exclude:
-                member.write_shared(frame)
+        member = None
+        rest = iter(self.members())
+        while True:
+            try:
+                for member in rest:
+                    if member is not exclude:
+                        member.write_shared(frame)
+                return
+            except BaseException as exc:  # noqa: BLE001  # the members behind it get theirs
+                assert member is not None
+                member.failed(exc)
 
     def flush(self) -> None:
         """Send the pending frames to every member."""
@@ -77,15 +90,27 @@ class Group(FrameSource):
         self.pending = []
         self._pending_bytes = 0
         joined = pending[0] if len(pending) == 1 else b"".join(pending)
-        for member in self.members():
-            if not member.mark:
-                member.sent_messages += len(pending)
-                member.write_joined(joined)
-            else:
-                taken, member.mark = member.mark, 0
-                if taken < len(pending):
-                    member.sent_messages += len(pending) - taken
-                    member.write_joined(b"".join(pending[taken:]))
+        member = None
+        rest = iter(self.members())
+        while True:
+            try:
+                for member in rest:
+                    if not member.mark:
+                        member.sent_messages += len(pending)
+                        member.write_joined(joined)
+                    else:
+                        taken, member.mark = member.mark, 0
+                        if taken < len(pending):
+                            member.sent_messages += len(pending) - taken
+                            member.write_joined(b"".join(pending[taken:]))
+                return
+            except BaseException as exc:  # noqa: BLE001  # the members behind it get theirs
+                assert member is not None
+                member.failed(exc)
+
+    def failed(self, error: BaseException) -> None:
+        """Our own code raised, and for none of the members."""
+        mishaps.report(logger, "broadcasts to %.200r failed", self.name, error=error)
 
 
 class Registry:

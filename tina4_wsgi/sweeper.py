@@ -20,7 +20,10 @@ class Watched(Protocol):
     due_s: float
 
     def on_due(self, now_s: float) -> None:
-        """The deadline has passed: act, and set the next one. Called in the hub; must not raise."""
+        """The deadline has passed: act, and set the next one. Called in the hub."""
+
+    def failed(self, error: BaseException) -> None:
+        """Learn that `on_due` raised, which is a mistake of ours; doesn't raise."""
 
 
 class Sweeper:
@@ -56,7 +59,10 @@ class Sweeper:
         # Collected first: handling a deadline may remove its connection.
         overdue = [item for item in self._watched if item.due_s <= now_s]
         for item in overdue:
-            item.on_due(now_s)
+            try:
+                item.on_due(now_s)
+            except BaseException as exc:  # noqa: BLE001  # or whatever stands behind it would never be looked at
+                item.failed(exc)
         if not self._housekeeping() and not self._watched:
             self._timer.stop()
             self._is_running = False

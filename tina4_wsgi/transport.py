@@ -338,6 +338,10 @@ class Transport:
         if not backlog:
             self._end_backlog(backlog)
 
+    def failed(self, error: BaseException) -> None:
+        """Our own code raised in the midst of a batch; what it had to send may be lost."""
+        self._owner.failed(error)
+
     # -- the end
 
     def finish(self, is_peer_done: bool = False) -> None:
@@ -349,7 +353,7 @@ class Transport:
         Args:
             is_peer_done: the peer has said that it sends no more, so behind what was read nothing will come.
         """
-        if self._stream is None:
+        if self._stream is None or self._is_finishing:
             return
         self._is_finishing = True
         self._is_peer_done = is_peer_done

@@ -11,9 +11,12 @@ from typing import Any, Protocol
 
 
 class Flushable(Protocol):
-    """Something that queues bytes and can send them without waiting or raising."""
+    """Something that queues bytes and can send them without waiting."""
 
     def flush(self) -> None: ...
+
+    def failed(self, error: BaseException) -> None:
+        """Learn that `flush` raised, which is a mistake of ours; doesn't raise."""
 
 
 class Turn:
@@ -52,10 +55,23 @@ class Turn:
         groups, self._groups = self._groups, []
         transports, self._transports = self._transports, []
         self._is_scheduled = False
-        if self._meter is not None:
-            self._meter.flush(groups)
-        else:
-            for group in groups:
-                group.flush()
-        for transport in transports:
-            transport.flush()
+
+        _flush_each(groups, self._meter)
+        _flush_each(transports)
+
+
+def _flush_each(flushables: list[Flushable], meter: Any = None) -> None:  # Any: a Meter
+    """Flush each; one that fails costs those behind it nothing."""
+    one = None
+    rest = iter(flushables)
+    while True:
+        try:
+            for one in rest:
+                if meter is None:
+                    one.flush()
+                else:
+                    meter.flush(one)
+            return
+        except BaseException as exc:  # noqa: BLE001  # the hub would drop all that are left
+            assert one is not None
+            one.failed(exc)

@@ -21,9 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 FOREIGN = re.compile(r'(?:src|href)="((?:https?:)?//[^"]*)"')
 ENGINES_OWN = {
-    "app_protocol", "begin", "claims_upgrade", "dismiss", "failed", "is_over", "limits", "lost", "message_count",
+    "app_protocol", "begin", "claims_upgrade", "cut", "dismiss", "failed", "is_over", "limits", "lost", "message_count",
     "monitor", "on_due", "overflowed", "peer_finished", "received", "rooms", "service", "stalled", "transport",
-    "waiting_count", "was_heard", "window_bits", "work",
+    "waiting_count", "was_closed_by_peer", "was_heard", "window_bits", "work",
 }  # fmt: skip
 
 

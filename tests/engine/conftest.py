@@ -37,9 +37,10 @@ class House:
 
     def connect(
         self, callback: Callable[..., object], path: str = "/ws/test", *, early: bytes = b"", send_buffer: int = 0,
-        window_bits: int = 0, auth: Callable[..., object] | None = None, **options: Any,
+        window_bits: int = 0, auth: Callable[..., object] | None = None, wrap: Callable[[Any], Any] | None = None,
+        **options: Any,
     ) -> tuple[RawClient, Connection]:
-        """Let a client in on a route of its own."""
+        """Let a client in on a route of its own; `wrap` puts something around its socket."""
         ours, theirs = socket.socketpair()
         if send_buffer:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
@@ -53,7 +54,7 @@ class House:
         limits = self.config.for_route(options)
         environ = {"PATH_INFO": path, "QUERY_STRING": "token=t", "HTTP_HOST": "h", "REMOTE_ADDR": "127.0.0.1"}
         visit = Visit(Service(route, limits), Opening(environ, ()), path, Params(), window_bits=window_bits)
-        return client, self.engine.adopt(Taken(raw, early), visit)
+        return client, self.engine.adopt(Taken(raw if wrap is None else wrap(raw), early), visit)
 
     def leave(self) -> None:
         for client in self.clients:

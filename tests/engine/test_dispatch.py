@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from weakref import WeakKeyDictionary, WeakSet
 
 import gevent
+import gevent.local
 import pytest
 from gevent.event import Event
-from greenlet import GreenletExit
+from gevent.queue import Queue
+from greenlet import GreenletExit, getcurrent, greenlet
 
+from tina4_wsgi import dispatch
 from tina4_wsgi.dispatch import Dispatcher
 
 MOST = 20
@@ -19,6 +23,7 @@ class Task:
 
     def __init__(self, work: Callable[[], object]) -> None:
         self.work = work
+        self.is_waiting = False
 
 
 @pytest.fixture
@@ -85,18 +90,184 @@ def test_a_worker_that_somebody_kills_is_replaced(pool: Dispatcher) -> None:
     assert (done, pool.worker_count) == (["next"], 1)
 
 
-def test_a_job_that_ends_the_program_ends_the_main_greenlet_and_not_the_pool(pool: Dispatcher) -> None:
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), gevent.Timeout(1)])
+def test_a_job_that_raises_what_ends_programs_ends_its_worker_alone(
+    pool: Dispatcher, error: BaseException, capsys: pytest.CaptureFixture[str]
+) -> None:
     done = []
 
     def leave() -> None:
-        raise SystemExit(3)
+        raise error
 
-    pool.submit(Task(leave))
-    with pytest.raises(SystemExit, match="3"):
-        gevent.sleep(5)
+    submit_and_wait(pool, leave)
     submit_and_wait(pool, lambda: done.append("next"))
 
     assert (done, pool.worker_count) == (["next"], 1)
+    assert f"failed with {type(error).__name__}" in capsys.readouterr().err
+
+
+def test_a_worker_is_used_again_by_jobs_that_wait_in_any_way(pool: Dispatcher) -> None:
+    workers, queue, gate = [], Queue(), Event()
+
+    def note_and_wait() -> None:
+        workers.append(id(getcurrent()))
+        gevent.sleep(0.001)
+        gate.wait(0.001)
+        with gevent.Timeout(1):
+            queue.get()
+        gevent.get_hub().threadpool.apply(lambda: None)
+
+    for number in range(5):
+        queue.put(None)
+        pool.submit(Task(note_and_wait))
+        while len(workers) == number or pool.busy_count:
+            gevent.sleep(0.001)
+
+    assert len(set(workers)) == 1
+
+
+shared = gevent.local.local()
+
+
+class Counting(gevent.local.local):
+    """A local that is set up anew for each greenlet."""
+
+    def __init__(self) -> None:
+        self.jobs: list[str] = []
+
+
+counting = Counting()
+by_worker: WeakKeyDictionary[greenlet, str] = WeakKeyDictionary()
+
+
+def leave_attribute(name: str) -> None:
+    getcurrent().user = name
+
+
+def leave_local(name: str) -> None:
+    shared.user = name
+
+
+def leave_entry(name: str) -> None:
+    by_worker[getcurrent()] = name
+
+
+LEFT: dict[str, tuple[Callable[[str], None], Callable[[], object]]] = {
+    "local": (leave_local, lambda: getattr(shared, "user", None)),
+    "subclass": (lambda name: counting.jobs.append(name), lambda: counting.jobs or None),
+    "attribute": (leave_attribute, lambda: getattr(getcurrent(), "user", None)),
+    "weak dictionary": (leave_entry, lambda: by_worker.get(getcurrent())),
+}
+
+
+@pytest.mark.parametrize(("leave", "look"), LEFT.values(), ids=LEFT)
+def test_what_a_job_leaves_on_its_greenlet_is_not_seen_by_the_next(
+    pool: Dispatcher, leave: Callable[[str], None], look: Callable[[], object]
+) -> None:
+    found: list[object] = []
+
+    for name in ("ada", "bob", "cyd"):
+        submit_and_wait(pool, lambda: found.append(look()), lambda name=name: leave(name))
+    submit_and_wait(pool, lambda: found.append(look()))
+
+    assert found == [None] * 4
+
+
+def test_what_a_job_leaves_is_let_go_when_it_is_done(pool: Dispatcher) -> None:
+    class Session:
+        """Stands for a database session."""
+
+    kept = WeakSet()
+
+    def work() -> None:
+        shared.session = Session()
+        kept.add(shared.session)
+
+    submit_and_wait(pool, work)
+
+    assert not kept
+
+
+def test_a_timeout_that_was_never_cancelled_hits_no_other_job(
+    pool: Dispatcher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done, timeouts = [], []
+
+    def forget() -> None:
+        timeouts.append(gevent.Timeout.start_new(0.02))
+
+    def wait() -> None:
+        gevent.sleep(0.1)
+        done.append("waited")
+
+    submit_and_wait(pool, forget, wait)
+    while not done:
+        gevent.sleep(0.005)
+
+    assert done == ["waited"]
+    assert "failed with Timeout" in capsys.readouterr().err  # the hub shows it, since nobody waits for it
+    timeouts[0].close()
+
+
+@pytest.mark.parametrize("error", [GreenletExit, gevent.Timeout, ValueError])
+def test_a_parked_worker_that_something_is_thrown_at_is_given_no_job(
+    pool: Dispatcher, error: type[BaseException]
+) -> None:
+    workers, done = [], []
+    submit_and_wait(pool, lambda: workers.append(getcurrent()))
+    assert pool.busy_count == 0
+
+    in_hub(lambda: workers[0].throw(error))
+    submit_and_wait(pool, lambda: done.append("next"))
+
+    assert (done, pool.worker_count) == (["next"], 1)
+
+
+def test_jobs_that_come_while_others_wait_stand_behind_them(pool: Dispatcher) -> None:
+    gates, done = [Event() for _ in range(MOST)], []
+    submit_and_wait(pool, *[gate.wait for gate in gates])
+    submit_and_wait(pool, *[lambda n=n: done.append(n) for n in range(3)])
+
+    gates[0].set()
+    gates[1].set()
+    submit_and_wait(pool, *[lambda n=n: done.append(n) for n in range(3, 6)])
+    while len(done) < 6:
+        gevent.sleep(0)
+
+    assert done == list(range(6))
+    for gate in gates:
+        gate.set()
+
+
+def test_a_pool_is_stuck_when_its_first_job_has_waited_for_long(
+    pool: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Event()
+    submit_and_wait(pool, *[gate.wait] * MOST)
+    assert not pool.is_stuck
+    submit_and_wait(pool, lambda: None)
+    assert not pool.is_stuck
+
+    monkeypatch.setattr(dispatch, "PATIENCE_S", 0.0)
+    assert pool.is_stuck
+
+    gate.set()
+    while pool.waiting_count:
+        gevent.sleep(0)
+    assert not pool.is_stuck
+
+
+def test_with_the_bound_lifted_all_that_wait_are_run(pool: Dispatcher) -> None:
+    gate, done = Event(), []
+    submit_and_wait(pool, *[gate.wait] * MOST)
+    submit_and_wait(pool, *[lambda n=n: done.append(n) for n in range(5)])
+
+    pool.lift_bound()
+    while len(done) < 5:
+        gevent.sleep(0)
+
+    assert done == list(range(5))
+    gate.set()
 
 
 def test_an_error_of_our_own_is_shown_and_neither_ends_the_program_nor_keeps_others_waiting(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import builtins
 import logging
-from collections.abc import Callable
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
@@ -13,6 +17,7 @@ from greenlet import GreenletExit
 
 from tests.support.raw import BINARY, CLOSE
 from tina4_wsgi.guardian import Guardian
+from tina4_wsgi.sweeper import Sweeper
 
 from .conftest import WAIT_S, House, Log
 from .test_slow_peers import SMALL_BUFFER, quiet
@@ -65,19 +70,222 @@ def test_a_log_that_fails_costs_no_event(
     assert shown == 4  # its coming, its end, two callbacks
 
 
-@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
-def test_a_callback_that_ends_the_program_does(house: House, error: type[BaseException]) -> None:
-    def leave(connection: Any, event: str, data: str) -> None:
-        if event == "message":
-            raise error("enough")
+class Odd(BaseException):
+    """An exception of the app's own, and one that can't even be shown."""
 
-    client, _ = house.connect(leave)
+    def __str__(self) -> str:
+        raise SystemExit("not even this")
+
+
+def exit_by_argparse() -> None:
+    argparse.ArgumentParser(exit_on_error=True).parse_args(["--no-such-option"])
+
+
+def raiser(error: BaseException) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+def throw_into_a_generator() -> None:
+    def generate() -> Iterator[None]:
+        yield
+
+    generator = generate()
+    next(generator)
+    generator.throw(KeyboardInterrupt)
+
+
+RAISERS = {
+    "argparse": exit_by_argparse,
+    "exit": sys.exit,
+    "quit": lambda: builtins.exit(3),
+    "keyboard": raiser(KeyboardInterrupt("enough")),
+    "killed": raiser(GreenletExit()),
+    "timeout": raiser(gevent.Timeout(1)),
+    "stop": raiser(StopIteration()),
+    "generator": raiser(GeneratorExit()),
+    "odd": raiser(Odd()),
+}
+
+
+@pytest.mark.parametrize("raises", RAISERS.values(), ids=RAISERS)
+@pytest.mark.parametrize("when", ["open", "message", "close"])
+def test_what_a_callback_raises_costs_nobody_else_anything(
+    house: House, log: Log, raises: Callable[[], None], when: str
+) -> None:
+    def callback(connection: Any, event: str, data: str) -> None:
+        log(connection, event, data)
+        if event == when:
+            raises()
+
+    def echo(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            connection.send(data)
+
+    other, _ = house.connect(echo)
+    client, _ = house.connect(callback, on_error="close")
+    client.send_text("a")
+    if when == "close":
+        client.send_close(1000)
+
+    code = client.read_close()
+    killed = when == "message" and raises is RAISERS["killed"]
+    assert code == (1000 if when == "close" else 1011) or killed
+    if when != "close":
+        client.send_close(1011)
+    log.wait_for("close")
+    assert [event for event, _ in log].count("close") == 1
+    other.send_text("still here")
+    assert other.read_text() == "still here"
+
+
+@pytest.mark.parametrize("raises", RAISERS.values(), ids=RAISERS)
+def test_what_a_callback_raises_keeps_its_connection_where_errors_may_be(
+    house: House, raises: Callable[[], None]
+) -> None:
+    def callback(connection: Any, event: str, data: str) -> None:
+        if data == "raise":
+            raises()
+        elif event == "message":
+            connection.send(data)
+
+    client, _ = house.connect(callback)
+
+    client.send_text("raise")
+    client.send_text("next")
+
+    assert client.read_text() == "next"
+
+
+@pytest.mark.parametrize("raises", RAISERS.values(), ids=RAISERS)
+def test_what_a_login_check_raises_ends_no_program(house: House, raises: Callable[[], None]) -> None:
+    asked = []
+
+    def door(request: Any) -> str:
+        asked.append(request)
+        raises()
+        return "never"
+
+    def refresh(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            connection.refresh_auth()
+
+    other, _ = house.connect(lambda connection, event, data: event == "message" and connection.send(data))
+    house.connect(quiet, auth=door, reauth_every=0.1)
+    client, _ = house.connect(refresh, auth=door)
+    client.send_text("ask")
+    wait_until(lambda: len(asked) > 1)
+
+    other.send_text("still here")
+    assert other.read_text() == "still here"
+
+
+def test_a_log_whose_filter_ends_the_program_does_not(
+    house: House, log: Log, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def leave(record: logging.LogRecord) -> bool:
+        raise SystemExit("from a filter")
+
+    def complain(connection: Any, event: str, data: str) -> None:
+        log(connection, event, data)
+        raise ValueError(event)
+
+    logger = logging.getLogger("tina4_wsgi.connection")
+    logger.addFilter(leave)
+    try:
+        client, _ = house.connect(complain)
+        log.wait_for("open")
+        assert client.read_close() == 1011
+        client.send_close(1011)
+        log.wait_for("close")
+        wait_until(lambda: not house.process.connection_count)
+    finally:
+        logger.removeFilter(leave)
+
+    assert capsys.readouterr().err.count("SystemExit: from a filter") == 2
+
+
+def test_a_real_interrupt_reaches_the_main_greenlet_out_of_a_callback(house: House) -> None:
+    def interrupt(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            signal.raise_signal(signal.SIGINT)
+            connection.send("not here")
+
+    client, _ = house.connect(interrupt)
     client.send_text("a")
 
-    with pytest.raises(error, match="enough"):
+    with pytest.raises(KeyboardInterrupt):
         gevent.sleep(WAIT_S)
     client.send_close()
     assert client.read_close() == 1000
+
+
+@pytest.mark.parametrize("batch", ["a path", "a room", "single sends"])
+def test_one_member_that_fails_costs_the_others_of_its_batch_nothing(
+    house: House, batch: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pairs = [house.connect(quiet, wrap=wrap) for wrap in (Broken, None, None)]
+    gevent.sleep(0)
+    for _, connection in pairs:
+        connection.join("r")
+    broken = pairs[0][1].transport
+
+    if batch == "a path":
+        pairs[1][1].broadcast("all")
+    elif batch == "a room":
+        pairs[1][1].broadcast_to_room("r", "all")
+    else:
+        for _, connection in pairs:
+            connection.send("all")
+
+    assert [client.read_text() for client, _ in pairs[1:]] == ["all", "all"]
+    wait_until(lambda: not broken.is_open)
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == ["connection to /ws/test failed"]
+
+
+class Broken:
+    """A socket that fails in a way nobody foresaw."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def send(self, data: bytes) -> int:
+        raise LookupError("a mistake of ours")
+
+
+class Alarm:
+    """Something with a deadline that has passed."""
+
+    def __init__(self, rings: Callable[[], object]) -> None:
+        self.due_s = 0.0
+        self._rings = rings
+        self.errors: list[BaseException] = []
+
+    def on_due(self, now_s: float) -> None:
+        self.due_s = now_s + 600
+        self._rings()
+
+    def failed(self, error: BaseException) -> None:
+        self.errors.append(error)
+
+
+@pytest.mark.parametrize("error", [LookupError("ours"), SystemExit(1), MemoryError()])
+def test_a_deadline_that_fails_keeps_no_other_from_being_looked_at(error: BaseException) -> None:
+    rang, swept = Event(), Event()
+    alarms = [Alarm(raiser(error)), Alarm(rang.set)]
+    sweeper = Sweeper(gevent.get_hub().loop, alarms, lambda: swept.set() or False)
+
+    sweeper.wake()
+    assert swept.wait(WAIT_S)
+    sweeper.close()
+
+    assert rang.is_set()
+    assert [alarm.errors for alarm in alarms] == [[error], []]
 
 
 def test_a_client_that_leaves_behind_a_backlog_gets_all_of_it_and_the_close_frame(house: House, log: Log) -> None:

@@ -33,6 +33,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "server server.request_head",
     ),
     (  # 2: one connection, and what connections share
+        "mishaps",
         "dispatch inquiries mailbox opening owner shell stream sweeper turn",
         "backlog backplane.channels backplane.directory backplane.health backplane.port backplane.roots",
         "backplane.isolation backplane.link backplane.questions backplane.redispublisher backplane.redissubscriber",

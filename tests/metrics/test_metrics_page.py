@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.metrics.numbers import Numbers
-from tina4_wsgi import App, ConfigError, Router
-from tina4_wsgi.testing import TestClient
+from tina4_wsgi import App, ConfigError, ConnectionClosed, Router
+from tina4_wsgi.testing import HandshakeRefused, TestClient
 
 TOKEN = "secret-token"
 
@@ -27,6 +27,8 @@ def router() -> Router:
             raise RuntimeError("as asked")
         if event == "message" and data == "all":
             connection.broadcast(data)
+        elif event == "message" and data == "leave with 4000":
+            connection.close(4_000)
         elif event == "message" and data == "hall":
             connection.join("hall")
             connection.broadcast_to_room("hall", data)
@@ -47,6 +49,10 @@ def numbers(client: TestClient) -> Numbers:
     response = client.get("/metrics")
     assert response.status_code == 200
     return Numbers(response.text)
+
+
+def series(told: Numbers) -> set[Any]:
+    return {(one.name, *sorted(one.labels.items())) for one in told.samples}
 
 
 ROUTE = "/ws/chat/{room}"
@@ -71,6 +77,48 @@ def test_messages_and_bytes_are_told_both_ways(client):
     assert told("tina4_messages_sent_total", route=ROUTE) == 1
     assert told("tina4_received_bytes_total", route=ROUTE) == 2 + 4 + 5
     assert told("tina4_sent_bytes_total", route=ROUTE) == 2 + 5
+
+
+def test_codes_that_clients_choose_are_one_series_and_what_the_app_says_is_told(client):
+    for code in (*range(3_000, 3_020), 4_999, 4_000):
+        with client.websocket("/ws/chat/a") as one:
+            one.close(code)
+    with client.websocket("/ws/chat/a") as one:
+        one.send("leave with 4000")
+        with pytest.raises(ConnectionClosed):
+            one.receive()
+    told = numbers(client)
+
+    assert told("tina4_closes_total", route=ROUTE, code="other") == 22
+    assert told("tina4_closes_total", route=ROUTE, code="4000") == 1
+    assert told("tina4_closes_total", route=ROUTE) == 23
+
+
+@pytest.mark.parametrize("code", [1_000, 1_001, 1_008, 1_011])
+def test_codes_of_the_protocol_are_told_whoever_chose_them(client, code):
+    with client.websocket("/ws/chat/a") as one:
+        one.close(code)
+
+    assert numbers(client)("tina4_closes_total", route=ROUTE, code=str(code)) == 1
+
+
+def test_nothing_else_that_a_client_sends_makes_a_series(client):
+    def visit(number):
+        client.get(f"/nothing/{number}")
+        with pytest.raises(HandshakeRefused):
+            client.websocket(f"/ws/nothing/{number}", headers={"User-Agent": f"agent {number}"})
+        with client.websocket(f"/ws/chat/{number}", subprotocols=[f"p{number}"]) as one:
+            one.send(f"hello {number}")
+            one.receive()
+            one.close(1_000, f"reason {number}")
+
+    visit(0)
+    before = series(numbers(client))
+
+    for number in range(1, 20):
+        visit(number)
+
+    assert series(numbers(client)) == before
 
 
 def test_a_broadcast_counts_once_for_every_receiver(client):
@@ -101,11 +149,11 @@ def test_what_has_gone_stays_counted(client):
     with client.websocket("/ws/chat/a") as one:
         one.send("hello")
         one.receive()
-        one.close(4_001)
+        one.close(1_000)
     told = numbers(client)
 
     assert told("tina4_connections", route=ROUTE) == 0
-    assert told("tina4_closes_total", route=ROUTE, code="4001") == 1
+    assert told("tina4_closes_total", route=ROUTE, code="1000") == 1
     assert told("tina4_messages_received_total", route=ROUTE) == 1
     assert told("tina4_messages_sent_total", route=ROUTE) == 1
 

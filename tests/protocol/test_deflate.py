@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import resource
 import zlib
 
@@ -175,6 +177,57 @@ def test_a_bomb_is_refused_without_being_inflated() -> None:
 
     with pytest.raises(ProtocolError, match="1009"):
         session.feed(compressed_frame(bomb), [])
+
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 8_192
+
+
+ROWS = [{"id": number, "name": "", "x": 0, "y": 0, "is_visible": True} for number in range(1_000)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(ROWS),
+        json.dumps(ROWS[:1] * 1_000),
+        "<tr><td>0</td><td>&nbsp;</td></tr>" * 1_900,
+        "".join(f"2026-01-01 10:00:{n % 60:02} INFO done\n" for n in range(1_500)),
+        "0" * 16_384,
+    ],
+    ids=["rows", "equal rows", "table", "log", "little"],
+)
+def test_repetitive_text_that_applications_send_passes(text: str) -> None:
+    assert feed(compressed_frame(deflated(text.encode()))) == [text]
+
+
+@pytest.mark.parametrize(
+    "data", [bytes(65_536), b"a" * 65_536, b"0," * 30_000, bytes(16_385)], ids=["zeros", "letters", "list", "one over"]
+)
+def test_what_inflates_to_too_many_times_its_size_is_refused_with_1009(data: bytes) -> None:
+    with pytest.raises(ProtocolError, match="1009"):
+        feed(compressed_frame(deflated(data), 2))
+
+    assert feed(compressed_frame(deflated(data), 2), max_deflate_ratio=0) == [data]
+
+
+def test_the_ratio_is_that_of_all_frames_of_a_message_that_were_announced() -> None:
+    noise = random.Random(1).randbytes(1_000)
+    payload = deflated(noise + bytes(60_000))
+    whole = compressed_frame(payload, 2)
+    in_two = compressed_frame(payload[:1_005], 2, fin=False) + client_frame(0, payload[1_005:])
+
+    assert feed(whole) == feed(in_two) == [noise + bytes(60_000)]
+    bomb_first = compressed_frame(deflated(bytes(60_000)) + TAIL, 2, fin=False) + client_frame(0, deflated(noise))
+    with pytest.raises(ProtocolError, match="1009"):
+        feed(bomb_first)
+
+
+def test_a_large_bomb_is_refused_before_it_is_inflated() -> None:
+    bomb = deflated(bytes(200_000_000))
+    session = Session(Config(max_message_bytes=1 << 30, max_deflate_ratio=10), may_compress=True)
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with pytest.raises(ProtocolError, match="1009 message inflates to over 10 times its size"):
+        session.feed(compressed_frame(bomb, 2), [])
 
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 8_192
 

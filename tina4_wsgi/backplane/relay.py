@@ -202,7 +202,7 @@ class Relay:
         """Have a function run in the hub of the others, and wait for it; None if that hub stands still."""
         assert self._mailbox is not None
         try:
-            return self._mailbox.begin(_spawn, function, *args).wait(takes_s + _SLACK_S)
+            return self._mailbox.begin(function, *args).wait(takes_s + _SLACK_S)
         except TimeoutError:
             return None
 
@@ -259,7 +259,3 @@ class Relay:
             logger.log(level, "a broadcast stays in this process: %s", exc)
         finally:
             guest.close()
-
-
-def _spawn(errand: Any) -> None:
-    gevent.spawn(errand.work)

@@ -28,6 +28,10 @@ _MOST_STREAMS = 16
 """§7.2.3.5 lets a message hold several final blocks, each of which needs an inflater; nobody sends more than one."""
 
 
+_FREE_BYTES = 16_384
+"""Up to here a message may inflate from however little: there is nothing to gain by sending many such."""
+
+
 class Offer(NamedTuple):
     """One element of `Sec-WebSocket-Extensions` (RFC 6455 §9.1)."""
 
@@ -147,25 +151,36 @@ class Inflater:
 
     Args:
         most_bytes: of the inflated message; nothing is allocated beyond.
+        most_times: how many times its own size a message may inflate to; 0 for any number. The size is what the heads
+            of its frames have announced so far, so that it doesn't matter in how many parts a frame comes.
 
     Attributes:
         fault: what is wrong behind all that `inflate` gave, None if nothing is.
     """
 
-    __slots__ = ("_has_begun", "_room_bytes", "_streams", "_zlib", "fault")
+    __slots__ = (
+        "_allowed_bytes", "_has_begun", "_inflated_bytes", "_most_bytes", "_most_times", "_streams", "_zlib", "fault",
+    )  # fmt: skip
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, most_times: int = 0) -> None:
         self.fault: ProtocolError | None = None
-        self._room_bytes = most_bytes
+        self._most_bytes = most_bytes
+        self._most_times = most_times
+        self._allowed_bytes = 0 if most_times else most_bytes
+        self._inflated_bytes = 0
         self._streams = 1
         self._has_begun = False
         self._zlib = zlib.decompressobj(-_LARGEST_WINDOW_BITS)
+
+    def expect(self, size_bytes: int) -> None:
+        """Learn the size of the next frame of the message."""
+        self._allowed_bytes += self._most_times * size_bytes
 
     def inflate(self, part: bytes, is_last: bool) -> bytes:
         """Inflate the next part of the message.
 
         Look at what it gives first and at `fault` then, so that it doesn't matter how the message was split.
-        A fault is 1007, it isn't DEFLATE; 1008, it is too many streams; 1009, it grows beyond the limit.
+        A fault is 1007, it isn't DEFLATE; 1008, it is too many streams; 1009, it grows beyond a limit.
         """
         self._has_begun = self._has_begun or bool(part)
         if not self._has_begun:
@@ -191,15 +206,19 @@ class Inflater:
     def _inflate(self, part: bytes) -> bytes:
         if self.fault is not None:
             return b""
+        most = min(self._most_bytes, max(self._allowed_bytes, _FREE_BYTES))
         try:
             # One more than there is room for, to tell "just full" from "too much".
-            inflated = self._zlib.decompress(part, self._room_bytes + 1)
+            inflated = self._zlib.decompress(part, most - self._inflated_bytes + 1)
         except zlib.error:
             self._fail(CloseCode.INVALID_PAYLOAD, "compressed message is not valid DEFLATE")
             return b""
-        self._room_bytes -= len(inflated)
-        if self._room_bytes < 0:
+
+        self._inflated_bytes += len(inflated)
+        if self._inflated_bytes > self._most_bytes:
             self._fail(CloseCode.MESSAGE_TOO_BIG, "message inflates beyond the limit")
+        elif self._inflated_bytes > most:
+            self._fail(CloseCode.MESSAGE_TOO_BIG, f"message inflates to over {self._most_times} times its size")
         return inflated
 
     def _fail(self, code: int, reason: str) -> None:

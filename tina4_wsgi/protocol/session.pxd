@@ -6,7 +6,8 @@ cdef int _FIN, _RESERVED, _MASKED, _WHOLE_TEXT, _LONGEST_SHORT
 cdef class _Message:
     cdef object _inflater
     cdef public Py_ssize_t fragments
-    cdef public object size_bytes
+    cdef readonly Py_ssize_t plain_bytes
+    cdef readonly object size_bytes
     cdef bint _is_text
     cdef object _whole
     cdef object _parts
@@ -23,9 +24,12 @@ cdef class Session:
     cdef bytes _buffer
     cdef _Message _message
     cdef _Payload _payload
+    cdef readonly bint is_assembling
+    cdef readonly Py_ssize_t most_bytes
     cdef readonly Py_ssize_t most_messages
     cdef public list pongs
     cdef readonly tuple peer_close
+    cdef public Py_ssize_t queued_bytes
 
     @cython.locals(raw=cython.p_uchar, position=Py_ssize_t, size=Py_ssize_t, second=Py_ssize_t, stop=Py_ssize_t,
                    start=Py_ssize_t, plain=bytes)

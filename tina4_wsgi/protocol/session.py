@@ -4,7 +4,7 @@ How it works. `feed` walks over the bytes frame by frame. A short unfragmented t
 nearly every app, is handled in the loop itself; all else goes through `_read_frame`. Of a data frame that has
 not arrived whole, what is there is unmasked, checked and put into the `_Message` at once, so no byte is looked
 at twice and bad UTF-8 fails before the frame is complete. Only the head of a frame or a control frame ever
-waits in `_buffer`: at most 139 bytes, or what arrived beyond the inbound limit.
+waits in `_buffer`: at most 139 bytes, or what arrived beyond an inbound limit.
 
 An editor keeps true: nothing here knows a socket, a clock or a callback; every limit is checked on the head of
 a frame, before memory is spent on its payload; a fault raises `ProtocolError` *after* the messages before it
@@ -40,22 +40,36 @@ class Limits(Protocol):
     def max_fragments(self) -> int: ...
     @property
     def max_inbound_messages(self) -> int: ...
+    @property
+    def max_inbound_bytes(self) -> int: ...
+    @property
+    def max_deflate_ratio(self) -> int: ...
 
 
 class _Message:
     """A message that is still arriving, in fragments or in parts of one frame."""
 
-    __slots__ = ("_incomplete", "_inflater", "_is_text", "_parts", "_whole", "fragments", "size_bytes")
+    __slots__ = (
+        "_incomplete", "_inflater", "_is_text", "_parts", "_whole", "fragments", "plain_bytes", "size_bytes",
+    )  # fmt: skip
 
     def __init__(self, is_text: bool, inflater: Inflater | None) -> None:
         self._inflater = inflater
         self.fragments = 0
         self.size_bytes = 0  # as announced by the heads of the frames so far
+        self.plain_bytes = 0  # what has arrived so far, inflated
         self._is_text = is_text
         self._whole: str | bytes | None = None  # when it came in one part
         # Bytes for text too: a StringIO keeps an object of 80 bytes for each small part.
         self._parts = bytearray()
         self._incomplete = b""  # the first bytes of a character whose rest is still to come
+
+    def begin_frame(self, length: int) -> None:
+        """Count one more frame, of `length` bytes."""
+        self.fragments += 1
+        self.size_bytes += length
+        if self._inflater is not None:
+            self._inflater.expect(length)
 
     def add(self, payload: bytes, is_last: bool) -> None:
         """Append unmasked bytes.
@@ -67,6 +81,7 @@ class _Message:
         if self._inflater is not None:
             payload = self._inflater.inflate(payload, is_last)
             fault = self._inflater.fault
+        self.plain_bytes += len(payload)
         text = self._decode(payload, is_last and fault is None) if self._is_text else None
         if fault is not None:
             raise fault
@@ -124,18 +139,24 @@ class Session:
         may_compress: whether permessage-deflate was agreed on.
 
     Attributes:
-        most_messages: `feed` stops where so many wait.
+        is_assembling: whether a message has arrived in part.
+        most_messages, most_bytes: `feed` stops where so many messages wait, or so many bytes of them.
+        queued_bytes: the payload of the messages that `feed` gave, inflated; the owner takes them off again.
         pongs: frames that answer the pings of the last `feed`, oldest first; the owner takes them away.
         peer_close: code and reason of the peer's close frame, None until it came; nothing is read after it.
     """
 
     __slots__ = (
-        "_buffer", "_limits", "_may_compress", "_message", "_payload", "most_messages", "peer_close", "pongs",
+        "_buffer", "_limits", "_may_compress", "_message", "_payload", "is_assembling", "most_bytes", "most_messages",
+        "peer_close", "pongs", "queued_bytes",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, may_compress: bool = False) -> None:
         self._limits = limits
         self.most_messages = limits.max_inbound_messages
+        self.most_bytes = limits.max_inbound_bytes
+        self.queued_bytes = 0
+        self.is_assembling = False
         self._may_compress = may_compress
         self._buffer = b""
         self._message: _Message | None = None
@@ -148,10 +169,23 @@ class Session:
         """Whether `feed(b"")` may give more: `feed` stopped at the inbound limit, or in a frame's head."""
         return bool(self._buffer)
 
+    @property
+    def held_bytes(self) -> int:
+        """All that lies here or was given and not taken off: messages, and what has arrived of the next one."""
+        message = self._message
+        return self.queued_bytes + len(self._buffer) + (0 if message is None else message.plain_bytes)
+
+    def drop(self) -> None:
+        """Forget what has arrived of the next message: nothing is fed any more."""
+        self._message = self._payload = None
+        self.is_assembling = False
+        self._buffer = b""
+
     def feed(self, data: bytes, messages: list[str | bytes]) -> bool:
         """Take what the socket gave and append each message that it completes.
 
-        Stops as soon as `messages` holds the inbound limit, keeps the rest, and goes on from there in the next call.
+        Stops as soon as `messages` holds one of the inbound limits, keeps the rest, and goes on from there in the
+        next call.
 
         Args:
             data: any bytes, split anywhere; b"" to go on after a stop.
@@ -168,7 +202,9 @@ class Session:
             return True
         position = 0 if self._payload is None else self._continue_payload(data, messages)
         size, raw = len(data), data  # `raw` is a plain pointer where this is compiled: no index is checked
-        while size - position >= 2 and len(messages) < self.most_messages:
+        while (
+            size - position >= 2 and len(messages) < self.most_messages and self.queued_bytes < self.most_bytes
+        ):
             second = raw[position + 1]
             stop = position + second - 122  # 122: the bit of the mask, less six bytes of head
             if (
@@ -181,6 +217,7 @@ class Session:
                 try:
                     plain = apply_mask(raw[start:stop], raw[position + 2 : start])
                     messages.append(plain.decode())
+                    self.queued_bytes += second - _MASKED
                 except UnicodeDecodeError as exc:
                     raise _not_utf8() from exc
                 position = stop
@@ -262,10 +299,12 @@ class Session:
     def _begin_payload(self, first: int, mask: bytes, length: int) -> None:
         message = self._message
         if message is None:
-            inflater = Inflater(self._limits.max_message_bytes) if first & COMPRESSED else None
+            inflater = None
+            if first & COMPRESSED:
+                inflater = Inflater(self._limits.max_message_bytes, self._limits.max_deflate_ratio)
             message = self._message = _Message(first & 0x0F == Opcode.TEXT, inflater)
-        message.fragments += 1
-        message.size_bytes += length
+            self.is_assembling = True
+        message.begin_frame(length)
         if message.fragments > self._limits.max_fragments:
             raise ProtocolError(
                 CloseCode.POLICY_VIOLATION, f"message in over {self._limits.max_fragments} fragments"
@@ -284,6 +323,8 @@ class Session:
             self._payload = None
             if payload.is_final:
                 self._message = None
+                self.is_assembling = False
+                self.queued_bytes += message.plain_bytes
                 messages.append(message.finish())
         return len(part)
 

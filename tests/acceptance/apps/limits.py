@@ -57,6 +57,14 @@ def napping(connection, event, data):
         alarms[connection.params.name].wait(NAP_S)
 
 
+@router.websocket("/ws/waiting/{name}", ping_interval_s=0)
+def waiting(connection, event, data):
+    """Wait until somebody wakes the waiting of this name."""
+    if event == "message":
+        alarms[connection.params.name].wait()
+        connection.send("awake")
+
+
 @router.post("/wake/{name}")
 def wake(request, response):
     alarms[request.params.name].set()

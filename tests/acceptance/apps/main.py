@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ends
 import features
+import neighbours
 import probe
 import rooms
 import sources
@@ -11,7 +12,7 @@ import sources
 from tina4_wsgi import App, Router
 
 router = Router()
-for module in (ends, features, rooms, sources):
+for module in (ends, features, neighbours, rooms, sources):
     router.include(module.router)
 app = App(router=router)
 probe.install(router, lambda: app)
