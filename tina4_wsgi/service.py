@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NoReturn
 
+from greenlet import GreenletExit
 from werkzeug.exceptions import HTTPException
 
 from . import jsontext
@@ -227,7 +228,9 @@ class Service:
             raise refusal_of(exc) from exc
         except Refused:
             raise
-        except (Exception, SystemExit) as exc:
+        except (GreenletExit, KeyboardInterrupt):
+            raise  # the server ends this request, or itself
+        except BaseException as exc:  # also SystemExit and somebody's Timeout: the client is answered
             run_there(exc, logger.exception, "auth of %s raised", self.path, exc_info=exc)
             raise Refused(500, _NOT_FOUND_OUT) from exc
         if isinstance(answer, HTTPException):

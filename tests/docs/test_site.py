@@ -21,9 +21,10 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 FOREIGN = re.compile(r'(?:src|href)="((?:https?:)?//[^"]*)"')
 ENGINES_OWN = {
-    "app_protocol", "begin", "claims_upgrade", "cut", "dismiss", "failed", "is_over", "limits", "lost", "message_count",
-    "monitor", "on_due", "overflowed", "peer_finished", "received", "rooms", "service", "stalled", "transport",
-    "waiting_count", "was_closed_by_peer", "was_heard", "window_bits", "work",
+    "app_protocol", "ask_all", "begin", "claims_upgrade", "close_soon", "cut", "dismiss", "failed",
+    "hands_over", "is_over", "limits", "lost", "message_count", "monitor", "on_due", "overflowed",
+    "peer_finished", "received", "rooms", "service", "stalled", "transport", "waiting_count",
+    "warn_of_lost_broadcasts", "was_closed_by_peer", "was_heard", "window_bits", "work",
 }  # fmt: skip
 
 

@@ -225,7 +225,7 @@ def test_thousands_are_not_pinged_at_the_same_moment(house: House) -> None:
     assert max(dues) < time.monotonic() + house.config.ping_interval_s
 
 
-@pytest.mark.parametrize("wrong", [1, 1.5, None, {"a": 1}, ["a"]])
+@pytest.mark.parametrize("wrong", [1, 1.5, None, {"a"}, ("a",)])
 def test_send_names_what_it_was_given_instead_of_a_message(house: House, wrong: Any) -> None:
     _, connection = house.connect(quiet)
 

@@ -16,6 +16,7 @@ from unittest.mock import Mock
 import bottle
 import falcon
 import flask
+import gevent
 import pytest
 import webob
 from flask_login import AnonymousUserMixin, UserMixin
@@ -257,7 +258,9 @@ def test_an_http_exception_that_is_given_refuses_with_its_status(error, expected
     assert status_of(error) == expected
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), LookupError("x"), RecursionError()])
+@pytest.mark.parametrize("error", [
+    SystemExit(3), LookupError("x"), RecursionError(), BaseException("b"), gevent.Timeout(1), GeneratorExit(),
+])  # fmt: skip
 def test_whatever_auth_raises_is_a_500(error):
     def auth(request: Any) -> Any:
         raise error
