@@ -22,7 +22,7 @@ from .engine import Engine
 from .errors import Refused, UsageError
 from .guardian import is_drained
 from .handover import Handovers, is_below
-from .headers import status_line
+from .headers import passes_upgrade, status_line
 from .http import HttpSide, decode_path
 from .lost import LostBroadcasts
 from .matching import Match, Route
@@ -136,13 +136,16 @@ class App:
         return self._http(environ, start_response)
 
     def claims_upgrade(self, environ: WSGIEnvironment) -> bool:
-        """Say whether an upgrade is this app's own to answer: a route of it matches, or there is nobody else.
+        """Say whether our own server leaves an upgrade to this app, instead of making it as gevent-websocket does.
 
-        So it is where another App inside of the legacy app claims it.
+        It does unless the app hands it over to a legacy app that is made for gevent-websocket. What no route has, a
+        legacy app gets as the request that it is, and answers with 404, or with the socket that it takes by itself.
         """
         if self._wsgi_app is None:
             return True
-        return self._has_route(environ) or claims_upgrade(self._wsgi_app, environ)
+        if self._has_route(environ):
+            return True
+        return not self.hands_over(environ.get("PATH_INFO") or "/") and claims_upgrade(self._wsgi_app, environ)
 
     def hands_over(self, path: str) -> bool:
         """Say whether the legacy app wants upgrades of this path ready-made, as `environ["wsgi.websocket"]`.
@@ -465,7 +468,8 @@ class App:
             # A hop-by-hop field, which PEP 3333 keeps from applications, but pywsgi closes by nothing else:
             # a refused client would hold up the stop of a worker for as long as it likes.
             head.append(("Connection", "close"))
-        start_response(status_line(refusal.status), [*head, *refusal.headers])
+        fields = [field for field in refusal.headers if field[0] != "Upgrade" or passes_upgrade(environ)]
+        start_response(status_line(refusal.status), [*head, *fields])
         return [body]
 
 

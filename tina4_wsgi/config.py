@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,8 @@ from .errors import ConfigError
 
 ENVIRONMENT_PREFIX = "TINA4_WS_"
 
+_SCRIPT_NAME = "SCRIPT_NAME"  # where gunicorn looks for a root path
+_ROOT = re.compile(r"(?:/[^/?#%\s\x00-\x1f\x7f]+)*")
 _REDIS_SCHEMES = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
 _OF_THE_REQUEST = frozenset({"CONTENT_LENGTH", "CONTENT_TYPE", "REQUEST_METHOD", "SERVER_PROTOCOL"})
 _OF_THE_SERVER = ("gunicorn.", "tina4_wsgi.", "werkzeug.socket", "wsgi.")
@@ -174,6 +177,9 @@ class Config:
     trusted_proxies: tuple[str, ...] = _setting(
         (), "", "addresses or networks whose X-Forwarded-* headers are believed",
     )
+    root_path: str = _setting(
+        "", "", 'own server only: the path below which a proxy serves the app, as "/shop"; else that of SCRIPT_NAME',
+    )
     max_body_bytes: int = _setting(
         16 << 20, "bytes", "larger HTTP request bodies are answered 413", least=0, most=1 << 40,
     )
@@ -251,6 +257,7 @@ class Config:
             _check_prefix("gevent_websocket_paths", path)
         for key in self.keep_environ:
             _check_kept_key(key)
+        _check_root(self.root_path)
         _check_redis_url(self.backplane_url)
 
     @classmethod
@@ -269,6 +276,9 @@ class Config:
             text = environ.get(ENVIRONMENT_PREFIX + item.name.upper())
             if text is not None:
                 values[item.name] = _parse(item.name, text.strip(), item.default)
+        values = _normal(values)
+        if "root_path" not in values and environ.get(_SCRIPT_NAME):
+            values["root_path"] = _root_of_environ(environ[_SCRIPT_NAME])
         given = {name: value for name, value in overrides.items() if value is not None}
         _refuse_unknown(given, {item.name for item in dataclasses.fields(cls)}, "app")
         values.update(_normal(given))
@@ -338,8 +348,10 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _normal(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Lists become tuples and one origin a tuple of one, so that a Config stays hashable."""
+    """Lists become tuples and one origin a tuple of one, so that a Config stays hashable; a path ends without slash."""
     normal = dict(values)
+    if isinstance(root := normal.get("root_path"), str):
+        normal["root_path"] = root.rstrip("/")
     for name in ("allowed_origins", "trusted_proxies", "presence_fields", "gevent_websocket_paths", "keep_environ"):
         value = normal.get(name)
         if isinstance(value, str):
@@ -431,4 +443,22 @@ def _check_kept_key(key: str) -> None:
         raise ConfigError(
             f"keep_environ: {key!r} belongs to the server and its one request, expected a key that a middleware "
             "around the app sets, as \"beaker.session\""
+        )
+
+
+def _root_of_environ(text: str) -> str:
+    """Take SCRIPT_NAME as gunicorn does, which has it with a slash at its end, too."""
+    root = text.rstrip("/")
+    try:
+        _check_root(root)
+    except ConfigError as exc:
+        raise ConfigError(str(exc).replace("root_path", _SCRIPT_NAME, 1)) from exc
+    return root
+
+
+def _check_root(root: str) -> None:
+    if not _ROOT.fullmatch(root) or {".", ".."} & set(root.split("/")):
+        raise ConfigError(
+            f"root_path={root!r}, expected a path as a browser shows it, not percent-encoded, with a slash in front "
+            'and none at its end, as "/shop"'
         )

@@ -19,6 +19,7 @@ from werkzeug.wsgi import ClosingIterator
 from . import assets, pages
 from .config import Config
 from .errors import Refused, UsageError
+from .headers import passes_upgrade
 from .observer import observer_of
 from .request import content_length
 from .response import without_body
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tina4_wsgi.http")
 
-_PASS_UPGRADE_ON = ("gunicorn", "gevent/")  # by SERVER_SOFTWARE; the latter is our own server too
 _UPGRADE_WAS_LOST = (
     "a WebSocket client asked for %.200r, but the header Upgrade was lost on the way; in nginx: "
     "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "
@@ -152,8 +152,7 @@ def _wrong_method(environ: WSGIEnvironment, exc: MethodNotAllowed) -> Response:
 def _upgrade_required(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     body = _NEEDS_UPGRADE.encode() + b"\n"
     fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
-    # RFC 9110 §15.5.22 asks for this field, PEP 3333 keeps it from apps: wsgiref and waitress answer 500 for it.
-    if environ.get("SERVER_SOFTWARE", "").startswith(_PASS_UPGRADE_ON):
+    if passes_upgrade(environ):
         fields.append(("Upgrade", "websocket"))
     start_response("426 Upgrade Required", fields)
     return () if environ["REQUEST_METHOD"] == "HEAD" else (body,)

@@ -26,6 +26,7 @@ from .paths import normal_path
 from .protocol import handshake
 from .protocol.frames import CloseCode, close_payload
 from .request import Request
+from .response import Response
 from .service import ANONYMOUS, Bridge, Service, bodiless
 
 if TYPE_CHECKING:
@@ -95,7 +96,10 @@ class LivePage:
                 return pages.http_error(environ, refusal.__cause__)  # it may lead to a login
             asked = "The live page asks for a login." if refusal.status < 500 else "The login failed; the log has more."
             return pages.error(environ, refusal.status, asked)
-        name = _FILES.get(environ["PATH_INFO"], "index.html")
+        path = environ["PATH_INFO"]
+        if path != PAGE_PATH and normal_path(path) == PAGE_PATH:
+            return Response().redirect("../" * path.removeprefix(PAGE_PATH).count("/") + "live", 308)
+        name = _FILES.get(normal_path(path), "index.html")
         headers = {"Cache-Control": "no-cache, private"}
         if name == "index.html":
             headers["Content-Security-Policy"] = _POLICY
@@ -105,7 +109,7 @@ class LivePage:
 
     def _guard(self, request: Request) -> Any:
         environ = request.environ
-        if "HTTP_UPGRADE" in environ:  # else the page only asks what a handshake would be answered
+        if handshake.wants_websocket(environ):  # else the page only asks what a handshake would be answered
             if not environ.get("HTTP_ORIGIN"):
                 raise Forbidden("the live page's own script may connect, and that says its Origin")
             host = forwarded.host(environ, self._app.config.trusted_proxies)

@@ -17,6 +17,8 @@ from .live import LivePage, auth_of
 from .livefeed import SOCKET_PATH
 from .matching import Match, Route
 from .monitor import Monitor
+from .paths import normal_path
+from .protocol import handshake
 from .response import Response
 from .service import Bridge
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tina4_wsgi.metrics")
 
 _READING = ("GET", "HEAD")
+_ALLOWED = ("Allow", "GET, HEAD, OPTIONS")
 _MOST_WATCHERS_OVER_CAP = 8  # of the descriptors that are reserved for other things
 
 
@@ -55,11 +58,11 @@ class OwnPages:
         self.paths: dict[str, Callable[[WSGIEnvironment], WSGIApplication]] = {}
         if config.metrics:
             exposition.check()
-            self.paths[config.metrics] = self._metrics
+            self.paths[normal_path(config.metrics)] = self._metrics
         if config.health:
-            if config.health in self.paths:
+            if normal_path(config.health) in self.paths:
                 raise ConfigError(f"health={config.health!r} is the address of metrics too, expected another")
-            self.paths[config.health] = self._health
+            self.paths[normal_path(config.health)] = self._health
         has_live, auth = auth_of(live, config.debug)
         self.live = LivePage(self._app, auth, bridge) if has_live else None
         if self.live is not None:
@@ -76,12 +79,15 @@ class OwnPages:
 
     def find(self, environ: WSGIEnvironment) -> WSGIApplication | None:
         """Give the answer to a request for one of them, None for any other request."""
-        page = self.paths.get(environ.get("PATH_INFO") or "/")
-        if page is None or "HTTP_UPGRADE" in environ:
+        path = environ.get("PATH_INFO") or "/"
+        page = self.paths.get(path) or (self.paths.get(normal_path(path)) if path[-1] == "/" else None)
+        if page is None or handshake.wants_websocket(environ):
             return None
-        if environ["REQUEST_METHOD"] not in _READING:
-            allowed = ", ".join(_READING)
-            return pages.error(environ, 405, f"This address takes {allowed}.", [("Allow", allowed)])
+        method = environ["REQUEST_METHOD"]
+        if method == "OPTIONS":  # with which HAProxy asks for a health page
+            return Response().header(*_ALLOWED).data(b"", "text/plain")
+        if method not in _READING:
+            return pages.error(environ, 405, f"This address takes {_ALLOWED[1]}.", [_ALLOWED])
         return page(environ)
 
     def _metrics(self, environ: WSGIEnvironment) -> WSGIApplication:

@@ -26,6 +26,11 @@ KEYWORDS = [
     ("on_slow", "wait", "on_slow='wait', expected one of: close,"),
     ("metrics", "metrics", 'metrics=\'metrics\', expected a path that begins with a slash, as "/metrics"'),
     ("allowed_origins", [1], "allowed_origins=(1,), expected a list of texts"),
+    ("root_path", "shop", "root_path='shop', expected a path as a browser shows it"),
+    ("root_path", "/a b", "root_path='/a b', expected a path as a browser shows it"),
+    ("root_path", "/a//b", "root_path='/a//b', expected a path as a browser shows it"),
+    ("root_path", "/../b", "root_path='/../b', expected a path as a browser shows it"),
+    ("root_path", "/a%20b", "root_path='/a%20b', expected a path as a browser shows it"),
     ("backplane_url", "http://a", "backplane_url, expected one that begins with redis"),
 ]
 
@@ -42,6 +47,18 @@ def test_a_variable_that_can_not_be_read_is_named(name):
 def test_a_value_out_of_its_range_is_named(name, value, message):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
         Config.from_environ({}, **{name: value})
+
+
+@pytest.mark.parametrize("text", ["/shop", "/shop/", "/käse/brot"])
+def test_the_root_path_is_that_of_gunicorn_where_no_other_is_set(text):
+    assert Config.from_environ({"SCRIPT_NAME": text}).root_path == text.rstrip("/")
+    assert Config.from_environ({"SCRIPT_NAME": text, "TINA4_WS_ROOT_PATH": "/own/"}).root_path == "/own"
+    assert Config.from_environ({"SCRIPT_NAME": text}, root_path="/key").root_path == "/key"
+
+
+def test_a_script_name_that_is_no_path_is_named():
+    with pytest.raises(ConfigError, match=r"^SCRIPT_NAME='shop', expected a path"):
+        Config.from_environ({"SCRIPT_NAME": "shop"})
 
 
 def test_a_setting_above_its_most_is_named_with_its_unit():

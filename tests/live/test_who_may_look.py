@@ -47,6 +47,13 @@ def test_in_debug_it_is_for_nobody_else(environ):
         assert client.get(PAGE, environ_overrides=environ).status_code == 403
 
 
+def test_a_slash_at_the_end_leads_to_the_page_whose_links_are_relative():
+    with TestClient(App(router=Router(), live=lambda request: "admin")) as client:
+        answer = client.get(f"{PAGE}/")
+
+    assert (answer.status_code, answer.headers["Location"]) == (308, "../live")
+
+
 def test_in_debug_it_can_be_off():
     with TestClient(App(router=Router(), debug=True, live=False)) as client:
         assert client.get(PAGE).status_code == 404

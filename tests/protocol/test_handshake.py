@@ -134,7 +134,7 @@ def test_another_version_is_426_and_told_which(version):
     refused = refusal(HTTP_SEC_WEBSOCKET_VERSION=version)
 
     assert refused.status == 426
-    assert refused.headers == (("Sec-WebSocket-Version", "13"),)
+    assert refused.headers == (("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"))
 
 
 def test_a_wrong_version_is_told_before_a_wrong_key():

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..config import ENVIRONMENT_PREFIX, Config
+from ..errors import ConfigError
 from ..server.listening import DEFAULT_HOST, DEFAULT_PORT, Place
 from ..version import __version__
 from . import orders
@@ -86,7 +87,8 @@ def serve(arguments: argparse.Namespace) -> int:
 def banner(server: Server) -> str:
     """Say where a started server listens."""
     unix_path = None if server.unix_path is None else str(server.unix_path)
-    return _banner(Place(unix_path=unix_path, is_secure=server.ssl_enabled), server.address)
+    root = server.script_name.encode("latin-1").decode()
+    return _banner(Place(unix_path=unix_path, is_secure=server.ssl_enabled), server.address, root)
 
 
 def stop_on_signal(server: Server) -> None:
@@ -123,6 +125,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--bind", type=unix_path, metavar="unix:PATH", help="listen on a UNIX socket instead of a port")
     add("--certfile", metavar="PEM", help="certificate chain: speak https and wss")
     add("--keyfile", metavar="PEM", help="its key, if not in the same file")
+    add("--root-path", type=_root_path, metavar="PATH",
+        help="the path below which a proxy serves the application, as /shop (default: SCRIPT_NAME, as for gunicorn)")
     add("--workers", type=_count, default=1, metavar="N", help="processes that serve (default: 1)")
     add("--reload", action="store_true", help="start again when code changes, and have pages load again")
     add("--reload-dir", action="append", default=[], type=_folder, metavar="DIR",
@@ -159,6 +163,13 @@ def unix_path(text: str) -> str:
     return path
 
 
+def _root_path(text: str) -> str:
+    try:
+        return Config.from_environ({}, root_path=text).root_path
+    except ConfigError as exc:
+        raise argparse.ArgumentTypeError(str(exc).removeprefix("root_path=")) from exc
+
+
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MOST_WORKERS:
         raise argparse.ArgumentTypeError(f"{text!r}, expected a number from 1 to {MOST_WORKERS}")
@@ -179,8 +190,8 @@ def _log_as_asked(arguments: argparse.Namespace) -> None:
     configure_logging(arguments.log_level, shows_process=arguments.workers > 1)
 
 
-def _banner(place: Place, bound_to: Any) -> str:
-    return f"{NAME} v{__version__}\n{place.addresses(bound_to)}"
+def _banner(place: Place, bound_to: Any, root: str) -> str:
+    return f"{NAME} v{__version__}\n{place.addresses(bound_to, root)}"
 
 
 # -- in the process that serves
@@ -260,6 +271,7 @@ def _make_server(
             keyfile=arguments.keyfile,
             listener=listener,
             is_one_of_many=arguments.workers > 1,
+            root_path=arguments.root_path,
         )
     except OSError as exc:
         raise CommandFailed(f"the certificate {arguments.certfile} can't be used: {exc.strerror or exc}") from exc
@@ -314,7 +326,8 @@ def _supervise(arguments: argparse.Namespace, more: str, run: Run) -> int:
         logging.getLogger("tina4_wsgi.workers").warning(_ONE_PROCESS_EACH)
 
     def say_ready() -> None:
-        print(f"{_banner(place, address)}\n{more}", flush=True)
+        root = Config.from_environ().root_path if arguments.root_path is None else arguments.root_path
+        print(f"{_banner(place, address, root)}\n{more}", flush=True)
 
     try:
         with closing(listener):

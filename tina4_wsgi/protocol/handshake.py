@@ -68,7 +68,9 @@ def check(environ: Mapping[str, Any]) -> str:
         raise Refused(400, "exactly one Host header is expected")
     version = environ.get("HTTP_SEC_WEBSOCKET_VERSION")
     if version != "13":
-        raise Refused(426, "only WebSocket version 13 is spoken here", (("Sec-WebSocket-Version", "13"),))
+        # RFC 9110 §15.5.22: a 426 must say in Upgrade what it asks for.
+        fields = (("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"))
+        raise Refused(426, "only WebSocket version 13 is spoken here", fields)
     return accept_for(environ.get("HTTP_SEC_WEBSOCKET_KEY", ""))
 
 

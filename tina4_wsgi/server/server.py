@@ -50,16 +50,16 @@ log = logging.getLogger("tina4_wsgi.server")
 class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
     """Serves one WSGI application on one port, on one UNIX socket, or on a socket that others listen on too.
 
-    An application may have `claims_upgrade(environ) -> bool`, then the upgrades it claims are its own to
-    answer, and `drain(timeout_s)`, which is called when the server stops. `tina4_wsgi.App` has both, and is
-    found inside of other applications, see `mounting`. An upgrade that nobody claims is made as
-    gevent-websocket makes it.
+    An application may have `claims_upgrade(environ) -> bool`: an upgrade that it doesn't claim is made as
+    gevent-websocket makes it. And it may have `drain(timeout_s)`, which is called when the server stops.
+    `tina4_wsgi.App` has both, and is found inside of other applications, see `mounting`.
 
     Greenlets: one per HTTP connection; `stop` may be called from any.
 
     Attributes:
         handlers: the HTTP connections being served.
         is_stopping: from the call of `stop` until all is over.
+        script_name: the path below which the application is served, as WSGI has it.
     """
 
     backlog = BACKLOG
@@ -84,6 +84,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         config: Config | None = None,
         listener: socket.socket | None = None,
         is_one_of_many: bool = False,
+        root_path: str | None = None,
     ) -> None:
         """Prepare to serve `app`; `start` binds.
 
@@ -96,10 +97,14 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             config: the limits; by default the app's own, or those of the environment.
             listener: a socket that listens already and is another process's too, instead of any address.
             is_one_of_many: whether other processes serve the same application on it now.
+            root_path: the path below which a proxy serves `app`, as "/shop"; by default that of the settings.
         Raises:
             OSError: the certificate can't be read (ssl.SSLError, if it is none).
+            ConfigError: `root_path` is none.
         """
         self.config = config or _config_of(app)
+        root = self.config.root_path if root_path is None else Config.from_environ({}, root_path=root_path).root_path
+        self.script_name = root.encode().decode("latin-1")
         self.handlers: set[Handler] = set()
         self._strangers: set[Any] = set()  # sockets within their TLS handshake
         self.is_stopping = False
@@ -200,7 +205,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             draining.kill(timeout=KILL_S)
 
     def claims_upgrade(self, environ: dict[str, Any]) -> bool:
-        """Say whether the application answers this upgrade itself."""
+        """Say whether this upgrade is left to the application."""
         return claims_upgrade(self.application, environ)
 
     # Accepting
