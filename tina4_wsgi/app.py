@@ -6,12 +6,13 @@ import logging
 import os
 import weakref
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gevent.monkey import get_original
 
-from . import checks, forwarded, gunicorns, jsontext, logs, presence
+from . import checks, forwarded, gunicorns, hostlist, jsontext, logs, pages, presence
 from .arrival import Arrival
 from .backplane.guest import check_settings
 from .backplane.port import Facts, Status
@@ -127,6 +128,8 @@ class App:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
         self._served_at = fork_count()
+        if self.config.allowed_hosts and (refusal := self._misdirected(environ)) is not None:
+            return refusal(environ, start_response)
         if self._own.paths and (page := self._own.find(environ)) is not None:
             return page(environ, start_response)
         if "HTTP_UPGRADE" in environ and handshake.wants_websocket(environ):
@@ -341,6 +344,27 @@ class App:
             process.guardian.stand_guard()
         return self._handovers.serve(environ, start_response)
 
+    def _check_host(self, environ: WSGIEnvironment) -> None:
+        """Hold the list of hosts, for a browser's handshake also the one that there is without a setting.
+
+        Raises:
+            Refused: 421.
+        """
+        if "HTTP_ORIGIN" in environ and not (self._bridge is not None and self._bridge.lists_hosts()):
+            hostlist.check_for_page(environ, self.config)
+
+    def _misdirected(self, environ: WSGIEnvironment) -> WSGIApplication | None:
+        """Give the answer to a request for a host that isn't served; the health page is asked for by address."""
+        try:
+            if not self._own.is_health(environ):
+                hostlist.check(environ, self.config)
+        except Refused as refusal:
+            if handshake.wants_websocket(environ):
+                return partial(self._refuse, refusal=refusal)
+            self._log_refusal(environ, refusal)
+            return pages.error(environ, refusal.status, "This host is not served here.")
+        return None
+
     def _accept(
         self, environ: WSGIEnvironment, start_response: StartResponse, path: str, match: Match
     ) -> Iterable[bytes]:
@@ -349,6 +373,7 @@ class App:
         service = self._service_of(route)
         headers = [("Sec-WebSocket-Accept", handshake.check(environ))]
         service.check_origin(environ, forwarded.host(environ, self.config.trusted_proxies))
+        self._check_host(environ)
         subprotocol = handshake.choose_subprotocol(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL"), route.subprotocols)
         agreement = service.agree_on_deflate(environ)
         if is_answered(environ):
@@ -452,12 +477,7 @@ class App:
         self, environ: WSGIEnvironment, start_response: StartResponse, refusal: Refused
     ) -> Iterable[bytes]:
         self._refused[refusal.status] = self._refused.get(refusal.status, 0) + 1
-        # One with a detail is a mistake that somebody can mend, such as a second spelling of a number.
-        level = logging.INFO if refusal.status in _QUIET and not refusal.detail else logging.WARNING
-        logger.log(
-            level, "refused '%s' from %s: %d %s %s", path_for_log(environ.get("PATH_INFO") or "/"),
-            forwarded.client_ip(environ, self.config.trusted_proxies), refusal.status, refusal.message, refusal.detail,
-        )  # fmt: skip
+        self._log_refusal(environ, refusal)
         if (observer := observer_of(environ)) is not None and refusal.status == 500 and refusal.__cause__ is not None:
             observer.failed(refusal.__cause__)
         if is_answered(environ):
@@ -471,6 +491,16 @@ class App:
         fields = [field for field in refusal.headers if field[0] != "Upgrade" or passes_upgrade(environ)]
         start_response(status_line(refusal.status), [*head, *fields])
         return [body]
+
+    def _log_refusal(self, environ: WSGIEnvironment, refusal: Refused) -> None:
+        # One with a detail is a mistake that somebody can mend, such as a second spelling of a number.
+        is_quiet = refusal.status in _QUIET and not refusal.detail
+        logger.log(
+            logging.INFO if is_quiet else logging.WARNING, "refused '%s' from %s: %d %s%s",
+            path_for_log(environ.get("PATH_INFO") or "/"),
+            forwarded.client_ip(environ, self.config.trusted_proxies), refusal.status, refusal.message,
+            f": {refusal.detail}" if refusal.detail else "",
+        )  # fmt: skip
 
 
 def _as_handshake(probe: WSGIEnvironment) -> WSGIEnvironment:

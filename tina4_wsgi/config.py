@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from . import hosts, origins
 from .errors import ConfigError
+from .origins import Allowed
 
 ENVIRONMENT_PREFIX = "TINA4_WS_"
 
@@ -26,6 +28,9 @@ _ROOT = re.compile(r"(?:/[^/?#%\s\x00-\x1f\x7f]+)*")
 _REDIS_SCHEMES = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
 _OF_THE_REQUEST = frozenset({"CONTENT_LENGTH", "CONTENT_TYPE", "REQUEST_METHOD", "SERVER_PROTOCOL"})
 _OF_THE_SERVER = ("gunicorn.", "tina4_wsgi.", "werkzeug.socket", "wsgi.")
+_LISTS = (
+    "allowed_hosts", "allowed_origins", "gevent_websocket_paths", "keep_environ", "presence_fields", "trusted_proxies",
+)  # fmt: skip
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -170,12 +175,19 @@ class Config:
         "keep", "", 'a bad message must not end a session; "close" answers a failing callback with 1011',
         choices=("keep", "close"), per_route=True,
     )
-    allowed_origins: tuple[str, ...] = _setting(
-        (), "", 'origins that may connect besides the page\'s own, as "https://example.org"; "*" is any',
+    allowed_origins: tuple[Allowed, ...] = _setting(
+        (), "",
+        'pages that may connect besides those of the same origin, as "https://example.org" or "https://*.example.org"; '
+        'a function of the origin; "null", "file://"; "*" is any',
         per_route=True,
     )
+    allowed_hosts: tuple[str, ...] = _setting(
+        (), "",
+        'hosts that are served, as "example.org" or "*.example.org", others get 421; by default any, but pages may '
+        "connect to a server that listens on loopback only, without a proxy, under the loopback's names",
+    )
     trusted_proxies: tuple[str, ...] = _setting(
-        (), "", "addresses or networks whose X-Forwarded-* headers are believed",
+        (), "", "addresses or networks whose X-Forwarded-* and Forwarded headers are believed",
     )
     root_path: str = _setting(
         "", "", 'own server only: the path below which a proxy serves the app, as "/shop"; else that of SCRIPT_NAME',
@@ -257,6 +269,8 @@ class Config:
             _check_prefix("gevent_websocket_paths", path)
         for key in self.keep_environ:
             _check_kept_key(key)
+        origins.check_list("allowed_origins", self.allowed_origins)
+        hosts.check_list("allowed_hosts", self.allowed_hosts)
         _check_root(self.root_path)
         _check_redis_url(self.backplane_url)
 
@@ -352,9 +366,9 @@ def _normal(values: Mapping[str, Any]) -> dict[str, Any]:
     normal = dict(values)
     if isinstance(root := normal.get("root_path"), str):
         normal["root_path"] = root.rstrip("/")
-    for name in ("allowed_origins", "trusted_proxies", "presence_fields", "gevent_websocket_paths", "keep_environ"):
+    for name in _LISTS:
         value = normal.get(name)
-        if isinstance(value, str):
+        if isinstance(value, str) or (name == "allowed_origins" and callable(value)):
             normal[name] = (value,)
         elif isinstance(value, list | set | frozenset):
             normal[name] = tuple(value)
@@ -395,7 +409,7 @@ def _check(name: str, value: Any, default: Any, setting: Setting) -> None:
         raise ConfigError(f"{name}={value!r}, expected one of: {', '.join(setting.choices)}")
     if setting.is_path and value and not value.startswith("/"):
         raise ConfigError(f"{name}={value!r}, expected a path that begins with a slash, as \"/{name}\"")
-    if isinstance(value, tuple) and not all(isinstance(part, str) for part in value):
+    if isinstance(value, tuple) and name != "allowed_origins" and not all(isinstance(part, str) for part in value):
         raise ConfigError(f"{name}={value!r}, expected a list of texts")
 
 

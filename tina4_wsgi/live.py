@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from werkzeug.exceptions import Forbidden, HTTPException
 
-from . import callbacks, forwarded, jsontext, livefeed, ownfiles, pages
+from . import callbacks, forwarded, hostlist, jsontext, livefeed, ownfiles, pages
 from .config import Config
 from .connection import Connection
 from .errors import ConfigError, Refused, UsageError
@@ -90,12 +90,13 @@ class LivePage:
     def page(self, environ: WSGIEnvironment) -> WSGIApplication:
         """Answer a request for one of `paths`."""
         try:
+            hostlist.check_for_page(environ, self._app.config)
             self._service.admit(bodiless(environ), self._page)
         except Refused as refusal:
             if isinstance(refusal.__cause__, HTTPException):
                 return pages.http_error(environ, refusal.__cause__)  # it may lead to a login
             asked = "The live page asks for a login." if refusal.status < 500 else "The login failed; the log has more."
-            return pages.error(environ, refusal.status, asked)
+            return pages.error(environ, refusal.status, asked if refusal.status != 421 else refusal.message)
         path = environ["PATH_INFO"]
         if path != PAGE_PATH and normal_path(path) == PAGE_PATH:
             return Response().redirect("../" * path.removeprefix(PAGE_PATH).count("/") + "live", 308)
@@ -112,8 +113,8 @@ class LivePage:
         if handshake.wants_websocket(environ):  # else the page only asks what a handshake would be answered
             if not environ.get("HTTP_ORIGIN"):
                 raise Forbidden("the live page's own script may connect, and that says its Origin")
-            host = forwarded.host(environ, self._app.config.trusted_proxies)
-            handshake.check_origin(environ["HTTP_ORIGIN"], host, ())
+            trusted = self._app.config.trusted_proxies
+            handshake.check_page(environ, forwarded.host(environ, trusted), (), trusted)
         return self._auth(request)
 
     # -- the socket

@@ -77,6 +77,11 @@ class OwnPages:
         """Say how many connections of a route may come over the cap: who looks why a worker is full gets in."""
         return _MOST_WATCHERS_OVER_CAP if self.live is not None and route is self.live.socket.route else 0
 
+    def is_health(self, environ: WSGIEnvironment) -> bool:
+        """Say whether a request is for the health page."""
+        page = self.paths.get(normal_path(environ.get("PATH_INFO") or "/"))
+        return page == self._health and not handshake.wants_websocket(environ)
+
     def find(self, environ: WSGIEnvironment) -> WSGIApplication | None:
         """Give the answer to a request for one of them, None for any other request."""
         path = environ.get("PATH_INFO") or "/"

@@ -56,7 +56,8 @@ class Refreshing:
         self._version = secrets.token_hex(8)
         router = Router()
         router.websocket(SOCKET_PATH, self._greet)
-        self._own = App(router=router, backplane="none")  # other processes have pages of their own
+        # Other processes have pages of their own, and what page asks for a version is nobody's secret.
+        self._own = App(router=router, backplane="none", allowed_hosts="*", debug=False)
         self.drains = (self._own, app)
         self.config: Config = getattr(app, "config", None)  # type: ignore[assignment]  # the server looks what it is
         for one in apps_of_this_process():

@@ -23,6 +23,7 @@ from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
 
 from ..config import Config
+from ..hosts import is_loopback_address
 from ..mounting import claims_upgrade
 from .handler import WRITE_PATIENCE_S, Handler
 from .listening import BACKLOG, DEFAULT_HOST, DEFAULT_PORT, listen
@@ -128,6 +129,11 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
     def port(self) -> int:
         """The port it listens on, once started; 0 on a UNIX socket."""
         return int(self.address[1]) if isinstance(self.address, tuple) else 0
+
+    @property
+    def is_on_loopback_only(self) -> bool:
+        """Whether it listens where only this machine's own programs reach it, by an address; not on a UNIX socket."""
+        return isinstance(self.address, tuple) and is_loopback_address(str(self.address[0]))
 
     def start(self) -> None:
         """Bind and begin to accept connections; they are served when the caller waits or returns to the hub.

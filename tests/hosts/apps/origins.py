@@ -22,11 +22,11 @@ def room(connection, event, data):
 
 @router.get("/about")
 def about(request, response):
-    root = request.environ["SCRIPT_NAME"].encode("latin-1").decode()
-    return {"host": request.host, "scheme": request.scheme, "root": root, "ip": request.ip}
+    return {"host": request.host, "scheme": request.scheme, "root": request.root_path, "ip": request.ip}
 
 
 app = App(router=router, health="/health", metrics=os.environ.get("METRICS", ""))
+listed = App(router=router, health="/health", allowed_hosts=["shop.example", "*.friends.example:8443"])
 
 front = flask.Flask("front")
 
