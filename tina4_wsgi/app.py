@@ -41,6 +41,7 @@ from .protocol.frames import CloseCode, encode_message
 from .refusals import path_for_log, refuse_late
 from .router import Router
 from .service import SEEN, Bridge, Service, bodiless
+from .startlink import StartLink
 from .upgrade import find_place, is_answered, take_over
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class App:
         root: the project folder, with `src/routes`, `src/templates` and `src/public`; by default the current one.
         bridge: where a framework has a say in the WebSocket routes, see `tina4_wsgi.contrib`.
         live: says who may see the live page, as a route's `auth` does; by default there is one in `debug` only, for
-            this machine's own browser, and with False there is none.
+            whoever has the link that each start prints, and with False there is none.
         settings: fields of `Config` by name.
     Raises:
         ConfigError: a setting is unknown or out of its range.
@@ -81,6 +82,7 @@ class App:
         config: the settings in force.
         router: the routes.
         templates: what `response.html` renders; filters and globals may be added.
+        start_link: what opens the live page and tracebacks in `debug`; None without it.
 
     Greenlets and threads: calls may come from any; nothing is started before the first upgrade.
     """
@@ -97,13 +99,14 @@ class App:
         self.router = Router.default if router is None else router
         self.root = Path(os.getcwd() if root is None else root)
         self._wsgi_app = wsgi_app
-        self._http = HttpSide(self.router, self.config, self.root, wsgi_app)
+        self.start_link = StartLink(self.config, self.root) if self.config.debug else None
+        self._http = HttpSide(self.router, self.config, self.root, wsgi_app, self.start_link)
         self.templates = self._http.templates
         self._bridge = bridge
         self._encode_json = jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
         self._services: dict[Route, Service] = {}
         self._refused: dict[int, int] = {}
-        self._own = OwnPages(self, live, bridge)
+        self._own = OwnPages(self, live, bridge, self.start_link)
         self._handovers = Handovers(wsgi_app)
         self._lost = LostBroadcasts(self.all_routes, _any_has_websocket)
         self._warns_of_lost = self.config.debug

@@ -12,6 +12,7 @@ import difflib
 import ipaddress
 import os
 import re
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,8 @@ ENVIRONMENT_PREFIX = "TINA4_WS_"
 
 _SCRIPT_NAME = "SCRIPT_NAME"  # where gunicorn looks for a root path
 _ROOT = re.compile(r"(?:/[^/?#%\s\x00-\x1f\x7f]+)*")
+_TOKEN_BYTES = 24
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,256}")
 _REDIS_SCHEMES = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
 _OF_THE_REQUEST = frozenset({"CONTENT_LENGTH", "CONTENT_TYPE", "REQUEST_METHOD", "SERVER_PROTOCOL"})
 _OF_THE_SERVER = ("gunicorn.", "tina4_wsgi.", "werkzeug.socket", "wsgi.")
@@ -257,7 +260,10 @@ class Config:
         is_path=True,
     )
     debug: bool = _setting(
-        False, "", "tracebacks in the browser, on loopback only; templates reload",
+        False, "", "the live page, and tracebacks in the browser, for whoever has this start's link; templates reload",
+    )
+    live_token: str = _setting(
+        "", "", "the token of that link; by default a new one for each start", is_secret=True,
     )
 
     def __post_init__(self) -> None:
@@ -273,6 +279,8 @@ class Config:
         hosts.check_list("allowed_hosts", self.allowed_hosts)
         _check_root(self.root_path)
         _check_redis_url(self.backplane_url)
+        if self.live_token and not _TOKEN.fullmatch(self.live_token):
+            raise ConfigError("live_token, expected at least 16 letters, digits, dashes or underscores")
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
@@ -341,6 +349,23 @@ def isolated_environ() -> dict[str, str]:
     if not {f"{ENVIRONMENT_PREFIX}BACKPLANE", f"{ENVIRONMENT_PREFIX}BUS_DIR"} & environ.keys():
         environ[f"{ENVIRONMENT_PREFIX}BACKPLANE"] = "none"
     return environ
+
+
+def new_live_token() -> str:
+    """Make a `live_token` that nobody guesses."""
+    return secrets.token_urlsafe(_TOKEN_BYTES)
+
+
+def keep_live_token() -> None:
+    """Give the processes that this one will start the token of this start, unless somebody has set one."""
+    token = Config.from_environ().live_token or new_live_token()
+    os.environ[f"{ENVIRONMENT_PREFIX}LIVE_TOKEN"] = token
+
+
+def is_in_gunicorn(environ: Mapping[str, str] | None = None) -> bool:
+    """Say whether gunicorn runs this process, its master or a worker; also before it has told the process anything."""
+    environ = os.environ if environ is None else environ
+    return environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
 
 
 def wants_colours(environ: Mapping[str, str] | None = None) -> bool:

@@ -149,10 +149,11 @@ def is_trusted_peer(environ: Environ, trusted: tuple[str, ...]) -> bool:
 
 
 def is_local(environ: Environ) -> bool:
-    """Whether this request was surely made on this machine, by its own user's browser.
+    """Whether this request looks as if it was made on this machine, by its own user's browser.
 
-    The peer is loopback, no proxy has touched it (behind nginx on the same machine every peer is loopback),
-    and it asked for a loopback name: a page of another site whose name now points to 127.0.0.1 doesn't.
+    The peer is loopback, no header tells of a proxy, and it asked for a loopback name: a page of another site whose
+    name now points to 127.0.0.1 doesn't. It is no proof, since a proxy on this machine may pass requests on without a
+    header of its own; what must not get out is opened by a link with a token instead, see `startlink`.
     """
     host = hosts.parse(environ.get("HTTP_HOST") or "localhost")
     is_here = host is not None and hosts.is_loopback(host) and hosts.is_loopback_address(_peer(environ))

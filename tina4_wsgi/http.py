@@ -31,6 +31,8 @@ from .wrappers import Request, Response, answer
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from .startlink import StartLink
+
 logger = logging.getLogger("tina4_wsgi.http")
 
 _UPGRADE_WAS_LOST = (
@@ -64,14 +66,19 @@ class HttpSide:
     """
 
     def __init__(self, router: Router, config: Config, root: Path,
-                 fallback: WSGIApplication | None = None) -> None:
-        """Answer by the routes of `router`, then by the files below `root`, then by `fallback`."""
+                 fallback: WSGIApplication | None = None, link: StartLink | None = None) -> None:
+        """Answer by the routes of `router`, then by the files below `root`, then by `fallback`.
+
+        Args:
+            link: of this start, which opens tracebacks in `debug`.
+        """
         self.templates = Templates(root, debug=config.debug)
         self._match = router.match_http
         self._config = config
         self._root = root
         self._static = StaticFiles(root)
         self._fallback = fallback
+        self._link = link
         self._has_warned = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -103,7 +110,7 @@ class HttpSide:
         return ClosingIterator(body, request.close) if request.holds_files else body
 
     def _own_file(self, environ: WSGIEnvironment, path: str) -> WSGIApplication | None:
-        if self._config.debug and (file := pages.debugger_file(environ)) is not None:
+        if self._link is not None and (file := pages.debugger_file(environ, self._link)) is not None:
             return file
         return assets.find(path, environ) if self._config.browser_client and path.startswith(assets.PREFIX) else None
 
@@ -117,7 +124,7 @@ class HttpSide:
                      route.path, route.location, exc_info=exc)
         if (observer := observer_of(environ)) is not None:
             observer.failed(exc)
-        return pages.failure(environ, exc, debug=self._config.debug)
+        return pages.failure(environ, exc, self._link)
 
     def _without_route(self, environ: WSGIEnvironment, path: str, exc: Exception) -> WSGIApplication:
         if isinstance(exc, MethodNotAllowed):

@@ -17,10 +17,11 @@ from .live import LivePage, auth_of
 from .livefeed import SOCKET_PATH
 from .matching import Match, Route
 from .monitor import Monitor
-from .paths import normal_path
+from .paths import LIVE_PAGE, normal_path
 from .protocol import handshake
 from .response import Response
 from .service import Bridge
+from .startlink import StartLink
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -52,8 +53,9 @@ class OwnPages:
         is_shared: whether they tell of all workers; the live page of `debug` alone doesn't.
     """
 
-    def __init__(self, app: Any, live: Any, bridge: Bridge | None) -> None:
+    def __init__(self, app: Any, live: Any, bridge: Bridge | None, link: StartLink | None) -> None:
         self._app: Owner = app
+        self._link = link
         config = self._app.config
         self.paths: dict[str, Callable[[WSGIEnvironment], WSGIApplication]] = {}
         if config.metrics:
@@ -64,9 +66,12 @@ class OwnPages:
                 raise ConfigError(f"health={config.health!r} is the address of metrics too, expected another")
             self.paths[normal_path(config.health)] = self._health
         has_live, auth = auth_of(live, config.debug)
-        self.live = LivePage(self._app, auth, bridge) if has_live else None
+        self.live = LivePage(self._app, auth, bridge, link) if has_live else None
         if self.live is not None:
             self.paths |= dict.fromkeys(self.live.paths, self.live.page)
+        if link is not None:
+            self.paths.setdefault(LIVE_PAGE, self._nothing_live)
+            self._after_link = LIVE_PAGE if has_live else "/"
         self.is_shared = bool(config.metrics) or auth is not None
 
     def match(self, path: str) -> Match | None:
@@ -93,7 +98,12 @@ class OwnPages:
             return Response().header(*_ALLOWED).data(b"", "text/plain")
         if method not in _READING:
             return pages.error(environ, 405, f"This address takes {_ALLOWED[1]}.", [_ALLOWED])
+        if self._link is not None and self._link.is_followed(environ):
+            return self._link.follow(environ, self._after_link) or page(environ)
         return page(environ)
+
+    def _nothing_live(self, environ: WSGIEnvironment) -> WSGIApplication:
+        return pages.error(environ, 404, "There is no live page here; with its token this link opens tracebacks.")
 
     def _metrics(self, environ: WSGIEnvironment) -> WSGIApplication:
         try:

@@ -49,6 +49,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "matching static templating",
         "engine lost refusals request router",
         "hostlist presence response",
+        "startlink",
         "census exposition process pages service spool wrappers",
         "livefeed ownfiles",
         "assets",

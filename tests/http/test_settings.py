@@ -34,6 +34,7 @@ KEYWORDS = [
     ("root_path", "/a//b", "root_path='/a//b', expected a path as a browser shows it"),
     ("root_path", "/../b", "root_path='/../b', expected a path as a browser shows it"),
     ("root_path", "/a%20b", "root_path='/a%20b', expected a path as a browser shows it"),
+    ("live_token", "guess me", "live_token, expected at least 16 letters"),
     ("backplane_url", "http://a", "backplane_url, expected one that begins with redis"),
 ]
 
