@@ -16,7 +16,7 @@ help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
 
 serve: _runtime ## run the examples at http://127.0.0.1:7148
-	@exec $(BIN)/python -m tina4_wsgi serve $(if $(HOST),--host "$(HOST)") $(if $(PORT),--port "$(PORT)")
+	@exec $(BIN)/python -m tina4_wsgi serve --debug $(if $(HOST),--host "$(HOST)") $(if $(PORT),--port "$(PORT)")
 
 test: lint types _system ## lint, check types, run all tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)

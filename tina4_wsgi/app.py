@@ -6,12 +6,13 @@ import logging
 import os
 import weakref
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gevent.monkey import get_original
 
-from . import checks, forwarded, gunicorns, jsontext, logs, presence
+from . import checks, forwarded, gunicorns, hostlist, jsontext, logs, pages, presence
 from .arrival import Arrival
 from .backplane.guest import check_settings
 from .backplane.port import Facts, Status
@@ -22,7 +23,7 @@ from .engine import Engine
 from .errors import Refused, UsageError
 from .guardian import is_drained
 from .handover import Handovers, is_below
-from .headers import status_line
+from .headers import passes_upgrade, status_line
 from .http import HttpSide, decode_path
 from .lost import LostBroadcasts
 from .matching import Match, Route
@@ -40,6 +41,7 @@ from .protocol.frames import CloseCode, encode_message
 from .refusals import path_for_log, refuse_late
 from .router import Router
 from .service import SEEN, Bridge, Service, bodiless
+from .startlink import StartLink
 from .upgrade import find_place, is_answered, take_over
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ class App:
         root: the project folder, with `src/routes`, `src/templates` and `src/public`; by default the current one.
         bridge: where a framework has a say in the WebSocket routes, see `tina4_wsgi.contrib`.
         live: says who may see the live page, as a route's `auth` does; by default there is one in `debug` only, for
-            this machine's own browser, and with False there is none.
+            whoever has the link that each start prints, and with False there is none.
         settings: fields of `Config` by name.
     Raises:
         ConfigError: a setting is unknown or out of its range.
@@ -80,6 +82,7 @@ class App:
         config: the settings in force.
         router: the routes.
         templates: what `response.html` renders; filters and globals may be added.
+        start_link: what opens the live page and tracebacks in `debug`; None without it.
 
     Greenlets and threads: calls may come from any; nothing is started before the first upgrade.
     """
@@ -96,13 +99,14 @@ class App:
         self.router = Router.default if router is None else router
         self.root = Path(os.getcwd() if root is None else root)
         self._wsgi_app = wsgi_app
-        self._http = HttpSide(self.router, self.config, self.root, wsgi_app)
+        self.start_link = StartLink(self.config, self.root) if self.config.debug else None
+        self._http = HttpSide(self.router, self.config, self.root, wsgi_app, self.start_link)
         self.templates = self._http.templates
         self._bridge = bridge
         self._encode_json = jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
         self._services: dict[Route, Service] = {}
         self._refused: dict[int, int] = {}
-        self._own = OwnPages(self, live, bridge)
+        self._own = OwnPages(self, live, bridge, self.start_link)
         self._handovers = Handovers(wsgi_app)
         self._lost = LostBroadcasts(self.all_routes, _any_has_websocket)
         self._warns_of_lost = self.config.debug
@@ -127,6 +131,8 @@ class App:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
         self._served_at = fork_count()
+        if self.config.allowed_hosts and (refusal := self._misdirected(environ)) is not None:
+            return refusal(environ, start_response)
         if self._own.paths and (page := self._own.find(environ)) is not None:
             return page(environ, start_response)
         if "HTTP_UPGRADE" in environ and handshake.wants_websocket(environ):
@@ -136,13 +142,16 @@ class App:
         return self._http(environ, start_response)
 
     def claims_upgrade(self, environ: WSGIEnvironment) -> bool:
-        """Say whether an upgrade is this app's own to answer: a route of it matches, or there is nobody else.
+        """Say whether our own server leaves an upgrade to this app, instead of making it as gevent-websocket does.
 
-        So it is where another App inside of the legacy app claims it.
+        It does unless the app hands it over to a legacy app that is made for gevent-websocket. What no route has, a
+        legacy app gets as the request that it is, and answers with 404, or with the socket that it takes by itself.
         """
         if self._wsgi_app is None:
             return True
-        return self._has_route(environ) or claims_upgrade(self._wsgi_app, environ)
+        if self._has_route(environ):
+            return True
+        return not self.hands_over(environ.get("PATH_INFO") or "/") and claims_upgrade(self._wsgi_app, environ)
 
     def hands_over(self, path: str) -> bool:
         """Say whether the legacy app wants upgrades of this path ready-made, as `environ["wsgi.websocket"]`.
@@ -338,6 +347,27 @@ class App:
             process.guardian.stand_guard()
         return self._handovers.serve(environ, start_response)
 
+    def _check_host(self, environ: WSGIEnvironment) -> None:
+        """Hold the list of hosts, for a browser's handshake also the one that there is without a setting.
+
+        Raises:
+            Refused: 421.
+        """
+        if "HTTP_ORIGIN" in environ and not (self._bridge is not None and self._bridge.lists_hosts()):
+            hostlist.check_for_page(environ, self.config)
+
+    def _misdirected(self, environ: WSGIEnvironment) -> WSGIApplication | None:
+        """Give the answer to a request for a host that isn't served; the health page is asked for by address."""
+        try:
+            if not self._own.is_health(environ):
+                hostlist.check(environ, self.config)
+        except Refused as refusal:
+            if handshake.wants_websocket(environ):
+                return partial(self._refuse, refusal=refusal)
+            self._log_refusal(environ, refusal)
+            return pages.error(environ, refusal.status, "This host is not served here.")
+        return None
+
     def _accept(
         self, environ: WSGIEnvironment, start_response: StartResponse, path: str, match: Match
     ) -> Iterable[bytes]:
@@ -346,6 +376,7 @@ class App:
         service = self._service_of(route)
         headers = [("Sec-WebSocket-Accept", handshake.check(environ))]
         service.check_origin(environ, forwarded.host(environ, self.config.trusted_proxies))
+        self._check_host(environ)
         subprotocol = handshake.choose_subprotocol(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL"), route.subprotocols)
         agreement = service.agree_on_deflate(environ)
         if is_answered(environ):
@@ -449,12 +480,7 @@ class App:
         self, environ: WSGIEnvironment, start_response: StartResponse, refusal: Refused
     ) -> Iterable[bytes]:
         self._refused[refusal.status] = self._refused.get(refusal.status, 0) + 1
-        # One with a detail is a mistake that somebody can mend, such as a second spelling of a number.
-        level = logging.INFO if refusal.status in _QUIET and not refusal.detail else logging.WARNING
-        logger.log(
-            level, "refused '%s' from %s: %d %s %s", path_for_log(environ.get("PATH_INFO") or "/"),
-            forwarded.client_ip(environ, self.config.trusted_proxies), refusal.status, refusal.message, refusal.detail,
-        )  # fmt: skip
+        self._log_refusal(environ, refusal)
         if (observer := observer_of(environ)) is not None and refusal.status == 500 and refusal.__cause__ is not None:
             observer.failed(refusal.__cause__)
         if is_answered(environ):
@@ -465,8 +491,19 @@ class App:
             # A hop-by-hop field, which PEP 3333 keeps from applications, but pywsgi closes by nothing else:
             # a refused client would hold up the stop of a worker for as long as it likes.
             head.append(("Connection", "close"))
-        start_response(status_line(refusal.status), [*head, *refusal.headers])
+        fields = [field for field in refusal.headers if field[0] != "Upgrade" or passes_upgrade(environ)]
+        start_response(status_line(refusal.status), [*head, *fields])
         return [body]
+
+    def _log_refusal(self, environ: WSGIEnvironment, refusal: Refused) -> None:
+        # One with a detail is a mistake that somebody can mend, such as a second spelling of a number.
+        is_quiet = refusal.status in _QUIET and not refusal.detail
+        logger.log(
+            logging.INFO if is_quiet else logging.WARNING, "refused '%s' from %s: %d %s%s",
+            path_for_log(environ.get("PATH_INFO") or "/"),
+            forwarded.client_ip(environ, self.config.trusted_proxies), refusal.status, refusal.message,
+            f": {refusal.detail}" if refusal.detail else "",
+        )  # fmt: skip
 
 
 def _as_handshake(probe: WSGIEnvironment) -> WSGIEnvironment:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import metadata
 from types import CodeType, ModuleType
@@ -17,10 +17,8 @@ from typing import Any, NamedTuple
 
 from gevent import monkey
 
-from . import descriptors, gunicorns
+from . import descriptors, gunicorns, origins
 from .config import Config, unknown_variables
-from .errors import Refused
-from .protocol.handshake import check_origin
 
 logger = logging.getLogger("tina4_wsgi.checks")
 
@@ -67,6 +65,8 @@ _FIRST_SAFE = {
 }
 """What is safe for all that our routes offer; dependencies allow less, for legacy apps that pin them."""
 
+_ORIGIN_FORM = 'write it as scheme, host and port: "https://example.org" or "http://localhost:8080"'
+
 _FIRST_WITH_GEVENT = (3, 1, 14)  # psycopg 3; before, it waits in a `select` of its own
 
 
@@ -111,7 +111,7 @@ def at_boot(config: Config) -> Iterator[Finding]:
     yield from libraries()
     yield from too_few_descriptors(config)
     yield from lone_workers(_worker_count(), config)
-    yield from dead_origins(config.allowed_origins, "allowed_origins")
+    yield from trusted_by_django()
 
 
 def unpatched() -> Iterator[Finding]:
@@ -256,22 +256,35 @@ def lone_workers(count: int, config: Config) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def dead_origins(origins: Collection[str], where: str) -> Iterator[Finding]:
-    """Find origins that no browser sends in this form, so that who they are meant for is refused."""
-    for origin in origins:
-        if origin != "*" and not _can_match(origin):
+def trusted_by_django() -> Iterator[Finding]:
+    """Look at CSRF_TRUSTED_ORIGINS, which Django takes as it is; our own setting is refused where it is set."""
+    settings = getattr(sys.modules.get("django.conf"), "settings", None)
+    if settings is not None and settings.configured:
+        yield from dead_origins(settings.CSRF_TRUSTED_ORIGINS, "CSRF_TRUSTED_ORIGINS")
+
+
+def dead_origins(listed: Iterable[str], where: str) -> Iterator[Finding]:
+    """Find origins that no browser sends in this form, compared to the letter, so that their pages are refused."""
+    for origin in listed:
+        wrong = origins.fault(origin) or _what_browsers_write(origin)
+        if wrong is not None:
+            what, _, fix = wrong.partition(": write ")
+            if not fix:
+                what, _, fix = wrong.partition(", write ")
             yield Finding(
-                f"{where}: {origin!r} matches no page, so its pages will be refused with 403",
-                'write it as scheme, host and port: "https://example.org" or "http://localhost:8080"', is_fatal=True,
+                f"{where}: {origin!r} matches no page, so its pages will be refused with 403: it {what}",
+                f"write {fix}" if fix else _ORIGIN_FORM, is_fatal=True,
             )  # fmt: skip
 
 
-def _can_match(origin: str) -> bool:
-    try:
-        check_origin(origin, "", (origin,))
-    except Refused:
-        return False
-    return not origin.lower().startswith(("ws:", "wss:"))  # a page comes by http
+def _what_browsers_write(origin: str) -> str | None:
+    lower = origin.lower()
+    if lower != origin:
+        return f'has capitals, write "{lower}"'
+    asking = origins.parse(origin)
+    if asking is not None and asking.has_own_port and origin.endswith(f":{asking.host.port}"):
+        return f'has the port that browsers leave out, write "{origin.rpartition(":")[0]}"'
+    return None
 
 
 def _is_cooperative_psycopg2(extensions: Any) -> bool:  # Any: it ships no types, and may not be installed

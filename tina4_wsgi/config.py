@@ -11,18 +11,29 @@ import dataclasses
 import difflib
 import ipaddress
 import os
+import re
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from . import hosts, origins
 from .errors import ConfigError
+from .origins import Allowed
 
 ENVIRONMENT_PREFIX = "TINA4_WS_"
 
+_SCRIPT_NAME = "SCRIPT_NAME"  # where gunicorn looks for a root path
+_ROOT = re.compile(r"(?:/[^/?#%\s\x00-\x1f\x7f]+)*")
+_TOKEN_BYTES = 24
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,256}")
 _REDIS_SCHEMES = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
 _OF_THE_REQUEST = frozenset({"CONTENT_LENGTH", "CONTENT_TYPE", "REQUEST_METHOD", "SERVER_PROTOCOL"})
 _OF_THE_SERVER = ("gunicorn.", "tina4_wsgi.", "werkzeug.socket", "wsgi.")
+_LISTS = (
+    "allowed_hosts", "allowed_origins", "gevent_websocket_paths", "keep_environ", "presence_fields", "trusted_proxies",
+)  # fmt: skip
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -184,12 +195,22 @@ class Config:
         "keep", "", 'a bad message must not end a session; "close" answers a failing callback with 1011',
         choices=("keep", "close"), per_route=True,
     )
-    allowed_origins: tuple[str, ...] = _setting(
-        (), "", 'origins that may connect besides the page\'s own, as "https://example.org"; "*" is any',
+    allowed_origins: tuple[Allowed, ...] = _setting(
+        (), "",
+        'pages that may connect besides those of the same origin, as "https://example.org" or "https://*.example.org"; '
+        'a function of the origin; "null", "file://"; "*" is any',
         per_route=True,
     )
+    allowed_hosts: tuple[str, ...] = _setting(
+        (), "",
+        'hosts that are served, as "example.org" or "*.example.org", others get 421; by default any, but pages may '
+        "connect to a server that listens on loopback only, without a proxy, under the loopback's names",
+    )
     trusted_proxies: tuple[str, ...] = _setting(
-        (), "", "addresses or networks whose X-Forwarded-* headers are believed",
+        (), "", "addresses or networks whose X-Forwarded-* and Forwarded headers are believed",
+    )
+    root_path: str = _setting(
+        "", "", 'own server only: the path below which a proxy serves the app, as "/shop"; else that of SCRIPT_NAME',
     )
     max_body_bytes: int = _setting(
         16 << 20, "bytes", "larger HTTP request bodies are answered 413", least=0, most=1 << 40,
@@ -256,7 +277,10 @@ class Config:
         is_path=True,
     )
     debug: bool = _setting(
-        False, "", "tracebacks in the browser, on loopback only; templates reload",
+        False, "", "the live page, and tracebacks in the browser, for whoever has this start's link; templates reload",
+    )
+    live_token: str = _setting(
+        "", "", "the token of that link; by default a new one for each start", is_secret=True,
     )
 
     def __post_init__(self) -> None:
@@ -268,7 +292,12 @@ class Config:
             _check_prefix("gevent_websocket_paths", path)
         for key in self.keep_environ:
             _check_kept_key(key)
+        origins.check_list("allowed_origins", self.allowed_origins)
+        hosts.check_list("allowed_hosts", self.allowed_hosts)
+        _check_root(self.root_path)
         _check_redis_url(self.backplane_url)
+        if self.live_token and not _TOKEN.fullmatch(self.live_token):
+            raise ConfigError("live_token, expected at least 16 letters, digits, dashes or underscores")
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
@@ -286,6 +315,9 @@ class Config:
             text = environ.get(ENVIRONMENT_PREFIX + item.name.upper())
             if text is not None:
                 values[item.name] = _parse(item.name, text.strip(), item.default)
+        values = _normal(values)
+        if "root_path" not in values and environ.get(_SCRIPT_NAME):
+            values["root_path"] = _root_of_environ(environ[_SCRIPT_NAME])
         given = {name: value for name, value in overrides.items() if value is not None}
         _refuse_unknown(given, {item.name for item in dataclasses.fields(cls)}, "app")
         values.update(_normal(given))
@@ -336,6 +368,23 @@ def isolated_environ() -> dict[str, str]:
     return environ
 
 
+def new_live_token() -> str:
+    """Make a `live_token` that nobody guesses."""
+    return secrets.token_urlsafe(_TOKEN_BYTES)
+
+
+def keep_live_token() -> None:
+    """Give the processes that this one will start the token of this start, unless somebody has set one."""
+    token = Config.from_environ().live_token or new_live_token()
+    os.environ[f"{ENVIRONMENT_PREFIX}LIVE_TOKEN"] = token
+
+
+def is_in_gunicorn(environ: Mapping[str, str] | None = None) -> bool:
+    """Say whether gunicorn runs this process, its master or a worker; also before it has told the process anything."""
+    environ = os.environ if environ is None else environ
+    return environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
+
+
 def wants_colours(environ: Mapping[str, str] | None = None) -> bool:
     """Say whether the user lets programs colour what they print: not with NO_COLOR, nor on a TERM that is dumb."""
     environ = os.environ if environ is None else environ
@@ -355,11 +404,13 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _normal(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Lists become tuples and one origin a tuple of one, so that a Config stays hashable."""
+    """Lists become tuples and one origin a tuple of one, so that a Config stays hashable; a path ends without slash."""
     normal = dict(values)
-    for name in ("allowed_origins", "trusted_proxies", "presence_fields", "gevent_websocket_paths", "keep_environ"):
+    if isinstance(root := normal.get("root_path"), str):
+        normal["root_path"] = root.rstrip("/")
+    for name in _LISTS:
         value = normal.get(name)
-        if isinstance(value, str):
+        if isinstance(value, str) or (name == "allowed_origins" and callable(value)):
             normal[name] = (value,)
         elif isinstance(value, list | set | frozenset):
             normal[name] = tuple(value)
@@ -400,7 +451,7 @@ def _check(name: str, value: Any, default: Any, setting: Setting) -> None:
         raise ConfigError(f"{name}={value!r}, expected one of: {', '.join(setting.choices)}")
     if setting.is_path and value and not value.startswith("/"):
         raise ConfigError(f"{name}={value!r}, expected a path that begins with a slash, as \"/{name}\"")
-    if isinstance(value, tuple) and not all(isinstance(part, str) for part in value):
+    if isinstance(value, tuple) and name != "allowed_origins" and not all(isinstance(part, str) for part in value):
         raise ConfigError(f"{name}={value!r}, expected a list of texts")
 
 
@@ -448,4 +499,22 @@ def _check_kept_key(key: str) -> None:
         raise ConfigError(
             f"keep_environ: {key!r} belongs to the server and its one request, expected a key that a middleware "
             "around the app sets, as \"beaker.session\""
+        )
+
+
+def _root_of_environ(text: str) -> str:
+    """Take SCRIPT_NAME as gunicorn does, which has it with a slash at its end, too."""
+    root = text.rstrip("/")
+    try:
+        _check_root(root)
+    except ConfigError as exc:
+        raise ConfigError(str(exc).replace("root_path", _SCRIPT_NAME, 1)) from exc
+    return root
+
+
+def _check_root(root: str) -> None:
+    if not _ROOT.fullmatch(root) or {".", ".."} & set(root.split("/")):
+        raise ConfigError(
+            f"root_path={root!r}, expected a path as a browser shows it, not percent-encoded, with a slash in front "
+            'and none at its end, as "/shop"'
         )

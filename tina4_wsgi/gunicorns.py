@@ -28,6 +28,15 @@ def is_worker() -> bool:
     return found is not None and found.ppid == os.getppid()
 
 
+def listening_on() -> list[Any]:
+    """Give where this process's gunicorn listens, as `getsockname` does; nothing under any other server."""
+    listeners = getattr(worker(), "sockets", None) or ()
+    try:
+        return [one.getsockname() for one in listeners]
+    except OSError:  # a worker that stops has closed them
+        return []
+
+
 def time_to_stop_s(wanted_s: float) -> float:
     """Shorten what a drain wants to what this process's server grants before it kills.
 

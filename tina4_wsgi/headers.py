@@ -7,7 +7,9 @@ can't begin a header or an answer of its own (RFC 9110 §5.5).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from .errors import UsageError
 
@@ -25,8 +27,18 @@ HOP_BY_HOP = frozenset({
 })
 """Header fields between two servers; PEP 3333 leaves them to the server alone."""
 
+_PASS_UPGRADE_ON = ("gunicorn", "gevent/")  # by SERVER_SOFTWARE; the latter is our own server too
+
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _STATUS_LINES = {code: f"{code} {_PHRASES.get(code, 'Unknown')}" for code in range(200, 600)}
+
+
+def passes_upgrade(environ: Mapping[str, Any]) -> bool:
+    """Whether this server lets an application send the field Upgrade.
+
+    RFC 9110 §15.5.22 asks for it with a 426, PEP 3333 keeps it from apps: wsgiref and waitress answer 500 for it.
+    """
+    return str(environ.get("SERVER_SOFTWARE", "")).startswith(_PASS_UPGRADE_ON)
 
 
 def status_line(code: int) -> str:

@@ -19,6 +19,7 @@ from werkzeug.wsgi import ClosingIterator
 from . import assets, pages
 from .config import Config
 from .errors import Refused, UsageError
+from .headers import passes_upgrade
 from .observer import observer_of
 from .request import content_length
 from .response import without_body
@@ -30,9 +31,10 @@ from .wrappers import Request, Response, answer
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from .startlink import StartLink
+
 logger = logging.getLogger("tina4_wsgi.http")
 
-_PASS_UPGRADE_ON = ("gunicorn", "gevent/")  # by SERVER_SOFTWARE; the latter is our own server too
 _UPGRADE_WAS_LOST = (
     "a WebSocket client asked for %.200r, but the header Upgrade was lost on the way; in nginx: "
     "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "
@@ -64,14 +66,19 @@ class HttpSide:
     """
 
     def __init__(self, router: Router, config: Config, root: Path,
-                 fallback: WSGIApplication | None = None) -> None:
-        """Answer by the routes of `router`, then by the files below `root`, then by `fallback`."""
+                 fallback: WSGIApplication | None = None, link: StartLink | None = None) -> None:
+        """Answer by the routes of `router`, then by the files below `root`, then by `fallback`.
+
+        Args:
+            link: of this start, which opens tracebacks in `debug`.
+        """
         self.templates = Templates(root, debug=config.debug)
         self._match = router.match_http
         self._config = config
         self._root = root
         self._static = StaticFiles(root)
         self._fallback = fallback
+        self._link = link
         self._has_warned = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -103,7 +110,7 @@ class HttpSide:
         return ClosingIterator(body, request.close) if request.holds_files else body
 
     def _own_file(self, environ: WSGIEnvironment, path: str) -> WSGIApplication | None:
-        if self._config.debug and (file := pages.debugger_file(environ)) is not None:
+        if self._link is not None and (file := pages.debugger_file(environ, self._link)) is not None:
             return file
         return assets.find(path, environ) if self._config.browser_client and path.startswith(assets.PREFIX) else None
 
@@ -117,7 +124,7 @@ class HttpSide:
                      route.path, route.location, exc_info=exc)
         if (observer := observer_of(environ)) is not None:
             observer.failed(exc)
-        return pages.failure(environ, exc, debug=self._config.debug)
+        return pages.failure(environ, exc, self._link)
 
     def _without_route(self, environ: WSGIEnvironment, path: str, exc: Exception) -> WSGIApplication:
         if isinstance(exc, MethodNotAllowed):
@@ -152,8 +159,7 @@ def _wrong_method(environ: WSGIEnvironment, exc: MethodNotAllowed) -> Response:
 def _upgrade_required(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     body = _NEEDS_UPGRADE.encode() + b"\n"
     fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
-    # RFC 9110 §15.5.22 asks for this field, PEP 3333 keeps it from apps: wsgiref and waitress answer 500 for it.
-    if environ.get("SERVER_SOFTWARE", "").startswith(_PASS_UPGRADE_ON):
+    if passes_upgrade(environ):
         fields.append(("Upgrade", "websocket"))
     start_response("426 Upgrade Required", fields)
     return () if environ["REQUEST_METHOD"] == "HEAD" else (body,)

@@ -1,6 +1,7 @@
 """The live page: a page, its files, and a WebSocket route of the framework itself.
 
-Who may see it: whoever the app's `live` callable lets in; without one, in `debug` alone, this machine's own browser.
+Who may see it: whoever the app's `live` callable lets in; without one, in `debug` alone, a browser that has followed
+the link of this start.
 The socket is guarded once more: it wants an `Origin`, and that must be the page's own, whatever `allowed_origins`
 says; who asks for something to be done is asked again who they are.
 """
@@ -9,11 +10,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from werkzeug.exceptions import Forbidden, HTTPException
 
-from . import callbacks, forwarded, jsontext, livefeed, ownfiles, pages
+from . import callbacks, forwarded, hostlist, jsontext, livefeed, ownfiles, pages
 from .config import Config
 from .connection import Connection
 from .errors import ConfigError, Refused, UsageError
@@ -22,20 +24,20 @@ from .matching import Match, Route
 from .monitor import Monitor
 from .names import check_name
 from .params import Params
-from .paths import normal_path
+from .paths import LIVE_PAGE, normal_path
 from .protocol import handshake
 from .protocol.frames import CloseCode, close_payload
 from .request import Request
+from .response import Response
 from .service import ANONYMOUS, Bridge, Service, bodiless
+from .startlink import StartLink
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 logger = logging.getLogger("tina4_wsgi.live")
 
-PAGE_PATH = "/__tina4/live"
-
-_FILES = {f"{PAGE_PATH}/{name}": name for name in ("live.css", "live.js", "chart.js", "console.js", "table.js")}
+_FILES = {f"{LIVE_PAGE}/{name}": name for name in ("live.css", "live.js", "chart.js", "console.js", "table.js")}
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -62,14 +64,15 @@ class LivePage:
     """The live page of one app.
 
     Args:
-        auth: says who may see it, as a route's `auth` does; None for this machine's own browser.
+        auth: says who may see it, as a route's `auth` does; None for who has followed the link.
+        link: of this start, in `debug` alone.
     """
 
-    def __init__(self, app: Owner, auth: Auth | None, bridge: Bridge | None) -> None:
+    def __init__(self, app: Owner, auth: Auth | None, bridge: Bridge | None, link: StartLink | None) -> None:
         self._app = app
-        self._auth = auth or _only_here
+        self._auth = auth or partial(_followed, link)
         self._watchers: dict[Connection, dict[str, str]] = {}
-        page = Route(PAGE_PATH, PAGE_PATH, "http", frozenset({"GET", "HEAD"}), _answer_nothing, self._auth)
+        page = Route(LIVE_PAGE, LIVE_PAGE, "http", frozenset({"GET", "HEAD"}), _answer_nothing, self._auth)
         self._page = Match(page, Params())
         self._service = Service(page, app.config, bridge)
         options = {
@@ -84,18 +87,22 @@ class LivePage:
     @property
     def paths(self) -> list[str]:
         """The addresses of the page and its files."""
-        return [PAGE_PATH, *_FILES]
+        return [LIVE_PAGE, *_FILES]
 
     def page(self, environ: WSGIEnvironment) -> WSGIApplication:
         """Answer a request for one of `paths`."""
         try:
+            hostlist.check_for_page(environ, self._app.config)
             self._service.admit(bodiless(environ), self._page)
         except Refused as refusal:
             if isinstance(refusal.__cause__, HTTPException):
                 return pages.http_error(environ, refusal.__cause__)  # it may lead to a login
             asked = "The live page asks for a login." if refusal.status < 500 else "The login failed; the log has more."
-            return pages.error(environ, refusal.status, asked)
-        name = _FILES.get(environ["PATH_INFO"], "index.html")
+            return pages.error(environ, refusal.status, asked if refusal.status != 421 else refusal.message)
+        path = environ["PATH_INFO"]
+        if path != LIVE_PAGE and normal_path(path) == LIVE_PAGE:
+            return Response().redirect("../" * path.removeprefix(LIVE_PAGE).count("/") + "live", 308)
+        name = _FILES.get(normal_path(path), "index.html")
         headers = {"Cache-Control": "no-cache, private"}
         if name == "index.html":
             headers["Content-Security-Policy"] = _POLICY
@@ -105,11 +112,11 @@ class LivePage:
 
     def _guard(self, request: Request) -> Any:
         environ = request.environ
-        if "HTTP_UPGRADE" in environ:  # else the page only asks what a handshake would be answered
+        if handshake.wants_websocket(environ):  # else the page only asks what a handshake would be answered
             if not environ.get("HTTP_ORIGIN"):
                 raise Forbidden("the live page's own script may connect, and that says its Origin")
-            host = forwarded.host(environ, self._app.config.trusted_proxies)
-            handshake.check_origin(environ["HTTP_ORIGIN"], host, ())
+            trusted = self._app.config.trusted_proxies
+            handshake.check_page(environ, forwarded.host(environ, trusted), (), trusted)
         return self._auth(request)
 
     # -- the socket
@@ -209,9 +216,14 @@ def _is_behind(connection: Connection) -> bool:
     return connection.transport.queued_bytes > _MOST_QUEUED_BYTES
 
 
-def _only_here(request: Request) -> object:
-    if not forwarded.is_local(request.environ):
-        raise Forbidden("In debug the live page is for this machine's own browser; App(live=…) says who else.")
+def _followed(link: StartLink | None, request: Request) -> object:
+    if link is None or not link.opens_live_page(request.environ):
+        if link is not None:
+            link.say()
+        raise Forbidden(
+            "In debug the live page is opened by a link with a token. The server printed it when it started, and has "
+            "written it to its log now. App(live=…) says who may see the page without it."
+        )
     return ANONYMOUS
 
 

@@ -1,7 +1,8 @@
-"""Whose an upgrade is where an App stands somewhere inside of another application.
+"""Who makes an upgrade under our own server, where an App may stand somewhere inside of another application.
 
-Our own server has to know before it asks the application: an upgrade that an App claims is left to it, any other is
-made as gevent-websocket makes it, at once. gunicorn asks nobody, so nothing of this matters there.
+The server has to know before it asks the application. It leaves an upgrade to the application, as the request that it
+is, unless that says of itself that it wants upgrades ready-made, as gevent-websocket makes them. gunicorn asks nobody,
+so nothing of this matters there.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _LAYERS = ("_wsgi_app", *_INSIDE, "application")
 
 
 def claims_upgrade(app: Any, environ: Environ) -> bool:
-    """Say whether an App that `app` would pass this request to answers its upgrade itself.
+    """Say whether an upgrade is left to `app`, or to what that would pass the request to.
 
     Args:
         app: any WSGI application. What has `claims_upgrade(environ)` is asked; Werkzeug's DispatcherMiddleware,
@@ -37,7 +38,7 @@ def claims_upgrade(app: Any, environ: Environ) -> bool:
             app = next((inner for name in _INSIDE if callable(inner := getattr(app, name, None))), None)
         if app is None:
             break
-    return False
+    return True
 
 
 def paths_of_gevent_websocket(app: Any) -> Iterator[str]:

@@ -17,8 +17,11 @@ from .live import LivePage, auth_of
 from .livefeed import SOCKET_PATH
 from .matching import Match, Route
 from .monitor import Monitor
+from .paths import LIVE_PAGE, normal_path
+from .protocol import handshake
 from .response import Response
 from .service import Bridge
+from .startlink import StartLink
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tina4_wsgi.metrics")
 
 _READING = ("GET", "HEAD")
+_ALLOWED = ("Allow", "GET, HEAD, OPTIONS")
 _MOST_WATCHERS_OVER_CAP = 8  # of the descriptors that are reserved for other things
 
 
@@ -49,21 +53,25 @@ class OwnPages:
         is_shared: whether they tell of all workers; the live page of `debug` alone doesn't.
     """
 
-    def __init__(self, app: Any, live: Any, bridge: Bridge | None) -> None:
+    def __init__(self, app: Any, live: Any, bridge: Bridge | None, link: StartLink | None) -> None:
         self._app: Owner = app
+        self._link = link
         config = self._app.config
         self.paths: dict[str, Callable[[WSGIEnvironment], WSGIApplication]] = {}
         if config.metrics:
             exposition.check()
-            self.paths[config.metrics] = self._metrics
+            self.paths[normal_path(config.metrics)] = self._metrics
         if config.health:
-            if config.health in self.paths:
+            if normal_path(config.health) in self.paths:
                 raise ConfigError(f"health={config.health!r} is the address of metrics too, expected another")
-            self.paths[config.health] = self._health
+            self.paths[normal_path(config.health)] = self._health
         has_live, auth = auth_of(live, config.debug)
-        self.live = LivePage(self._app, auth, bridge) if has_live else None
+        self.live = LivePage(self._app, auth, bridge, link) if has_live else None
         if self.live is not None:
             self.paths |= dict.fromkeys(self.live.paths, self.live.page)
+        if link is not None:
+            self.paths.setdefault(LIVE_PAGE, self._nothing_live)
+            self._after_link = LIVE_PAGE if has_live else "/"
         self.is_shared = bool(config.metrics) or auth is not None
 
     def match(self, path: str) -> Match | None:
@@ -74,15 +82,28 @@ class OwnPages:
         """Say how many connections of a route may come over the cap: who looks why a worker is full gets in."""
         return _MOST_WATCHERS_OVER_CAP if self.live is not None and route is self.live.socket.route else 0
 
+    def is_health(self, environ: WSGIEnvironment) -> bool:
+        """Say whether a request is for the health page."""
+        page = self.paths.get(normal_path(environ.get("PATH_INFO") or "/"))
+        return page == self._health and not handshake.wants_websocket(environ)
+
     def find(self, environ: WSGIEnvironment) -> WSGIApplication | None:
         """Give the answer to a request for one of them, None for any other request."""
-        page = self.paths.get(environ.get("PATH_INFO") or "/")
-        if page is None or "HTTP_UPGRADE" in environ:
+        path = environ.get("PATH_INFO") or "/"
+        page = self.paths.get(path) or (self.paths.get(normal_path(path)) if path[-1] == "/" else None)
+        if page is None or handshake.wants_websocket(environ):
             return None
-        if environ["REQUEST_METHOD"] not in _READING:
-            allowed = ", ".join(_READING)
-            return pages.error(environ, 405, f"This address takes {allowed}.", [("Allow", allowed)])
+        method = environ["REQUEST_METHOD"]
+        if method == "OPTIONS":  # with which HAProxy asks for a health page
+            return Response().header(*_ALLOWED).data(b"", "text/plain")
+        if method not in _READING:
+            return pages.error(environ, 405, f"This address takes {_ALLOWED[1]}.", [_ALLOWED])
+        if self._link is not None and self._link.is_followed(environ):
+            return self._link.follow(environ, self._after_link) or page(environ)
         return page(environ)
+
+    def _nothing_live(self, environ: WSGIEnvironment) -> WSGIApplication:
+        return pages.error(environ, 404, "There is no live page here; with its token this link opens tracebacks.")
 
     def _metrics(self, environ: WSGIEnvironment) -> WSGIApplication:
         try:

@@ -1,7 +1,7 @@
 """The pages of errors: short and plain, without a word about the inside.
 
-Only with `debug`, and only to this machine's own browser, does a failure show its traceback, on the page of
-Werkzeug's debugger; its console, which would run whatever a page sends, stays off.
+Only with `debug`, and only in a browser that has followed the link of this start (see `startlink`), does a failure show
+its traceback, on the page of Werkzeug's debugger; its console, which would run whatever a page sends, stays off.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from werkzeug.debug.tbtools import DebugTraceback
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
-from . import files, forwarded
+from . import files
 from .headers import first_elements, phrase
 from .response import Response
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+    from .startlink import StartLink
 
 _KINDS = ("text/plain", "application/json", "text/html")  # The first is for clients that don't mind.
 _PAGE = """<!doctype html>
@@ -36,6 +38,10 @@ _PAGE = """<!doctype html>
 <p>{message}</p>
 </html>
 """
+_HOW_TO_SEE_MORE = (
+    "The traceback is in the server's log. To see tracebacks here, open the link with a token that the server printed "
+    "when it started."
+)
 _DEBUGGER_FILES = ("style.css", "debugger.js", "console.png")
 
 
@@ -68,10 +74,16 @@ def http_error(environ: WSGIEnvironment, exc: HTTPException) -> WSGIApplication:
     return error(environ, exc.code, message or "", fields)
 
 
-def failure(environ: WSGIEnvironment, exc: Exception, *, debug: bool) -> Response:
-    """Give the page of an unexpected exception."""
-    if not (debug and forwarded.is_local(environ)):
+def failure(environ: WSGIEnvironment, exc: Exception, link: StartLink | None = None) -> Response:
+    """Give the page of an unexpected exception.
+
+    Args:
+        link: of this start, in `debug` alone: who has followed it is shown the traceback.
+    """
+    if link is None:
         return error(environ, 500)
+    if not link.shows_tracebacks(environ):
+        return error(environ, 500, _HOW_TO_SEE_MORE)
     response = Response().status(500).header("Cache-Control", "no-store")
     if preferred_kind(environ) != "text/html":
         return response.text("".join(traceback.format_exception(exc)))
@@ -79,11 +91,11 @@ def failure(environ: WSGIEnvironment, exc: Exception, *, debug: bool) -> Respons
     return response.markup(shown.render_debugger_html(evalex=False, secret="", evalex_trusted=False))
 
 
-def debugger_file(environ: WSGIEnvironment) -> Response | None:
+def debugger_file(environ: WSGIEnvironment, link: StartLink) -> Response | None:
     """Give a file that the debugger's page asks for, None for any other request; only for `debug`."""
     query = parse_qs(environ.get("QUERY_STRING", ""))
     name = query.get("f", [""])[0]
-    if query.get("__debugger__") != ["yes"] or name not in _DEBUGGER_FILES or not forwarded.is_local(environ):
+    if query.get("__debugger__") != ["yes"] or name not in _DEBUGGER_FILES or not link.shows_tracebacks(environ):
         return None
     content = pkgutil.get_data("werkzeug.debug", f"shared/{name}")
     return None if content is None else Response().data(content, files.media_type(name))

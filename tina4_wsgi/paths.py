@@ -1,9 +1,16 @@
-"""The names of paths as groups of connections know them."""
+"""The names of paths as groups of connections know them, and of the live page."""
 
 from __future__ import annotations
 
 OWN_PREFIX = "/__tina4"
 """What the framework itself serves stands here and below; a route of an app only if its path says so."""
+
+LIVE_PAGE = "/__tina4/live"
+
+
+def live_link(token: str) -> str:
+    """Give the address of the live page that opens it in `debug`, without scheme and host."""
+    return f"{LIVE_PAGE}?token={token}"
 
 
 def normal_path(path: str) -> str:

@@ -93,6 +93,15 @@ class Request:
         return forwarded.scheme(self.environ, self._config.trusted_proxies)
 
     @property
+    def root_path(self) -> str:
+        """The path below which the app is found, "" for the whole host; it stands before paths in links.
+
+        `SCRIPT_NAME`, and before it what a proxy has taken off and, if it is one of `trusted_proxies`, reports as
+        `X-Forwarded-Prefix`.
+        """
+        return forwarded.root(self.environ, self._config.trusted_proxies).encode("latin-1").decode(errors="replace")
+
+    @property
     def is_secure(self) -> bool:
         """Whether the client came over TLS."""
         return self.scheme == "https"

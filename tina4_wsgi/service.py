@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from greenlet import GreenletExit
 from werkzeug.exceptions import HTTPException
 
-from . import jsontext
+from . import forwarded, jsontext
 from .backplane.port import Facts
 from .config import Config
 from .errors import ConnectionClosed, Refused, UsageError
@@ -77,6 +77,14 @@ class Bridge:
         """Give the routes that the framework declares, for listings; those of the router are known already."""
         return ()
 
+    def lists_hosts(self) -> bool:
+        """Say whether the framework itself has a list of the hosts that it serves, and holds it."""
+        return False
+
+    def with_page_schemes(self, environ: Environ) -> Environ:
+        """Give an environ in which "wss" is "https" and "ws" is "http", wherever the framework looks for the scheme."""
+        return forwarded.with_page_schemes(environ)
+
     def check_origin(self, environ: Environ, host: str, limits: Config) -> None:
         """Hold the origin policy.
 
@@ -85,7 +93,7 @@ class Bridge:
         Raises:
             Refused: 403.
         """
-        handshake.check_origin(environ.get("HTTP_ORIGIN"), host, limits.allowed_origins)
+        handshake.check_page(environ, host, limits.allowed_origins, limits.trusted_proxies)
 
     def admit(self, environ: Environ, match: Match) -> None:
         """Let the framework refuse a handshake before the route's `auth` is asked; outside of `context`.
@@ -172,7 +180,10 @@ class Service:
         Raises:
             Refused: 403.
         """
-        (self._bridge or _PLAIN).check_origin(environ, host, self.limits)
+        if self._bridge is None:
+            _PLAIN.check_origin(environ, host, self.limits)
+        else:
+            self._bridge.check_origin(self._as_pages_come(environ), host, self.limits)
 
     def agree_on_deflate(self, environ: Environ) -> Agreement | None:
         """Give what is agreed on for permessage-deflate, None for nothing.
@@ -193,7 +204,7 @@ class Service:
             Refused: with the status that answers the handshake.
         """
         if self._bridge is not None:
-            environ = self._as_joined(bodiless(environ))
+            environ = self._as_joined(self._as_pages_come(bodiless(environ)))
             self._asked(self._bridge.admit, environ, match)
         return self.authenticate(environ, match.params)
 
@@ -238,9 +249,10 @@ class Service:
         return answer
 
     def _ask_in_context(self, auth: Callable[..., object], environ: Environ, params: Params) -> object:
-        request = Request(environ, params, self.limits)
         if self._bridge is None:
-            return auth(request)
+            return auth(Request(environ, params, self.limits))
+        environ = self._as_pages_come(environ)
+        request = Request(environ, params, self.limits)
         environ["tina4_wsgi.match"] = Match(self.route, params)
         return self._bridge.run(environ, "auth", partial(auth, request))
 
@@ -256,11 +268,16 @@ class Service:
         return environ if path == spelled or not path else {**environ, "PATH_INFO": spelled}
 
     def _call_in_context(self, connection: Any, event: str, data: Any) -> None:  # Any: a Connection, and its messages
-        environ = self._as_joined(connection.environ())
+        environ = self._as_joined(self._as_pages_come(connection.environ()))
         environ["tina4_wsgi.connection"] = connection
         environ["tina4_wsgi.match"] = Match(self.route, connection.params)
         assert self._bridge is not None
         self._bridge.run(environ, event, partial(self.route.callback, connection, event, data))
+
+    def _as_pages_come(self, environ: Environ) -> Environ:
+        """Give what a framework is shown: schemes of WebSockets are none of its own."""
+        assert self._bridge is not None
+        return self._bridge.with_page_schemes(environ)
 
 
 _PLAIN = Bridge()

@@ -15,11 +15,16 @@ from django.utils.functional import empty
 
 from tests.contrib import django_house
 from tests.contrib.django_house import Site
+from tina4_wsgi import App, Router
+from tina4_wsgi.config import Config
 from tina4_wsgi.contrib.django import origins
 from tina4_wsgi.errors import Refused
+from tina4_wsgi.testing import TestClient
 
 TRUSTED = ["https://friend.example", "https://*.friends.example", "http://*.ported.example:8080"]
 HOSTS = ["shop.example", ".wild.example"]
+PROJECT = {"MIDDLEWARE": ["django.middleware.security.SecurityMiddleware"], "ROOT_URLCONF": __name__}
+urlpatterns: list[Any] = []  # no views
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,7 +47,7 @@ def environ(host: str, origin: str | None = None, **more: Any) -> dict[str, Any]
 def status(host: str, origin: str | None = None, further: tuple[str, ...] = (), **more: Any) -> int:
     """Say how a handshake is answered."""
     try:
-        origins.check(environ(host, origin, **more), host, further)
+        origins.check(environ(host, origin, **more), host, Config(allowed_origins=further))
     except Refused as refusal:
         return refusal.status
     return 101
@@ -85,6 +90,55 @@ def test_the_scheme_behind_a_proxy_is_the_projects_to_say():
     assert status("shop.example", "https://shop.example", **proxied) == 403
     with override_settings(SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https")):
         assert status("shop.example", "https://shop.example", **proxied) == 101
+
+
+@pytest.mark.parametrize(
+    ("origin", "said"),
+    [
+        ("https://evil.example", "CSRF_TRUSTED_ORIGINS = ['https://evil.example']"),
+        ("https://shop.example", "SECURE_PROXY_SSL_HEADER"),
+        ("http://shop.example:8443", "lost its port"),
+        ("null", "CSRF_TRUSTED_ORIGINS = ['null']"),
+    ],
+)
+def test_a_refusal_names_both_sides_and_what_to_set(origin, said):
+    with pytest.raises(Refused) as caught:
+        origins.check(environ("shop.example", origin), "shop.example", Config())
+
+    assert f"{origin!r}, for Django the request came for 'http://shop.example'" in caught.value.detail
+    assert said in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("X-Forwarded-Proto", "wss"),
+        ("X-Forwarded-Proto", "WSS"),
+        ("X-Forwarded-Proto", "wss,http"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Tls-Of-Ours", "wss"),
+    ],
+)
+def test_what_a_proxy_calls_wss_is_https_to_the_project(header, value):
+    from tina4_wsgi.contrib.django.bridge import DjangoBridge  # with the settings of this module
+    from tina4_wsgi.contrib.django.handshake import current
+
+    name = f"HTTP_{header.upper().replace('-', '_')}"
+    router = Router()
+
+    def known(request):
+        return f"{current.get().is_secure()} {current.get().scheme}"
+
+    def tell(connection, event, data):
+        connection.send(f"{connection.auth} {current.get().is_secure()} {connection.environ()[name]}")
+
+    router.websocket("/ws/a", tell, auth=known)
+    with override_settings(SECURE_PROXY_SSL_HEADER=(name, "https"), SECURE_SSL_REDIRECT=True, **PROJECT):
+        app = App(router=router, bridge=DjangoBridge())
+        with TestClient(app) as client:
+            fields = {header: value, "Host": "shop.example", "Origin": "https://shop.example"}
+            with client.websocket("/ws/a", headers=fields) as tab:
+                assert tab.receive() == f"True https True {value}"
 
 
 def test_a_forwarded_host_counts_if_the_project_says_so():

@@ -232,3 +232,63 @@ def test_a_server_that_stops_says_1001_through_the_proxy(tmp_path):
         client.read_to_end()
         assert (frame.opcode, frame.close_code) == (CLOSE, 1001)
         assert site.server.process.wait(servers.STOP_S) == 0
+
+
+# -- a proxy that changes the host, the port, or the path
+
+LOCATION = """server {{ listen PORT; location / {{
+    proxy_pass http://127.0.0.1:7148;
+    proxy_http_version 1.1;
+    proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Connection "upgrade";
+    {} }} }}"""
+
+
+def fronted(site: Site, folder: Path, lines: str) -> contextlib.AbstractContextManager[servers.Server]:
+    """Put another nginx in front of the server, with these lines in its location."""
+    return nginx(placed(LOCATION.format(lines), site.server.url), folder)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "proxy_set_header Host $http_host;",
+        "proxy_set_header Host $host; proxy_set_header X-Forwarded-Host $http_host;",
+        "proxy_set_header Host $host; proxy_set_header X-Forwarded-Port $server_port;",
+        "proxy_set_header X-Forwarded-Host $host; proxy_set_header X-Forwarded-Port $server_port;",
+        'proxy_set_header Forwarded "for=$remote_addr;proto=$scheme;host=\\"$http_host\\"";',
+        'proxy_set_header Host $host; proxy_set_header Forwarded "host=\\"$host:$server_port\\"";',
+    ],
+)
+def test_a_proxy_that_is_trusted_tells_host_and_port_in_many_ways(site, tmp_path, lines):
+    with fronted(site, tmp_path, lines) as front, dial(front) as page, dial(front) as stranger:
+        page.upgrade("/ws/red", [("Origin", front.url)])
+
+        port = front.address[1]
+        assert stranger.ask_upgrade("/ws/red", KEY, [("Origin", f"http://127.0.0.1:{port - 1}")]).status == 403
+
+
+def test_a_host_that_has_lost_its_port_is_refused_with_what_to_do(site, tmp_path):
+    with fronted(site, tmp_path, "proxy_set_header Host $host;") as front, dial(front) as client:
+        assert client.ask_upgrade("/ws/red", KEY, [("Origin", front.url)]).status == 403
+
+        line = site.server.wait_for_log(f"refused '/ws/red' .*{front.url}.*").group()
+    assert "the request came for 'http(s)://127.0.0.1'" in line
+    assert "proxy_set_header Host $http_host" in line
+
+
+@pytest.mark.parametrize("word", ["https", "wss", "WSS"])
+def test_a_proxy_that_ends_tls_makes_pages_of_https_the_own_ones(site, tmp_path, word):
+    lines = f"proxy_set_header Host shop.example; proxy_set_header X-Forwarded-Proto {word};"
+    with fronted(site, tmp_path, lines) as front, dial(front) as secure, dial(front) as clear:
+        assert secure.ask_upgrade("/ws/red", KEY, [("Origin", "https://shop.example")]).status == 101
+        assert clear.ask_upgrade("/ws/red", KEY, [("Origin", "http://shop.example")]).status == 403
+        assert about(front, STRANGER)["scheme"] == "https"
+
+
+def test_what_forwarded_claims_is_not_believed_behind_a_proxy_that_writes_the_others(site):
+    claimed = [("Forwarded", "for=203.0.113.9;proto=https;host=evil.example")]
+
+    seen = about(site.front, STRANGER, claimed)
+
+    assert seen == {"ip": STRANGER, "scheme": "http", "host": f"127.0.0.1:{site.front.address[1]}"}

@@ -22,8 +22,9 @@ PACKAGE = ROOT / "tina4_wsgi"
 ROWS: tuple[tuple[str, ...], ...] = (
     (  # 0: what all may use
         "errors version",
-        "headers",
-        "config descriptors files forwarded jsontext logs metrics names params paths places whereraised",
+        "headers hosts",
+        "forwarded origins",
+        "config descriptors files jsontext logs metrics names params paths places whereraised",
         "identity",
     ),
     (  # 1, pure: no socket, no clock
@@ -48,7 +49,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "fanout draining loopwatch checks guardian publishing upgrade mounting discovery spelling",
         "matching static templating",
         "engine lost refusals request router",
-        "presence response",
+        "hostlist presence response",
+        "startlink",
         "census exposition process pages service spool wrappers",
         "livefeed ownfiles",
         "assets",

@@ -7,11 +7,12 @@ from typing import Any
 from wsgiref.validate import validator
 
 import pytest
-from werkzeug.test import Client, TestResponse
+from werkzeug.test import Client, EnvironBuilder, TestResponse
 
 from tina4_wsgi.config import Config
 from tina4_wsgi.http import HttpSide
 from tina4_wsgi.router import Router
+from tina4_wsgi.startlink import StartLink
 
 LOOPBACK = {"REMOTE_ADDR": "127.0.0.1"}
 
@@ -35,8 +36,19 @@ class Site:
     @property
     def side(self) -> HttpSide:
         if self._side is None:
-            self._side = HttpSide(self.router, Config(**self.settings), self.root, self.fallback)
+            config = Config(**self.settings)
+            link = StartLink(config, self.root) if config.debug else None
+            self._side = HttpSide(self.router, config, self.root, self.fallback, link)
         return self._side
+
+    def debug(self) -> dict[str, str]:
+        """Turn `debug` on; give the variables of a browser that has followed the link of this start."""
+        self.settings |= {"debug": True, "live_token": "a-token-of-this-test"}
+        environ = EnvironBuilder("/__tina4/live?token=a-token-of-this-test").get_environ()
+        answer = StartLink(Config(**self.settings), self.root).follow(environ, "/")
+        assert answer is not None
+        fields = Client(answer).get("/").headers.getlist("Set-Cookie")
+        return {"HTTP_COOKIE": "; ".join(field.partition(";")[0] for field in fields)}
 
     def write(self, name: str, content: str | bytes = "") -> Path:
         """Put a file below the root."""
@@ -48,7 +60,7 @@ class Site:
     def ask(self, path: str = "/", method: str = "GET", **options: Any) -> TestResponse:
         """Make a request; `options` are those of Werkzeug's `EnvironBuilder`."""
         options["environ_overrides"] = LOOPBACK | options.get("environ_overrides", {})
-        return Client(validator(self.side)).open(path, method=method, buffered=True, **options)
+        return Client(validator(self.side), use_cookies=False).open(path, method=method, buffered=True, **options)
 
     def answer(self, result: object, **options: Any) -> TestResponse:
         """Give what becomes of a handler's result."""

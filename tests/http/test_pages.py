@@ -1,4 +1,4 @@
-"""Error pages: plain to the world, a traceback only for this machine's own browser in debug."""
+"""Error pages: plain to the world, a traceback only in debug, for a browser that has followed the link."""
 
 from __future__ import annotations
 
@@ -163,11 +163,11 @@ def test_a_failure_is_logged_once_with_its_traceback_and_route(site, caplog):
     assert isinstance(record.exc_info[1], RuntimeError)
 
 
-def test_debug_shows_the_debugger_page_to_the_browser_of_this_machine(site):
-    site.settings["debug"] = True
+def test_debug_shows_the_debugger_page_to_a_browser_that_has_followed_the_link(site):
+    followed = site.debug()
     site.router.get("/fail", fail)
 
-    answer = site.ask("/fail", headers={"Accept": BROWSER})
+    answer = site.ask("/fail", headers={"Accept": BROWSER}, environ_overrides=followed)
 
     assert answer.status_code == 500
     assert answer.content_type == "text/html; charset=utf-8"
@@ -177,10 +177,10 @@ def test_debug_shows_the_debugger_page_to_the_browser_of_this_machine(site):
 
 
 def test_the_debugger_page_escapes_and_has_no_console(site):
-    site.settings["debug"] = True
+    followed = site.debug()
     site.router.get("/fail", fail)
 
-    text = site.ask("/fail", headers={"Accept": BROWSER}).text
+    text = site.ask("/fail", headers={"Accept": BROWSER}, environ_overrides=followed).text
 
     assert f"<script>{SECRET}" not in text.replace("<!--", "").split("</body>")[0]
     assert "EVALEX = false" in text
@@ -188,24 +188,41 @@ def test_the_debugger_page_escapes_and_has_no_console(site):
 
 
 def test_the_debugger_page_begins_with_the_handler_and_not_with_us(site):
-    site.settings["debug"] = True
+    followed = site.debug()
     site.router.get("/fail", fail)
 
-    text = site.ask("/fail", headers={"Accept": "*/*"}).text
+    text = site.ask("/fail", headers={"Accept": "*/*"}, environ_overrides=followed).text
 
     assert text.startswith("Traceback (most recent call last):")
     assert f"RuntimeError: <script>{SECRET}" in text
 
 
 @pytest.mark.parametrize("overrides", [
-    {"REMOTE_ADDR": "192.168.0.9"}, {"HTTP_HOST": "rebound.example"}, {"HTTP_X_FORWARDED_FOR": "127.0.0.1"},
+    {},  # a stranger whom a proxy on this machine lets through looks like this
+    {"HTTP_HOST": "localhost", "REMOTE_ADDR": "::1"},
+    {"HTTP_COOKIE": "tina4_debug="},
+    {"HTTP_COOKIE": "tina4_debug=a-token-of-this-test"},
+    {"HTTP_COOKIE": "tina4_debug=\xff"},
+    {"HTTP_COOKIE": "tina4_live=" + "0" * 64},
+    {"QUERY_STRING": "token=a-token-of-this-test"},
+    {"HTTP_X_FORWARDED_FOR": "127.0.0.1"},
 ])  # fmt: skip
-def test_debug_shows_nothing_to_others(site, overrides):
-    site.settings["debug"] = True
+def test_debug_shows_nothing_to_others_but_says_how_to_see_it(site, overrides):
+    site.debug()
     site.router.get("/fail", fail)
 
     answer = site.ask("/fail", headers={"Accept": BROWSER}, environ_overrides=overrides)
 
+    assert "RuntimeError" not in answer.text
+    assert "open the link with a token" in answer.text
+
+
+def test_the_cookie_for_the_live_page_opens_no_traceback(site):
+    live = site.debug()["HTTP_COOKIE"].partition("tina4_live=")[2].partition(";")[0]
+    site.router.get("/fail", fail)
+
+    assert live
+    answer = site.ask("/fail", environ_overrides={"HTTP_COOKIE": f"tina4_live={live}; tina4_debug={live}"})
     assert "RuntimeError" not in answer.text
 
 
@@ -213,22 +230,24 @@ def test_debug_shows_nothing_to_others(site, overrides):
     ("style.css", "text/css"), ("debugger.js", "text/javascript"), ("console.png", "image/png"),
 ])  # fmt: skip
 def test_the_debugger_page_finds_its_files(site, name, content_type):
-    site.settings["debug"] = True
+    followed = site.debug()
 
-    answer = site.ask(f"/any/path?__debugger__=yes&cmd=resource&f={name}")
+    answer = site.ask(f"/any/path?__debugger__=yes&cmd=resource&f={name}", environ_overrides=followed)
 
     assert (answer.status_code, answer.content_type) == (200, content_type)
     assert len(answer.data) > 100
 
 
-@pytest.mark.parametrize(("debug", "query", "overrides"), [
-    (False, "__debugger__=yes&cmd=resource&f=style.css", {}),
-    (True, "__debugger__=yes&cmd=resource&f=style.css", {"REMOTE_ADDR": "192.168.0.9"}),
-    (True, "__debugger__=yes&cmd=resource&f=../__init__.py", {}),
-    (True, "__debugger__=yes&cmd=resource&f=/etc/passwd", {}),
-    (True, "__debugger__=no&cmd=resource&f=style.css", {}),
+@pytest.mark.parametrize(("debug", "query", "has_followed"), [
+    (False, "__debugger__=yes&cmd=resource&f=style.css", True),
+    (True, "__debugger__=yes&cmd=resource&f=style.css", False),
+    (True, "__debugger__=yes&cmd=resource&f=../__init__.py", True),
+    (True, "__debugger__=yes&cmd=resource&f=/etc/passwd", True),
+    (True, "__debugger__=no&cmd=resource&f=style.css", True),
 ])  # fmt: skip
-def test_the_debugger_gives_out_nothing_else(site, debug, query, overrides):
+def test_the_debugger_gives_out_nothing_else(site, debug, query, has_followed):
+    followed = site.debug()
     site.settings["debug"] = debug
 
+    overrides = followed if has_followed else {}
     assert site.ask(f"/any?{query}", environ_overrides=overrides).status_code == 404

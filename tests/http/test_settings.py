@@ -25,7 +25,16 @@ KEYWORDS = [
     ("ping_interval_s", float("inf"), "ping_interval_s=inf, expected at most 86400 seconds"),
     ("on_slow", "wait", "on_slow='wait', expected one of: close,"),
     ("metrics", "metrics", 'metrics=\'metrics\', expected a path that begins with a slash, as "/metrics"'),
-    ("allowed_origins", [1], "allowed_origins=(1,), expected a list of texts"),
+    ("allowed_origins", [1], "allowed_origins: 1 is a int, expected an origin as"),
+    ("allowed_origins", 5, "allowed_origins=5, expected tuple"),
+    ("allowed_hosts", "http://shop.example", "allowed_hosts: 'http://shop.example' has a scheme, expected a host as"),
+    ("allowed_hosts", [1], "allowed_hosts=(1,), expected a list of texts"),
+    ("root_path", "shop", "root_path='shop', expected a path as a browser shows it"),
+    ("root_path", "/a b", "root_path='/a b', expected a path as a browser shows it"),
+    ("root_path", "/a//b", "root_path='/a//b', expected a path as a browser shows it"),
+    ("root_path", "/../b", "root_path='/../b', expected a path as a browser shows it"),
+    ("root_path", "/a%20b", "root_path='/a%20b', expected a path as a browser shows it"),
+    ("live_token", "guess me", "live_token, expected at least 16 letters"),
     ("backplane_url", "http://a", "backplane_url, expected one that begins with redis"),
 ]
 
@@ -42,6 +51,26 @@ def test_a_variable_that_can_not_be_read_is_named(name):
 def test_a_value_out_of_its_range_is_named(name, value, message):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
         Config.from_environ({}, **{name: value})
+
+
+@pytest.mark.parametrize("text", ["/shop", "/shop/", "/käse/brot"])
+def test_the_root_path_is_that_of_gunicorn_where_no_other_is_set(text):
+    assert Config.from_environ({"SCRIPT_NAME": text}).root_path == text.rstrip("/")
+    assert Config.from_environ({"SCRIPT_NAME": text, "TINA4_WS_ROOT_PATH": "/own/"}).root_path == "/own"
+    assert Config.from_environ({"SCRIPT_NAME": text}, root_path="/key").root_path == "/key"
+
+
+def test_a_script_name_that_is_no_path_is_named():
+    with pytest.raises(ConfigError, match=r"^SCRIPT_NAME='shop', expected a path"):
+        Config.from_environ({"SCRIPT_NAME": "shop"})
+
+
+def test_origins_in_a_variable_are_a_list_and_one_that_no_page_has_is_named():
+    both = {"TINA4_WS_ALLOWED_ORIGINS": "https://a.example, https://*.b.example"}
+
+    assert Config.from_environ(both).allowed_origins == ("https://a.example", "https://*.b.example")
+    with pytest.raises(ConfigError, match=r"^allowed_origins: 'b\.example' has no scheme"):
+        Config.from_environ({"TINA4_WS_ALLOWED_ORIGINS": "https://a.example,b.example"})
 
 
 def test_a_setting_above_its_most_is_named_with_its_unit():

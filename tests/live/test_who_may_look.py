@@ -29,22 +29,108 @@ def test_in_production_there_is_none():
             client.websocket(SOCKET).__enter__()
 
 
-def test_in_debug_it_is_there_for_this_machine():
-    with TestClient(App(router=Router(), debug=True)) as client:
+def test_in_debug_it_is_there_for_who_follows_the_link_of_this_start():
+    app = App(router=Router(), debug=True)
+    with TestClient(app) as client:
+        followed = client.get(app.start_link.path)
+
+        assert (followed.status_code, followed.headers["Location"]) == (303, PAGE)
         assert "Live connections" in client.get(PAGE, buffered=True).text
+        assert client.get(f"{PAGE}/live.js", buffered=True).status_code == 200
+        with client.websocket(SOCKET, headers={"Origin": "http://localhost"}) as watcher:
+            assert watcher.receive_json()["type"] == "history"
 
 
 @pytest.mark.parametrize(
     "environ",
     [
+        pytest.param({}, id="a stranger through a proxy on this machine, which sends no headers of its own"),
         pytest.param({"REMOTE_ADDR": "10.0.0.9"}, id="another machine"),
         pytest.param({"HTTP_HOST": "rebound.example"}, id="a name that was pointed here"),
         pytest.param({"HTTP_X_FORWARDED_FOR": "10.0.0.9"}, id="through a proxy"),
+        pytest.param({"QUERY_STRING": "token="}, id="no token"),
+        pytest.param({"QUERY_STRING": "token=a-token-of-this-tes"}, id="a part of the token"),
+        pytest.param({"QUERY_STRING": "token=%ff%00"}, id="bytes"),
+        pytest.param({"QUERY_STRING": "other=1&xtoken=a-token-of-this-test"}, id="another field"),
+        pytest.param({"HTTP_COOKIE": "tina4_live=a-token-of-this-test"}, id="the token as cookie"),
+        pytest.param({"HTTP_COOKIE": "tina4_live="}, id="an empty cookie"),
     ],
 )
-def test_in_debug_it_is_for_nobody_else(environ):
-    with TestClient(App(router=Router(), debug=True)) as client:
-        assert client.get(PAGE, environ_overrides=environ).status_code == 403
+@pytest.mark.parametrize("path", [PAGE, f"{PAGE}/", f"{PAGE}/live.js", f"{PAGE}//"])
+def test_in_debug_it_is_for_nobody_else(environ, path, caplog):
+    app = App(router=Router(), debug=True, live_token="a-token-of-this-test")
+    with TestClient(app, use_cookies=False) as client:
+        answer = client.get(path, environ_overrides=environ)
+
+    assert (answer.status_code, "Set-Cookie" in answer.headers) == (403, False)
+    assert "opened by a link with a token" in answer.text
+    assert f"{PAGE}?token=a-token-of-this-test" in caplog.text
+    assert "a-token-of-this-test" not in answer.text
+
+
+def test_nobody_else_gets_into_the_socket_either():
+    with TestClient(App(router=Router(), debug=True)) as client, pytest.raises(Tina4Error, match="403"):
+        client.websocket(SOCKET, headers={"Origin": "http://localhost"}).__enter__()
+
+
+def test_the_cookies_are_for_no_script_no_other_site_and_no_other_path():
+    app = App(router=Router(), debug=True, trusted_proxies="127.0.0.1")
+    proxied = {
+        "HTTP_X_FORWARDED_PROTO": "wss", "HTTP_X_FORWARDED_PREFIX": "/shop", "HTTP_X_FORWARDED_HOST": "a.example:8443",
+    }  # fmt: skip
+    with TestClient(app) as client:
+        followed = client.get(app.start_link.path, environ_overrides=proxied)
+
+    live, debug = followed.headers.getlist("Set-Cookie")
+    assert followed.headers["Location"] == f"/shop{PAGE}"
+    assert live.startswith("tina4_live_8443=")
+    assert live.endswith(f"; Secure; HttpOnly; Path=/shop{PAGE}; SameSite=Strict")
+    assert debug.startswith("tina4_debug_8443=")
+    assert debug.endswith("; Secure; HttpOnly; Path=/shop; SameSite=Strict")
+    assert app.start_link.token not in live + debug
+    assert followed.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("prefix", ["//evil.test", "/a\r\nX: y", "https://evil.test", "/a;Domain=.test b"])
+def test_a_forged_prefix_leads_nowhere(prefix):
+    app = App(router=Router(), debug=True, trusted_proxies="127.0.0.1")
+    with TestClient(app) as client:
+        followed = client.get(app.start_link.path, environ_overrides={"HTTP_X_FORWARDED_PREFIX": prefix})
+
+    assert followed.headers["Location"] == PAGE
+    assert "evil" not in str(followed.headers)
+
+
+def test_each_start_has_a_link_of_its_own_and_the_cookie_of_another_one_opens_nothing():
+    first, second = App(router=Router(), debug=True), App(router=Router(), debug=True)
+    with TestClient(first) as client:
+        client.get(first.start_link.path)
+        cookie = client.get_cookie("tina4_live", path=PAGE)
+
+    assert cookie is not None
+    with TestClient(second, use_cookies=False) as client:
+        assert client.get(PAGE, headers={"Cookie": f"tina4_live={cookie.value}"}).status_code == 403
+        assert client.get(first.start_link.path).status_code == 403
+
+
+def test_a_slash_at_the_end_leads_to_the_page_whose_links_are_relative():
+    with TestClient(App(router=Router(), live=lambda request: "admin")) as client:
+        answer = client.get(f"{PAGE}/")
+
+    assert (answer.status_code, answer.headers["Location"]) == (308, "../live")
+
+
+def test_in_debug_the_link_opens_tracebacks_also_where_the_live_page_is_somebodys():
+    router = Router()
+    router.get("/fail", lambda request, response: 1 / 0)
+    app = App(router=router, debug=True, live=lambda request: request.query.get("token") == "of-the-app" or None)
+    with TestClient(app, raise_errors=False) as client:
+        assert "ZeroDivisionError" not in client.get("/fail").text
+        assert client.get(app.start_link.path).status_code == 303
+
+        assert "ZeroDivisionError" in client.get("/fail").text
+        assert client.get(PAGE).status_code == 401
+        assert client.get(f"{PAGE}?token=of-the-app", buffered=True).status_code == 200
 
 
 def test_in_debug_it_can_be_off():

@@ -214,7 +214,7 @@ def test_it_can_only_be_read(client):
     response = client.post("/metrics")
 
     assert response.status_code == 405
-    assert response.headers["Allow"] == "GET, HEAD"
+    assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
 def test_a_legacy_app_keeps_the_address_unless_asked(router):

@@ -148,6 +148,7 @@ def test_two_legacy_websockets_on_one_unix_socket_do_not_meet(tmp_path):
             websocket.send(message)
         return []
 
+    legacy.claims_upgrade = lambda environ: False
     with serving(legacy, unix_path=path), dial_unix(path) as first, dial_unix(path) as second:
         for client in (first, second):
             client.send_bytes(ask)

@@ -35,6 +35,9 @@ def legacy(environ, start_response):
     return []
 
 
+legacy.claims_upgrade = lambda environ: False
+
+
 @pytest.fixture
 def router():
     router = Router()

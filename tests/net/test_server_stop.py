@@ -215,6 +215,7 @@ def test_a_legacy_websocket_hears_1001_and_its_application_ends():
         ended.append(True)
         return []
 
+    legacy.claims_upgrade = lambda environ: False
     server = started(legacy)
     with dial(server) as client:
         client.upgrade("/ws")

@@ -1,6 +1,8 @@
-"""Who answers an upgrade under our own server: the application that claims it, or gevent-websocket's handler."""
+"""Who answers an upgrade under our own server: the application, or gevent-websocket where that is asked for."""
 
 from __future__ import annotations
+
+import functools
 
 import gevent
 import pytest
@@ -40,6 +42,16 @@ class Claiming:
         return self._app(environ, start_response)
 
 
+class Framework:
+    """Keeps its callable as Flask does."""
+
+    def __init__(self, app):
+        self.wsgi_app = app
+
+    def __call__(self, environ, start_response):
+        return self.wsgi_app(environ, start_response)
+
+
 def legacy_echo(environ, start_response):
     """An application as gevent-websocket's own documentation has it."""
     websocket = environ.get("wsgi.websocket")
@@ -49,6 +61,15 @@ def legacy_echo(environ, start_response):
     while (message := websocket.receive()) is not None:
         websocket.send(message)
     return []
+
+
+legacy_echo.claims_upgrade = lambda environ: False
+
+
+def plain(environ, start_response):
+    """An application that knows of no WebSockets, as most are."""
+    start_response("404 Not Found", [("Content-Length", "4")])
+    return [b"none"]
 
 
 class TakesOver:
@@ -100,7 +121,18 @@ def test_an_upgrade_that_nobody_claims_is_made_as_gevent_websocket_makes_it():
         assert client.read_frame().opcode == 8
 
 
-def test_an_application_that_claims_nothing_gets_all_upgrades_ready_made():
+@pytest.mark.parametrize("app", [plain, functools.partial(plain), Framework(plain)])
+@pytest.mark.parametrize("path", ["/ws/typo", "/", "/mine"])
+def test_an_application_that_says_nothing_answers_an_upgrade_as_any_request(app, path):
+    with running(app) as server:
+        answer = exchange(server, ask(path) + SMUGGLED)
+
+    assert answer.startswith(b"HTTP/1.1 404 Not Found\r\n")
+    assert b"\r\nConnection: close\r\n" in answer
+    assert answer.endswith(b"\r\n\r\nnone")
+
+
+def test_an_application_that_claims_nothing_of_what_it_is_asked_for_gets_all_upgrades_ready_made():
     with running(legacy_echo) as server, dial(server) as client:
         client.upgrade("/anything")
         client.send_text("hi")

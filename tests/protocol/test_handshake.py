@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from tina4_wsgi import forwarded
 from tina4_wsgi.errors import Refused
 from tina4_wsgi.protocol.handshake import (
     accept_for,
     check,
     check_origin,
+    check_page,
     choose_subprotocol,
     has_token,
     is_token,
@@ -134,7 +136,7 @@ def test_another_version_is_426_and_told_which(version):
     refused = refusal(HTTP_SEC_WEBSOCKET_VERSION=version)
 
     assert refused.status == 426
-    assert refused.headers == (("Sec-WebSocket-Version", "13"),)
+    assert refused.headers == (("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"))
 
 
 def test_a_wrong_version_is_told_before_a_wrong_key():
@@ -385,8 +387,29 @@ def test_a_star_lets_everybody_in(origin):
     assert is_allowed(origin, allowed=("*",))
 
 
-def test_a_star_inside_a_name_means_nothing():
-    assert not is_allowed("https://a.example.org", allowed=("https://*.example.org",))
+@pytest.mark.parametrize("scheme", ["foo", "ftp", "ws", "wss", "file", "chrome-extension"])
+def test_a_page_of_the_same_host_comes_by_http_or_https_alone(scheme):
+    assert not is_allowed(f"{scheme}://example.org")
+
+
+@pytest.mark.parametrize(("scheme", "other"), [("https", "http"), ("http", "https")])
+def test_where_the_scheme_is_known_a_page_must_have_come_by_it(scheme, other):
+    check_origin(f"{scheme}://example.org", "example.org", (), scheme=scheme)
+
+    with pytest.raises(Refused) as caught:
+        check_origin(f"{other}://example.org", "example.org", (), scheme=scheme)
+
+    assert f"came for '{scheme}://example.org'" in caught.value.detail
+    assert "X-Forwarded-Proto" in caught.value.detail
+
+
+@pytest.mark.parametrize("origin", ["http://example.org:8080", "https://example.org:8443", "https://EXAMPLE.org:80"])
+def test_a_host_that_has_lost_its_port_is_told_apart_from_another_host(origin):
+    with pytest.raises(Refused) as caught:
+        check_origin(origin, "example.org", ())
+
+    assert "lost its port" in caught.value.detail
+    assert "proxy_set_header Host $http_host" in caught.value.detail
 
 
 def test_a_refused_origin_is_named_in_the_log_and_cut_and_not_in_the_answer():
@@ -395,7 +418,82 @@ def test_a_refused_origin_is_named_in_the_log_and_cut_and_not_in_the_answer():
 
     assert "evil" not in caught.value.message
     assert "http://evil.test/" in caught.value.detail
-    assert len(caught.value.detail) < 300
+    assert "'http(s)://example.org'" in caught.value.detail
+    assert len(caught.value.detail) < 700
+
+
+def test_a_refusal_says_what_would_let_the_page_in():
+    with pytest.raises(Refused) as caught:
+        check_origin("https://shop.example", "example.org", ())
+
+    assert caught.value.detail.endswith("to let its pages in: allowed_origins=['https://shop.example']")
+
+
+# -- origin, through proxies
+
+
+def refusal_of_page(allowed: tuple[str, ...] = (), trusted: tuple[str, ...] = (), **variables: str) -> Refused | None:
+    seen = {"REMOTE_ADDR": "10.0.0.1", "wsgi.url_scheme": "http", **variables}
+    try:
+        check_page(seen, forwarded.host(seen, trusted), allowed, trusted)
+    except Refused as refused:
+        return refused
+    return None
+
+
+@pytest.mark.parametrize(
+    ("variables", "origin"),
+    [
+        ({"HTTP_HOST": "in.local", "HTTP_X_FORWARDED_HOST": "shop.example"}, "http://shop.example"),
+        ({"HTTP_HOST": "shop.example", "HTTP_X_FORWARDED_PORT": "8443"}, "https://shop.example:8443"),
+        # A port of the container's own, which no browser knows: the Host itself still names the page's origin.
+        ({"HTTP_HOST": "shop.example", "HTTP_X_FORWARDED_PORT": "8080"}, "https://shop.example"),
+        ({"HTTP_HOST": "in.local", "HTTP_FORWARDED": 'host="shop.example:81";proto=http'}, "http://shop.example:81"),
+        ({"HTTP_HOST": "shop.example", "HTTP_X_FORWARDED_PROTO": "wss"}, "https://shop.example"),
+    ],
+)
+def test_a_page_may_connect_to_the_host_that_a_trusted_proxy_tells(variables, origin):
+    assert refusal_of_page(trusted=("10.0.0.1",), HTTP_ORIGIN=origin, **variables) is None
+    assert refusal_of_page(trusted=("10.0.0.1",), HTTP_ORIGIN="http://evil.test", **variables) is not None
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"HTTP_HOST": "in.local", "HTTP_X_FORWARDED_HOST": "shop.example"},
+        {"HTTP_HOST": "shop.example", "HTTP_X_FORWARDED_PORT": "8443", "HTTP_ORIGIN": "https://shop.example:8443"},
+        {"HTTP_HOST": "in.local", "HTTP_FORWARDED": "host=shop.example;proto=https"},
+        {"HTTP_HOST": "in.local", "HTTP_X_FORWARDED_HOST": "shop.example", "REMOTE_ADDR": ""},
+    ],
+)
+def test_a_proxy_that_is_not_trusted_is_named_where_its_word_would_let_the_page_in(variables):
+    refused = refusal_of_page(**{"HTTP_ORIGIN": "https://shop.example", **variables})
+
+    assert refused is not None
+    assert f"trusted_proxies=['{variables.get('REMOTE_ADDR', '10.0.0.1') or '127.0.0.1'}']" in refused.detail
+
+
+def test_a_proxy_that_is_not_trusted_is_not_named_where_its_word_would_not_help():
+    refused = refusal_of_page(HTTP_ORIGIN="http://evil.test", HTTP_HOST="a.test", HTTP_X_FORWARDED_HOST="b.test")
+
+    assert refused is not None
+    assert "trusted_proxies" not in refused.detail
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"wsgi.url_scheme": "https"},
+        {"HTTP_X_FORWARDED_PROTO": "https"},
+        {"HTTP_X_FORWARDED_PROTO": "http, WSS"},
+        {"HTTP_FORWARDED": "for=1.1.1.1;proto=https"},
+    ],
+)
+def test_a_page_that_came_in_the_clear_may_not_connect_over_tls(variables):
+    seen = {"HTTP_HOST": "shop.example", **variables}
+
+    assert refusal_of_page(trusted=("10.0.0.1",), HTTP_ORIGIN="http://shop.example", **seen) is not None
+    assert refusal_of_page(trusted=("10.0.0.1",), HTTP_ORIGIN="https://shop.example", **seen) is None
 
 
 def test_a_line_break_in_an_origin_cannot_forge_a_line_of_the_log():

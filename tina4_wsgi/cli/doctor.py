@@ -12,7 +12,6 @@ from gevent import monkey
 from .. import checks
 from ..checks import Finding
 from ..config import Config
-from ..errors import ConfigError
 from ..mounting import paths_of_gevent_websocket
 from . import gunicorn_settings
 from .loading import load_app
@@ -42,7 +41,7 @@ def examine(target: str | None, folder: Path) -> Iterator[Finding]:
     yield from checks.old_libraries()
     config = _config_of(app)
     yield from checks.too_few_descriptors(config)
-    yield from _origins(app, config)
+    yield from checks.trusted_by_django()
     yield from _other_websockets(app)
     yield from _gunicorn(config, folder, patches_itself)
 
@@ -55,19 +54,6 @@ def examine_site(url: str, origin: str | None) -> Iterator[Finding]:
 def _config_of(app: object) -> Config:
     config = getattr(app, "config", None)  # of a Flask app it is a dict
     return config if isinstance(config, Config) else Config.from_environ()
-
-
-def _origins(app: object, config: Config) -> Iterator[Finding]:
-    yield from checks.dead_origins(config.allowed_origins, "allowed_origins")
-    for route in getattr(getattr(app, "router", None), "routes", ()):
-        if "allowed_origins" not in route.options:
-            continue
-        try:
-            limits = config.for_route(route.options)
-        except ConfigError as exc:
-            yield Finding(f"{route.path}: {exc}", f"correct it at {route.location}", is_fatal=True)
-        else:
-            yield from checks.dead_origins(limits.allowed_origins, f"allowed_origins of {route.path}")
 
 
 def _other_websockets(app: object) -> Iterator[Finding]:

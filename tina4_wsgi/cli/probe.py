@@ -73,6 +73,7 @@ def _advice(status: int, body: str, origin: str) -> str:
         401: "the route asks for a login, which a probe doesn't have: give it a token in the query",
         403: "the route's auth refuses",
         404: "no WebSocket route has this path",
+        421: "the server doesn't serve this host: name it in allowed_hosts",
         501: "the server offers no socket: run gunicorn -k gevent",
         503: "the server is full, or is being stopped: see max_connections",
     }.get(status, "something on the way answers that is not the app; look there first")

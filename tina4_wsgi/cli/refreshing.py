@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from werkzeug.datastructures import Headers
 from werkzeug.wsgi import ClosingIterator
@@ -55,7 +56,8 @@ class Refreshing:
         self._version = secrets.token_hex(8)
         router = Router()
         router.websocket(SOCKET_PATH, self._greet)
-        self._own = App(router=router, backplane="none")  # other processes have pages of their own
+        # Other processes have pages of their own, and what page asks for a version is nobody's secret.
+        self._own = App(router=router, backplane="none", allowed_hosts="*", debug=False)
         self.drains = (self._own, app)
         self.config: Config = getattr(app, "config", None)  # type: ignore[assignment]  # the server looks what it is
         for one in apps_of_this_process():
@@ -71,7 +73,8 @@ class Refreshing:
             return ownfiles.send("reload.js", environ)(environ, start_response)
         if not _opens_a_page(environ):
             return self._app(environ, start_response)
-        page = _Page(start_response, _TAG.format(SCRIPT_PATH, self._version).encode())
+        script = quote(environ.get("SCRIPT_NAME", "").encode("latin-1")) + SCRIPT_PATH
+        page = _Page(start_response, _TAG.format(script, self._version).encode())
         asked = {name: value for name, value in environ.items() if name not in _NOT_ASKED}
         body = self._app(asked, page)
         return ClosingIterator(page.of(body), getattr(body, "close", None))

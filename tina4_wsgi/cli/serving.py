@@ -19,7 +19,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ..config import ENVIRONMENT_PREFIX, Config
+from ..config import ENVIRONMENT_PREFIX, Config, keep_live_token
+from ..errors import ConfigError
+from ..paths import live_link
 from ..server.listening import DEFAULT_HOST, DEFAULT_PORT, Place
 from ..version import __version__
 from . import orders
@@ -74,6 +76,7 @@ def serve(arguments: argparse.Namespace) -> int:
         CommandFailed: it can't be done.
     """
     _check(arguments)
+    keep_live_token()
     if arguments.inherited is not None:
         return _serve_as_worker(arguments)
     if arguments.reload:
@@ -84,9 +87,14 @@ def serve(arguments: argparse.Namespace) -> int:
 
 
 def banner(server: Server) -> str:
-    """Say where a started server listens."""
+    """Say where a started server listens, and in `debug` the link that opens its live page."""
+    from ..app import apps_of_this_process
+
     unix_path = None if server.unix_path is None else str(server.unix_path)
-    return _banner(Place(unix_path=unix_path, is_secure=server.ssl_enabled), server.address)
+    place = Place(unix_path=unix_path, is_secure=server.ssl_enabled)
+    links = sorted({app.start_link.path for app in apps_of_this_process() if app.start_link is not None})
+    root = server.script_name.encode("latin-1").decode()
+    return _banner(place, server.address, root, links[0] if links else "")
 
 
 def stop_on_signal(server: Server) -> None:
@@ -123,11 +131,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--bind", type=unix_path, metavar="unix:PATH", help="listen on a UNIX socket instead of a port")
     add("--certfile", metavar="PEM", help="certificate chain: speak https and wss")
     add("--keyfile", metavar="PEM", help="its key, if not in the same file")
+    add("--root-path", type=_root_path, metavar="PATH",
+        help="the path below which a proxy serves the application, as /shop (default: SCRIPT_NAME, as for gunicorn)")
     add("--workers", type=_count, default=1, metavar="N", help="processes that serve (default: 1)")
     add("--reload", action="store_true", help="start again when code changes, and have pages load again")
     add("--reload-dir", action="append", default=[], type=_folder, metavar="DIR",
         help="watch this folder, too; may be given several times")
-    add("--debug", action="store_true", help="tracebacks in the browser; on this machine only")
+    add("--debug", action="store_true", help="live page, and tracebacks in the browser, by a link that is printed")
     levels = ("debug", "info", "warning", "error")
     add("--log-level", choices=levels, default="info", help="least level that is logged (default: info)")
     add("--inherited", type=orders.inherited, help=argparse.SUPPRESS)  # in a worker: its sockets
@@ -159,6 +169,13 @@ def unix_path(text: str) -> str:
     return path
 
 
+def _root_path(text: str) -> str:
+    try:
+        return Config.from_environ({}, root_path=text).root_path
+    except ConfigError as exc:
+        raise argparse.ArgumentTypeError(str(exc).removeprefix("root_path=")) from exc
+
+
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MOST_WORKERS:
         raise argparse.ArgumentTypeError(f"{text!r}, expected a number from 1 to {MOST_WORKERS}")
@@ -179,8 +196,17 @@ def _log_as_asked(arguments: argparse.Namespace) -> None:
     configure_logging(arguments.log_level, shows_process=arguments.workers > 1)
 
 
-def _banner(place: Place, bound_to: Any) -> str:
-    return f"{NAME} v{__version__}\n{place.addresses(bound_to)}"
+def _banner(place: Place, bound_to: Any, root: str, link: str) -> str:
+    """Lay out what is printed first.
+
+    Args:
+        root: the path below which the application is served.
+        link: what opens the live page; "" where it doesn't ask for a token.
+    """
+    lines = [f"{NAME} v{__version__}", place.addresses(bound_to, root)]
+    if link:
+        lines.append(f"Live page, and tracebacks in the browser: {place.url(bound_to, root)}{link}")
+    return "\n".join(lines)
 
 
 # -- in the process that serves
@@ -211,6 +237,8 @@ def _serve_as_worker(arguments: argparse.Namespace) -> int:
         actions = {orders.REFRESH: refreshing.refresh, orders.RESTART: say_restart}
     server = _make_server(app, arguments, socket.socket(fileno=listener_fd))
     server.start()
+    if not _is_debug(arguments):  # else the process above has printed the link
+        _say_links()
     Orders(orders_fd, actions).obey(server)
     server.serve_forever()
     return 0
@@ -229,6 +257,20 @@ def _load_or_say_why_not(arguments: argparse.Namespace) -> WSGIApplication:
         _log_as_asked(arguments)
         logging.getLogger("tina4_wsgi.reload").error("%s; it starts again when a file has changed", exc)
         return Broken(exc)
+
+
+def _is_debug(arguments: argparse.Namespace) -> bool:
+    """Whether the command line or the environment asks for `debug`; an application's own code may do so, too."""
+    return arguments.debug or Config.from_environ().debug
+
+
+def _say_links() -> None:
+    from ..app import apps_of_this_process
+
+    for app in apps_of_this_process():
+        if app.start_link is not None:
+            app.start_link.say()
+            return
 
 
 def _load(arguments: argparse.Namespace) -> WSGIApplication:
@@ -260,6 +302,7 @@ def _make_server(
             keyfile=arguments.keyfile,
             listener=listener,
             is_one_of_many=arguments.workers > 1,
+            root_path=arguments.root_path,
         )
     except OSError as exc:
         raise CommandFailed(f"the certificate {arguments.certfile} can't be used: {exc.strerror or exc}") from exc
@@ -314,7 +357,10 @@ def _supervise(arguments: argparse.Namespace, more: str, run: Run) -> int:
         logging.getLogger("tina4_wsgi.workers").warning(_ONE_PROCESS_EACH)
 
     def say_ready() -> None:
-        print(f"{_banner(place, address)}\n{more}", flush=True)
+        config = Config.from_environ()
+        root = config.root_path if arguments.root_path is None else arguments.root_path
+        link = live_link(config.live_token) if _is_debug(arguments) else ""
+        print(f"{_banner(place, address, root, link)}\n{more}", flush=True)
 
     try:
         with closing(listener):

@@ -10,13 +10,13 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
+from .. import forwarded, hosts, origins
 from ..errors import Refused
+from ..origins import Allowed, Origin
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # §1.3
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")  # the base64 of 16 bytes (RFC 4648 §4)
-_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 MOST_ELEMENTS = 100
 """Elements of one list field that are looked at, also of subprotocols and extensions that may be offered."""
 _TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -68,7 +68,9 @@ def check(environ: Mapping[str, Any]) -> str:
         raise Refused(400, "exactly one Host header is expected")
     version = environ.get("HTTP_SEC_WEBSOCKET_VERSION")
     if version != "13":
-        raise Refused(426, "only WebSocket version 13 is spoken here", (("Sec-WebSocket-Version", "13"),))
+        # RFC 9110 §15.5.22: a 426 must say in Upgrade what it asks for.
+        fields = (("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"))
+        raise Refused(426, "only WebSocket version 13 is spoken here", fields)
     return accept_for(environ.get("HTTP_SEC_WEBSOCKET_KEY", ""))
 
 
@@ -86,40 +88,101 @@ def accept_for(key: str) -> str:
     return binascii.b2a_base64(digest, newline=False).decode()
 
 
-def check_origin(origin: str | None, host: str, allowed: Collection[str]) -> None:
+def check_page(environ: Mapping[str, Any], host: str, allowed: Collection[Allowed], trusted: tuple[str, ...]) -> None:
+    """Hold the origin policy for a request as it came through proxies; see `check_origin`.
+
+    Args:
+        host: as `forwarded.host` gives it.
+        allowed, trusted: `Config.allowed_origins` and `Config.trusted_proxies`.
+    Raises:
+        Refused: 403.
+    """
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is None:
+        return
+    try:
+        _check_through(environ, origin, host, allowed, trusted)
+    except Refused as refusal:
+        peer = environ.get("REMOTE_ADDR") or ""
+        # Behind Werkzeug's ProxyFix the peer stands for the client.
+        is_rewritten = "werkzeug.proxy_fix.orig" in environ
+        if is_rewritten or forwarded.is_trusted_peer(environ, trusted) or not forwarded.has_sign_of_proxy(environ):
+            raise
+        try:
+            # As if the peer were trusted: it is only asked whether that is all there is to mend.
+            trusting = (peer,) if hosts.read_address(peer) else ("127.0.0.1",)
+            _check_through(environ, origin, forwarded.host(environ, trusting), (), trusting)
+        except Refused:
+            raise refusal from None
+        named = peer or "127.0.0.1"  # on a UNIX socket any name does
+        why = f"a proxy tells that they are the same, but is not believed: trusted_proxies=[{named!r}]"
+        detail = f"{refusal.detail.partition('; ')[0]}; {why}"
+        raise Refused(refusal.status, refusal.message, detail=detail) from None
+
+
+def _check_through(
+    environ: Mapping[str, Any], origin: str, host: str, allowed: Collection[Allowed], trusted: tuple[str, ...]
+) -> None:
+    scheme = forwarded.known_scheme(environ, trusted)
+    named_host = forwarded.named_host(environ, trusted) if "HTTP_X_FORWARDED_PORT" in environ else ""
+    check_origin(origin, host, allowed, scheme=scheme, named_host=named_host)
+
+
+def check_origin(
+    origin: str | None, host: str, allowed: Collection[Allowed], *, scheme: str = "", named_host: str = ""
+) -> None:
     """Hold the origin policy (§10.2): a page may connect to the host that it came from, or is named.
 
     Args:
         origin: the Origin header; None means that no browser asks.
-        host: the Host under which this request came. Its scheme is not compared: a proxy that ends TLS
+        host: the Host under which this request came.
+        allowed: further origins, as `Config.allowed_origins` has them.
+        scheme: "http" or "https", by which this request came; "" where that isn't known, for a proxy that ends TLS
             makes "https" pages arrive here as "http".
-        allowed: further origins, as "https://example.org:8443"; "*" allows any.
+        named_host: the same host without the port that a proxy tells apart from it; either may be the page's own.
     Raises:
-        Refused: 403.
+        Refused: 403; for the log it names both sides, and what to set.
     """
-    if origin is None or "*" in allowed:
+    if origin is None or origins.ANY in allowed:
         return
-    asking = _parse_origin(origin)
+    asking, own = origins.parse(origin), hosts.parse(host)
     if asking is not None:
-        if asking[1:] == (_parse_origin(f"{asking[0]}://{host}") or ("",))[1:]:
+        if own is not None and origins.is_own(asking, own, scheme):
             return
-        if any(asking == _parse_origin(known) for known in allowed):
+        named = hosts.parse(named_host)
+        if named is not None and origins.is_own(asking, named, scheme):
             return
-    raise Refused(403, "this origin may not connect; see allowed_origins", detail=f"origin {origin[:200]!r}")
+    if allowed and origins.is_named(origin, allowed):
+        return
+    came = origins.shown(f"{scheme or 'http(s)'}://{host}")
+    why = _why_not(asking, own, scheme) or _how_to_name(origin, asking)
+    raise Refused(
+        403, "this origin may not connect; see allowed_origins",
+        detail=f"the page is of origin {origins.shown(origin)}, the request came for {came}; {why}",
+    )  # fmt: skip
 
 
-def _parse_origin(text: str) -> tuple[str, str, int] | None:
-    """Scheme, host and port with the default filled in; None for "null", two origins or anything else."""
-    try:
-        parts = urlsplit(text)
-        port = _DEFAULT_PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
-    except ValueError:
-        return None
-    # Compared as a whole: urlsplit drops control characters, and an empty query or fragment.
-    is_all = text.lower() == f"{parts.scheme}://{parts.netloc}".lower()
-    if not parts.scheme or not parts.hostname or not is_all or any(character in text for character in ",@ \t"):
-        return None
-    return parts.scheme, parts.hostname, port
+def _why_not(asking: Origin | None, own: hosts.Host | None, scheme: str) -> str:
+    """Say what a proxy may have lost on the way, where both sides are nearly the same."""
+    if asking is None or own is None or asking.host.name != own.name:
+        return ""
+    if own.port is None and not asking.has_own_port:
+        return (
+            "the Host has lost its port on the way: let the proxy pass it on (in nginx: proxy_set_header Host "
+            "$http_host), or tell it as X-Forwarded-Port, with the proxy's address in trusted_proxies"
+        )
+    if scheme and asking.scheme != scheme and origins.is_own(asking, own, ""):
+        return (
+            f"by what this server and its proxies say the request came by {scheme}: let the outermost proxy's "
+            "X-Forwarded-Proto through, or name the origin in allowed_origins"
+        )
+    return ""
+
+
+def _how_to_name(origin: str, asking: Origin | None) -> str:
+    if asking is None and origin not in origins.OPAQUE:
+        return "that is no origin of a page"
+    return f"to let its pages in: allowed_origins=[{origins.shown(origin)}]"
 
 
 def choose_subprotocol(offered: str | None, spoken: Iterable[str]) -> str | None:

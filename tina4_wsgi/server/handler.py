@@ -1,8 +1,8 @@
 """One HTTP connection of our own server: its requests in turn, each answered by the application.
 
-A real gevent-websocket handler, so applications written for gevent-websocket run here unchanged; but an
-upgrade that the application claims (`claims_upgrade`) is left to it, and everything on the wire is read by
-`request_head` and `request_body`, which are strict where pywsgi is lax.
+A real gevent-websocket handler, for applications that say that they are written for gevent-websocket; but any other
+upgrade is left to the application (`claims_upgrade`), and everything on the wire is read by `request_head` and
+`request_body`, which are strict where pywsgi is lax.
 
 Every wait for the client is bounded, in `wire`. After a refusal or half a body the
 connection is closed, since nobody knows where its next request would begin.
@@ -47,6 +47,7 @@ class Host(Protocol):
         handlers: the connections being served; each adds and discards itself.
         is_stopping: no further request is to be read from any connection.
         write_patience_s: how long a client may take none of a response.
+        script_name: the path below which the application is served, as WSGI has it; "" for the whole host.
     """
 
     config: Config
@@ -54,9 +55,10 @@ class Host(Protocol):
     handlers: set[Handler]
     is_stopping: bool
     write_patience_s: float
+    script_name: str
 
     def claims_upgrade(self, environ: dict[str, Any], /) -> bool:
-        """Say whether the application answers this upgrade itself."""
+        """Say whether this upgrade is left to the application."""
 
     def get_environ(self) -> dict[str, Any]:
         """Give what every request's environ begins with."""
@@ -130,6 +132,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         self.command, self.path, self.request_version = head.method, head.target, head.version
         self.content_length = head.content_length
         self.close_connection = not head.keeps_alive
+        if not self._is_below_root(head):
+            return False
         self.environ = self.get_environ()
         self.application = self.server.application
         self.handle_one_response()
@@ -188,7 +192,9 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         head = self.head
         environ: dict[str, Any] = self.server.get_environ()
         environ["REQUEST_METHOD"] = head.method
-        environ["PATH_INFO"] = head.path
+        root = self.server.script_name
+        environ["SCRIPT_NAME"] = root
+        environ["PATH_INFO"] = head.path[len(root) :] if head.path != "*" else head.path
         environ["QUERY_STRING"] = head.query
         environ["REQUEST_URI"] = environ["RAW_URI"] = head.target
         environ["SERVER_PROTOCOL"] = head.version
@@ -201,6 +207,14 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         environ["wsgi.input_terminated"] = not head.wants_websocket
         environ["wsgi.input"] = self._make_input(head)
         return environ
+
+    def _is_below_root(self, head: RequestHead) -> bool:
+        """Refuse what a proxy must not have sent here, with the status that gunicorn has for it."""
+        root = self.server.script_name
+        if not root or f"{head.path}/".startswith(f"{root}/") or head.path == "*":
+            return True
+        self._refuse(500, "the path is not below the root path; let the proxy pass on whole paths")
+        return False
 
     def _make_input(self, head: RequestHead) -> RequestBody | io.BufferedReader:
         """The request's body; or the connection's reader, for the application to take over."""
@@ -221,12 +235,15 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
     # The application
 
     def upgrade_websocket(self) -> list[bytes] | None:
-        """Upgrade as gevent-websocket does, unless the application claims the upgrade, or there is none.
+        """Upgrade as gevent-websocket does, unless the upgrade is left to the application, or there is none.
 
         Returns:
             None, or the body of a refusal.
         """
-        if not self.head.wants_websocket or self.server.claims_upgrade(self.environ):
+        if not self.head.wants_websocket:
+            return None
+        if self.server.claims_upgrade(self.environ):
+            self.socket.settimeout(None)  # of the head; whoever takes the socket over has deadlines of its own
             return None
         try:
             handshake.check(self.environ)  # gevent-websocket answers a bad key with a traceback
@@ -260,13 +277,23 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
     def _settle(self) -> None:
         """Bring the connection to where the next request begins, or have it closed."""
         if not self.headers_sent:
-            raise RuntimeError("the application did not call start_response")
+            if not self._was_taken():
+                raise RuntimeError("the application did not call start_response")
+            self.code, self.close_connection = 101, True
+            return
         if not self._has_declared_length():
             log.error("%s %s: the response is not as long as its Content-Length", self.command, self.target)
             self.close_connection = True
         body = self.wsgi_input
         if body is not None and not self.close_connection and not body.discard():
             self.close_connection = True
+
+    def _was_taken(self) -> bool:
+        """Say whether the application has had an upgrade's socket for itself, as flask-sock does, and is done with it.
+
+        Such an application calls no `start_response`; it has written its answers, and read to the end, by itself.
+        """
+        return self.head.wants_websocket and self.status is None and not self.result
 
     def _has_declared_length(self) -> bool:
         declared = self.provided_content_length

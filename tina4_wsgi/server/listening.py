@@ -43,21 +43,29 @@ class Place:
         host = self.host.strip("[]")
         return listen(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, self.port))
 
-    def addresses(self, bound_to: Any) -> str:
+    def addresses(self, bound_to: Any, root: str = "") -> str:
         """Say in two lines where pages and WebSockets are to be had; in one for a UNIX socket.
 
         Args:
             bound_to: what `getsockname` gave.
+            root: the path below which they are.
         """
         if self.unix_path is not None:
             return f"HTTP and WebSocket server running at unix:{self.unix_path}"
+        url = self.url(bound_to, root)
+        return f"HTTP server running at {url}\nWebSocket server running at {url.replace('http', 'ws', 1)}"
+
+    def url(self, bound_to: Any, root: str = "") -> str:
+        """Give the address of pages, without a slash at its end; of a UNIX socket nobody knows it, and it is the path.
+
+        Args:
+            bound_to, root: as for `addresses`.
+        """
+        if self.unix_path is not None:
+            return root
         host, port = bound_to[:2]
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        secure = "s" if self.is_secure else ""
-        return (
-            f"HTTP server running at http{secure}://{authority}\n"
-            f"WebSocket server running at ws{secure}://{authority}"
-        )
+        return f"http{'s' if self.is_secure else ''}://{authority}{root}"
 
     def why_not(self, exc: OSError) -> str:
         """Say why it can't be bound, and what to do."""

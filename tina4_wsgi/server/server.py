@@ -23,6 +23,7 @@ from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
 
 from ..config import Config
+from ..hosts import is_loopback_address
 from ..mounting import claims_upgrade
 from .handler import WRITE_PATIENCE_S, Handler
 from .listening import BACKLOG, DEFAULT_HOST, DEFAULT_PORT, listen
@@ -50,16 +51,16 @@ log = logging.getLogger("tina4_wsgi.server")
 class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
     """Serves one WSGI application on one port, on one UNIX socket, or on a socket that others listen on too.
 
-    An application may have `claims_upgrade(environ) -> bool`, then the upgrades it claims are its own to
-    answer, and `drain(timeout_s)`, which is called when the server stops. `tina4_wsgi.App` has both, and is
-    found inside of other applications, see `mounting`. An upgrade that nobody claims is made as
-    gevent-websocket makes it.
+    An application may have `claims_upgrade(environ) -> bool`: an upgrade that it doesn't claim is made as
+    gevent-websocket makes it. And it may have `drain(timeout_s)`, which is called when the server stops.
+    `tina4_wsgi.App` has both, and is found inside of other applications, see `mounting`.
 
     Greenlets: one per HTTP connection; `stop` may be called from any.
 
     Attributes:
         handlers: the HTTP connections being served.
         is_stopping: from the call of `stop` until all is over.
+        script_name: the path below which the application is served, as WSGI has it.
     """
 
     backlog = BACKLOG
@@ -84,6 +85,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         config: Config | None = None,
         listener: socket.socket | None = None,
         is_one_of_many: bool = False,
+        root_path: str | None = None,
     ) -> None:
         """Prepare to serve `app`; `start` binds.
 
@@ -96,10 +98,14 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             config: the limits; by default the app's own, or those of the environment.
             listener: a socket that listens already and is another process's too, instead of any address.
             is_one_of_many: whether other processes serve the same application on it now.
+            root_path: the path below which a proxy serves `app`, as "/shop"; by default that of the settings.
         Raises:
             OSError: the certificate can't be read (ssl.SSLError, if it is none).
+            ConfigError: `root_path` is none.
         """
         self.config = config or _config_of(app)
+        root = self.config.root_path if root_path is None else Config.from_environ({}, root_path=root_path).root_path
+        self.script_name = root.encode().decode("latin-1")
         self.handlers: set[Handler] = set()
         self._strangers: set[Any] = set()  # sockets within their TLS handshake
         self.is_stopping = False
@@ -123,6 +129,11 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
     def port(self) -> int:
         """The port it listens on, once started; 0 on a UNIX socket."""
         return int(self.address[1]) if isinstance(self.address, tuple) else 0
+
+    @property
+    def is_on_loopback_only(self) -> bool:
+        """Whether it listens where only this machine's own programs reach it, by an address; not on a UNIX socket."""
+        return isinstance(self.address, tuple) and is_loopback_address(str(self.address[0]))
 
     def start(self) -> None:
         """Bind and begin to accept connections; they are served when the caller waits or returns to the hub.
@@ -200,7 +211,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             draining.kill(timeout=KILL_S)
 
     def claims_upgrade(self, environ: dict[str, Any]) -> bool:
-        """Say whether the application answers this upgrade itself."""
+        """Say whether this upgrade is left to the application."""
         return claims_upgrade(self.application, environ)
 
     # Accepting

@@ -177,6 +177,8 @@ def bare(environ, start_response):
     return PATHS.get(environ["PATH_INFO"], place)(environ, start_response)
 
 
+bare.claims_upgrade = lambda environ: False  # our own server makes them as gevent-websocket does
+
 router = Router()
 
 
@@ -207,4 +209,6 @@ class Echo(WebSocketApplication):
             self.ws.send(f"resource: {message}")
 
 
-resource = App(Resource(OrderedDict([("^/", Echo)])), router=router, root=Path(__file__).parent)
+made_of_resources = Resource(OrderedDict([("^/", Echo)]))
+made_of_resources.claims_upgrade = lambda environ: False
+resource = App(made_of_resources, router=router, root=Path(__file__).parent)

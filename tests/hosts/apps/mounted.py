@@ -52,6 +52,8 @@ def legacy(environ, start_response):
     return [f"legacy at {environ['PATH_INFO']}".encode()]
 
 
+legacy.claims_upgrade = lambda environ: False  # our own server makes them as gevent-websocket does
+
 app = App(router=router, root=Path(__file__).parent)
 dispatched = DispatcherMiddleware(legacy, {"/live": app, "/deep/er": app})
 

@@ -34,6 +34,7 @@ from . import databases, middleware, origins
 from .handler import EventHandler
 from .handshake import HandshakeRequest, current, is_nested
 from .logout import Logouts
+from .scheme import with_http_scheme
 from .urls import EventUrls
 
 if TYPE_CHECKING:
@@ -104,9 +105,17 @@ class DjangoBridge(PassingBridge):
             self._take_events_of(inner)
             super().__init__(stack, ())
 
+    def lists_hosts(self) -> bool:
+        """Say so: ALLOWED_HOSTS."""
+        return True
+
+    def with_page_schemes(self, environ: Environ) -> Environ:
+        """Look at the header of SECURE_PROXY_SSL_HEADER, too."""
+        return with_http_scheme(environ)
+
     def check_origin(self, environ: Environ, host: str, limits: Config) -> None:
         """Hold ALLOWED_HOSTS and CSRF_TRUSTED_ORIGINS; the setting `allowed_origins` adds to these."""
-        origins.check(environ, host, limits.allowed_origins)
+        origins.check(environ, host, limits)
 
     def listen_to_logouts(self, served: App) -> None:
         """End the connections of an app whose session is logged out."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,17 +10,19 @@ from django.core.exceptions import DisallowedHost
 from django.core.handlers.wsgi import WSGIRequest
 from django.utils.http import is_same_domain
 
+from ...config import Config
 from ...errors import Refused
+from ...origins import parse, shown
 from ...protocol import handshake
 from .scheme import with_http_scheme
 
 
-def check(environ: Mapping[str, Any], host: str, further: Collection[str]) -> None:
+def check(environ: dict[str, Any], host: str, limits: Config) -> None:
     """Hold the origin policy of the project; a request without Origin comes from no browser, and passes.
 
     Args:
-        host: under which the request came, for `further`.
-        further: origins of our own setting `allowed_origins`, which are allowed too.
+        host: under which the request came, for `allowed_origins`.
+        limits: whose `allowed_origins`, if there are any, may connect too, and the pages of `host` with them.
     Raises:
         Refused: 400, the host is none of ALLOWED_HOSTS; 403, the page's origin is not trusted.
     """
@@ -31,11 +32,28 @@ def check(environ: Mapping[str, Any], host: str, further: Collection[str]) -> No
     except DisallowedHost as exc:
         raise Refused(400, "this host is not served here; see ALLOWED_HOSTS", detail=repr(host[:200])) from exc
     origin = environ.get("HTTP_ORIGIN")
-    if origin is None or origin == f"{request.scheme}://{own_host}" or _is_trusted(origin):
+    own_origin = f"{request.scheme}://{own_host}"
+    if origin is None or origin == own_origin or _is_trusted(origin):
         return
-    if not further:
-        raise Refused(403, "this origin may not connect; see CSRF_TRUSTED_ORIGINS", detail=f"origin {origin[:200]!r}")
-    handshake.check_origin(origin, host, further)
+    if limits.allowed_origins:
+        handshake.check_page(environ, host, limits.allowed_origins, limits.trusted_proxies)
+        return
+    raise Refused(
+        403, "this origin may not connect; see CSRF_TRUSTED_ORIGINS",
+        detail=f"the page is of origin {shown(origin)}, for Django the request came for {shown(own_origin)}; "
+        + _what_to_set(origin, own_origin),
+    )  # fmt: skip
+
+
+def _what_to_set(origin: str, own_origin: str) -> str:
+    asking, own = parse(origin), parse(own_origin)
+    if asking is None or own is None or asking.host.name != own.host.name:
+        return f"to let its pages in: CSRF_TRUSTED_ORIGINS = [{shown(origin)}]"
+    if asking.scheme != own.scheme and asking.has_own_port and own.has_own_port:
+        return "if a proxy ends TLS, name the header in which it says so in SECURE_PROXY_SSL_HEADER"
+    if own.has_own_port and not asking.has_own_port:
+        return "the Host has lost its port on the way: in nginx, proxy_set_header Host $http_host"
+    return f"to let its pages in: CSRF_TRUSTED_ORIGINS = [{shown(origin)}]"
 
 
 def _is_trusted(origin: str) -> bool:

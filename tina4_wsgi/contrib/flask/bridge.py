@@ -83,6 +83,10 @@ class FlaskBridge(Bridge):
         """Give the routes that the app declares."""
         return matching.declared(self._app)
 
+    def lists_hosts(self) -> bool:
+        """Say whether there are TRUSTED_HOSTS."""
+        return bool(self._app.config.get("TRUSTED_HOSTS"))
+
     def check_origin(self, environ: Environ, host: str, limits: Config) -> None:
         """Hold the origin policy by the host and the scheme that the app sees."""
         seen = environ.get(SEEN, environ)

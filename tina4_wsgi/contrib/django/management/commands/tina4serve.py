@@ -26,6 +26,7 @@ from tina4_wsgi.app import App
 from tina4_wsgi.cli import orders
 from tina4_wsgi.cli.console import line_formatter
 from tina4_wsgi.cli.serving import allow_many_descriptors, banner, stop_on_signal
+from tina4_wsgi.config import keep_live_token
 from tina4_wsgi.contrib.django.bridge import wrap
 from tina4_wsgi.contrib.django.databases import PATCH, are_patched_in_time
 from tina4_wsgi.contrib.django.supervisor import keep_serving, patched_command
@@ -84,6 +85,7 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
 
     def _start_anew(self, host: str, port: int, reloads: bool) -> None:
         command = [*patched_command(autoreload.get_child_arguments()), "--patched"]
+        keep_live_token()  # a browser that has followed the link goes on when the child starts again
         self.stdout.flush()
         if not reloads:
             os.execv(command[0], command)
