@@ -192,7 +192,8 @@ class Config:
         least=0, most=1_100, per_route=True,
     )
     on_error: str = _setting(
-        "keep", "", 'a bad message must not end a session; "close" answers a failing callback with 1011',
+        "keep", "",
+        'a bad message must not end a session; "close" ends it: 1011 for a failing callback, 1007 for what is not JSON',
         choices=("keep", "close"), per_route=True,
     )
     allowed_origins: tuple[Allowed, ...] = _setting(

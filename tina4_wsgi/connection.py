@@ -15,7 +15,7 @@ from werkzeug.datastructures import EnvironHeaders, ImmutableMultiDict
 
 from . import jsontext
 from .config import Config
-from .errors import ConnectionClosed, Refused
+from .errors import ConnectionClosed, MessageError, Refused
 from .host import Host
 from .jsontext import Message
 from .lifecycle import Ending, Lifecycle, Served
@@ -199,9 +199,12 @@ class Connection(Lifecycle):
         """Read a message as JSON.
 
         Raises:
-            ValueError: it isn't; the text says where.
+            MessageError: it isn't; the text says where. Left alone it is logged in one line, and the connection stays.
         """
-        return jsontext.decode(data)
+        try:
+            return jsontext.decode(data)
+        except ValueError as exc:
+            raise MessageError(f"not JSON: {exc}") from exc
 
     def broadcast(self, message: Message, exclude_self: bool = False) -> None:
         """Send one message to everybody on this path, this client included; never waits.

@@ -68,6 +68,14 @@ class ConnectionClosed(Tina4Error):
         self.was_clean = was_clean
 
 
+class MessageError(Tina4Error, ValueError):
+    """A client sent a message that can't be read as what the callback expects: not JSON, say.
+
+    An app may raise it for mistakes of its own protocol. It is the client's fault: one WARNING without a traceback, no
+    report to error trackers, and where `on_error` is "close" the connection ends with 1007.
+    """
+
+
 class ForkError(Tina4Error):
     """This process was forked from one with open connections, and holds copies of their sockets; it can't serve."""
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, Protocol
 from greenlet import GreenletExit
 
 from . import mishaps
-from .errors import ConnectionClosed, ProtocolError
+from .errors import ConnectionClosed, MessageError, ProtocolError
 from .host import Host
 from .liveness import NEVER, Liveness
 from .protocol.frames import CloseCode, encode_close
@@ -482,6 +482,9 @@ class Lifecycle(Liveness):
         if isinstance(error, ConnectionClosed) and self._state != _OPEN:
             self._log(logging.DEBUG, "%s: sent after the end, %s", self._service.path, error)
             return
+        if isinstance(error, MessageError):
+            self._refuse_message(event, error)
+            return
         if isinstance(error, GreenletExit):
             self._log(
                 logging.WARNING, "callback of %s was killed at %r, connection %s", self._service.path, event, self.id
@@ -495,6 +498,13 @@ class Lifecycle(Liveness):
         if event == "open" or (event == "message" and self._limits.on_error == "close"):
             self._begin_close(CloseCode.INTERNAL_ERROR, "internal error")
         mishaps.pass_interrupt_on(self._host.hub, error)
+
+    def _refuse_message(self, event: str, error: MessageError) -> None:
+        """Tell of a message that its client got wrong: a stranger must not fill the log with tracebacks."""
+        told = ascii(str(error))[1:-1]
+        self._log(logging.WARNING, "message on %s refused, connection %s: %.200s", self._service.path, self.id, told)
+        if event == "open" or self._limits.on_error == "close":
+            self._begin_close(CloseCode.INVALID_PAYLOAD, "the message can't be read")
 
     def _log(self, level: int, message: str, *args: object, error: BaseException | None = None) -> None:
         mishaps.log(logger, level, message, *args, error=error)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import HTTPException
 
-from ..errors import ConnectionClosed, Refused
+from ..errors import ConnectionClosed, MessageError, Refused
 from ..matching import Match
 from ..protocol.frames import CloseCode
 from ..service import Bridge, Environ, refuse
@@ -36,7 +36,7 @@ class Interrupted(Exception):
     """Stands for a SystemExit, a timeout or a killed greenlet, past which frameworks would not clean up."""
 
 
-QUIET = (ConnectionClosed, Refused, HTTPException, Interrupted)
+QUIET = (ConnectionClosed, MessageError, Refused, HTTPException, Interrupted)
 """What callbacks and `auth` raise in the course of things; a framework need not know."""
 
 _PASSED_ON = frozenset({"www-authenticate", "retry-after"})
@@ -205,11 +205,12 @@ class PassingBridge(Bridge):
         return event.result
 
     def _raise_error(self, event: Event, error: BaseException) -> None:
+        is_the_apps = isinstance(error, Exception) and not isinstance(error, ConnectionClosed | MessageError)
         if isinstance(error, HTTPException):
             status = error.code or 403
         elif isinstance(error, Refused):
             status = error.status
-        elif not isinstance(error, Exception) or isinstance(error, ConnectionClosed) or not self.is_expected(event):
+        elif not (is_the_apps and self.is_expected(event)):
             raise error
         else:
             status = event.status

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import flask
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from ...errors import ConnectionClosed, Refused
+from ...errors import ConnectionClosed, MessageError, Refused
 from ...headers import status_line
 from ...protocol.frames import CloseCode
 from ...service import Environ, refuse
@@ -142,7 +142,7 @@ class Passage:
                 flask.request_started.send(app, _async_wrapper=app.ensure_sync)
             _begin_span(app)
             return self._run_auth() if self._event == "auth" else self._run_event()
-        except (ConnectionClosed, Refused):
+        except (ConnectionClosed, MessageError, Refused):
             raise
         except Exception as exc:  # noqa: BLE001  # for the app's error handlers, which raise again what isn't theirs
             return self._handled(exc, app.handle_user_exception(*arguments, exc))
@@ -152,7 +152,7 @@ class Passage:
         app = self._app
         self.is_reached = True
         self._error = error
-        if isinstance(error, ConnectionClosed):
+        if isinstance(error, ConnectionClosed | MessageError):
             return self._answer(_DONE)
         if isinstance(error, Refused):
             return self._answer(error.status)
