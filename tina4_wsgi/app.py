@@ -431,6 +431,7 @@ class App:
         if self._own.match(path) is not None or self.router.match_websocket(path) is not None:
             return True
         return self._bridge is not None and self._bridge.match(path) is not None
+
     def _has_route(self, environ: WSGIEnvironment) -> bool:
         """Whether an upgrade is ours to answer, be it by a refusal."""
         try:

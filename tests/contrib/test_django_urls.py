@@ -49,6 +49,29 @@ def test_pages_are_not_answered_by_a_route():
     assert lines == ["404"]
 
 
+@pytest.mark.parametrize("path", ["/ws/news/007", "/ws/news/%D9%A7", "/ws/news/07/"])
+def test_another_spelling_of_a_routes_address_resolves_to_nothing(path):
+    lines = printed_by(f"""
+        from urllib.parse import unquote
+
+        def resolving(get_response):
+            def call(request):
+                try:
+                    seen.append(resolve(unquote({path!r})))
+                except Http404:
+                    seen.append("nothing")
+                return get_response(request)
+            return call
+
+        MIDDLEWARE = ["project.resolving"]
+
+        def main():
+            print(ask(), seen[0])
+    """)
+
+    assert lines == ["open nothing"]
+
+
 def test_a_redirect_of_what_does_not_resolve_spares_the_routes():
     lines = printed_by("""
         def redirecting(get_response):

@@ -192,8 +192,6 @@ class _FalconBridge(PassingBridge):
 
     def match(self, path: str) -> Match | None:
         """Find a resource with `on_websocket` on the app's routes."""
-        if self._app.req_options.strip_url_path_trailing_slash and path != "/":
-            path = path.rstrip("/")
         # A template that ends with a slash is found by no other path.
         found = self._app._router.find(path) or self._app._router.find(f"{path}/")
         if found is None:

@@ -18,6 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch, URLPattern, get_resolver
 from django.urls.resolvers import RegexPattern
 
+from ...errors import Refused
 from ...matching import Route
 from ...pattern import parameters
 from ...router import Router
@@ -96,7 +97,10 @@ class _Pattern(RegexPattern):  # type: ignore[misc]  # Django ships no types
 
     def match(self, path: str) -> tuple[str, tuple[()], dict[str, Any]] | None:
         """Match what is left of a path behind its first slash."""
-        found = self._router.match_websocket("/" + path)
+        try:
+            found = self._router.match_websocket("/" + path)
+        except Refused:
+            return None  # spelled in another way than the route writes it: no handshake of this address passes
         return ("", (), dict(found.params)) if found is not None and found.route is self._route else None
 
     def check(self) -> list[Any]:
