@@ -59,6 +59,7 @@ export class World {
   sockets = []; // every WebSocket that was made
   asked = []; // every fetch, as { url, options }
   reported = []; // what went to reportError
+  warned = []; // what went to console.warn
   luck = 0.5; // what Math.random gives
   answer = status(204); // what fetch gives
 
@@ -107,6 +108,7 @@ export class World {
       setInterval: (react, ms) => this.clock.set(react, ms, ms),
       clearInterval: this.clock.clear,
       reportError: (error) => this.reported.push(error),
+      console: { warn: (text) => this.warned.push(text) },
       fetch: async (url, options) => {
         this.asked.push({ url: String(url), options });
         return this.answer(url);

@@ -33,6 +33,7 @@
     #turn = 0; // what comes late has an older one
     #isUnheard = false; // a handshake failed; browsers don't say why
     #isRenewing; // the next 4401 is final
+    #told; // what was warned of last
     #notBefore = 0;
     #seen = Date.now();
     #timer;
@@ -122,6 +123,7 @@
         this.#timer = setTimeout(() => (this.#attempt = 0), STABLE_MS);
         setTimeout(() => isMine() && (this.#isRenewing = false), TAKEN_MS);
         this.#isUnheard = false;
+        this.#told = undefined;
         this.#seen = Date.now();
         this.#become("open");
         if (isMine()) call(this.#options.onOpen, this);
@@ -145,8 +147,11 @@
       if (code === 4401 && !this.#isRenewing && (token?.call || protocols?.call)) this.#isRenewing = true;
       else if (GIVE_UP.concat(giveUpOn).includes(code)) {
         this.#forget();
+        this.#warn(`refused, ${code} ${reason}`);
         return this.#become("refused", code, reason);
       }
+      // What the server found wrong: without a word here a message is gone, and nobody knows.
+      if (code > 1006 && code < 1012) this.#warn(`closed, ${code} ${reason}`);
       // A server that stops gives each client a time of its own: no failure.
       const hint = /; retry in (\d{1,6}) ms$/.exec(reason);
       if (hint) this.#attempt = 0;
@@ -203,8 +208,15 @@
       const { status, headers } = answer ?? {};
       const code = answer === null ? 1006 : { 401: 4401, 403: 4403, 503: 1013 }[status];
       this.#isUnheard = false; // next time try, even if asking fails
+      if (status > 399 && !code) this.#warn(`HTTP ${status}${status === 404 ? ", no WebSocket route has this path" : ""}`);
       if (code) this.#lost(code, status ? `HTTP ${status}` : "unreachable", headers?.get("Retry-After") * 1000 || 0);
       return code;
+    }
+
+    // Once, however often it is tried.
+    #warn(told) {
+      if (told !== this.#told) globalThis.console?.warn(`tina4: ${this.#url.pathname} ${told}`);
+      this.#told = told;
     }
 
     async #address() {
