@@ -41,6 +41,7 @@ def send(name: str, environ: WSGIEnvironment, headers: Mapping[str, str] | None 
         sentence = f"tina4_wsgi was packed without its own files: static/{name} is missing"
         logger.error("%s (%s); %s", sentence, exc, _HOW_TO_PACK)
         return pages.error(environ, 500, f"{sentence}. {_HOW_TO_PACK}.", [("Cache-Control", "no-store")])
+    environ[files.IS_STATIC] = True
     for field, value in (headers or {}).items():
         response.headers[field] = value
     return response

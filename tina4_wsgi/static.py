@@ -72,9 +72,11 @@ class StaticFiles:
         if kind is None or not stat.S_ISREG(kind) or not self._is_inside(place):
             return None
         try:
-            return files.send(os.path.realpath(place), environ)
+            answer = files.send(os.path.realpath(place), environ)
         except OSError:
             return None  # Not readable, or gone in this moment.
+        environ[files.IS_STATIC] = True
+        return answer
 
     def _is_inside(self, place: str) -> bool:
         real = os.path.realpath(place)

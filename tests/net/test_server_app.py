@@ -196,3 +196,18 @@ def test_websockets_work_on_a_unix_socket(serve, tmp_path):
 
         assert client.read_head().status == 101
         assert client.read_text() == "hi"
+
+
+@pytest.mark.parametrize("path", ["/style.css", "/__tina4/tina4-ws.js"])
+def test_static_files_are_in_the_access_log_at_debug_only(tmp_path, serve, path, caplog):
+    (tmp_path / "src" / "public").mkdir(parents=True)
+    (tmp_path / "src" / "public" / "style.css").write_text("p {}")
+    caplog.set_level("DEBUG", "tina4_wsgi.access")
+    server = serve()
+
+    for asked in (path, "/page"):
+        exchange(server, f"GET {asked} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+
+    levels = {record.getMessage().split()[2]: record.levelname for record in caplog.records
+              if record.name == "tina4_wsgi.access"}  # fmt: skip
+    assert levels == {path: "DEBUG", "/page": "INFO"}

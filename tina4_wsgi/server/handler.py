@@ -22,6 +22,7 @@ from gevent.exceptions import ConcurrentObjectUseError
 from gevent.pywsgi import format_date_time
 from geventwebsocket.handler import WebSocketHandler
 
+from .. import files
 from ..config import Config
 from ..errors import Refused
 from ..protocol import handshake
@@ -306,11 +307,13 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
 
     def log_request(self) -> None:
         """Write the access log's line."""
-        if access_log.isEnabledFor(logging.INFO):
+        # Static files would bury the lines that somebody looks for.
+        level = logging.DEBUG if self.environ.get(files.IS_STATIC) else logging.INFO
+        if access_log.isEnabledFor(level):
             length = max(0, self.response_length - self._head_bytes)
             took_ms = (self.time_finish - self.time_start) * 1000
             request = f"{self.command} {self.target} {self.request_version}"
-            access_log.info('%s "%s" %s %d %.1f ms', self.peer, request, self.code or "-", length, took_ms)
+            access_log.log(level, '%s "%s" %s %d %.1f ms', self.peer, request, self.code or "-", length, took_ms)
 
     # Writing
 
