@@ -84,8 +84,10 @@ class FlaskBridge(Bridge):
         return matching.declared(self._app)
 
     def lists_hosts(self) -> bool:
-        """Say whether there are TRUSTED_HOSTS."""
-        return bool(self._app.config.get("TRUSTED_HOSTS"))
+        """Say whether the app itself decides under which hosts it is served: by TRUSTED_HOSTS, or by its routes' hosts."""
+        app = self._app
+        is_matched = app.url_map.host_matching or (app.subdomain_matching and app.config.get("SERVER_NAME"))
+        return bool(is_matched or app.config.get("TRUSTED_HOSTS"))
 
     def check_origin(self, environ: Environ, host: str, limits: Config) -> None:
         """Hold the origin policy by the host and the scheme that the app sees."""
