@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NoReturn
 
+from gevent import Timeout
 from greenlet import GreenletExit
 from werkzeug.exceptions import HTTPException
 
@@ -203,10 +204,13 @@ class Service:
         Raises:
             Refused: with the status that answers the handshake.
         """
-        if self._bridge is not None:
-            environ = self._as_joined(self._as_pages_come(bodiless(environ)))
-            self._asked(self._bridge.admit, environ, match)
-        return self.authenticate(environ, match.params)
+        try:
+            if self._bridge is not None:
+                environ = self._as_joined(self._as_pages_come(bodiless(environ)))
+                self._asked(self._bridge.admit, environ, match)
+            return self.authenticate(environ, match.params)
+        except Timeout as exc:
+            raise self._failed(exc) from exc
 
     def authenticate(self, environ: Environ, params: Params) -> object:
         """Ask the route's `auth` who this is.
@@ -239,14 +243,18 @@ class Service:
             raise refusal_of(exc) from exc
         except Refused:
             raise
-        except (GreenletExit, KeyboardInterrupt):
-            raise  # the server ends this request, or itself
-        except BaseException as exc:  # also SystemExit and somebody's Timeout: the client is answered
-            run_there(exc, logger.exception, "auth of %s raised", self.path, exc_info=exc)
-            raise Refused(500, _NOT_FOUND_OUT) from exc
+        except (GreenletExit, KeyboardInterrupt, Timeout):
+            raise  # the server ends this request, or itself; a Timeout may be that of whoever asks again
+        except BaseException as exc:  # also SystemExit: the client is answered
+            raise self._failed(exc) from exc
         if isinstance(answer, HTTPException):
             raise refusal_of(answer)
         return answer
+
+    def _failed(self, error: BaseException) -> Refused:
+        """Log what an `auth` raised, and give what answers for it."""
+        run_there(error, logger.exception, "auth of %s raised", self.path, exc_info=error)
+        return Refused(500, _NOT_FOUND_OUT)
 
     def _ask_in_context(self, auth: Callable[..., object], environ: Environ, params: Params) -> object:
         if self._bridge is None:

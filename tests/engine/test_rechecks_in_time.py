@@ -169,3 +169,21 @@ def test_a_re_check_that_waits_is_not_begun_twice(house: House, note) -> None:
     assert client.read_close() == 1013
     assert max(waiting) == 1
 
+
+
+def test_whoever_asks_again_may_set_a_time_of_their_own(house: House) -> None:
+    """A Timeout belongs to the block that it was made for, and isn't taken for a failure of `auth`."""
+    told: list[object] = []
+
+    def ask(connection: Any, event: str, data: Any) -> None:
+        if event == "open":
+            with gevent.Timeout(0.05, False):
+                told.append(connection.refresh_auth())
+            told.append("gave up")
+
+    _, connection = house.connect(ask, auth=Login(hang))
+
+    while not told:
+        gevent.sleep(0)
+    assert told == ["gave up"]
+    assert not connection.closed
