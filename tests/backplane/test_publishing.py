@@ -203,7 +203,7 @@ def test_a_room_is_reached_too(server, crowd, bus):
 
 
 def test_what_can_not_be_sent_is_refused():
-    with pytest.raises(tina4_wsgi.UsageError, match="expected str or bytes"):
+    with pytest.raises(tina4_wsgi.UsageError, match="expected str, bytes, or a list or dict"):
         tina4_wsgi.publish(PATH, 7)
     with pytest.raises(tina4_wsgi.BackplaneError, match="backplane is 'none'"):
         tina4_wsgi.publish(PATH, "hello", backplane="none")
