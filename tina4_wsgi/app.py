@@ -353,8 +353,13 @@ class App:
         Raises:
             Refused: 421.
         """
-        if "HTTP_ORIGIN" in environ and not (self._bridge is not None and self._bridge.lists_hosts()):
+        if "HTTP_ORIGIN" not in environ:
+            return
+        try:
             hostlist.check_for_page(environ, self.config)
+        except Refused:
+            if self.config.allowed_hosts or self._bridge is None or not self._bridge.names_host(environ):
+                raise
 
     def _misdirected(self, environ: WSGIEnvironment) -> WSGIApplication | None:
         """Give the answer to a request for a host that isn't served; the health page is asked for by address."""

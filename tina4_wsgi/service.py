@@ -78,8 +78,11 @@ class Bridge:
         """Give the routes that the framework declares, for listings; those of the router are known already."""
         return ()
 
-    def lists_hosts(self) -> bool:
-        """Say whether the framework itself has a list of the hosts that it serves, and holds it."""
+    def names_host(self, environ: Environ) -> bool:
+        """Say whether the framework's own settings or routes name the host of a handshake that it has a route for.
+
+        Then nobody else has pointed that name here. Asked where our own setting `allowed_hosts` names none.
+        """
         return False
 
     def with_page_schemes(self, environ: Environ) -> Environ:

@@ -204,9 +204,34 @@ def test_a_server_name_restricts_hosts_as_it_does_for_views():
     is_served = app.test_client().get("/page", base_url="http://other.example").status_code == 200
     with serving(app) as house:
         if is_served:
-            assert ask(house.connect("/ws", at("other.example")))["path"] == "/ws"
+            assert ask(house.connect("/ws", [("Host", "other.example")]))["path"] == "/ws"
         else:
             assert status_of(app, "other.example", "/ws") == 404
+
+
+@pytest.mark.parametrize(
+    ("settings", "host", "status"),
+    [
+        ({}, "pointed.example", 421),
+        ({"SERVER_NAME": "shop.example"}, "notshop.example", 421),
+        ({"SERVER_NAME": "shop.example"}, "shop.example.evil.test", 421),
+        ({"SERVER_NAME": "shop.example:5000"}, "shop.example:80", 101),
+        ({"SERVER_NAME": "shop.example"}, "shop.example", 101),
+        ({"TRUSTED_HOSTS": ["shop.example"]}, "shop.example", 101),
+        ({"TRUSTED_HOSTS": ["shop.example"]}, "pointed.example", 400),
+    ],
+)
+def test_on_the_loopback_alone_a_page_connects_under_a_host_that_the_app_names(settings, host, status):
+    """A page whose name was pointed to 127.0.0.1 looks as if it came from the app itself."""
+    app = Flask("shop")
+    app.config.update(settings)
+    websocket(app, "/ws/käse")(tell)
+
+    with serving(app) as house:
+        if status == 101:
+            house.connect("/ws/k%C3%A4se", at(host))
+        else:
+            assert house.refusal("/ws/k%C3%A4se", at(host))[0] == status
 
 
 def test_an_app_that_binds_its_map_itself_is_asked():

@@ -111,9 +111,9 @@ def test_a_mistake_of_whoever_says_who_may_look_shows_nothing(gives):
 
 
 def test_whoever_looks_in_debug_is_nobody_that_a_disconnect_means():
-    app = App(router=Router(), debug=True, live_token="a-token-of-this-test")
+    app = App(router=Router(), debug=True)
     with TestClient(app) as client:
-        client.get("/__tina4/live?token=a-token-of-this-test", buffered=True)  # sets the cookie
+        client.get(app.start_link.path)
         with client.websocket(SOCKET, headers=ORIGIN) as watcher:
             assert watcher.receive_json()["type"] == "history"
             assert app.disconnect(auth=True) == 0

@@ -105,8 +105,8 @@ class DjangoBridge(PassingBridge):
             self._take_events_of(inner)
             super().__init__(stack, ())
 
-    def lists_hosts(self) -> bool:
-        """Say so: ALLOWED_HOSTS."""
+    def names_host(self, environ: Environ) -> bool:
+        """Say so: ALLOWED_HOSTS is held for every handshake."""
         return True
 
     def with_page_schemes(self, environ: Environ) -> Environ:

@@ -16,7 +16,9 @@ from flask.json.provider import DefaultJSONProvider
 from ... import jsontext
 from ...backplane.port import Facts
 from ...config import Config
+from ...http import decode_path
 from ...matching import Match, Route
+from ...paths import normal_path
 from ...service import SEEN, Bridge, Environ
 from . import hooks, matching, stack
 from .logout import Logouts
@@ -83,11 +85,10 @@ class FlaskBridge(Bridge):
         """Give the routes that the app declares."""
         return matching.declared(self._app)
 
-    def lists_hosts(self) -> bool:
-        """Say whether the app itself decides under which hosts it is served: by TRUSTED_HOSTS, or by its routes' hosts."""
-        app = self._app
-        is_matched = app.url_map.host_matching or (app.subdomain_matching and app.config.get("SERVER_NAME"))
-        return bool(is_matched or app.config.get("TRUSTED_HOSTS"))
+    def names_host(self, environ: Environ) -> bool:
+        """Say whether TRUSTED_HOSTS, SERVER_NAME or the host or subdomain of the route itself names the host."""
+        seen = environ.get(SEEN, environ)
+        return matching.names_host(self._app, seen, normal_path(decode_path(seen)))
 
     def check_origin(self, environ: Environ, host: str, limits: Config) -> None:
         """Hold the origin policy by the host and the scheme that the app sees."""

@@ -81,13 +81,33 @@ def find(app: flask.Flask, environ: Environ, path: str) -> tuple[str, Match] | N
     return name, Match(view.route, Params(values))
 
 
+def names_host(app: flask.Flask, environ: Environ, path: str) -> bool:
+    """Say whether the app's settings name the host of a handshake, or the rule that it matches.
+
+    Args:
+        environ, path: as for `find`.
+    """
+    if _trusted_hosts(app):
+        return True  # which `check_host` holds
+    host = host_name(get_host({**_ANY_PLACE, **environ}))
+    own = host_name(app.config.get("SERVER_NAME") or "")
+    if own and (host == own or host.endswith(f".{own}")):
+        return True
+    found = find(app, environ, path)
+    return found is not None and found[0].startswith("//")
+
+
 def check_host(app: flask.Flask, environ: Environ) -> None:
     """Hold TRUSTED_HOSTS.
 
     Raises:
         SecurityError: by Werkzeug, a 400.
     """
-    get_host(environ, app.request_class.trusted_hosts or app.config.get("TRUSTED_HOSTS"))
+    get_host(environ, _trusted_hosts(app))
+
+
+def _trusted_hosts(app: flask.Flask) -> Any:  # Any: a list of texts, or None
+    return app.request_class.trusted_hosts or app.config.get("TRUSTED_HOSTS")
 
 
 def declared(app: flask.Flask) -> Iterator[Route]:
