@@ -41,7 +41,7 @@ def opened(driver: WebDriver, tmp_path: Path) -> Iterator[Opened]:
 
 
 def wait_open(page: Page) -> None:
-    eventually(lambda: page.text("#state") == "open", "the page is connected")
+    eventually(lambda: page.texts("#state") == ["open"], "the page is connected")
 
 
 def say(page: Page, text: str) -> None:
@@ -108,7 +108,7 @@ def test_two_windows_chat_and_follow_the_files(opened: Opened) -> None:
     assert ada.console_errors() == bob.console_errors() == []
 
 
-def test_a_page_comes_back_when_broken_code_is_mended(opened: Opened) -> None:
+def test_a_page_shows_where_code_is_broken_and_comes_back_when_it_is_mended(opened: Opened) -> None:
     server, folder, ada, bob = opened
     chat = folder / "src" / "routes" / "chat.py"
     whole = chat.read_text()
@@ -116,6 +116,9 @@ def test_a_page_comes_back_when_broken_code_is_mended(opened: Opened) -> None:
     mark(ada)
     chat.write_text(whole + "\nthis is no Python\n")
     server.wait_for_log("it starts again when a file has changed")
+    place = f"src/routes/chat.py:{len(whole.splitlines()) + 2}: SyntaxError: "
+    for page in (ada, bob):
+        eventually(lambda page=page: any(place in text for text in page.texts("h1")), "the page shows the place")
     chat.write_text(whole + "\n# mended\n")
 
     wait_loaded_again(ada)
