@@ -18,10 +18,17 @@ from tests.support import servers
 from tests.support.crowd import Crowd, Member
 from tests.support.raw import RawClient, request_head
 from tests.support.servers import Server
+from tina4_wsgi.backplane.isolation import isolation
 
 APPS = Path(__file__).parent / "apps"
 WAIT_S = 15.0
 POLL_S = 0.01
+
+
+@pytest.fixture(autouse=True)
+def reaches_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what a TestClient of an earlier test in this process has turned on."""
+    monkeypatch.setattr(isolation, "is_on", False)
 
 
 def environment(**settings: object) -> dict[str, str]:

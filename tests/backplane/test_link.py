@@ -173,7 +173,10 @@ class Listener:
                 reader.feed(data, found)
                 for envelope in found:
                     if envelope.kind is Kind.PATH:
-                        self._answer(line, envelope.number)
+                        try:
+                            self._answer(line, envelope.number)
+                        except BrokenPipeError:
+                            return  # the line was shut down behind the last answer
                 found.clear()
 
     def leave(self) -> None:
