@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    _Handler = logging.StreamHandler[TextIO]
+else:
+    _Handler = logging.StreamHandler  # it takes no type in brackets before Python 3.11
 
 ROOT = "tina4_wsgi"
 """The logger that all of ours are children of."""
@@ -30,7 +35,7 @@ class LineFormatter(logging.Formatter):
         return f"{record.levelname:<7}"
 
 
-class FallbackHandler(logging.StreamHandler[TextIO]):
+class FallbackHandler(_Handler):
     """Writes to stderr what no other handler takes, with time, level and process.
 
     It is silent as soon as the application has a handler of its own, on the root logger or anywhere above ours, so it
