@@ -15,8 +15,12 @@ if "patched" in sys.argv[1]:
 import multiprocessing
 import os
 import threading
+import warnings
 
 from tina4_wsgi import Publisher
+
+# Forks beside threads are what is tried here, and Python warns of each.
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
 PATH = "/ws/hall/a"
 CHILDREN, MESSAGES = 3, 10
