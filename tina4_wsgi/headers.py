@@ -110,3 +110,12 @@ def _is_latin1(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def cookie_text(environ: Mapping[str, Any]) -> str:
+    """Return the Cookie field of a request such that Werkzeug's parser takes it.
+
+    That parser raises for bytes that are no UTF-8, which any client may send; here they become U+FFFD.
+    """
+    raw: str = environ.get("HTTP_COOKIE", "")
+    return raw.encode("latin-1", "replace").decode(errors="replace").encode().decode("latin-1")

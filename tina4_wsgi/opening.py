@@ -23,6 +23,7 @@ from werkzeug.http import parse_cookie
 
 from . import forwarded
 from .errors import Refused
+from .headers import cookie_text
 
 _KEPT = frozenset({
     "AUTH_TYPE", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "REMOTE_PORT", "REMOTE_USER", "SCRIPT_NAME",
@@ -112,7 +113,7 @@ class Opening:
     @property
     def cookies(self) -> Mapping[str, str]:
         """The cookies by name."""
-        return parse_cookie(self.environ())
+        return parse_cookie(cookie_text(self.environ()))
 
     @property
     def query(self) -> ImmutableMultiDict[str, str]:

@@ -18,7 +18,7 @@ from werkzeug.wrappers import Request as WerkzeugRequest
 from . import forwarded, jsontext
 from .config import Config
 from .errors import UsageError
-from .headers import first_elements
+from .headers import cookie_text, first_elements
 from .params import Params
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class Request:
     @cached_property
     def cookies(self) -> MultiDict[str, str]:
         """The cookies, by name; of far too many only the first ones."""
-        return parse_cookie(";".join(first_elements(self.environ.get("HTTP_COOKIE", ""), ";")), cls=ImmutableMultiDict)
+        text = ";".join(first_elements(cookie_text(self.environ), ";"))
+        return parse_cookie(text, cls=ImmutableMultiDict)
 
     @cached_property
     def ip(self) -> str:

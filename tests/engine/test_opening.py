@@ -159,3 +159,12 @@ def test_a_handshake_is_kept_in_little_more_than_its_values():
         tracemalloc.stop()
 
     assert each_bytes < values_bytes + 300
+
+
+@pytest.mark.parametrize("raw", [b"\x80", b"a=\xff; b=1", b'a="\xc3"', b"\xed\xa0\x80=x"])
+def test_cookies_that_are_no_utf_8_are_read_as_far_as_they_go_and_raise_nothing(raw):
+    text = raw.decode("latin-1")
+
+    cookies = Opening({"HTTP_COOKIE": f"{text}; good=1"}, ()).cookies
+
+    assert cookies["good"] == "1"
