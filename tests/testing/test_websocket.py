@@ -55,9 +55,9 @@ def test_a_message_that_is_too_long_for_the_app_ends_the_connection(client):
         assert ws.wait_closed()[0] == 1009
 
 
-def test_nothing_but_str_and_bytes_is_sent(client):
-    with client.websocket("/ws/chat/general") as ws, pytest.raises(UsageError, match="send_json"):
-        ws.send({"text": "hi"})
+def test_what_is_neither_text_bytes_list_nor_dict_is_not_sent(client):
+    with client.websocket("/ws/chat/general") as ws, pytest.raises(UsageError, match="message is a set, expected str"):
+        ws.send({"hi"})
 
 
 def test_many_long_messages_come_back_in_order(client):

@@ -77,8 +77,8 @@ class WebSocket:
 
     # -- what a test says
 
-    def send(self, message: str | bytes, *, wait: bool = True) -> None:
-        """Send one message: str as text, bytes as binary.
+    def send(self, message: jsontext.Message, *, wait: bool = True) -> None:
+        """Send one message: str as text, bytes as binary, a list or dict as JSON.
 
         Args:
             wait: until the callback has returned for it.
@@ -87,7 +87,7 @@ class WebSocket:
             NotSettled: the callback takes too long.
             Exception: what a callback raised.
         """
-        self.send_raw(masked(encode_message(message)), wait=wait)
+        self.send_raw(masked(encode_message(jsontext.as_message(message))), wait=wait)
 
     def send_json(self, data: object, *, wait: bool = True) -> None:
         """Send `data` as a JSON text; otherwise as `send`."""
