@@ -15,6 +15,7 @@ from .backplane.envelope import Kind
 from .config import Config
 from .connection import Connection, Visit
 from .draining import Draining
+from .errors import ForkError
 from .fanout import Fanout
 from .host import Host
 from .loopwatch import LoopWatch
@@ -63,6 +64,7 @@ class Engine(Host):
         super().__init__(gevent.get_hub(), config.max_callbacks, config.max_worker_inbound_bytes)
         self.config = config
         self.is_draining = False
+        self._is_forsaken = False
         self.connections: dict[Connection, None] = {}
         self.meter = Meter() if config.metrics else None
         self.path_broadcasts = 0
@@ -229,10 +231,14 @@ class Engine(Host):
 
     def broadcast(self, path: str, frame: bytes, exclude: Transport | None = None) -> None:
         """Send a frame to everybody on `path`; from any thread."""
+        if self._is_forsaken:
+            self._check_reach(exclude)
         self._fanout.to_path(path, frame, exclude)
 
     def broadcast_to_room(self, room: str, frame: bytes, exclude: Transport | None = None) -> None:
         """Send a frame to everybody in `room`; from any thread."""
+        if self._is_forsaken:
+            self._check_reach(exclude)
         self._fanout.to_room(room, frame, exclude)
 
     def members(self, path: str) -> list[Any]:  # Any: a Member, which is built on this
@@ -269,6 +275,17 @@ class Engine(Host):
     def _compress(self, frame: bytes, bits: int) -> bytes:
         return compress_frame(frame, bits, self.config.deflate_threshold_bytes)
 
+    def fork_error(self, consequence: str) -> ForkError:
+        """Make the error for what a forked child can't do."""
+        return ForkError(len(self.connections), consequence)
+
+    def _check_reach(self, exclude: Transport | None) -> None:
+        """See that what a forked child broadcasts can reach whom it is for."""
+        if self._fanout.relay is None:
+            raise self.fork_error("and without a backplane it reaches none of their clients")
+        if exclude is not None:
+            raise self.fork_error("and what it broadcasts reaches all clients; leave `exclude_self` out")
+
     def report(self, message: str, *args: object, error: BaseException) -> None:
         """Log an error of our own from the hub, where logging itself isn't allowed: it may wait for a lock."""
         mishaps.report(logger, message, *args, error=error)
@@ -283,9 +300,10 @@ class Engine(Host):
 
     def forsake(self) -> None:
         """Let go of all connections in a forked child, and do nothing with them: they are the parent's."""
+        self._is_forsaken = True
         self._sweeper.close()
         for connection in self.connections:
-            connection._transport.forsake()
+            connection.forsake()
 
     def close(self) -> None:
         """Give back what the engine holds of the hub; only after `drain`."""

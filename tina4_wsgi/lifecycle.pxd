@@ -4,7 +4,7 @@ from .host cimport Host
 from .liveness cimport Liveness
 from .protocol.session cimport Session
 
-cdef int _OPEN, _CLOSING, _GONE, _OVER, _CLOSED
+cdef int _OPEN, _CLOSING, _GONE, _OVER, _CLOSED, _FORSAKEN
 
 cdef class Lifecycle(Liveness):
     cdef object __weakref__
