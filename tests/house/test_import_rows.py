@@ -38,7 +38,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "dispatch inquiries mailbox opening owner shell stream sweeper turn",
         "backlog backplane.channels backplane.directory backplane.health backplane.port backplane.roots",
         "backplane.isolation backplane.link backplane.questions backplane.redispublisher backplane.redissubscriber",
-        "backplane.local backplane.redis backplane.redisguest host transport",
+        "backplane.local backplane.permissions backplane.redis backplane.redisguest host transport",
         "liveness registry",
         "lifecycle",
         "backplane.guest connection",
