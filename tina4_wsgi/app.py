@@ -246,10 +246,10 @@ class App:
     def warn_of_lost_broadcasts(self) -> None:
         """Log from now on, once for each path, that a broadcast went to a path that no route has.
 
-        On in `debug` and under `serve --reload`. Whoever broadcasts to a path where nobody is does nothing wrong, but
-        to one where nobody can ever be has misspelt it.
+        The same for each handler that returns nothing. On in `debug` and under `serve --reload`. Whoever broadcasts to
+        a path where nobody is does nothing wrong, but to one where nobody can ever be has misspelt it.
         """
-        self._warns_of_lost = True
+        self._warns_of_lost = self._http.tells_empty = True
         self._here().fanout.watch = self._lost.look
 
     def dismiss(self, code: int, reason: str = "") -> None:

@@ -63,6 +63,7 @@ class HttpSide:
 
     Attributes:
         templates: where `response.html` finds its pages; filters and globals may be added.
+        tells_empty: whether to log, once for each handler, that it returned nothing; in `debug` and with `--reload`.
     """
 
     def __init__(self, router: Router, config: Config, root: Path,
@@ -80,6 +81,8 @@ class HttpSide:
         self._fallback = fallback
         self._link = link
         self._has_warned = False
+        self.tells_empty = config.debug
+        self._told_empty: set[str] = set()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
@@ -98,7 +101,10 @@ class HttpSide:
             if environ.get("CONTENT_LENGTH"):
                 content_length(environ, self._config.max_body_bytes)
             response = Response(request, self.templates, self._root)
-            app = answer(route.callback(request, response), response)
+            result = route.callback(request, response)
+            app = answer(result, response)
+            if result is None and self.tells_empty and response.is_untouched:
+                self._tell_empty(route)
             if app is not response:
                 start_response = _Restartable(start_response)
             body = app(environ, start_response)
@@ -108,6 +114,14 @@ class HttpSide:
             if app is not response and environ["REQUEST_METHOD"] == "HEAD":
                 body = without_body(body)
         return ClosingIterator(body, request.close) if request.holds_files else body
+
+    def _tell_empty(self, route: Route) -> None:
+        if route.location not in self._told_empty:
+            self._told_empty.add(route.location)
+            logger.warning(
+                "the handler of %s returned nothing, so its answer is an empty 204; return what it answers, or call "
+                "response.status(204) if it is meant, at %s", route.path, route.location,
+            )  # fmt: skip
 
     def _own_file(self, environ: WSGIEnvironment, path: str) -> WSGIApplication | None:
         if self._link is not None and (file := pages.debugger_file(environ, self._link)) is not None:

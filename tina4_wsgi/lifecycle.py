@@ -76,6 +76,9 @@ class Served(Protocol):
     @property
     def tally(self) -> Any: ...  # a Tally, for the errors
 
+    def told_result(self, event: str, result: object) -> None:
+        """Take what a callback returned, which should have been None."""
+
     def authenticate(self, environ: dict[str, Any], params: Any) -> object:
         """Ask who this is.
 
@@ -443,7 +446,8 @@ class Lifecycle(Liveness):
                     break  # refused: what was sent before that is not handled any more
             self._message_count += 1
             try:
-                callback(self, "message", data)
+                if (result := callback(self, "message", data)) is not None:
+                    self._service.told_result("message", result)
             except BaseException as exc:  # noqa: BLE001  # whatever it is, the connection and the worker live on
                 self._callback_failed("message", exc)
 
@@ -482,7 +486,8 @@ class Lifecycle(Liveness):
 
     def _call(self, event: str) -> None:
         try:
-            self._callback(self, event, "")
+            if (result := self._callback(self, event, "")) is not None:
+                self._service.told_result(event, result)
         except BaseException as exc:  # noqa: BLE001  # as in work()
             self._callback_failed(event, exc)
 

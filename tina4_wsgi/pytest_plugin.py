@@ -6,6 +6,7 @@ asks for a fixture.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -44,9 +45,14 @@ def tina4_target(request: pytest.FixtureRequest) -> str | None:
 @pytest.fixture
 def tina4_app(request: pytest.FixtureRequest, tina4_target: str | None) -> WSGIApplication:
     """The app that `tina4_client` talks to; a test suite may override it and make its own."""
+    from gevent import monkey
+
     from .cli.loading import load_app
 
-    return load_app(tina4_target, request.config.rootpath)
+    with warnings.catch_warnings():
+        # A module that patches itself may come behind a plugin that holds ssl; in the test run that does no harm.
+        warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)
+        return load_app(tina4_target, request.config.rootpath)
 
 
 @pytest.fixture

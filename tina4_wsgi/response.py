@@ -70,6 +70,11 @@ class Response:
             return self._status
         return 204 if self._body is None and self._sender is None else 200
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it has neither a status nor a body."""
+        return self._status is None and self._body is None and self._sender is None
+
     def status(self, code: int) -> Response:
         """Set the status, 200-599."""
         headers.status_line(code)

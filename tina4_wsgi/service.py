@@ -155,13 +155,14 @@ class Service:
         tally: what its connections did.
     """
 
-    __slots__ = ("_bridge", "callback", "encode_json", "limits", "path", "route", "tally")
+    __slots__ = ("_bridge", "_has_told_result", "callback", "encode_json", "limits", "path", "route", "tally")
 
     def __init__(self, route: Route, limits: Config, bridge: Bridge | None = None) -> None:
         self.route = route
         self.path = route.path
         self.limits = limits
         self._bridge = bridge
+        self._has_told_result = False
         self.encode_json: jsontext.Encode = jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
         self.tally = Tally()
         self.callback: Callable[[Any, str, Any], object] = route.callback if bridge is None else self._call_in_context
@@ -177,6 +178,15 @@ class Service:
     def has_auth(self) -> bool:
         """Whether somebody is asked who connects."""
         return self.route.auth is not None
+
+    def told_result(self, event: str, result: object) -> None:
+        """Tell, once, that what a callback returned goes nowhere; from a greenlet that may wait for the log."""
+        if not self._has_told_result:
+            self._has_told_result = True
+            logger.warning(
+                "callback of %s returned %s at %r, which goes nowhere; connection.send sends to the client, at %s",
+                self.path, type(result).__name__, event, self.route.location,
+            )  # fmt: skip
 
     def check_origin(self, environ: Environ, host: str) -> None:
         """Hold the origin policy of the framework or of the route.
@@ -278,12 +288,18 @@ class Service:
             spelled += "/"
         return environ if path == spelled or not path else {**environ, "PATH_INFO": spelled}
 
-    def _call_in_context(self, connection: Any, event: str, data: Any) -> None:  # Any: a Connection, and its messages
+    def _call_in_context(self, connection: Any, event: str, data: Any) -> object:  # Any: a Connection, and its messages
+        results: list[object] = []
+
+        def call() -> None:
+            results.append(self.route.callback(connection, event, data))
+
         environ = self._as_joined(self._as_pages_come(connection.environ()))
         environ["tina4_wsgi.connection"] = connection
         environ["tina4_wsgi.match"] = Match(self.route, connection.params)
         assert self._bridge is not None
-        self._bridge.run(environ, event, partial(self.route.callback, connection, event, data))
+        self._bridge.run(environ, event, call)
+        return results[0] if results else None
 
     def _as_pages_come(self, environ: Environ) -> Environ:
         """Give what a framework is shown: schemes of WebSockets are none of its own."""

@@ -122,6 +122,18 @@ def test_a_patched_pytest_run_uses_both_fixtures(folder):
     assert "3 passed" in done.stdout, done.stdout + done.stderr
 
 
+def test_an_app_that_patches_after_something_has_imported_ssl_makes_no_warning(folder):
+    """Another plugin has: under `-W error` gevent's warning of it would end each test."""
+    (folder / "conftest.py").write_text("from ssl import SSLContext\n")
+    (folder / "wsgi.py").write_text("from gevent import monkey; monkey.patch_all()\nfrom shop import app\n")
+
+    done = run_pytest(
+        folder, "def test_it(tina4_client): tina4_client.get('/')\n", "-W", "error", "-p", "no:hypothesispytest"
+    )
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
 def test_a_marker_names_the_app(folder):
     done = run_pytest(
         folder,

@@ -37,11 +37,12 @@ class Observed:
     def __getattr__(self, name: str) -> Any:  # Any: whatever the route has
         return getattr(self._served, name)
 
-    def callback(self, connection: Any, event: str, data: Any) -> None:
-        """Call the route's callback."""
+    def callback(self, connection: Any, event: str, data: Any) -> object:
+        """Call the route's callback, and give what it returns."""
+        results: list[object] = []
         self.connection, self.running, self._greenlet = connection, event, getcurrent()
         try:
-            self._onlooker.call(self._served.callback, connection, event, data)
+            self._onlooker.call(self._call, results, connection, event, data)
         except Exception as exc:
             if not (isinstance(exc, ConnectionClosed) and connection.closed):
                 self._onlooker.failed(exc)
@@ -51,6 +52,11 @@ class Observed:
             self.is_opened = True
             self.is_over = event == "close"
             self._onlooker.notify()
+
+        return results[0] if results else None
+
+    def _call(self, results: list[object], *args: Any) -> None:
+        results.append(self._served.callback(*args))
 
     def describe(self) -> str:
         """Say which callback runs, and the line of the app that it waits in."""
