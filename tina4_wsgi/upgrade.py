@@ -21,11 +21,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from gevent.exceptions import ConcurrentObjectUseError
+from gevent.monkey import get_original
 
 from .errors import Refused
 from .observer import observer_of
 from .shell import Door, Shell
 from .stream import Stream, TLSStream
+
+_get_ident = get_original("_thread", "get_ident")
 
 _NEEDS = (
     "this server can't hand over its sockets; run it under `tina4-wsgi serve`, `gunicorn -k gevent` "
@@ -38,6 +41,10 @@ _NEEDS_INPUT = (
 _NEEDS_ONE_CALL = (
     "this handshake was answered before; a middleware around this app calls it twice for one request, "
     "let it leave requests with an Upgrade field alone"
+)
+_NEEDS_ITS_THREAD = (
+    "a middleware around this app calls it in another thread than its server's, let it leave requests with an Upgrade "
+    "field alone"
 )
 
 _SWITCHING = "101 Switching Protocols"
@@ -100,7 +107,7 @@ def find_place(environ: dict[str, Any]) -> Place:
 
     Raises:
         Refused: 501, the server offers no socket, or a middleware hides what has been read from it; 500, a
-            middleware asks for the second time.
+            middleware asks for the second time, or in another thread.
     """
     place = _find(environ)
     software = str(environ.get("SERVER_SOFTWARE"))
@@ -110,6 +117,8 @@ def find_place(environ: dict[str, Any]) -> Place:
         raise Refused(501, _NEEDS, detail=software)
     if isinstance(place.sock._sock, Shell) or Door.stands_before(place.sock):
         raise Refused(500, _NEEDS_ONE_CALL)
+    if place.sock.hub.thread_ident != _get_ident() and not is_answered(environ):
+        raise Refused(500, _NEEDS_ITS_THREAD)
     return place
 
 

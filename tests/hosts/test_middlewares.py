@@ -110,6 +110,17 @@ def test_a_server_that_closes_without_an_answer_is_no_upgrade(server, kind):
     server.wait_for_log("was not upgraded")
 
 
+def test_a_middleware_that_calls_it_in_another_thread_is_refused_with_a_sentence(server, kind):
+    """That thread's hub is gone with the call, and nobody would write the 101."""
+    if kind == GWS:
+        return  # it has written its own before the app is called
+    with RawClient.dial(server.address) as client:
+        head = client.ask_upgrade("/ws/echo?around=in_a_native_thread", KEY)
+
+        assert head.status == 500
+        assert b"in another thread" in client.read_exactly(int(head.headers["content-length"]))
+
+
 @pytest.mark.parametrize("around", ["trying_twice", "trying_twice_and_collecting"])
 def test_a_middleware_that_asks_twice_gets_one_upgrade_or_none(server, kind, around):
     with RawClient.dial(server.address) as client:

@@ -146,6 +146,11 @@ def in_a_greenlet(environ, start_response):
     return gevent.spawn(app, environ, start_response).get(timeout=5)
 
 
+def in_a_native_thread(environ, start_response):
+    """Run the app in a thread of a pool, for its greenlets not to be held up by it."""
+    return gevent.get_hub().threadpool.apply(lambda: [*app(environ, start_response)])
+
+
 def compressing(environ, start_response):
     """Compress whatever comes; so nothing has twenty bytes."""
     begun = []
@@ -238,7 +243,8 @@ def trying_twice_and_collecting(environ, start_response):
 AROUND = {
     **{one.__name__: one for one in (
         iterating, joining, collecting, beginning_late, without_write, with_write_of_text, closing_twice,
-        never_iterating, peeking, tracing, wrapping, in_a_greenlet, compressing, rewriting, forbidding,
+        never_iterating, peeking, tracing, wrapping, in_a_greenlet, in_a_native_thread, compressing, rewriting,
+        forbidding,
         changing_the_status, failing_behind, failing_at_the_beginning, failing_in_the_body, leaving, trying_twice,
         trying_twice_and_collecting,
     )},
