@@ -186,7 +186,7 @@ def test_a_socket_that_somebody_removed_comes_back(join, folder, caplog):
     other = join()
 
     linked(bus, other)
-    assert "was gone; it is there again" in caplog.text
+    wait_until(lambda: "was gone; it is there again" in caplog.text, "the log line")
 
 
 def test_what_is_said_while_leaving_still_arrives(join):
@@ -226,6 +226,7 @@ def test_garbage_closes_its_link_with_one_line_and_nobody_else_notices(join, fol
     other.carry(Kind.PATH, "/x", HELLO)
     wait_until(lambda: bus.ears.heard, "an ordinary message")
 
+    wait_until(lambda: caplog.records, "the log line")
     assert len(caplog.records) == 1
     assert "sent garbage and is cut off: " in caplog.text
     assert bus.ears.heard == [(Kind.PATH, "/x", HELLO)]
@@ -489,7 +490,7 @@ def test_another_users_process_is_sent_away(join, folder, monkeypatch, caplog):
         assert sock.recv(1) == b""
 
     assert not bus._in
-    assert "another user's process was sent away" in caplog.text
+    wait_until(lambda: "another user's process was sent away" in caplog.text, "the log line")
 
 
 def test_the_kernel_is_asked_who_is_at_the_other_end():

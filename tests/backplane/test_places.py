@@ -106,7 +106,7 @@ def test_who_loses_its_folder_at_the_logout_meets_the_others_in_the_shared_one(m
 
     assert one._directory.path == other._directory.path == places.default_places("project")[1]
     hear_each_other(one, other)
-    assert "it is there again" in caplog.text
+    wait_until(lambda: "it is there again" in caplog.text, "the log line")
 
 
 def test_a_guest_finds_processes_in_both_folders(machine, join):
@@ -195,8 +195,8 @@ def test_what_was_in_the_way_at_the_start_is_told_and_the_bus_comes_when_it_is_g
     wait_until(lambda: not relay._core.is_alone, "the link")
     relay.carry(Kind.PATH, "/x", HELLO)
     wait_until(lambda: other.ears.heard == [(Kind.PATH, "/x", HELLO)], "the message")
+    wait_until(lambda: "broadcasts reach the other processes now" in caplog.text, "the log line")
     assert caplog.text.count("broadcasts stay in this process") == 1
-    assert "broadcasts reach the other processes now" in caplog.text
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOSPC, errno.EACCES, errno.EROFS])

@@ -413,6 +413,7 @@ def test_a_login_check_that_is_killed_leaves_the_connection_open(
     _, connection = house.connect(quiet, auth=door, reauth_every=0.1)
 
     wait_until(lambda: door.asked > 1)
+    wait_until(lambda: caplog.messages)
 
     assert not connection.closed
     assert f"callback of /ws/test was killed at 'auth', connection {connection.id}" in caplog.messages
