@@ -29,7 +29,7 @@ from .stack import LeftOut
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from ...request import Request
+    from ...http.request import Request
 
 __all__ = ["SessionWriteError", "login_required", "path_for", "websocket", "wrap"]
 

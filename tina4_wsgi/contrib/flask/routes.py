@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import flask
 
 from ...errors import UsageError
-from ...router import Router
+from ...routing.router import Router
 from . import hooks
 from .matching import Unwrapped, has_host, host_name
 
