@@ -23,7 +23,7 @@ from .engine import presence
 from .engine.engine import Engine
 from .engine.lost_broadcasts import LostBroadcasts
 from .engine.presence import Member
-from .engine.runtime import Process, fork_count
+from .engine.runtime import Runtime, fork_count
 from .errors import Refused, UsageError
 from .hosting import allowed_hosts, checks, gunicorn
 from .hosting.claims import claims_upgrade
@@ -31,9 +31,9 @@ from .hosting.refusals import path_for_log, refuse_late
 from .hosting.stop_guard import is_drained
 from .hosting.takeover import find_place, is_answered, take_over
 from .http import error_pages
-from .http.handling import HttpSide, decode_path
+from .http.handling import HttpHandling, decode_path
 from .http.headers import passes_upgrade, status_line
-from .monitoring.endpoints import OwnPages
+from .monitoring.endpoints import Endpoints
 from .monitoring.monitor import Monitor
 from .monitoring.start_link import StartLink
 from .protocol import handshake
@@ -44,9 +44,9 @@ from .routing.names import MOST_NAME_BYTES, check_name, check_path
 from .routing.paths import has_control_character, is_own, normal_path
 from .routing.router import Router
 from .spy import observer_of
-from .websocket.connection import Connection, Visit
-from .websocket.opening_handshake import Opening, head_bytes
-from .websocket.served_route import SEEN, Bridge, Service, bodiless
+from .websocket.connection import Accepted, Connection
+from .websocket.opening_handshake import OpeningHandshake, head_bytes
+from .websocket.served_route import SEEN, Bridge, ServedRoute, bodiless
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -104,17 +104,17 @@ class App:
         self.root = Path(os.getcwd() if root is None else root)
         self._wsgi_app = wsgi_app
         self.start_link = StartLink(self.config, self.root) if self.config.debug else None
-        self._http = HttpSide(self.router, self.config, self.root, wsgi_app, self.start_link)
+        self._http = HttpHandling(self.router, self.config, self.root, wsgi_app, self.start_link)
         self.templates = self._http.templates
         self._bridge = bridge
         self._encode_json = jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
-        self._services: dict[Route, Service] = {}
+        self._services: dict[Route, ServedRoute] = {}
         self._refused: dict[int, int] = {}
-        self._own = OwnPages(self, live, bridge, self.start_link)
+        self._own = Endpoints(self, live, bridge, self.start_link)
         self._handovers = Handovers(wsgi_app)
         self._lost = LostBroadcasts(self.all_routes, _any_has_websocket)
         self._warns_of_lost = self.config.debug
-        self._process: Process | None = None
+        self._process: Runtime | None = None
         self._served_at = -1  # the number of forks at the last request: a child of this process has more
         self._number = len(_apps)
         self._monitor: Monitor | None = None
@@ -299,7 +299,7 @@ class App:
 
     # -- the upgrade
 
-    def _here(self) -> Process:
+    def _here(self) -> Runtime:
         process = self._process
         if process is None or not process.is_here:
             with self._process_lock:  # two threads may come first at the same time; nothing here waits
@@ -308,9 +308,9 @@ class App:
                     process = self._begin(process)
         return process
 
-    def _begin(self, parent: Process | None) -> Process:
+    def _begin(self, parent: Runtime | None) -> Runtime:
         is_serving = self._served_at == fork_count() or gunicorn.is_worker()
-        process = Process(self.config, parent, str(self.root), self._number, is_serving)
+        process = Runtime(self.config, parent, str(self.root), self._number, is_serving)
         process.on_draining = self._handovers.end
         if parent is not None:
             self._services, self._refused = {}, {}  # what they counted is the parent's to tell
@@ -396,11 +396,11 @@ class App:
             headers.append(("Sec-WebSocket-Extensions", agreement.answer))
         place = find_place(environ)
         engine = _engine_with_room(process, spare := self._own.spare(route))
-        opening = Opening(environ, self.config.trusted_proxies, self.config.keep_environ)
+        opening = OpeningHandshake(environ, self.config.trusted_proxies, self.config.keep_environ)
         with engine.inquiries.begin(path) as inquiry:
             auth = service.admit(environ, match)
             window_bits = 0 if agreement is None else agreement.window_bits
-            visit = Visit(service, opening, path, params, auth, subprotocol, window_bits)
+            visit = Accepted(service, opening, path, params, auth, subprotocol, window_bits)
             if (observer := observer_of(environ)) is not None:
                 visit = observer.visiting(self, visit)
             else:
@@ -480,10 +480,10 @@ class App:
         is_meant = found is None or not is_own(path) or is_own(found[1].route.path)
         return found if is_meant else None
 
-    def _service_of(self, route: Route) -> Service:
+    def _service_of(self, route: Route) -> ServedRoute:
         service = self._services.get(route)
         if service is None:
-            service = self._services[route] = Service(route, self.config.for_route(route.options), self._bridge)
+            service = self._services[route] = ServedRoute(route, self.config.for_route(route.options), self._bridge)
         return service
 
     def _refuse(
@@ -547,7 +547,7 @@ def _first_answer(ask: Answering, ask_next: Answering | None) -> Answering:
     return answer
 
 
-def _engine_with_room(process: Process, spare: int) -> Engine:
+def _engine_with_room(process: Runtime, spare: int) -> Engine:
     engine = process.engine()
     if process.is_draining or not engine.has_room(spare):
         retry = (("Retry-After", str(_RETRY_AFTER_S)),)

@@ -18,7 +18,7 @@ from tina4_wsgi.backplane import relay as relay_module
 from tina4_wsgi.backplane.bus.bus import LocalBus
 from tina4_wsgi.backplane.bus.directory import BusDirectory
 from tina4_wsgi.backplane.envelope import Kind
-from tina4_wsgi.backplane.outside import Guest
+from tina4_wsgi.backplane.outside import Outsider
 from tina4_wsgi.backplane.relay import Relay, isolation
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import BackplaneError
@@ -113,7 +113,7 @@ def test_a_guest_finds_processes_in_both_folders(machine, join):
     buses = [join()]
     log_in(machine)
     buses.append(join())
-    guest = Guest(Config(), "project")
+    guest = Outsider(Config(), "project")
 
     receipt = gevent.get_hub().threadpool.apply(guest.carry, (Kind.PATH, "/x", HELLO))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 
 from ..backplane.envelope import Kind
-from ..engine.runtime import Process
+from ..engine.runtime import Runtime
 from ..hosting.refusals import path_for_log
 from ..hosting.takeover import Taken
 from ..protocol.frames import CloseCode
-from ..websocket.connection import Visit
+from ..websocket.connection import Accepted
 from ..websocket.inquiries import Inquiry
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
@@ -29,7 +29,7 @@ class Arrival:
 
     __slots__ = ("_has_own_drain", "_inquiry", "_is_over", "_process", "_visit")
 
-    def __init__(self, process: Process, visit: Visit, has_own_drain: bool, inquiry: Inquiry) -> None:
+    def __init__(self, process: Runtime, visit: Accepted, has_own_drain: bool, inquiry: Inquiry) -> None:
         inquiry.keep()
         self._inquiry = inquiry
         self._process = process

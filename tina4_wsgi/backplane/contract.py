@@ -37,7 +37,7 @@ class Receipt(NamedTuple):
     clients: int | None
 
 
-class Way(Protocol):
+class OutsidePublisher(Protocol):
     """The bus or Redis, as one who only publishes sees it."""
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:

@@ -15,7 +15,7 @@ from ..config import Config
 from ..errors import BackplaneError
 from .bus.directory import BusDirectory, app_of, directory_of, pid_of
 from .bus.project_roots import likely_roots
-from .contract import TIMEOUT_S, Receipt, Way
+from .contract import TIMEOUT_S, OutsidePublisher, Receipt
 from .envelope import SENDER_BYTES, Envelope, EnvelopeError, Kind, Reader, pack, pack_json, sized
 from .isolation import WithinProcess, isolation
 
@@ -34,7 +34,7 @@ def check_settings(config: Config) -> None:
         check_url(config)
 
 
-class Guest:
+class Outsider:
     """One who only publishes; connections are kept for the next message, in one process.
 
     A child that was forked has copies of them, and of the numbers by which answers are known. So it begins anew, with
@@ -52,7 +52,7 @@ class Guest:
         self._config = config
         self._root = root
         self._app_number = app_number
-        self._way: Way | None = None
+        self._way: OutsidePublisher | None = None
         self._pid = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -82,17 +82,17 @@ class Guest:
         if way is not None:
             way.close()
 
-    def _find_way(self) -> Way:
+    def _find_way(self) -> OutsidePublisher:
         config = self._config
         if isolation.is_on and self._app_number is None:
             return WithinProcess()
         if config.backplane == "none":
             raise BackplaneError("backplane is 'none', so no other process can be reached; expected 'local' or 'redis'")
         if config.backplane == "redis":
-            from .redis.outside import RedisGuest
+            from .redis.outside import RedisOutsider
 
-            return RedisGuest(config, self._app_number or 0)
-        return BusGuest(self._find_directory(), self._app_number)
+            return RedisOutsider(config, self._app_number or 0)
+        return BusOutsider(self._find_directory(), self._app_number)
 
     def _find_directory(self) -> BusDirectory:
         if self._root is not None or self._config.bus_dir:
@@ -103,8 +103,8 @@ class Guest:
         return next((one for one in directories if one.names()), directories[0])
 
 
-class BusGuest:
-    """A guest on the bus of this machine; the arguments are as for `Guest`."""
+class BusOutsider:
+    """A guest on the bus of this machine; the arguments are as for `Outsider`."""
 
     def __init__(self, directory: BusDirectory, app_number: int | None = None) -> None:
         self._directory = directory

@@ -12,7 +12,7 @@ from ..routing.names import check_name, check_path
 from ..routing.paths import normal_path
 from .contract import Receipt
 from .envelope import Kind
-from .outside import Guest, check_settings
+from .outside import Outsider, check_settings
 
 
 class Publisher:
@@ -32,7 +32,7 @@ class Publisher:
     def __init__(self, *, root: str | os.PathLike[str] | None = None, **settings: Any) -> None:
         config = Config.from_environ(**settings)
         check_settings(config)
-        self._guest = Guest(config, root)
+        self._guest = Outsider(config, root)
 
     def __enter__(self) -> Publisher:
         return self

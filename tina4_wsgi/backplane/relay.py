@@ -24,7 +24,7 @@ from .bus.directory import directory_of
 from .contract import Backplane, Facts, Receiver, Status
 from .envelope import Kind
 from .isolation import isolation
-from .outside import Guest
+from .outside import Outsider
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 
@@ -252,7 +252,7 @@ class Relay:
         done.acquire()
 
     def _carry_as_guest(self, kind: Kind, name: str, frame: bytes, level: int = logging.DEBUG) -> None:
-        guest = Guest(self._config, self._root, self._app_number)
+        guest = Outsider(self._config, self._root, self._app_number)
         try:
             guest.carry(kind, name, frame)
         except Tina4Error as exc:

@@ -23,7 +23,7 @@ from ..config import ENVIRONMENT_PREFIX, Config, keep_live_token
 from ..errors import ConfigError
 from ..routing.paths import live_link
 from ..server.console import configure_logging
-from ..server.listening import DEFAULT_HOST, DEFAULT_PORT, Place
+from ..server.listening import DEFAULT_HOST, DEFAULT_PORT, ListenAddress
 from ..supervision import orders
 from ..supervision.orders import Orders, wake_on_signals
 from ..version import __version__
@@ -91,7 +91,7 @@ def banner(server: Server) -> str:
     from ..app import apps_of_this_process
 
     unix_path = None if server.unix_path is None else str(server.unix_path)
-    place = Place(unix_path=unix_path, is_secure=server.ssl_enabled)
+    place = ListenAddress(unix_path=unix_path, is_secure=server.ssl_enabled)
     links = sorted({app.start_link.path for app in apps_of_this_process() if app.start_link is not None})
     root = server.script_name.encode("latin-1").decode()
     return _banner(place, server.address, root, links[0] if links else "")
@@ -188,15 +188,15 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
-def _place(arguments: argparse.Namespace) -> Place:
-    return Place(arguments.host, arguments.port, arguments.bind, arguments.certfile is not None)
+def _place(arguments: argparse.Namespace) -> ListenAddress:
+    return ListenAddress(arguments.host, arguments.port, arguments.bind, arguments.certfile is not None)
 
 
 def _log_as_asked(arguments: argparse.Namespace) -> None:
     configure_logging(arguments.log_level, shows_process=arguments.workers > 1)
 
 
-def _banner(place: Place, bound_to: Any, root: str, link: str) -> str:
+def _banner(place: ListenAddress, bound_to: Any, root: str, link: str) -> str:
     """Lay out what is printed first.
 
     Args:

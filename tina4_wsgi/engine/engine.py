@@ -15,18 +15,18 @@ from ..config import Config
 from ..hosting import descriptors
 from ..hosting.takeover import Taken
 from ..hub import mishaps
-from ..hub.flush_queue import Turn
+from ..hub.flush_queue import FlushQueue
 from ..hub.loop_watch import LoopWatch
 from ..hub.sweeper import Sweeper
 from ..monitoring.metrics import Meter
 from ..protocol.deflate import compress_frame
 from ..protocol.frames import CloseCode
-from ..websocket.connection import Connection, Visit
-from ..websocket.seams import Host
+from ..websocket.connection import Accepted, Connection
+from ..websocket.seams import ConnectionOwner
 from ..websocket.transport import Transport
 from .draining import Draining
 from .fanout import Fanout
-from .groups import Registry
+from .groups import Groups
 
 logger = logging.getLogger("tina4_wsgi.engine")
 
@@ -37,14 +37,14 @@ _MOST_SETTLED = 256
 """Further ones are closed before their time: descriptors are for those who still have something to say."""
 
 
-class Lane(NamedTuple):
+class Variant(NamedTuple):
     """The groups of all connections that are sent the same bytes: those that agreed on the same compression."""
 
-    paths: Registry
-    rooms: Registry
+    paths: Groups
+    rooms: Groups
 
 
-class Engine(Host):
+class Engine(ConnectionOwner):
     """The connections that one hub serves.
 
     Made lazily by the app, in the process and thread that serve: under `gunicorn --preload` the app is imported
@@ -70,10 +70,10 @@ class Engine(Host):
         self.room_broadcasts = 0
         self.on_end: Callable[[Connection], None] | None = None
         self.on_sweep: Callable[[], bool] | None = None
-        self._turn = Turn(self.hub.loop.run_callback, self.meter)
+        self._turn = FlushQueue(self.hub.loop.run_callback, self.meter)
         self._plain = self._new_lane()
         # By window bits; a broadcast is compressed once for each. Nearly always there is none, or one.
-        self._compressed: dict[int, Lane] = {}
+        self._compressed: dict[int, Variant] = {}
         self._sweeper = Sweeper(self.hub.loop, self.connections, self._keep_house)
         self._fanout = fanout
         self._settled: deque[tuple[float, Transport]] = deque()
@@ -125,7 +125,7 @@ class Engine(Host):
         """Give the named rooms that have members."""
         return sorted({name for lane in self._lanes() for name in lane.rooms.names()})
 
-    def adopt(self, taken: Taken, visit: Visit) -> Connection:
+    def adopt(self, taken: Taken, visit: Accepted) -> Connection:
         """Begin to serve a socket that has said its handshake; "open" runs in the next turn of the hub.
 
         Args:
@@ -158,13 +158,13 @@ class Engine(Host):
         has_more = self.dispatcher.trim() or bool(settled)
         return (self.on_sweep is not None and self.on_sweep()) or has_more
 
-    def _new_lane(self) -> Lane:
-        return Lane(Registry(self._turn), Registry(self._turn))
+    def _new_lane(self) -> Variant:
+        return Variant(Groups(self._turn), Groups(self._turn))
 
-    def _lanes(self) -> list[Lane]:
+    def _lanes(self) -> list[Variant]:
         return [self._plain, *self._compressed.values()]
 
-    def _lane_of(self, connection: Connection) -> Lane:
+    def _lane_of(self, connection: Connection) -> Variant:
         bits = connection.window_bits
         if not bits:
             return self._plain

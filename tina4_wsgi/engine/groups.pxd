@@ -1,12 +1,12 @@
 cimport cython
 from ..websocket.transport cimport FrameSource, Transport
-from ..hub.flush_queue cimport Turn
+from ..hub.flush_queue cimport FlushQueue
 
 cdef class Group(FrameSource):
     cdef public dict _members
     cdef Py_ssize_t _pending_bytes
     cdef public tuple _snapshot
-    cdef Turn _turn
+    cdef FlushQueue _turn
     cdef readonly str name
 
     cpdef tuple members(self)

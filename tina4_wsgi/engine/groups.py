@@ -12,7 +12,7 @@ import logging
 from gevent.monkey import get_original
 
 from ..hub import mishaps
-from ..hub.flush_queue import Turn
+from ..hub.flush_queue import FlushQueue
 from ..websocket.transport import FrameSource, Transport
 
 logger = logging.getLogger("tina4_wsgi.engine")
@@ -36,7 +36,7 @@ class Group(FrameSource):
 
     __slots__ = ("_members", "_pending_bytes", "_snapshot", "_turn", "name")
 
-    def __init__(self, name: str, turn: Turn) -> None:
+    def __init__(self, name: str, turn: FlushQueue) -> None:
         super().__init__()
         self.name = name
         self._turn = turn
@@ -113,13 +113,13 @@ class Group(FrameSource):
         mishaps.report(logger, "broadcasts to %.200r failed", self.name, error=error)
 
 
-class Registry:
+class Groups:
     """Groups by name; a group exists exactly as long as it has members.
 
     Locks: `_lock` guards `_groups` and every group's members; nothing is called while it is held.
     """
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: FlushQueue) -> None:
         self._turn = turn
         self._lock = _allocate_lock()
         self._groups: dict[str, Group] = {}

@@ -21,8 +21,8 @@ from ..backplane.relay import Relay
 from ..config import Config
 from ..errors import ForkError
 from ..hosting import checks
-from ..hosting.stop_guard import Guardian
-from ..hub.mailbox import Errand
+from ..hosting.stop_guard import StopGuard
+from ..hub.mailbox import ThreadCall
 from . import presence
 from .engine import Engine
 from .fanout import Fanout
@@ -48,7 +48,7 @@ class _Forks:
     """
 
     count = 0
-    processes: ClassVar[weakref.WeakSet[Process]] = weakref.WeakSet()
+    processes: ClassVar[weakref.WeakSet[Runtime]] = weakref.WeakSet()
 
     @classmethod
     def add(cls) -> None:
@@ -65,7 +65,7 @@ def fork_count() -> int:
 os.register_at_fork(after_in_child=_Forks.add)
 
 
-class Process:
+class Runtime:
     """The running side of an app in the current process.
 
     Args:
@@ -84,7 +84,7 @@ class Process:
     """
 
     def __init__(
-        self, config: Config, parent: Process | None = None, root: str | None = None, app_number: int = 0,
+        self, config: Config, parent: Runtime | None = None, root: str | None = None, app_number: int = 0,
         is_serving: bool = False,
     ) -> None:
         self._inherited_count = 0 if parent is None else parent.connection_count
@@ -96,7 +96,7 @@ class Process:
         self.fanout.members = self.members
         if root is not None and config.backplane != "none":
             self.fanout.relay = Relay(config, root, app_number, self, is_outsider)
-        self.guardian = Guardian(self.drain, config.drain_timeout_s)
+        self.guardian = StopGuard(self.drain, config.drain_timeout_s)
         self.is_draining = False
         self.on_engine: Callable[[Engine], None] | None = None
         self.on_draining: Callable[[], None] | None = None
@@ -268,7 +268,7 @@ def _dismiss(engine: Engine, code: int, reason: str) -> None:
         connection.dismiss(code, reason)
 
 
-def _wait_for(engine: Engine, errand: Errand, give_up_at_s: float) -> None:
+def _wait_for(engine: Engine, errand: ThreadCall, give_up_at_s: float) -> None:
     """Wait for another thread's hub while this one goes on, but not for one that stands still."""
     while not errand.is_done and engine.is_alive:
         if time.monotonic() >= give_up_at_s:

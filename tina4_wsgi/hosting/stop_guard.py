@@ -29,7 +29,7 @@ class Drain(Protocol):
     def __call__(self, timeout_s: float, *, is_hurried: bool = False) -> None: ...
 
 
-class Guardian:
+class StopGuard:
     """Calls `drain` when this process's server stops, or at the latest when the interpreter ends.
 
     Args:

@@ -86,7 +86,7 @@ class Answered:
         """Do nothing, however often: the connection is somebody else's."""
 
 
-class Place(NamedTuple):
+class HostSocket(NamedTuple):
     """Where a server keeps the socket, and how to get at what it has read ahead."""
 
     sock: Any  # a gevent socket: no types there
@@ -95,7 +95,7 @@ class Place(NamedTuple):
     is_prompt: bool = False  # without Nagle's delay: accepted sockets have what gunicorn sets on its listeners
 
 
-def find_place(environ: dict[str, Any]) -> Place:
+def find_place(environ: dict[str, Any]) -> HostSocket:
     """Say where `take_over` will find the socket, before anything is answered.
 
     Raises:
@@ -119,7 +119,7 @@ def is_answered(environ: dict[str, Any]) -> bool:
 
 
 def take_over(
-    place: Place, environ: dict[str, Any], start_response: Any, headers: list[tuple[str, str]], taker: Taker
+    place: HostSocket, environ: dict[str, Any], start_response: Any, headers: list[tuple[str, str]], taker: Taker
 ) -> Iterable[bytes]:
     """Answer 101 and take the socket: now, or as soon as the server writes its answer.
 
@@ -164,7 +164,7 @@ class Kept:
 
     _LINGER_S = 1.0  # for the client to read what was sent last, before what it still sends resets the connection
 
-    def __init__(self, place: Place, start_response: Any, headers: list[tuple[str, str]]) -> None:
+    def __init__(self, place: HostSocket, start_response: Any, headers: list[tuple[str, str]]) -> None:
         self.sock = place.sock
         headers = [*_SWITCHING_HEADERS, *headers]
         if _belongs_to(server := getattr(start_response, "__self__", None), place):
@@ -196,7 +196,7 @@ class Kept:
         _detach(sock, is_prompt=True).close()
 
 
-def _belongs_to(server: Any, place: Place) -> bool:
+def _belongs_to(server: Any, place: HostSocket) -> bool:
     """Whether it answers on this very socket: gunicorn's response has it as `sock`, pywsgi's handler as `socket`."""
     return place.sock is getattr(server, "sock", None) or place.sock is getattr(server, "socket", None)
 
@@ -215,7 +215,7 @@ def _answer(server: Any, start_response: Any, headers: list[tuple[str, str]]) ->
 
 
 def _wait_for_answer(
-    place: Place, start_response: Any, headers: list[tuple[str, str]], taker: Taker
+    place: HostSocket, start_response: Any, headers: list[tuple[str, str]], taker: Taker
 ) -> None:
     """Take the connection when the server writes the 101, which what is around the app decides on."""
 
@@ -244,18 +244,18 @@ def _added_to(head: bytes, headers: list[tuple[str, str]]) -> Iterator[tuple[str
             yield name, value.strip()
 
 
-def _find(environ: dict[str, Any]) -> Place | None:
+def _find(environ: dict[str, Any]) -> HostSocket | None:
     body = environ.get("wsgi.input")
     if is_answered(environ):  # by gevent-websocket
         handler = environ["wsgi.websocket"].handler
-        return Place(handler.socket, lambda: _take_buffered(handler.rfile, handler.socket))
+        return HostSocket(handler.socket, lambda: _take_buffered(handler.rfile, handler.socket))
     if "gunicorn.socket" in environ:
         sock = environ["gunicorn.socket"]
         has_input = hasattr(getattr(body, "reader", None), "unreader")
-        return Place(sock, lambda: _take_unread(body), has_input, True)
+        return HostSocket(sock, lambda: _take_unread(body), has_input, True)
     sock = getattr(getattr(body, "raw", None), "_sock", None)
     if sock is not None:  # pywsgi hands out its buffered reader for requests that ask for an upgrade
-        return Place(sock, lambda: _take_buffered(body, sock))
+        return HostSocket(sock, lambda: _take_buffered(body, sock))
     return None
 
 
@@ -295,7 +295,7 @@ def _take_buffered(reader: Any, sock: Any) -> bytes:
     return data
 
 
-def _take(place: Place, head: bytes) -> Taken:
+def _take(place: HostSocket, head: bytes) -> Taken:
     early = place.read_ahead()
     return Taken(_detach(place.sock, place.is_prompt), early, head)
 

@@ -58,7 +58,7 @@ def decode_path(environ: WSGIEnvironment) -> str:
         raise Refused(400, "The path is not UTF-8.", detail=repr(raw[:200])) from exc
 
 
-class HttpSide:
+class HttpHandling:
     """A WSGI app for all requests that aren't upgrades.
 
     Attributes:

@@ -1,4 +1,4 @@
-cdef class Turn:
+cdef class FlushQueue:
     cdef object _run_callback
     cdef list _groups
     cdef list _transports

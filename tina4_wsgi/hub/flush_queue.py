@@ -19,7 +19,7 @@ class Flushable(Protocol):
         """Learn that `flush` raised, which is a mistake of ours; doesn't raise."""
 
 
-class Turn:
+class FlushQueue:
     """What must be flushed when the hub's current turn ends.
 
     Greenlets: any of the hub's thread; nothing here switches. Other threads go through `mailbox`.

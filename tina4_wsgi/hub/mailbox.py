@@ -68,7 +68,7 @@ class Mailbox:
         Args:
             function: neither waits nor logs; what it raises is raised here.
         """
-        errand = Errand(function, args)
+        errand = ThreadCall(function, args)
         self.post(errand.work)
         return errand.wait()
 
@@ -76,9 +76,9 @@ class Mailbox:
         """Do as `call` does, but in a greenlet of its own, so that `function` may wait."""
         return self.begin(function, *args).wait()
 
-    def begin(self, function: Callable[..., Any], *args: Any) -> Errand:
+    def begin(self, function: Callable[..., Any], *args: Any) -> ThreadCall:
         """Do as `call_waiting` does, but leave the waiting to the caller."""
-        errand = Errand(function, args)
+        errand = ThreadCall(function, args)
         # There are at most as many of these greenlets as there are threads that wait for one.
         self.post(gevent.spawn, errand.work)
         return errand
@@ -99,7 +99,7 @@ class Mailbox:
                 mishaps.report(logger, "a call from another thread failed", error=exc)
 
 
-class Errand:
+class ThreadCall:
     """A call that another thread waits for."""
 
     __slots__ = ("_args", "_done", "_error", "_function", "_result")

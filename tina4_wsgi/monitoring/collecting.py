@@ -13,7 +13,7 @@ from .metrics import Sums, Tally
 _AT_ONCE = 1_000  # connections that are looked at before others get their turn, about a millisecond
 
 
-def take(tallies: Iterable[tuple[str, Tally]], engines: Iterable[Engine]) -> Sums:
+def collect(tallies: Iterable[tuple[str, Tally]], engines: Iterable[Engine]) -> Sums:
     """Add up one process.
 
     Args:

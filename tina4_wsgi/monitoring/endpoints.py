@@ -43,7 +43,7 @@ class Owner(Protocol):
     def monitor(self) -> Monitor: ...
 
 
-class OwnPages:
+class Endpoints:
     """The pages of one app.
 
     Raises:

@@ -31,7 +31,7 @@ from ..routing.names import check_name
 from ..routing.params import Params
 from ..routing.paths import LIVE_PAGE, normal_path
 from ..websocket.connection import Connection
-from ..websocket.served_route import ANONYMOUS, Bridge, Service, bodiless
+from ..websocket.served_route import ANONYMOUS, Bridge, ServedRoute, bodiless
 from . import live_feed
 from .live_feed import SOCKET_PATH
 from .monitor import Monitor
@@ -79,7 +79,7 @@ class LivePage:
         self._watchers: dict[Connection, dict[str, str]] = {}
         page = Route(LIVE_PAGE, LIVE_PAGE, "http", frozenset({"GET", "HEAD"}), _answer_nothing, self._auth)
         self._page = Match(page, Params())
-        self._service = Service(page, app.config, bridge)
+        self._service = ServedRoute(page, app.config, bridge)
         options = {
             "allowed_origins": (), "max_message_bytes": 4_096, "reauth_every": _RECHECK_S, "on_slow": "drop_newest",
             "deflate": False, "idle_timeout_s": 0.0,

@@ -13,13 +13,13 @@ import gevent
 from ..backplane.private_folders import default_places
 from ..config import Config
 from ..engine.engine import Engine
-from ..engine.runtime import Process
+from ..engine.runtime import Runtime
 from ..errors import ConfigError
-from ..websocket.served_route import Service
+from ..websocket.served_route import ServedRoute
 from . import collecting, live_feed
 from .live_feed import Facts, Feed
 from .metrics import Sums
-from .worker_files import CHECK_S, Spool, Told
+from .worker_files import CHECK_S, Told, WorkerFiles
 
 logger = logging.getLogger("tina4_wsgi.metrics")
 
@@ -36,7 +36,7 @@ Show = Callable[[Facts, "Monitor"], None]
 
 
 class Monitor:
-    """Counts in one process. Made with its `Process`; costs nothing until somebody asks, or if it shares.
+    """Counts in one process. Made with its `Runtime`; costs nothing until somebody asks, or if it shares.
 
     Args:
         services: gives the app's, which remember what their connections did.
@@ -48,8 +48,8 @@ class Monitor:
     """
 
     def __init__(
-        self, process: Process, config: Config, root: str | os.PathLike[str],
-        services: Callable[[], Iterable[Service]], refused: Mapping[int, int], backplane: Callable[[], Any],
+        self, process: Runtime, config: Config, root: str | os.PathLike[str],
+        services: Callable[[], Iterable[ServedRoute]], refused: Mapping[int, int], backplane: Callable[[], Any],
         is_shared: bool = False, has_live: bool = False,
     ) -> None:
         self.process = process
@@ -58,7 +58,7 @@ class Monitor:
         self._backplane = backplane
         self.feed = Feed()
         folders = (config.metrics_dir,) if config.metrics_dir else default_places(root, ".metrics")
-        self._spool = Spool(*folders) if is_shared else None
+        self._spool = WorkerFiles(*folders) if is_shared else None
         self._folder_timer: Any = None  # of the hub of whoever told first
         self._checks = 0
         self._show: Show | None = None
@@ -79,7 +79,7 @@ class Monitor:
 
     def own(self) -> Sums:
         """Count this process."""
-        sums = collecting.take(((one.path, one.tally) for one in self._services()), self.process.engines)
+        sums = collecting.collect(((one.path, one.tally) for one in self._services()), self.process.engines)
         for status, number in list(self._refused.items()):
             sums.count("handshakes_refused", number, status)
         sums.gauge("workers", 1)

@@ -55,7 +55,7 @@ class Told(NamedTuple):
     about: dict[str, Any]
 
 
-class Spool:
+class WorkerFiles:
     """One worker's place in the folder; taken when first used.
 
     Args:

@@ -16,7 +16,7 @@ from ..backplane.isolation import isolation
 from ..spy import KEY
 from . import thread_hubs
 from .errors import HandshakeRefused, NotSettled
-from .settling import Stage
+from .settling import Settling
 from .websocket import WebSocket
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class TestClient(Client):
         in_test_greenlet: bool = False, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(app, **kwargs)
-        self._stage = Stage(timeout, raise_errors, in_test_greenlet)
+        self._stage = Settling(timeout, raise_errors, in_test_greenlet)
         isolation.is_on = True
         thread_hubs.enter(self)
 

@@ -25,11 +25,11 @@ class Errands:
 
     def __init__(self, notify: Callable[[], None]) -> None:
         self._notify = notify
-        self._waiting: deque[_Errand] = deque()
+        self._waiting: deque[_InlineCall] = deque()
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
         """Have `function(*args)` done, and wait for it; what it raises is raised here."""
-        errand = _Errand(function, args)
+        errand = _InlineCall(function, args)
         self._waiting.append(errand)
         self._notify()
         errand.is_done.wait()
@@ -42,7 +42,7 @@ class Errands:
             self._waiting.popleft().do()
 
 
-class _Errand:
+class _InlineCall:
     """One call."""
 
     def __init__(self, function: Callable[..., object], args: tuple[Any, ...]) -> None:

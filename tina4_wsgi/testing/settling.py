@@ -8,13 +8,13 @@ from typing import Protocol
 
 from .errors import NotSettled
 from .runner import Runner
-from .spying import Onlooker
+from .spying import TestSpy
 
 CUT_AFTER_S = 1.0
 """How long a client that leaves waits for the callback that runs; a browser's tab is closed no later."""
 
 
-class Actor(Protocol):
+class Participant(Protocol):
     """A WebSocket, as far as others wait for it."""
 
     @property
@@ -28,7 +28,7 @@ class Actor(Protocol):
         """Close as well as it goes."""
 
 
-class Stage:
+class Settling:
     """Runs the app on behalf of a test.
 
     Args:
@@ -39,10 +39,10 @@ class Stage:
 
     def __init__(self, timeout_s: float, raises: bool, in_test_greenlet: bool) -> None:
         self.runner = Runner()
-        self.onlooker = Onlooker(self.runner.notify, self.runner.errands.call if in_test_greenlet else None)
+        self.onlooker = TestSpy(self.runner.notify, self.runner.errands.call if in_test_greenlet else None)
         self.timeout_s = timeout_s
         self.raises = raises
-        self.actors: list[Actor] = []
+        self.actors: list[Participant] = []
 
     @property
     def has_error(self) -> bool:
@@ -54,7 +54,7 @@ class Stage:
         if self.has_error:
             raise self.onlooker.errors.pop(0)
 
-    def settle(self, actors: Iterable[Actor], timeout_s: float | None = None) -> None:
+    def settle(self, actors: Iterable[Participant], timeout_s: float | None = None) -> None:
         """Run until the app has done all it had to do for `actors`, and has nothing left to run.
 
         Raises:
@@ -80,7 +80,7 @@ class Stage:
         self.runner.idle(self.timeout_s)
 
 
-def not_settled(actors: Iterable[Actor], limit_s: float) -> NotSettled:
+def not_settled(actors: Iterable[Participant], limit_s: float) -> NotSettled:
     """Say what was still to be done."""
     work = [actor.describe_work() for actor in actors if actor.is_busy]
     return NotSettled(f"after {limit_s:g} s {'; '.join(work) or 'the hub was still busy'}")

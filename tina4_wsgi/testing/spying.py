@@ -11,11 +11,11 @@ from typing import Any
 from greenlet import getcurrent
 
 from ..errors import ConnectionClosed
-from ..websocket.connection import Visit
+from ..websocket.connection import Accepted
 from ..websocket.lifecycle import Served
 
 
-class Observed:
+class SpiedRoute:
     """A route as the app serves it, with an eye on one connection's callbacks.
 
     Attributes:
@@ -25,7 +25,7 @@ class Observed:
         is_over: whether "close" has returned.
     """
 
-    def __init__(self, served: Served, onlooker: Onlooker) -> None:
+    def __init__(self, served: Served, onlooker: TestSpy) -> None:
         self._served = served
         self._onlooker = onlooker
         self.connection: Any = None  # a Connection
@@ -71,7 +71,7 @@ def _line_of_app(frame: FrameType | None) -> str:
     return ""
 
 
-class Onlooker:
+class TestSpy:
     """Stands in the environ of a client's requests.
 
     Args:
@@ -88,15 +88,15 @@ class Onlooker:
         self.call: Callable[..., object] = _call if call is None else call
         self.apps: weakref.WeakSet[Any] = weakref.WeakSet()
         self.errors: list[BaseException] = []
-        self._observed: Observed | None = None
+        self._observed: SpiedRoute | None = None
 
-    def visiting(self, app: Any, visit: Visit) -> Visit:
+    def visiting(self, app: Any, visit: Accepted) -> Accepted:
         """Put ourselves between the connection and its route."""
         self.apps.add(app)
-        self._observed = Observed(visit.service, self)
+        self._observed = SpiedRoute(visit.service, self)
         return visit._replace(service=self._observed)
 
-    def take(self) -> Observed | None:
+    def take(self) -> SpiedRoute | None:
         """Give the connection of the latest handshake, once; None if it was refused."""
         observed, self._observed = self._observed, None
         return observed

@@ -1,6 +1,6 @@
 cimport cython
 from .lifecycle cimport Lifecycle
-from .seams cimport Host
+from .seams cimport ConnectionOwner
 from ..protocol.frames cimport encode_message
 from .transport cimport Transport
 
@@ -18,6 +18,6 @@ cdef class Connection(Lifecycle):
     cdef readonly object subprotocol
     cdef readonly int window_bits
 
-    @cython.locals(frame=bytes, host=Host, transport=Transport)
+    @cython.locals(frame=bytes, host=ConnectionOwner, transport=Transport)
     cdef bytes _frame_of(self, object message)
     cpdef send(self, object message)

@@ -23,8 +23,8 @@ from ..routing.names import check_name, check_path
 from ..routing.params import Params
 from ..routing.paths import normal_path
 from .lifecycle import Ending, Lifecycle, Served
-from .opening_handshake import Opening
-from .seams import Host
+from .opening_handshake import OpeningHandshake
+from .seams import ConnectionOwner
 
 logger = logging.getLogger("tina4_wsgi.connection")
 
@@ -34,7 +34,7 @@ _get_ident = get_original("_thread", "get_ident")
 _OPEN = 0  # see lifecycle
 
 
-class Visit(NamedTuple):
+class Accepted(NamedTuple):
     """Who comes, and to which route: the outcome of a handshake.
 
     Attributes:
@@ -44,7 +44,7 @@ class Visit(NamedTuple):
     """
 
     service: Served
-    opening: Opening
+    opening: OpeningHandshake
     path: str
     params: Params
     auth: object = None
@@ -70,7 +70,7 @@ class Connection(Lifecycle):
     __slots__ = ("_connected_at_s", "_id", "_opening", "_state_dict", "auth", "params", "path",
                  "rooms", "subprotocol", "window_bits")  # fmt: skip
 
-    def __init__(self, host: Host, visit: Visit) -> None:
+    def __init__(self, host: ConnectionOwner, visit: Accepted) -> None:
         super().__init__(host, visit.service, visit.window_bits > 0)
         self._opening = visit.opening
         self._id: str | None = None

@@ -1,7 +1,7 @@
-from .transport_owner cimport Owner
+from .transport_owner cimport TransportOwner
 from .transport cimport Transport
 
-cdef class Liveness(Owner):
+cdef class Deadlines(TransportOwner):
     cdef double _active_at_s
     cdef double _auth_ends_s
     cdef double _auth_lasts_s

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..protocol.frames import CloseCode
 from .transport import Transport
-from .transport_owner import Owner
+from .transport_owner import TransportOwner
 
 NEVER = float("inf")
 
@@ -24,7 +24,7 @@ _LEAST_AUTH_S = 5.0
 _PING = b"\x89\x00"
 
 
-class Liveness(Owner):
+class Deadlines(TransportOwner):
     """What the sweeper asks of a connection; `Lifecycle` is one.
 
     Attributes:

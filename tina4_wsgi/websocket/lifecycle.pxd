@@ -1,19 +1,19 @@
 cimport cython
 from ..hub.dispatcher cimport Dispatcher
-from .seams cimport Host
-from .deadlines cimport Liveness
+from .seams cimport ConnectionOwner
+from .deadlines cimport Deadlines
 from ..protocol.session cimport Session
 
 cdef int _OPEN, _CLOSING, _GONE, _OVER, _CLOSED
 
-cdef class Lifecycle(Liveness):
+cdef class Lifecycle(Deadlines):
     cdef object __weakref__
     cdef object _callback
     cdef object _close_code
     cdef str _close_reason
     cdef object _ending
     cdef object _goodbye
-    cdef Host _host
+    cdef ConnectionOwner _host
     cdef readonly list _inbound
     cdef bint _is_ended
     cdef bint _is_full
@@ -29,7 +29,7 @@ cdef class Lifecycle(Liveness):
 
     @cython.locals(inbound=list, dispatcher=Dispatcher, session=Session)
     cpdef received(self, bytes data)
-    @cython.locals(host=Host, held_bytes=Py_ssize_t)
+    @cython.locals(host=ConnectionOwner, held_bytes=Py_ssize_t)
     cpdef _weigh(self)
     cpdef work(self)
     @cython.locals(inbound=list, has_rechecks=bint)

@@ -28,8 +28,8 @@ from ..errors import ConnectionClosed, MessageError, ProtocolError
 from ..hub import mishaps
 from ..protocol.frames import CloseCode, encode_close
 from ..protocol.session import Session
-from .deadlines import NEVER, Liveness
-from .seams import Host
+from .deadlines import NEVER, Deadlines
+from .seams import ConnectionOwner
 from .transport import ENDED, INBOUND_FULL, Transport
 
 logger = logging.getLogger("tina4_wsgi.connection")
@@ -96,7 +96,7 @@ class _Recheck:
         self._connection._recheck()
 
 
-class Lifecycle(Liveness):
+class Lifecycle(Deadlines):
     """The machinery of one connection; `Connection` adds what callbacks use.
 
     Attributes:
@@ -109,7 +109,7 @@ class Lifecycle(Liveness):
         "_was_clean", "_weighed_bytes", "is_waiting",
     )  # fmt: skip
 
-    def __init__(self, host: Host, service: Served, may_compress: bool) -> None:
+    def __init__(self, host: ConnectionOwner, service: Served, may_compress: bool) -> None:
         super().__init__(service.limits, service.has_auth)
         self._host = host
         self._service = service
@@ -320,7 +320,7 @@ class Lifecycle(Liveness):
     def on_due(self, now_s: float) -> None:
         """A deadline has passed; act, and set the next one."""
         if self._patient_until_s > now_s or not self.is_waiting:
-            Liveness.on_due(self, now_s)
+            Deadlines.on_due(self, now_s)
             return
         # No worker was free for all this time: what can be said without one is said now.
         self._patient_until_s = NEVER

@@ -51,7 +51,7 @@ def head_bytes(environ: Mapping[str, Any]) -> int:
     return sum(map(len, environ)) + sum(map(len, texts))
 
 
-class Opening:
+class OpeningHandshake:
     """The request that a connection began with.
 
     Args:

@@ -1,4 +1,4 @@
-cdef class Host:
+cdef class ConnectionOwner:
     cdef readonly object hub
     cdef readonly object dispatcher
     cdef readonly object inquiries

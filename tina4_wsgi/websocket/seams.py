@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _get_ident = get_original("_thread", "get_ident")
 
 
-class Host:
+class ConnectionOwner:
     """The place where connections live.
 
     Args:

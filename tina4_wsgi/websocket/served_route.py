@@ -29,7 +29,7 @@ from ..routing.params import Params
 from ..routing.paths import normal_path
 from .verdict import ANONYMOUS, judge, refusal_of
 
-__all__ = ["ANONYMOUS", "Bridge", "Environ", "Service", "bodiless", "refuse"]
+__all__ = ["ANONYMOUS", "Bridge", "Environ", "ServedRoute", "bodiless", "refuse"]
 
 logger = logging.getLogger("tina4_wsgi.service")
 
@@ -144,7 +144,7 @@ class Bridge:
         raise TypeError(f"{type(value).__name__} is not JSON serializable")
 
 
-class Service:
+class ServedRoute:
     """What an app does for the connections of one route.
 
     Attributes:

@@ -1,6 +1,6 @@
 cimport cython
-from .transport_owner cimport Owner
-from ..hub.flush_queue cimport Turn
+from .transport_owner cimport TransportOwner
+from ..hub.flush_queue cimport FlushQueue
 
 cdef class FrameSource:
     cdef public list pending
@@ -15,13 +15,13 @@ cdef class Transport:
     cdef bint _is_peer_done
     cdef bint _is_tls
     cdef object _loop
-    cdef Owner _owner
+    cdef TransportOwner _owner
     cdef int _pauses
     cdef bytes _pong
     cdef int _read_bytes
     cdef object _reader
     cdef object _stream
-    cdef Turn _turn
+    cdef FlushQueue _turn
     cdef public FrameSource group
     cdef public Py_ssize_t mark
     cdef readonly Py_ssize_t most_bytes

@@ -18,9 +18,9 @@ import socket
 from typing import Any
 
 from ..hub.backlog import Backlog
-from ..hub.flush_queue import Turn
+from ..hub.flush_queue import FlushQueue
 from ..hub.stream import Stream, TLSStream, reset_on_close
-from .transport_owner import Owner
+from .transport_owner import TransportOwner
 
 READ_BYTES = 65_536
 """Taken from a socket at once; also the bound of one client's work per turn of the hub."""
@@ -73,7 +73,7 @@ class Transport:
         "most_bytes", "outbox", "queued_bytes", "received_bytes", "sent_bytes", "sent_messages", "was_heard",
     )  # fmt: skip
 
-    def __init__(self, stream: Stream, loop: Any, turn: Turn, owner: Owner, most_bytes: int) -> None:
+    def __init__(self, stream: Stream, loop: Any, turn: FlushQueue, owner: TransportOwner, most_bytes: int) -> None:
         self._stream: Stream | None = stream
         self._loop, self._turn, self._owner = loop, turn, owner
         self.most_bytes = most_bytes

@@ -1,2 +1,2 @@
-cdef class Owner:
+cdef class TransportOwner:
     cpdef received(self, bytes data)

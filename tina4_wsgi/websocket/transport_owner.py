@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Owner:
+class TransportOwner:
     """What a transport tells its connection. All but `failed` are called in the hub."""
 
     __slots__ = ()

@@ -20,7 +20,7 @@ from ...errors import BackplaneError, UsageError
 from ..contract import Facts, Receiver, Status
 from ..envelope import SENDER_BYTES, Envelope, EnvelopeError, Kind, pack, pack_json, unpack
 from ..questions import Questions, answer_of
-from .channels import Channels, Place, check_client, new_connection
+from .channels import Channels, RedisNode, check_client, new_connection
 from .health import Health
 from .publisher import RedisPublisher
 from .subscriber import RedisSubscriber
@@ -74,7 +74,7 @@ class RedisBackplane:
                 "backplane 'redis' needs patched sockets, or waiting for Redis would stop every client: begin the "
                 "program with `from gevent import monkey; monkey.patch_all()`"
             )
-        place = Place()
+        place = RedisNode()
         new_connection(self._config, 1.0, place)  # connects to nobody: it reads the URL
         self._publisher = RedisPublisher(self._config, self._health, place)
         needed = frozenset({self._channels.everybody, self._channels.inbox(self._sender)})

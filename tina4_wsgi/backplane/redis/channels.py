@@ -70,7 +70,7 @@ def _is_utf8(name: str) -> bool:
     return name.isascii() or not _SURROGATES.search(name)
 
 
-class Place:
+class RedisNode:
     """Where Redis is: at the address of the URL, or, of a Redis Cluster, where that has sent us.
 
     Attributes:
@@ -117,7 +117,7 @@ def check_url(config: Config) -> None:
     if client is None:
         return  # the start of the backplane says so
     try:
-        _connection(config, 1.0, Place())
+        _connection(config, 1.0, RedisNode())
     except Exception as exc:  # noqa: BLE001  # redis-py raises errors of three trees for what a URL may say
         raise ConfigError(f"backplane_url can't be used, {_WAY_OF_URL}: {describe(exc, config)}") from None
 
@@ -129,7 +129,7 @@ def _refuse_own_options(url: str) -> None:
             raise ConfigError(f"backplane_url sets {name!r}, which is this package's own business, expected without it")
 
 
-def new_connection(config: Config, timeout_s: float, place: Place) -> Any:  # Any: redis-py's types move
+def new_connection(config: Config, timeout_s: float, place: RedisNode) -> Any:  # Any: redis-py's types move
     """Make a redis-py Connection that is not connected yet.
 
     Args:
@@ -145,7 +145,7 @@ def new_connection(config: Config, timeout_s: float, place: Place) -> Any:  # An
         raise BackplaneError(f"backplane_url can't be read, {_WAY_OF_URL}") from None
 
 
-def _connection(config: Config, timeout_s: float, place: Place) -> Any:
+def _connection(config: Config, timeout_s: float, place: RedisNode) -> Any:
     scheme, colon, rest = config.backplane_url.partition(":")
     pool = client.ConnectionPool.from_url(
         _SCHEMES.get(scheme, scheme) + colon + rest, socket_timeout=timeout_s,

@@ -8,10 +8,10 @@ from ...config import Config
 from ...errors import BackplaneError
 from ..contract import TIMEOUT_S, Receipt
 from ..envelope import Kind, pack
-from .channels import Channels, Place, check_client, client, describe, new_connection
+from .channels import Channels, RedisNode, check_client, client, describe, new_connection
 
 
-class RedisGuest:
+class RedisOutsider:
     """A guest in Redis.
 
     Args:
@@ -25,7 +25,7 @@ class RedisGuest:
         self._config = config
         self._channels = Channels(config.backplane_prefix, app_number, is_sharded=config.backplane_sharded)
         self._prefix = "S" if config.backplane_sharded else ""
-        self._place = Place()
+        self._place = RedisNode()
         self._connection: Any = None  # a redis-py Connection
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:

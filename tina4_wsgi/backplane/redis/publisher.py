@@ -19,7 +19,7 @@ import gevent
 from gevent.event import Event
 
 from ...config import Config
-from .channels import Place, client, describe, is_denied, new_connection
+from .channels import RedisNode, client, describe, is_denied, new_connection
 from .health import Backoff, Health
 
 logger = logging.getLogger("tina4_wsgi.backplane")
@@ -44,7 +44,7 @@ class RedisPublisher:
     Greenlets: any of the hub's thread; only `flush` waits.
     """
 
-    def __init__(self, config: Config, health: Health, place: Place) -> None:
+    def __init__(self, config: Config, health: Health, place: RedisNode) -> None:
         self._config = config
         self._health = health
         self._place = place

@@ -23,7 +23,7 @@ import gevent
 from gevent.event import Event
 
 from ...config import Config
-from .channels import Place, client, describe, is_denied, new_connection
+from .channels import RedisNode, client, describe, is_denied, new_connection
 from .health import Backoff, Health
 
 logger = logging.getLogger("tina4_wsgi.backplane")
@@ -67,7 +67,7 @@ class RedisSubscriber:
     """
 
     def __init__(
-        self, config: Config, health: Health, place: Place, received: Callable[[str, bytes], None],
+        self, config: Config, health: Health, place: RedisNode, received: Callable[[str, bytes], None],
         lost: Callable[[], None], needed: frozenset[str] = frozenset(),
     ) -> None:
         self._config = config

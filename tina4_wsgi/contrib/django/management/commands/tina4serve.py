@@ -29,7 +29,7 @@ from tina4_wsgi.contrib.django.bridge import wrap
 from tina4_wsgi.contrib.django.databases import PATCH, are_patched_in_time
 from tina4_wsgi.contrib.django.reloading import keep_serving, patched_command
 from tina4_wsgi.server.console import line_formatter
-from tina4_wsgi.server.listening import Place
+from tina4_wsgi.server.listening import ListenAddress
 from tina4_wsgi.server.server import Server
 from tina4_wsgi.supervision import orders
 
@@ -91,7 +91,7 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
             os.execv(command[0], command)
         show_log()
         with said_in_a_sentence(host, port):
-            listener = Place(host, port).listen()
+            listener = ListenAddress(host, port).listen()
         with listener:
             sys.exit(keep_serving(command, listener))
 
