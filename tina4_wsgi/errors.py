@@ -77,7 +77,18 @@ class MessageError(Tina4Error, ValueError):
 
 
 class ForkError(Tina4Error):
-    """This process was forked from one with open connections, and holds copies of their sockets; it can't serve."""
+    """This process was forked from one with open connections, which are its parent's; it can't serve them.
+
+    Args:
+        connection_count: how many.
+        consequence: what can't be done.
+    """
+
+    def __init__(self, connection_count: int, consequence: str) -> None:
+        super().__init__(
+            f"this process was forked from one with {connection_count} open connections, {consequence}; "
+            "`broadcast` and `publish` tell clients something from here where there is a backplane"
+        )
 
 
 class BackplaneError(Tina4Error):

@@ -18,6 +18,7 @@ from tests.support import servers
 from tests.support.crowd import Crowd, Member
 from tests.support.raw import RawClient, request_head
 from tests.support.servers import Server
+from tests.support.workers import BOOT_S
 from tina4_wsgi.backplane.isolation import isolation
 
 APPS = Path(__file__).parent / "apps"
@@ -58,7 +59,7 @@ def wait_for(is_done: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -
 
 def settle(crowd: Crowd, server: Server, path: str) -> Member:
     """Let one client in where there is room: a worker that is full refuses with 503."""
-    give_up_at = time.monotonic() + WAIT_S
+    give_up_at = time.monotonic() + BOOT_S
     while True:
         client = RawClient.dial(server.address)
         key = base64.b64encode(os.urandom(16)).decode()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+from urllib.parse import quote
 
 import gevent
 import pytest
@@ -24,6 +27,7 @@ from tests.backplane.conftest import (
 )
 from tests.support import servers
 from tests.support.crowd import Crowd
+from tests.support.raw import RawClient, request_head
 from tina4_wsgi.backplane.redis.backplane import RedisBackplane
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import BackplaneError, ConfigError
@@ -59,6 +63,41 @@ def test_two_servers_that_share_a_bus_are_one(tmp_path, bus, option):
         one.end()
 
     assert len(by_worker(members)) == 3
+
+
+AS_ADA, AS_BOB = {"auth": {"user": "ada"}}, {"auth": {"user": "bob"}}
+
+
+@pytest.mark.parametrize(("said", "statuses"), [
+    ([AS_ADA], {"ada": 401, "bob": 101, "eve": 101}),
+    ([AS_ADA | {"code": 4403}, AS_BOB | {"code": 1012}], {"ada": 403, "bob": 503, "eve": 101}),
+    ([{"path": "/ws/slow/a", "code": 4401}], {"ada": 401, "bob": 401, "eve": 401}),
+    ([AS_ADA | {"path": "/ws/slow/other"}], {"ada": 101, "bob": 101, "eve": 101}),
+])  # fmt: skip
+def test_who_is_sent_away_by_one_process_while_another_still_asks_who_it_is_does_not_get_in(
+    tmp_path, bus, said, statuses
+):
+    env = environment() | bus | {"GATE": str(tmp_path / "gate")}
+    (tmp_path / "gate").mkdir()
+    with (
+        servers.own("hall:app", APPS, tmp_path / "one", env=env) as asking,
+        servers.own("hall:app", APPS, tmp_path / "two", env=env) as other,
+        Crowd(other.address) as crowd,
+        contextlib.ExitStack() as opened,
+    ):
+        settle(crowd, other, PATH)
+        clients = {user: opened.enter_context(RawClient.dial(asking.address)) for user in statuses}
+        for user, client in clients.items():
+            host = f"127.0.0.1:{asking.address[1]}"
+            client.send_bytes(request_head(f"/ws/slow/a?user={user}", host, "dGhlIHNhbXBsZSBub25jZQ=="))
+        wait_for(lambda: len(os.listdir(tmp_path / "gate")) == len(clients), "all are being asked about")
+        wait_for(lambda: ask(other, "/state/a")["status"]["siblings"] == 1, "the link")
+
+        for whom in said:
+            ask(other, f"/disconnect?whom={quote(json.dumps(whom))}")
+        (tmp_path / "gate" / "open").touch()
+
+        assert {user: client.read_head().status for user, client in clients.items()} == statuses
 
 
 def test_a_worker_that_has_no_client_speaks_too(tmp_path, bus):

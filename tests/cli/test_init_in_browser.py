@@ -117,6 +117,12 @@ def test_a_page_shows_where_code_is_broken_and_comes_back_when_it_is_mended(open
     chat.write_text(whole + "\nthis is no Python\n")
     server.wait_for_log("it starts again when a file has changed")
     place = f"src/routes/chat.py:{len(whole.splitlines()) + 2}: SyntaxError: "
+    eventually(lambda: "500 Internal Server Error" in ada.texts("h1"), "the page says that it is broken")
+    link = server.wait_for_log(r"/__tina4/live\?token=[\w-]+")[0]
+    for page in (ada, bob):
+        address = page.front().current_url
+        page.front().get(server.url + link)
+        page.front().get(address)
     for page in (ada, bob):
         eventually(lambda page=page: any(place in text for text in page.texts("h1")), "the page shows the place")
     chat.write_text(whole + "\n# mended\n")

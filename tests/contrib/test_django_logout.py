@@ -11,6 +11,7 @@ from tests.contrib import django_house
 from tests.contrib.django_house import VERSIONS, Site, ask, hear
 from tests.contrib.django_program import printed_by
 from tests.support.raw import RawClient
+from tests.support.workers import one_on_each
 
 pytestmark = pytest.mark.deadline(90)
 
@@ -24,14 +25,9 @@ def workers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def in_both_processes(site: Site, cookie: str, opened: contextlib.ExitStack) -> list[RawClient]:
-    """Connect until both processes have a connection with this cookie."""
-    found: dict[int, RawClient] = {}
-    for _ in range(100):
-        client = opened.enter_context(site.open("/ws/quiet", cookie))
-        found.setdefault(hear(client)["process"], client)
-        if len(found) == 2:
-            return [*found.values()]
-    raise AssertionError("only one process took connections")
+    """Connect to both processes with this cookie."""
+    each = one_on_each(2, lambda: site.open("/ws/quiet", cookie), opened, lambda client: int(hear(client)["process"]))
+    return [*each.values()]
 
 
 def test_the_sockets_of_the_session_end_in_all_processes_and_no_others(workers):

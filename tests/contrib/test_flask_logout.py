@@ -15,7 +15,10 @@ from flask import Flask, session
 from tests.contrib.flask_house import Store, ask, eventually, make_app, serving
 from tests.support import servers
 from tests.support.raw import RawClient
+from tests.support.workers import one_on_each
 from tina4_wsgi.contrib.flask import login_required, websocket
+
+pytestmark = pytest.mark.deadline(90)
 
 APPS = Path(__file__).parent / "apps"
 CHROME, FIREFOX = ("User-Agent", "Chrome"), ("User-Agent", "Firefox")
@@ -46,14 +49,12 @@ class Workers:
 
     @contextlib.contextmanager
     def sockets(self, fields: list[tuple[str, str]]) -> Iterator[list[RawClient]]:
-        """Open sockets until each worker has one."""
+        """Open a socket on each worker, and another one."""
         with contextlib.ExitStack() as opened:
-            clients, pids = [], set()
-            while len(pids) < 2:
-                clients.append(opened.enter_context(RawClient.open(self.server.address, "/ws/live", fields)))
-                pids.add(clients[-1].read_text())
-                assert len(clients) < 100, "one worker takes all"
-            yield clients
+            each = one_on_each(2, lambda: RawClient.open(self.server.address, "/ws/live", fields), opened)
+            another = opened.enter_context(RawClient.open(self.server.address, "/ws/live", fields))
+            another.read_text()
+            yield [*each.values(), another]
 
 
 @pytest.fixture(scope="module")

@@ -143,7 +143,7 @@ def worked_on():
 def test_in_debug_a_broadcast_that_no_route_can_ever_hear_is_pointed_out_once(worked_on, caplog):
     for _ in range(3):
         worked_on.application.broadcast("/ws/orderz", "x")
-        worked_on.settle()
+        worked_on.wait_until(lambda: lost(caplog))
 
     told = "a broadcast to '/ws/orderz' reaches nobody, since no WebSocket route has this path"
     assert set(lost(caplog)) == {f"{told}; did you mean '/ws/orders'?"}
@@ -153,7 +153,7 @@ def test_in_debug_a_broadcast_that_no_route_can_ever_hear_is_pointed_out_once(wo
 def test_what_is_published_from_outside_to_such_a_path_is_pointed_out_too(worked_on, caplog):
     with worked_on.websocket("/ws/orders"):
         publish("/nothing/like/it", "x")
-        worked_on.settle()
+        worked_on.wait_until(lambda: lost(caplog))
 
     told = "a broadcast to '/nothing/like/it' reaches nobody, since no WebSocket route has this path"
     assert set(lost(caplog)) == {told}  # apps of other tests may be alive, and are told, too

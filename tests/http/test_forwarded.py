@@ -226,23 +226,3 @@ def test_an_environ_with_nothing_to_change_is_not_copied():
     environ = {"wsgi.url_scheme": "https", "HTTP_X_FORWARDED_PROTO": "https"}
 
     assert forwarded.with_page_schemes(environ) is environ
-
-
-# -- this machine's own browser
-
-
-@pytest.mark.parametrize(("environ", "expected"), [
-    ({"REMOTE_ADDR": "127.0.0.1"}, True),
-    ({"REMOTE_ADDR": "::1", "HTTP_HOST": "[::1]:7148"}, True),
-    ({"REMOTE_ADDR": "::ffff:127.0.0.1", "HTTP_HOST": "localhost:7148"}, True),
-    ({"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "app.localhost"}, True),
-    ({"REMOTE_ADDR": "192.168.0.5"}, False),
-    ({"REMOTE_ADDR": ""}, False),
-    ({}, False),
-    ({"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "evil.example"}, False),  # a name that was rebound to loopback
-    ({"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "127.0.0.1"}, False),  # behind a proxy of this machine
-    ({"REMOTE_ADDR": "127.0.0.1", "HTTP_FORWARDED": "for=1.1.1.1"}, False),
-    ({"REMOTE_ADDR": "127.0.0.1", "HTTP_VIA": "1.1 proxy"}, False),
-])  # fmt: skip
-def test_only_this_machines_own_browser_looks_local(environ, expected):
-    assert forwarded.is_local(environ) is expected

@@ -16,6 +16,7 @@ import pytest
 from tests.metrics.numbers import Numbers
 from tests.support import servers
 from tests.support.raw import RawClient
+from tests.support.workers import one_on_each, told_pid
 
 APPS = Path(__file__).parent / "apps"
 WAIT_S = 15.0
@@ -56,13 +57,15 @@ def wait_for(server: servers.Server, is_so: Callable[[Numbers], bool], what: str
 
 
 def on_every_worker(server: servers.Server, opened: contextlib.ExitStack) -> dict[int, list[RawClient]]:
-    """Connect until each of the three workers has a client; give all of them by pid."""
-    by_pid: dict[int, list[RawClient]] = {}
-    give_up_at = time.monotonic() + WAIT_S
-    while len(by_pid) < 3:
-        assert time.monotonic() < give_up_at, f"only {by_pid.keys()} take connections"
-        client = opened.enter_context(RawClient.open(server.address, "/ws/room/general"))
-        by_pid.setdefault(int(client.read_text()), []).append(client)
+    """Connect to each of the three workers, and twice more; give all clients by pid."""
+
+    def connect() -> RawClient:
+        return RawClient.open(server.address, "/ws/room/general")
+
+    by_pid = {pid: [client] for pid, client in one_on_each(3, connect, opened).items()}
+    for _ in range(2):
+        client = opened.enter_context(connect())
+        by_pid[told_pid(client)].append(client)
     return by_pid
 
 
@@ -77,7 +80,7 @@ def wait_until_written(folder: Path, pid: int, messages: int) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.deadline(60)
+@pytest.mark.deadline(90)
 def test_any_worker_tells_the_numbers_of_all(server, tmp_path):
     with contextlib.ExitStack() as opened:
         by_pid = on_every_worker(server, opened)
@@ -95,7 +98,7 @@ def test_any_worker_tells_the_numbers_of_all(server, tmp_path):
             assert told("tina4_workers") == 3
 
 
-@pytest.mark.deadline(60)
+@pytest.mark.deadline(90)
 def test_a_killed_worker_leaves_its_counters_and_takes_its_gauges(server, tmp_path):
     with contextlib.ExitStack() as opened:
         by_pid = on_every_worker(server, opened)
@@ -115,7 +118,7 @@ def test_a_killed_worker_leaves_its_counters_and_takes_its_gauges(server, tmp_pa
         wait_until_loaded(server, 4)
 
 
-@pytest.mark.deadline(60)
+@pytest.mark.deadline(90)
 def test_a_reloaded_server_goes_on_counting(server):
     with contextlib.ExitStack() as opened:
         count = sum(map(len, on_every_worker(server, opened).values()))
@@ -127,7 +130,7 @@ def test_a_reloaded_server_goes_on_counting(server):
         assert told("tina4_connections_opened_total", route=ROUTE) == count
 
 
-@pytest.mark.deadline(60)
+@pytest.mark.deadline(90)
 def test_a_worker_that_stops_answers_503_on_a_connection_that_it_kept(tmp_path):
     env = {"TINA4_WS_METRICS_DIR": str(tmp_path / "numbers"), "TINA4_WS_DRAIN_TIMEOUT_S": "5"}
     with (

@@ -148,18 +148,6 @@ def is_trusted_peer(environ: Environ, trusted: tuple[str, ...]) -> bool:
     return bool(trusted) and _is_trusted(_peer(environ), trusted)
 
 
-def is_local(environ: Environ) -> bool:
-    """Whether this request looks as if it was made on this machine, by its own user's browser.
-
-    The peer is loopback, no header tells of a proxy, and it asked for a loopback name: a page of another site whose
-    name now points to 127.0.0.1 doesn't. It is no proof, since a proxy on this machine may pass requests on without a
-    header of its own; what must not get out is opened by a link with a token instead, see `startlink`.
-    """
-    host = hosts.parse(environ.get("HTTP_HOST") or "localhost")
-    is_here = host is not None and hosts.is_loopback(host) and hosts.is_loopback_address(_peer(environ))
-    return is_here and not has_sign_of_proxy(environ)
-
-
 def has_sign_of_proxy(environ: Environ) -> bool:
     """Whether a header says that a proxy has touched this request; without one it may have done so all the same."""
     return any(environ.get(name) for name in _SIGNS)

@@ -251,12 +251,15 @@ def _load_or_say_why_not(arguments: argparse.Namespace) -> WSGIApplication:
     try:
         return _load(arguments)
     except LoadError as exc:
+        from ..monitoring.start_link import StartLink
         from ..supervision.broken import Broken
 
         sys.stderr.write(exc.user_traceback)
         _log_as_asked(arguments)
-        logging.getLogger("tina4_wsgi.reload").error("%s; it starts again when a file has changed", exc)
-        return Broken(exc)
+        log, link = logging.getLogger("tina4_wsgi.reload"), StartLink(Config.from_environ(), Path.cwd())
+        log.warning("the browser shows this traceback once it has opened %s", link.path)
+        log.error("%s; it starts again when a file has changed", exc)
+        return Broken(exc, link)
 
 
 def _is_debug(arguments: argparse.Namespace) -> bool:

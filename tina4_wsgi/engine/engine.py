@@ -12,6 +12,7 @@ import gevent
 
 from ..backplane.envelope import Kind
 from ..config import Config
+from ..errors import ForkError
 from ..hosting import descriptors
 from ..hosting.takeover import Taken
 from ..hub import mishaps
@@ -64,6 +65,7 @@ class Engine(ConnectionOwner):
         super().__init__(gevent.get_hub(), config.max_callbacks, config.max_worker_inbound_bytes)
         self.config = config
         self.is_draining = False
+        self._is_forsaken = False
         self.connections: dict[Connection, None] = {}
         self.meter = Meter() if config.metrics else None
         self.path_broadcasts = 0
@@ -230,10 +232,14 @@ class Engine(ConnectionOwner):
 
     def broadcast(self, path: str, frame: bytes, exclude: Transport | None = None) -> None:
         """Send a frame to everybody on `path`; from any thread."""
+        if self._is_forsaken:
+            self._check_reach(exclude)
         self._fanout.to_path(path, frame, exclude)
 
     def broadcast_to_room(self, room: str, frame: bytes, exclude: Transport | None = None) -> None:
         """Send a frame to everybody in `room`; from any thread."""
+        if self._is_forsaken:
+            self._check_reach(exclude)
         self._fanout.to_room(room, frame, exclude)
 
     def members(self, path: str) -> list[Any]:  # Any: a Member, which is built on this
@@ -270,6 +276,17 @@ class Engine(ConnectionOwner):
     def _compress(self, frame: bytes, bits: int) -> bytes:
         return compress_frame(frame, bits, self.config.deflate_threshold_bytes)
 
+    def fork_error(self, consequence: str) -> ForkError:
+        """Make the error for what a forked child can't do."""
+        return ForkError(len(self.connections), consequence)
+
+    def _check_reach(self, exclude: Transport | None) -> None:
+        """See that what a forked child broadcasts can reach whom it is for."""
+        if self._fanout.relay is None:
+            raise self.fork_error("and without a backplane it reaches none of their clients")
+        if exclude is not None:
+            raise self.fork_error("and what it broadcasts reaches all clients; leave `exclude_self` out")
+
     def report(self, message: str, *args: object, error: BaseException) -> None:
         """Log an error of our own from the hub, where logging itself isn't allowed: it may wait for a lock."""
         mishaps.report(logger, message, *args, error=error)
@@ -284,9 +301,10 @@ class Engine(ConnectionOwner):
 
     def forsake(self) -> None:
         """Let go of all connections in a forked child, and do nothing with them: they are the parent's."""
+        self._is_forsaken = True
         self._sweeper.close()
         for connection in self.connections:
-            connection._transport.forsake()
+            connection.forsake()
 
     def close(self) -> None:
         """Give back what the engine holds of the hub; only after `drain`."""

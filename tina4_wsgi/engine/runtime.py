@@ -144,10 +144,7 @@ class Runtime:
         return engine
 
     def _fork_error(self, consequence: str) -> ForkError:
-        return ForkError(
-            f"this process was forked from one with {self._inherited_count} open connections, {consequence}; "
-            "`broadcast` and `publish` tell clients something from here where there is a backplane"
-        )
+        return ForkError(self._inherited_count, consequence)
 
     def forsake(self) -> None:
         """Let go of everything in a forked child: it is the parent's."""

@@ -1,4 +1,7 @@
-"""What `serve --reload` answers while the code that it serves can't be loaded: why, until a file has changed."""
+"""What `serve --reload` answers while the code that it serves can't be loaded, until a file has changed.
+
+Why is shown to whoever has followed the link of this start alone, as with `debug`: see `startlink`.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from markupsafe import escape
 
-from ..addresses import forwarded
 from ..http import error_pages
 from ..http.response import Response
+from ..monitoring.start_link import StartLink
 from ..protocol import handshake
 from ..server.loading import LoadError
 
@@ -40,9 +43,11 @@ class Broken:
 
     Args:
         error: why not.
+        link: opens the traceback.
     """
 
-    def __init__(self, error: LoadError) -> None:
+    def __init__(self, error: LoadError, link: StartLink) -> None:
+        self._link = link
         self._title = str(error)
         self._details = error.user_traceback
 
@@ -57,11 +62,19 @@ class Broken:
     def _answer(self, environ: WSGIEnvironment) -> WSGIApplication:
         if handshake.wants_websocket(environ):
             return error_pages.error(environ, 503, "The application can't be loaded now.", [("Retry-After", "1")])
-        # A stranger behind a proxy is shown no line of the source.
-        if not forwarded.is_local(environ):
-            return error_pages.error(environ, 500, "The application can't be loaded; the terminal says why.")
+        if self._link.is_followed(environ):
+            return self._link.follow(environ, "/") or _hidden(environ)
+        if not self._link.shows_tracebacks(environ):
+            return _hidden(environ)
 
         response = Response().status(500).header("Cache-Control", "no-store")
         if error_pages.preferred_kind(environ) != "text/html":
             return response.text(f"{self._details}{self._title}\n")
         return response.markup(_PAGE.format(title=escape(self._title), details=escape(self._details)))
+
+
+def _hidden(environ: WSGIEnvironment) -> Response:
+    return error_pages.error(
+        environ, 500, "The application can't be loaded; the terminal says why. To see it here, open the link with a "
+        "token that stands there.",
+    )  # fmt: skip

@@ -4,7 +4,7 @@ from .seams cimport ConnectionOwner
 from ..protocol.frames cimport encode_message
 from .transport cimport Transport
 
-cdef int _OPEN
+cdef int _FORSAKEN, _OPEN
 
 cdef class Connection(Lifecycle):
     cdef double _connected_at_s

@@ -15,7 +15,7 @@ from werkzeug.datastructures import EnvironHeaders, ImmutableMultiDict
 
 from .. import jsontext
 from ..config import Config
-from ..errors import ConnectionClosed, MessageError, Refused
+from ..errors import ConnectionClosed, ForkError, MessageError, Refused
 from ..jsontext import Message
 from ..protocol.deflate import compress_frame
 from ..protocol.frames import CloseCode, close_payload, encode_message
@@ -31,7 +31,7 @@ logger = logging.getLogger("tina4_wsgi.connection")
 # Patched or not, this names the native thread; the patched one would name the greenlet.
 _get_ident = get_original("_thread", "get_ident")
 
-_OPEN = 0  # see lifecycle
+_OPEN, _FORSAKEN = 0, 5  # see lifecycle
 
 
 class Accepted(NamedTuple):
@@ -171,6 +171,7 @@ class Connection(Lifecycle):
             frame = compress_frame(frame, self.window_bits, self._limits.deflate_threshold_bytes)
         host = self._host
         if _get_ident() != host.thread_ident:
+            self._check_process()
             if host.mailbox.call(self._send_frame, frame):
                 host.mailbox.call_waiting(self._wait_for_room)
         elif self._state != _OPEN:
@@ -225,6 +226,7 @@ class Connection(Lifecycle):
             UsageError: the text can't name a room; see `tina4_wsgi.routing.names`.
         """
         check_name(room, "room")
+        self._check_process()
         host = self._host
         if _get_ident() == host.thread_ident:
             self._join(room)
@@ -245,6 +247,7 @@ class Connection(Lifecycle):
 
         Each has `id`, `auth`, `state` (what `presence_fields` names) and `joined_at`; see `App.members`.
         """
+        self._check_process()
         return self._host.members(self.path)
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
@@ -271,6 +274,7 @@ class Connection(Lifecycle):
         Returns:
             Whether the client may stay.
         """
+        self._check_process()
         with self._host.inquiries.begin(self.path) as inquiry:
             try:
                 auth = self._service.authenticate(self.environ(), self.params)
@@ -298,6 +302,7 @@ class Connection(Lifecycle):
 
     def _here(self, function: Any, *args: Any) -> None:
         """Call `function`, which doesn't wait, in the thread of the hub."""
+        self._check_process()
         host = self._host
         if _get_ident() == host.thread_ident:
             function(*args)
@@ -326,7 +331,14 @@ class Connection(Lifecycle):
             raise self._closed_error()
         self._host.join(self, room)
 
-    def _closed_error(self) -> ConnectionClosed:
+    def _check_process(self) -> None:
+        """See that this is no forked child: its parent's hub, which other threads would wait for, is not here."""
+        if self._state == _FORSAKEN:
+            raise self._closed_error()
+
+    def _closed_error(self) -> ConnectionClosed | ForkError:
+        if self._state == _FORSAKEN:
+            return self._host.fork_error("and this one is its parent's")
         code = CloseCode.ABNORMAL if self._close_code is None else self._close_code
         return ConnectionClosed(code, self._close_reason, self._was_clean)
 

@@ -4,7 +4,7 @@ from .seams cimport ConnectionOwner
 from .deadlines cimport Deadlines
 from ..protocol.session cimport Session
 
-cdef int _OPEN, _CLOSING, _GONE, _OVER, _CLOSED
+cdef int _OPEN, _CLOSING, _GONE, _OVER, _CLOSED, _FORSAKEN
 
 cdef class Lifecycle(Deadlines):
     cdef object __weakref__

@@ -35,7 +35,7 @@ from .transport import ENDED, INBOUND_FULL, Transport
 logger = logging.getLogger("tina4_wsgi.connection")
 
 
-_OPEN, _CLOSING, _GONE, _OVER, _CLOSED = range(5)
+_OPEN, _CLOSING, _GONE, _OVER, _CLOSED, _FORSAKEN = range(6)
 
 _PATIENCE_S = 0.5
 """How long a client that closes, or is sent away, waits for callbacks that wait for a worker themselves. In a short
@@ -374,6 +374,14 @@ class Lifecycle(Deadlines):
             transport.close()
         else:
             transport.abort()
+
+    def forsake(self) -> None:
+        """Do nothing more, in a forked child, not even what was due: this client is the parent's."""
+        self._state = _FORSAKEN
+        self._is_opened, self._is_recheck_due, self._is_full = True, False, False
+        self._ending = self._goodbye = None
+        self._inbound.clear()
+        self._transport.forsake()
 
     def _begin_close(self, code: int, reason: str) -> None:
         """Send our close frame behind all else, and wait for the peer's."""

@@ -12,6 +12,7 @@ from ..hub.mailbox import Mailbox
 from .inquiries import Inquiries
 
 if TYPE_CHECKING:
+    from ..errors import ForkError
     from .transport import Transport
 
 # Patched or not, this names the native thread; the patched one would name the greenlet.
@@ -88,6 +89,10 @@ class ConnectionOwner:
 
     def members(self, path: str) -> list[Any]:
         """Say who is on `path`, in all processes; waits for their answers."""
+        raise NotImplementedError
+
+    def fork_error(self, consequence: str) -> ForkError:
+        """Make the error for what a forked child can't do."""
         raise NotImplementedError
 
     def report(self, message: str, *args: object, error: BaseException) -> None:

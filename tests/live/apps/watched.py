@@ -13,6 +13,8 @@ router = Router()
 
 @router.websocket("/ws/room/{name}")
 def room(connection, event, data):
+    if event == "open" and "tell" in connection.query:
+        connection.send(str(os.getpid()))
     if event == "message":
         connection.broadcast(data)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -9,13 +10,19 @@ from pathlib import Path
 
 from gevent import monkey
 
+from ...app import App
+from ...backplane.redis import permissions
 from ...config import Config
+from ...errors import BackplaneError
 from ...hosting import checks
 from ...hosting.checks import Finding
 from ...hosting.claims import paths_of_gevent_websocket
 from ...server.loading import load_app
 from . import gunicorn_settings
 from .probe import probe
+
+_PARAMETER = re.compile(r"\{[^{}]*\}|<[^<>]*>")
+_MOST_PATHS = 50
 
 
 def examine(target: str | None, folder: Path) -> Iterator[Finding]:
@@ -42,6 +49,7 @@ def examine(target: str | None, folder: Path) -> Iterator[Finding]:
     config = _config_of(app)
     yield from checks.too_few_descriptors(config)
     yield from checks.trusted_by_django()
+    yield from _redis(app, config)
     yield from _other_websockets(app)
     yield from _gunicorn(config, folder, patches_itself)
 
@@ -54,6 +62,33 @@ def examine_site(url: str, origin: str | None) -> Iterator[Finding]:
 def _config_of(app: object) -> Config:
     config = getattr(app, "config", None)  # of a Flask app it is a dict
     return config if isinstance(config, Config) else Config.from_environ()
+
+
+def _redis(app: object, config: Config) -> Iterator[Finding]:
+    """Say what the app may not do in its Redis."""
+    if config.backplane != "redis":
+        return
+    try:
+        denied = permissions.denied(config, _paths_of(app))
+    except BackplaneError as exc:
+        yield Finding(str(exc), "or set TINA4_WS_BACKPLANE to another one", is_fatal=True)
+    except permissions.CantAsk as exc:
+        yield Finding(f"Redis can't be asked what the app may do there: {exc}", "see that it runs, and backplane_url")
+    else:
+        if denied.rules:
+            what = [f"the command {command}" for command in denied.commands]
+            what += [f"channels such as {', '.join(denied.channels)}"] if denied.channels else []
+            yield Finding(
+                f"the ACL of Redis forbids the user {denied.user} {', '.join(what)}",
+                f"ACL SETUSER {denied.user} {' '.join(denied.rules)}", denied.is_fatal,
+            )  # fmt: skip
+
+
+def _paths_of(app: object) -> list[str]:
+    """Give a path for each of the first WebSocket routes, as clients could be on it."""
+    routes = app.all_routes() if isinstance(app, App) else []
+    paths = (_PARAMETER.sub("1", route.path) for route in routes if route.kind == "websocket")
+    return [*dict.fromkeys(paths)][:_MOST_PATHS]
 
 
 def _other_websockets(app: object) -> Iterator[Finding]:
