@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .app import App, broadcast, count, disconnect, members
     from .backplane.port import Receipt, Status
+    from .callbacks import Event
     from .connection import Connection
     from .errors import (
         BackplaneError,
@@ -39,6 +40,7 @@ __all__ = [
     "ConfigError",
     "Connection",
     "ConnectionClosed",
+    "Event",
     "ForkError",
     "Member",
     "MessageError",
@@ -64,6 +66,7 @@ __all__ = [
 _MODULES = {
     "app": ("App", "broadcast", "count", "disconnect", "members"),
     "backplane.port": ("Receipt", "Status"),
+    "callbacks": ("Event",),
     "connection": ("Connection",),
     "errors": (
         "BackplaneError", "ConfigError", "ConnectionClosed", "ForkError", "MessageError", "ProtocolError", "Refused",

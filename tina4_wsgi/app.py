@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gevent.monkey import get_original
 
@@ -46,8 +46,11 @@ from .upgrade import find_place, is_answered, take_over
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from typing_extensions import Unpack
 
+    from .callbacks import Auth
     from .connection import Connection
+    from .settings import AppSettings
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
 
@@ -90,7 +93,7 @@ class App:
     def __init__(
         self, wsgi_app: WSGIApplication | None = None, *, router: Router | None = None,
         root: str | os.PathLike[str] | None = None, bridge: Bridge | None = None,
-        live: Callable[[Any], Any] | bool | None = None, **settings: Any,
+        live: Auth | bool | None = None, **settings: Unpack[AppSettings],
     ) -> None:
         logs.install_fallback()
         checks.log_unknown_variables()

@@ -26,6 +26,9 @@ from .startlink import StartLink
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
+    from .app import App
+    from .callbacks import Auth
+
 logger = logging.getLogger("tina4_wsgi.metrics")
 
 _READING = ("GET", "HEAD")
@@ -53,7 +56,9 @@ class OwnPages:
         is_shared: whether they tell of all workers; the live page of `debug` alone doesn't.
     """
 
-    def __init__(self, app: Any, live: Any, bridge: Bridge | None, link: StartLink | None) -> None:
+    def __init__(
+        self, app: App, live: Auth | bool | None, bridge: Bridge | None, link: StartLink | None
+    ) -> None:
         self._app: Owner = app
         self._link = link
         config = self._app.config

@@ -25,7 +25,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "headers hosts",
         "forwarded origins",
         "config descriptors files jsontext logs metrics names params paths places whereraised",
-        "identity",
+        "identity settings",
     ),
     (  # 1, pure: no socket, no clock
         "protocol protocol.*",
