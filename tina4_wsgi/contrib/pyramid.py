@@ -17,7 +17,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar, Union, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import venusian
 from gevent import monkey
@@ -53,9 +53,12 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
     from typing_extensions import Unpack
 
-    from ..callbacks import Event, Ignored, WebsocketCallback
     from ..connection import Connection
     from ..settings import RouterSettings, RouteSettings
+
+    Callback = callbacks.WebsocketCallback | Callable[
+        [Request, Connection, callbacks.Event, str | bytes], callbacks.Ignored
+    ]
 
     class Declaration(RouteSettings, total=False):
         """The keywords of `add_websocket`."""
@@ -67,8 +70,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_websocket", "includeme", "login_required", "permission_required", "websocket_config", "wrap"]
 
-Callback = Union["WebsocketCallback", Callable[[Request, "Connection", "Event", "str | bytes"], "Ignored"]]
-Declared = TypeVar("Declared", bound=Callback)
+Declared = TypeVar("Declared", bound="Callback")
 Auth = Callable[[Any], object]  # Any: a request, ours or Pyramid's
 Factory = Callable[[Request], object]
 
@@ -183,7 +185,7 @@ class _Endpoint:
         self.__wrapped__ = callback  # what the router names in messages
         self.__signature__ = inspect.signature(_Endpoint.__call__.__get__(self))
 
-    def __call__(self, connection: Connection, event: Event, data: str | bytes) -> None:
+    def __call__(self, connection: Connection, event: callbacks.Event, data: str | bytes) -> None:
         if self._takes_request:
             self._callback(get_current_request(), connection, event, data)
         else:

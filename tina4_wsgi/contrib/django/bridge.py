@@ -47,7 +47,7 @@ LeaveOut = Collection["str | type"] | str | type
 
 
 def wrap(
-    wsgi_app: WSGIApplication, *, app: WSGIHandler | None = None, router: Router | None = None,
+    wsgi_app: WSGIApplication | WSGIHandler, *, app: WSGIHandler | None = None, router: Router | None = None,
     leave_out: LeaveOut = (), **settings: Unpack[WrapSettings],
 ) -> App:  # fmt: skip
     """Give a Django project WebSocket routes: `application = wrap(get_wsgi_application())`.

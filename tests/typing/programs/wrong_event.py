@@ -1,0 +1,12 @@
+"""An event that never comes; pyright tells of it in its mode "strict" alone."""
+
+from __future__ import annotations
+
+from tina4_wsgi import Connection, Event, Router
+
+
+@Router.websocket("/a")
+def chat(connection: Connection, event: Event, data: str | bytes) -> None:
+    # mypy says comparison-overlap: right operand type: "Literal['connect']"
+    if event == "connect":
+        connection.send(data)
