@@ -36,11 +36,14 @@ Type checkers can't be told "anything but a coroutine", and `object` would let a
 WebsocketCallback = Callable[["Connection", Event, "str | bytes"], Ignored]
 """What serves the events of a WebSocket; the data of "open" and "close" is ""."""
 
+HttpHandler = Callable[["Request", "Response"], object]
+"""What answers the requests of a path."""
+
 Auth = Callable[["Request"], object]
 """What says who connects: it gives the application's own user object."""
 
 Callback = TypeVar("Callback", bound=WebsocketCallback)
-Handler = TypeVar("Handler", bound=Callable[["Request", "Response"], object])
+Handler = TypeVar("Handler", bound=HttpHandler)
 
 
 class WebsocketDecorator(Protocol):

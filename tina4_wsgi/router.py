@@ -14,7 +14,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast, overload
 
 from . import callbacks, headers, pattern
-from .callbacks import Auth, Callback, Handler, HandlerDecorator, WebsocketDecorator
+from .callbacks import Auth, Callback, Handler, HandlerDecorator, HttpHandler, WebsocketCallback, WebsocketDecorator
 from .config import Config
 from .errors import ConfigError, RouteError, UsageError
 from .matching import ANY_METHOD, Match, Route, RouteMap
@@ -46,7 +46,7 @@ class HttpRegistration(Protocol):
     @overload
     def __call__(self, path: str, handler: None = None) -> HandlerDecorator: ...
     @overload
-    def __call__(self, path: str, handler: Handler) -> Handler: ...
+    def __call__(self, path: str, handler: HttpHandler) -> HttpHandler: ...
 
 
 if not TYPE_CHECKING:
@@ -116,9 +116,9 @@ class _Registrar:
     @overload
     @_on_default
     def websocket(
-        self: Any, path: str, callback: Callback, *, auth: Auth | None = None, subprotocols: Iterable[str] = (),
-        **options: Unpack[RouteSettings],
-    ) -> Callback: ...  # fmt: skip
+        self: Any, path: str, callback: WebsocketCallback, *, auth: Auth | None = None,
+        subprotocols: Iterable[str] = (), **options: Unpack[RouteSettings],
+    ) -> WebsocketCallback: ...  # fmt: skip
 
     @_on_default
     def websocket(

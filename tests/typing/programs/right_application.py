@@ -1,4 +1,6 @@
 """An application as the documentation shows them."""
+# pyright: strict
+
 from __future__ import annotations
 
 import json

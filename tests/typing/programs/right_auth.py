@@ -1,5 +1,7 @@
 """What an `auth` may be: any function of the request, with any user."""
 
+# pyright: strict
+
 from __future__ import annotations
 
 from dataclasses import dataclass

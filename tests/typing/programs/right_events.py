@@ -1,5 +1,7 @@
 """The three events, told apart."""
 
+# pyright: strict
+
 from __future__ import annotations
 
 from typing_extensions import assert_never

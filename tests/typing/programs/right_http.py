@@ -1,5 +1,7 @@
 """Handlers of HTTP beside a WebSocket."""
 
+# pyright: strict
+
 from __future__ import annotations
 
 from tina4_wsgi import Request, Response, Router

@@ -1,5 +1,7 @@
 """Settings of every kind, those that are passed on included."""
 
+# pyright: strict
+
 from __future__ import annotations
 
 import os

@@ -11,7 +11,7 @@ class Board:
         return 1
 
 
-# mypy says type-var: Value of type variable "Callback" of "websocket" of "_Registrar" cannot be
+# mypy says arg-type: str | bytes], Coroutine[Any, Any, None]]"; expected "Callable[[Connection, Literal['open',
 # pyright says reportCallIssue: No overloads for "websocket" match
 # pyright says reportArgumentType: return type "CoroutineType[Any, Any, None]" is incompatible
 Router().websocket("/a", chat)
@@ -20,7 +20,7 @@ Router().websocket("/a", chat)
 # pyright says reportArgumentType: return type "CoroutineType[Any, Any, None]" is incompatible
 Router.group("/b").websocket("/a")(chat)
 
-# mypy says type-var: Coroutine[Any, Any, int]
+# mypy says arg-type: str | bytes], Coroutine[Any, Any, int]]"; expected "Callable[[Connection, Literal['open',
 # pyright says reportCallIssue: No overloads for "websocket" match
 # pyright says reportArgumentType: return type "CoroutineType[Any, Any, int]" is incompatible
 Router.websocket("/c", Board().on_event)
