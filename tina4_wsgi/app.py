@@ -12,45 +12,49 @@ from typing import TYPE_CHECKING
 
 from gevent.monkey import get_original
 
-from . import checks, forwarded, gunicorns, hostlist, jsontext, logs, pages, presence
-from .arrival import Arrival
-from .backplane.guest import check_settings
-from .backplane.port import Facts, Status
+from . import jsontext, logs
+from .accepting.arrival import Arrival
+from .accepting.handover import Handovers, is_below
+from .addresses import forwarded
+from .backplane.contract import Facts, Status
+from .backplane.outside import check_settings
 from .config import Config
-from .connection import Connection, Visit
-from .discovery import discover
-from .engine import Engine
+from .engine import presence
+from .engine.engine import Engine
+from .engine.lost_broadcasts import LostBroadcasts
+from .engine.presence import Member
+from .engine.runtime import Process, fork_count
 from .errors import Refused, UsageError
-from .guardian import is_drained
-from .handover import Handovers, is_below
-from .headers import passes_upgrade, status_line
-from .http import HttpSide, decode_path
-from .lost import LostBroadcasts
-from .matching import Match, Route
-from .monitor import Monitor
-from .mounting import claims_upgrade
-from .names import MOST_NAME_BYTES, check_name, check_path
-from .observer import observer_of
-from .opening import Opening, head_bytes
-from .ownpages import OwnPages
-from .paths import has_control_character, is_own, normal_path
-from .presence import Member
-from .process import Process, fork_count
+from .hosting import allowed_hosts, checks, gunicorn
+from .hosting.claims import claims_upgrade
+from .hosting.refusals import path_for_log, refuse_late
+from .hosting.stop_guard import is_drained
+from .hosting.takeover import find_place, is_answered, take_over
+from .http import error_pages
+from .http.handling import HttpSide, decode_path
+from .http.headers import passes_upgrade, status_line
+from .monitoring.endpoints import OwnPages
+from .monitoring.monitor import Monitor
+from .monitoring.start_link import StartLink
 from .protocol import handshake
 from .protocol.frames import CloseCode, encode_message
-from .refusals import path_for_log, refuse_late
-from .router import Router
-from .service import SEEN, Bridge, Service, bodiless
-from .startlink import StartLink
-from .upgrade import find_place, is_answered, take_over
+from .routing.discovery import discover
+from .routing.matching import Match, Route
+from .routing.names import MOST_NAME_BYTES, check_name, check_path
+from .routing.paths import has_control_character, is_own, normal_path
+from .routing.router import Router
+from .spy import observer_of
+from .websocket.connection import Connection, Visit
+from .websocket.opening_handshake import Opening, head_bytes
+from .websocket.served_route import SEEN, Bridge, Service, bodiless
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from typing_extensions import Unpack
 
-    from .callbacks import Auth
-    from .connection import Connection
+    from .routing.callbacks import Auth
     from .settings import AppSettings
+    from .websocket.connection import Connection
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
 
@@ -121,7 +125,7 @@ class App:
         if router is None:
             discover(self.root)
         _apps.add(self)
-        if self._own.is_shared and gunicorns.worker() is not None:
+        if self._own.is_shared and gunicorn.worker() is not None:
             self.monitor().join()  # else this worker would be missing until its first client or question
 
     if not TYPE_CHECKING:
@@ -308,7 +312,7 @@ class App:
         return process
 
     def _begin(self, parent: Process | None) -> Process:
-        is_serving = self._served_at == fork_count() or gunicorns.is_worker()
+        is_serving = self._served_at == fork_count() or gunicorn.is_worker()
         process = Process(self.config, parent, str(self.root), self._number, is_serving)
         process.on_draining = self._handovers.end
         if parent is not None:
@@ -359,7 +363,7 @@ class App:
         if "HTTP_ORIGIN" not in environ:
             return
         try:
-            hostlist.check_for_page(environ, self.config)
+            allowed_hosts.check_for_page(environ, self.config)
         except Refused:
             if self.config.allowed_hosts or self._bridge is None or not self._bridge.names_host(environ):
                 raise
@@ -368,12 +372,12 @@ class App:
         """Give the answer to a request for a host that isn't served; the health page is asked for by address."""
         try:
             if not self._own.is_health(environ):
-                hostlist.check(environ, self.config)
+                allowed_hosts.check(environ, self.config)
         except Refused as refusal:
             if handshake.wants_websocket(environ):
                 return partial(self._refuse, refusal=refusal)
             self._log_refusal(environ, refusal)
-            return pages.error(environ, refusal.status, "This host is not served here.")
+            return error_pages.error(environ, refusal.status, "This host is not served here.")
         return None
 
     def _accept(

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from . import hosts, origins
+from .addresses import hosts, origins
+from .addresses.origins import Allowed
 from .errors import ConfigError
-from .origins import Allowed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

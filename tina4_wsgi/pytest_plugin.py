@@ -44,7 +44,7 @@ def tina4_target(request: pytest.FixtureRequest) -> str | None:
 @pytest.fixture
 def tina4_app(request: pytest.FixtureRequest, tina4_target: str | None) -> WSGIApplication:
     """The app that `tina4_client` talks to; a test suite may override it and make its own."""
-    from .cli.loading import load_app
+    from .server.loading import load_app
 
     return load_app(tina4_target, request.config.rootpath)
 

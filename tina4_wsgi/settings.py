@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from .origins import Allowed
+from .addresses.origins import Allowed
 
 if TYPE_CHECKING:
     import os
 
-    from .callbacks import Auth
-    from .router import Router
+    from .routing.callbacks import Auth
+    from .routing.router import Router
 
 Texts = Sequence[str] | Set[str]
 """A list of texts; a single text stands for a list of one."""

@@ -15,9 +15,9 @@ from redis import ResponseError
 from tests.backplane.conftest import APPS
 from tests.support import redis
 from tests.support.servers import ROOT
-from tina4_wsgi.backplane.channels import Place
 from tina4_wsgi.backplane.envelope import Kind
-from tina4_wsgi.backplane.redisguest import RedisGuest
+from tina4_wsgi.backplane.redis.channels import Place
+from tina4_wsgi.backplane.redis.outside import RedisGuest
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import BackplaneError
 

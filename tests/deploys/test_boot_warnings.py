@@ -11,7 +11,7 @@ from tests.support import servers
 from tests.support.raw import RawClient
 from tests.support.site import run_site
 from tina4_wsgi.config import Config
-from tina4_wsgi.process import Process
+from tina4_wsgi.engine.runtime import Process
 
 APPS = Path(__file__).with_name("apps")
 ENV = {"TINA4_WS_BACKPLANE": "none", "TINA4_WS_MAX_CONNECTIONS": "9000000"}

@@ -11,14 +11,14 @@ from gevent import socket
 
 from tests.support.raw import RawClient
 from tina4_wsgi.config import Config
-from tina4_wsgi.connection import Connection, Visit
-from tina4_wsgi.engine import Engine
-from tina4_wsgi.matching import Route
-from tina4_wsgi.opening import Opening
-from tina4_wsgi.params import Params
-from tina4_wsgi.process import Process
-from tina4_wsgi.service import Service
-from tina4_wsgi.upgrade import Taken
+from tina4_wsgi.engine.engine import Engine
+from tina4_wsgi.engine.runtime import Process
+from tina4_wsgi.hosting.takeover import Taken
+from tina4_wsgi.routing.matching import Route
+from tina4_wsgi.routing.params import Params
+from tina4_wsgi.websocket.connection import Connection, Visit
+from tina4_wsgi.websocket.opening_handshake import Opening
+from tina4_wsgi.websocket.served_route import Service
 
 WAIT_S = 5.0
 

@@ -163,7 +163,7 @@ FORKING = """
 import logging, os, sys, time
 import gevent
 from tina4_wsgi.config import Config
-from tina4_wsgi.process import Process
+from tina4_wsgi.engine.runtime import Process
 
 logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(process)d %(message)s")
 config = Config(blocked_loop_s=0.1)

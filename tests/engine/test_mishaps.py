@@ -16,8 +16,8 @@ from gevent.event import Event
 from greenlet import GreenletExit
 
 from tests.support.raw import BINARY, CLOSE
-from tina4_wsgi.guardian import Guardian
-from tina4_wsgi.sweeper import Sweeper
+from tina4_wsgi.hosting.stop_guard import Guardian
+from tina4_wsgi.hub.sweeper import Sweeper
 
 from .conftest import WAIT_S, House, Log
 from .test_slow_peers import SMALL_BUFFER, quiet

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import ConfigError, Refused
-from tina4_wsgi.opening import Opening
+from tina4_wsgi.websocket.opening_handshake import Opening
 
 CONSTANTS = {
     "REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.version": (1, 0), "wsgi.multithread": True,

@@ -9,11 +9,11 @@ from typing import Any
 import gevent
 import pytest
 
-from tina4_wsgi.engine import Engine
+from tina4_wsgi.engine.engine import Engine
+from tina4_wsgi.engine.groups import Registry
 from tina4_wsgi.errors import ConnectionClosed
+from tina4_wsgi.hub.flush_queue import Turn
 from tina4_wsgi.protocol.frames import encode_message
-from tina4_wsgi.registry import Registry
-from tina4_wsgi.turn import Turn
 
 from .conftest import House
 

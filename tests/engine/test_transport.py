@@ -11,10 +11,10 @@ from typing import Any
 import gevent
 import pytest
 
-from tina4_wsgi.owner import Owner
-from tina4_wsgi.stream import reset_on_close
-from tina4_wsgi.transport import INBOUND_FULL, Transport
-from tina4_wsgi.turn import Turn
+from tina4_wsgi.hub.flush_queue import Turn
+from tina4_wsgi.hub.stream import reset_on_close
+from tina4_wsgi.websocket.transport import INBOUND_FULL, Transport
+from tina4_wsgi.websocket.transport_owner import Owner
 
 WAIT_S = 5.0
 PLENTY = b"x" * 4_000_000

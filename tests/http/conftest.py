@@ -10,9 +10,9 @@ import pytest
 from werkzeug.test import Client, EnvironBuilder, TestResponse
 
 from tina4_wsgi.config import Config
-from tina4_wsgi.http import HttpSide
-from tina4_wsgi.router import Router
-from tina4_wsgi.startlink import StartLink
+from tina4_wsgi.http.handling import HttpSide
+from tina4_wsgi.monitoring.start_link import StartLink
+from tina4_wsgi.routing.router import Router
 
 LOOPBACK = {"REMOTE_ADDR": "127.0.0.1"}
 

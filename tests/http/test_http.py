@@ -12,8 +12,8 @@ from werkzeug.test import EnvironBuilder
 from tina4_wsgi.app import App
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import Refused
-from tina4_wsgi.http import HttpSide, decode_path
-from tina4_wsgi.router import Router
+from tina4_wsgi.http.handling import HttpSide, decode_path
+from tina4_wsgi.routing.router import Router
 
 NOWHERE = Path("/nowhere")
 

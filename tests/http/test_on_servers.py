@@ -12,8 +12,8 @@ import pytest
 
 from tests.support import servers
 from tina4_wsgi.config import Config
-from tina4_wsgi.http import HttpSide
-from tina4_wsgi.router import Router
+from tina4_wsgi.http.handling import HttpSide
+from tina4_wsgi.routing.router import Router
 
 SITE = '''
 import time

@@ -10,10 +10,10 @@ from pathlib import Path
 import gevent
 import pytest
 
+from tina4_wsgi.backplane.private_folders import default_places
 from tina4_wsgi.errors import ConfigError
-from tina4_wsgi.metrics import Histogram, Sums
-from tina4_wsgi.places import default_places
-from tina4_wsgi.spool import _STALE_S, Spool
+from tina4_wsgi.monitoring.metrics import Histogram, Sums
+from tina4_wsgi.monitoring.worker_files import _STALE_S, Spool
 
 
 def sums(number: int) -> Sums:
@@ -151,7 +151,7 @@ def test_one_that_ended_before_it_told_anything_leaves_nothing(folder):
 
 
 def test_the_default_folder_is_one_per_user_and_project_and_is_made_with_its_parent(tmp_path, monkeypatch):
-    monkeypatch.setattr("tina4_wsgi.places._SHARED", str(tmp_path))
+    monkeypatch.setattr("tina4_wsgi.backplane.private_folders._SHARED", str(tmp_path))
     here, there = (default_places(name, ".metrics")[1] for name in "ab")
     assert here != there
 
@@ -178,7 +178,7 @@ def test_a_folder_that_can_not_be_made_is_named(tmp_path):
 
 
 def test_a_folder_that_stays_locked_is_an_error(folder, monkeypatch):
-    monkeypatch.setattr("tina4_wsgi.spool._PATIENCE_S", 0.05)
+    monkeypatch.setattr("tina4_wsgi.monitoring.worker_files._PATIENCE_S", 0.05)
     one, two = Spool(folder), Spool(folder)
     one.write(sums(1), {})
 
@@ -324,8 +324,8 @@ def test_one_that_has_nothing_to_write_shows_that_it_lives(folder):
 
 
 def test_newcomers_take_the_folder_in_which_others_are(tmp_path, monkeypatch):
-    monkeypatch.setattr("tina4_wsgi.places._RUNTIME", str(tmp_path / "run"))
-    monkeypatch.setattr("tina4_wsgi.places._SHARED", str(tmp_path))
+    monkeypatch.setattr("tina4_wsgi.backplane.private_folders._RUNTIME", str(tmp_path / "run"))
+    monkeypatch.setattr("tina4_wsgi.backplane.private_folders._SHARED", str(tmp_path))
     folders = default_places("a", ".metrics")
     early = Spool(*folders)
     early.write(sums(3), {})

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tina4_wsgi import App
-from tina4_wsgi.matching import Match
-from tina4_wsgi.opening import Opening
+from tina4_wsgi.routing.matching import Match
+from tina4_wsgi.websocket.opening_handshake import Opening
 
 
 class Connection:

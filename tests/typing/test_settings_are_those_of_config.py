@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import pytest
 
+from tina4_wsgi.addresses.origins import Allowed
 from tina4_wsgi.config import ROUTE_OPTIONS, Config
-from tina4_wsgi.origins import Allowed
 from tina4_wsgi.settings import AppSettings, RouteSettings, Texts
 
 FIELDS = {item.name: item for item in dataclasses.fields(Config)}

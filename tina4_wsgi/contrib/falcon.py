@@ -35,14 +35,14 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from .. import callbacks, spelling
 from ..app import App
 from ..config import Config
 from ..errors import ConfigError, RouteError, UsageError
-from ..params import Params
-from ..paths import normal_path
-from ..router import Match, Route
-from ..service import ANONYMOUS, Environ
+from ..routing import callbacks, spelling
+from ..routing.params import Params
+from ..routing.paths import normal_path
+from ..routing.router import Match, Route
+from ..websocket.served_route import ANONYMOUS, Environ
 from .passage import KEY, QUIET, Event, PassingBridge, class_named, path_to
 
 if TYPE_CHECKING:

@@ -42,19 +42,19 @@ from pyramid.threadlocal import get_current_request, manager
 from pyramid.urldispatch import Route as PyramidRoute
 from zope.interface import Interface, implementedBy
 
-from .. import callbacks
 from ..app import App
 from ..errors import ConfigError, Refused, UsageError
-from ..router import Match, Route, Router
-from ..service import ANONYMOUS, Environ
+from ..routing import callbacks
+from ..routing.router import Match, Route, Router
+from ..websocket.served_route import ANONYMOUS, Environ
 from .passage import KEY, QUIET, Event, PassingBridge, path_to, plain
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
     from typing_extensions import Unpack
 
-    from ..connection import Connection
     from ..settings import RouterSettings, RouteSettings
+    from ..websocket.connection import Connection
 
     Callback = callbacks.WebsocketCallback | Callable[
         [Request, Connection, callbacks.Event, str | bytes], callbacks.Ignored

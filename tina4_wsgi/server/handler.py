@@ -22,9 +22,9 @@ from gevent.exceptions import ConcurrentObjectUseError
 from gevent.pywsgi import format_date_time
 from geventwebsocket.handler import WebSocketHandler
 
-from .. import files
 from ..config import Config
 from ..errors import Refused
+from ..http import files
 from ..protocol import handshake
 from .request_body import BodyError, RequestBody
 from .request_head import RequestHead, read_head

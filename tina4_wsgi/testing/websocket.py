@@ -22,8 +22,8 @@ from ..errors import ConnectionClosed, ProtocolError
 from ..protocol.frames import CloseCode, Opcode, close_payload, encode_close, encode_frame, encode_message
 from .codec import Decoder, Event, masked
 from .errors import ReceiveTimeout, listed
-from .observed import Observed
-from .stage import CUT_AFTER_S, Stage, not_settled
+from .settling import CUT_AFTER_S, Stage, not_settled
+from .spying import Observed
 
 _READABLE, _WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
 _READ_BYTES = 65_536

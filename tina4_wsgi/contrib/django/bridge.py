@@ -23,12 +23,12 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.module_loading import autodiscover_modules
 
 from ...app import App
-from ...backplane.port import Facts
+from ...backplane.contract import Facts
 from ...config import Config
 from ...errors import ConfigError, UsageError
-from ...router import Router
-from ...service import Environ
-from ...whereraised import remember
+from ...hub.raised_in import remember
+from ...routing.router import Router
+from ...websocket.served_route import Environ
 from ..passage import KEY, Event, PassingBridge
 from . import databases, middleware, origins
 from .handler import EventHandler

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from typing_extensions import Unpack
 
-    from ...request import Request
+    from ...http.request import Request
     from ...settings import RouterSettings
 
 __all__ = ["SessionWriteError", "login_required", "path_for", "websocket", "wrap"]

@@ -9,14 +9,14 @@ from urllib.parse import unquote, urlsplit
 import flask
 
 from ...errors import UsageError
-from ...router import Router
+from ...routing.router import Router
 from . import hooks
 from .matching import Unwrapped, has_host, host_name
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ...callbacks import Auth, Callback, WebsocketDecorator
+    from ...routing.callbacks import Auth, Callback, WebsocketDecorator
     from ...settings import RouteSettings
 
 
