@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from .http.results import Request, Response
+    from .routing.callbacks import Event
     from .routing.router import Router
     from .version import __version__
     from .websocket.connection import Connection
@@ -39,6 +40,7 @@ __all__ = [
     "ConfigError",
     "Connection",
     "ConnectionClosed",
+    "Event",
     "ForkError",
     "Member",
     "MessageError",
@@ -71,6 +73,7 @@ _MODULES = {
     ),
     "engine.presence": ("Member",),
     "backplane.publishing": ("Publisher", "publish"),
+    "routing.callbacks": ("Event",),
     "routing.router": ("Router",),
     "websocket.verdict": ("ANONYMOUS",),
     "version": ("__version__",),

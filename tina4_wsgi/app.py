@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gevent.monkey import get_original
 
@@ -50,7 +50,10 @@ from .websocket.served_route import SEEN, Bridge, ServedRoute, bodiless
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from typing_extensions import Unpack
 
+    from .routing.callbacks import Auth
+    from .settings import AppSettings
     from .websocket.connection import Connection
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
@@ -94,7 +97,7 @@ class App:
     def __init__(
         self, wsgi_app: WSGIApplication | None = None, *, router: Router | None = None,
         root: str | os.PathLike[str] | None = None, bridge: Bridge | None = None,
-        live: Callable[[Any], Any] | bool | None = None, **settings: Any,
+        live: Auth | bool | None = None, **settings: Unpack[AppSettings],
     ) -> None:
         logs.install_fallback()
         checks.log_unknown_variables()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .. import jsontext
 from ..config import Config
@@ -13,6 +13,11 @@ from ..routing.paths import normal_path
 from .contract import Receipt
 from .envelope import Kind
 from .outside import Outsider, check_settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..settings import AppSettings
 
 
 class Publisher:
@@ -29,7 +34,7 @@ class Publisher:
     which have connections of their own; it may also be sent to a process of `multiprocessing`.
     """
 
-    def __init__(self, *, root: str | os.PathLike[str] | None = None, **settings: Any) -> None:
+    def __init__(self, *, root: str | os.PathLike[str] | None = None, **settings: Unpack[AppSettings]) -> None:
         config = Config.from_environ(**settings)
         check_settings(config)
         self._guest = Outsider(config, root)
@@ -62,7 +67,7 @@ class Publisher:
         self._guest.close()
 
 
-def publish(path: str, message: jsontext.Message, **settings: Any) -> Receipt:
+def publish(path: str, message: jsontext.Message, **settings: Unpack[AppSettings]) -> Receipt:
     """Send one message to every connection on `path`, from any process on this machine or, with Redis, anywhere.
 
     For task queues, cron and management commands; in a process that serves, `broadcast` does the same without waiting.

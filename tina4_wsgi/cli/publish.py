@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from .. import jsontext
 from ..config import ENVIRONMENT_PREFIX
 from .command import Command, CommandFailed
+
+if TYPE_CHECKING:
+    from ..settings import AppSettings
 
 _DESCRIPTION = """\
 Sends one message to every client on a path: on this machine through the bus, when run as the
@@ -27,7 +31,7 @@ def publish(arguments: argparse.Namespace) -> int:
     message = sys.stdin.read() if arguments.message == "-" else arguments.message
     if arguments.json:
         message = _compact(message)
-    settings = {"bus_dir": arguments.bus_dir, "backplane_url": arguments.url}
+    settings: AppSettings = {"bus_dir": arguments.bus_dir, "backplane_url": arguments.url}
     if arguments.url is not None:
         settings["backplane"] = "redis"
     with Publisher(**settings) as publisher:

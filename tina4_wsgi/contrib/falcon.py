@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from _typeshed.wsgi import WSGIApplication
+    from typing_extensions import Unpack
+
+    from ..settings import RouterSettings
 
 __all__ = ["current_request", "wrap"]
 
@@ -60,7 +63,7 @@ _ARGUMENTS = ("req", "connection", "event", "data")
 
 
 def wrap(
-    stack: Any, *, app: FalconApp | None = None, middleware_per_event: bool = True, **settings: Any
+    stack: Any, *, app: FalconApp | None = None, middleware_per_event: bool = True, **settings: Unpack[RouterSettings]
 ) -> App:
     """Serve a Falcon app together with the WebSocket routes of its resources and those of the `Router`.
 

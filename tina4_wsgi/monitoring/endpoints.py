@@ -28,6 +28,9 @@ from .start_link import StartLink
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
+    from ..app import App
+    from ..routing.callbacks import Auth
+
 logger = logging.getLogger("tina4_wsgi.metrics")
 
 _READING = ("GET", "HEAD")
@@ -55,7 +58,9 @@ class Endpoints:
         is_shared: whether they tell of all workers; the live page of `debug` alone doesn't.
     """
 
-    def __init__(self, app: Any, live: Any, bridge: Bridge | None, link: StartLink | None) -> None:
+    def __init__(
+        self, app: App, live: Auth | bool | None, bridge: Bridge | None, link: StartLink | None
+    ) -> None:
         self._app: Owner = app
         self._link = link
         config = self._app.config

@@ -9,7 +9,6 @@ says; who asks for something to be done is asked again who they are.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -40,6 +39,8 @@ from .start_link import StartLink
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
+    from ..routing.callbacks import Auth
+
 logger = logging.getLogger("tina4_wsgi.live")
 
 _FILES = {f"{LIVE_PAGE}/{name}": name for name in ("live.css", "live.js", "chart.js", "console.js", "table.js")}
@@ -51,7 +52,6 @@ _MOST_QUEUED_BYTES = 262_144  # a watcher that reads more slowly misses a second
 _MOST_SEARCH = 200  # characters
 _RECHECK_S = 30.0
 
-Auth = Callable[[Request], Any]  # Any: the application's own user object
 
 
 class Owner(Protocol):
@@ -199,7 +199,7 @@ class LivePage:
             watcher.send_json({"type": "kicked", "count": count})
 
 
-def auth_of(live: Any, debug: bool) -> tuple[bool, Auth | None]:
+def auth_of(live: Auth | bool | None, debug: bool) -> tuple[bool, Auth | None]:
     """Read `App(live=…)`: whether there is a live page, and who says who may see it.
 
     Raises:

@@ -11,7 +11,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from ..routing.callbacks import Event
+    from ..websocket.connection import Connection
+
+    Callback = Callable[[Connection, Event, str | bytes], object]
 
 _MOST_BITS = 64
 
@@ -93,15 +99,6 @@ class Histogram:
         self.total += value
 
 
-class Gone(Protocol):
-    """A connection that has gone, as its route counts it."""
-
-    message_count: int
-
-    @property
-    def transport(self) -> Any: ...
-
-
 class Tally:
     """What the connections of one route did, those whose sockets are still there not included.
 
@@ -126,7 +123,7 @@ class Tally:
         self.closes: dict[int | str, int] = {}
         self.callback_times: dict[str, Histogram] = {}
 
-    def take_over(self, connection: Gone) -> None:
+    def take_over(self, connection: Connection) -> None:
         """Add the numbers of a connection that has gone."""
         transport = connection.transport
         self.messages_received += connection.message_count
@@ -144,12 +141,12 @@ class Tally:
         label = CLIENTS_OWN if is_peers and code >= _FIRST_PRIVATE_CODE else code
         self.closes[label] = self.closes.get(label, 0) + 1
 
-    def timed(self, callback: Callable[[Any, str, Any], object]) -> Callable[[Any, str, Any], object]:
+    def timed(self, callback: Callback) -> Callback:
         """Give a callback that does the same and has its time taken."""
         times = self.callback_times = {event: Histogram() for event in ("open", "message", "close")}
         clock_ns = time.perf_counter_ns
 
-        def call(connection: Any, event: str, data: Any) -> object:
+        def call(connection: Connection, event: Event, data: str | bytes) -> object:
             started_ns = clock_ns()
             try:
                 return callback(connection, event, data)

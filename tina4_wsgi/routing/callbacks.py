@@ -11,14 +11,52 @@ import difflib
 import functools
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat, TypeAlias, TypeVar, get_args
 
 from ..errors import UsageError
 
-EVENTS = ("open", "message", "close")
-"""What a WebSocket callback is called with as its second argument."""
+if TYPE_CHECKING:
+    from ..http.request import Request
+    from ..http.response import Response
+    from ..websocket.connection import Connection
+
+Event: TypeAlias = Literal["open", "message", "close"]
+"""What happened on a connection, the second argument of a callback: `"open"`, `"message"` or `"close"`."""
+
+EVENTS: tuple[Event, ...] = get_args(Event)
+
+Ignored = SupportsFloat | Sized | None
+"""What a WebSocket callback may return to nobody: numbers, texts, collections, but no coroutine and no generator.
+
+Type checkers can't be told "anything but a coroutine", and `object` would let an `async def` pass.
+"""
+
+WebsocketCallback = Callable[["Connection", Event, "str | bytes"], Ignored]
+"""What serves the events of a WebSocket; the data of "open" and "close" is ""."""
+
+HttpHandler = Callable[["Request", "Response"], object]
+"""What answers the requests of a path."""
+
+Auth = Callable[["Request"], object]
+"""What says who connects: it gives the application's own user object."""
+
+Callback = TypeVar("Callback", bound=WebsocketCallback)
+Handler = TypeVar("Handler", bound=HttpHandler)
+
+
+class WebsocketDecorator(Protocol):
+    """What `websocket` gives without a callback: it registers the decorated function and leaves it as it is."""
+
+    def __call__(self, callback: Callback, /) -> Callback: ...
+
+
+class HandlerDecorator(Protocol):
+    """What `get` and its like give without a handler."""
+
+    def __call__(self, handler: Handler, /) -> Handler: ...
+
 
 _FOREIGN_EVENTS = {"connect": "open", "disconnect": "close", "closed": "close", "msg": "message", "data": "message"}
 """What other libraries call them."""

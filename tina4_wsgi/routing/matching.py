@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import Map, Rule
@@ -21,6 +21,9 @@ from werkzeug.routing import Map, Rule
 from .params import Params
 from .pattern import Parameter, Pattern
 from .spelling import RuleSpelling
+
+if TYPE_CHECKING:
+    from .callbacks import Auth
 
 ANY_METHOD = "*"
 """Stands for the methods of a route that takes all of them."""
@@ -48,10 +51,10 @@ class Route:
     rule: str
     kind: str
     methods: frozenset[str]
-    callback: Callable[..., Any]  # Any: handlers may return whatever becomes an answer
-    auth: Callable[..., Any] | None = None  # Any: the application's own user object
+    callback: Callable[..., object]
+    auth: Auth | None = None
     subprotocols: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)  # Any: settings are numbers and texts
+    options: Mapping[str, object] = field(default_factory=dict)
     location: str = ""
 
 

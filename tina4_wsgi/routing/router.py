@@ -10,16 +10,25 @@ import dataclasses
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from types import MethodType, TracebackType
-from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from types import MethodType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast, overload
 
 from ..config import Config
 from ..errors import ConfigError, RouteError, UsageError
 from ..http import headers
 from . import callbacks, pattern
+from .callbacks import Auth, Callback, Handler, HandlerDecorator, HttpHandler, WebsocketCallback, WebsocketDecorator
 from .matching import ANY_METHOD, Match, Route, RouteMap
 from .params import Params
 from .pattern import Pattern, PatternError
+
+if TYPE_CHECKING:
+    from builtins import classmethod as _on_default  # a checker sees what works on the class and on an instance
+    from types import TracebackType
+
+    from typing_extensions import Unpack
+
+    from ..settings import RouteSettings
 
 logger = logging.getLogger("tina4_wsgi.router")
 
@@ -29,10 +38,6 @@ _HTTP_ARGUMENTS = ("request", "response")
 _WEBSOCKET_ARGUMENTS = ("connection", "event", "data")
 _AUTH_ARGUMENTS = ("request",)
 
-Callback = TypeVar("Callback", bound=Callable[..., object])
-Auth = Callable[..., Any]  # Any: the application's own user object
-P = ParamSpec("P")
-R = TypeVar("R")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -40,31 +45,25 @@ class HttpRegistration(Protocol):
     """`get`, `post` and the others: a decorator, or a call with the handler."""
 
     @overload
-    def __call__(self, path: str, handler: None = None) -> Callable[[Callback], Callback]: ...
+    def __call__(self, path: str, handler: None = None) -> HandlerDecorator: ...
     @overload
-    def __call__(self, path: str, handler: Callback) -> Callback: ...
+    def __call__(self, path: str, handler: HttpHandler) -> HttpHandler: ...
 
 
-class WebsocketRegistration(Protocol):
-    """`websocket`: a decorator, or a call with the callback."""
+if not TYPE_CHECKING:
 
-    @overload
-    def __call__(self, path: str, callback: None = None, *, auth: Auth | None = None,
-                 subprotocols: Iterable[str] = (), **options: Any) -> Callable[[Callback], Callback]: ...
-    @overload
-    def __call__(self, path: str, callback: Callback, *, auth: Auth | None = None,
-                 subprotocols: Iterable[str] = (), **options: Any) -> Callback: ...
+    class _on_default:
+        """A method that works on an instance, and on the class, where it takes the class's `default`.
 
+        Checkers and editors take it for a class method, whose docstring they show.
+        """
 
-class _OnDefault(Generic[T_co]):
-    """A method that works on an instance, and on the class, where it takes the class's `default`."""
+        def __init__(self, function):
+            self.__func__ = function
+            self.__doc__ = function.__doc__
 
-    def __init__(self, function: Callable[..., Any]) -> None:  # Any: `T_co` is what binding it gives
-        self._function = function
-        self.__doc__ = function.__doc__
-
-    def __get__(self, instance: object | None, owner: Any) -> T_co:  # Any: a class that has `default`
-        return cast("T_co", MethodType(self._function, owner.default if instance is None else instance))
+        def __get__(self, instance, owner):
+            return MethodType(self.__func__, owner.default if instance is None else instance)
 
 
 class _PropertyOnDefault(Generic[T_co]):
@@ -78,23 +77,20 @@ class _PropertyOnDefault(Generic[T_co]):
         return self._function(owner.default if instance is None else instance)
 
 
-def _on_default(function: Callable[Concatenate[Any, P], R]) -> _OnDefault[Callable[P, R]]:  # Any: `self`
-    return _OnDefault(function)
-
-
-def _http_registration(*methods: str) -> _OnDefault[HttpRegistration]:
-    def register(self: _Registrar, path: str, handler: Callback | None = None) -> object:
+def _http_registration(*methods: str) -> HttpRegistration:
+    def register(self: Any, path: str, handler: Handler | None = None) -> object:
+        registrar: _Registrar = self  # Any: see `_Registrar`
         _refuse_missing_path(path, methods[0].lower() if methods != (ANY_METHOD,) else "any")
 
-        def decorate(handler: Callback) -> Callback:
-            self._add(_http_route(self._prefix, path, handler, methods))
+        def decorate(handler: Handler) -> Handler:
+            registrar._add(_http_route(registrar._prefix, path, handler, methods))
             return handler
 
         return decorate if handler is None else decorate(handler)
 
     names = "any method" if methods == (ANY_METHOD,) else " and ".join(methods)
     register.__doc__ = f"Answer {names} of a path by `handler(request, response)`."
-    return _OnDefault(register)
+    return cast("HttpRegistration", _on_default(register))
 
 
 class _Registrar:
@@ -109,8 +105,27 @@ class _Registrar:
     delete = _http_registration("DELETE")
     any = _http_registration(ANY_METHOD)
 
-    def _websocket(self, path: str, callback: Callback | None = None, *, auth: Auth | None = None,
-                   subprotocols: Iterable[str] = (), **options: Any) -> object:  # Any: numbers and texts
+    # `self` is Any because checkers take it for the class here, see `_on_default`.
+
+    @overload
+    @_on_default
+    def websocket(
+        self: Any, path: str, callback: None = None, *, auth: Auth | None = None, subprotocols: Iterable[str] = (),
+        **options: Unpack[RouteSettings],
+    ) -> WebsocketDecorator: ...  # fmt: skip
+
+    @overload
+    @_on_default
+    def websocket(
+        self: Any, path: str, callback: WebsocketCallback, *, auth: Auth | None = None,
+        subprotocols: Iterable[str] = (), **options: Unpack[RouteSettings],
+    ) -> WebsocketCallback: ...  # fmt: skip
+
+    @_on_default
+    def websocket(
+        self: Any, path: str, callback: Callback | None = None, *, auth: Auth | None = None,
+        subprotocols: Iterable[str] = (), **options: Unpack[RouteSettings],
+    ) -> object:  # fmt: skip
         """Serve a path as a WebSocket by `callback(connection, event, data)`.
 
         Args:
@@ -122,38 +137,39 @@ class _Registrar:
         Raises:
             RouteError: something is wrong with the path, the callback or an option.
         """
+        registrar: _Registrar = self
         _refuse_missing_path(path, "websocket")
 
         def decorate(callback: Callback) -> Callback:
-            self._add(_websocket_route(self._prefix, path, callback, auth, subprotocols, options))
+            registrar._add(_websocket_route(registrar._prefix, path, callback, auth, subprotocols, options))
             return callback
 
         return decorate if callback is None else decorate(callback)
 
-    websocket: _OnDefault[WebsocketRegistration] = _OnDefault(_websocket)
-
     @_on_default
-    def group(self, prefix: str) -> Group:
+    def group(self: Any, prefix: str) -> Group:
         """Give what registers routes under a common prefix; also for `with Router.group("/api") as api:`.
 
         Raises:
             RouteError: the prefix isn't a path.
         """
+        registrar: _Registrar = self
         try:
             pattern.parse(prefix)
-            return Group(self._router, pattern.join(self._prefix, prefix))
+            return Group(registrar._router, pattern.join(registrar._prefix, prefix))
         except PatternError as exc:
             raise RouteError(f"group: {exc}") from exc
 
     @_on_default
-    def include(self, router: Router, prefix: str = "") -> None:
+    def include(self: Any, router: Router, prefix: str = "") -> None:
         """Take in all routes that another router has now, under a prefix.
 
         Raises:
             RouteError: one of them can't be had here; then none is taken.
         """
-        prefix = pattern.join(self._prefix, prefix)
-        self._router._add_all([_moved(route, prefix) for route in router.routes])
+        registrar: _Registrar = self
+        prefix = pattern.join(registrar._prefix, prefix)
+        registrar._router._add_all([_moved(route, prefix) for route in router.routes])
 
     def _add(self, prepared: tuple[Route, Pattern]) -> None:
         self._router._add_all([prepared])
@@ -187,7 +203,7 @@ class Router(_Registrar):
         return self._routes
 
     @_on_default
-    def match_http(self, path: str, method: str) -> Match:
+    def match_http(self: Any, path: str, method: str) -> Match:
         """Find the route of a request.
 
         Args:
@@ -198,10 +214,11 @@ class Router(_Registrar):
             MethodNotAllowed: some have, with other methods.
             WebsocketMismatch: only a WebSocket route has.
         """
-        return self._map.match_http(path, method)
+        routes: RouteMap = self._map
+        return routes.match_http(path, method)
 
     @_on_default
-    def match_websocket(self, path: str) -> Match | None:
+    def match_websocket(self: Any, path: str) -> Match | None:
         """Find the WebSocket route of a path, None if there is none.
 
         Args:
@@ -209,7 +226,8 @@ class Router(_Registrar):
         Raises:
             Refused: 404, the path is spelled in another way than its route writes it, as "01" for the number 1.
         """
-        return self._map.match_websocket(path)
+        routes: RouteMap = self._map
+        return routes.match_websocket(path)
 
     def _add_all(self, prepared: list[tuple[Route, Pattern]]) -> None:
         with self._lock:
@@ -256,7 +274,7 @@ def _http_route(prefix: str, path: str, handler: Callable[..., object],
 
 
 def _websocket_route(prefix: str, path: str, callback: Callable[..., object], auth: Auth | None,
-                     subprotocols: Iterable[str], options: Mapping[str, Any]) -> tuple[Route, Pattern]:
+                     subprotocols: Iterable[str], options: Mapping[str, object]) -> tuple[Route, Pattern]:
     where = callbacks.location(callback)
     try:
         parsed = pattern.parse(pattern.join(prefix, path))

@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from greenlet import GreenletExit
 
@@ -31,6 +31,11 @@ from ..protocol.session import Session
 from .deadlines import NEVER, Deadlines
 from .seams import ConnectionOwner
 from .transport import ENDED, INBOUND_FULL, Transport
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..monitoring.metrics import Tally
+    from ..routing.callbacks import Event
 
 logger = logging.getLogger("tina4_wsgi.connection")
 
@@ -66,15 +71,15 @@ class Served(Protocol):
     @property
     def path(self) -> str: ...
     @property
-    def callback(self) -> Callable[[Any, str, Any], object]: ...
+    def callback(self) -> Callable[[Any, Event, str | bytes], object]: ...  # Any: a Connection, which is made of this
     @property
-    def limits(self) -> Any: ...  # a Config, as the wire, the socket and the callbacks see it
+    def limits(self) -> Config: ...
     @property
     def has_auth(self) -> bool: ...
     @property
     def encode_json(self) -> Callable[[object], str]: ...
     @property
-    def tally(self) -> Any: ...  # a Tally, for the errors
+    def tally(self) -> Tally: ...
 
     def authenticate(self, environ: dict[str, Any], params: Any) -> object:
         """Ask who this is.
@@ -480,7 +485,7 @@ class Lifecycle(Deadlines):
         if self._transport.is_settled or not self._transport.is_open:
             self._host.forget(self)
 
-    def _call(self, event: str) -> None:
+    def _call(self, event: Event) -> None:
         try:
             self._callback(self, event, "")
         except BaseException as exc:  # noqa: BLE001  # as in work()

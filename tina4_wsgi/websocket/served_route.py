@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from gevent import Timeout
 from greenlet import GreenletExit
@@ -28,6 +28,10 @@ from ..routing.matching import Match, Route
 from ..routing.params import Params
 from ..routing.paths import normal_path
 from .verdict import ANONYMOUS, judge, refusal_of
+
+if TYPE_CHECKING:
+    from ..routing.callbacks import Auth, Event
+    from .connection import Connection
 
 __all__ = ["ANONYMOUS", "Bridge", "Environ", "ServedRoute", "bodiless", "refuse"]
 
@@ -165,7 +169,8 @@ class ServedRoute:
         self._bridge = bridge
         self.encode_json: jsontext.Encode = jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
         self.tally = Tally()
-        self.callback: Callable[[Any, str, Any], object] = route.callback if bridge is None else self._call_in_context
+        self.callback: Callable[[Connection, Event, str | bytes], object]
+        self.callback = route.callback if bridge is None else self._call_in_context
         if limits.metrics:
             self.callback = self.tally.timed(self.callback)
 
@@ -260,7 +265,7 @@ class ServedRoute:
         run_there(error, logger.exception, "auth of %s raised", self.path, exc_info=error)
         return Refused(500, _NOT_FOUND_OUT)
 
-    def _ask_in_context(self, auth: Callable[..., object], environ: Environ, params: Params) -> object:
+    def _ask_in_context(self, auth: Auth, environ: Environ, params: Params) -> object:
         if self._bridge is None:
             return auth(Request(environ, params, self.limits))
         environ = self._as_pages_come(environ)
@@ -279,7 +284,7 @@ class ServedRoute:
             spelled += "/"
         return environ if path == spelled or not path else {**environ, "PATH_INFO": spelled}
 
-    def _call_in_context(self, connection: Any, event: str, data: Any) -> None:  # Any: a Connection, and its messages
+    def _call_in_context(self, connection: Connection, event: Event, data: str | bytes) -> None:
         environ = self._as_joined(self._as_pages_come(connection.environ()))
         environ["tina4_wsgi.connection"] = connection
         environ["tina4_wsgi.match"] = Match(self.route, connection.params)
@@ -296,7 +301,7 @@ _PLAIN = Bridge()
 _NOT_FOUND_OUT = "the server could not find out who you are"
 
 
-def refuse(status: int, connection: Any = None) -> NoReturn:  # Any: a Connection
+def refuse(status: int, connection: Connection | None = None) -> NoReturn:
     """Say no in a framework's name: before the 101 with its status, afterwards with 4401 or 4403.
 
     Args:

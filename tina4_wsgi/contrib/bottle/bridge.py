@@ -29,6 +29,9 @@ from ..passage import KEY, QUIET, Event, PassingBridge, class_named, path_to, pl
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+    from typing_extensions import Unpack
+
+    from ...settings import RouterSettings
 
 logger = logging.getLogger("tina4_wsgi.contrib.bottle")
 
@@ -36,7 +39,9 @@ Bottle = Any  # a `bottle.Bottle`, perhaps of a copy of that module
 Module = Any  # `bottle`, or such a copy
 
 
-def wrap(stack: Any, *, app: Bottle | None = None, hooks_per_event: bool = True, **settings: Any) -> App:
+def wrap(
+    stack: Any, *, app: Bottle | None = None, hooks_per_event: bool = True, **settings: Unpack[RouterSettings]
+) -> App:
     """Serve a Bottle app together with the WebSocket routes of the `Router`.
 
     Args:

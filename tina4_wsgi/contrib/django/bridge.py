@@ -39,13 +39,16 @@ from .urls import EventUrls
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+    from typing_extensions import Unpack
+
+    from ...settings import WrapSettings
 
 LeaveOut = Collection["str | type"] | str | type
 
 
 def wrap(
-    wsgi_app: WSGIApplication, *, app: WSGIHandler | None = None, router: Router | None = None,
-    leave_out: LeaveOut = (), **settings: Any,
+    wsgi_app: WSGIApplication | WSGIHandler, *, app: WSGIHandler | None = None, router: Router | None = None,
+    leave_out: LeaveOut = (), **settings: Unpack[WrapSettings],
 ) -> App:  # fmt: skip
     """Give a Django project WebSocket routes: `application = wrap(get_wsgi_application())`.
 
