@@ -129,8 +129,8 @@ class House:
         """The table of folders: `ROWS` of `tests/house/rows.py`, from the ground up.
 
         A key names the parts of one row, separated by spaces: folders, or modules of the root. The value names what
-        they may import: parts of rows above it in the table, `above` for all of those, or `late:PART` for imports
-        inside functions alone. Parts of one row may import each other.
+        they may import: parts of rows above it in the table, or single modules of these; `above` for all of them; and
+        `late:PART` for imports inside functions alone. Parts of one row may import each other.
         """
         path = self.tests / "house" / "rows.py"
         return runpy.run_path(str(path))["ROWS"] if path.exists() else None
@@ -251,27 +251,31 @@ def arrows_up(house: House) -> Measured:
         words = set(text.split())
         if "above" in words:
             words |= {part for part, its_row in row_of.items() if its_row < row}
-        higher = {part for part in words if row_of.get(part.removeprefix("late:"), -1) > row and "late:" not in part}
-        assert not higher, f"{names} may import {sorted(higher)}, which stand in later rows"
+        later = {one for one in words - {"above"} if "late:" not in one and _row(one, row_of) > row}
+        assert not later, f"{names} may import {sorted(later)}, which stand in later rows"
         allowed.append(words | set(names.split()))
 
-    places = {name: _row_part(name, row_of) for name in house.modules if name}
-    found = [f"{name} is in no row" for name, part in places.items() if part is None]
+    found = [f"{name} is in no row" for name in house.modules if name and _row(name, row_of) < 0]
     for arrow in house.arrows:
-        source, target = places.get(arrow.source), places.get(arrow.target)
-        if source is None or target is None:  # the package itself gives the public names
+        source = _row(arrow.source, row_of)
+        if source < 0 or _row(arrow.target, row_of) < 0:  # told above; the package itself gives the public names
             continue
-        wanted = {target, f"late:{target}"} if arrow.is_late else {target}
-        if not wanted & allowed[row_of[source]]:
+        ways = ("", "late:") if arrow.is_late else ("",)
+        wanted = {f"{way}{part}" for part in _and_its_folders(arrow.target) for way in ways}
+        if not wanted & allowed[source]:
             found.append(str(arrow))
     return Measured(len(found), found)
 
 
-def _row_part(name: str, row_of: dict[str, int]) -> str | None:
-    """The longest part of a name that the table has."""
-    while name and name not in row_of:
-        name = name.rpartition(".")[0]
-    return name or None
+def _row(name: str, row_of: dict[str, int]) -> int:
+    """The row of a module: that of the innermost of its folders that the table has, or -1."""
+    return next((row_of[part] for part in _and_its_folders(name) if part in row_of), -1)
+
+
+def _and_its_folders(name: str) -> list[str]:
+    """Name a module and each folder around it, from the inside: "a.b.c", "a.b", "a"."""
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
 
 def paragraphs(house: House) -> Measured:

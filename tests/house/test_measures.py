@@ -120,7 +120,14 @@ def test_a_circle_is_told_once(build):
     assert measure_house.import_circles(house).found == ["a b c"]
 
 
-ROWS = 'ROWS = {"errors config": "", "protocol": "errors", "app": "above", "server": "protocol late:app"}\n'
+ROWS = """
+ROWS = {
+    "errors config": "",
+    "protocol": "errors",
+    "app": "above",
+    "server": "protocol.frames late:app",
+}
+"""
 
 
 @pytest.mark.parametrize(
@@ -132,10 +139,12 @@ ROWS = 'ROWS = {"errors config": "", "protocol": "errors", "app": "above", "serv
         ("app", "protocol.frames", True),
         ("config", "errors", True),
         ("server__wire", "app", False),
+        ("server__wire", "protocol.frames", True),
+        ("server__wire", "protocol.session", False),
     ],
 )
 def test_an_import_that_the_table_does_not_name_is_forbidden(build, source, target, is_allowed):
-    files = dict.fromkeys(("config", "errors", "app", "protocol__frames", "server__wire"), "")
+    files = dict.fromkeys(("config", "errors", "app", "protocol__frames", "protocol__session", "server__wire"), "")
     files[source] = f"import tina4_wsgi.{target}\n"
 
     house = build(tests__house__rows=ROWS, **{f"tina4_wsgi__{name}": text for name, text in files.items()})
