@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -24,6 +25,7 @@ SHOWN = 5  # faults of each kind
 def main(argv: Sequence[str] | None = None) -> int:
     """Soak each server that the arguments ask for, and print its row and its faults."""
     options = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as ^C: the server is ended, too
     print(ROW.format(*HEAD), flush=True)
     return max([_soak(kind, options.seconds, options.seed) for kind in options.server or SERVERS])
 
