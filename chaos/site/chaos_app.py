@@ -12,10 +12,11 @@ router = Router()
 
 
 @router.websocket("/ws/{path}")
-def talk(connection: Connection, event: str, data: str) -> None:
+def talk(connection: Connection, event: str, data: str | bytes) -> None:
     """Pass "path1 7" on to the path of this client, "room1 7" to its room."""
     tag, room = connection.query["tag"], connection.query["room"]
     if event == "message":
+        assert isinstance(data, str)
         event = data.split()[0]
         if event == room:
             connection.broadcast_to_room(room, f"{tag} {data}")
