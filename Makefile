@@ -10,7 +10,7 @@ export PYTHON
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test pythons coverage lint types conformance fuzz bench hosts docs dist clean _runtime _site _tools _system
+.PHONY: help serve test pythons coverage lint types conformance fuzz mutants bench hosts chaos docs dist clean _runtime _site _tools _system
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -44,11 +44,17 @@ conformance: _tools ## run the Autobahn TestSuite against both servers, see docs
 fuzz: _tools ## feed the protocol random bytes for ten minutes; ARGS="--minutes 60"
 	@$(BIN)/python scripts/fuzz.py $(ARGS)
 
+mutants: _tools ## change protocol, websocket, hub, engine and backplane in small ways, and see which changes no test notices
+	@exec $(BIN)/python -m mutants $(ARGS)
+
 bench: _runtime ## measure us and the peers side by side; ARGS="--quick" takes three minutes, see benchmarks/
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 hosts: _tools ## try every host server and write docs/hosts.md; ARGS="--hosts gevent" tries one, see hosts/
 	@exec $(BIN)/python -m hosts $(ARGS)
+
+chaos: _tools ## kill, stop and reload workers, and see what clients lose; ARGS="--seconds 300 --seed 7", see chaos/
+	@exec $(BIN)/python -m chaos $(ARGS)
 
 docs: _site ## build the documentation as a site in .cache/site; warnings are errors
 	@NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs --quiet build

@@ -21,7 +21,7 @@ PACKAGE = ROOT / "tina4_wsgi"
 CORE = (
     ("The app", ("App", "broadcast", "count", "members", "disconnect", "Member", "Status")),
     ("Routes", ("Router", "ANONYMOUS")),
-    ("Connections", ("Connection",)),
+    ("Connections", ("Connection", "Event")),
     ("HTTP", ("Request", "Response")),
     ("From other processes", ("publish", "Publisher", "Receipt")),
 )
@@ -175,7 +175,6 @@ def _lineage(module: str, node: ast.ClassDef) -> list[tuple[str, ast.ClassDef]]:
 
 
 def _members(owner: str, node: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    helpers = {one.name: one for one in node.body if isinstance(one, Function)}
     for one in node.body:
         if isinstance(one, Function) and not one.name.startswith("_") and ast.get_docstring(one):
             yield one.name, _member(owner, one.name, one)
@@ -184,8 +183,6 @@ def _members(owner: str, node: ast.ClassDef) -> Iterator[tuple[str, str]]:
             name, call = ast.unparse(target), one.value
             if ast.unparse(call.func) == "_http_registration":
                 yield name, _registration(owner, name, call)
-            elif ast.unparse(call.func) == "_OnDefault":
-                yield name, _member(owner, name, helpers[ast.unparse(call.args[0])])
 
 
 def _registration(owner: str, name: str, call: ast.Call) -> str:

@@ -8,46 +8,53 @@ import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gevent.monkey import get_original
 
-from . import checks, forwarded, gunicorns, hostlist, jsontext, logs, pages, presence
-from .arrival import Arrival
-from .backplane.guest import check_settings
-from .backplane.port import Facts, Status
+from . import jsontext, logs
+from .accepting.arrival import Arrival
+from .accepting.handover import Handovers, is_below
+from .addresses import forwarded
+from .backplane.contract import Facts, Status
+from .backplane.outside import check_settings
 from .config import Config
-from .connection import Connection, Visit
-from .discovery import discover
-from .engine import Engine
+from .engine import presence
+from .engine.engine import Engine
+from .engine.lost_broadcasts import LostBroadcasts
+from .engine.presence import Member
+from .engine.runtime import Runtime, fork_count
 from .errors import Refused, UsageError
-from .guardian import is_drained
-from .handover import Handovers, is_below
-from .headers import passes_upgrade, status_line
-from .http import HttpSide, decode_path
-from .lost import LostBroadcasts
-from .matching import Match, Route
-from .monitor import Monitor
-from .mounting import claims_upgrade
-from .names import MOST_NAME_BYTES, check_name, check_path
-from .observer import observer_of
-from .opening import Opening, head_bytes
-from .ownpages import OwnPages
-from .paths import has_control_character, is_own, normal_path
-from .presence import Member
-from .process import Process, fork_count
+from .hosting import allowed_hosts, checks, gunicorn
+from .hosting.claims import claims_upgrade
+from .hosting.refusals import path_for_log, refuse_late
+from .hosting.stop_guard import is_drained
+from .hosting.takeover import find_place, is_answered, take_over
+from .http import error_pages
+from .http.handling import HttpHandling, decode_path
+from .http.headers import passes_upgrade, status_line
+from .monitoring.endpoints import Endpoints
+from .monitoring.monitor import Monitor
+from .monitoring.start_link import StartLink
 from .protocol import handshake
 from .protocol.frames import CloseCode, encode_message
-from .refusals import path_for_log, refuse_late
-from .router import Router
-from .service import SEEN, Bridge, Service, bodiless
-from .startlink import StartLink
-from .upgrade import find_place, is_answered, take_over
+from .routing.discovery import discover
+from .routing.matching import Match, Route
+from .routing.names import MOST_NAME_BYTES, check_name, check_path
+from .routing.paths import has_control_character, is_own, normal_path
+from .routing.router import Router
+from .spy import observer_of
+from .websocket.connection import Accepted, Connection
+from .websocket.opening_handshake import OpeningHandshake, head_bytes
+from .websocket.served_route import SEEN, Bridge, ServedRoute, bodiless
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from typing_extensions import Unpack
 
-    from .connection import Connection
+    from .routing.callbacks import Auth
+    from .settings import AppSettings
+    from .websocket.connection import Connection
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
 
@@ -90,7 +97,7 @@ class App:
     def __init__(
         self, wsgi_app: WSGIApplication | None = None, *, router: Router | None = None,
         root: str | os.PathLike[str] | None = None, bridge: Bridge | None = None,
-        live: Callable[[Any], Any] | bool | None = None, **settings: Any,
+        live: Auth | bool | None = None, **settings: Unpack[AppSettings],
     ) -> None:
         logs.install_fallback()
         checks.log_unknown_variables()
@@ -100,17 +107,17 @@ class App:
         self.root = Path(os.getcwd() if root is None else root)
         self._wsgi_app = wsgi_app
         self.start_link = StartLink(self.config, self.root) if self.config.debug else None
-        self._http = HttpSide(self.router, self.config, self.root, wsgi_app, self.start_link)
+        self._http = HttpHandling(self.router, self.config, self.root, wsgi_app, self.start_link)
         self.templates = self._http.templates
         self._bridge = bridge
         self._encode_json = jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
-        self._services: dict[Route, Service] = {}
+        self._services: dict[Route, ServedRoute] = {}
         self._refused: dict[int, int] = {}
-        self._own = OwnPages(self, live, bridge, self.start_link)
+        self._own = Endpoints(self, live, bridge, self.start_link)
         self._handovers = Handovers(wsgi_app)
         self._lost = LostBroadcasts(self.all_routes, _any_has_websocket)
         self._warns_of_lost = self.config.debug
-        self._process: Process | None = None
+        self._process: Runtime | None = None
         self._served_at = -1  # the number of forks at the last request: a child of this process has more
         self._number = len(_apps)
         self._monitor: Monitor | None = None
@@ -118,7 +125,7 @@ class App:
         if router is None:
             discover(self.root)
         _apps.add(self)
-        if self._own.is_shared and gunicorns.worker() is not None:
+        if self._own.is_shared and gunicorn.worker() is not None:
             self.monitor().join()  # else this worker would be missing until its first client or question
 
     if not TYPE_CHECKING:
@@ -295,7 +302,7 @@ class App:
 
     # -- the upgrade
 
-    def _here(self) -> Process:
+    def _here(self) -> Runtime:
         process = self._process
         if process is None or not process.is_here:
             with self._process_lock:  # two threads may come first at the same time; nothing here waits
@@ -304,9 +311,9 @@ class App:
                     process = self._begin(process)
         return process
 
-    def _begin(self, parent: Process | None) -> Process:
-        is_serving = self._served_at == fork_count() or gunicorns.is_worker()
-        process = Process(self.config, parent, str(self.root), self._number, is_serving)
+    def _begin(self, parent: Runtime | None) -> Runtime:
+        is_serving = self._served_at == fork_count() or gunicorn.is_worker()
+        process = Runtime(self.config, parent, str(self.root), self._number, is_serving)
         process.on_draining = self._handovers.end
         if parent is not None:
             self._services, self._refused = {}, {}  # what they counted is the parent's to tell
@@ -356,7 +363,7 @@ class App:
         if "HTTP_ORIGIN" not in environ:
             return
         try:
-            hostlist.check_for_page(environ, self.config)
+            allowed_hosts.check_for_page(environ, self.config)
         except Refused:
             if self.config.allowed_hosts or self._bridge is None or not self._bridge.names_host(environ):
                 raise
@@ -365,12 +372,12 @@ class App:
         """Give the answer to a request for a host that isn't served; the health page is asked for by address."""
         try:
             if not self._own.is_health(environ):
-                hostlist.check(environ, self.config)
+                allowed_hosts.check(environ, self.config)
         except Refused as refusal:
             if handshake.wants_websocket(environ):
                 return partial(self._refuse, refusal=refusal)
             self._log_refusal(environ, refusal)
-            return pages.error(environ, refusal.status, "This host is not served here.")
+            return error_pages.error(environ, refusal.status, "This host is not served here.")
         return None
 
     def _accept(
@@ -392,11 +399,11 @@ class App:
             headers.append(("Sec-WebSocket-Extensions", agreement.answer))
         place = find_place(environ)
         engine = _engine_with_room(process, spare := self._own.spare(route))
-        opening = Opening(environ, self.config.trusted_proxies, self.config.keep_environ)
+        opening = OpeningHandshake(environ, self.config.trusted_proxies, self.config.keep_environ)
         with engine.inquiries.begin(path) as inquiry:
             auth = service.admit(environ, match)
             window_bits = 0 if agreement is None else agreement.window_bits
-            visit = Visit(service, opening, path, params, auth, subprotocol, window_bits)
+            visit = Accepted(service, opening, path, params, auth, subprotocol, window_bits)
             if (observer := observer_of(environ)) is not None:
                 visit = observer.visiting(self, visit)
             else:
@@ -476,10 +483,10 @@ class App:
         is_meant = found is None or not is_own(path) or is_own(found[1].route.path)
         return found if is_meant else None
 
-    def _service_of(self, route: Route) -> Service:
+    def _service_of(self, route: Route) -> ServedRoute:
         service = self._services.get(route)
         if service is None:
-            service = self._services[route] = Service(route, self.config.for_route(route.options), self._bridge)
+            service = self._services[route] = ServedRoute(route, self.config.for_route(route.options), self._bridge)
         return service
 
     def _refuse(
@@ -543,7 +550,7 @@ def _first_answer(ask: Answering, ask_next: Answering | None) -> Answering:
     return answer
 
 
-def _engine_with_room(process: Process, spare: int) -> Engine:
+def _engine_with_room(process: Runtime, spare: int) -> Engine:
     engine = process.engine()
     if process.is_draining or not engine.has_room(spare):
         retry = (("Retry-After", str(_RETRY_AFTER_S)),)

@@ -15,12 +15,19 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from . import hosts, origins
+from .addresses import hosts, origins
+from .addresses.origins import Allowed
 from .errors import ConfigError
-from .origins import Allowed
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .settings import AppSettings
+
+T = TypeVar("T")
 
 ENVIRONMENT_PREFIX = "TINA4_WS_"
 
@@ -62,9 +69,12 @@ class Setting:
     is_path: bool = False
 
 
-def _setting(default: Any, unit: str, reason: str, **checks: Any) -> Any:  # Any: `field` is typed so
-    setting = Setting(unit, reason, **checks)
-    return field(default=default, repr=not setting.is_secret, metadata={"setting": setting})
+def _setting(
+    default: T, unit: str, reason: str, *, least: float | None = None, most: float | None = None,
+    choices: tuple[str, ...] = (), per_route: bool = False, is_secret: bool = False, is_path: bool = False,
+) -> T:  # fmt: skip
+    setting = Setting(unit, reason, least, most, choices, per_route, is_secret, is_path)
+    return field(default=default, repr=not is_secret, metadata={"setting": setting})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +136,7 @@ class Config:
         1 << 20, "bytes per connection", "what may wait for a slow reader; over it 1013",
         least=4_096, most=1 << 32, per_route=True,
     )
-    on_slow: str = _setting(
+    on_slow: Literal["close", "drop_newest", "drop_oldest"] = _setting(
         "close", "",
         'what happens to a client whose outbound queue is full when a broadcast arrives: close it with 1013, or, with '
         '"drop_newest" or "drop_oldest", drop a queued message',
@@ -191,7 +201,7 @@ class Config:
         "over it 1009",
         least=0, most=1_100, per_route=True,
     )
-    on_error: str = _setting(
+    on_error: Literal["keep", "close"] = _setting(
         "keep", "",
         'a bad message must not end a session; "close" ends it: 1011 for a failing callback, 1007 for what is not JSON',
         choices=("keep", "close"), per_route=True,
@@ -234,7 +244,7 @@ class Config:
     browser_client: bool = _setting(
         True, "", "serves /__tina4/tina4-ws.js, which pages connect with; off leaves that address to the app",
     )
-    backplane: str = _setting(
+    backplane: Literal["local", "redis", "none"] = _setting(
         "local", "", 'how broadcasts reach other processes: "local", those of this machine; "redis", all; "none"',
         choices=("local", "redis", "none"),
     )
@@ -301,7 +311,7 @@ class Config:
             raise ConfigError("live_token, expected at least 16 letters, digits, dashes or underscores")
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
+    def from_environ(cls, environ: Mapping[str, str] | None = None, **overrides: Unpack[AppSettings]) -> Config:
         """Read the settings of one app: defaults, then the environment, then keywords.
 
         Args:
@@ -311,7 +321,7 @@ class Config:
             ConfigError: an unknown name, or a value out of its range.
         """
         environ = os.environ if environ is None else environ
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = {}  # Any: each field has its own type
         for item in dataclasses.fields(cls):
             text = environ.get(ENVIRONMENT_PREFIX + item.name.upper())
             if text is not None:
@@ -324,7 +334,7 @@ class Config:
         values.update(_normal(given))
         return cls(**values)
 
-    def for_route(self, options: Mapping[str, Any]) -> Config:
+    def for_route(self, options: Mapping[str, object]) -> Config:
         """Give the settings of one route: these, with `options` laid over them.
 
         Raises:
@@ -392,7 +402,7 @@ def wants_colours(environ: Mapping[str, str] | None = None) -> bool:
     return not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
-def _refuse_unknown(given: Mapping[str, Any], known: frozenset[str] | set[str], where: str) -> None:
+def _refuse_unknown(given: Mapping[str, object], known: frozenset[str] | set[str], where: str) -> None:
     unknown = sorted(set(given) - known)
     if unknown:
         hint = _did_you_mean(unknown[0], known) or ","
@@ -404,9 +414,9 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _normal(values: Mapping[str, Any]) -> dict[str, Any]:
+def _normal(values: Mapping[str, object]) -> dict[str, Any]:  # Any: each field has its own type
     """Lists become tuples and one origin a tuple of one, so that a Config stays hashable; a path ends without slash."""
-    normal = dict(values)
+    normal: dict[str, Any] = dict(values)
     if isinstance(root := normal.get("root_path"), str):
         normal["root_path"] = root.rstrip("/")
     for name in _LISTS:
@@ -418,7 +428,7 @@ def _normal(values: Mapping[str, Any]) -> dict[str, Any]:
     return normal
 
 
-def _parse(name: str, text: str, default: Any) -> Any:
+def _parse(name: str, text: str, default: object) -> object:
     variable = ENVIRONMENT_PREFIX + name.upper()
     if isinstance(default, bool):
         if text.lower() not in _TRUE | _FALSE:
@@ -434,7 +444,7 @@ def _parse(name: str, text: str, default: Any) -> Any:
     return text
 
 
-def _check(name: str, value: Any, default: Any, setting: Setting) -> None:
+def _check(name: str, value: Any, default: object, setting: Setting) -> None:  # Any: its type is looked at here
     if isinstance(default, bool):
         expected: Any = bool
     elif isinstance(default, float):

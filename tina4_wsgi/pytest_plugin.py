@@ -47,7 +47,7 @@ def tina4_app(request: pytest.FixtureRequest, tina4_target: str | None) -> WSGIA
     """The app that `tina4_client` talks to; a test suite may override it and make its own."""
     from gevent import monkey
 
-    from .cli.loading import load_app
+    from .server.loading import load_app
 
     with warnings.catch_warnings():
         # A module that patches itself may come behind a plugin that holds ssl; in the test run that does no harm.

@@ -1,7 +1,5 @@
 """A poll: everybody has one vote and may change it, and the bars move on every page at once."""
 
-import hashlib
-import hmac
 import json
 import os
 import secrets
@@ -9,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from bottle import TEMPLATE_PATH, abort, get, hook, post, redirect, request, response, static_file, view
+from werkzeug.security import check_password_hash, generate_password_hash
 
 from tina4_wsgi import Router, broadcast
 
@@ -125,7 +124,7 @@ def form():
 @view("login")
 def login():
     row = request.db.execute("select password from user where name = ?", [request.forms.name]).fetchone()
-    if row is None or not is_password(request.forms.password, row[0]):
+    if row is None or not check_password_hash(row[0], request.forms.password):
         response.status = 422
         return {"problem": "There is no such account, or the password is another."}
     return log_in(request.forms.name)
@@ -143,7 +142,7 @@ def join():
     else:
         with request.db:
             try:
-                request.db.execute("insert into user values (?, ?)", [name, hash_password(password)])
+                request.db.execute("insert into user values (?, ?)", [name, generate_password_hash(password)])
             except sqlite3.IntegrityError:
                 problem = "Somebody has this name already."
     if problem:
@@ -176,15 +175,3 @@ def log_in(name):
         request.db.execute("insert into login values (?, ?)", [token, name])
     response.set_cookie(COOKIE, token, path="/", httponly=True, samesite="lax")
     redirect("/")
-
-
-def hash_password(password, salt=None):
-    """Give what is kept of a password."""
-    salt = salt or secrets.token_bytes(16)
-    return f"{salt.hex()}:{hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1).hex()}"
-
-
-def is_password(password, kept):
-    """Say whether this is the password that was kept."""
-    salt = bytes.fromhex(kept.partition(":")[0])
-    return hmac.compare_digest(hash_password(password, salt), kept)

@@ -1,7 +1,5 @@
 """Thermometers: devices post what they measure to a JSON API, and every open page shows it at once."""
 
-import hashlib
-import hmac
 import json
 import secrets
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 import falcon
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
+from werkzeug.security import check_password_hash, generate_password_hash
 
 from tina4_wsgi import broadcast
 
@@ -128,7 +127,7 @@ class Accounts:
     def on_post_login(self, req, resp):
         name, password = credentials(req)
         user = req.context.session.get(User, name)
-        if user is None or not is_password(password, user.password):
+        if user is None or not check_password_hash(user.password, password):
             raise falcon.HTTPUnprocessableEntity(title="There is no such account, or the password is another.")
         log_in(req, resp, name)
 
@@ -140,7 +139,7 @@ class Accounts:
             raise falcon.HTTPUnprocessableEntity(title=f"A password has at least {SHORTEST_PASSWORD} characters.")
         if req.context.session.get(User, name) is not None:
             raise falcon.HTTPUnprocessableEntity(title="Somebody has this name already.")
-        req.context.session.add(User(name=name, password=hash_password(password)))
+        req.context.session.add(User(name=name, password=generate_password_hash(password)))
         log_in(req, resp, name)
 
     def on_post_logout(self, req, resp):
@@ -169,18 +168,6 @@ def log_in(req, resp, name):
     req.context.session.commit()
     resp.set_cookie(COOKIE, token, path="/", secure=False, same_site="Lax")  # secure=True behind TLS
     resp.media = {"user": name}
-
-
-def hash_password(password, salt=None):
-    """Give what is kept of a password."""
-    salt = salt or secrets.token_bytes(16)
-    return f"{salt.hex()}:{hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1).hex()}"
-
-
-def is_password(password, kept):
-    """Say whether this is the password that was kept."""
-    salt = bytes.fromhex(kept.partition(":")[0])
-    return hmac.compare_digest(hash_password(password, salt), kept)
 
 
 class Page:

@@ -15,10 +15,10 @@ from typing import Any
 import gevent
 import pytest
 
-from tina4_wsgi.backplane.directory import BusDirectory, socket_name
+from tina4_wsgi.backplane.bus.directory import BusDirectory, socket_name
+from tina4_wsgi.backplane.bus.link import Link
 from tina4_wsgi.backplane.envelope import Envelope, Kind, Reader, pack, pack_json, sized
-from tina4_wsgi.backplane.guest import BusGuest
-from tina4_wsgi.backplane.link import Link
+from tina4_wsgi.backplane.outside import BusOutsider
 from tina4_wsgi.errors import BackplaneError
 
 WAIT_S = 5.0
@@ -207,8 +207,8 @@ def listen(directory: BusDirectory) -> Iterator[Callable[..., Listener]]:
 
 
 @pytest.fixture
-def guest(listen, directory: BusDirectory) -> Iterator[BusGuest]:  # closed before the listeners leave
-    guest = BusGuest(directory)
+def guest(listen, directory: BusDirectory) -> Iterator[BusOutsider]:  # closed before the listeners leave
+    guest = BusOutsider(directory)
     yield guest
     guest.close()
 

@@ -20,12 +20,12 @@ import pytest
 from gevent import socket as gevent_socket
 
 from tests.support.servers import ROOT
-from tina4_wsgi.backplane import directory as directory_module
-from tina4_wsgi.backplane.directory import BusDirectory, socket_name
+from tina4_wsgi.backplane.bus import directory as directory_module
+from tina4_wsgi.backplane.bus.bus import LocalBus
+from tina4_wsgi.backplane.bus.directory import BusDirectory, socket_name
 from tina4_wsgi.backplane.envelope import Kind, Reader, pack, pack_json, sized, unpack
-from tina4_wsgi.backplane.local import LocalBus
+from tina4_wsgi.backplane.private_folders import default_places
 from tina4_wsgi.errors import BackplaneError
-from tina4_wsgi.places import default_places
 
 WAIT_S = 15.0
 HELLO = b"\x81\x05hello"
@@ -314,7 +314,7 @@ def test_a_process_without_descriptors_links_to_a_newcomer_when_it_has_some(join
         raise OSError(errno.EMFILE, "too many open files")
 
     with monkeypatch.context() as patched:
-        patched.setattr("tina4_wsgi.backplane.local.raw_socket", no_socket)
+        patched.setattr("tina4_wsgi.backplane.bus.bus.raw_socket", no_socket)
         other = join()
         bus._scan()
         assert (bus.is_alone, other.is_alone) == (True, True)
@@ -484,7 +484,7 @@ def test_a_folder_of_another_user_is_refused(folder, monkeypatch):
 
 def test_another_users_process_is_sent_away(join, folder, monkeypatch, caplog):
     bus = join()
-    monkeypatch.setattr("tina4_wsgi.backplane.local.peer_uid", lambda sock: 4711)
+    monkeypatch.setattr("tina4_wsgi.backplane.bus.bus.peer_uid", lambda sock: 4711)
 
     with stranger(folder, guest_hello()) as sock, contextlib.suppress(ConnectionResetError):
         assert sock.recv(1) == b""

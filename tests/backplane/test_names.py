@@ -6,7 +6,7 @@ import pytest
 
 from tina4_wsgi import App, Publisher, Router, jsontext
 from tina4_wsgi.errors import UsageError
-from tina4_wsgi.names import MOST_NAME_BYTES, check_name
+from tina4_wsgi.routing.names import MOST_NAME_BYTES, check_name
 from tina4_wsgi.testing import TestClient
 
 HALF = "\ud83d"

@@ -13,12 +13,12 @@ import gevent
 import pytest
 
 from tests.backplane.test_local import HELLO, Ears, wait_until
-from tina4_wsgi import places
+from tina4_wsgi.backplane import private_folders
 from tina4_wsgi.backplane import relay as relay_module
-from tina4_wsgi.backplane.directory import BusDirectory
+from tina4_wsgi.backplane.bus.bus import LocalBus
+from tina4_wsgi.backplane.bus.directory import BusDirectory
 from tina4_wsgi.backplane.envelope import Kind
-from tina4_wsgi.backplane.guest import Guest
-from tina4_wsgi.backplane.local import LocalBus
+from tina4_wsgi.backplane.outside import Outsider
 from tina4_wsgi.backplane.relay import Relay, isolation
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import BackplaneError
@@ -31,8 +31,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         root = Path(name)
         (root / "run").mkdir()
         (root / "tmp").mkdir()
-        monkeypatch.setattr(places, "_RUNTIME", str(root / "run"))
-        monkeypatch.setattr(places, "_SHARED", str(root / "tmp"))
+        monkeypatch.setattr(private_folders, "_RUNTIME", str(root / "run"))
+        monkeypatch.setattr(private_folders, "_SHARED", str(root / "tmp"))
         yield root
 
 
@@ -48,7 +48,7 @@ def join() -> Iterator[Callable[[], LocalBus]]:
 
     def join() -> LocalBus:
         ears = Ears()
-        bus = LocalBus(gevent.get_hub(), BusDirectory(*places.default_places("project")), 0, ears, 1 << 20)
+        bus = LocalBus(gevent.get_hub(), BusDirectory(*private_folders.default_places("project")), 0, ears, 1 << 20)
         bus.start()
         bus.ears = ears
         buses.append(bus)
@@ -104,7 +104,7 @@ def test_who_loses_its_folder_at_the_logout_meets_the_others_in_the_shared_one(m
     one._scan()
     other._scan()
 
-    assert one._directory.path == other._directory.path == places.default_places("project")[1]
+    assert one._directory.path == other._directory.path == private_folders.default_places("project")[1]
     hear_each_other(one, other)
     wait_until(lambda: "it is there again" in caplog.text, "the log line")
 
@@ -113,7 +113,7 @@ def test_a_guest_finds_processes_in_both_folders(machine, join):
     buses = [join()]
     log_in(machine)
     buses.append(join())
-    guest = Guest(Config(), "project")
+    guest = Outsider(Config(), "project")
 
     receipt = gevent.get_hub().threadpool.apply(guest.carry, (Kind.PATH, "/x", HELLO))
 
@@ -129,14 +129,14 @@ def test_a_folder_that_another_user_has_made_hides_nobody_in_the_other_one(machi
     one, other = join(), join()
 
     hear_each_other(one, other)
-    assert BusDirectory(*places.default_places("project")).exists()
+    assert BusDirectory(*private_folders.default_places("project")).exists()
 
 
 def test_where_all_folders_are_taken_the_last_one_is_named(machine):
     (machine / "tmp" / f"tina4-wsgi-{os.geteuid()}").mkdir(mode=0o755)
 
     with pytest.raises(BackplaneError, match=r"bus directory .*/tina4-wsgi-\d+ has mode 0755"):
-        BusDirectory(*places.default_places("project")).make()
+        BusDirectory(*private_folders.default_places("project")).make()
 
 
 def test_what_stands_around_a_folder_that_is_named_may_be_anybodys(machine):

@@ -28,7 +28,7 @@ from tests.backplane.conftest import (
 from tests.support import servers
 from tests.support.crowd import Crowd
 from tests.support.raw import RawClient, request_head
-from tina4_wsgi.backplane.redis import RedisBackplane
+from tina4_wsgi.backplane.redis.backplane import RedisBackplane
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import BackplaneError, ConfigError
 

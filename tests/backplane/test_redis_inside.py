@@ -15,9 +15,9 @@ from redis import ResponseError
 from tests.backplane.conftest import APPS
 from tests.support import redis
 from tests.support.servers import ROOT
-from tina4_wsgi.backplane.channels import Place
 from tina4_wsgi.backplane.envelope import Kind
-from tina4_wsgi.backplane.redisguest import RedisGuest
+from tina4_wsgi.backplane.redis.channels import RedisNode
+from tina4_wsgi.backplane.redis.outside import RedisOutsider
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import BackplaneError
 
@@ -66,7 +66,7 @@ def test_with_a_redis(broker, case):
 def test_a_guest_that_may_not_publish_is_told_so(broker):
     with broker.talking() as client:
         client.execute_command("ACL", "SETUSER", "guest", "on", ">pw", "+@all", "-publish", "allchannels")
-    guest = RedisGuest(Config(backplane_url=broker.url.replace("redis://", "redis://guest:pw@")))
+    guest = RedisOutsider(Config(backplane_url=broker.url.replace("redis://", "redis://guest:pw@")))
 
     with pytest.raises(BackplaneError, match=r"NoPermission.*publish") as raised:
         guest.carry(Kind.PATH, "/x", b"\x81\x05hello")
@@ -76,7 +76,7 @@ def test_a_guest_that_may_not_publish_is_told_so(broker):
 
 
 def test_an_error_that_does_not_say_where_a_shard_is_sends_nobody_there():
-    place = Place()
+    place = RedisNode()
 
     assert not place.is_elsewhere(ResponseError("MOVED somewhere"))
     assert not place.is_elsewhere(ResponseError("ERR no"))

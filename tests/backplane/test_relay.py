@@ -11,10 +11,10 @@ import gevent
 import pytest
 
 from tests.backplane.test_local import HELLO, Ears, wait_until
-from tina4_wsgi.backplane.directory import BusDirectory
+from tina4_wsgi.backplane.bus.bus import LocalBus
+from tina4_wsgi.backplane.bus.directory import BusDirectory
 from tina4_wsgi.backplane.envelope import Kind
 from tina4_wsgi.backplane.isolation import isolation
-from tina4_wsgi.backplane.local import LocalBus
 from tina4_wsgi.backplane.relay import Relay
 from tina4_wsgi.config import Config
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tina4_wsgi import App, Router, livefeed, presence
+from tina4_wsgi import App, Router
+from tina4_wsgi.engine import presence
+from tina4_wsgi.monitoring import live_feed
 from tina4_wsgi.testing import TestClient
 
 NUMBERS = [5, 999, 1004, 1006, 1015, 2_999, 5_000, 10**400, -1, 1000.5, float("nan"), "1008", True, None, [1008], {}]
@@ -62,7 +64,7 @@ def test_what_no_process_of_ours_asks_is_answered_with_nothing(client, question)
 def test_a_question_of_ours_is_answered(client):
     with client.websocket("/ws/hall") as ws:
         assert answer(client, presence.count_question("/ws/hall")) == {"count": 1}
-        assert answer(client, livefeed.find_question("", ""))["count"] == 1
+        assert answer(client, live_feed.find_question("", ""))["count"] == 1
         assert answer(client, presence.disconnect_question(None, "/ws/hall", None, 4000, "out")) == {"closed": 1}
 
         assert ws.wait_closed() == (4000, "out")
@@ -84,7 +86,7 @@ FOUND = {"rows": [ROW], "count": 1, "paths": [PATH], "path_count": 1}
     ids=str,
 )  # fmt: skip
 def test_what_no_live_page_of_ours_tells_is_left_out(change):
-    found = livefeed.found_in([FOUND, {**FOUND, **change}])
+    found = live_feed.found_in([FOUND, {**FOUND, **change}])
 
     assert found["count"] == 1
     assert found["rows"] == [ROW]

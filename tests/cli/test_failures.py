@@ -101,9 +101,9 @@ def test_a_setting_that_is_wrong_shows_the_users_line_and_none_of_ours(tmp_path)
 
 
 def test_an_error_that_arises_in_the_package_shows_the_way_there(tmp_path):
-    (tmp_path / "wsgi.py").write_text("from tina4_wsgi import pattern\npattern.parse(None)\n")
+    (tmp_path / "wsgi.py").write_text("from tina4_wsgi.routing import pattern\npattern.parse(None)\n")
 
-    assert "tina4_wsgi/pattern.py" in fail(tmp_path)
+    assert "tina4_wsgi/routing/pattern.py" in fail(tmp_path)
 
 
 def test_a_module_that_the_users_code_misses_shows_where(tmp_path):

@@ -10,8 +10,8 @@ from websockets.sync.client import connect
 from tests.support import servers
 from tests.support.command import RUN_S, run, serving
 from tests.support.nginx import nginx
-from tina4_wsgi.cli.nginx_conf import configuration, fixed_part
-from tina4_wsgi.router import Router
+from tina4_wsgi.cli.nginx import configuration, fixed_part
+from tina4_wsgi.routing.router import Router
 
 SERVER_BLOCK = "# Into the server block:\n"
 

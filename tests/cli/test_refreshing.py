@@ -10,7 +10,7 @@ import pytest
 from werkzeug.test import Client
 from werkzeug.wrappers import Response
 
-from tina4_wsgi.cli.refreshing import SCRIPT_PATH, Refreshing, leave_own_lines_out
+from tina4_wsgi.supervision.refreshing import SCRIPT_PATH, Refreshing, leave_own_lines_out
 
 PAGE = "<!doctype html><p>hello</p>\n"
 MARK = b'<script src="/__tina4/reload.js?version='

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tina4_wsgi.cli.watching import Changes, Watcher
+from tina4_wsgi.supervision.watcher import Changes, Watcher
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_what_can_not_be_looked_at_is_passed_over(folder):
 
 
 def test_a_file_that_is_written_without_end_is_not_waited_for_without_end(folder, monkeypatch):
-    monkeypatch.setattr("tina4_wsgi.cli.watching._SETTLE_S", 0.001)
+    monkeypatch.setattr("tina4_wsgi.supervision.watcher._SETTLE_S", 0.001)
     path = write(folder, "wsgi.py")
     watcher = Watcher([folder])
     is_over = threading.Event()

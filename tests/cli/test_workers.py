@@ -20,7 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.support.command import RUN_S, ask_unix_socket, launched, run, serving
 from tests.support.deadline import NEVER_S
 from tests.support.servers import Server
-from tina4_wsgi.cli.workers import Worker
+from tina4_wsgi.supervision.worker import Worker
 
 APP = """
 import os

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-STATIC = HERE.parents[1] / "tina4_wsgi" / "static"
+STATIC = HERE.parents[1] / "tina4_wsgi" / "browser"
 RUN_S = 60
 
 # What the two files offer, seen at run time.

@@ -10,7 +10,7 @@ import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from tina4_wsgi import App, Router  # noqa: E402
-from tina4_wsgi.cli.scaffold import make_project  # noqa: E402
+from tina4_wsgi.cli.init import make_project  # noqa: E402
 from tina4_wsgi.server.server import Server  # noqa: E402
 
 HANDSHAKE = (

@@ -22,7 +22,7 @@ from tests.contrib import django_house
 from tests.contrib.django_house import SITE, VERSIONS, Site, hear
 from tests.support import servers
 from tests.support.servers import Server
-from tina4_wsgi.contrib.django.supervisor import patched_command
+from tina4_wsgi.contrib.django.reloading import patched_command
 
 pytestmark = pytest.mark.deadline(60)
 

@@ -24,9 +24,9 @@ from tina4_wsgi import Router
 from tina4_wsgi.contrib.django.handshake import HandshakeRequest
 from tina4_wsgi.contrib.django.urls import EventUrls
 from tina4_wsgi.contrib.passage import KEY, Event
-from tina4_wsgi.opening import Opening
+from tina4_wsgi.websocket.opening_handshake import OpeningHandshake
 
-environ = Opening({"PATH_INFO": "/ws/x", "HTTP_HOST": "shop.example"}, ()).wsgi_environ()
+environ = OpeningHandshake({"PATH_INFO": "/ws/x", "HTTP_HOST": "shop.example"}, ()).wsgi_environ()
 environ["tina4_wsgi.match"] = None
 environ[KEY] = Event(environ, "message", lambda: None)
 request = HandshakeRequest(environ, EventUrls(Router()))

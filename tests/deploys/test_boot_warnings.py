@@ -11,7 +11,7 @@ from tests.support import servers
 from tests.support.raw import RawClient
 from tests.support.site import run_site
 from tina4_wsgi.config import Config
-from tina4_wsgi.process import Process
+from tina4_wsgi.engine.runtime import Runtime
 
 APPS = Path(__file__).with_name("apps")
 ENV = {"TINA4_WS_BACKPLANE": "none", "TINA4_WS_MAX_CONNECTIONS": "9000000"}
@@ -33,7 +33,7 @@ def test_a_worker_says_once_what_is_wrong_with_it(tmp_path: Path) -> None:
 
 
 def test_a_process_that_nobody_patched_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
-    process = Process(Config())
+    process = Runtime(Config())
 
     for _ in range(2):
         process.look_around()

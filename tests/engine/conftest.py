@@ -11,14 +11,14 @@ from gevent import socket
 
 from tests.support.raw import RawClient
 from tina4_wsgi.config import Config
-from tina4_wsgi.connection import Connection, Visit
-from tina4_wsgi.engine import Engine
-from tina4_wsgi.matching import Route
-from tina4_wsgi.opening import Opening
-from tina4_wsgi.params import Params
-from tina4_wsgi.process import Process
-from tina4_wsgi.service import Service
-from tina4_wsgi.upgrade import Taken
+from tina4_wsgi.engine.engine import Engine
+from tina4_wsgi.engine.runtime import Runtime
+from tina4_wsgi.hosting.takeover import Taken
+from tina4_wsgi.routing.matching import Route
+from tina4_wsgi.routing.params import Params
+from tina4_wsgi.websocket.connection import Accepted, Connection
+from tina4_wsgi.websocket.opening_handshake import OpeningHandshake
+from tina4_wsgi.websocket.served_route import ServedRoute
 
 WAIT_S = 5.0
 
@@ -28,7 +28,7 @@ class House:
 
     def __init__(self, **settings: Any) -> None:
         self.config = Config(**settings)
-        self.process = Process(self.config)
+        self.process = Runtime(self.config)
         self.clients: list[RawClient] = []
 
     @property
@@ -53,7 +53,8 @@ class House:
         route = Route(path, path, "websocket", frozenset({"GET"}), callback, auth=auth)
         limits = self.config.for_route(options)
         environ = {"PATH_INFO": path, "QUERY_STRING": "token=t", "HTTP_HOST": "h", "REMOTE_ADDR": "127.0.0.1"}
-        visit = Visit(Service(route, limits), Opening(environ, ()), path, Params(), window_bits=window_bits)
+        served, opening = ServedRoute(route, limits), OpeningHandshake(environ, ())
+        visit = Accepted(served, opening, path, Params(), window_bits=window_bits)
         return client, self.engine.adopt(Taken(raw if wrap is None else wrap(raw), early), visit)
 
     def leave(self) -> None:

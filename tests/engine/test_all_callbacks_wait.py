@@ -10,7 +10,7 @@ import pytest
 from gevent.event import Event
 
 from tests.support.raw import PING, PONG, TEXT, client_frame
-from tina4_wsgi import dispatch
+from tina4_wsgi.hub import dispatcher
 
 from .conftest import WAIT_S, House, Log
 from .test_mishaps import wait_until
@@ -50,7 +50,7 @@ def crowded() -> Iterator[Crowded]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take a pool for stuck as soon as somebody waits."""
-    monkeypatch.setattr(dispatch, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(dispatcher, "PATIENCE_S", 0.0)
 
 
 def test_a_close_frame_is_answered_and_its_callback_comes_when_there_is_room(crowded: Crowded, log: Log) -> None:

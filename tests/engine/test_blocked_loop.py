@@ -163,11 +163,11 @@ FORKING = """
 import logging, os, sys, time
 import gevent
 from tina4_wsgi.config import Config
-from tina4_wsgi.process import Process
+from tina4_wsgi.engine.runtime import Runtime
 
 logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(process)d %(message)s")
 config = Config(blocked_loop_s=0.1)
-parent = Process(config)
+parent = Runtime(config)
 parent.engine()
 gevent.sleep(0.05)
 pid = gevent.os.fork()
@@ -175,7 +175,7 @@ if pid:
     print("parent", os.getpid(), "child", pid, flush=True)
     gevent.os.waitpid(pid, 0)
 else:
-    child = Process(config, parent)
+    child = Runtime(config, parent)
     child.engine()
     gevent.sleep(0.05)
     def hold_in_the_child():

@@ -9,7 +9,7 @@ import gevent
 import pytest
 
 from tests.support.raw import RawClient, client_frame
-from tina4_wsgi import engine as engine_module
+from tina4_wsgi.engine import engine as engine_module
 
 from .conftest import House
 

@@ -10,7 +10,7 @@ from gevent.event import Event
 
 from tests.support.deadline import NEVER_S
 from tests.support.raw import CLOSE, RawClient
-from tina4_wsgi.draining import going_away
+from tina4_wsgi.engine.draining import going_away
 
 from .conftest import House
 

@@ -12,7 +12,7 @@ import pytest
 from gevent.event import Event
 
 from tests.support.raw import BINARY, CONTINUATION, TEXT, RawClient, client_frame
-from tina4_wsgi.connection import Connection
+from tina4_wsgi.websocket.connection import Connection
 
 from .conftest import House
 from .test_mishaps import wait_until

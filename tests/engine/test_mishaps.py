@@ -16,8 +16,8 @@ from gevent.event import Event
 from greenlet import GreenletExit
 
 from tests.support.raw import BINARY, CLOSE
-from tina4_wsgi.guardian import Guardian
-from tina4_wsgi.sweeper import Sweeper
+from tina4_wsgi.hosting.stop_guard import StopGuard
+from tina4_wsgi.hub.sweeper import Sweeper
 
 from .conftest import WAIT_S, House, Log
 from .test_slow_peers import SMALL_BUFFER, quiet
@@ -480,7 +480,7 @@ def test_a_drain_at_the_end_of_the_program_that_fails_is_logged(caplog: pytest.L
     def drain(timeout_s: float, *, is_hurried: bool = False) -> None:
         raise LookupError("a mistake of ours")
 
-    guardian = Guardian(drain, 1.0)
+    guardian = StopGuard(drain, 1.0)
     guardian._at_exit()
     guardian.dismiss()
 

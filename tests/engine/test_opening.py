@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import ConfigError, Refused
-from tina4_wsgi.opening import Opening
+from tina4_wsgi.websocket.opening_handshake import OpeningHandshake
 
 CONSTANTS = {
     "REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.version": (1, 0), "wsgi.multithread": True,
@@ -35,8 +35,8 @@ names = st.one_of(
 values = st.text(st.characters(max_codepoint=255), max_size=40)
 
 
-def opening(environ: dict[str, Any], *keep: str) -> Opening:
-    return Opening(environ, (), keep)
+def opening(environ: dict[str, Any], *keep: str) -> OpeningHandshake:
+    return OpeningHandshake(environ, (), keep)
 
 
 @given(st.dictionaries(names, values, max_size=12))
@@ -165,6 +165,6 @@ def test_a_handshake_is_kept_in_little_more_than_its_values():
 def test_cookies_that_are_no_utf_8_are_read_as_far_as_they_go_and_raise_nothing(raw):
     text = raw.decode("latin-1")
 
-    cookies = Opening({"HTTP_COOKIE": f"{text}; good=1"}, ()).cookies
+    cookies = OpeningHandshake({"HTTP_COOKIE": f"{text}; good=1"}, ()).cookies
 
     assert cookies["good"] == "1"

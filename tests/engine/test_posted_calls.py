@@ -8,7 +8,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from tina4_wsgi.mailbox import Mailbox
+from tina4_wsgi.hub.mailbox import Mailbox
 
 from .conftest import House
 from .test_slow_peers import quiet

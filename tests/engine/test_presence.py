@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from tina4_wsgi import presence
+from tina4_wsgi.engine import presence
 from tina4_wsgi.errors import UsageError
 
 from .conftest import House

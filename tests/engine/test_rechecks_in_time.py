@@ -11,7 +11,7 @@ import pytest
 from gevent.event import Event
 from werkzeug.exceptions import Forbidden, ServiceUnavailable
 
-from tina4_wsgi import liveness
+from tina4_wsgi.websocket import deadlines
 
 from .conftest import House
 
@@ -21,7 +21,7 @@ EVERY_S = 0.05
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let re-checks fail for three intervals only, where users get five seconds at least."""
-    monkeypatch.setattr(liveness, "_LEAST_AUTH_S", 0.6)
+    monkeypatch.setattr(deadlines, "_LEAST_AUTH_S", 0.6)
 
 
 class Login:
@@ -149,7 +149,7 @@ def test_nor_is_anybody_closed_because_of_one(house: House) -> None:
     _, connection = house.connect(lambda *_: may_end.wait(), auth=login, reauth_every=EVERY_S)
 
     began_at_s = house.engine.hub.loop.now()
-    while house.engine.hub.loop.now() < began_at_s + 3 * liveness._LEAST_AUTH_S:
+    while house.engine.hub.loop.now() < began_at_s + 3 * deadlines._LEAST_AUTH_S:
         gevent.sleep(EVERY_S)
 
     assert not connection.closed

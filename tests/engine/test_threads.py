@@ -9,11 +9,11 @@ from typing import Any
 import gevent
 import pytest
 
-from tina4_wsgi.engine import Engine
+from tina4_wsgi.engine.engine import Engine
+from tina4_wsgi.engine.groups import Groups
 from tina4_wsgi.errors import ConnectionClosed
+from tina4_wsgi.hub.flush_queue import FlushQueue
 from tina4_wsgi.protocol.frames import encode_message
-from tina4_wsgi.registry import Registry
-from tina4_wsgi.turn import Turn
 
 from .conftest import House
 
@@ -112,7 +112,7 @@ def test_close_join_and_leave_work_from_a_thread(house: House) -> None:
 
 
 def test_the_registry_stays_whole_under_threads_that_come_and_go() -> None:
-    registry = Registry(Turn(lambda flush: None))
+    registry = Groups(FlushQueue(lambda flush: None))
     errors: list[BaseException] = []
 
     def come_and_go(number: int) -> None:

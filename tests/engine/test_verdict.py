@@ -30,7 +30,7 @@ import tina4_wsgi
 from tina4_wsgi import ANONYMOUS, App, RouteError, Router, UsageError
 from tina4_wsgi.errors import Refused
 from tina4_wsgi.testing import HandshakeRefused, TestClient
-from tina4_wsgi.verdict import judge
+from tina4_wsgi.websocket.verdict import judge
 
 SECRET = "s3cret-token"
 

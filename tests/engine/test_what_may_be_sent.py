@@ -9,8 +9,8 @@ import pytest
 
 import tina4_wsgi
 from tina4_wsgi import App, Publisher, Router, UsageError, publish
-from tina4_wsgi.service import Bridge
 from tina4_wsgi.testing import TestClient
+from tina4_wsgi.websocket.served_route import Bridge
 
 PATH = "/ws/hall/a"
 

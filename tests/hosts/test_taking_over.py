@@ -10,8 +10,9 @@ import pytest
 from gevent import socket
 
 from tests.support.raw import MASK, TEXT, RawClient, client_frame
-from tina4_wsgi import App, Router, upgrade
+from tina4_wsgi import App, Router
 from tina4_wsgi.errors import Refused
+from tina4_wsgi.hosting import takeover
 
 HANDSHAKE = {
     "REQUEST_METHOD": "GET",
@@ -54,7 +55,7 @@ class Keeper:
 def take_over(environ, start_response):
     """Take one connection, and give it."""
     keeper = Keeper()
-    upgrade.take_over(upgrade.find_place(environ), environ, start_response, [], keeper)
+    takeover.take_over(takeover.find_place(environ), environ, start_response, [], keeper)
     (taken,) = keeper.taken
     return taken
 
@@ -81,7 +82,7 @@ def test_a_middleware_that_replaces_the_input_is_named_before_anything_is_answer
         environ["gunicorn.socket"] = wire[0]
 
     with pytest.raises(Refused, match="has replaced wsgi") as refused:
-        upgrade.find_place(environ)
+        takeover.find_place(environ)
 
     assert refused.value.status == 501
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.markdown import blocks_of
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("examples", "tina4_wsgi/static", "tina4_wsgi/templates")
+FOLDERS = ("examples", "tina4_wsgi/browser", "tina4_wsgi/cli/project")
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 ENDINGS = (".html", ".tpl", ".jinja2")
 

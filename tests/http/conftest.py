@@ -10,9 +10,9 @@ import pytest
 from werkzeug.test import Client, EnvironBuilder, TestResponse
 
 from tina4_wsgi.config import Config
-from tina4_wsgi.http import HttpSide
-from tina4_wsgi.router import Router
-from tina4_wsgi.startlink import StartLink
+from tina4_wsgi.http.handling import HttpHandling
+from tina4_wsgi.monitoring.start_link import StartLink
+from tina4_wsgi.routing.router import Router
 
 LOOPBACK = {"REMOTE_ADDR": "127.0.0.1"}
 
@@ -31,14 +31,14 @@ class Site:
         self.router = Router()
         self.settings: dict[str, Any] = {}
         self.fallback: Any = None
-        self._side: HttpSide | None = None
+        self._side: HttpHandling | None = None
 
     @property
-    def side(self) -> HttpSide:
+    def side(self) -> HttpHandling:
         if self._side is None:
             config = Config(**self.settings)
             link = StartLink(config, self.root) if config.debug else None
-            self._side = HttpSide(self.router, config, self.root, self.fallback, link)
+            self._side = HttpHandling(self.router, config, self.root, self.fallback, link)
         return self._side
 
     def debug(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tina4_wsgi import Router
 from tina4_wsgi.errors import RouteError
-from tina4_wsgi.pattern import Parameter, Pattern, PatternError, parse
+from tina4_wsgi.routing.pattern import Parameter, Pattern, PatternError, parse
 
 REFUSED = [
     ("/f/{a}-{b}-{c}.json", "/f/{a}/{b}/{c}.json"), ("/{a}.{b}.{c}.{d}", "/{a}/{b}/{c}/{d}"),

@@ -10,7 +10,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from tina4_wsgi import App, Router
 
-STATIC = Path(__file__).resolve().parents[2] / "tina4_wsgi" / "static"
+STATIC = Path(__file__).resolve().parents[2] / "tina4_wsgi" / "browser"
 ADDRESS = "/__tina4/tina4-ws.js"
 MOST_GZIPPED_BYTES = 3_500
 

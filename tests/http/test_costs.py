@@ -8,10 +8,12 @@ import pytest
 from werkzeug.exceptions import HTTPException
 
 from tests.http.test_request import chunked, request_of  # noqa: F401  # fixtures
-from tina4_wsgi import App, Router, files, forwarded, pages
+from tina4_wsgi import App, Router
+from tina4_wsgi.addresses import forwarded
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import Refused
-from tina4_wsgi.headers import MOST_ELEMENTS, first_elements, is_short_list
+from tina4_wsgi.http import error_pages, files
+from tina4_wsgi.http.headers import MOST_ELEMENTS, first_elements, is_short_list
 from tina4_wsgi.protocol.deflate import parse_offers
 from tina4_wsgi.protocol.handshake import choose_subprotocol, has_token, split_tokens
 from tina4_wsgi.testing import HandshakeRefused, TestClient
@@ -124,7 +126,7 @@ def test_a_token_far_behind_is_none():
 def test_a_page_of_an_error_is_plain_text_for_whoever_accepts_everything(accept):
     started = []
     environ = {"HTTP_ACCEPT": accept, "REQUEST_METHOD": "GET"}
-    body = pages.error(environ, 404)(environ, lambda *head: started.append(head))
+    body = error_pages.error(environ, 404)(environ, lambda *head: started.append(head))
 
     assert b"".join(body).startswith(b"404 Not Found")
 

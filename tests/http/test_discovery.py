@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tina4_wsgi.discovery import discover
 from tina4_wsgi.errors import ConfigError, RouteError
-from tina4_wsgi.router import Router
+from tina4_wsgi.routing.discovery import discover
+from tina4_wsgi.routing.router import Router
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,8 @@ def write(root: Path, name: str, code: str | None = None) -> Path:
     """Write a module below src/routes; by default one that registers "/<its name>"."""
     path = root / "src" / "routes" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    default = f"from tina4_wsgi.router import Router\nRouter.get('/{name}', lambda request, response: __name__)\n"
+    importing = "from tina4_wsgi.routing.router import Router\n"
+    default = f"{importing}Router.get('/{name}', lambda request, response: __name__)\n"
     path.write_text(default if code is None else code)
     return path
 
@@ -130,7 +131,7 @@ def test_a_module_that_fails_is_named_and_the_cause_kept(tmp_path, name, code, c
 
 @pytest.mark.parametrize("name", ["bad.py", "__init__.py"])
 def test_a_bad_route_is_refused_as_everywhere(tmp_path, name):
-    path = write(tmp_path, name, "from tina4_wsgi.router import Router\nRouter.get('/:id')(lambda a, b: 1)\n")
+    path = write(tmp_path, name, "from tina4_wsgi.routing.router import Router\nRouter.get('/:id')(lambda a, b: 1)\n")
 
     with pytest.raises(RouteError) as caught:
         discover(tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tina4_wsgi import forwarded
+from tina4_wsgi.addresses import forwarded
 
 PROXIES = ("10.0.0.0/8", "2001:db8::/32")
 

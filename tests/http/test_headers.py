@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tina4_wsgi import headers
 from tina4_wsgi.errors import UsageError
+from tina4_wsgi.http import headers
 
 
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: x=1", "a\nb", "a\rb", "a\x00b", "\x7f", "a\x0bb"])

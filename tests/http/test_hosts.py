@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tina4_wsgi import hosts
+from tina4_wsgi.addresses import hosts
 from tina4_wsgi.errors import ConfigError
 
 

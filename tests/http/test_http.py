@@ -12,8 +12,8 @@ from werkzeug.test import EnvironBuilder
 from tina4_wsgi.app import App
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import Refused
-from tina4_wsgi.http import HttpSide, decode_path
-from tina4_wsgi.router import Router
+from tina4_wsgi.http.handling import HttpHandling, decode_path
+from tina4_wsgi.routing.router import Router
 
 NOWHERE = Path("/nowhere")
 
@@ -219,7 +219,7 @@ def test_the_legacy_app_gets_the_very_environ_and_start_response():
 
     def start_response(status, fields, exc_info=None): ...
 
-    side = HttpSide(Router(), Config(), NOWHERE, app)
+    side = HttpHandling(Router(), Config(), NOWHERE, app)
     environ = EnvironBuilder("/K%C3%A4se?q=1", method="POST", data=b"body").get_environ()
     before = dict(environ)
 
@@ -308,7 +308,7 @@ def test_an_app_that_fails_after_it_began_gets_its_beginning_replaced():
     router = Router()
     router.get("/x", lambda request, response: app)
     environ = EnvironBuilder("/x").get_environ()
-    body = HttpSide(router, Config(), NOWHERE)(environ, start_response)
+    body = HttpHandling(router, Config(), NOWHERE)(environ, start_response)
 
     assert b"".join(body) == b"500 Internal Server Error\n"
     assert [status for status, _ in begun] == ["200 OK", "500 Internal Server Error"]

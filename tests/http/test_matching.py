@@ -13,9 +13,9 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import Map, MapAdapter, Rule, WebsocketMismatch
 
 from tina4_wsgi.errors import RouteError
-from tina4_wsgi.matching import Match
-from tina4_wsgi.params import Params
-from tina4_wsgi.router import Router
+from tina4_wsgi.routing.matching import Match
+from tina4_wsgi.routing.params import Params
+from tina4_wsgi.routing.router import Router
 
 
 def handler(request, response): ...

@@ -12,8 +12,8 @@ import pytest
 
 from tests.support import servers
 from tina4_wsgi.config import Config
-from tina4_wsgi.http import HttpSide
-from tina4_wsgi.router import Router
+from tina4_wsgi.http.handling import HttpHandling
+from tina4_wsgi.routing.router import Router
 
 SITE = '''
 import time
@@ -73,7 +73,7 @@ def wsgiref_address(tmp_path: Path) -> Iterator[tuple[str, int]]:
     """Where wsgiref serves a WebSocket route, in a thread of this process."""
     router = Router()
     router.websocket("/ws", lambda connection, event, data: None)
-    side = HttpSide(router, Config(), tmp_path)
+    side = HttpHandling(router, Config(), tmp_path)
     with make_server("127.0.0.1", 0, side, handler_class=QuietHandler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from tina4_wsgi import App, ConfigError, RouteError, Router, origins
+from tina4_wsgi import App, ConfigError, RouteError, Router
+from tina4_wsgi.addresses import origins
 from tina4_wsgi.testing import HandshakeRefused, TestClient
 
 

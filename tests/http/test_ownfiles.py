@@ -51,7 +51,7 @@ def test_out_of_a_zip_they_are_served_as_from_a_folder(tmp_path):
 
     lines = ask(archive, *ADDRESSES)
 
-    sizes = [(PACKAGE / "static" / name).stat().st_size for name in
+    sizes = [(PACKAGE / "browser" / name).stat().st_size for name in
              ("tina4-ws.js", "tina4-ws.mjs", "tina4-ws.d.ts", "live/live.css")]  # fmt: skip
     assert [line.split()[:2] for line in lines[::2]] == [["200", str(size)] for size in sizes]
     assert lines[1::2] == ["304"] * 4
@@ -60,7 +60,7 @@ def test_out_of_a_zip_they_are_served_as_from_a_folder(tmp_path):
 @pytest.fixture
 def stripped(tmp_path: Path) -> Path:
     """A folder with the package's Python alone."""
-    left_out = shutil.ignore_patterns("__pycache__", "static", "templates", "*.so")
+    left_out = shutil.ignore_patterns("__pycache__", "browser", "project", "*.so")
     shutil.copytree(PACKAGE, tmp_path / "lib" / "tina4_wsgi", ignore=left_out)
     return tmp_path / "lib"
 
@@ -75,15 +75,15 @@ def test_a_package_without_them_says_so_and_serves_all_else(stripped):
 def test_what_is_missing_and_what_to_do_is_told_to_whoever_asks_and_logged(name, monkeypatch, caplog):
     from werkzeug.test import Client, EnvironBuilder
 
-    from tina4_wsgi import ownfiles
+    from tina4_wsgi.http import own_files
 
-    monkeypatch.setattr(ownfiles, "_path_of", lambda wanted: Path("/nowhere") / wanted)
+    monkeypatch.setattr(own_files, "_path_of", lambda wanted: Path("/nowhere") / wanted)
     environ = EnvironBuilder("/").get_environ()
 
     with caplog.at_level(logging.ERROR, "tina4_wsgi.ownfiles"):
-        answer = Client(ownfiles.send(name, environ)).get("/")
+        answer = Client(own_files.send(name, environ)).get("/")
 
-    told = f"tina4_wsgi was packed without its own files: static/{name} is missing"
+    told = f"tina4_wsgi was packed without its own files: browser/{name} is missing"
     assert answer.status_code == 500
     assert told in answer.text
     assert "PyInstaller" in answer.text

@@ -12,8 +12,8 @@ from werkzeug.test import EnvironBuilder
 
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import UsageError
-from tina4_wsgi.params import Params
-from tina4_wsgi.request import Request
+from tina4_wsgi.http.request import Request
+from tina4_wsgi.routing.params import Params
 
 Environ = dict[str, object]
 

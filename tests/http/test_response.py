@@ -13,7 +13,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from tina4_wsgi.errors import UsageError
-from tina4_wsgi.response import Response
+from tina4_wsgi.http.response import Response
 
 
 def through(site, build, **options):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tina4_wsgi.errors import ConfigError, RouteError
-from tina4_wsgi.router import Group, Route, Router
+from tina4_wsgi.routing.router import Group, Route, Router
 
 HERE = str(Path(__file__))
 

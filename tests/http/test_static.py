@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from werkzeug.test import EnvironBuilder
 
-from tina4_wsgi.static import StaticFiles
+from tina4_wsgi.http.public_files import StaticFiles
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tina4_wsgi.errors import UsageError
-from tina4_wsgi.templating import Templates
+from tina4_wsgi.http.templating import Templates
 
 
 def write(root, name: str, content: str) -> None:

@@ -85,7 +85,7 @@ def test_what_is_kicked_with_a_reason_of_any_kind_is_told_it_and_no_line_of_the_
 
 
 def test_the_page_makes_no_markup_of_what_it_is_told():
-    folder = Path(APPS).parents[2] / "tina4_wsgi" / "static" / "live"
+    folder = Path(APPS).parents[2] / "tina4_wsgi" / "browser" / "live"
     scripts = "".join(file.read_text() for file in folder.glob("*.js"))
 
     for word in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval("):

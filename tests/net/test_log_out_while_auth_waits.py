@@ -11,8 +11,9 @@ from gevent.event import Event
 
 from tests.support.own_server import dial, running
 from tests.support.raw import RawClient, request_head
-from tina4_wsgi import ANONYMOUS, App, Router, presence
-from tina4_wsgi.service import Bridge
+from tina4_wsgi import ANONYMOUS, App, Router
+from tina4_wsgi.engine import presence
+from tina4_wsgi.websocket.served_route import Bridge
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 WAIT_S = 10.0

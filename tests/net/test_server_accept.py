@@ -18,7 +18,7 @@ from tests.support.deadline import NEVER_S
 from tests.support.own_server import ANSWER_S, STOP_S, dial, exchange, hello, read_answer, running
 from tests.support.raw import RawClient
 from tina4_wsgi.config import Config
-from tina4_wsgi.server.listening import Place
+from tina4_wsgi.server.listening import ListenAddress
 from tina4_wsgi.server.server import Server
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -196,9 +196,13 @@ def test_a_socket_of_another_kind_is_left_alone(tmp_path):
 @pytest.mark.parametrize(
     ("place", "error", "text"),
     [
-        (Place(port=80), PermissionError(errno.EACCES, "no"), "port 80 is not open to this user; choose one of 1024"),
-        (Place(port=99), OSError(errno.ENOBUFS, "no room"), "can't listen on 127.0.0.1, port 99: no room"),
-        (Place(unix_path="/a"), OSError(errno.EROFS, "read-only"), "can't listen on /a: read-only"),
+        (
+            ListenAddress(port=80),
+            PermissionError(errno.EACCES, "no"),
+            "port 80 is not open to this user; choose one of 1024",
+        ),
+        (ListenAddress(port=99), OSError(errno.ENOBUFS, "no room"), "can't listen on 127.0.0.1, port 99: no room"),
+        (ListenAddress(unix_path="/a"), OSError(errno.EROFS, "read-only"), "can't listen on /a: read-only"),
     ],
 )
 def test_what_can_not_be_bound_is_said_in_a_sentence(place, error, text):

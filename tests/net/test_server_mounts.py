@@ -10,7 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from tests.support.deadline import NEVER_S
 from tests.support.own_server import ANSWER_S, dial, hello, running
 from tina4_wsgi import App, Router
-from tina4_wsgi.mounting import claims_upgrade
+from tina4_wsgi.hosting.claims import claims_upgrade
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from geventwebsocket.handler import WebSocketHandler
 
 from tests.support.own_server import ANSWER_S, dial, exchange, read_answer, running
 from tests.support.raw import PING, TEXT, client_frame, request_head
-from tina4_wsgi import upgrade
+from tina4_wsgi.hosting import takeover
 from tina4_wsgi.protocol import handshake
 from tina4_wsgi.server.handler import Handler
 
@@ -83,8 +83,8 @@ class TakesOver:
 
     def __call__(self, environ, start_response):
         accept = handshake.check(environ)
-        place = upgrade.find_place(environ)
-        return upgrade.take_over(place, environ, start_response, [("Sec-WebSocket-Accept", accept)], self)
+        place = takeover.find_place(environ)
+        return takeover.take_over(place, environ, start_response, [("Sec-WebSocket-Accept", accept)], self)
 
     def take(self, taken):
         self.taken.append(taken)

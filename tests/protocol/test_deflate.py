@@ -157,6 +157,16 @@ def test_text_that_inflates_to_bad_utf8_is_refused_with_1007() -> None:
         feed(compressed_frame(deflated(b"abc\xff")))
 
 
+@pytest.mark.parametrize(("most", "longest"), [(200, 264), (4_096, 4_164), (1_048_576, 1_049_664)])
+def test_what_does_not_get_smaller_may_be_64_bytes_and_a_thousandth_over_the_limit(most: int, longest: int) -> None:
+    head = b"\xc2\xff%b\0\0\0\0" if longest > 0xFFFF else b"\xc2\xfe%b\0\0\0\0"
+    width = 8 if longest > 0xFFFF else 2
+
+    assert feed(head % longest.to_bytes(width, "big"), max_message_bytes=most) == []
+    with pytest.raises(ProtocolError, match="1009"):
+        feed(head % (longest + 1).to_bytes(width, "big"), max_message_bytes=most)
+
+
 def test_a_message_of_just_the_limit_passes_and_one_more_byte_is_1009() -> None:
     assert feed(compressed_frame(deflated(b"x" * 1_000)), max_message_bytes=1_000) == ["x" * 1_000]
     with pytest.raises(ProtocolError, match="1009"):

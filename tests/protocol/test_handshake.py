@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tina4_wsgi import forwarded
+from tina4_wsgi.addresses import forwarded
 from tina4_wsgi.errors import Refused
 from tina4_wsgi.protocol.handshake import (
     accept_for,

@@ -8,11 +8,11 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-from .port import Receipt
+from .contract import Receipt
 
 if TYPE_CHECKING:
+    from .contract import Receiver
     from .envelope import Kind
-    from .port import Receiver
 
 
 class Isolation:

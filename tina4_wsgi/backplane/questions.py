@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import gevent
 from gevent.event import Event
 
+from .contract import Facts, Receiver
 from .envelope import Kind, pack_json
-from .port import Facts, Receiver
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 

@@ -18,13 +18,13 @@ from greenlet import getcurrent
 
 from ..config import Config
 from ..errors import Tina4Error
-from ..mailbox import Mailbox
-from .directory import directory_of
+from ..hub.mailbox import Mailbox
+from .bus.bus import LocalBus
+from .bus.directory import directory_of
+from .contract import Backplane, Facts, Receiver, Status
 from .envelope import Kind
-from .guest import Guest
 from .isolation import isolation
-from .local import LocalBus
-from .port import Backplane, Facts, Receiver, Status
+from .outside import Outsider
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 
@@ -230,7 +230,7 @@ class Relay:
     def _new_core(self) -> Backplane:
         config = self._config
         if config.backplane == "redis":
-            from .redis import RedisBackplane
+            from .redis.backplane import RedisBackplane
 
             return RedisBackplane(self._hub, config, self._app_number, self._receiver)
         directory = directory_of(config, self._root)
@@ -252,7 +252,7 @@ class Relay:
         done.acquire()
 
     def _carry_as_guest(self, kind: Kind, name: str, frame: bytes, level: int = logging.DEBUG) -> None:
-        guest = Guest(self._config, self._root, self._app_number)
+        guest = Outsider(self._config, self._root, self._app_number)
         try:
             guest.carry(kind, name, frame)
         except Tina4Error as exc:

@@ -14,18 +14,19 @@ from importlib import metadata
 from typing import Any
 
 from ..errors import Tina4Error
+from ..server.loading import LoadError
 from ..version import __version__
-from . import doctor_command, nginx_conf, publish_command, route_table, scaffold, serving
+from . import init, nginx, publish, routes, serve
 from .command import PROGRAM, Command, WrongUsage
-from .loading import LoadError
+from .doctor import command as doctor_command
 
 COMMANDS: tuple[Command, ...] = (
-    scaffold.COMMAND,
-    serving.COMMAND,
-    route_table.COMMAND,
-    publish_command.COMMAND,
+    init.COMMAND,
+    serve.COMMAND,
+    routes.COMMAND,
+    publish.COMMAND,
     doctor_command.COMMAND,
-    nginx_conf.COMMAND,
+    nginx.COMMAND,
 )
 """As `--help` lists them. None of these modules may import gevent or the application's side before it runs."""
 
@@ -114,7 +115,7 @@ def versions() -> str:
 
 def engine_kind() -> str:
     """Say whether the engine was compiled when the package was installed: "compiled" or "pure Python"."""
-    found = importlib.util.find_spec("tina4_wsgi.transport")
+    found = importlib.util.find_spec("tina4_wsgi.websocket.transport")
     is_compiled = (
         found is not None
         and found.origin is not None

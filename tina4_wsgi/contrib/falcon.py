@@ -35,20 +35,23 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from .. import callbacks, spelling
 from ..app import App
 from ..config import Config
 from ..errors import ConfigError, RouteError, UsageError
-from ..params import Params
-from ..paths import normal_path
-from ..router import Match, Route
-from ..service import ANONYMOUS, Environ
+from ..routing import callbacks, spelling
+from ..routing.params import Params
+from ..routing.paths import normal_path
+from ..routing.router import Match, Route
+from ..websocket.served_route import ANONYMOUS, Environ
 from .passage import KEY, QUIET, Event, PassingBridge, class_named, path_to
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from _typeshed.wsgi import WSGIApplication
+    from typing_extensions import Unpack
+
+    from ..settings import RouterSettings
 
 __all__ = ["current_request", "wrap"]
 
@@ -60,7 +63,7 @@ _ARGUMENTS = ("req", "connection", "event", "data")
 
 
 def wrap(
-    stack: Any, *, app: FalconApp | None = None, middleware_per_event: bool = True, **settings: Any
+    stack: Any, *, app: FalconApp | None = None, middleware_per_event: bool = True, **settings: Unpack[RouterSettings]
 ) -> App:
     """Serve a Falcon app together with the WebSocket routes of its resources and those of the `Router`.
 

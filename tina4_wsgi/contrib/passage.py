@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.exceptions import HTTPException
 
 from ..errors import ConnectionClosed, MessageError, Refused
-from ..matching import Match
 from ..protocol.frames import CloseCode
-from ..service import Bridge, Environ, refuse
+from ..routing.matching import Match
+from ..websocket.served_route import Bridge, Environ, refuse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -17,7 +17,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import venusian
 from gevent import monkey
@@ -42,19 +42,35 @@ from pyramid.threadlocal import get_current_request, manager
 from pyramid.urldispatch import Route as PyramidRoute
 from zope.interface import Interface, implementedBy
 
-from .. import callbacks
 from ..app import App
 from ..errors import ConfigError, Refused, UsageError
-from ..router import Match, Route, Router
-from ..service import ANONYMOUS, Environ
+from ..routing import callbacks
+from ..routing.router import Match, Route, Router
+from ..websocket.served_route import ANONYMOUS, Environ
 from .passage import KEY, QUIET, Event, PassingBridge, path_to, plain
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+    from typing_extensions import Unpack
+
+    from ..settings import RouterSettings, RouteSettings
+    from ..websocket.connection import Connection
+
+    Callback = callbacks.WebsocketCallback | Callable[
+        [Request, Connection, callbacks.Event, str | bytes], callbacks.Ignored
+    ]
+
+    class Declaration(RouteSettings, total=False):
+        """The keywords of `add_websocket`."""
+
+        permission: str | None
+        factory: Factory | str | None
+        auth: Auth | str | None
+        subprotocols: Iterable[str]
 
 __all__ = ["add_websocket", "includeme", "login_required", "permission_required", "websocket_config", "wrap"]
 
-Callback = Callable[..., object]
+Declared = TypeVar("Declared", bound="Callback")
 Auth = Callable[[Any], object]  # Any: a request, ours or Pyramid's
 Factory = Callable[[Request], object]
 
@@ -62,7 +78,7 @@ _KEY = "tina4_wsgi.routes"
 _ARGUMENTS = ("request", "connection", "event", "data")
 
 
-def wrap(stack: Any, *, app: PyramidApp | None = None, **settings: Any) -> App:
+def wrap(stack: Any, *, app: PyramidApp | None = None, **settings: Unpack[RouterSettings]) -> App:
     """Serve a Pyramid app together with its WebSocket routes and those of the `Router`.
 
     Args:
@@ -96,7 +112,7 @@ def includeme(config: Configurator) -> None:
 def add_websocket(
     config: Configurator, path: str, callback: Callback | str, *, permission: str | None = None,
     factory: Factory | str | None = None, auth: Auth | str | None = None, subprotocols: Iterable[str] = (),
-    **options: Any,
+    **options: Unpack[RouteSettings],
 ) -> None:
     """Serve a path as a WebSocket; the directive `config.add_websocket`.
 
@@ -127,11 +143,11 @@ def add_websocket(
 class websocket_config:
     """Declare a callback as a WebSocket route for `config.scan()`; takes what `add_websocket` takes."""
 
-    def __init__(self, path: str, **settings: Any) -> None:
+    def __init__(self, path: str, **settings: Unpack[Declaration]) -> None:
         self.path = path
         self.settings = settings
 
-    def __call__(self, callback: Callback) -> Callback:
+    def __call__(self, callback: Declared) -> Declared:
         """Remember the callback; it stays as it is."""
 
         def register(scanner: Any, name: str, found: Callback) -> None:  # Any: venusian ships no types
@@ -162,14 +178,14 @@ class _Endpoint:
         self.permission: str | None = None
         self.factory = factory
         self._auth = auth
-        self._callback = callback
+        self._callback: Callable[..., object] = callback
         self._takes_request = _takes_request(callback)
         callbacks.check_is_no_generator(callback)
         callbacks.check_is_no_coroutine(auth, "auth")
         self.__wrapped__ = callback  # what the router names in messages
         self.__signature__ = inspect.signature(_Endpoint.__call__.__get__(self))
 
-    def __call__(self, connection: Any, event: str, data: Any) -> None:  # Any: a Connection, and its messages
+    def __call__(self, connection: Connection, event: callbacks.Event, data: str | bytes) -> None:
         if self._takes_request:
             self._callback(get_current_request(), connection, event, data)
         else:

@@ -11,9 +11,9 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from .. import forwarded, hosts, origins
+from ..addresses import forwarded, hosts, origins
+from ..addresses.origins import Allowed, Origin
 from ..errors import Refused
-from ..origins import Allowed, Origin
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # §1.3
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")  # the base64 of 16 bytes (RFC 4648 §4)

@@ -22,9 +22,9 @@ from gevent.exceptions import ConcurrentObjectUseError
 from gevent.pywsgi import format_date_time
 from geventwebsocket.handler import WebSocketHandler
 
-from .. import files
 from ..config import Config
 from ..errors import Refused
+from ..http import files
 from ..protocol import handshake
 from .request_body import BodyError, RequestBody
 from .request_head import RequestHead, read_head
@@ -41,7 +41,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _GOING_AWAY = b"\x88\x02\x03\xe9"  # a close frame with code 1001
 
 
-class Host(Protocol):
+class HandlerServer(Protocol):
     """What a handler needs of its server.
 
     Attributes:
@@ -75,7 +75,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         is_waiting: between two requests, or within the head of one.
     """
 
-    server: Host
+    server: HandlerServer
     head: RequestHead
     is_waiting = False
     # Of pywsgi, which has no types.
@@ -89,7 +89,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
     _served = 0
     _head_bytes = 0
 
-    def __init__(self, sock: Any, address: Any, server: Host) -> None:
+    def __init__(self, sock: Any, address: Any, server: HandlerServer) -> None:
         reader = RequestReader(sock)
         # gevent-websocket keys its clients by address, and on a UNIX socket all have the same: "".
         super().__init__(sock, address or f"unix:{sock.fileno()}", server, io.BufferedReader(reader))

@@ -17,7 +17,7 @@ BACKLOG = 2_048  # many clients come back at once after a restart; the kernel ca
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListenAddress:
     """What the user asked for.
 
     Attributes:

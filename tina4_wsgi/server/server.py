@@ -22,9 +22,9 @@ from gevent.event import Event
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
 
+from ..addresses.hosts import is_loopback_address
 from ..config import Config
-from ..hosts import is_loopback_address
-from ..mounting import claims_upgrade
+from ..hosting.claims import claims_upgrade
 from .handler import WRITE_PATIENCE_S, Handler
 from .listening import BACKLOG, DEFAULT_HOST, DEFAULT_PORT, listen
 from .wire import cancel_wait, ip_of

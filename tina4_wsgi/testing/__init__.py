@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .client import TestClient
 from .errors import HandshakeRefused, NotSettled, ReceiveTimeout
-from .live import LiveServer, ServerFailed
+from .live_server import LiveServer, ServerFailed
 from .websocket import WebSocket
 
 __all__ = [

@@ -13,10 +13,10 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import Client, TestResponse
 
 from ..backplane.isolation import isolation
-from ..observer import KEY
-from . import tenancy
+from ..spy import KEY
+from . import thread_hubs
 from .errors import HandshakeRefused, NotSettled
-from .stage import Stage
+from .settling import Settling
 from .websocket import WebSocket
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ class TestClient(Client):
         in_test_greenlet: bool = False, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(app, **kwargs)
-        self._stage = Stage(timeout, raise_errors, in_test_greenlet)
+        self._stage = Settling(timeout, raise_errors, in_test_greenlet)
         isolation.is_on = True
-        tenancy.enter(self)
+        thread_hubs.enter(self)
 
     def __enter__(self) -> TestClient:
         return self
@@ -202,7 +202,7 @@ class TestClient(Client):
         for app in self._stage.onlooker.apps:
             app.release()
         self._stage.run_until_idle()
-        tenancy.leave(self)
+        thread_hubs.leave(self)
 
 
 def _handshake(

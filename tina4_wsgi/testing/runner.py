@@ -16,7 +16,7 @@ from gevent.event import Event
 from gevent.monkey import get_original
 
 from ..errors import UsageError
-from .errands import Errands
+from .inline_calls import Errands
 
 _QUIET_TURNS = 2
 """Of the hub, in which nothing happened. One is enough for libev; libuv calls it idle before it has polled."""

@@ -22,8 +22,8 @@ from ..errors import ConnectionClosed, ProtocolError
 from ..protocol.frames import CloseCode, Opcode, close_payload, encode_close, encode_frame, encode_message
 from .codec import Decoder, Event, masked
 from .errors import ReceiveTimeout, listed
-from .observed import Observed
-from .stage import CUT_AFTER_S, Stage, not_settled
+from .settling import CUT_AFTER_S, Settling, not_settled
+from .spying import SpiedRoute
 
 _READABLE, _WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
 _READ_BYTES = 65_536
@@ -39,7 +39,7 @@ class WebSocket:
     """
 
     def __init__(
-        self, sock: Any, observed: Observed, stage: Stage, path: str, headers: Headers, may_stay_in_open: bool
+        self, sock: Any, observed: SpiedRoute, stage: Settling, path: str, headers: Headers, may_stay_in_open: bool
     ) -> None:
         self.path = path
         self.headers = headers

@@ -1,7 +1,5 @@
 """Who somebody is, and what each may do."""
 
-import hashlib
-import hmac
 import secrets
 from typing import NamedTuple
 
@@ -64,15 +62,3 @@ class Policy:
         if login is not None:
             request.dbsession.delete(login)
         return [("Set-Cookie", f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax")]
-
-
-def hash_password(password, salt=None):
-    """Give what is kept of a password."""
-    salt = salt or secrets.token_bytes(16)
-    return f"{salt.hex()}:{hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1).hex()}"
-
-
-def is_password(password, kept):
-    """Say whether this is the password that was kept."""
-    salt = bytes.fromhex(kept.partition(":")[0])
-    return hmac.compare_digest(hash_password(password, salt), kept)

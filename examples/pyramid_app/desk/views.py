@@ -6,12 +6,12 @@ from pyramid.httpexceptions import HTTPBadRequest, HTTPForbidden, HTTPFound
 from pyramid.security import forget, remember
 from pyramid.view import forbidden_view_config, view_config
 from sqlalchemy import select
+from werkzeug.security import check_password_hash, generate_password_hash
 
 from tina4_wsgi import broadcast
 from tina4_wsgi.contrib.pyramid import websocket_config
 
 from .models import Ticket, User, queue
-from .security import hash_password, is_password
 
 LIVE = "/live"
 LONGEST_TEXT = 200
@@ -66,7 +66,7 @@ def form(request):
 @view_config(route_name="login", request_method="POST", renderer="templates/login.jinja2")
 def login(request):
     user = request.dbsession.get(User, request.POST.get("name", ""))
-    if user is None or not is_password(request.POST.get("password", ""), user.password):
+    if user is None or not check_password_hash(user.password, request.POST.get("password", "")):
         request.response.status = 422
         return {"problem": "There is no such account, or the password is another."}
     return HTTPFound(request.route_path("desk"), headers=remember(request, user.name))
@@ -86,7 +86,7 @@ def join(request):
         request.response.status = 422
         return {"problem": problem}
     is_first = request.dbsession.scalar(select(User.name).limit(1)) is None
-    request.dbsession.add(User(name=name, password=hash_password(password), is_agent=is_first))
+    request.dbsession.add(User(name=name, password=generate_password_hash(password), is_agent=is_first))
     request.dbsession.flush()
     return HTTPFound(request.route_path("desk"), headers=remember(request, name))
 

@@ -19,8 +19,8 @@ import gevent  # noqa: E402
 import pytest  # noqa: E402
 
 from tina4_wsgi.backplane.envelope import Kind, pack, pack_json  # noqa: E402
-from tina4_wsgi.backplane.redis import RedisBackplane  # noqa: E402
-from tina4_wsgi.backplane.redispublisher import _Post  # noqa: E402
+from tina4_wsgi.backplane.redis.backplane import RedisBackplane  # noqa: E402
+from tina4_wsgi.backplane.redis.publisher import _Post  # noqa: E402
 from tina4_wsgi.config import Config  # noqa: E402
 from tina4_wsgi.errors import ConfigError  # noqa: E402
 

@@ -23,12 +23,15 @@ from gevent.local import local as greenlet_local
 
 from ...app import App
 from ...errors import ConfigError, UsageError
-from ...matching import Match, Route
-from ...service import Environ
+from ...routing.matching import Match, Route
+from ...websocket.served_route import Environ
 from ..passage import KEY, QUIET, Event, PassingBridge, class_named, path_to, plain
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+    from typing_extensions import Unpack
+
+    from ...settings import RouterSettings
 
 logger = logging.getLogger("tina4_wsgi.contrib.bottle")
 
@@ -36,7 +39,9 @@ Bottle = Any  # a `bottle.Bottle`, perhaps of a copy of that module
 Module = Any  # `bottle`, or such a copy
 
 
-def wrap(stack: Any, *, app: Bottle | None = None, hooks_per_event: bool = True, **settings: Any) -> App:
+def wrap(
+    stack: Any, *, app: Bottle | None = None, hooks_per_event: bool = True, **settings: Unpack[RouterSettings]
+) -> App:
     """Serve a Bottle app together with the WebSocket routes of the `Router`.
 
     Args:

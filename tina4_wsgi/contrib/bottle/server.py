@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import bottle
 from gevent import monkey
 
-from ...cli import console, serving
+from ...cli import serve
 from ...errors import ConfigError
+from ...server import console
 from ...server.server import Server
 from .bridge import are_greenlet_local, renew_locals, wrap
 
@@ -52,9 +53,9 @@ class Tina4Server(bottle.ServerAdapter):  # type: ignore[misc]  # bottle ships n
         app = wrap(handler) if isinstance(handler, bottle.Bottle) else handler
         server = Server(app, self.host, self.port, **self.options)
         server.start()
-        serving.stop_on_signal(server)
+        serve.stop_on_signal(server)
         if not self.quiet:
-            print(serving.banner(server), flush=True)
+            print(serve.banner(server), flush=True)
         server.serve_forever()
 
 

@@ -23,12 +23,12 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.module_loading import autodiscover_modules
 
 from ...app import App
-from ...backplane.port import Facts
+from ...backplane.contract import Facts
 from ...config import Config
 from ...errors import ConfigError, UsageError
-from ...router import Router
-from ...service import Environ
-from ...whereraised import remember
+from ...hub.raised_in import remember
+from ...routing.router import Router
+from ...websocket.served_route import Environ
 from ..passage import KEY, Event, PassingBridge
 from . import databases, middleware, origins
 from .handler import EventHandler
@@ -39,13 +39,16 @@ from .urls import EventUrls
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+    from typing_extensions import Unpack
+
+    from ...settings import WrapSettings
 
 LeaveOut = Collection["str | type"] | str | type
 
 
 def wrap(
-    wsgi_app: WSGIApplication, *, app: WSGIHandler | None = None, router: Router | None = None,
-    leave_out: LeaveOut = (), **settings: Any,
+    wsgi_app: WSGIApplication | WSGIHandler, *, app: WSGIHandler | None = None, router: Router | None = None,
+    leave_out: LeaveOut = (), **settings: Unpack[WrapSettings],
 ) -> App:  # fmt: skip
     """Give a Django project WebSocket routes: `application = wrap(get_wsgi_application())`.
 

@@ -18,8 +18,8 @@ from .scheme import with_http_scheme
 from .urls import EventUrls, RoutesFirst, Urlconf
 
 if TYPE_CHECKING:
-    from ...connection import Connection
-    from ...matching import Match
+    from ...routing.matching import Match
+    from ...websocket.connection import Connection
 
 current: ContextVar[HandshakeRequest] = ContextVar("tina4_wsgi.django.request")
 

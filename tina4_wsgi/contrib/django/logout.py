@@ -18,13 +18,13 @@ from django.contrib.auth.signals import user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
-from ...backplane.port import Facts
+from ...backplane.contract import Facts
 from ...protocol.frames import CloseCode
 from ..passage import Event
 
 if TYPE_CHECKING:
     from ...app import App
-    from ...connection import Connection
+    from ...websocket.connection import Connection
 
 logger = logging.getLogger("tina4_wsgi.django")
 

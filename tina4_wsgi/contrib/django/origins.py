@@ -10,9 +10,9 @@ from django.core.exceptions import DisallowedHost
 from django.core.handlers.wsgi import WSGIRequest
 from django.utils.http import is_same_domain
 
+from ...addresses.origins import parse, shown
 from ...config import Config
 from ...errors import Refused
-from ...origins import parse, shown
 from ...protocol import handshake
 from .scheme import with_http_scheme
 

@@ -19,9 +19,9 @@ from django.urls import ResolverMatch, URLPattern, get_resolver
 from django.urls.resolvers import RegexPattern
 
 from ...errors import Refused
-from ...matching import Route
-from ...pattern import parameters
-from ...router import Router
+from ...routing.matching import Route
+from ...routing.pattern import parameters
+from ...routing.router import Router
 from ..passage import plain
 
 Urlconf = Any  # the name of a module, a module, or a list of patterns

@@ -28,15 +28,17 @@ from .stack import LeftOut
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from typing_extensions import Unpack
 
-    from ...request import Request
+    from ...http.request import Request
+    from ...settings import RouterSettings
 
 __all__ = ["SessionWriteError", "login_required", "path_for", "websocket", "wrap"]
 
 
 def wrap(
     stack: WSGIApplication | None = None, *, app: flask.Flask | None = None, run_before_request: bool = False,
-    leave_out: LeftOut = (), **settings: Any,
+    leave_out: LeftOut = (), **settings: Unpack[RouterSettings],
 ) -> App:
     """Give a WSGI app that serves the WebSocket routes of a Flask app, and passes all else on to it untouched.
 

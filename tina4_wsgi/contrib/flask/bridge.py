@@ -14,12 +14,12 @@ import flask
 from flask.json.provider import DefaultJSONProvider
 
 from ... import jsontext
-from ...backplane.port import Facts
+from ...backplane.contract import Facts
 from ...config import Config
-from ...http import decode_path
-from ...matching import Match, Route
-from ...paths import normal_path
-from ...service import SEEN, Bridge, Environ
+from ...http.handling import decode_path
+from ...routing.matching import Match, Route
+from ...routing.paths import normal_path
+from ...websocket.served_route import SEEN, Bridge, Environ
 from . import hooks, matching, stack
 from .logout import Logouts
 from .passage import Passage, Sighting, drain

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flask
 
-from ...backplane.port import Facts
+from ...backplane.contract import Facts
 from ...protocol.frames import CloseCode
 from . import sessions
 
 if TYPE_CHECKING:
     from ...app import App
-    from ...connection import Connection
+    from ...websocket.connection import Connection
 
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
 

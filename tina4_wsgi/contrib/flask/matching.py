@@ -17,10 +17,10 @@ from werkzeug.routing import MapAdapter, Rule, WebsocketMismatch
 from werkzeug.wsgi import get_host
 
 from ...errors import Refused
-from ...matching import Match, Route
-from ...params import Params
-from ...service import Environ
-from ...spelling import RuleSpelling
+from ...routing.matching import Match, Route
+from ...routing.params import Params
+from ...routing.spelling import RuleSpelling
+from ...websocket.served_route import Environ
 
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
 

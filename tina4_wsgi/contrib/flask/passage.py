@@ -14,9 +14,9 @@ import flask
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from ...errors import ConnectionClosed, MessageError, Refused
-from ...headers import status_line
+from ...http.headers import status_line
 from ...protocol.frames import CloseCode
-from ...service import Environ, refuse
+from ...websocket.served_route import Environ, refuse
 from . import hooks, matching, sessions
 
 if TYPE_CHECKING:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 import flask
 
 from ...errors import UsageError
-from ...router import Router
+from ...routing.router import Router
 from . import hooks
 from .matching import Unwrapped, has_host, host_name
 
-Callback = TypeVar("Callback", bound=Callable[..., object])
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ...routing.callbacks import Auth, Callback, WebsocketDecorator
+    from ...settings import RouteSettings
 
 
 def websocket(
     app: flask.Flask | flask.Blueprint, path: str, *, endpoint: str | None = None,
-    auth: Callable[..., Any] | None = None, subprotocols: Iterable[str] = (), subdomain: str | None = None,
-    host: str | None = None, **options: Any,
-) -> Callable[[Callback], Callback]:
+    auth: Auth | None = None, subprotocols: Iterable[str] = (), subdomain: str | None = None,
+    host: str | None = None, **options: Unpack[RouteSettings],
+) -> WebsocketDecorator:
     """Serve a path of a Flask app or blueprint as a WebSocket by `callback(connection, event, data)`.
 
     The route stands in Flask's own map: a blueprint's prefix and subdomain apply, `flask routes` lists it, in callbacks
@@ -58,7 +62,7 @@ def websocket(
     return decorate
 
 
-def path_for(endpoint: str, **values: Any) -> str:
+def path_for(endpoint: str, **values: Any) -> str:  # Any: what the converters of the URL take
     """Return the name under which the connections of a WebSocket endpoint are reached, for `broadcast` and `count`.
 
     That is the path; for a route with a host or a subdomain it begins with the host, as in "//acme.shop.example/ws/a",

@@ -23,15 +23,15 @@ from django.db import connections
 from django.utils import autoreload
 
 from tina4_wsgi.app import App
-from tina4_wsgi.cli import orders
-from tina4_wsgi.cli.console import line_formatter
-from tina4_wsgi.cli.serving import allow_many_descriptors, banner, stop_on_signal
+from tina4_wsgi.cli.serve import allow_many_descriptors, banner, stop_on_signal
 from tina4_wsgi.config import keep_live_token
 from tina4_wsgi.contrib.django.bridge import wrap
 from tina4_wsgi.contrib.django.databases import PATCH, are_patched_in_time
-from tina4_wsgi.contrib.django.supervisor import keep_serving, patched_command
-from tina4_wsgi.server.listening import Place
+from tina4_wsgi.contrib.django.reloading import keep_serving, patched_command
+from tina4_wsgi.server.console import line_formatter
+from tina4_wsgi.server.listening import ListenAddress
 from tina4_wsgi.server.server import Server
+from tina4_wsgi.supervision import orders
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -91,7 +91,7 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
             os.execv(command[0], command)
         show_log()
         with said_in_a_sentence(host, port):
-            listener = Place(host, port).listen()
+            listener = ListenAddress(host, port).listen()
         with listener:
             sys.exit(keep_serving(command, listener))
 

@@ -1,0 +1,168 @@
+"""`make mutants` finds the changes that it should, tries them in copies alone, and ends what they start."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from mutants.__main__ import PARTS, equivalent, mutants_of
+from mutants.finding import Finder, Mutant
+from mutants.trying import Copy
+
+
+def find(source: str) -> list[Mutant]:
+    return Finder("a.py", textwrap.dedent(source).encode()).found
+
+
+def changes(source: str) -> set[str]:
+    return {f"{one.before} -> {one.after}" for one in find(source)}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("x = a < b", {"x = a <= b", "x = a >= b"}),
+        ("x = a is not b", {"x = a is b"}),
+        ("x = a + b", {"x = a - b"}),
+        ("x += y", {"x -= y"}),
+        ("x = a and b", {"x = a or b", "x = a", "x = b"}),
+        ("x = not a", {"x = a"}),
+        ("x = -a", {"x = a"}),
+        ("x = 7", {"x = 8", "x = 6"}),
+        ("x = True", {"x = False"}),
+        ("x = a if b else c", {"x = a if True else c", "x = a if False else c"}),
+        ("f()", {"pass"}),
+    ],
+)
+def test_a_statement_becomes_what_it_may(before, after):
+    assert changes(f"{before}\n") == {f"{before} -> {one}" for one in after}
+
+
+def test_what_holds_other_statements_is_shown_by_its_head():
+    source = """
+        def f():
+            while a:
+                if b:
+                    break
+            return c
+    """
+
+    assert changes(source) == {
+        "while a -> while False",
+        "if b -> if True",
+        "if b -> if False",
+        "break -> continue",
+        "return c -> return None",
+    }
+    assert {one.function for one in find(source)} == {"f"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""1 + 1"""\n',
+        "assert a < b\n",
+        "x: Literal[1]\n",
+        "def f(a: Literal[1]) -> Literal[2]: ...\n",
+        "if TYPE_CHECKING:\n    x = 1\n",
+        "class A(Protocol):\n    x = 1\n",
+        "return_ = None\n",
+        "x = f'{a + b}'\n",
+    ],
+)
+def test_what_is_for_readers_and_checkers_has_no_mutants(source):
+    assert changes(source) == set()
+
+
+def test_a_change_touches_its_own_bytes_alone():
+    source = "é = 'é'; x = (a  # why\n     < b)\ny = 1\n".encode()
+
+    (mutant,) = [one for one in Finder("a.py", source).found if one.after.endswith("a <= b")]
+
+    assert mutant.apply(source) == "é = 'é'; x = ((a <= b))\ny = 1\n".encode()
+
+
+def test_the_sample_of_a_seed_stays_when_lines_are_added_above():
+    before, after = (sorted(find(text), key=lambda one: one.rank(3)) for text in ("x = a + 1\n", "\n\nx = a + 1\n"))
+
+    assert [one.after for one in before] == [one.after for one in after]
+    assert [one.line for one in before] != [one.line for one in after]
+
+
+def test_each_equivalent_mutant_is_there_and_has_a_reason():
+    there = {one.identity for part in PARTS.values() for one in mutants_of(part)}
+
+    listed = equivalent()
+
+    assert set(listed) - there == set()
+    assert all(listed.values())
+
+
+# In a tree with one module and one test
+
+
+@pytest.fixture
+def build(tmp_path: Path):
+    """Make a copy of a tree with this module and this test."""
+
+    def build_one(module: str, test: str) -> Copy:
+        tree = tmp_path / "original"
+        for path, text in ((tree / "tina4_wsgi" / "a.py", module), (tree / "tests" / "test_a.py", test)):
+            path.parent.mkdir(parents=True)
+            path.write_text(textwrap.dedent(text))
+        return Copy(tmp_path / "copy", tree)
+
+    return build_one
+
+
+TEST = """
+    from tina4_wsgi import a
+
+    def test_it():
+        assert a.f(1, 2) == 3
+"""
+
+
+@pytest.mark.parametrize(("after", "is_killed"), [("return a - b", True), ("return a | b", False)])
+def test_a_mutant_is_killed_when_a_test_fails(build, after, is_killed):
+    copy = build("def f(a, b):\n    return a + b\n", TEST)
+    source = (copy.tree / "tina4_wsgi" / "a.py").read_bytes()
+    mutant = Mutant("a.py", "f", 2, "return a + b", after, source.index(b"return"), len(source), after)
+
+    assert copy.is_killed(mutant, ["tests"], 30)[0] == is_killed
+    assert (copy.tree / "tina4_wsgi" / "a.py").read_bytes() == source
+    assert copy.run(["tests"], 30)[0] == 0
+
+
+def test_a_test_that_hangs_is_ended_with_what_it_started(build, tmp_path):
+    started = tmp_path / "started"
+    test = f"""
+        import pathlib, subprocess, sys, time
+
+        def test_it():
+            child = subprocess.Popen(
+                [sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True
+            )
+            pathlib.Path({str(started)!r}).write_text(str(child.pid))
+            time.sleep(600)
+    """
+    copy = build("", test)
+
+    code, said = copy.run(["tests"], 5)
+
+    assert (code, said) == (-1, "timeout")
+    give_up_at = time.monotonic() + 10
+    while not _is_gone(int(started.read_text())):  # the kernel ends it a moment after it was told to
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return True
+    return state == "Z"
