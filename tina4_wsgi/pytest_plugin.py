@@ -1,7 +1,7 @@
 """Fixtures for pytest: `tina4_client` and `tina4_server`, see docs/testing.md.
 
-pytest loads this wherever the package is installed, so nothing else of it, nor gevent, is imported before a test
-asks for a fixture.
+pytest loads this wherever the package is installed, so nothing else of it, nor gevent, is imported
+before a test asks for a fixture.
 """
 
 from __future__ import annotations
@@ -32,12 +32,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def tina4_target(request: pytest.FixtureRequest) -> str | None:
-    """What the marker `tina4_app` or the ini option names; None for `wsgi:app`, or the routes in src."""
+    """What the marker `tina4_app` or the ini option names; None for `wsgi:app`, or the routes in
+    src.
+    """
     marker = request.node.get_closest_marker(OPTION)
     if marker is None:
         return request.config.getini(OPTION) or None
     if len(marker.args) != 1 or not isinstance(marker.args[0], str) or marker.kwargs:
-        raise pytest.UsageError(f"{OPTION}{marker.args!r}: expected one text, as in {OPTION}('shop.wsgi:app')")
+        raise pytest.UsageError(
+            f"{OPTION}{marker.args!r}: expected one text, as in {OPTION}('shop.wsgi:app')"
+        )
     return marker.args[0]
 
 

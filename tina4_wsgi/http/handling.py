@@ -1,7 +1,7 @@
 """Everything that isn't an upgrade: our routes, then public files, then the legacy app.
 
-A path that one of our routes has is ours with every method: a wrong one is answered 405 here and never reaches
-the legacy app. All else goes there as it came; without one it's a 404.
+A path that one of our routes has is ours with every method: a wrong one is answered 405 here and
+never reaches the legacy app. All else goes there as it came; without one it's a 404.
 """
 
 from __future__ import annotations
@@ -65,8 +65,14 @@ class HttpHandling:
         templates: where `response.html` finds its pages; filters and globals may be added.
     """
 
-    def __init__(self, router: Router, config: Config, root: Path,
-                 fallback: WSGIApplication | None = None, link: StartLink | None = None) -> None:
+    def __init__(
+        self,
+        router: Router,
+        config: Config,
+        root: Path,
+        fallback: WSGIApplication | None = None,
+        link: StartLink | None = None,
+    ) -> None:
         """Answer by the routes of `router`, then by the files below `root`, then by `fallback`.
 
         Args:
@@ -110,7 +116,10 @@ class HttpHandling:
         return ClosingIterator(body, request.close) if request.holds_files else body
 
     def _own_file(self, environ: WSGIEnvironment, path: str) -> WSGIApplication | None:
-        if self._link is not None and (file := error_pages.debugger_file(environ, self._link)) is not None:
+        if (
+            self._link is not None
+            and (file := error_pages.debugger_file(environ, self._link)) is not None
+        ):
             return file
         if self._config.browser_client and path.startswith(client_files.PREFIX):
             return client_files.find(path, environ)
@@ -122,13 +131,21 @@ class HttpHandling:
                 return error_pages.http_error(environ, exc)
             except UsageError as refusal:  # It has headers that may not go on the wire.
                 exc = refusal
-        logger.error("%s %.200r failed in %s at %s", environ["REQUEST_METHOD"], environ.get("PATH_INFO"),
-                     route.path, route.location, exc_info=exc)
+        logger.error(
+            "%s %.200r failed in %s at %s",
+            environ["REQUEST_METHOD"],
+            environ.get("PATH_INFO"),
+            route.path,
+            route.location,
+            exc_info=exc,
+        )
         if (observer := observer_of(environ)) is not None:
             observer.failed(exc)
         return error_pages.failure(environ, exc, self._link)
 
-    def _without_route(self, environ: WSGIEnvironment, path: str, exc: Exception) -> WSGIApplication:
+    def _without_route(
+        self, environ: WSGIEnvironment, path: str, exc: Exception
+    ) -> WSGIApplication:
         if isinstance(exc, MethodNotAllowed):
             return _wrong_method(environ, exc)
         if isinstance(exc, WebsocketMismatch):
@@ -170,14 +187,17 @@ def _upgrade_required(environ: WSGIEnvironment, start_response: StartResponse) -
 class _Restartable:
     """A `start_response` for an app that may fail after its beginning.
 
-    The page of the error then begins a second time, which WSGI allows only together with the exception.
+    The page of the error then begins a second time, which WSGI allows only together with the
+    exception.
     """
 
     def __init__(self, start_response: StartResponse) -> None:
         self._start_response = start_response
         self._has_begun = False
 
-    def __call__(self, status: str, fields: list[tuple[str, str]], exc_info: Any = None, /) -> Any:  # Any: PEP 3333
+    def __call__(
+        self, status: str, fields: list[tuple[str, str]], exc_info: Any = None, /
+    ) -> Any:  # Any: PEP 3333
         if self._has_begun and exc_info is None:
             exc_info = sys.exc_info()
         self._has_begun = True
