@@ -31,8 +31,9 @@ coverage: _tools _system ## run all tests, and list the lines and branches that 
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 
-lint: _tools ## ruff
+lint: _tools ## ruff, and its formatter
 	@$(BIN)/python -m ruff check --quiet --output-format=concise
+	@$(BIN)/python -m ruff format --quiet --check || { echo "to format: ruff format"; exit 1; }
 
 types: _tools ## mypy --strict
 	@$(BIN)/python -m mypy --no-error-summary

@@ -41,7 +41,9 @@ def _soak(kind: str, seconds: float, seed: int) -> int:
     counts = (disturber.counts[what] for what in WEIGHTS)
     ranges = (f"{min(column)}-{max(column)}" for column in zip(*held, strict=True))
     fault_count = sum(map(len, tally.faults.values()))
-    print(ROW.format(kind, seed, tally.pairs, tally.opens, *counts, *ranges, fault_count), flush=True)
+    print(
+        ROW.format(kind, seed, tally.pairs, tally.opens, *counts, *ranges, fault_count), flush=True
+    )
     for fault, places in tally.faults.items():
         for place in places[:SHOWN]:
             print(f"{len(places)} {fault}, as {place}", flush=True)
@@ -54,8 +56,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--server", action="append", choices=SERVERS, help="only this one")
-    add("--seconds", type=float, default=40.0, metavar="S", help="of disturbance (default: %(default)g)")
-    add("--seed", type=int, default=random.randrange(10_000), metavar="N", help="default: a random one")
+    add(
+        "--seconds",
+        type=float,
+        default=40.0,
+        metavar="S",
+        help="of disturbance (default: %(default)g)",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=random.randrange(10_000),
+        metavar="N",
+        help="default: a random one",
+    )
     return parser
 
 

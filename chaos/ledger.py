@@ -1,19 +1,20 @@
 """Who sent what, who heard what, and which of that is a fault.
 
-A line is one connection of a client. What one line sends to one group, a path or a room, is a stream
-of numbers: 0, 1, 2 and so on. Each number makes a pair with each line in the group, and a pair counts
-only where the outcome is certain:
+A line is one connection of a client. What one line sends to one group, a path or a room, is a
+stream of numbers: 0, 1, 2 and so on. Each number makes a pair with each line in the group, and a
+pair counts only where the outcome is certain:
 
 - from the first number on that was sent after the receiver had read the greeting of its "open":
   earlier ones may have been on their way already;
-- to the last number that was sent `SETTLE_S` before either line ended. Later ones may rightly be lost,
-  in the buffers of a killed worker or behind a close frame. Lines that live to the end have no such tail;
-- if the sender's worker wasn't killed and the receiver lives to the end, to the last number that the
-  journal knows as broadcast, for between two living workers nothing may be lost at all.
+- to the last number that was sent `SETTLE_S` before either line ended. Later ones may rightly be
+  lost, in the buffers of a killed worker or behind a close frame. Lines that live to the end have
+  no such tail;
+- if the sender's worker wasn't killed and the receiver lives to the end, to the last number that
+  the journal knows as broadcast, for between two living workers nothing may be lost at all.
 
-What was heard beyond these bounds has no gap, no double and nothing out of order either: all on the way
-are byte streams, so a later number proves that the earlier ones have passed. A kill thus costs the
-streams of its lines their tails, and nothing else.
+What was heard beyond these bounds has no gap, no double and nothing out of order either: all on the
+way are byte streams, so a later number proves that the earlier ones have passed. A kill thus costs
+the streams of its lines their tails, and nothing else.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Stream(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A callback of the line `tag` was called: `what` is "open", "close", or a broadcast's group."""
+    """A callback of the line `tag` was called: `what` is "open", "close", or a broadcast's
+    group.
+    """
 
     pid: int
     tag: str
@@ -96,7 +99,9 @@ class Ledger:
             line.ended_at_s, line.close_code = now_s, close_code
 
     def judge(self, journal: Iterable[Note], killed: Collection[int]) -> Tally:
-        """Compare what the clients saw with what the callbacks noted; who was `killed` owes no "close"."""
+        """Compare what the clients saw with what the callbacks noted; who was `killed` owes no
+        "close".
+        """
         notes, tally = Counter(journal), Tally()
         said = Counter({Stream(note.tag, note.what): count for note, count in notes.items()})
         self._judge_callbacks(notes, killed, tally)
@@ -111,9 +116,7 @@ class Ledger:
                     _judge_pairs(line, stream, owed_to, tally)
         return tally
 
-    def _judge_callbacks(
-        self, notes: Counter[Note], killed: Collection[int], tally: Tally
-    ) -> None:
+    def _judge_callbacks(self, notes: Counter[Note], killed: Collection[int], tally: Tally) -> None:
         greeted = {(line.pid, tag): line for tag, line in self._lines.items()}
         for pid, tag in sorted({*greeted, *((note.pid, note.tag) for note in notes)}):
             opens, closes = (notes[Note(pid, tag, what)] for what in ("open", "close"))

@@ -1,4 +1,6 @@
-"""One soak: a server with four workers, its clients, what disturbs them, and what is left behind."""
+"""One soak: a server with four workers, its clients, what disturbs them, and what is left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ REST_S = 30.0  # for everybody to come, or go, on a busy machine
 ENVIRON = {
     "PYTHONPATH": os.pathsep.join([str(servers.ROOT), str(SITE)]),
     "TINA4_WS_DRAIN_SPREAD_S": "1",  # several reloads in a run
-    # A new worker that waits for less lets clients in without the link to a stopped sibling: documented.
+    # A new worker that waits for less lets clients in without the link to a stopped sibling:
+    # documented.
     "TINA4_WS_BACKPLANE_WAIT_S": str(LONGEST_STOP_S + 3),
 }
 
@@ -70,9 +73,13 @@ def soak(kind: str, folder: Path, seconds: float, seed: int) -> tuple[Tally, Dis
 
 
 def _live(crowd: Crowd, clients: list[Client], disturber: Disturber, seconds: float) -> None:
-    """Have everybody come, talk while workers are disturbed and a while longer, listen, and leave."""
+    """Have everybody come, talk while workers are disturbed and a while longer, listen, and
+    leave.
+    """
 
-    def until(is_done: Callable[[float], bool], what: str, within_s: float, talk: bool = False) -> None:
+    def until(
+        is_done: Callable[[float], bool], what: str, within_s: float, talk: bool = False
+    ) -> None:
         def turn() -> bool:
             now_s = time.monotonic()
             for client in clients:
@@ -103,7 +110,9 @@ def _live(crowd: Crowd, clients: list[Client], disturber: Disturber, seconds: fl
 
 
 def _held_by_all(server: servers.Server) -> dict[int, Held]:
-    """Ask until all workers have answered and none holds too much, or until it is too late for that."""
+    """Ask until all workers have answered and none holds too much, or until it is too late for
+    that.
+    """
     held: dict[int, Held] = {}
     give_up_at_s = time.monotonic() + REST_S
     while time.monotonic() < give_up_at_s:

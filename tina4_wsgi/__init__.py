@@ -1,7 +1,8 @@
 """tina4_wsgi: a WSGI framework on gevent in which a WebSocket is a route like any other.
 
-The public names are imported when they are first asked for: `publish` is for processes without gevent, and the pytest
-plugin is loaded wherever the package is installed, and must not bring gevent to test runs that don't need it.
+The public names are imported when they are first asked for: `publish` is for processes without
+gevent, and the pytest plugin is loaded wherever the package is installed, and must not bring gevent
+to test runs that don't need it.
 """
 
 from __future__ import annotations
@@ -68,8 +69,16 @@ _MODULES = {
     "backplane.contract": ("Receipt", "Status"),
     "websocket.connection": ("Connection",),
     "errors": (
-        "BackplaneError", "ConfigError", "ConnectionClosed", "ForkError", "MessageError", "ProtocolError", "Refused",
-        "RouteError", "Tina4Error", "UsageError",
+        "BackplaneError",
+        "ConfigError",
+        "ConnectionClosed",
+        "ForkError",
+        "MessageError",
+        "ProtocolError",
+        "Refused",
+        "RouteError",
+        "Tina4Error",
+        "UsageError",
     ),
     "engine.presence": ("Member",),
     "backplane.publishing": ("Publisher", "publish"),
@@ -78,7 +87,7 @@ _MODULES = {
     "websocket.verdict": ("ANONYMOUS",),
     "version": ("__version__",),
     "http.results": ("Request", "Response"),
-}  # fmt: skip
+}
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 

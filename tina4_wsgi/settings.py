@@ -1,7 +1,9 @@
-"""The settings as type checkers see them: what `App(...)` and `Router.websocket(...)` take as keywords.
+"""The settings as type checkers see them: what `App(...)` and `Router.websocket(...)` take as
+keywords.
 
-Names, types and choices are those of `Config`, where each setting has its default and its reason; a test compares
-the two. A function that passes settings on says so by `**settings: Unpack[AppSettings]` (PEP 692).
+Names, types and choices are those of `Config`, where each setting has its default and its reason; a
+test compares the two. A function that passes settings on says so by `**settings:
+Unpack[AppSettings]` (PEP 692).
 """
 
 from __future__ import annotations

@@ -17,8 +17,12 @@ KEY = "tina4_wsgi.observer"
 class Spy(Protocol):
     """What an app tells the one who looks on, in the greenlet of the request."""
 
-    def visiting(self, app: Any, visit: Accepted) -> Accepted:  # Any: an App, which stands in a higher row
-        """A handshake has passed, and the socket is about to be taken; gives the visit to go on with."""
+    def visiting(
+        self, app: Any, visit: Accepted
+    ) -> Accepted:  # Any: an App, which stands in a higher row
+        """A handshake has passed, and the socket is about to be taken; gives the visit to go on
+        with.
+        """
 
     def failed(self, error: BaseException) -> None:
         """An HTTP handler or an `auth` raised; it was logged, and is being answered with 500."""

@@ -97,14 +97,18 @@ def by_worker(members: list[Member]) -> dict[str, list[Member]]:
 
 
 def check_exchange(crowd: Crowd, members: list[Member], senders: list[Member], count: int) -> None:
-    """Have each sender say `count` things, and see that everybody gets each once and in each sender's order."""
+    """Have each sender say `count` things, and see that everybody gets each once and in each
+    sender's order.
+    """
     for member in members:
         member.frames.clear()
     for number in range(count):
         for index, sender in enumerate(senders):
             sender.send_text(f"{index}:{number}")
     total = count * len(senders)
-    crowd.listen_until(lambda: all(len(member.frames) >= total for member in members), "every message", 20)
+    crowd.listen_until(
+        lambda: all(len(member.frames) >= total for member in members), "every message", 20
+    )
     for member in members:
         for index in range(len(senders)):
             heard = [text for text in member.texts if text.startswith(f"{index}:")]
@@ -114,10 +118,14 @@ def check_exchange(crowd: Crowd, members: list[Member], senders: list[Member], c
 
 @pytest.fixture(scope="module")
 def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Four workers with room for ten clients each, and nothing configured that has to do with other processes."""
+    """Four workers with room for ten clients each, and nothing configured that has to do with other
+    processes.
+    """
     log_path = tmp_path_factory.mktemp("hall") / "server.log"
     env = environment(max_connections=10)
-    with servers.gunicorn("hall:app", APPS, log_path, "-w", "4", "--graceful-timeout", "10", env=env) as server:
+    with servers.gunicorn(
+        "hall:app", APPS, log_path, "-w", "4", "--graceful-timeout", "10", env=env
+    ) as server:
         yield server
         server.end()
 
@@ -129,5 +137,7 @@ def check_nothing_is_doubled(crowd: Crowd, server: Server) -> None:
     crowd.listen_until(lambda: all(one.texts for one in members), "the shout")
     for one in members:
         one.send_text("last")
-    crowd.listen_until(lambda: all(one.texts.count("last") == 2 for one in members), "the last words")
+    crowd.listen_until(
+        lambda: all(one.texts.count("last") == 2 for one in members), "the last words"
+    )
     assert [one.texts for one in members] == [["once", "last", "last"]] * 2

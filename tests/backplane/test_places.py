@@ -1,4 +1,6 @@
-"""Where processes of one machine meet when a folder comes, goes, or is somebody else's; and that the bus comes back."""
+"""Where processes of one machine meet when a folder comes, goes, or is somebody else's; and that
+the bus comes back.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,13 @@ def join() -> Iterator[Callable[[], LocalBus]]:
 
     def join() -> LocalBus:
         ears = Ears()
-        bus = LocalBus(gevent.get_hub(), BusDirectory(*private_folders.default_places("project")), 0, ears, 1 << 20)
+        bus = LocalBus(
+            gevent.get_hub(),
+            BusDirectory(*private_folders.default_places("project")),
+            0,
+            ears,
+            1 << 20,
+        )
         bus.start()
         bus.ears = ears
         buses.append(bus)
@@ -66,7 +74,10 @@ def hear_each_other(one: LocalBus, other: LocalBus) -> None:
     for speaker, listener in ((one, other), (other, one)):
         listener.ears.heard.clear()
         speaker.carry(Kind.PATH, "/x", HELLO)
-        wait_until(lambda listener=listener: listener.ears.heard == [(Kind.PATH, "/x", HELLO)], "the message")
+        wait_until(
+            lambda listener=listener: listener.ears.heard == [(Kind.PATH, "/x", HELLO)],
+            "the message",
+        )
 
 
 def test_a_user_who_has_logged_in_gets_the_folder_that_nobody_else_can_take(machine, join):
@@ -95,7 +106,9 @@ def test_who_came_before_the_login_and_who_came_after_hear_each_other(machine, j
     hear_each_other(service, shell)
 
 
-def test_who_loses_its_folder_at_the_logout_meets_the_others_in_the_shared_one(machine, join, caplog):
+def test_who_loses_its_folder_at_the_logout_meets_the_others_in_the_shared_one(
+    machine, join, caplog
+):
     folder = log_in(machine)
     one, other = join(), join()
     hear_each_other(one, other)
@@ -104,7 +117,9 @@ def test_who_loses_its_folder_at_the_logout_meets_the_others_in_the_shared_one(m
     one._scan()
     other._scan()
 
-    assert one._directory.path == other._directory.path == private_folders.default_places("project")[1]
+    assert (
+        one._directory.path == other._directory.path == private_folders.default_places("project")[1]
+    )
     hear_each_other(one, other)
     wait_until(lambda: "it is there again" in caplog.text, "the log line")
 
@@ -122,7 +137,9 @@ def test_a_guest_finds_processes_in_both_folders(machine, join):
     guest.close()
 
 
-def test_a_folder_that_another_user_has_made_hides_nobody_in_the_other_one(machine, join, monkeypatch):
+def test_a_folder_that_another_user_has_made_hides_nobody_in_the_other_one(
+    machine, join, monkeypatch
+):
     log_in(machine)
     squatted = machine / "tmp" / f"tina4-wsgi-{os.geteuid()}"
     squatted.mkdir(mode=0o755)

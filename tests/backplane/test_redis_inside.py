@@ -1,4 +1,5 @@
-"""The Redis backplane of one process: what it does when it ends, and when Redis answers something else than hoped.
+"""The Redis backplane of one process: what it does when it ends, and when Redis answers something
+else than hoped.
 
 It needs patched sockets, so each case is a process; see apps/redis_inside.py.
 """
@@ -34,9 +35,14 @@ def run(*arguments):
     """Run one case to its end; gives what it printed, errors included."""
     done = subprocess.run(
         [sys.executable, "-W", "error", str(APPS / "redis_inside.py"), *arguments],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, timeout=RUN_S, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=RUN_S,
+        check=False,
+    )
     return done.stdout
 
 
@@ -65,7 +71,9 @@ def test_with_a_redis(broker, case):
 
 def test_a_guest_that_may_not_publish_is_told_so(broker):
     with broker.talking() as client:
-        client.execute_command("ACL", "SETUSER", "guest", "on", ">pw", "+@all", "-publish", "allchannels")
+        client.execute_command(
+            "ACL", "SETUSER", "guest", "on", ">pw", "+@all", "-publish", "allchannels"
+        )
     guest = RedisOutsider(Config(backplane_url=broker.url.replace("redis://", "redis://guest:pw@")))
 
     with pytest.raises(BackplaneError, match=r"NoPermission.*publish") as raised:

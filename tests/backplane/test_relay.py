@@ -1,4 +1,6 @@
-"""The way out of a process that has several threads: one hub has the links, and the others go through it."""
+"""The way out of a process that has several threads: one hub has the links, and the others go
+through it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ WAIT_S = 5.0
 
 @pytest.fixture
 def relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
-    monkeypatch.setattr(isolation, "is_on", False)  # a TestClient of an earlier test in this process turned it on
+    monkeypatch.setattr(
+        isolation, "is_on", False
+    )  # a TestClient of an earlier test in this process turned it on
     relay = Relay(Config(bus_dir=str(tmp_path / "bus")), str(tmp_path), 0, Ears())
     yield relay
     relay.close()

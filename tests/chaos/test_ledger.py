@@ -1,4 +1,6 @@
-"""What `make chaos` counts: fed with a fault, its ledger names it, and nothing that a kill excuses."""
+"""What `make chaos` counts: fed with a fault, its ledger names it, and nothing that a kill
+excuses.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ CALLS = ("open", "close")
 
 
 def judge(heard=HEARD_ALL, calls=CALLS, killed=(), ended_at_s=None, close_code=1001, broadcast=4):
-    """Judge four messages to one receiver, sent one second apart from 0 s on, and all heard by their sender."""
+    """Judge four messages to one receiver, sent one second apart from 0 s on, and all heard by
+    their sender.
+    """
     ledger = Ledger()
     ledger.opened("sender", ["path0"], PID)
     ledger.opened("receiver", ["path0"], OTHER_PID)
@@ -81,19 +85,25 @@ def test_a_line_cut_off_by_a_living_worker_is_a_fault():
 
 
 def test_a_killed_worker_owes_no_close_and_no_last_words():
-    tally = judge(heard=(0, 1), calls=("open",), killed={OTHER_PID}, ended_at_s=4.0, close_code=1006)
+    tally = judge(
+        heard=(0, 1), calls=("open",), killed={OTHER_PID}, ended_at_s=4.0, close_code=1006
+    )
 
     assert kinds(tally) == {}
 
 
 def test_a_killed_worker_owes_what_lies_between_two_messages_that_came():
-    tally = judge(heard=(0, 2), calls=("open",), killed={OTHER_PID}, ended_at_s=4.0, close_code=1006)
+    tally = judge(
+        heard=(0, 2), calls=("open",), killed={OTHER_PID}, ended_at_s=4.0, close_code=1006
+    )
 
     assert kinds(tally) == {"lost": 1}
 
 
 def test_a_killed_worker_owes_what_was_sent_long_before():
-    tally = judge(heard=(), calls=("open",), killed={OTHER_PID}, ended_at_s=SETTLE_S + 2, close_code=1006)
+    tally = judge(
+        heard=(), calls=("open",), killed={OTHER_PID}, ended_at_s=SETTLE_S + 2, close_code=1006
+    )
 
     assert kinds(tally) == {"lost": 2}
 

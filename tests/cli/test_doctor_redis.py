@@ -11,7 +11,9 @@ from tests.cli.test_doctor import lines, write_app
 from tests.support import redis
 from tests.support.command import run
 
-LEAST = "+publish +subscribe +unsubscribe +pubsub +ping +client|setname &tina4:*"  # of docs/scaling.md
+LEAST = (
+    "+publish +subscribe +unsubscribe +pubsub +ping +client|setname &tina4:*"  # of docs/scaling.md
+)
 COMMANDS = LEAST.removesuffix(" &tina4:*")
 
 
@@ -47,21 +49,47 @@ def test_the_least_acl_of_the_docs_is_enough(folder: Path, broker: redis.RedisSe
 
 
 FORBIDDEN = {
-    "one path": (f"{COMMANDS} &tina4:everybody &tina4:inbox:* &tina4:path:/ws/other* &tina4:room*", 0,
-                 "channels such as tina4:path:/ws/x; ACL SETUSER app &tina4:path*"),
-    "rooms": (f"{COMMANDS} &tina4:everybody &tina4:inbox:* &tina4:path*", 0,
-              "channels such as tina4:room:doctor; ACL SETUSER app &tina4:room*"),
-    "long names": (f"{COMMANDS} &tina4:everybody &tina4:inbox:* &tina4:path:* &tina4:room:*", 0,
-                   "channels such as tina4:path#"),
-    "everybody": (f"{COMMANDS} &tina4:inbox:* &tina4:path* &tina4:room*", 1,
-                  "channels such as tina4:everybody; ACL SETUSER app &tina4:everybody"),
-    "inboxes": (f"{COMMANDS} &tina4:everybody &tina4:path* &tina4:room*", 1,
-                "; ACL SETUSER app &tina4:inbox:*"),
-    "all": (COMMANDS, 1, "; ACL SETUSER app &tina4:everybody &tina4:inbox:* &tina4:path* &tina4:room*"),
-    "a command": (LEAST.replace("+publish", ""), 1, "the command publish; ACL SETUSER app +publish"),
-    "commands and channels": (f"{COMMANDS.replace('+pubsub', '')} &tina4:everybody &tina4:inbox:* &tina4:path*", 1,
-                              "the command pubsub, channels such as tina4:room:doctor; "),
-}  # fmt: skip
+    "one path": (
+        f"{COMMANDS} &tina4:everybody &tina4:inbox:* &tina4:path:/ws/other* &tina4:room*",
+        0,
+        "channels such as tina4:path:/ws/x; ACL SETUSER app &tina4:path*",
+    ),
+    "rooms": (
+        f"{COMMANDS} &tina4:everybody &tina4:inbox:* &tina4:path*",
+        0,
+        "channels such as tina4:room:doctor; ACL SETUSER app &tina4:room*",
+    ),
+    "long names": (
+        f"{COMMANDS} &tina4:everybody &tina4:inbox:* &tina4:path:* &tina4:room:*",
+        0,
+        "channels such as tina4:path#",
+    ),
+    "everybody": (
+        f"{COMMANDS} &tina4:inbox:* &tina4:path* &tina4:room*",
+        1,
+        "channels such as tina4:everybody; ACL SETUSER app &tina4:everybody",
+    ),
+    "inboxes": (
+        f"{COMMANDS} &tina4:everybody &tina4:path* &tina4:room*",
+        1,
+        "; ACL SETUSER app &tina4:inbox:*",
+    ),
+    "all": (
+        COMMANDS,
+        1,
+        "; ACL SETUSER app &tina4:everybody &tina4:inbox:* &tina4:path* &tina4:room*",
+    ),
+    "a command": (
+        LEAST.replace("+publish", ""),
+        1,
+        "the command publish; ACL SETUSER app +publish",
+    ),
+    "commands and channels": (
+        f"{COMMANDS.replace('+pubsub', '')} &tina4:everybody &tina4:inbox:* &tina4:path*",
+        1,
+        "the command pubsub, channels such as tina4:room:doctor; ",
+    ),
+}
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)
@@ -73,7 +101,9 @@ def test_what_the_acl_forbids_is_named_with_the_rules_that_would_allow_it(
 
     (line,) = lines(run(folder, "doctor"), exit_code)
 
-    assert line.startswith(f"{'fatal' if exit_code else 'warning'}: the ACL of Redis forbids the user app ")
+    assert line.startswith(
+        f"{'fatal' if exit_code else 'warning'}: the ACL of Redis forbids the user app "
+    )
     assert told in line
     assert "s3cret" not in line
 
@@ -95,24 +125,32 @@ def test_the_rules_that_it_names_are_enough(folder: Path, broker: redis.RedisSer
 
     allow(broker, "+ping +client|setname " + line.partition("ACL SETUSER app ")[2])
 
-    while (found := lines_of_any_end(folder)) != ["nothing is wrong"]:  # who may not subscribe isn't told of channels
+    while (found := lines_of_any_end(folder)) != [
+        "nothing is wrong"
+    ]:  # who may not subscribe isn't told of channels
         (again,) = found
         assert again != line
         line = again
         with broker.talking() as talk:
-            talk.execute_command("ACL", "SETUSER", "app", *again.partition("ACL SETUSER app ")[2].split())
+            talk.execute_command(
+                "ACL", "SETUSER", "app", *again.partition("ACL SETUSER app ")[2].split()
+            )
 
 
 def lines_of_any_end(folder: Path) -> list[str]:
     return run(folder, "doctor").stdout.splitlines()
 
 
-def test_a_redis_that_can_not_be_asked_is_a_warning(folder: Path, broker: redis.RedisServer) -> None:
+def test_a_redis_that_can_not_be_asked_is_a_warning(
+    folder: Path, broker: redis.RedisServer
+) -> None:
     allow(broker, f"{LEAST} resetpass >another-one")
 
     (line,) = lines(run(folder, "doctor"), 0)
 
-    assert line.startswith("warning: Redis can't be asked what the app may do there: AuthenticationError: ")
+    assert line.startswith(
+        "warning: Redis can't be asked what the app may do there: AuthenticationError: "
+    )
     assert "s3cret" not in line
 
 

@@ -79,7 +79,9 @@ def follow_link(server: Server) -> str:
         client.request("GET", link)
         answer = client.getresponse()
         assert (answer.status, answer.headers["Location"]) == (303, "/"), server.log
-        return "; ".join(field.partition(";")[0] for field in answer.headers.get_all("Set-Cookie", []))
+        return "; ".join(
+            field.partition(";")[0] for field in answer.headers.get_all("Set-Cookie", [])
+        )
 
 
 def enter(server: Server, path: str) -> ClientConnection:
@@ -113,7 +115,9 @@ def test_a_websocket_has_its_line_in_the_log_at_once(folder):
 
 
 def wait_for_answer(server: Server, path: str, text: str, **asked: str) -> str:
-    """Ask until the new process answers, and give its answer: the old one may not have read its order yet."""
+    """Ask until the new process answers, and give its answer: the old one may not have read its
+    order yet.
+    """
     give_up_at = time.monotonic() + RUN_S
     while text not in (answer := get(server, path, **asked)):
         assert time.monotonic() < give_up_at, server.log
@@ -123,7 +127,9 @@ def wait_for_answer(server: Server, path: str, text: str, **asked: str) -> str:
 
 def test_a_new_module_is_code_too(folder):
     with serving(folder, None, "--reload") as server:
-        (folder / "src" / "routes" / "more.py").write_text(ROUTE.replace('"/', '"/more/').replace("VERSION", "more"))
+        (folder / "src" / "routes" / "more.py").write_text(
+            ROUTE.replace('"/', '"/more/').replace("VERSION", "more")
+        )
 
         server.wait_for_log(r"more\.py changed, starting again")
         wait_for_answer(server, "/more/version", "more")
@@ -131,9 +137,15 @@ def test_a_new_module_is_code_too(folder):
 
 BROKEN = {
     "syntax": ("if x\n", "src/routes/page.py:1: SyntaxError"),
-    "name": ("\nmissing\n", "src/routes/page.py:2: NameError: name &#39;missing&#39; is not defined"),
+    "name": (
+        "\nmissing\n",
+        "src/routes/page.py:2: NameError: name &#39;missing&#39; is not defined",
+    ),
     "import": ("import no_such_module\n", "src/routes/page.py:1: ModuleNotFoundError"),
-    "route": ("from tina4_wsgi import Router\n@Router.get\ndef f(request, response): ...\n", "@get has no path"),
+    "route": (
+        "from tina4_wsgi import Router\n@Router.get\ndef f(request, response): ...\n",
+        "@get has no path",
+    ),
 }
 
 
@@ -159,7 +171,8 @@ def test_the_last_line_of_the_terminal_says_where_broken_code_fails(folder):
 
         last = [line for line in server.log.splitlines() if "access" not in line][-1]
         assert last.endswith(
-            "src/routes/page.py:1: ZeroDivisionError: division by zero; it starts again when a file has changed"
+            "src/routes/page.py:1: ZeroDivisionError: division by zero; it starts again when a "
+            "file has changed"
         )
 
 
@@ -169,7 +182,9 @@ def test_clients_that_take_no_page_get_the_traceback_as_text_while_code_is_broke
         server.wait_for_log("it starts again when a file has changed")
 
         cookies = follow_link(server)
-        answer = wait_for_answer(server, "/version", "Traceback", accept="application/json", cookies=cookies)
+        answer = wait_for_answer(
+            server, "/version", "Traceback", accept="application/json", cookies=cookies
+        )
 
         assert answer.endswith("src/routes/page.py:1: ZeroDivisionError: division by zero\n")
 
@@ -194,7 +209,9 @@ def test_who_has_not_followed_the_link_is_shown_no_line_of_broken_code(folder, a
         (folder / "src" / "routes" / "page.py").write_text("secret = 1 / 0\n")
         server.wait_for_log("it starts again when a file has changed")
 
-        answer = wait_for_answer(server, "/", "the terminal says why", accept=accept, cookies=cookies)
+        answer = wait_for_answer(
+            server, "/", "the terminal says why", accept=accept, cookies=cookies
+        )
 
         assert "secret" not in answer
         assert "page.py" not in answer
@@ -206,7 +223,9 @@ def test_another_token_opens_no_line_of_broken_code(folder):
         (folder / "src" / "routes" / "page.py").write_text("secret = 1 / 0\n")
         server.wait_for_log("it starts again when a file has changed")
 
-        assert "the terminal says why" in wait_for_answer(server, f"/__tina4/live?token={'0' * 32}", "<h1>")
+        assert "the terminal says why" in wait_for_answer(
+            server, f"/__tina4/live?token={'0' * 32}", "<h1>"
+        )
 
 
 def test_the_link_is_good_for_all_of_one_start(folder):
@@ -227,7 +246,9 @@ def test_with_debug_it_is_the_link_of_the_banner(folder):
         (folder / "src" / "routes" / "page.py").write_text("1 / 0\n")
         server.wait_for_log("it starts again when a file has changed")
 
-        assert "page.py" in wait_for_answer(server, "/", "ZeroDivisionError", cookies=follow_link(server))
+        assert "page.py" in wait_for_answer(
+            server, "/", "ZeroDivisionError", cookies=follow_link(server)
+        )
         assert len(set(re.findall(LINK, server.log))) == 1
 
 
@@ -236,7 +257,10 @@ def test_code_that_is_broken_from_the_start_is_told_and_served_once_it_is_mended
 
     with launched(folder, "--reload", "--port", "0", log=folder / "log") as (_, banner):
         assert banner[0].startswith("Tina4 WSGI v")
-        wait_for(folder / "log", "wsgi.py:1: ZeroDivisionError: division by zero; it starts again when a file has")
+        wait_for(
+            folder / "log",
+            "wsgi.py:1: ZeroDivisionError: division by zero; it starts again when a file has",
+        )
         (folder / "wsgi.py").write_text(WSGI)
 
         wait_for(folder / "log", "wsgi.py changed, starting again")
@@ -324,10 +348,14 @@ def test_the_server_stops_when_the_process_above_it_is_killed(folder):
 def test_a_request_that_runs_on_does_not_hold_a_restart_up_for_the_drain_time(folder, monkeypatch):
     monkeypatch.setenv("TINA4_WS_DRAIN_TIMEOUT_S", str(NEVER_S))
     (folder / "src" / "routes" / "slow.py").write_text(
-        "import time\nfrom tina4_wsgi import Router\n\n@Router.get('/slow')\ndef slow(request, response):\n"
+        "import time\nfrom tina4_wsgi import Router\n\n@Router.get('/slow')\ndef slow(request, "
+        "response):\n"
         f"    print('slow has begun', flush=True)\n    time.sleep({NEVER_S:g})\n"
     )
-    with serving(folder, None, "--reload") as server, socket.create_connection(server.address, RUN_S) as client:
+    with (
+        serving(folder, None, "--reload") as server,
+        socket.create_connection(server.address, RUN_S) as client,
+    ):
         client.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
         server.wait_for_log("slow has begun")
 

@@ -1,4 +1,6 @@
-"""A log-out in Django ends the WebSockets of its session, in all processes; other sessions of the user stay."""
+"""A log-out in Django ends the WebSockets of its session, in all processes; other sessions of the
+user stay.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,25 @@ pytestmark = pytest.mark.deadline(90)
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
-def workers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def workers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     """The project in two processes."""
     folder = tmp_path_factory.mktemp("django")
-    with django_house.serving(folder, request.param, "project.wsgi:application", "-w", "2") as running:
+    with django_house.serving(
+        folder, request.param, "project.wsgi:application", "-w", "2"
+    ) as running:
         yield running
 
 
 def in_both_processes(site: Site, cookie: str, opened: contextlib.ExitStack) -> list[RawClient]:
     """Connect to both processes with this cookie."""
-    each = one_on_each(2, lambda: site.open("/ws/quiet", cookie), opened, lambda client: int(hear(client)["process"]))
+    each = one_on_each(
+        2,
+        lambda: site.open("/ws/quiet", cookie),
+        opened,
+        lambda client: int(hear(client)["process"]),
+    )
     return [*each.values()]
 
 
@@ -95,7 +106,9 @@ def test_wherever_sessions_are_kept(engine):
 
 
 def test_a_handshake_that_a_log_out_overtakes_ends():
-    lines = printed_by(IN_MEMORY % "cache" + """
+    lines = printed_by(
+        IN_MEMORY % "cache"
+        + """
 def auth(request):
     client.get("/end")
     return "ada"
@@ -107,6 +120,7 @@ def main():
     with client.websocket("/ws/slow") as ws:
         ws.wait_closed()
         print(ws.closed_with)
-""")  # fmt: skip
+"""
+    )
 
     assert lines == ["(4401, 'logged out')"]

@@ -1,4 +1,6 @@
-"""The session of a handshake's request, as a project's middleware puts it there, in a process of its own."""
+"""The session of a handshake's request, as a project's middleware puts it there, in a process of
+its own.
+"""
 
 from __future__ import annotations
 
@@ -55,13 +57,20 @@ print("key of a user kept", store.session_key == before)
 
 def test_a_session_is_whatever_the_middleware_gives_and_only_that_of_a_user_keeps_its_key():
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=RUN_S,
+        [sys.executable, "-W", "error", "-c", PROGRAM],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=RUN_S,
         check=False,
-    )  # fmt: skip
+    )
 
-    assert (done.stderr, done.stdout.splitlines()) == ("", [
-        "without a middleware False",
-        "of another kind {'of': 'another kind'}",
-        "key of nobody renewed True",
-        "key of a user kept True",
-    ])  # fmt: skip
+    assert (done.stderr, done.stdout.splitlines()) == (
+        "",
+        [
+            "without a middleware False",
+            "of another kind {'of': 'another kind'}",
+            "key of nobody renewed True",
+            "key of a user kept True",
+        ],
+    )

@@ -1,4 +1,6 @@
-"""An engine in this process, and clients at the other end of socket pairs: real bytes, no server, no port."""
+"""An engine in this process, and clients at the other end of socket pairs: real bytes, no server,
+no port.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,15 @@ class House:
         return self.process.engine()
 
     def connect(
-        self, callback: Callable[..., object], path: str = "/ws/test", *, early: bytes = b"", send_buffer: int = 0,
-        window_bits: int = 0, auth: Callable[..., object] | None = None, wrap: Callable[[Any], Any] | None = None,
+        self,
+        callback: Callable[..., object],
+        path: str = "/ws/test",
+        *,
+        early: bytes = b"",
+        send_buffer: int = 0,
+        window_bits: int = 0,
+        auth: Callable[..., object] | None = None,
+        wrap: Callable[[Any], Any] | None = None,
         **options: Any,
     ) -> tuple[RawClient, Connection]:
         """Let a client in on a route of its own; `wrap` puts something around its socket."""
@@ -52,7 +61,12 @@ class House:
         self.clients.append(client)
         route = Route(path, path, "websocket", frozenset({"GET"}), callback, auth=auth)
         limits = self.config.for_route(options)
-        environ = {"PATH_INFO": path, "QUERY_STRING": "token=t", "HTTP_HOST": "h", "REMOTE_ADDR": "127.0.0.1"}
+        environ = {
+            "PATH_INFO": path,
+            "QUERY_STRING": "token=t",
+            "HTTP_HOST": "h",
+            "REMOTE_ADDR": "127.0.0.1",
+        }
         served, opening = ServedRoute(route, limits), OpeningHandshake(environ, ())
         visit = Accepted(served, opening, path, Params(), window_bits=window_bits)
         return client, self.engine.adopt(Taken(raw if wrap is None else wrap(raw), early), visit)

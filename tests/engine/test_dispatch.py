@@ -205,7 +205,9 @@ def test_a_timeout_that_was_never_cancelled_hits_no_other_job(
         gevent.sleep(0.005)
 
     assert done == ["waited"]
-    assert "failed with Timeout" in capsys.readouterr().err  # the hub shows it, since nobody waits for it
+    assert (
+        "failed with Timeout" in capsys.readouterr().err
+    )  # the hub shows it, since nobody waits for it
     timeouts[0].close()
 
 

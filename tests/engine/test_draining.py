@@ -1,4 +1,6 @@
-"""A drain tells everybody at a moment of its own and when to come back, and waits for nobody in vain."""
+"""A drain tells everybody at a moment of its own and when to come back, and waits for nobody in
+vain.
+"""
 
 from __future__ import annotations
 

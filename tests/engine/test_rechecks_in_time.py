@@ -74,11 +74,23 @@ def note(events: list[str]) -> Callable[..., None]:
     return callback
 
 
-@pytest.mark.parametrize("act", [
-    fail(LookupError("no database")), fail(ServiceUnavailable()), fail(gevent.Timeout(1)), fail(SystemExit(1)),
-    fail(BaseException("odd")), lambda: ("ada", 200), lambda: Forbidden, hang,
-], ids=["raises", "503", "Timeout", "SystemExit", "BaseException", "a tuple", "a class", "hangs"])  # fmt: skip
-def test_whoever_cannot_be_checked_any_more_is_closed_with_1013(house: House, act, note, events) -> None:
+@pytest.mark.parametrize(
+    "act",
+    [
+        fail(LookupError("no database")),
+        fail(ServiceUnavailable()),
+        fail(gevent.Timeout(1)),
+        fail(SystemExit(1)),
+        fail(BaseException("odd")),
+        lambda: ("ada", 200),
+        lambda: Forbidden,
+        hang,
+    ],
+    ids=["raises", "503", "Timeout", "SystemExit", "BaseException", "a tuple", "a class", "hangs"],
+)
+def test_whoever_cannot_be_checked_any_more_is_closed_with_1013(
+    house: House, act, note, events
+) -> None:
     login = Login(act)
     client, connection = house.connect(note, auth=login, reauth_every=EVERY_S)
 
@@ -105,10 +117,16 @@ def test_not_even_an_auth_that_swallows_everything_keeps_somebody_in(house: Hous
     may_end.set()
 
 
-@pytest.mark.parametrize(("act", "code"), [
-    (lambda: None, 4401), (lambda: False, 4401), (lambda: "", 4401), (fail(Forbidden()), 4403),
-    (lambda: Forbidden(), 4403),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("act", "code"),
+    [
+        (lambda: None, 4401),
+        (lambda: False, 4401),
+        (lambda: "", 4401),
+        (fail(Forbidden()), 4403),
+        (lambda: Forbidden(), 4403),
+    ],
+)
 def test_whoever_is_refused_goes_at_once(house: House, act, code, note) -> None:
     login = Login(act)
     client, _ = house.connect(note, auth=login, reauth_every=EVERY_S)
@@ -117,7 +135,9 @@ def test_whoever_is_refused_goes_at_once(house: House, act, code, note) -> None:
     assert login.count == 1
 
 
-@pytest.mark.parametrize("hiccup", [fail(LookupError("no database")), fail(gevent.Timeout(1)), hang])
+@pytest.mark.parametrize(
+    "hiccup", [fail(LookupError("no database")), fail(gevent.Timeout(1)), hang]
+)
 def test_one_hiccup_sends_nobody_away(house: House, hiccup, note) -> None:
     login = Login(hiccup)
     _, connection = house.connect(note, auth=login, reauth_every=EVERY_S)
@@ -170,9 +190,10 @@ def test_a_re_check_that_waits_is_not_begun_twice(house: House, note) -> None:
     assert max(waiting) == 1
 
 
-
 def test_whoever_asks_again_may_set_a_time_of_their_own(house: House) -> None:
-    """A Timeout belongs to the block that it was made for, and isn't taken for a failure of `auth`."""
+    """A Timeout belongs to the block that it was made for, and isn't taken for a failure of
+    `auth`.
+    """
     told: list[object] = []
 
     def ask(connection: Any, event: str, data: Any) -> None:

@@ -34,7 +34,9 @@ def test_what_a_callback_returns_is_told_once_for_its_route(caplog, value):
                 assert ws.receive_all() == ["heard", "heard"]
 
     (line,) = told(caplog, "goes nowhere")
-    assert line.startswith(f"callback of /ws/{{name}} returned {type(value).__name__} at 'message', which goes nowhere")
+    assert line.startswith(
+        f"callback of /ws/{{name}} returned {type(value).__name__} at 'message', which goes nowhere"
+    )
     assert "connection.send" in line
 
 
@@ -85,7 +87,9 @@ def warnings_of(handler, caplog, *, debug: bool) -> list[str]:
 def test_in_debug_a_handler_that_returns_nothing_is_told_once(caplog, kind):
     (line,) = warnings_of(EMPTY[kind], caplog, debug=True)
 
-    assert line.startswith("the handler of /page/{name} returned nothing, so its answer is an empty 204; ")
+    assert line.startswith(
+        "the handler of /page/{name} returned nothing, so its answer is an empty 204; "
+    )
     assert "test_results_of_callbacks.py" in line
 
 

@@ -1,4 +1,6 @@
-"""A transport between the watchers and its owner: errors, late wake-ups, and what comes after the end."""
+"""A transport between the watchers and its owner: errors, late wake-ups, and what comes after the
+end.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Lists and dicts go as JSON everywhere; paths that no client can be on are refused where they are given."""
+"""Lists and dicts go as JSON everywhere; paths that no client can be on are refused where they are
+given.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ class Point:
 
 class PointBridge(Bridge):
     def json_default(self, value):
-        return dataclasses.asdict(value) if isinstance(value, Point) else super().json_default(value)
+        return (
+            dataclasses.asdict(value) if isinstance(value, Point) else super().json_default(value)
+        )
 
 
 @pytest.fixture
@@ -75,7 +79,10 @@ def test_types_of_the_app_go_by_the_framework_s_encoder(client):
 
 @pytest.mark.parametrize("message", [None, 5, {1, 2}, (1, 2), object()])
 def test_what_is_neither_text_bytes_list_nor_dict_is_refused_with_what_is_expected(client, message):
-    with client.websocket(PATH), pytest.raises(UsageError, match="expected str, bytes, or a list or dict to be sent"):
+    with (
+        client.websocket(PATH),
+        pytest.raises(UsageError, match="expected str, bytes, or a list or dict to be sent"),
+    ):
         tina4_wsgi.broadcast(PATH, message)
 
 
@@ -155,7 +162,9 @@ def test_what_is_published_from_outside_to_such_a_path_is_pointed_out_too(worked
         publish("/nothing/like/it", "x")
         worked_on.wait_until(lambda: lost(caplog))
 
-    told = "a broadcast to '/nothing/like/it' reaches nobody, since no WebSocket route has this path"
+    told = (
+        "a broadcast to '/nothing/like/it' reaches nobody, since no WebSocket route has this path"
+    )
     assert set(lost(caplog)) == {told}  # apps of other tests may be alive, and are told, too
 
 

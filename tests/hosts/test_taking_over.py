@@ -1,4 +1,6 @@
-"""Taking a connection from servers behind middlewares, and from those that have answered already."""
+"""Taking a connection from servers behind middlewares, and from those that have answered
+already.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def gunicorn_input(early=b""):
 
 
 def gws_environ(sock, address="", clients=None):
-    """What an application gets of gevent-websocket's worker, which keys its clients by their address."""
+    """What an application gets of gevent-websocket's worker, which keys its clients by their
+    address.
+    """
     server = SimpleNamespace(clients={address: object()} if clients is None else clients)
     rfile = io.BufferedReader(io.BytesIO())
     handler = SimpleNamespace(socket=sock, rfile=rfile, client_address=address, server=server)
@@ -174,13 +178,18 @@ def test_a_client_that_has_gone_amid_its_upgrade_is_found_out_by_its_transport(w
 def test_clients_of_a_unix_socket_who_have_no_address_are_told_apart(wire):
     server_end, _ = wire
     clients = {"": object()}
-    first, second = gws_environ(server_end, clients=clients), gws_environ(socket.socket(), clients=clients)
+    first, second = (
+        gws_environ(server_end, clients=clients),
+        gws_environ(socket.socket(), clients=clients),
+    )
 
     taken = [take_over(environ, ignore) for environ in (first, second)]
 
     for environ, one in zip((first, second), taken, strict=True):
         one.stream.close()
-        del clients[environ["wsgi.websocket"].handler.client_address]  # as gevent-websocket does at the end
+        del clients[
+            environ["wsgi.websocket"].handler.client_address
+        ]  # as gevent-websocket does at the end
     assert clients == {}
 
 

@@ -1,7 +1,8 @@
 """The map of the modules, held: a module imports only from lower rows, and none starts anything.
 
-A new module is put into `ROWS` here, in the row that it belongs to. Imports are read from the source, late
-ones inside functions included; those under `if TYPE_CHECKING:` never happen and don't count.
+A new module is put into `ROWS` here, in the row that it belongs to. Imports are read from the
+source, late ones inside functions included; those under `if TYPE_CHECKING:` never happen and don't
+count.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ PACKAGE = ROOT / "tina4_wsgi"
 
 ROWS: tuple[tuple[str, ...], ...] = (
     (  # 0: what all may use
-        "errors version accepting addresses backplane.bus backplane.redis cli.doctor engine hosting "
+        "errors version accepting addresses backplane.bus backplane.redis cli.doctor engine "
+        "hosting "
         "http hub monitoring",
         "routing supervision websocket",
         "http.headers addresses.hosts",
@@ -111,20 +113,38 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "hooks.hook-tina4_wsgi packing pytest_plugin",
     ),
 )
-"""From the bottom up. A row has steps, from the bottom up too: a module imports from lower rows, and from
-lower steps of its own row."""
+"""From the bottom up. A row has steps, from the bottom up too: a module imports from lower rows,
+and from lower steps of its own row.
+"""
 
-PACKAGE_STEP = (len(ROWS), 0)  # `tina4_wsgi` itself gives the public names; nobody inside imports from it
+PACKAGE_STEP = (
+    len(ROWS),
+    0,
+)  # `tina4_wsgi` itself gives the public names; nobody inside imports from it
 
 IMPURE = {
-    "asyncio", "gevent", "geventwebsocket", "greenlet", "logging", "os", "random", "select", "selectors",
-    "socket", "ssl", "subprocess", "threading", "time",
-}  # fmt: skip
+    "asyncio",
+    "gevent",
+    "geventwebsocket",
+    "greenlet",
+    "logging",
+    "os",
+    "random",
+    "select",
+    "selectors",
+    "socket",
+    "ssl",
+    "subprocess",
+    "threading",
+    "time",
+}
 """What a pure module must not know: it is bytes in, events and bytes out."""
 
 
 def name_of(path: Path) -> str:
-    """The name inside the package: "app", "protocol.frames", "protocol", and "" for the package itself."""
+    """The name inside the package: "app", "protocol.frames", "protocol", and "" for the package
+    itself.
+    """
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -141,7 +161,9 @@ def step_of(name: str) -> tuple[int, int]:
             for step, names in enumerate(steps):
                 if wanted in names.split():
                     return row, step
-    raise AssertionError(f"tina4_wsgi.{name} is in no row: put it into ROWS in {Path(__file__).name}")
+    raise AssertionError(
+        f"tina4_wsgi.{name} is in no row: put it into ROWS in {Path(__file__).name}"
+    )
 
 
 def imports_of(name: str) -> set[str]:
@@ -150,7 +172,9 @@ def imports_of(name: str) -> set[str]:
     inside = ["tina4_wsgi", *path.relative_to(PACKAGE).parts[:-1]]
     found: set[str] = set()
     tree = ast.parse(path.read_text(), path)
-    for_types = {child for node in ast.walk(tree) if _is_for_types(node) for child in ast.walk(node)}
+    for_types = {
+        child for node in ast.walk(tree) if _is_for_types(node) for child in ast.walk(node)
+    }
     for node in set(ast.walk(tree)) - for_types:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
@@ -158,7 +182,11 @@ def imports_of(name: str) -> set[str]:
             base = inside[: len(inside) - node.level + 1] if node.level else []
             source = ".".join([*base, *([node.module] if node.module else [])])
             found |= {_module_or_name(source, alias.name) for alias in node.names}
-    return {one.removeprefix("tina4_wsgi").lstrip(".") for one in found if one.partition(".")[0] == "tina4_wsgi"}
+    return {
+        one.removeprefix("tina4_wsgi").lstrip(".")
+        for one in found
+        if one.partition(".")[0] == "tina4_wsgi"
+    }
 
 
 def _is_for_types(node: ast.AST) -> bool:
@@ -191,7 +219,13 @@ def test_there_is_no_import_cycle():
 
 
 def test_the_table_lists_no_module_that_is_gone():
-    listed = {name for steps in ROWS for names in steps for name in names.split() if not name.endswith(".*")}
+    listed = {
+        name
+        for steps in ROWS
+        for names in steps
+        for name in names.split()
+        if not name.endswith(".*")
+    }
 
     assert listed - set(MODULES) == set()
 
@@ -199,7 +233,9 @@ def test_the_table_lists_no_module_that_is_gone():
 def test_the_readme_draws_the_same_rows():
     drawn = {
         name.replace("/", "."): int(row)
-        for row, names in re.findall(r"^\| (\d) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+        for row, names in re.findall(
+            r"^\| (\d) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE
+        )
         for name in re.findall(r"`([\w/]+)", names)
     }
 
@@ -210,8 +246,17 @@ def test_the_readme_draws_the_same_rows():
 @pytest.mark.parametrize("name", [name for name in MODULES if name and step_of(name)[0] == 1])
 def test_a_pure_module_knows_no_socket_and_no_clock(name):
     tree = ast.parse(MODULES[name].read_text())
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    imported |= {
+        str(node.module)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and not node.level
+    }
 
     assert {one.partition(".")[0] for one in imported} & IMPURE == set()
 
@@ -220,13 +265,19 @@ def test_a_pure_module_knows_no_socket_and_no_clock(name):
 def test_only_config_reads_the_environment(name):
     tree = ast.parse(MODULES[name].read_text())
     written = {id(node.value) for node in ast.walk(tree) if _is_assigned_item(node)}
-    reads = [node.lineno for node in ast.walk(tree) if _is_environment(node) and id(node) not in written]
+    reads = [
+        node.lineno for node in ast.walk(tree) if _is_environment(node) and id(node) not in written
+    ]
 
     assert not reads, f"tina4_wsgi.{name} reads os.environ in lines {reads}"
 
 
 def _is_environment(node: ast.AST) -> bool:
-    return isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") and ast.unparse(node.value) == "os"
+    return (
+        isinstance(node, ast.Attribute)
+        and node.attr in ("environ", "getenv")
+        and ast.unparse(node.value) == "os"
+    )
 
 
 def _is_assigned_item(node: ast.AST) -> bool:
@@ -267,8 +318,12 @@ print(json.dumps({
 def test_importing_everything_patches_nothing_and_starts_nothing():
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", WHAT_AN_IMPORT_DOES],
-        cwd=ROOT, capture_output=True, text=True, timeout=20, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
 
     assert done.stderr == ""
     assert json.loads(done.stdout) == {

@@ -26,7 +26,9 @@ def whole_pages() -> dict[str, str]:
         if file.suffix in ENDINGS
     }
     pages |= {f"{TUTORIAL.name}:{block.line}": block.text for block in blocks_of(TUTORIAL)}
-    return {place: text for place, text in pages.items() if text.lower().startswith("<!doctype html")}
+    return {
+        place: text for place, text in pages.items() if text.lower().startswith("<!doctype html")
+    }
 
 
 PAGES = whole_pages()

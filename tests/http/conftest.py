@@ -1,4 +1,6 @@
-"""A site to ask: an HTTP side over a router and a folder of its own, seen through the WSGI validator."""
+"""A site to ask: an HTTP side over a router and a folder of its own, seen through the WSGI
+validator.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class Site:
         return self._side
 
     def debug(self) -> dict[str, str]:
-        """Turn `debug` on; give the variables of a browser that has followed the link of this start."""
+        """Turn `debug` on; give the variables of a browser that has followed the link of this
+        start.
+        """
         self.settings |= {"debug": True, "live_token": "a-token-of-this-test"}
         environ = EnvironBuilder("/__tina4/live?token=a-token-of-this-test").get_environ()
         answer = StartLink(Config(**self.settings), self.root).follow(environ, "/")
@@ -60,7 +64,9 @@ class Site:
     def ask(self, path: str = "/", method: str = "GET", **options: Any) -> TestResponse:
         """Make a request; `options` are those of Werkzeug's `EnvironBuilder`."""
         options["environ_overrides"] = LOOPBACK | options.get("environ_overrides", {})
-        return Client(validator(self.side), use_cookies=False).open(path, method=method, buffered=True, **options)
+        return Client(validator(self.side), use_cookies=False).open(
+            path, method=method, buffered=True, **options
+        )
 
     def answer(self, result: object, **options: Any) -> TestResponse:
         """Give what becomes of a handler's result."""

@@ -52,7 +52,9 @@ def test_a_search_by_address_finds_who_comes_from_there(watcher, connect, room):
     assert watcher.next("found", lambda found: found["search"] == "10.0.")["count"] == 0
 
 
-def test_the_files_for_other_workers_hold_no_secrets_either(watcher, server, opened, room, numbers_folder):
+def test_the_files_for_other_workers_hold_no_secrets_either(
+    watcher, server, opened, room, numbers_folder
+):
     fields = [("Cookie", f"session={SECRET}"), ("Authorization", f"Bearer {SECRET}")]
     client = opened.enter_context(RawClient.open(server.address, f"{room}?token={SECRET}", fields))
     client.send_text(SECRET)

@@ -17,9 +17,11 @@ ROOM = "/ws/room/everywhere"
 @pytest.mark.deadline(90)
 def test_all_workers_are_shown_and_reached(tmp_path):
     env = {
-        "ADMIN_COOKIE": COOKIE, "TINA4_WS_METRICS_DIR": str(tmp_path / "numbers"), "TINA4_WS_DRAIN_TIMEOUT_S": "1",
+        "ADMIN_COOKIE": COOKIE,
+        "TINA4_WS_METRICS_DIR": str(tmp_path / "numbers"),
+        "TINA4_WS_DRAIN_TIMEOUT_S": "1",
         "TINA4_WS_BUS_DIR": str(tmp_path / "bus"),
-    }  # fmt: skip
+    }
     with (
         servers.gunicorn("watched:app", APPS, tmp_path / "log", "-w", "2", env=env) as server,
         contextlib.ExitStack() as opened,
@@ -41,7 +43,9 @@ def test_all_workers_are_shown_and_reached(tmp_path):
         assert [(row["path"], row["connections"]) for row in now["paths"]] == [(ROOM, len(clients))]
         assert now["path_count"] == 1
         assert searched["count"] == listed["count"] == len(clients)
-        assert [(row["path"], row["connections"]) for row in searched["paths"]] == [(ROOM, len(clients))]
+        assert [(row["path"], row["connections"]) for row in searched["paths"]] == [
+            (ROOM, len(clients))
+        ]
         assert len({row["id"] for row in listed["rows"]}) == min(100, len(clients))
         assert len({row["pid"] for row in listed["rows"]}) == 2
         assert now["backplane"]["siblings"] == 1

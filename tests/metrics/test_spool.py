@@ -150,7 +150,9 @@ def test_one_that_ended_before_it_told_anything_leaves_nothing(folder):
     asker.close()
 
 
-def test_the_default_folder_is_one_per_user_and_project_and_is_made_with_its_parent(tmp_path, monkeypatch):
+def test_the_default_folder_is_one_per_user_and_project_and_is_made_with_its_parent(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr("tina4_wsgi.backplane.private_folders._SHARED", str(tmp_path))
     here, there = (default_places(name, ".metrics")[1] for name in "ab")
     assert here != there

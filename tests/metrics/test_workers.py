@@ -1,4 +1,6 @@
-"""The numbers of three gunicorn workers, whichever of them is asked, and what remains of one that was killed."""
+"""The numbers of three gunicorn workers, whichever of them is asked, and what remains of one that
+was killed.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def server(tmp_path: Path) -> Iterator[servers.Server]:
 
 
 def wait_until_loaded(server: servers.Server, times: int) -> None:
-    """Wait for so many workers to be up: gunicorn waits half a minute for one that is stopped while it boots."""
+    """Wait for so many workers to be up: gunicorn waits half a minute for one that is stopped while
+    it boots.
+    """
     server.wait_for_log(r"(?s)" + "loaded by a worker.*" * times)
 
 
@@ -56,7 +60,9 @@ def wait_for(server: servers.Server, is_so: Callable[[Numbers], bool], what: str
         time.sleep(0.1)
 
 
-def on_every_worker(server: servers.Server, opened: contextlib.ExitStack) -> dict[int, list[RawClient]]:
+def on_every_worker(
+    server: servers.Server, opened: contextlib.ExitStack
+) -> dict[int, list[RawClient]]:
     """Connect to each of the three workers, and twice more; give all clients by pid."""
 
     def connect() -> RawClient:
@@ -70,10 +76,15 @@ def on_every_worker(server: servers.Server, opened: contextlib.ExitStack) -> dic
 
 
 def wait_until_written(folder: Path, pid: int, messages: int) -> None:
-    """Wait until a worker has written that it got so many messages: what is younger is lost when it is killed."""
+    """Wait until a worker has written that it got so many messages: what is younger is lost when it
+    is killed.
+    """
     give_up_at = time.monotonic() + WAIT_S
     while True:
-        told = [json.loads(path.read_bytes())["sums"]["counters"] for path in folder.glob(f"{pid}-*.json")]
+        told = [
+            json.loads(path.read_bytes())["sums"]["counters"]
+            for path in folder.glob(f"{pid}-*.json")
+        ]
         if told and told[0].get("messages_received") == {ROUTE: messages}:
             return
         assert time.monotonic() < give_up_at, told
@@ -112,7 +123,9 @@ def test_a_killed_worker_leaves_its_counters_and_takes_its_gauges(server, tmp_pa
 
         os.kill(pid, signal.SIGKILL)
 
-        told = wait_for(server, lambda told: told("tina4_connections") == count - len(lost), "the rest remains")
+        told = wait_for(
+            server, lambda told: told("tina4_connections") == count - len(lost), "the rest remains"
+        )
         assert told("tina4_messages_received_total", route=ROUTE) == count
         assert told("tina4_connections_opened_total", route=ROUTE) == count
         wait_until_loaded(server, 4)
@@ -126,7 +139,11 @@ def test_a_reloaded_server_goes_on_counting(server):
 
         wait_until_loaded(server, 6)
         wait_for(server, lambda told: told("tina4_connections") == 0, "the old workers have gone")
-        told = wait_for(server, lambda told: told("tina4_closes_total", code="1001") == count, "all were told to go")
+        told = wait_for(
+            server,
+            lambda told: told("tina4_closes_total", code="1001") == count,
+            "all were told to go",
+        )
         assert told("tina4_connections_opened_total", route=ROUTE) == count
 
 

@@ -1,7 +1,8 @@
 """A client on every worker of a server, whichever of them the kernel would have wake up.
 
-All workers wait for the same listening socket, and with little traffic one of them may take every connection for as
-long as it likes. So whoever has a client already is stopped while the next one comes: it can only go to another.
+All workers wait for the same listening socket, and with little traffic one of them may take every
+connection for as long as it likes. So whoever has a client already is stopped while the next one
+comes: it can only go to another.
 """
 
 from __future__ import annotations

@@ -50,21 +50,31 @@ def expected(program: Path, checker: str) -> list[Said]:
 
 
 def mypy() -> dict[Path, list[Said]]:
-    """Run `mypy --strict`, with the settings and the cache of `make types`, which has checked the package itself."""
+    """Run `mypy --strict`, with the settings and the cache of `make types`, which has checked the
+    package itself.
+    """
     done = _run(sys.executable, "-m", "mypy", "--output=json", "--no-error-summary", *_programs())
     said: dict[Path, list[Said]] = {}
     for error in map(json.loads, done.stdout.splitlines()):
         if error["severity"] == "error":
-            said.setdefault(ROOT / error["file"], []).append(Said(error["line"], error["code"], error["message"]))
+            said.setdefault(ROOT / error["file"], []).append(
+                Said(error["line"], error["code"], error["message"])
+            )
     return said
 
 
 def pyright() -> dict[Path, list[Said]]:
-    """Run pyright as it is without settings. Its package holds the program, so that nothing is downloaded."""
+    """Run pyright as it is without settings. Its package holds the program, so that nothing is
+    downloaded.
+    """
     done = _run(
-        _node(), str(_pyright_folder() / "index.js"), "--outputjson", "--pythonversion=3.10",
-        f"--pythonpath={sys.executable}", *_programs(),
-    )  # fmt: skip
+        _node(),
+        str(_pyright_folder() / "index.js"),
+        "--outputjson",
+        "--pythonversion=3.10",
+        f"--pythonpath={sys.executable}",
+        *_programs(),
+    )
     said: dict[Path, list[Said]] = {}
     for error in json.loads(done.stdout)["generalDiagnostics"]:
         if error["severity"] == "error":
@@ -97,6 +107,8 @@ def _node() -> str:
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=CHECK_S, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=CHECK_S, check=False
+    )
     assert done.returncode in (0, 1), f"exit code {done.returncode}:\n{done.stdout}{done.stderr}"
     return done

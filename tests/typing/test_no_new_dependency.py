@@ -1,4 +1,6 @@
-"""The types of settings cost a running process nothing: `typing_extensions` is for checkers alone."""
+"""The types of settings cost a running process nothing: `typing_extensions` is for checkers
+alone.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,15 @@ MODULES = sorted((ROOT / "tina4_wsgi").rglob("*.py"))
 def test_a_module_imports_typing_extensions_for_checkers_alone(module):
     tree = ast.parse(module.read_text())
     for_types = {
-        child for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for child in ast.walk(node)
-    }  # fmt: skip
-    imported = [node for node in set(ast.walk(tree)) - for_types if isinstance(node, ast.Import | ast.ImportFrom)]
+    }
+    imported = [
+        node
+        for node in set(ast.walk(tree)) - for_types
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
 
     assert [one.lineno for one in imported if "typing_extensions" in ast.unparse(one)] == []

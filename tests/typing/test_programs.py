@@ -1,7 +1,8 @@
-"""What mypy and pyright say about programs that use the package: about right ones nothing, about wrong ones why.
+"""What mypy and pyright say about programs that use the package: about right ones nothing, about
+wrong ones why.
 
-Each program in `programs/` says what is expected of each checker in comments above the line in question, as
-`# mypy says code: words of the message`. Whatever else a checker says fails the test.
+Each program in `programs/` says what is expected of each checker in comments above the line in
+question, as `# mypy says code: words of the message`. Whatever else a checker says fails the test.
 """
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ OF_ROUTE = typing.get_type_hints(RouteSettings)
 
 
 def taken(name: str) -> Any:
-    """The type of what a setting may be given as: a list of any kind where `Config` holds a tuple."""
+    """The type of what a setting may be given as: a list of any kind where `Config` holds a
+    tuple.
+    """
     if name == "allowed_origins":
         return Allowed | Sequence[Allowed] | Set[Allowed]
     return Texts if IN_CONFIG[name] == tuple[str, ...] else IN_CONFIG[name]
@@ -48,7 +50,11 @@ def test_a_setting_of_a_route_has_the_type_of_its_field(name):
 def test_the_choices_of_a_setting_are_those_of_its_type(name):
     choices = FIELDS[name].metadata["setting"].choices
 
-    assert typing.get_args(IN_CONFIG[name]) == choices if choices else typing.get_origin(IN_CONFIG[name]) != Literal
+    assert (
+        typing.get_args(IN_CONFIG[name]) == choices
+        if choices
+        else typing.get_origin(IN_CONFIG[name]) != Literal
+    )
 
 
 @pytest.mark.parametrize("given", [["a"], ("a",), {"a"}, frozenset({"a"}), "a"])

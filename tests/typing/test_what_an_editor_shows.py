@@ -1,4 +1,6 @@
-"""What an editor shows where the pointer rests on a name, asked of pyright's language server, and what `help` says."""
+"""What an editor shows where the pointer rests on a name, asked of pyright's language server, and
+what `help` says.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class LanguageServer:
     """Talks to a language server by its standard input and output; ends it behind the block."""
 
     def __init__(self, folder: Path) -> None:
-        self._process = subprocess.Popen(language_server(), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            language_server(), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         self._asked = 0
         folders = [{"uri": folder.as_uri(), "name": folder.name}]
         self.ask("initialize", {"processId": None, "workspaceFolders": folders, "capabilities": {}})
@@ -59,7 +63,9 @@ class LanguageServer:
         self._send({"id": self._asked, "method": method, "params": params})
         while "result" not in (answer := self._read()):
             if "id" in answer:  # it asks for settings of the editor, which has none
-                self._send({"id": answer["id"], "result": [{} for _ in answer["params"].get("items", ())]})
+                self._send(
+                    {"id": answer["id"], "result": [{} for _ in answer["params"].get("items", ())]}
+                )
         return answer["result"]
 
     def _send(self, message: dict[str, object]) -> None:
@@ -84,7 +90,9 @@ class LanguageServer:
 def hovers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What is shown for the last name of each line."""
     folder = tmp_path_factory.mktemp("editor")
-    (folder / "pyrightconfig.json").write_text(json.dumps({"extraPaths": [str(ROOT)], "pythonVersion": "3.10"}))
+    (folder / "pyrightconfig.json").write_text(
+        json.dumps({"extraPaths": [str(ROOT)], "pythonVersion": "3.10"})
+    )
     program = folder / "program.py"
     program.write_text(PROGRAM)
     at = {"uri": program.as_uri()}
@@ -100,23 +108,38 @@ def hovers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         yield shown
 
 
-@pytest.mark.parametrize("name", ["Router.websocket", "Router().websocket", 'Router.group("/a").websocket'])
+@pytest.mark.parametrize(
+    "name", ["Router.websocket", "Router().websocket", 'Router.group("/a").websocket']
+)
 def test_hovering_over_websocket_shows_its_docstring_and_its_settings(hovers, name):
     assert "Serve a path as a WebSocket by `callback(connection, event, data)`" in hovers[name]
     assert "called with the request before the 101" in hovers[name]
     assert "RouteSettings" in hovers[name]
 
 
-@pytest.mark.parametrize(("name", "says"), [
-    ("Router.group", "registers routes under a common prefix"),
-    ("Router.include", "Take in all routes that another router has now"),
-    ("Router.match_websocket", "Find the WebSocket route of a path"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Router.group", "registers routes under a common prefix"),
+        ("Router.include", "Take in all routes that another router has now"),
+        ("Router.match_websocket", "Find the WebSocket route of a path"),
+    ],
+)
 def test_hovering_over_other_methods_of_a_router_shows_their_docstrings(hovers, name, says):
     assert says in hovers[name]
 
 
-@pytest.mark.parametrize("method", [Router.websocket, Router().websocket, Router.group("/a").websocket])
+@pytest.mark.parametrize(
+    "method", [Router.websocket, Router().websocket, Router.group("/a").websocket]
+)
 def test_help_shows_the_docstring_and_the_parameters(method):
-    assert inspect.getdoc(method).startswith("Serve a path as a WebSocket by `callback(connection, event, data)`.")
-    assert list(inspect.signature(method).parameters) == ["path", "callback", "auth", "subprotocols", "options"]
+    assert inspect.getdoc(method).startswith(
+        "Serve a path as a WebSocket by `callback(connection, event, data)`."
+    )
+    assert list(inspect.signature(method).parameters) == [
+        "path",
+        "callback",
+        "auth",
+        "subprotocols",
+        "options",
+    ]

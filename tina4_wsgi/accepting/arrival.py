@@ -18,7 +18,8 @@ _STATUS = slice(len(b"HTTP/1.1 "), len(b"HTTP/1.1 200"))
 
 
 class Arrival:
-    """Has what is broadcast to the client's path come to this process, from before the 101 on, and lets the client in.
+    """Has what is broadcast to the client's path come to this process, from before the 101 on, and
+    lets the client in.
 
     Args:
         process: where it will be served.
@@ -29,7 +30,9 @@ class Arrival:
 
     __slots__ = ("_has_own_drain", "_inquiry", "_is_over", "_process", "_visit")
 
-    def __init__(self, process: Runtime, visit: Accepted, has_own_drain: bool, inquiry: Inquiry) -> None:
+    def __init__(
+        self, process: Runtime, visit: Accepted, has_own_drain: bool, inquiry: Inquiry
+    ) -> None:
         inquiry.keep()
         self._inquiry = inquiry
         self._process = process
@@ -39,7 +42,9 @@ class Arrival:
         process.fanout.entered(Kind.PATH, visit.path)
 
     def wait_until_heard(self) -> bool:
-        """Wait, not for long, until broadcasts of other processes arrive; says whether it had to."""
+        """Wait, not for long, until broadcasts of other processes arrive; says whether it had
+        to.
+        """
         return self._process.fanout.wait_until_heard(Kind.PATH, self._visit.path)
 
     def check_is_welcome(self) -> None:
@@ -56,11 +61,15 @@ class Arrival:
         engine = self._process.engine()
         try:
             connection = engine.adopt(taken, self._visit)
-            if (farewell := self._inquiry.farewell_to(self._visit.auth)) is not None:  # while the 101 was being sent
+            if (
+                farewell := self._inquiry.farewell_to(self._visit.auth)
+            ) is not None:  # while the 101 was being sent
                 engine.say_goodbye([connection], farewell.code, farewell.reason)
         finally:
             self.cancel()
-        if self._process.is_draining:  # since the handshake was checked: a middleware took its time with the answer
+        if (
+            self._process.is_draining
+        ):  # since the handshake was checked: a middleware took its time with the answer
             connection.dismiss(CloseCode.GOING_AWAY, "going away")
         if not self._has_own_drain:
             self._process.guardian.stand_guard()
@@ -70,9 +79,12 @@ class Arrival:
         self.cancel()
         status = answer[_STATUS].decode("latin-1") or "nothing"
         logger.warning(
-            "'%s' was not upgraded: what stands around this app answered %s in place of the 101; let it pass on "
-            "the status of requests with an Upgrade field", path_for_log(self._visit.path), status,
-        )  # fmt: skip
+            "'%s' was not upgraded: what stands around this app answered %s in place of the 101; "
+            "let it pass on "
+            "the status of requests with an Upgrade field",
+            path_for_log(self._visit.path),
+            status,
+        )
 
     def cancel(self) -> None:
         """Ask for no more broadcasts on the client's behalf; harmless when repeated."""

@@ -1,8 +1,10 @@
-"""Handing upgrades to a legacy application as `environ["wsgi.websocket"]`, on servers that don't do so themselves.
+"""Handing upgrades to a legacy application as `environ["wsgi.websocket"]`, on servers that don't do
+so themselves.
 
-For applications that are made for gevent-websocket: those that read that key, and Flask-SocketIO in its gevent mode,
-since python-engineio asks for it wherever gevent-websocket is installed. The connection stays in the greenlet of its
-request, as with gevent-websocket's own worker, and nothing of it is ours but the handshake and the end.
+For applications that are made for gevent-websocket: those that read that key, and Flask-SocketIO in
+its gevent mode, since python-engineio asks for it wherever gevent-websocket is installed. The
+connection stays in the greenlet of its request, as with gevent-websocket's own worker, and nothing
+of it is ours but the handshake and the end.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ _BUFFER_BYTES = 8_192
 
 
 def is_below(path: str, prefixes: Iterable[str]) -> bool:
-    """Say whether `path`, as WSGI has it, is one of `prefixes` or below one; a slash at their ends doesn't count."""
+    """Say whether `path`, as WSGI has it, is one of `prefixes` or below one; a slash at their ends
+    doesn't count.
+    """
     return any(f"{path}/".startswith(f"{_as_wsgi(prefix).rstrip('/')}/") for prefix in prefixes)
 
 
@@ -37,7 +41,8 @@ def _as_wsgi(text: str) -> str:
 class Handovers:
     """The connections that a legacy application drives by gevent-websocket.
 
-    Greenlets: `serve` runs as long as its connection, in the greenlet of the request; `end` may come from any other.
+    Greenlets: `serve` runs as long as its connection, in the greenlet of the request; `end` may
+    come from any other.
 
     Args:
         application: the legacy application.
@@ -52,7 +57,8 @@ class Handovers:
         self._guests: set[_Guest] = set()
 
     def serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Upgrade as gevent-websocket does, and let the application serve the connection to its end.
+        """Upgrade as gevent-websocket does, and let the application serve the connection to its
+        end.
 
         Raises:
             Refused: 400, 405, 426 or 501; nothing has been answered then.
@@ -66,7 +72,9 @@ class Handovers:
         try:
             guest.run()
         except Exception:
-            logger.exception("the application failed on '%s'", path_for_log(environ.get("PATH_INFO") or "/"))
+            logger.exception(
+                "the application failed on '%s'", path_for_log(environ.get("PATH_INFO") or "/")
+            )
         finally:
             self._guests.discard(guest)
             guest.close()
@@ -78,7 +86,9 @@ class Handovers:
             guest.say_goodbye()
 
     def _subprotocol(self, environ: WSGIEnvironment) -> str:
-        """Ask the application as gevent-websocket does: for the one of a path, whatever is offered."""
+        """Ask the application as gevent-websocket does: for the one of a path, whatever is
+        offered.
+        """
         spoken = getattr(self.application, "app_protocol", None)
         known = str(spoken(environ.get("PATH_INFO") or "/") or "") if spoken is not None else ""
         offered = handshake.split_tokens(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", ""))
@@ -89,8 +99,8 @@ class _Guest:
     """One connection, with the face of gevent-websocket's handler, which its WebSocket looks at.
 
     Attributes:
-        socket, rfile, environ, application, client_address, server, logger, active_client: as gevent-websocket has
-            them.
+        socket, rfile, environ, application, client_address, server, logger, active_client: as
+            gevent-websocket has them.
     """
 
     def __init__(self, kept: Kept, environ: dict[str, Any], server: Handovers) -> None:
@@ -106,14 +116,18 @@ class _Guest:
         address = environ.get("REMOTE_ADDR"), environ.get("REMOTE_PORT")
         self.client_address: Any = address if all(address) else f"unix:{id(self)}"
         self.websocket = WebSocket(environ, Stream(self), self)
-        self.active_client = server.clients[self.client_address] = Client(self.client_address, self.websocket)
+        self.active_client = server.clients[self.client_address] = Client(
+            self.client_address, self.websocket
+        )
         self._kept = kept
         environ["wsgi.websocket"] = self.websocket
         environ["wsgi.websocket_version"] = environ["HTTP_SEC_WEBSOCKET_VERSION"]
 
     def run(self) -> None:
         """Let the application serve the connection; what it answers by HTTP has no place to go."""
-        result = self.application(self.environ, lambda status, headers, exc_info=None: lambda data: None)
+        result = self.application(
+            self.environ, lambda status, headers, exc_info=None: lambda data: None
+        )
         try:
             for _ in result:
                 pass

@@ -1,13 +1,16 @@
-"""Who asks, by which scheme and for which host, when proxies stand between: `X-Forwarded-*` and `Forwarded`.
+"""Who asks, by which scheme and for which host, when proxies stand between: `X-Forwarded-*` and
+`Forwarded`.
 
-Anybody can send these headers. So the peer of the socket must be trusted before any is read, and addresses are read
-from the right, where our own proxies wrote, to the first one that isn't ours. A peer on a UNIX socket has no address;
-who may open that socket is on this machine already, so it counts as trusted as soon as any proxy is.
+Anybody can send these headers. So the peer of the socket must be trusted before any is read, and
+addresses are read from the right, where our own proxies wrote, to the first one that isn't ours. A
+peer on a UNIX socket has no address; who may open that socket is on this machine already, so it
+counts as trusted as soon as any proxy is.
 
-`Forwarded` (RFC 7239) is read only where none of `X-Forwarded-For`, `-Host`, `-Port`, `-Prefix` and `-Proto` is there:
-a proxy that writes those hands on a `Forwarded` that its client has made up.
+`Forwarded` (RFC 7239) is read only where none of `X-Forwarded-For`, `-Host`, `-Port`, `-Prefix` and
+`-Proto` is there: a proxy that writes those hands on a `Forwarded` that its client has made up.
 
-What becomes part of an address is checked to be one: a value with anything else in it counts as not sent.
+What becomes part of an address is checked to be one: a value with anything else in it counts as not
+sent.
 """
 
 from __future__ import annotations
@@ -25,26 +28,44 @@ Network = IPv4Network | IPv6Network
 Environ = Mapping[str, Any]  # Any: what WSGI puts there
 
 _SIGNS = (
-    "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT",
-    "HTTP_X_FORWARDED_PREFIX", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_SERVER", "HTTP_X_REAL_IP",
-)  # fmt: skip
+    "HTTP_FORWARDED",
+    "HTTP_VIA",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_PORT",
+    "HTTP_X_FORWARDED_PREFIX",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_X_FORWARDED_SERVER",
+    "HTTP_X_REAL_IP",
+)
 """What proxies write, and clients don't."""
 
 _MOST_HOPS = 100  # what stands further left was written by the client
 _INSTEAD_OF_FORWARDED = (
-    "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT", "HTTP_X_FORWARDED_PREFIX",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_PORT",
+    "HTTP_X_FORWARDED_PREFIX",
     "HTTP_X_FORWARDED_PROTO",
-)  # fmt: skip
+)
 
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
-"""Which scheme of pages goes with which: Traefik says "wss" of an upgrade, and means what it calls "https" else."""
+"""Which scheme of pages goes with which: Traefik says "wss" of an upgrade, and means what it calls
+"https" else.
+"""
 
 _SCHEME_HEADERS = (
-    "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_PROTOCOL", "HTTP_X_FORWARDED_SCHEME", "HTTP_X_SCHEME",
-    "HTTP_X_URL_SCHEME", "HTTP_CLOUDFRONT_FORWARDED_PROTO",
-)  # fmt: skip
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_X_FORWARDED_PROTOCOL",
+    "HTTP_X_FORWARDED_SCHEME",
+    "HTTP_X_SCHEME",
+    "HTTP_X_URL_SCHEME",
+    "HTTP_CLOUDFRONT_FORWARDED_PROTO",
+)
 _SCHEME = re.compile(r"(?<![^\s,])(?:http|ws)(s?)(?![^\s,])", re.IGNORECASE)
-_PROTO = re.compile(r"""(?<![A-Za-z0-9-])(proto="?)(?:http|ws)(s?)(?![A-Za-z0-9+.:-])""", re.IGNORECASE)
+_PROTO = re.compile(
+    r"""(?<![A-Za-z0-9-])(proto="?)(?:http|ws)(s?)(?![A-Za-z0-9+.:-])""", re.IGNORECASE
+)
 
 # One pair of RFC 7239 §4. Values with a colon or brackets should be quoted, and often are not.
 _ONE_PAIR = r"""([A-Za-z0-9-]{1,20})=(?:"((?:[^"\\]|\\.)*)"|([^\s",;=\\]+))"""
@@ -97,8 +118,8 @@ def scheme(environ: Environ, trusted: tuple[str, ...]) -> str:
 def known_scheme(environ: Environ, trusted: tuple[str, ...]) -> str:
     """Give "http" or "https" where it is sure by which the client came, and "" where it is not.
 
-    It is where a trusted proxy tells it, and where this server speaks TLS. Plain HTTP alone says nothing: a proxy that
-    nobody trusts may have ended TLS before.
+    It is where a trusted proxy tells it, and where this server speaks TLS. Plain HTTP alone says
+    nothing: a proxy that nobody trusts may have ended TLS before.
     """
     told = _told_scheme(environ, trusted)
     if told:
@@ -110,8 +131,8 @@ def known_scheme(environ: Environ, trusted: tuple[str, ...]) -> str:
 def host(environ: Environ, trusted: tuple[str, ...]) -> str:
     """Give the host, with its port where one is given, as the client wrote it.
 
-    A trusted proxy tells it as `X-Forwarded-Host` or in `Forwarded`; and in `X-Forwarded-Port` the port, where it
-    passes on a host without one.
+    A trusted proxy tells it as `X-Forwarded-Host` or in `Forwarded`; and in `X-Forwarded-Port` the
+    port, where it passes on a host without one.
     """
     return _with_told_port(named_host(environ, trusted), environ, trusted)
 
@@ -123,21 +144,29 @@ def named_host(environ: Environ, trusted: tuple[str, ...]) -> str:
         return named
     elements = _elements(environ, trusted)
     if elements is not None:
-        return next((one["host"] for one in reversed(elements) if hosts.parse(one.get("host", ""))), named)
+        return next(
+            (one["host"] for one in reversed(elements) if hosts.parse(one.get("host", ""))), named
+        )
     told = _last(environ.get("HTTP_X_FORWARDED_HOST", ""))
     return named if hosts.parse(told) is None else told
 
 
 def root(environ: Environ, trusted: tuple[str, ...]) -> str:
-    """Give the path below which the client finds this application, without a slash at the end; "" for the whole host.
+    """Give the path below which the client finds this application, without a slash at the end; ""
+    for the whole host.
 
-    That is `SCRIPT_NAME`, and before it what a trusted proxy has taken off and tells as `X-Forwarded-Prefix`.
+    That is `SCRIPT_NAME`, and before it what a trusted proxy has taken off and tells as
+    `X-Forwarded-Prefix`.
     """
     own: str = environ.get("SCRIPT_NAME", "").rstrip("/")
     if not is_trusted_peer(environ, trusted):
         return own
     prefix = _last(environ.get("HTTP_X_FORWARDED_PREFIX", "")).rstrip("/")
-    if len(prefix) > _MOST_PREFIX or not _PREFIX.fullmatch(prefix) or {".", ".."} & set(prefix.split("/")):
+    if (
+        len(prefix) > _MOST_PREFIX
+        or not _PREFIX.fullmatch(prefix)
+        or {".", ".."} & set(prefix.split("/"))
+    ):
         return own
     # Some proxies tell a prefix that they have left in the path.
     return own if f"{own}/".startswith(f"{prefix}/") else prefix + own
@@ -149,12 +178,15 @@ def is_trusted_peer(environ: Environ, trusted: tuple[str, ...]) -> bool:
 
 
 def has_sign_of_proxy(environ: Environ) -> bool:
-    """Whether a header says that a proxy has touched this request; without one it may have done so all the same."""
+    """Whether a header says that a proxy has touched this request; without one it may have done so
+    all the same.
+    """
     return any(environ.get(name) for name in _SIGNS)
 
 
 def with_page_schemes(environ: dict[str, Any], *more: str) -> dict[str, Any]:
-    """Give an environ for a framework, in which the schemes of WebSockets are those of pages: "wss" is "https".
+    """Give an environ for a framework, in which the schemes of WebSockets are those of pages: "wss"
+    is "https".
 
     Frameworks know only those, wherever a scheme comes from. Whom to believe remains theirs to say.
 
@@ -167,7 +199,9 @@ def with_page_schemes(environ: dict[str, Any], *more: str) -> dict[str, Any]:
         if (value := environ.get(name)) not in (None, "http", "https"):
             changed[name] = _SCHEME.sub(lambda found: f"http{found[1].lower()}", value)
     if (value := environ.get("HTTP_FORWARDED")) is not None:
-        changed["HTTP_FORWARDED"] = _PROTO.sub(lambda found: f"{found[1]}http{found[2].lower()}", value)
+        changed["HTTP_FORWARDED"] = _PROTO.sub(
+            lambda found: f"{found[1]}http{found[2].lower()}", value
+        )
     own = str(environ.get("wsgi.url_scheme", "http"))
     if own.lower() in ("ws", "wss"):
         changed["wsgi.url_scheme"] = _SCHEMES[own.lower()]
@@ -204,7 +238,9 @@ def _with_told_port(named: str, environ: Environ, trusted: tuple[str, ...]) -> s
 
 
 def _elements(environ: Environ, trusted: tuple[str, ...]) -> list[Element] | None:
-    """Give what trusted proxies wrote into `Forwarded`, the nearest one's part first; None where it doesn't count."""
+    """Give what trusted proxies wrote into `Forwarded`, the nearest one's part first; None where it
+    doesn't count.
+    """
     header = environ.get("HTTP_FORWARDED")
     if not header or any(environ.get(name) for name in _INSTEAD_OF_FORWARDED):
         return None
@@ -212,15 +248,21 @@ def _elements(environ: Environ, trusted: tuple[str, ...]) -> list[Element] | Non
     for element in _from_the_right(header):
         found.append(element)
         address = _address(element.get("for", ""))
-        if len(found) == _MOST_ELEMENTS or address is None or not _is_in(address, _networks(trusted)):
+        if (
+            len(found) == _MOST_ELEMENTS
+            or address is None
+            or not _is_in(address, _networks(trusted))
+        ):
             break
     return found
 
 
 def _from_the_right(header: str) -> Iterator[Element]:
-    """Take `Forwarded` apart from its end, where our own proxies wrote, up to the first part that is broken.
+    """Take `Forwarded` apart from its end, where our own proxies wrote, up to the first part that
+    is broken.
 
-    A comma inside quotes begins no part: behind it stands an odd number of quotes, and that is no element.
+    A comma inside quotes begins no part: behind it stands an odd number of quotes, and that is no
+    element.
     """
     end = len(header)
     while end > 0:
@@ -237,7 +279,9 @@ def _from_the_right(header: str) -> Iterator[Element]:
 
 
 def _read_element(text: str) -> Element | None:
-    """Read one part (RFC 7239 §4); an empty one says nothing, None is for what is broken or says a thing twice."""
+    """Read one part (RFC 7239 §4); an empty one says nothing, None is for what is broken or says a
+    thing twice.
+    """
     if not text.strip(" \t"):
         return {}
     if not _ELEMENT.fullmatch(text):

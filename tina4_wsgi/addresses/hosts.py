@@ -1,7 +1,9 @@
-"""Names of hosts: how one is written, which of them are this machine's own, and lists of those that are served.
+"""Names of hosts: how one is written, which of them are this machine's own, and lists of those that
+are served.
 
-Pure, and strict: a text that two programs could read as different hosts is read as none. The patterns must stay
-free of adjoining repeats over the same characters, for clients write what they are matched with.
+Pure, and strict: a text that two programs could read as different hosts is read as none. The
+patterns must stay free of adjoining repeats over the same characters, for clients write what they
+are matched with.
 """
 
 from __future__ import annotations
@@ -77,7 +79,9 @@ def parse(text: str) -> Host | None:
 
 
 def is_loopback(host: Host) -> bool:
-    """Say whether a host is this machine's own: a loopback address, or "localhost" and what is below it (RFC 6761)."""
+    """Say whether a host is this machine's own: a loopback address, or "localhost" and what is
+    below it (RFC 6761).
+    """
     name = host.name.rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -85,7 +89,9 @@ def is_loopback(host: Host) -> bool:
 
 
 def is_loopback_address(text: str) -> bool:
-    """Say whether a text is an address of the loopback network; brackets and a port don't matter."""
+    """Say whether a text is an address of the loopback network; brackets and a port don't
+    matter.
+    """
     address = read_address(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
@@ -95,7 +101,8 @@ def is_loopback_address(text: str) -> bool:
 def read_address(text: str) -> Address | None:
     """Read an IP address, without the brackets and the port that may stand around it."""
     text = text.strip()
-    # Clients write what is read here, so what is too long to be an address must not get into the cache.
+    # Clients write what is read here, so what is too long to be an address must not get into the
+    # cache.
     return _read_address(text) if len(text) <= _LONGEST_ADDRESS else None
 
 
@@ -112,7 +119,8 @@ def _read_address(text: str) -> Address | None:
 
 
 def read_pattern(text: str) -> Pattern:
-    """Read a host of a setting: "shop.example", "shop.example:8443", "127.0.0.1", "[::1]" or "*.shop.example".
+    """Read a host of a setting: "shop.example", "shop.example:8443", "127.0.0.1", "[::1]" or
+    "*.shop.example".
 
     Raises:
         ValueError: no request can match it; the message says why, and what to write.
@@ -131,13 +139,17 @@ def read_pattern(text: str) -> Pattern:
     labels = name.removesuffix(".").split(".")
     if not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError(_what_is_wrong(text))
-    if _NUMBER.fullmatch(labels[-1]) and (is_wildcard or not isinstance(read_address(name), ipaddress.IPv4Address)):
+    if _NUMBER.fullmatch(labels[-1]) and (
+        is_wildcard or not isinstance(read_address(name), ipaddress.IPv4Address)
+    ):
         raise ValueError("ends in a number, expected a name, or an address as 127.0.0.1")
     return Pattern(host._replace(name=f".{name}") if is_wildcard else host, is_wildcard)
 
 
 def in_ascii(text: str) -> str:
-    """Write a host as browsers send it, with punycode for labels that have other letters (RFC 3492)."""
+    """Write a host as browsers send it, with punycode for labels that have other letters (RFC
+    3492).
+    """
     labels = text.lower().split(".")
     return ".".join(
         label if label.isascii() else "xn--" + label.encode("punycode").decode() for label in labels
@@ -171,7 +183,8 @@ def is_listed(host: Host, texts: tuple[str, ...]) -> bool:
         return True
     name = host.name.rstrip(".") or host.name
     return any(
-        one.matches_name(name) and (one.host.port is None or one.host.port == host.port) for one in _patterns(texts)
+        one.matches_name(name) and (one.host.port is None or one.host.port == host.port)
+        for one in _patterns(texts)
     )
 
 
@@ -187,7 +200,9 @@ def _what_is_wrong(text: str) -> str:
     if "*" in text:
         return f"has a star that is no label of its own in front, {expected}"
     if text.startswith("."):
-        return f'begins with a dot, expected "*{text}" for its subdomains, and "{text[1:]}" for itself'
+        return (
+            f'begins with a dot, expected "*{text}" for its subdomains, and "{text[1:]}" for itself'
+        )
     if "@" in text:
         return f"has a user in it, {expected}"
     if "/" in text or "?" in text or "#" in text:

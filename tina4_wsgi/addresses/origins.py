@@ -1,7 +1,9 @@
-"""Where pages come from: an origin as browsers send it (RFC 6454), and the list of those that may connect.
+"""Where pages come from: an origin as browsers send it (RFC 6454), and the list of those that may
+connect.
 
-Pure. An entry of the list is an exact origin, a pattern for the subdomains of one domain, "null" or "file://", "*" for
-every page, or a function that decides. What no page can match is refused when it is set.
+Pure. An entry of the list is an exact origin, a pattern for the subdomains of one domain, "null" or
+"file://", "*" for every page, or a function that decides. What no page can match is refused when it
+is set.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ Allowed = str | Callable[[str], object]
 
 ANY = "*"
 OPAQUE = frozenset({"null", "file://"})
-"""What pages without a host of their own send: sandboxed frames and files, and apps that are made of files."""
+"""What pages without a host of their own send: sandboxed frames and files, and apps that are made
+of files.
+"""
 
 _WEB = {"http": 80, "https": 443}
 _ORIGIN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>[^\s/?#@,\\*]+)")
@@ -38,7 +42,8 @@ class Origin(NamedTuple):
 
     Attributes:
         scheme: in lower case.
-        host: with the scheme's own port where none is given; None as its port where the scheme has none.
+        host: with the scheme's own port where none is given; None as its port where the scheme has
+            none.
     """
 
     scheme: str
@@ -51,7 +56,9 @@ class Origin(NamedTuple):
 
 
 def parse(text: str) -> Origin | None:
-    """Read what a browser sends as Origin; None for "null", for two origins, or for anything that is none."""
+    """Read what a browser sends as Origin; None for "null", for two origins, or for anything that
+    is none.
+    """
     found = _ORIGIN.fullmatch(text) if len(text) <= _LONGEST else None
     if found is None:
         return None
@@ -68,7 +75,8 @@ def is_own(asking: Origin, host: Host, scheme: str) -> bool:
 
     Args:
         host: under which the request came.
-        scheme: "http" or "https", by which the request came; "" where nobody knows, for a proxy may have ended TLS.
+        scheme: "http" or "https", by which the request came; "" where nobody knows, for a proxy may
+            have ended TLS.
     """
     if asking.scheme not in _WEB or (scheme and asking.scheme != scheme):
         return False
@@ -78,8 +86,8 @@ def is_own(asking: Origin, host: Host, scheme: str) -> bool:
 def is_named(text: str, allowed: Collection[Allowed]) -> bool:
     """Say whether `allowed_origins` lets a page of this origin in.
 
-    Functions are asked for what is an origin alone, so `origin.endswith(".shop.example")` is no trap. What one of
-    them raises is logged, and lets nobody in.
+    Functions are asked for what is an origin alone, so `origin.endswith(".shop.example")` is no
+    trap. What one of them raises is logged, and lets nobody in.
 
     Args:
         text: the Origin header.
@@ -91,7 +99,8 @@ def is_named(text: str, allowed: Collection[Allowed]) -> bool:
     if asking is None and text not in OPAQUE:
         return False
     return any(
-        _is_entry_for(one, text, asking) if isinstance(one, str) else _decides_for(one, text) for one in allowed
+        _is_entry_for(one, text, asking) if isinstance(one, str) else _decides_for(one, text)
+        for one in allowed
     )
 
 
@@ -166,7 +175,9 @@ def _entry(text: str) -> _Entry:
 
 def _check_shape(text: str, scheme: str, separator: str, rest: str) -> None:
     if text.lower() in ("null", "file:", "file:/", "file:///"):
-        raise ValueError(f'is no origin that a browser sends, write "{"null" if "n" in text.lower() else "file://"}"')
+        raise ValueError(
+            f'is no origin that a browser sends, write "{"null" if "n" in text.lower() else "file://"}"'
+        )
     if not text or any(character.isspace() for character in text):
         raise ValueError(f"has space in it, {_EXPECTED}" if text else f"is empty, {_EXPECTED}")
     if "," in text:
@@ -186,7 +197,9 @@ def _check_shape(text: str, scheme: str, separator: str, rest: str) -> None:
 
 def _check_behind_scheme(scheme: str, rest: str) -> None:
     if rest == ANY:
-        raise ValueError(f'would be every page that comes by {scheme}, expected "*" for all, or {_EXPECTED[9:]}')
+        raise ValueError(
+            f'would be every page that comes by {scheme}, expected "*" for all, or {_EXPECTED[9:]}'
+        )
     if "@" in rest:
         raise ValueError(f'has a user in it, write "{scheme}://{rest.rpartition("@")[2]}"')
     host = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
@@ -213,18 +226,31 @@ def _with_port(host: Host, scheme: str) -> Host:
 
 def _check_function(name: str, one: object) -> None:
     if not callable(one):
-        raise ConfigError(f"{name}: {one!r:.80} is a {type(one).__name__}, {_EXPECTED}, or a function of the origin")
+        raise ConfigError(
+            f"{name}: {one!r:.80} is a {type(one).__name__}, {_EXPECTED}, or a function of the "
+            "origin"
+        )
     if isinstance(one, type):
-        raise ConfigError(f"{name}: {one!r:.80} is a class, {_EXPECTED}, or a function of the origin")
-    call = one.__call__ if not inspect.isroutine(one) else one  # an object may be called as a function is
-    if any(map(inspect.iscoroutinefunction, (one, call))) or any(map(inspect.isasyncgenfunction, (one, call))):
-        raise ConfigError(f"{name}: {one!r:.80} is an `async def` and nothing would await it, write `def`")
+        raise ConfigError(
+            f"{name}: {one!r:.80} is a class, {_EXPECTED}, or a function of the origin"
+        )
+    call = (
+        one.__call__ if not inspect.isroutine(one) else one
+    )  # an object may be called as a function is
+    if any(map(inspect.iscoroutinefunction, (one, call))) or any(
+        map(inspect.isasyncgenfunction, (one, call))
+    ):
+        raise ConfigError(
+            f"{name}: {one!r:.80} is an `async def` and nothing would await it, write `def`"
+        )
     try:
         inspect.signature(one).bind("https://shop.example")
     except ValueError:
         pass  # written in C, without a signature: the first call will tell
     except TypeError as exc:
-        raise ConfigError(f"{name}: {one!r:.80} takes other arguments, expected a function of the origin") from exc
+        raise ConfigError(
+            f"{name}: {one!r:.80} takes other arguments, expected a function of the origin"
+        ) from exc
 
 
 def _decides_for(function: Callable[[str], object], text: str) -> bool:
@@ -242,7 +268,9 @@ def _decides_for(function: Callable[[str], object], text: str) -> bool:
 
 
 def _is_mistake(answer: object) -> bool:
-    """Say whether an answer is true without saying yes: what was never called or awaited, or an error not raised."""
+    """Say whether an answer is true without saying yes: what was never called or awaited, or an
+    error not raised.
+    """
     if inspect.iscoroutine(answer):
         answer.close()  # else Python warns of one that nobody awaited, too
         return True

@@ -13,7 +13,9 @@ Facts = dict[str, Any]  # Any: whatever the JSON of a question or an answer hold
 
 
 class Receiver(Protocol):
-    """The connections of this process, as other processes may reach them; in the hub, and nothing waits."""
+    """The connections of this process, as other processes may reach them; in the hub, and nothing
+    waits.
+    """
 
     def deliver(self, kind: Kind, name: str, frame: bytes) -> None:
         """Send a frame to everybody here who is on path, or in room, `name`."""
@@ -57,12 +59,14 @@ class Status(NamedTuple):
     Attributes:
         kind: "local", "redis" or "none".
         is_up: whether other processes are reached as they should be.
-        siblings: on the bus, how many processes this one is linked to; 0 for Redis, which doesn't say.
+        siblings: on the bus, how many processes this one is linked to; 0 for Redis, which doesn't
+            say.
         queued_messages: publishes that wait for Redis to come back.
         dropped_messages: what could not be kept for a process, or a Redis, that took nothing.
         outages: how often Redis went away, or a sibling was cut off.
         error: why it isn't up; "" if it is.
-        denied: Redis channels that the user's ACL forbids: their paths and rooms stay in each process, all else is up.
+        denied: Redis channels that the user's ACL forbids: their paths and rooms stay in each
+            process, all else is up.
     """
 
     kind: str
@@ -109,7 +113,9 @@ class Backplane(Protocol):
         """
 
     def ask(self, question: Facts, timeout_s: float) -> list[Facts]:
-        """Ask all other processes and wait for their answers; after the time, give those that came."""
+        """Ask all other processes and wait for their answers; after the time, give those that
+        came.
+        """
 
     def retire(self, timeout_s: float) -> None:
         """Hear nothing more; wait until what was said has left. Saying more is still possible."""

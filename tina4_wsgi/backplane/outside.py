@@ -1,7 +1,8 @@
-"""How a process that doesn't serve reaches those that do: through the bus of this machine, or through Redis.
+"""How a process that doesn't serve reaches those that do: through the bus of this machine, or
+through Redis.
 
-Free of gevent. Sockets are the standard library's, so under monkey-patching they are gevent's and only the greenlet
-waits.
+Free of gevent. Sockets are the standard library's, so under monkey-patching they are gevent's and
+only the greenlet waits.
 """
 
 from __future__ import annotations
@@ -37,18 +38,22 @@ def check_settings(config: Config) -> None:
 class Outsider:
     """One who only publishes; connections are kept for the next message, in one process.
 
-    A child that was forked has copies of them, and of the numbers by which answers are known. So it begins anew, with
-    a name and connections of its own; closing its copies leaves the parent's as they are.
+    A child that was forked has copies of them, and of the numbers by which answers are known. So it
+    begins anew, with a name and connections of its own; closing its copies leaves the parent's as
+    they are.
 
     Args:
-        root: of the project, which names the default bus directory; None to look for it, see `roots`.
-        app_number: for which of its process's apps it speaks, to the same one of other processes; None for a publisher
-            that is no app.
+        root: of the project, which names the default bus directory; None to look for it, see
+            `roots`.
+        app_number: for which of its process's apps it speaks, to the same one of other processes;
+            None for a publisher that is no app.
 
     Threads: one at a time.
     """
 
-    def __init__(self, config: Config, root: str | os.PathLike[str] | None, app_number: int | None = None) -> None:
+    def __init__(
+        self, config: Config, root: str | os.PathLike[str] | None, app_number: int | None = None
+    ) -> None:
         self._config = config
         self._root = root
         self._app_number = app_number
@@ -56,7 +61,9 @@ class Outsider:
         self._pid = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give what another process needs to begin anew: one that is started by "spawn" or "forkserver"."""
+        """Give what another process needs to begin anew: one that is started by "spawn" or
+        "forkserver".
+        """
         return {**self.__dict__, "_way": None}
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
@@ -73,7 +80,8 @@ class Outsider:
         try:
             return self._way.carry(kind, name, frame)
         except BackplaneError:
-            self.close()  # the next message may find a server that has come since, in another folder
+            # The next message may find a server that has come since, in another folder.
+            self.close()
             raise
 
     def close(self) -> None:
@@ -87,7 +95,10 @@ class Outsider:
         if isolation.is_on and self._app_number is None:
             return WithinProcess()
         if config.backplane == "none":
-            raise BackplaneError("backplane is 'none', so no other process can be reached; expected 'local' or 'redis'")
+            raise BackplaneError(
+                "backplane is 'none', so no other process can be reached; expected 'local' or "
+                "'redis'"
+            )
         if config.backplane == "redis":
             from .redis.outside import RedisOutsider
 
@@ -130,8 +141,10 @@ class BusOutsider:
                 counts.append(count)
         if not counts:
             raise BackplaneError(
-                f"nobody took the message: no process with WebSockets is in {self._directory}; start the server, "
-                f"run this in its project's folder (this is {os.getcwd()}), or name its bus directory with "
+                f"nobody took the message: no process with WebSockets is in {self._directory}; "
+                "start the server, "
+                f"run this in its project's folder (this is {os.getcwd()}), or name its bus "
+                "directory with "
                 "TINA4_WS_BUS_DIR"
             )
         return Receipt(len(counts), sum(counts))
@@ -146,7 +159,11 @@ class BusOutsider:
         names = self._directory.names() if self._directory.exists() else []
         if self._app_number is not None:
             # This process's own members have been told, and its hub may wait for this very call.
-            names = [name for name in names if app_of(name) == self._app_number and pid_of(name) != os.getpid()]
+            names = [
+                name
+                for name in names
+                if app_of(name) == self._app_number and pid_of(name) != os.getpid()
+            ]
         for name in set(self._lines) - set(names):
             self._drop(name)
         for name in names:
@@ -184,7 +201,9 @@ class _Line:
         return True
 
     def await_ack(self, number: int) -> int | None:
-        """Wait until that message was handed on; gives to how many clients, None if that isn't known."""
+        """Wait until that message was handed on; gives to how many clients, None if that isn't
+        known.
+        """
         while True:
             found: list[Envelope] = []
             try:

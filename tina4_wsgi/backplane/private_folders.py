@@ -1,9 +1,11 @@
-"""Where the processes of one user and project meet without being told: private folders of known names.
+"""Where the processes of one user and project meet without being told: private folders of known
+names.
 
-A cron job, a service and a shell have other variables, so the names depend on the user's number and the project alone,
-not on TMPDIR or XDG_RUNTIME_DIR. There are two of them. `/run/user/UID` is the user's alone, so nobody else can take
-the name first; but logind makes it when the user logs in and may remove it afterwards. `/tmp` is always there. So
-whoever looks for others looks in both, and whoever makes a folder takes the first that can be made.
+A cron job, a service and a shell have other variables, so the names depend on the user's number and
+the project alone, not on TMPDIR or XDG_RUNTIME_DIR. There are two of them. `/run/user/UID` is the
+user's alone, so nobody else can take the name first; but logind makes it when the user logs in and
+may remove it afterwards. `/tmp` is always there. So whoever looks for others looks in both, and
+whoever makes a folder takes the first that can be made.
 """
 
 from __future__ import annotations
@@ -30,11 +32,14 @@ def default_places(root: str | os.PathLike[str], ending: str = "") -> tuple[str,
 
 def _parents() -> tuple[str, str]:
     uid = os.geteuid()
-    return os.path.join(_RUNTIME, str(uid), "tina4-wsgi"), os.path.join(_SHARED, f"tina4-wsgi-{uid}")
+    return os.path.join(_RUNTIME, str(uid), "tina4-wsgi"), os.path.join(
+        _SHARED, f"tina4-wsgi-{uid}"
+    )
 
 
 def make_private(path: str, forbidden: int = 0o077) -> None:
-    """Make a folder if need be, and see that it is this user's alone; so are the parents of a default place.
+    """Make a folder if need be, and see that it is this user's alone; so are the parents of a
+    default place.
 
     Args:
         forbidden: the bits of its mode that must not be set.

@@ -1,7 +1,7 @@
 """`tina4-wsgi init`: a project to begin with, a chat that runs at once.
 
-Its files are those of `templates/project`. There, names that would mean something to us have `.tpl` behind them, and
-`dot` stands for the dot that hides a file.
+Its files are those of `templates/project`. There, names that would mean something to us have `.tpl`
+behind them, and `dot` stands for the dot that hides a file.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def init(arguments: argparse.Namespace) -> int:
     try:
         made = make_project(folder)
     except OSError as exc:
-        raise CommandFailed(f"{exc.filename or folder} can't be written: {exc.strerror or exc}") from exc
+        raise CommandFailed(
+            f"{exc.filename or folder} can't be written: {exc.strerror or exc}"
+        ) from exc
     print(_NEXT.format(count=len(made), folder=folder, program=PROGRAM), end="")
     return 0
 

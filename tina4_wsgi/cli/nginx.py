@@ -1,7 +1,7 @@
 """`tina4-wsgi nginx`: what nginx needs to pass an application's routes on.
 
-WebSocket routes get a location for the part of their path that is fixed, where nginx passes the upgrade on and waits
-longer than our pings take; all other requests go through `location /`.
+WebSocket routes get a location for the part of their path that is fixed, where nginx passes the
+upgrade on and waits longer than our pings take; all other requests go through `location /`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from .routes import load_apps
 if TYPE_CHECKING:
     from ..routing.matching import Route
 
-    Served = tuple[Route, float, float]  # with its ping interval and its time for a pong, in seconds
+    Served = tuple[
+        Route, float, float
+    ]  # with its ping interval and its time for a pong, in seconds
 
 _DESCRIPTION = f"""\
 Prints the configuration for nginx in front of an application: a map for the http block, and the
@@ -107,7 +109,9 @@ def configuration(served: Iterable[Served], upstream: str) -> str:
 
 
 def fixed_part(path: str) -> str:
-    """Give what all paths of a route begin with, up to its first parameter: "/ws/chat/" of "/ws/chat/{room}"."""
+    """Give what all paths of a route begin with, up to its first parameter: "/ws/chat/" of
+    "/ws/chat/{room}".
+    """
     before = _PARAMETER.split(path, maxsplit=1)[0]
     # Without its last slash a path is the same route.
     return before if before != path else path.rstrip("/") or "/"
@@ -142,9 +146,14 @@ def _upstream(text: str) -> str:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_app(parser, "the application to look into (default: as for serve)")
     parser.add_argument(
-        "--upstream", type=_upstream, default=f"{DEFAULT_HOST}:{DEFAULT_PORT}", metavar="ADDRESS",
+        "--upstream",
+        type=_upstream,
+        default=f"{DEFAULT_HOST}:{DEFAULT_PORT}",
+        metavar="ADDRESS",
         help="where the application listens: HOST:PORT or unix:/PATH (default: %(default)s)",
-    )  # fmt: skip
+    )
 
 
-COMMAND = Command("nginx", "print the configuration for nginx", _DESCRIPTION, _add_options, nginx, _EPILOG)
+COMMAND = Command(
+    "nginx", "print the configuration for nginx", _DESCRIPTION, _add_options, nginx, _EPILOG
+)

@@ -36,7 +36,11 @@ def publish(arguments: argparse.Namespace) -> int:
         settings["backplane"] = "redis"
     with Publisher(**settings) as publisher:
         receipt = publisher.publish(arguments.path, message)
-    clients = "" if receipt.clients is None else f", for {receipt.clients} client{'s' * (receipt.clients != 1)}"
+    clients = (
+        ""
+        if receipt.clients is None
+        else f", for {receipt.clients} client{'s' * (receipt.clients != 1)}"
+    )
     print(f"taken by {receipt.processes} process{'es' * (receipt.processes != 1)}{clients}")
     return 0
 
@@ -53,8 +57,18 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("path", metavar="PATH", help="as clients connect to it: /ws/news")
     add("message", metavar="MESSAGE", help="a text; - reads it from standard input")
     add("--json", action="store_true", help="see that it is JSON, and send it compact")
-    add("--bus-dir", metavar="DIR", help=f"where the server's processes meet ({ENVIRONMENT_PREFIX}BUS_DIR)")
-    add("--url", metavar="URL", help=f"go through this Redis; {ENVIRONMENT_PREFIX}BACKPLANE_URL keeps passwords safer")
+    add(
+        "--bus-dir",
+        metavar="DIR",
+        help=f"where the server's processes meet ({ENVIRONMENT_PREFIX}BUS_DIR)",
+    )
+    add(
+        "--url",
+        metavar="URL",
+        help=f"go through this Redis; {ENVIRONMENT_PREFIX}BACKPLANE_URL keeps passwords safer",
+    )
 
 
-COMMAND = Command("publish", "send a message to the clients on a path", _DESCRIPTION, _add_options, publish)
+COMMAND = Command(
+    "publish", "send a message to the clients on a path", _DESCRIPTION, _add_options, publish
+)

@@ -64,12 +64,16 @@ def load_apps(target: str | None) -> list[App]:
     found = [app] if isinstance(app, App) else apps_of_this_process()
     if not found:
         kind = f"{type(app).__module__}.{type(app).__qualname__}"
-        raise CommandFailed(f"the application is a {kind}, expected a tina4_wsgi.App or something around one")
+        raise CommandFailed(
+            f"the application is a {kind}, expected a tina4_wsgi.App or something around one"
+        )
     return found
 
 
 def parameters_of(route: Route) -> dict[str, str]:
-    """Give the converters of a route's parameters by their names, as written; {} for another framework's syntax."""
+    """Give the converters of a route's parameters by their names, as written; {} for another
+    framework's syntax.
+    """
     try:
         found: Sequence[Parameter] = parameters(route.path)
     except PatternError:
@@ -91,7 +95,9 @@ def _described(route: Route) -> dict[str, Any]:
 
 
 def _row(route: Route) -> tuple[str, ...]:
-    converters = ", ".join(f"{name}: {converter}" for name, converter in parameters_of(route).items())
+    converters = ", ".join(
+        f"{name}: {converter}" for name, converter in parameters_of(route).items()
+    )
     auth = "" if route.auth is None else _name(route.auth)
     where = route.location
     if where.startswith(f"{Path.cwd()}{os.sep}"):
@@ -115,17 +121,23 @@ def _table(rows: Sequence[tuple[str, ...]], *, wants_colours: bool) -> str:
         padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
         padded[-1] = padded[-1].rstrip()
         return "  ".join(
-            coloured(cell, colour_of(at, cell), wanted=wants_colours) for at, cell in enumerate(padded)
+            coloured(cell, colour_of(at, cell), wanted=wants_colours)
+            for at, cell in enumerate(padded)
         )
 
     lines = [line(_TITLES, lambda at, cell: BOLD)]
-    lines += [line(row, lambda at, cell: CYAN if at == 0 and cell.startswith("websocket") else "") for row in filled]
+    lines += [
+        line(row, lambda at, cell: CYAN if at == 0 and cell.startswith("websocket") else "")
+        for row in filled
+    ]
     return "\n".join(lines)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_app(parser, "the application to look into (default: as for serve)")
-    parser.add_argument("--json", action="store_true", help="for programs, with each route's settings")
+    parser.add_argument(
+        "--json", action="store_true", help="for programs, with each route's settings"
+    )
 
 
 COMMAND = Command("routes", "list the routes of an application", _DESCRIPTION, _add_options, routes)

@@ -1,7 +1,8 @@
 """`tina4-wsgi serve`: in this process, or in others below it.
 
-A process that serves patches the standard library before anything of the user's is imported; what is imported above
-it here must therefore stay free of the modules that gevent replaces, and that is why some imports are inside functions.
+A process that serves patches the standard library before anything of the user's is imported; what
+is imported above it here must therefore stay free of the modules that gevent replaces, and that is
+why some imports are inside functions.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 
 NAME = "Tina4 WSGI"
 
-MOST_DESCRIPTORS = 65_536  # six times the default cap on connections; more makes some C libraries loop long
+MOST_DESCRIPTORS = (
+    65_536  # six times the default cap on connections; more makes some C libraries loop long
+)
 MOST_WORKERS = 256
 
 _DESCRIPTION = f"""\
@@ -64,7 +67,7 @@ exit codes:
 """
 
 _ONE_PROCESS_EACH = (
-    "broadcasts reach the clients of one worker only, for the backplane is \"none\"; "
+    'broadcasts reach the clients of one worker only, for the backplane is "none"; '
     "leave TINA4_WS_BACKPLANE out, or run one worker, if they must reach everybody"
 )
 
@@ -92,7 +95,9 @@ def banner(server: Server) -> str:
 
     unix_path = None if server.unix_path is None else str(server.unix_path)
     place = ListenAddress(unix_path=unix_path, is_secure=server.ssl_enabled)
-    links = sorted({app.start_link.path for app in apps_of_this_process() if app.start_link is not None})
+    links = sorted(
+        {app.start_link.path for app in apps_of_this_process() if app.start_link is not None}
+    )
     root = server.script_name.encode("latin-1").decode()
     return _banner(place, server.address, root, links[0] if links else "")
 
@@ -126,20 +131,60 @@ def allow_many_descriptors() -> None:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_app(parser, "the WSGI application to serve")
     add = parser.add_argument
-    add("--host", default=DEFAULT_HOST, help="address to listen on (default: %(default)s, this machine only)")
-    add("--port", type=_port, default=DEFAULT_PORT, help="port to listen on (default: %(default)s; 0: any)")
-    add("--bind", type=unix_path, metavar="unix:PATH", help="listen on a UNIX socket instead of a port")
+    add(
+        "--host",
+        default=DEFAULT_HOST,
+        help="address to listen on (default: %(default)s, this machine only)",
+    )
+    add(
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        help="port to listen on (default: %(default)s; 0: any)",
+    )
+    add(
+        "--bind",
+        type=unix_path,
+        metavar="unix:PATH",
+        help="listen on a UNIX socket instead of a port",
+    )
     add("--certfile", metavar="PEM", help="certificate chain: speak https and wss")
     add("--keyfile", metavar="PEM", help="its key, if not in the same file")
-    add("--root-path", type=_root_path, metavar="PATH",
-        help="the path below which a proxy serves the application, as /shop (default: SCRIPT_NAME, as for gunicorn)")
+    add(
+        "--root-path",
+        type=_root_path,
+        metavar="PATH",
+        help=(
+            "the path below which a proxy serves the application, as /shop (default: SCRIPT_NAME, "
+            "as for gunicorn)"
+        ),
+    )
     add("--workers", type=_count, default=1, metavar="N", help="processes that serve (default: 1)")
-    add("--reload", action="store_true", help="start again when code changes, and have pages load again")
-    add("--reload-dir", action="append", default=[], type=_folder, metavar="DIR",
-        help="watch this folder, too; may be given several times")
-    add("--debug", action="store_true", help="live page, and tracebacks in the browser, by a link that is printed")
+    add(
+        "--reload",
+        action="store_true",
+        help="start again when code changes, and have pages load again",
+    )
+    add(
+        "--reload-dir",
+        action="append",
+        default=[],
+        type=_folder,
+        metavar="DIR",
+        help="watch this folder, too; may be given several times",
+    )
+    add(
+        "--debug",
+        action="store_true",
+        help="live page, and tracebacks in the browser, by a link that is printed",
+    )
     levels = ("debug", "info", "warning", "error")
-    add("--log-level", choices=levels, default="info", help="least level that is logged (default: info)")
+    add(
+        "--log-level",
+        choices=levels,
+        default="info",
+        help="least level that is logged (default: info)",
+    )
     add("--inherited", type=orders.inherited, help=argparse.SUPPRESS)  # in a worker: its sockets
 
 
@@ -189,7 +234,9 @@ def _folder(text: str) -> Path:
 
 
 def _place(arguments: argparse.Namespace) -> ListenAddress:
-    return ListenAddress(arguments.host, arguments.port, arguments.bind, arguments.certfile is not None)
+    return ListenAddress(
+        arguments.host, arguments.port, arguments.bind, arguments.certfile is not None
+    )
 
 
 def _log_as_asked(arguments: argparse.Namespace) -> None:
@@ -245,7 +292,9 @@ def _serve_as_worker(arguments: argparse.Namespace) -> int:
 
 
 def _load_or_say_why_not(arguments: argparse.Namespace) -> WSGIApplication:
-    """Load the application, or give one that shows why it can't be loaded, to whoever has its page open."""
+    """Load the application, or give one that shows why it can't be loaded, to whoever has its page
+    open.
+    """
     from ..server.loading import LoadError
 
     try:
@@ -256,14 +305,19 @@ def _load_or_say_why_not(arguments: argparse.Namespace) -> WSGIApplication:
 
         sys.stderr.write(exc.user_traceback)
         _log_as_asked(arguments)
-        log, link = logging.getLogger("tina4_wsgi.reload"), StartLink(Config.from_environ(), Path.cwd())
+        log, link = (
+            logging.getLogger("tina4_wsgi.reload"),
+            StartLink(Config.from_environ(), Path.cwd()),
+        )
         log.warning("the browser shows this traceback once it has opened %s", link.path)
         log.error("%s; it starts again when a file has changed", exc)
         return Broken(exc, link)
 
 
 def _is_debug(arguments: argparse.Namespace) -> bool:
-    """Whether the command line or the environment asks for `debug`; an application's own code may do so, too."""
+    """Whether the command line or the environment asks for `debug`; an application's own code may
+    do so, too.
+    """
     return arguments.debug or Config.from_environ().debug
 
 
@@ -308,12 +362,16 @@ def _make_server(
             root_path=arguments.root_path,
         )
     except OSError as exc:
-        raise CommandFailed(f"the certificate {arguments.certfile} can't be used: {exc.strerror or exc}") from exc
+        raise CommandFailed(
+            f"the certificate {arguments.certfile} can't be used: {exc.strerror or exc}"
+        ) from exc
 
 
 def _stop(server: Server) -> None:
     limit_s = server.config.drain_timeout_s
-    logging.getLogger("tina4_wsgi.server").info("stopping within %g s; signal again to stop at once", limit_s)
+    logging.getLogger("tina4_wsgi.server").info(
+        "stopping within %g s; signal again to stop at once", limit_s
+    )
     server.stop()
 
 
@@ -327,7 +385,9 @@ def _serve_reloading(arguments: argparse.Namespace) -> int:
     watcher = Watcher([Path.cwd(), *arguments.reload_dir])
     more = "restarting when files change; quit with ^C"
     return _supervise(
-        arguments, more, lambda start, listener, ready: Reloader(start, watcher, listener, ready).run()
+        arguments,
+        more,
+        lambda start, listener, ready: Reloader(start, watcher, listener, ready).run(),
     )
 
 
@@ -346,7 +406,9 @@ Run = Callable[[Callable[[], "Worker"], socket.socket, Callable[[], None]], int]
 
 
 def _supervise(arguments: argparse.Namespace, more: str, run: Run) -> int:
-    """Listen, and have `run` keep workers on that socket; the file of a UNIX socket is removed at the end."""
+    """Listen, and have `run` keep workers on that socket; the file of a UNIX socket is removed at
+    the end.
+    """
     from ..supervision.worker import Worker, command_again
 
     _log_as_asked(arguments)
@@ -367,7 +429,11 @@ def _supervise(arguments: argparse.Namespace, more: str, run: Run) -> int:
 
     try:
         with closing(listener):
-            return run(lambda: Worker(partial(command_again, arguments.argv), listener), listener, say_ready)
+            return run(
+                lambda: Worker(partial(command_again, arguments.argv), listener),
+                listener,
+                say_ready,
+            )
     finally:
         if place.unix_path is not None:
             Path(place.unix_path).unlink(missing_ok=True)

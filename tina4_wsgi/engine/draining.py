@@ -1,10 +1,13 @@
-"""Saying goodbye to all connections of a stopping server, so that their clients come back spread out.
+"""Saying goodbye to all connections of a stopping server, so that their clients come back spread
+out.
 
-Two things spread them: each close frame leaves at a random moment of the closing time, and its reason names a
-random time after which this client should return (docs/deploys.md has the format; clients rely on it).
+Two things spread them: each close frame leaves at a random moment of the closing time, and its
+reason names a random time after which this client should return (docs/deploys.md has the format;
+clients rely on it).
 
-Invariants: connections stay in service until their turn comes; those that were taken on while this runs are told
-too; nothing waits once everybody has gone; before the time is over everybody is told, whatever callbacks still wait.
+Invariants: connections stay in service until their turn comes; those that were taken on while this
+runs are told too; nothing waits once everybody has gone; before the time is over everybody is told,
+whatever callbacks still wait.
 """
 
 from __future__ import annotations
@@ -23,13 +26,17 @@ from ..websocket.connection import Connection
 logger = logging.getLogger("tina4_wsgi.engine")
 
 _CLOSES_PER_S = 100
-"""No slower than this, so that few clients don't hold up the stop; many are closed faster, see `drain_spread_s`."""
+"""No slower than this, so that few clients don't hold up the stop; many are closed faster, see
+`drain_spread_s`.
+"""
 
 _BATCH_S = 0.05
 """Pause between two batches: long enough for the answers to the last one to be read."""
 
 _RETURNS_PER_S = 500
-"""Clients that are asked back in one second: a quarter of the handshakes that one core makes, "open" included."""
+"""Clients that are asked back in one second: a quarter of the handshakes that one core makes,
+"open" included.
+"""
 
 _LEAST_WINDOW_S = 1.0
 """However few there are: what a new worker takes to boot."""
@@ -37,7 +44,9 @@ _LEAST_WINDOW_S = 1.0
 _LEAST_RETRY_S = 0.25
 
 _LAST_CALL_S = 1.0
-"""Before the time is over, those are told whose callbacks still run: enough for a close frame and its answer."""
+"""Before the time is over, those are told whose callbacks still run: enough for a close frame and
+its answer.
+"""
 
 _POLL_S = 0.02
 
@@ -56,12 +65,18 @@ class Draining:
     """
 
     def __init__(
-        self, connections: Collection[Connection], dispatcher: Dispatcher, spread_s: float, retry_spread_s: float
+        self,
+        connections: Collection[Connection],
+        dispatcher: Dispatcher,
+        spread_s: float,
+        retry_spread_s: float,
     ) -> None:
         self._connections = connections
         self._dispatcher = dispatcher
         self._spread_s = min(spread_s, len(connections) / _CLOSES_PER_S)
-        self._window_s = min(retry_spread_s, max(_LEAST_WINDOW_S, len(connections) / _RETURNS_PER_S))
+        self._window_s = min(
+            retry_spread_s, max(_LEAST_WINDOW_S, len(connections) / _RETURNS_PER_S)
+        )
         self._told: set[Connection] = set()
         self._is_last_call = False
 
@@ -71,27 +86,37 @@ class Draining:
         Greenlets: one that may wait; not the hub.
 
         Args:
-            timeout_s: how long; then the rest is cut off, and their callbacks get up to one second more.
+            timeout_s: how long; then the rest is cut off, and their callbacks get up to one second
+                more.
         Returns:
             Whether everybody went in time.
         """
         give_up_at_s = time.monotonic() + timeout_s
-        self._tell_in_batches(min(self._spread_s, timeout_s / 2))  # the other half is for callbacks and answers
+        self._tell_in_batches(
+            min(self._spread_s, timeout_s / 2)
+        )  # the other half is for callbacks and answers
         is_done = self._wait_until_over(give_up_at_s - min(_LAST_CALL_S, timeout_s / 4))
         if not is_done:
             self._call_last()
             is_done = self._wait_until_over(give_up_at_s)
         if not is_done:
-            logger.warning("drain: %d connections cut off after %.1f s", len(self._connections), timeout_s)
+            logger.warning(
+                "drain: %d connections cut off after %.1f s", len(self._connections), timeout_s
+            )
 
         for connection in list(self._connections):
-            # What is over only waits for the peer's FIN, and that may take as long as the peer likes.
+            # What is over only waits for the peer's FIN, and that may take as long as the peer
+            # likes.
             connection.cut()
-        return self._wait_until_over(time.monotonic() + min(_LAST_CALLBACKS_S, timeout_s)) and is_done
+        return (
+            self._wait_until_over(time.monotonic() + min(_LAST_CALLBACKS_S, timeout_s)) and is_done
+        )
 
     def _tell_in_batches(self, spread_s: float) -> None:
         members = list(self._connections)
-        random.shuffle(members)  # or rooms that were joined together would lose all their members at once
+        random.shuffle(
+            members
+        )  # or rooms that were joined together would lose all their members at once
         moments_s = sorted(random.uniform(0.0, spread_s) for _ in members)
         began_at_s = time.monotonic()
         for moment_s, connection in zip(moments_s, members, strict=True):
@@ -129,7 +154,9 @@ class Draining:
 
 
 def going_away(window_s: float) -> str:
-    """Give the reason of one close frame: when this client should come back, at random within `window_s`."""
+    """Give the reason of one close frame: when this client should come back, at random within
+    `window_s`.
+    """
     if not window_s:
         return "going away"
     retry_s = random.uniform(min(_LEAST_RETRY_S, window_s / 4), window_s)

@@ -32,14 +32,20 @@ from .groups import Groups
 logger = logging.getLogger("tina4_wsgi.engine")
 
 _SETTLED_S = 0.1
-"""How long a socket stays when all is said on both sides: long enough for the peer to read our close frame."""
+"""How long a socket stays when all is said on both sides: long enough for the peer to read our
+close frame.
+"""
 
 _MOST_SETTLED = 256
-"""Further ones are closed before their time: descriptors are for those who still have something to say."""
+"""Further ones are closed before their time: descriptors are for those who still have something to
+say.
+"""
 
 
 class Variant(NamedTuple):
-    """The groups of all connections that are sent the same bytes: those that agreed on the same compression."""
+    """The groups of all connections that are sent the same bytes: those that agreed on the same
+    compression.
+    """
 
     paths: Groups
     rooms: Groups
@@ -48,8 +54,8 @@ class Variant(NamedTuple):
 class Engine(ConnectionOwner):
     """The connections that one hub serves.
 
-    Made lazily by the app, in the process and thread that serve: under `gunicorn --preload` the app is imported
-    in the master, and nothing of this may be inherited.
+    Made lazily by the app, in the process and thread that serve: under `gunicorn --preload` the app
+    is imported in the master, and nothing of this may be inherited.
 
     Greenlets: the hub's thread, unless a method says more.
 
@@ -58,7 +64,8 @@ class Engine(ConnectionOwner):
         meter: of broadcasts; None unless `metrics` is set.
         path_broadcasts, room_broadcasts: how many there were, those of other processes included.
         on_end: called with each connection that has ended, in a worker.
-        on_sweep: called in the hub a few times a second while there are connections; says whether it wants more.
+        on_sweep: called in the hub a few times a second while there are connections; says whether
+            it wants more.
     """
 
     def __init__(self, config: Config, fanout: Fanout) -> None:
@@ -74,7 +81,8 @@ class Engine(ConnectionOwner):
         self.on_sweep: Callable[[], bool] | None = None
         self._turn = FlushQueue(self.hub.loop.run_callback, self.meter)
         self._plain = self._new_lane()
-        # By window bits; a broadcast is compressed once for each. Nearly always there is none, or one.
+        # By window bits; a broadcast is compressed once for each. Nearly always there is none, or
+        # one.
         self._compressed: dict[int, Variant] = {}
         self._sweeper = Sweeper(self.hub.loop, self.connections, self._keep_house)
         self._fanout = fanout
@@ -90,12 +98,15 @@ class Engine(ConnectionOwner):
         return self.hub.loop is not None
 
     def has_room(self, spare: int = 0) -> bool:
-        """Whether one more connection is within the cap, leaves descriptors for HTTP, and will have callbacks.
+        """Whether one more connection is within the cap, leaves descriptors for HTTP, and will have
+        callbacks.
 
         Args:
             spare: how many may be over the cap.
         """
-        return len(self.connections) < self._most_connections + spare and not self.dispatcher.is_stuck
+        return (
+            len(self.connections) < self._most_connections + spare and not self.dispatcher.is_stuck
+        )
 
     @property
     def settling_count(self) -> int:
@@ -128,7 +139,8 @@ class Engine(ConnectionOwner):
         return sorted({name for lane in self._lanes() for name in lane.rooms.names()})
 
     def adopt(self, taken: Taken, visit: Accepted) -> Connection:
-        """Begin to serve a socket that has said its handshake; "open" runs in the next turn of the hub.
+        """Begin to serve a socket that has said its handshake; "open" runs in the next turn of the
+        hub.
 
         Args:
             taken: the socket; nobody else's from now on.
@@ -145,7 +157,9 @@ class Engine(ConnectionOwner):
         if len(group) == 1:
             self._fanout.entered(Kind.PATH, connection.path)
         transport.group = group
-        transport.mark = len(group.pending)  # what was broadcast earlier in this turn is not for the newcomer
+        transport.mark = len(
+            group.pending
+        )  # what was broadcast earlier in this turn is not for the newcomer
         self._sweeper.wake()
         if taken.head:
             transport.write(taken.head)
@@ -186,7 +200,9 @@ class Engine(ConnectionOwner):
     def ended(self, connection: Connection) -> None:
         """It is known how this connection ended; its "close" is about to run."""
         code = connection.close_code
-        connection.service.tally.count_close(code or CloseCode.ABNORMAL, is_peers=connection.was_closed_by_peer)
+        connection.service.tally.count_close(
+            code or CloseCode.ABNORMAL, is_peers=connection.was_closed_by_peer
+        )
         if self.on_end is not None:
             self.on_end(connection)
 
@@ -197,7 +213,9 @@ class Engine(ConnectionOwner):
         connection.service.tally.take_over(connection)
 
     def leave_groups(self, connection: Connection) -> None:
-        """Take a connection out of its path and its rooms; what was broadcast before still reaches it."""
+        """Take a connection out of its path and its rooms; what was broadcast before still reaches
+        it.
+        """
         transport = connection._transport
         paths = self._lane_of(connection).paths
         group = paths.get(connection.path)
@@ -212,12 +230,16 @@ class Engine(ConnectionOwner):
                 self.leave(connection, room)
 
     def join(self, connection: Connection, room: str) -> None:
-        """Put a connection into a named room; waits, not for long, until what other processes send there arrives."""
+        """Put a connection into a named room; waits, not for long, until what other processes send
+        there arrives.
+        """
         if connection.rooms is None:
             connection.rooms = {}
         if room in connection.rooms:
             return
-        group = connection.rooms[room] = self._lane_of(connection).rooms.add(room, connection._transport)
+        group = connection.rooms[room] = self._lane_of(connection).rooms.add(
+            room, connection._transport
+        )
         if len(group) == 1:
             self._fanout.entered(Kind.ROOM, room)
         self._fanout.wait_until_heard(Kind.ROOM, room)
@@ -285,22 +307,30 @@ class Engine(ConnectionOwner):
         if self._fanout.relay is None:
             raise self.fork_error("and without a backplane it reaches none of their clients")
         if exclude is not None:
-            raise self.fork_error("and what it broadcasts reaches all clients; leave `exclude_self` out")
+            raise self.fork_error(
+                "and what it broadcasts reaches all clients; leave `exclude_self` out"
+            )
 
     def report(self, message: str, *args: object, error: BaseException) -> None:
-        """Log an error of our own from the hub, where logging itself isn't allowed: it may wait for a lock."""
+        """Log an error of our own from the hub, where logging itself isn't allowed: it may wait for
+        a lock.
+        """
         mishaps.report(logger, message, *args, error=error)
 
     # -- the end
 
     def drain(self, timeout_s: float, spread_s: float = 0.0) -> bool:
-        """Say goodbye to everybody, and wait until their "close" callbacks are done; see `Draining`."""
+        """Say goodbye to everybody, and wait until their "close" callbacks are done; see
+        `Draining`.
+        """
         self.is_draining = True
         draining = Draining(self.connections, self.dispatcher, spread_s, self.config.retry_spread_s)
         return draining.run(timeout_s)
 
     def forsake(self) -> None:
-        """Let go of all connections in a forked child, and do nothing with them: they are the parent's."""
+        """Let go of all connections in a forked child, and do nothing with them: they are the
+        parent's.
+        """
         self._is_forsaken = True
         self._sweeper.close()
         for connection in self.connections:

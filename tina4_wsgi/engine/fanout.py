@@ -36,10 +36,12 @@ class Deliverer(Protocol):
 class Fanout:
     """Where the frames of one app go.
 
-    Nearly every process has one hub and so one deliverer; a server in a thread of its own has another.
+    Nearly every process has one hub and so one deliverer; a server in a thread of its own has
+    another.
 
     Greenlets and threads: any; nothing waits, but a native thread that is far ahead of the hub.
-    Lock: `_lock` is held where `_deliverers` is replaced; readers need none, since the tuple never changes.
+    Lock: `_lock` is held where `_deliverers` is replaced; readers need none, since the tuple never
+    changes.
 
     Attributes:
         relay: to the other processes; None where there are none by decision.
@@ -55,7 +57,9 @@ class Fanout:
         self.watch: Callable[[str], None] | None = None
 
     def forsake(self, relay: Relay | None, members: Callable[[str], list[Any]]) -> None:
-        """Deliver to nobody here any more, in a forked child: what is still said leaves by `relay` alone."""
+        """Deliver to nobody here any more, in a forked child: what is still said leaves by `relay`
+        alone.
+        """
         self._lock = _allocate_lock()  # another thread of the parent may have held it
         self._deliverers = ()
         self.relay = relay
@@ -114,5 +118,7 @@ class Fanout:
             self.relay.leave(kind, name)
 
     def wait_until_heard(self, kind: Kind, name: str) -> bool:
-        """Wait, not for long, until what other processes send to `name` arrives here; says whether it had to."""
+        """Wait, not for long, until what other processes send to `name` arrives here; says whether
+        it had to.
+        """
         return self.relay is not None and self.relay.wait_until_heard(kind, name)

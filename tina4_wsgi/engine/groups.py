@@ -1,8 +1,9 @@
 """Who is where: name → group, and the frames that wait for all of a group.
 
-A broadcast is encoded once and appended once, to the list of its group; at the end of the hub's turn the list is
-joined once and every member gets the same bytes. So a broadcast costs the sender the same in a room of two and
-of two thousand, and thirty broadcasts of one turn cost each member one `send` call.
+A broadcast is encoded once and appended once, to the list of its group; at the end of the hub's
+turn the list is joined once and every member gets the same bytes. So a broadcast costs the sender
+the same in a room of two and of two thousand, and thirty broadcasts of one turn cost each member
+one `send` call.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from ..websocket.transport import FrameSource, Transport
 logger = logging.getLogger("tina4_wsgi.engine")
 
 _FLUSH_BYTES = 262_144
-"""A group doesn't wait for the end of the turn with more than this: a callback may broadcast without end."""
+"""A group doesn't wait for the end of the turn with more than this: a callback may broadcast
+without end.
+"""
 
-# A native lock, patched or not: it is never held over a switch, and gevent's would not keep native threads out.
+# A native lock, patched or not: it is never held over a switch, and gevent's would not keep native
+# threads out.
 _allocate_lock = get_original("_thread", "allocate_lock")
 
 
@@ -142,7 +146,9 @@ class Groups:
         return 0 if group is None else len(group)
 
     def add(self, name: str, member: Transport) -> Group:
-        """Put `member` into the group `name`, made if need be; adding it twice is adding it once."""
+        """Put `member` into the group `name`, made if need be; adding it twice is adding it
+        once.
+        """
         with self._lock:
             group = self._groups.get(name)
             if group is None:

@@ -1,4 +1,6 @@
-"""Broadcasts to paths that no route has: while somebody works on an app, each is pointed out once."""
+"""Broadcasts to paths that no route has: while somebody works on an app, each is pointed out
+once.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from ..routing.matching import Route
 logger = logging.getLogger("tina4_wsgi.lost")
 
 _MOST_PATHS = 1_000
-"""Paths that are remembered; beyond it nothing is looked up, since a path may come from a client."""
+"""Paths that are remembered; beyond it nothing is looked up, since a path may come from a client.
+"""
 
 
 class LostBroadcasts:
@@ -27,7 +30,9 @@ class LostBroadcasts:
     Greenlets and threads: any.
     """
 
-    def __init__(self, routes: Callable[[], Iterable[Route]], has_route: Callable[[str], bool]) -> None:
+    def __init__(
+        self, routes: Callable[[], Iterable[Route]], has_route: Callable[[str], bool]
+    ) -> None:
         self._routes = routes
         self._has_route = has_route
         self._seen: set[str] = set()
@@ -40,8 +45,12 @@ class LostBroadcasts:
         # Groups whose host counts belong to a framework's own hosts, which are not looked up here.
         if not path.startswith("//") and not self._is_known(path):
             # The hub may be here, with what another process broadcast, and must not log.
-            gevent.spawn(logger.warning, "a broadcast to %r reaches nobody, since no WebSocket route has this path%s",
-                         path, self._hint(path))  # fmt: skip
+            gevent.spawn(
+                logger.warning,
+                "a broadcast to %r reaches nobody, since no WebSocket route has this path%s",
+                path,
+                self._hint(path),
+            )
 
     def _is_known(self, path: str) -> bool:
         try:

@@ -1,7 +1,9 @@
-"""Who is on a path, and the sending away of some of them, in all processes: questions, and this process's answers.
+"""Who is on a path, and the sending away of some of them, in all processes: questions, and this
+process's answers.
 
-Nothing is kept for it: whoever wants to know asks, and every process answers for its own connections. So there is
-nothing to heal after a process died, and nothing is paid where nobody asks.
+Nothing is kept for it: whoever wants to know asks, and every process answers for its own
+connections. So there is nothing to heal after a process died, and nothing is paid where nobody
+asks.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from ..websocket.identity import shown
 from ..websocket.inquiries import Farewell
 from .engine import Engine
 
-_MOST_COUNT = 10_000_000  # as `max_connections` at most; another process that tells of more is none of ours
+_MOST_COUNT = (
+    10_000_000  # as `max_connections` at most; another process that tells of more is none of ours
+)
 
 
 class Member(NamedTuple):
@@ -27,8 +31,10 @@ class Member(NamedTuple):
 
     Attributes:
         id: the connection's.
-        auth: what its route's `auth` gave, as JSON shows it; None where JSON can't, as for an object of the app's.
-        state: those fields of `connection.state` that the setting `presence_fields` names, shown the same way.
+        auth: what its route's `auth` gave, as JSON shows it; None where JSON can't, as for an
+            object of the app's.
+        state: those fields of `connection.state` that the setting `presence_fields` names, shown
+            the same way.
         joined_at: when it connected, in UTC.
     """
 
@@ -60,8 +66,10 @@ def disconnect_question(
     text = identity.text_of(auth)
     if text is None and auth is not None:
         raise UsageError(
-            f"auth of class {type(auth).__name__} has no form in JSON, by which other processes know it; have the "
-            "route's `auth` give an id, as in `auth=lambda request: user_of(request).id`, and give that id here"
+            f"auth of class {type(auth).__name__} has no form in JSON, by which other processes "
+            "know it; have the "
+            "route's `auth` give an id, as in `auth=lambda request: user_of(request).id`, and give "
+            "that id here"
         )
     wanted = {"id": connection_id, "path": path, "auth": text}
     wanted = {name: value for name, value in wanted.items() if value is not None}
@@ -105,7 +113,9 @@ def _described(connection: Connection) -> Facts:
     return {
         "id": connection.id,
         "auth": shown(connection.auth),
-        "state": {name: shown(connection.state[name]) for name in fields if name in connection.state},
+        "state": {
+            name: shown(connection.state[name]) for name in fields if name in connection.state
+        },
         "joined_s": connection.connected_at.timestamp(),
     }
 
@@ -113,20 +123,28 @@ def _described(connection: Connection) -> Facts:
 def _member(told: Facts) -> Member:
     state, connection_id = told.get("state"), told.get("id")
     return Member(
-        connection_id if isinstance(connection_id, str) else "", told.get("auth"),
-        state if isinstance(state, dict) else {}, _time_of(told.get("joined_s")),
-    )  # fmt: skip
+        connection_id if isinstance(connection_id, str) else "",
+        told.get("auth"),
+        state if isinstance(state, dict) else {},
+        _time_of(told.get("joined_s")),
+    )
 
 
 def _is_sound(question: Facts) -> bool:
-    """Whether a question has the form that ours have: a stranger may have sent it, through the same Redis."""
+    """Whether a question has the form that ours have: a stranger may have sent it, through the same
+    Redis.
+    """
     if question.get("ask") in ("count", "members"):
         return isinstance(question.get("path"), str)
     if question.get("ask") != "disconnect":
         return False
     texts = [question.get(name, "") for name in ("path", "id", "auth", "reason")]
     code = question.get("code", CloseCode.POLICY_VIOLATION)
-    if not all(isinstance(text, str) for text in texts) or isinstance(code, bool) or not isinstance(code, int):
+    if (
+        not all(isinstance(text, str) for text in texts)
+        or isinstance(code, bool)
+        or not isinstance(code, int)
+    ):
         return False
     if all(question.get(name) is None for name in ("path", "id", "auth")):
         return False  # nobody is meant, which must not come to mean everybody
@@ -140,7 +158,9 @@ def _is_sound(question: Facts) -> bool:
 def _time_of(told_s: object) -> datetime:
     """Read a time that another process tells; the beginning of 1970 for what is none."""
     try:
-        return datetime.fromtimestamp(told_s if isinstance(told_s, float | int) else 0.0, timezone.utc)
+        return datetime.fromtimestamp(
+            told_s if isinstance(told_s, float | int) else 0.0, timezone.utc
+        )
     except (OSError, OverflowError, ValueError):
         return datetime.fromtimestamp(0.0, timezone.utc)
 

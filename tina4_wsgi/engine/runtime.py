@@ -1,6 +1,8 @@
-"""What one process holds of an app: its engines, the fan-out between them, the way to others, and the guardian.
+"""What one process holds of an app: its engines, the fan-out between them, the way to others, and
+the guardian.
 
-Nothing of it may cross a fork, so the app makes a new one whenever it finds itself in another process.
+Nothing of it may cross a fork, so the app makes a new one whenever it finds itself in another
+process.
 """
 
 from __future__ import annotations
@@ -35,16 +37,20 @@ _GOODBYE_S = 1.0
 """What other processes get to take what was broadcast while this one drained."""
 
 _OVERTIME_S = 2.0
-"""What another thread's hub gets beyond the time for a drain, the last "close" callbacks' second included."""
+"""What another thread's hub gets beyond the time for a drain, the last "close" callbacks' second
+included.
+"""
 
 _POLL_S = 0.01
 
 
 class _Forks:
-    """How often this process's line has been forked: tells a fork without a system call for each request.
+    """How often this process's line has been forked: tells a fork without a system call for each
+    request.
 
-    In the child, connections become the parent's alone: nothing of the child reads or writes their sockets, and what
-    a callback that forked still broadcasts there leaves as a publisher's message would.
+    In the child, connections become the parent's alone: nothing of the child reads or writes their
+    sockets, and what a callback that forked still broadcasts there leaves as a publisher's message
+    would.
     """
 
     count = 0
@@ -72,19 +78,26 @@ class Runtime:
         root: of the project; names the bus directory. None for an app without other processes.
         app_number: which app of its process this is.
         parent: what the app held before, in this process's parent; None if nothing.
-        is_serving: whether this process is known to serve: requests have come, or a server has started.
+        is_serving: whether this process is known to serve: requests have come, or a server has
+            started.
     Raises:
-        ForkError: the parent had open connections when it forked, and this app has no way to other processes.
+        ForkError: the parent had open connections when it forked, and this app has no way to other
+            processes.
 
     Attributes:
         on_engine: called with each engine that is made.
         on_draining: called at the beginning of `drain`; doesn't wait.
         on_drained: called at its end.
-        on_question: called in the hub with another process's question that isn't about presence; gives the answer.
+        on_question: called in the hub with another process's question that isn't about presence;
+            gives the answer.
     """
 
     def __init__(
-        self, config: Config, parent: Runtime | None = None, root: str | None = None, app_number: int = 0,
+        self,
+        config: Config,
+        parent: Runtime | None = None,
+        root: str | None = None,
+        app_number: int = 0,
         is_serving: bool = False,
     ) -> None:
         self._inherited_count = 0 if parent is None else parent.connection_count
@@ -130,7 +143,9 @@ class Runtime:
             ForkError: the parent had open connections when it forked.
         """
         if self._inherited_count:
-            raise self._fork_error("and can't serve: fork before the first one (see gunicorn --preload)")
+            raise self._fork_error(
+                "and can't serve: fork before the first one (see gunicorn --preload)"
+            )
         engine = self._engines.get(_get_ident())
         if engine is not None and not engine.is_alive:
             engine.close()  # of a thread that has ended, whose number this one was given
@@ -214,7 +229,8 @@ class Runtime:
                 engine.mailbox.post(_dismiss, engine, code, reason)
 
     def drain(self, timeout_s: float, *, is_hurried: bool = False) -> None:
-        """Say 1001 to everybody and wait until their "close" callbacks are done; new upgrades are refused meanwhile.
+        """Say 1001 to everybody and wait until their "close" callbacks are done; new upgrades are
+        refused meanwhile.
 
         Args:
             timeout_s: how long all of it may take.
@@ -269,8 +285,10 @@ def _wait_for(engine: Engine, errand: ThreadCall, give_up_at_s: float) -> None:
     """Wait for another thread's hub while this one goes on, but not for one that stands still."""
     while not errand.is_done and engine.is_alive:
         if time.monotonic() >= give_up_at_s:
-            logger.warning("%d connections of another thread were left, since its hub stands still",
-                           len(engine.connections))  # fmt: skip
+            logger.warning(
+                "%d connections of another thread were left, since its hub stands still",
+                len(engine.connections),
+            )
             return
         gevent.sleep(_POLL_S)
     try:

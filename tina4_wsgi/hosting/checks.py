@@ -1,7 +1,7 @@
 """What is often wrong around an app, found by looking at the process that it was loaded into.
 
-Each check gives findings, one line each with its fix. They are made once per process, at the first upgrade, and
-logged; `tina4-wsgi doctor` makes them before anybody connects.
+Each check gives findings, one line each with its fix. They are made once per process, at the first
+upgrade, and logged; `tina4-wsgi doctor` makes them before anybody connects.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ logger = logging.getLogger("tina4_wsgi.checks")
 
 PATCH = "put `from gevent import monkey; monkey.patch_all()` first in the module that is served"
 
-# What blocks. Others that are replaced do not, wherever they are kept: a Queue, an Event or a Thread made after the
-# patch waits by what its own module has by then.
+# What blocks. Others that are replaced do not, wherever they are kept: a Queue, an Event or a
+# Thread made after the patch waits by what its own module has by then.
 _BLOCKING = {
     "_thread": ("allocate_lock",),
     "queue": ("SimpleQueue",),
@@ -40,31 +40,61 @@ _BLOCKING = {
 _SHARED = {"_thread": ("_local",), "threading": ("local",)}
 """What doesn't block, but is one for all greenlets."""
 
-_AGENTS = frozenset({
-    "appdynamics", "datadog", "ddtrace", "debugpy", "elasticapm", "honeybadger", "instana", "newrelic", "opentelemetry",
-    "pydevd", "rollbar", "scout_apm", "sentry_sdk",
-})  # fmt: skip
+_AGENTS = frozenset(
+    {
+        "appdynamics",
+        "datadog",
+        "ddtrace",
+        "debugpy",
+        "elasticapm",
+        "honeybadger",
+        "instana",
+        "newrelic",
+        "opentelemetry",
+        "pydevd",
+        "rollbar",
+        "scout_apm",
+        "sentry_sdk",
+    }
+)
 """These want to be imported before all else, have native threads on purpose, and know of gevent."""
 
 _LAST_WITH_THE_PATCH = "gevent.time"
-"""Imported by `patch_all` and nothing else. The order of `sys.modules` is that in which imports ended, so what comes
-later there ended in a patched process."""
+"""Imported by `patch_all` and nothing else. The order of `sys.modules` is that in which imports
+ended, so what comes later there ended in a patched process.
+"""
 
 _GUNICORNS_LAST = "gunicorn.app.base"  # of what it imports before it reads its settings
 _BEFORE_SCRIPTS = ("sitecustomize", "usercustomize")
 
 # These are there before anybody can patch, and get along with it.
 _EXEMPT = sys.stdlib_module_names | {
-    "gevent", "geventwebsocket", "greenlet", "gunicorn", "jinja2", "markupsafe", "packaging", "tina4_wsgi", "werkzeug",
+    "gevent",
+    "geventwebsocket",
+    "greenlet",
+    "gunicorn",
+    "jinja2",
+    "markupsafe",
+    "packaging",
+    "tina4_wsgi",
+    "werkzeug",
     "zope",
-}  # fmt: skip
+}
 _MOST_NAMED = 3
 
 _FIRST_SAFE = {
-    "werkzeug": ((3, 0, 6), "reads the fields of multipart forms without a limit of its own (CVE-2024-49767)"),
-    "jinja2": ((3, 1, 4), "lets keys of a user's dict become attributes by xmlattr (CVE-2024-34064)"),
+    "werkzeug": (
+        (3, 0, 6),
+        "reads the fields of multipart forms without a limit of its own (CVE-2024-49767)",
+    ),
+    "jinja2": (
+        (3, 1, 4),
+        "lets keys of a user's dict become attributes by xmlattr (CVE-2024-34064)",
+    ),
 }
-"""What is safe for all that our routes offer; dependencies allow less, for legacy apps that pin them."""
+"""What is safe for all that our routes offer; dependencies allow less, for legacy apps that pin
+them.
+"""
 
 _ORIGIN_FORM = 'write it as scheme, host and port: "https://example.org" or "http://localhost:8080"'
 
@@ -72,7 +102,9 @@ _FIRST_WITH_GEVENT = (3, 1, 14)  # psycopg 3; before, it waits in a `select` of 
 
 
 class Finding(NamedTuple):
-    """Something that is wrong, and what to do about it: both in a few words, on one line together."""
+    """Something that is wrong, and what to do about it: both in a few words, on one line
+    together.
+    """
 
     what: str
     fix: str
@@ -99,7 +131,9 @@ def log_unknown_variables() -> None:
 
 
 def misspelt_variables() -> Iterator[Finding]:
-    """Find environment variables that look like settings and are none, so that what they ask for does not happen."""
+    """Find environment variables that look like settings and are none, so that what they ask for
+    does not happen.
+    """
     for name, meant in unknown_variables().items():
         fix = f"did you mean {meant}?" if meant else "the README's table lists all settings"
         yield Finding(f"{name} is no setting and changes nothing", fix)
@@ -119,35 +153,45 @@ def unpatched() -> Iterator[Finding]:
     """See whether the standard library waits as gevent does."""
     if not monkey.is_module_patched("socket"):
         yield Finding(
-            "the standard library is not patched, so a callback that waits for a database holds up all others", PATCH
+            "the standard library is not patched, so a callback that waits for a database holds up "
+            "all others",
+            PATCH,
         )
 
 
 def modules() -> dict[str, ModuleType]:
-    """Return the modules that may have taken hold of what was patched later, in the order of their ends.
+    """Return the modules that may have taken hold of what was patched later, in the order of their
+    ends.
 
-    Those of the standard library and the like are left out, agents, and all that were imported after the patch: what
-    they hold in spite of it they asked for (`monkey.get_original`).
+    Those of the standard library and the like are left out, agents, and all that were imported
+    after the patch: what they hold in spite of it they asked for (`monkey.get_original`).
     """
     loaded = list(sys.modules.items())  # a copy: another thread may import
     names = [name for name, _ in loaded]
     if _LAST_WITH_THE_PATCH in names:
         loaded = loaded[: names.index(_LAST_WITH_THE_PATCH)]
     left_out = _EXEMPT | _AGENTS
-    return {name: one for name, one in loaded if name.partition(".")[0] not in left_out and one is not None}
+    return {
+        name: one
+        for name, one in loaded
+        if name.partition(".")[0] not in left_out and one is not None
+    }
 
 
 def modules_of_the_app() -> dict[str, ModuleType]:
     """Return those of `modules` that the app is the reason for.
 
-    What was imported before its server is not its to mend: a program that starts the server imported it
-    (`newrelic-admin`, `opentelemetry-instrument`). Our own server patches before it loads an app.
+    What was imported before its server is not its to mend: a program that starts the server
+    imported it (`newrelic-admin`, `opentelemetry-instrument`). Our own server patches before it
+    loads an app.
     """
     names = list(sys.modules)
     if _GUNICORNS_LAST in names:
         of_the_app = {*names[names.index(_GUNICORNS_LAST) :]}
     elif _is_script(sys.modules.get("__main__")):
-        last_before = max(names.index(name) for name in ("__main__", *_BEFORE_SCRIPTS) if name in names)
+        last_before = max(
+            names.index(name) for name in ("__main__", *_BEFORE_SCRIPTS) if name in names
+        )
         of_the_app = {"__main__", *names[last_before + 1 :]}
     else:
         return {}
@@ -171,7 +215,9 @@ def patched_too_late(suspects: dict[str, ModuleType]) -> Iterator[Finding]:
     if blocking := _held_by(suspects, _BLOCKING):
         yield Finding(f"patched too late: {blocking}, which block all others", PATCH, is_fatal=True)
     if shared := _held_by(suspects, _SHARED):
-        yield Finding(f"patched too late: {shared}, where one user's data is seen by all others", PATCH)
+        yield Finding(
+            f"patched too late: {shared}, where one user's data is seen by all others", PATCH
+        )
 
 
 def _held_by(suspects: dict[str, ModuleType], wanted: Mapping[str, tuple[str, ...]]) -> str:
@@ -193,7 +239,9 @@ def _held_by(suspects: dict[str, ModuleType], wanted: Mapping[str, tuple[str, ..
 
 
 def _asks_for_originals(name: str, module: ModuleType) -> bool:
-    """Whether a module's code knows `get_original` of gevent, and so holds on purpose what it holds."""
+    """Whether a module's code knows `get_original` of gevent, and so holds on purpose what it
+    holds.
+    """
     get_code = getattr(getattr(module, "__loader__", None), "get_code", None)
     try:
         code = get_code(name) if get_code is not None else None
@@ -213,19 +261,23 @@ def libraries() -> Iterator[Finding]:
     if not _is_cooperative_psycopg2(sys.modules.get("psycopg2.extensions")):
         yield Finding(
             "psycopg2 waits in C, so a query holds up all others",
-            "pip install psycogreen, and call psycogreen.gevent.patch_psycopg() before the first query", is_fatal=True,
-        )  # fmt: skip
+            "pip install psycogreen, and call psycogreen.gevent.patch_psycopg() before the first "
+            "query",
+            is_fatal=True,
+        )
     version = getattr(sys.modules.get("psycopg"), "__version__", "")
     if version and _numbers(version) < _FIRST_WITH_GEVENT:
         yield Finding(
             f"psycopg {version} waits without gevent, so a query holds up all others",
-            "pip install 'psycopg>=3.1.14'", is_fatal=True,
-        )  # fmt: skip
+            "pip install 'psycopg>=3.1.14'",
+            is_fatal=True,
+        )
     if getattr(sys.modules.get("grpc._cython.cygrpc"), "g_gevent_activated", None) is False:
         yield Finding(
             "grpc waits in C, so a call holds up all others",
-            "call grpc.experimental.gevent.init_gevent() before the first channel is made", is_fatal=True,
-        )  # fmt: skip
+            "call grpc.experimental.gevent.init_gevent() before the first channel is made",
+            is_fatal=True,
+        )
 
 
 def old_libraries() -> Iterator[Finding]:
@@ -234,7 +286,9 @@ def old_libraries() -> Iterator[Finding]:
         version = metadata.version(name)
         if _numbers(version) < first:
             dotted = ".".join(map(str, first))
-            yield Finding(f"{name} {version} {hole}", f"pip install '{name}>={dotted}', if the app allows it")
+            yield Finding(
+                f"{name} {version} {hole}", f"pip install '{name}>={dotted}', if the app allows it"
+            )
 
 
 def too_few_descriptors(config: Config) -> Iterator[Finding]:
@@ -243,7 +297,8 @@ def too_few_descriptors(config: Config) -> Iterator[Finding]:
     if room < config.max_connections:
         wanted = config.max_connections + descriptors.RESERVED
         yield Finding(
-            f"the limit on open files leaves room for {room} WebSockets, max_connections is {config.max_connections}",
+            f"the limit on open files leaves room for {room} WebSockets, max_connections is "
+            f"{config.max_connections}",
             f"ulimit -n {wanted}, or LimitNOFILE={wanted} in systemd, or a lower max_connections",
         )
 
@@ -252,20 +307,26 @@ def lone_workers(count: int, config: Config) -> Iterator[Finding]:
     """See whether several workers hear each other's broadcasts."""
     if count > 1 and config.backplane == "none":
         yield Finding(
-            f"{count} workers and nothing between them, so a broadcast reaches the clients of one only",
-            "run one worker (-w 1), or set a backplane", is_fatal=True,
-        )  # fmt: skip
+            f"{count} workers and nothing between them, so a broadcast reaches the clients of one "
+            "only",
+            "run one worker (-w 1), or set a backplane",
+            is_fatal=True,
+        )
 
 
 def trusted_by_django() -> Iterator[Finding]:
-    """Look at CSRF_TRUSTED_ORIGINS, which Django takes as it is; our own setting is refused where it is set."""
+    """Look at CSRF_TRUSTED_ORIGINS, which Django takes as it is; our own setting is refused where
+    it is set.
+    """
     settings = getattr(sys.modules.get("django.conf"), "settings", None)
     if settings is not None and settings.configured:
         yield from dead_origins(settings.CSRF_TRUSTED_ORIGINS, "CSRF_TRUSTED_ORIGINS")
 
 
 def dead_origins(listed: Iterable[str], where: str) -> Iterator[Finding]:
-    """Find origins that no browser sends in this form, compared to the letter, so that their pages are refused."""
+    """Find origins that no browser sends in this form, compared to the letter, so that their pages
+    are refused.
+    """
     for origin in listed:
         wrong = origins.fault(origin) or _what_browsers_write(origin)
         if wrong is not None:
@@ -273,9 +334,11 @@ def dead_origins(listed: Iterable[str], where: str) -> Iterator[Finding]:
             if not fix:
                 what, _, fix = wrong.partition(", write ")
             yield Finding(
-                f"{where}: {origin!r} matches no page, so its pages will be refused with 403: it {what}",
-                f"write {fix}" if fix else _ORIGIN_FORM, is_fatal=True,
-            )  # fmt: skip
+                f"{where}: {origin!r} matches no page, so its pages will be refused with 403: it "
+                f"{what}",
+                f"write {fix}" if fix else _ORIGIN_FORM,
+                is_fatal=True,
+            )
 
 
 def _what_browsers_write(origin: str) -> str | None:
@@ -288,7 +351,9 @@ def _what_browsers_write(origin: str) -> str | None:
     return None
 
 
-def _is_cooperative_psycopg2(extensions: Any) -> bool:  # Any: it ships no types, and may not be installed
+def _is_cooperative_psycopg2(
+    extensions: Any,
+) -> bool:  # Any: it ships no types, and may not be installed
     return extensions is None or extensions.get_wait_callback() is not None
 
 

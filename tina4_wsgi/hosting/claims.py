@@ -1,8 +1,9 @@
-"""Who makes an upgrade under our own server, where an App may stand somewhere inside of another application.
+"""Who makes an upgrade under our own server, where an App may stand somewhere inside of another
+application.
 
-The server has to know before it asks the application. It leaves an upgrade to the application, as the request that it
-is, unless that says of itself that it wants upgrades ready-made, as gevent-websocket makes them. gunicorn asks nobody,
-so nothing of this matters there.
+The server has to know before it asks the application. It leaves an upgrade to the application, as
+the request that it is, unless that says of itself that it wants upgrades ready-made, as
+gevent-websocket makes them. gunicorn asks nobody, so nothing of this matters there.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ def claims_upgrade(app: Any, environ: Environ) -> bool:
     """Say whether an upgrade is left to `app`, or to what that would pass the request to.
 
     Args:
-        app: any WSGI application. What has `claims_upgrade(environ)` is asked; Werkzeug's DispatcherMiddleware,
-            frameworks and middlewares that keep what they wrap as `wsgi_app` or `app` are looked into.
+        app: any WSGI application. What has `claims_upgrade(environ)` is asked; Werkzeug's
+            DispatcherMiddleware, frameworks and middlewares that keep what they wrap as `wsgi_app`
+            or `app` are looked into.
         environ: of the request; not changed.
     """
     for _ in range(_DEEPEST):
@@ -35,7 +37,9 @@ def claims_upgrade(app: Any, environ: Environ) -> bool:
         if isinstance(app, DispatcherMiddleware):
             app, environ = _dispatched(app, environ)
         else:
-            app = next((inner for name in _INSIDE if callable(inner := getattr(app, name, None))), None)
+            app = next(
+                (inner for name in _INSIDE if callable(inner := getattr(app, name, None))), None
+            )
         if app is None:
             break
     return True
@@ -44,8 +48,8 @@ def claims_upgrade(app: Any, environ: Environ) -> bool:
 def paths_of_gevent_websocket(app: Any) -> Iterator[str]:
     """Find where an application, or what it wraps, counts on `environ["wsgi.websocket"]`.
 
-    Known are Socket.IO and Engine.IO in their gevent mode, and gevent-websocket's own Resource. Which paths a function
-    looks at nobody can tell.
+    Known are Socket.IO and Engine.IO in their gevent mode, and gevent-websocket's own Resource.
+    Which paths a function looks at nobody can tell.
     """
     for _ in range(_DEEPEST):
         if app is None:
@@ -60,7 +64,9 @@ def paths_of_gevent_websocket(app: Any) -> Iterator[str]:
 
 
 def _asks_for_gevent_websocket() -> bool:
-    """Whether python-engineio runs in its gevent mode, and found gevent-websocket when it looked for it."""
+    """Whether python-engineio runs in its gevent mode, and found gevent-websocket when it looked
+    for it.
+    """
     driver = sys.modules.get("engineio.async_drivers.gevent")
     return driver is not None and getattr(driver, "SimpleWebSocketWSGI", None) is None
 

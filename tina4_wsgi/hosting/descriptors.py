@@ -5,7 +5,9 @@ from __future__ import annotations
 import resource
 
 RESERVED = 64
-"""Kept free of WebSockets: listeners, HTTP connections, the app's own files and database connections."""
+"""Kept free of WebSockets: listeners, HTTP connections, the app's own files and database
+connections.
+"""
 
 
 def to_spare() -> int:

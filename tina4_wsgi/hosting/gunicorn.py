@@ -7,7 +7,9 @@ import signal
 from typing import Any
 
 _NOTICE_S = 1.0
-"""A gevent worker looks once a second whether it was told to stop, while the master's clock runs already."""
+"""A gevent worker looks once a second whether it was told to stop, while the master's clock runs
+already.
+"""
 
 _AFTER_S = 1.5
 """For the last "close" callbacks, and until the worker sees that we are done."""
@@ -16,7 +18,8 @@ _AFTER_S = 1.5
 def worker() -> Any:  # Any: gunicorn ships no types, and may not be installed
     """Give this process's gunicorn worker, None under any other server.
 
-    A worker handles SIGTERM by a bound method; under `--preload` there is none before the fork, so ask late.
+    A worker handles SIGTERM by a bound method; under `--preload` there is none before the fork, so
+    ask late.
     """
     found = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return found if hasattr(found, "alive") and hasattr(found, "cfg") else None
@@ -29,7 +32,9 @@ def is_worker() -> bool:
 
 
 def listening_on() -> list[Any]:
-    """Give where this process's gunicorn listens, as `getsockname` does; nothing under any other server."""
+    """Give where this process's gunicorn listens, as `getsockname` does; nothing under any other
+    server.
+    """
     listeners = getattr(worker(), "sockets", None) or ()
     try:
         return [one.getsockname() for one in listeners]

@@ -1,4 +1,6 @@
-"""Refusing an upgrade: what is logged of it, and how it is said where 101 has been answered already."""
+"""Refusing an upgrade: what is logged of it, and how it is said where 101 has been answered
+already.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,23 @@ _LOGGED_PATH_BYTES = 200
 
 
 def path_for_log(path: str) -> str:
-    """Give a raw path as a client would write it, on one line: bytes that are no UTF-8, control characters and
-    the quote that ends it in the log as escapes."""
-    text = path[:_LOGGED_PATH_BYTES].encode("latin-1", "backslashreplace").decode(errors="backslashreplace")
-    return "".join(one if one.isprintable() and one != "'" else ascii(one + '"')[1:-2] for one in text)
+    """Give a raw path as a client would write it, on one line: bytes that are no UTF-8, control
+    characters and the quote that ends it in the log as escapes.
+    """
+    text = (
+        path[:_LOGGED_PATH_BYTES]
+        .encode("latin-1", "backslashreplace")
+        .decode(errors="backslashreplace")
+    )
+    return "".join(
+        one if one.isprintable() and one != "'" else ascii(one + '"')[1:-2] for one in text
+    )
 
 
 def refuse_late(environ: dict[str, Any], start_response: Any, refusal: Refused) -> Iterable[bytes]:
-    """Refuse where gevent-websocket's worker has answered 101 before it asked us: by a close frame."""
+    """Refuse where gevent-websocket's worker has answered 101 before it asked us: by a close
+    frame.
+    """
     try:
         place = find_place(environ)
     except Refused:

@@ -1,13 +1,17 @@
 """What stands inside of a server's socket object while, and after, its connection is taken from it.
 
-gevent's sockets keep the kernel's in `_sock`, and a TLS session in `_sslobj`. Two things may stand there instead:
+gevent's sockets keep the kernel's in `_sock`, and a TLS session in `_sslobj`. Two things may stand
+there instead:
 
-* A `Door`, where middlewares around the app decide when, and with which fields, the server writes the 101: it stops
-  that answer, and lets any other pass. So no frame can precede the 101, whatever is done to `start_response`.
-* A `Shell` behind that: it takes whatever is written and has nothing to read, like a connection whose client has
-  left. So nobody needs a signal to leave the connection alone, and nothing done to it is an error.
+* A `Door`, where middlewares around the app decide when, and with which fields, the server writes
+  the 101: it stops that answer, and lets any other pass. So no frame can precede the 101, whatever
+  is done to `start_response`.
+* A `Shell` behind that: it takes whatever is written and has nothing to read, like a connection
+  whose client has left. So nobody needs a signal to leave the connection alone, and nothing done to
+  it is an error.
 
-Invariants: no `Door` outlives the answer; private attributes of gevent's sockets are touched here and in `upgrade`.
+Invariants: no `Door` outlives the answer; private attributes of gevent's sockets are touched here
+and in `upgrade`.
 """
 
 from __future__ import annotations
@@ -82,14 +86,15 @@ class Shell:
 class Door:
     """Stands before a gevent socket's inside until the server has answered.
 
-    Interim answers (100, 103) pass. A 101 doesn't: the socket is as it was when `on_switching` is called. Any other
-    answer passes as well, and then the socket is as it was.
+    Interim answers (100, 103) pass. A 101 doesn't: the socket is as it was when `on_switching` is
+    called. Any other answer passes as well, and then the socket is as it was.
 
     Args:
         sock: gevent's.
-        on_switching: called once the server has written the whole head of a 101, with that head; in the greenlet
-            that writes. What it raises reaches the server.
-        on_other: called with the beginning of another answer; with b"" when the server closes without one.
+        on_switching: called once the server has written the whole head of a 101, with that head; in
+            the greenlet that writes. What it raises reaches the server.
+        on_other: called with the beginning of another answer; with b"" when the server closes
+            without one.
     """
 
     def __init__(
@@ -117,7 +122,9 @@ class Door:
             self._sock._sslobj = self._session
 
     def pass_on(self, send: Callable[..., int], data: Any, *flags: int) -> int:
-        """Take what the server writes, by `send` unless it is a 101; says how many bytes were taken."""
+        """Take what the server writes, by `send` unless it is a 101; says how many bytes were
+        taken.
+        """
         part = bytes(data)
         head = self._head + part
         if head.startswith(_SWITCHING):
@@ -140,7 +147,9 @@ class Door:
 
 
 class _Side:
-    """One thing inside of a gevent socket, but for writing and closing, which the door decides on."""
+    """One thing inside of a gevent socket, but for writing and closing, which the door decides
+    on.
+    """
 
     def __init__(self, inside: Any, door: Door) -> None:
         self._inside = inside

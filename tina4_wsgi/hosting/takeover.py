@@ -1,16 +1,18 @@
 """Taking a connection away from the WSGI server that accepted it.
 
-The answer goes through `start_response`, so the server logs it like any other, and middlewares around the app see an
-ordinary response; then the socket is detached from the object that the server holds, together with the bytes that
-were read behind the handshake. What the server does afterwards, it does to a `Shell`.
+The answer goes through `start_response`, so the server logs it like any other, and middlewares
+around the app see an ordinary response; then the socket is detached from the object that the server
+holds, together with the bytes that were read behind the handshake. What the server does afterwards,
+it does to a `Shell`.
 
-Where `start_response` is the server's own, the 101 is sure, and we write its bytes ourselves where the server lets us:
-they leave in one packet with what "open" sends, and that saves a seventh of a connection's whole cost under gunicorn.
-Behind anything else a `Door` waits for the server to write the 101: a middleware may keep it for later, add fields to
-it, or answer something else.
+Where `start_response` is the server's own, the 101 is sure, and we write its bytes ourselves where
+the server lets us: they leave in one packet with what "open" sends, and that saves a seventh of a
+connection's whole cost under gunicorn. Behind anything else a `Door` waits for the server to write
+the 101: a middleware may keep it for later, add fields to it, or answer something else.
 
-Invariants: detach, never `dup()` (pywsgi reads from its own descriptor once more and eats frames); recover what was
-read ahead; no frame before the 101; private attributes of gevent and gunicorn are touched here and in `shell` only.
+Invariants: detach, never `dup()` (pywsgi reads from its own descriptor once more and eats frames);
+recover what was read ahead; no frame before the 101; private attributes of gevent and gunicorn are
+touched here and in `shell` only.
 """
 
 from __future__ import annotations
@@ -31,25 +33,30 @@ from .socket_shell import Door, Shell
 _get_ident = get_original("_thread", "get_ident")
 
 _NEEDS = (
-    "this server can't hand over its sockets; run it under `tina4-wsgi serve`, `gunicorn -k gevent` "
+    "this server can't hand over its sockets; run it under `tina4-wsgi serve`, `gunicorn -k "
+    "gevent` "
     "or a gevent.pywsgi server"
 )
 _NEEDS_INPUT = (
-    "a middleware around this app has replaced wsgi.input, which holds what the client sent behind its handshake; "
+    "a middleware around this app has replaced wsgi.input, which holds what the client sent behind "
+    "its handshake; "
     "let it leave requests with an Upgrade field alone"
 )
 _NEEDS_ONE_CALL = (
-    "this handshake was answered before; a middleware around this app calls it twice for one request, "
+    "this handshake was answered before; a middleware around this app calls it twice for one "
+    "request, "
     "let it leave requests with an Upgrade field alone"
 )
 _NEEDS_ITS_THREAD = (
-    "a middleware around this app calls it in another thread than its server's, let it leave requests with an Upgrade "
-    "field alone"
+    "a middleware around this app calls it in another thread than its server's, "
+    "let it leave requests with an Upgrade field alone"
 )
 
 _SWITCHING = "101 Switching Protocols"
 _SWITCHING_HEADERS = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
-_BODY_FIELDS = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"})
+_BODY_FIELDS = frozenset(
+    {"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"}
+)
 """Of a server's 101, these are ours to say, or say something of a body, which it has none of."""
 
 
@@ -74,7 +81,9 @@ class Taker(Protocol):
         """Go on with it: the 101 has left, or is `taken.head`."""
 
     def give_up(self, answer: bytes) -> None:
-        """Something else was answered in the place of the 101, which began with `answer`; or nothing, b""."""
+        """Something else was answered in the place of the 101, which began with `answer`; or
+        nothing, b"".
+        """
 
 
 class Answered:
@@ -99,15 +108,17 @@ class HostSocket(NamedTuple):
     sock: Any  # a gevent socket: no types there
     read_ahead: Callable[[], bytes]
     has_input: bool = True
-    is_prompt: bool = False  # without Nagle's delay: accepted sockets have what gunicorn sets on its listeners
+    is_prompt: bool = (
+        False  # without Nagle's delay: accepted sockets have what gunicorn sets on its listeners
+    )
 
 
 def find_place(environ: dict[str, Any]) -> HostSocket:
     """Say where `take_over` will find the socket, before anything is answered.
 
     Raises:
-        Refused: 501, the server offers no socket, or a middleware hides what has been read from it; 500, a
-            middleware asks for the second time, or in another thread.
+        Refused: 501, the server offers no socket, or a middleware hides what has been read from
+            it; 500, a middleware asks for the second time, or in another thread.
     """
     place = _find(environ)
     software = str(environ.get("SERVER_SOFTWARE"))
@@ -123,12 +134,18 @@ def find_place(environ: dict[str, Any]) -> HostSocket:
 
 
 def is_answered(environ: dict[str, Any]) -> bool:
-    """Say whether the server has sent its 101 before it asked: nothing can be refused or agreed on any more."""
+    """Say whether the server has sent its 101 before it asked: nothing can be refused or agreed on
+    any more.
+    """
     return environ.get("wsgi.websocket") is not None
 
 
 def take_over(
-    place: HostSocket, environ: dict[str, Any], start_response: Any, headers: list[tuple[str, str]], taker: Taker
+    place: HostSocket,
+    environ: dict[str, Any],
+    start_response: Any,
+    headers: list[tuple[str, str]],
+    taker: Taker,
 ) -> Iterable[bytes]:
     """Answer 101 and take the socket: now, or as soon as the server writes its answer.
 
@@ -144,7 +161,9 @@ def take_over(
         OSError: the client has gone while the answer was written.
     """
     headers = [*_SWITCHING_HEADERS, *headers]
-    if is_answered(environ) or observer_of(environ) is not None:  # a test client has no wire for the answer
+    if (
+        is_answered(environ) or observer_of(environ) is not None
+    ):  # a test client has no wire for the answer
         if is_answered(environ):
             _tell_apart(environ["wsgi.websocket"].handler)
         start_response(_SWITCHING, headers)  # middlewares, which have a response to wait for
@@ -171,9 +190,12 @@ class Kept:
         early: bytes that the client sent right behind its handshake.
     """
 
-    _LINGER_S = 1.0  # for the client to read what was sent last, before what it still sends resets the connection
+    # For the client to read what was sent last, before what it still sends resets the connection.
+    _LINGER_S = 1.0
 
-    def __init__(self, place: HostSocket, start_response: Any, headers: list[tuple[str, str]]) -> None:
+    def __init__(
+        self, place: HostSocket, start_response: Any, headers: list[tuple[str, str]]
+    ) -> None:
         self.sock = place.sock
         headers = [*_SWITCHING_HEADERS, *headers]
         if _belongs_to(server := getattr(start_response, "__self__", None), place):
@@ -206,15 +228,20 @@ class Kept:
 
 
 def _belongs_to(server: Any, place: HostSocket) -> bool:
-    """Whether it answers on this very socket: gunicorn's response has it as `sock`, pywsgi's handler as `socket`."""
-    return place.sock is getattr(server, "sock", None) or place.sock is getattr(server, "socket", None)
+    """Whether it answers on this very socket: gunicorn's response has it as `sock`, pywsgi's
+    handler as `socket`.
+    """
+    return place.sock is getattr(server, "sock", None) or place.sock is getattr(
+        server, "socket", None
+    )
 
 
 def _answer(server: Any, start_response: Any, headers: list[tuple[str, str]]) -> bytes:
     """Have the server answer 101; give the bytes that it leaves to us."""
     if hasattr(server, "force_close"):  # gunicorn's
-        # What it would note for its access log; the checks of its start_response cost 3 % of a connection, and these
-        # headers are our own. It believes that they have left, not to end a chunked body, and that no request follows.
+        # What it would note for its access log; the checks of its start_response cost 3 % of a
+        # connection, and these headers are our own. It believes that they have left, not to end a
+        # chunked body, and that no request follows.
         server.status, server.status_code, server.headers = _SWITCHING, 101, headers
         server.headers_sent, server.chunked = True, False
         server.force_close()
@@ -226,7 +253,9 @@ def _answer(server: Any, start_response: Any, headers: list[tuple[str, str]]) ->
 def _wait_for_answer(
     place: HostSocket, start_response: Any, headers: list[tuple[str, str]], taker: Taker
 ) -> None:
-    """Take the connection when the server writes the 101, which what is around the app decides on."""
+    """Take the connection when the server writes the 101, which what is around the app decides
+    on.
+    """
 
     def switch(head: bytes) -> None:
         taker.take(_take(place, _head_of([*headers, *_added_to(head, headers)])))
@@ -245,7 +274,9 @@ def _head_of(headers: Iterable[tuple[str, str]]) -> bytes:
 
 
 def _added_to(head: bytes, headers: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Find what middlewares and the server have added to our fields; gunicorn before 24 announces a chunked body."""
+    """Find what middlewares and the server have added to our fields; gunicorn before 24 announces a
+    chunked body.
+    """
     ours = _BODY_FIELDS.union(name.lower() for name, _ in headers)
     for line in head.decode("latin-1").split("\r\n")[1:]:
         name, _, value = line.partition(":")
@@ -263,13 +294,16 @@ def _find(environ: dict[str, Any]) -> HostSocket | None:
         has_input = hasattr(getattr(body, "reader", None), "unreader")
         return HostSocket(sock, lambda: _take_unread(body), has_input, True)
     sock = getattr(getattr(body, "raw", None), "_sock", None)
-    if sock is not None:  # pywsgi hands out its buffered reader for requests that ask for an upgrade
+    if (
+        sock is not None
+    ):  # pywsgi hands out its buffered reader for requests that ask for an upgrade
         return HostSocket(sock, lambda: _take_buffered(body, sock))
     return None
 
 
 def _tell_apart(handler: Any) -> None:
-    """Give a client of a UNIX socket a name: gevent-websocket keys its clients by address, and theirs is empty.
+    """Give a client of a UNIX socket a name: gevent-websocket keys its clients by address, and
+    theirs is empty.
 
     While the app waits for one's `auth`, the next would take its entry, which is then missing.
     """

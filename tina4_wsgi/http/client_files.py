@@ -28,9 +28,11 @@ def find(path: str, environ: WSGIEnvironment) -> WSGIApplication | None:
     if name not in _NAMES or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return None
     environ[files.IS_STATIC] = True  # in the environ itself, not in the copy
-    # A part of a script is of no use to anybody, and the whole of it is a right answer (RFC 9110 §14.2).
+    # A part of a script is of no use to anybody, and the whole of it is a right answer (RFC 9110
+    # §14.2).
     environ = {key: value for key, value in environ.items() if key != "HTTP_RANGE"}
-    # A page of another origin, which `allowed_origins` lets connect, may import it too; there is nothing to hide.
+    # A page of another origin, which `allowed_origins` lets connect, may import it too; there is
+    # nothing to hide.
     headers = {"Access-Control-Allow-Origin": "*"}
     if name.endswith(".ts"):
         headers["Content-Type"] = "text/plain; charset=utf-8"  # else it would be a film

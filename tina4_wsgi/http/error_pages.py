@@ -1,7 +1,8 @@
 """The pages of errors: short and plain, without a word about the inside.
 
-Only with `debug`, and only in a browser that has followed the link of this start (see `startlink`), does a failure show
-its traceback, on the page of Werkzeug's debugger; its console, which would run whatever a page sends, stays off.
+Only with `debug`, and only in a browser that has followed the link of this start (see `startlink`),
+does a failure show its traceback, on the page of Werkzeug's debugger; its console, which would run
+whatever a page sends, stays off.
 """
 
 from __future__ import annotations
@@ -27,33 +28,46 @@ if TYPE_CHECKING:
 
     from ..monitoring.start_link import StartLink
 
-_KINDS = ("text/plain", "application/json", "text/html")  # The first is for clients that don't mind.
+_KINDS = (
+    "text/plain",
+    "application/json",
+    "text/html",
+)  # The first is for clients that don't mind.
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>{title}</title>
-<style>body {{ font-family: system-ui, sans-serif; margin: 15vh auto; max-width: 32rem; padding: 0 1rem }}</style>
+<style>
+body {{ font-family: system-ui, sans-serif; margin: 15vh auto; max-width: 32rem; padding: 0 1rem }}
+</style>
 <h1>{title}</h1>
 <p>{message}</p>
 </html>
 """
 _HOW_TO_SEE_MORE = (
-    "The traceback is in the server's log. To see tracebacks here, open the link with a token that the server printed "
+    "The traceback is in the server's log. To see tracebacks here, open the link with a token that "
+    "the server printed "
     "when it started."
 )
 _DEBUGGER_FILES = ("style.css", "debugger.js", "console.png")
 
 
-def error(environ: WSGIEnvironment, status: int, message: str = "",
-          fields: Iterable[tuple[str, str]] = ()) -> Response:
+def error(
+    environ: WSGIEnvironment, status: int, message: str = "", fields: Iterable[tuple[str, str]] = ()
+) -> Response:
     """Give the page of an error, as HTML, JSON or text, whichever the client likes best.
 
     Args:
         message: one sentence for whoever reads the page; plain text, whatever it holds.
         fields: further header fields.
     """
-    response = Response().status(status).header("Vary", "Accept").header("X-Content-Type-Options", "nosniff")
+    response = (
+        Response()
+        .status(status)
+        .header("Vary", "Accept")
+        .header("X-Content-Type-Options", "nosniff")
+    )
     for name, value in fields:
         response.header(name, value, add=True)
     kind = preferred_kind(environ)
@@ -88,14 +102,22 @@ def failure(environ: WSGIEnvironment, exc: Exception, link: StartLink | None = N
     if preferred_kind(environ) != "text/html":
         return response.text("".join(traceback.format_exception(exc)))
     shown = DebugTraceback(exc, skip=1)  # The first frame is our own call of the handler.
-    return response.markup(shown.render_debugger_html(evalex=False, secret="", evalex_trusted=False))
+    return response.markup(
+        shown.render_debugger_html(evalex=False, secret="", evalex_trusted=False)
+    )
 
 
 def debugger_file(environ: WSGIEnvironment, link: StartLink) -> Response | None:
-    """Give a file that the debugger's page asks for, None for any other request; only for `debug`."""
+    """Give a file that the debugger's page asks for, None for any other request; only for
+    `debug`.
+    """
     query = parse_qs(environ.get("QUERY_STRING", ""))
     name = query.get("f", [""])[0]
-    if query.get("__debugger__") != ["yes"] or name not in _DEBUGGER_FILES or not link.shows_tracebacks(environ):
+    if (
+        query.get("__debugger__") != ["yes"]
+        or name not in _DEBUGGER_FILES
+        or not link.shows_tracebacks(environ)
+    ):
         return None
     content = pkgutil.get_data("werkzeug.debug", f"shared/{name}")
     return None if content is None else Response().data(content, files.media_type(name))
@@ -103,6 +125,8 @@ def debugger_file(environ: WSGIEnvironment, link: StartLink) -> Response | None:
 
 def preferred_kind(environ: WSGIEnvironment) -> str:
     """Return the media type that the client likes best of those that our pages come in."""
-    accepted = parse_accept_header(",".join(first_elements(environ.get("HTTP_ACCEPT", ""))) or None, MIMEAccept)
+    accepted = parse_accept_header(
+        ",".join(first_elements(environ.get("HTTP_ACCEPT", ""))) or None, MIMEAccept
+    )
     # Of kinds that it likes alike, the one that it names first; `best_match` would go by our order.
     return max(_KINDS, key=lambda kind: (accepted.quality(kind), -accepted.find(kind)))

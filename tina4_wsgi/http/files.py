@@ -40,12 +40,18 @@ _MISSING_TYPES = {
     ".woff2": "font/woff2",
     ".xml": "application/xml",
 }
-_ENCODED_TYPES = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
+_ENCODED_TYPES = {
+    "gzip": "application/gzip",
+    "bzip2": "application/x-bzip2",
+    "xz": "application/x-xz",
+}
 _VALIDATORS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_RANGE")
 _UNKNOWN = "application/octet-stream"
 
 IS_STATIC = "tina4_wsgi.static"
-"""Stands in the environ of a request that a public file, or one of ours, answers; the access log looks for it."""
+"""Stands in the environ of a request that a public file, or one of ours, answers; the access log
+looks for it.
+"""
 
 
 def _build_types() -> mimetypes.MimeTypes:
@@ -70,8 +76,13 @@ def media_type(name: str) -> str:
     return guessed or _UNKNOWN
 
 
-def send(path: str, environ: WSGIEnvironment, *, as_attachment: bool = False,
-         download_name: str | None = None) -> WerkzeugResponse:
+def send(
+    path: str,
+    environ: WSGIEnvironment,
+    *,
+    as_attachment: bool = False,
+    download_name: str | None = None,
+) -> WerkzeugResponse:
     """Answer with a file: ETag, Last-Modified, 304, one range; revalidated at every use.
 
     Args:
@@ -83,13 +94,20 @@ def send(path: str, environ: WSGIEnvironment, *, as_attachment: bool = False,
         OSError: it can't be read.
     """
     name = download_name or os.path.basename(path)
-    # Several ranges at once may be answered with all of the file (RFC 9110 §14.2); Werkzeug answers 416. And a list of
-    # validators that nobody can have been given is parsed by it at some microseconds each.
+    # Several ranges at once may be answered with all of the file (RFC 9110 §14.2); Werkzeug answers
+    # 416. And a list of validators that nobody can have been given is parsed by it at some
+    # microseconds each.
     left_out = {"HTTP_RANGE"} if "," in environ.get("HTTP_RANGE", "") else set()
     left_out |= {name for name in _VALIDATORS if not is_short_list(environ.get(name, ""))}
     if left_out:
         environ = {key: value for key, value in environ.items() if key not in left_out}
-    response = send_file(path, environ, mimetype=media_type(name), as_attachment=as_attachment,
-                         download_name=name, max_age=None)
+    response = send_file(
+        path,
+        environ,
+        mimetype=media_type(name),
+        as_attachment=as_attachment,
+        download_name=name,
+        max_age=None,
+    )
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

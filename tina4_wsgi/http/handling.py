@@ -1,7 +1,7 @@
 """Everything that isn't an upgrade: our routes, then public files, then the legacy app.
 
-A path that one of our routes has is ours with every method: a wrong one is answered 405 here and never reaches
-the legacy app. All else goes there as it came; without one it's a 404.
+A path that one of our routes has is ours with every method: a wrong one is answered 405 here and
+never reaches the legacy app. All else goes there as it came; without one it's a 404.
 """
 
 from __future__ import annotations
@@ -63,11 +63,18 @@ class HttpHandling:
 
     Attributes:
         templates: where `response.html` finds its pages; filters and globals may be added.
-        tells_empty: whether to log, once for each handler, that it returned nothing; in `debug` and with `--reload`.
+        tells_empty: whether to log, once for each handler, that it returned nothing; in `debug`
+            and with `--reload`.
     """
 
-    def __init__(self, router: Router, config: Config, root: Path,
-                 fallback: WSGIApplication | None = None, link: StartLink | None = None) -> None:
+    def __init__(
+        self,
+        router: Router,
+        config: Config,
+        root: Path,
+        fallback: WSGIApplication | None = None,
+        link: StartLink | None = None,
+    ) -> None:
         """Answer by the routes of `router`, then by the files below `root`, then by `fallback`.
 
         Args:
@@ -119,12 +126,17 @@ class HttpHandling:
         if route.location not in self._told_empty:
             self._told_empty.add(route.location)
             logger.warning(
-                "the handler of %s returned nothing, so its answer is an empty 204; return what it answers, or call "
-                "response.status(204) if it is meant, at %s", route.path, route.location,
-            )  # fmt: skip
+                "the handler of %s returned nothing, so its answer is an empty 204; return what it "
+                "answers, or call response.status(204) if it is meant, at %s",
+                route.path,
+                route.location,
+            )
 
     def _own_file(self, environ: WSGIEnvironment, path: str) -> WSGIApplication | None:
-        if self._link is not None and (file := error_pages.debugger_file(environ, self._link)) is not None:
+        if (
+            self._link is not None
+            and (file := error_pages.debugger_file(environ, self._link)) is not None
+        ):
             return file
         if self._config.browser_client and path.startswith(client_files.PREFIX):
             return client_files.find(path, environ)
@@ -136,13 +148,21 @@ class HttpHandling:
                 return error_pages.http_error(environ, exc)
             except UsageError as refusal:  # It has headers that may not go on the wire.
                 exc = refusal
-        logger.error("%s %.200r failed in %s at %s", environ["REQUEST_METHOD"], environ.get("PATH_INFO"),
-                     route.path, route.location, exc_info=exc)
+        logger.error(
+            "%s %.200r failed in %s at %s",
+            environ["REQUEST_METHOD"],
+            environ.get("PATH_INFO"),
+            route.path,
+            route.location,
+            exc_info=exc,
+        )
         if (observer := observer_of(environ)) is not None:
             observer.failed(exc)
         return error_pages.failure(environ, exc, self._link)
 
-    def _without_route(self, environ: WSGIEnvironment, path: str, exc: Exception) -> WSGIApplication:
+    def _without_route(
+        self, environ: WSGIEnvironment, path: str, exc: Exception
+    ) -> WSGIApplication:
         if isinstance(exc, MethodNotAllowed):
             return _wrong_method(environ, exc)
         if isinstance(exc, WebsocketMismatch):
@@ -184,14 +204,17 @@ def _upgrade_required(environ: WSGIEnvironment, start_response: StartResponse) -
 class _Restartable:
     """A `start_response` for an app that may fail after its beginning.
 
-    The page of the error then begins a second time, which WSGI allows only together with the exception.
+    The page of the error then begins a second time, which WSGI allows only together with the
+    exception.
     """
 
     def __init__(self, start_response: StartResponse) -> None:
         self._start_response = start_response
         self._has_begun = False
 
-    def __call__(self, status: str, fields: list[tuple[str, str]], exc_info: Any = None, /) -> Any:  # Any: PEP 3333
+    def __call__(
+        self, status: str, fields: list[tuple[str, str]], exc_info: Any = None, /
+    ) -> Any:  # Any: PEP 3333
         if self._has_begun and exc_info is None:
             exc_info = sys.exc_info()
         self._has_begun = True

@@ -17,14 +17,25 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 MOST_ELEMENTS = 100
-"""Elements of one list field that are looked at; browsers send ten at most, and each costs as much as a short field."""
+"""Elements of one list field that are looked at; browsers send ten at most, and each costs as much
+as a short field.
+"""
 
 _MOST_LIST_CHARACTERS = 8_192
 
-HOP_BY_HOP = frozenset({
-    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization",
-    "te", "trailer", "trailers", "transfer-encoding", "upgrade",
-})
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 """Header fields between two servers; PEP 3333 leaves them to the server alone."""
 
 _PASS_UPGRADE_ON = ("gunicorn", "gevent/")  # by SERVER_SOFTWARE; the latter is our own server too
@@ -36,7 +47,8 @@ _STATUS_LINES = {code: f"{code} {_PHRASES.get(code, 'Unknown')}" for code in ran
 def passes_upgrade(environ: Mapping[str, Any]) -> bool:
     """Whether this server lets an application send the field Upgrade.
 
-    RFC 9110 §15.5.22 asks for it with a 426, PEP 3333 keeps it from apps: wsgiref and waitress answer 500 for it.
+    RFC 9110 §15.5.22 asks for it with a 426, PEP 3333 keeps it from apps: wsgiref and waitress
+    answer 500 for it.
     """
     return str(environ.get("SERVER_SOFTWARE", "")).startswith(_PASS_UPGRADE_ON)
 
@@ -64,12 +76,16 @@ def is_bodiless(code: int) -> bool:
 
 
 def first_elements(value: str, separator: str = ",") -> list[str]:
-    """Split a list field of the client's; of one that is far too long only the first elements are given."""
+    """Split a list field of the client's; of one that is far too long only the first elements are
+    given.
+    """
     return value[:_MOST_LIST_CHARACTERS].split(separator, MOST_ELEMENTS)[:MOST_ELEMENTS]
 
 
 def is_short_list(value: str) -> bool:
-    """Whether a list field is one that somebody may have meant, so that it is worth to be parsed."""
+    """Whether a list field is one that somebody may have meant, so that it is worth to be
+    parsed.
+    """
     return len(value) <= _MOST_LIST_CHARACTERS and value.count(",") < MOST_ELEMENTS
 
 
@@ -79,7 +95,9 @@ def is_token(text: str) -> bool:
 
 
 def is_one_line(text: str) -> bool:
-    """Whether a text has no control character but tabs, so that it can't end the line that it stands in."""
+    """Whether a text has no control character but tabs, so that it can't end the line that it
+    stands in.
+    """
     return _CONTROL.search(text) is None
 
 
@@ -98,7 +116,9 @@ def field(name: str, value: object) -> tuple[str, str]:
         raise UsageError(f"header {name!r} belongs to the server, expected an end-to-end header")
     text = value if isinstance(value, str) else str(value)
     if not is_one_line(text):
-        raise UsageError(f"header {name!r} with a control character in {text!r}, expected one line of text")
+        raise UsageError(
+            f"header {name!r} with a control character in {text!r}, expected one line of text"
+        )
     if not text.isascii() and not _is_latin1(text):
         raise UsageError(f"header {name!r} with {text!r}, expected characters of latin-1")
     return name, text
@@ -115,7 +135,8 @@ def _is_latin1(text: str) -> bool:
 def cookie_text(environ: Mapping[str, Any]) -> str:
     """Return the Cookie field of a request such that Werkzeug's parser takes it.
 
-    That parser raises for bytes that are no UTF-8, which any client may send; here they become U+FFFD.
+    That parser raises for bytes that are no UTF-8, which any client may send; here they become
+    U+FFFD.
     """
     raw: str = environ.get("HTTP_COOKIE", "")
     return raw.encode("latin-1", "replace").decode(errors="replace").encode().decode("latin-1")

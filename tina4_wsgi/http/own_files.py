@@ -1,7 +1,8 @@
 """Files of this package that browsers get: scripts, styles and pages, below `browser`.
 
-They are looked up as resources, for the package may lie in a zip. A package that was packed without them
-says so where it is asked for one, and in the log, instead of failing with an error about some path.
+They are looked up as resources, for the package may lie in a zip. A package that was packed without
+them says so where it is asked for one, and in the log, instead of failing with an error about some
+path.
 """
 
 from __future__ import annotations
@@ -22,13 +23,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tina4_wsgi.ownfiles")
 
-_HOW_TO_PACK = "PyInstaller and Nuitka take them along with their options for the data files of tina4_wsgi"
+_HOW_TO_PACK = (
+    "PyInstaller and Nuitka take them along with their options for the data files of tina4_wsgi"
+)
 
 _unpacked = ExitStack()
 atexit.register(_unpacked.close)
 
 
-def send(name: str, environ: WSGIEnvironment, headers: Mapping[str, str] | None = None) -> WSGIApplication:
+def send(
+    name: str, environ: WSGIEnvironment, headers: Mapping[str, str] | None = None
+) -> WSGIApplication:
     """Answer with one of them, or with 500 and a sentence where it is missing.
 
     Args:
@@ -40,7 +45,9 @@ def send(name: str, environ: WSGIEnvironment, headers: Mapping[str, str] | None 
     except OSError as exc:
         sentence = f"tina4_wsgi was packed without its own files: browser/{name} is missing"
         logger.error("%s (%s); %s", sentence, exc, _HOW_TO_PACK)
-        return error_pages.error(environ, 500, f"{sentence}. {_HOW_TO_PACK}.", [("Cache-Control", "no-store")])
+        return error_pages.error(
+            environ, 500, f"{sentence}. {_HOW_TO_PACK}.", [("Cache-Control", "no-store")]
+        )
     environ[files.IS_STATIC] = True
     for field, value in (headers or {}).items():
         response.headers[field] = value

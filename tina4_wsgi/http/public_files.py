@@ -1,8 +1,8 @@
 """Files of `src/public`, for requests that no route takes.
 
-A path is refused, as if nothing were there, before the disk is asked if one of its segments could mean
-anything but a name: empty, "..", hidden, with a backslash or a control character. After that the real place of
-the file, all links followed, must still lie in the folder.
+A path is refused, as if nothing were there, before the disk is asked if one of its segments could
+mean anything but a name: empty, "..", hidden, with a backslash or a control character. After that
+the real place of the file, all links followed, must still lie in the folder.
 """
 
 from __future__ import annotations
@@ -47,7 +47,11 @@ class StaticFiles:
             RequestedRangeNotSatisfiable: the client wants a part of the file that isn't there.
         """
         relative = path[1:]
-        name = relative.rstrip("/") if relative.endswith("/") and not relative.endswith("//") else relative
+        name = (
+            relative.rstrip("/")
+            if relative.endswith("/") and not relative.endswith("//")
+            else relative
+        )
         if not _is_public_name(name):
             return None
         place = f"{self._folder}/{name}" if name else self._folder

@@ -9,7 +9,12 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
 from werkzeug.datastructures import EnvironHeaders, FileStorage, ImmutableMultiDict, MultiDict
-from werkzeug.exceptions import BadRequest, ClientDisconnected, LengthRequired, RequestEntityTooLarge
+from werkzeug.exceptions import (
+    BadRequest,
+    ClientDisconnected,
+    LengthRequired,
+    RequestEntityTooLarge,
+)
 from werkzeug.formparser import FormDataParser, default_stream_factory
 from werkzeug.http import parse_cookie, parse_options_header
 from werkzeug.utils import cached_property
@@ -26,7 +31,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, WSGIEnvironment
 
 _MOST_KEPT_BYTES = 524_288
-"""Of a body that is still coming; the rest waits on disk, so that many slow ones don't fill the memory."""
+"""Of a body that is still coming; the rest waits on disk, so that many slow ones don't fill the
+memory.
+"""
 
 _BLOCK_BYTES = 65_536
 _LEAST_MEMORY_BYTES = 262_144  # the parser counts what it has read ahead of a file, too
@@ -35,10 +42,12 @@ _LEAST_MEMORY_BYTES = 262_144  # the parser counts what it has read ahead of a f
 class Request:
     """One HTTP request, or the request that asks for a WebSocket.
 
-    Making one costs nothing to speak of: everything is read from the environ when it is asked for, once.
+    Making one costs nothing to speak of: everything is read from the environ when it is asked for,
+    once.
 
     Attributes:
-        environ: what the server gave, unchanged; only a WebSocket's path has no further slashes at its end.
+        environ: what the server gave, unchanged; only a WebSocket's path has no further slashes at
+            its end.
         params: of the path.
     """
 
@@ -96,12 +105,17 @@ class Request:
 
     @property
     def root_path(self) -> str:
-        """The path below which the app is found, "" for the whole host; it stands before paths in links.
+        """The path below which the app is found, "" for the whole host; it stands before paths in
+        links.
 
-        `SCRIPT_NAME`, and before it what a proxy has taken off and, if it is one of `trusted_proxies`, reports as
-        `X-Forwarded-Prefix`.
+        `SCRIPT_NAME`, and before it what a proxy has taken off and, if it is one of
+        `trusted_proxies`, reports as `X-Forwarded-Prefix`.
         """
-        return forwarded.root(self.environ, self._config.trusted_proxies).encode("latin-1").decode(errors="replace")
+        return (
+            forwarded.root(self.environ, self._config.trusted_proxies)
+            .encode("latin-1")
+            .decode(errors="replace")
+        )
 
     @property
     def is_secure(self) -> bool:
@@ -146,8 +160,8 @@ class Request:
 
         Raises:
             BadRequest: the body can't be read as what it claims to be; becomes a 400.
-            RequestEntityTooLarge: more than `Config.max_body_bytes`, `max_form_bytes` without the files, or
-                `max_form_fields`; becomes a 413.
+            RequestEntityTooLarge: more than `Config.max_body_bytes`, `max_form_bytes` without the
+                files, or `max_form_fields`; becomes a 413.
         """
         return self._parsed_form[0]
 
@@ -158,7 +172,9 @@ class Request:
 
     @cached_property
     def werkzeug(self) -> WerkzeugRequest:
-        """The same as Werkzeug's request, for what isn't here: `accept_mimetypes`, `authorization`, `range`."""
+        """The same as Werkzeug's request, for what isn't here: `accept_mimetypes`, `authorization`,
+        `range`.
+        """
         request = WerkzeugRequest(self.environ, populate_request=False)
         request.stream = self._stream
         return request
@@ -177,7 +193,9 @@ class Request:
         if length is not None and length > limit_bytes:
             raise RequestEntityTooLarge(text)
         if length is None and "body" not in self.__dict__:
-            self.__dict__["_stream"] = body_stream(self.environ, min(limit_bytes, self._config.max_body_bytes))
+            self.__dict__["_stream"] = body_stream(
+                self.environ, min(limit_bytes, self._config.max_body_bytes)
+            )
         body = self.body
         if len(body) > limit_bytes:
             raise RequestEntityTooLarge(text)
@@ -203,9 +221,12 @@ class Request:
         else:
             return ImmutableMultiDict(), ImmutableMultiDict()
         parser = FormDataParser(
-            self._open_file, cls=ImmutableMultiDict, silent=False,
-            max_form_memory_size=max(config.max_form_bytes, _LEAST_MEMORY_BYTES), max_form_parts=config.max_form_fields,
-        )  # fmt: skip
+            self._open_file,
+            cls=ImmutableMultiDict,
+            silent=False,
+            max_form_memory_size=max(config.max_form_bytes, _LEAST_MEMORY_BYTES),
+            max_form_parts=config.max_form_fields,
+        )
         self.holds_files = is_upload
         try:
             _, form, files = parser.parse(stream, media_type, None, options)
@@ -215,13 +236,16 @@ class Request:
             raise _too_large(config.max_form_bytes)
         return form, files
 
-
     @cached_property
     def _open_files(self) -> list[IO[bytes]]:
         return []
 
-    def _open_file(self, *about: Any, **more: Any) -> IO[bytes]:  # Any: what the parser knows of the file
-        """Make room for one uploaded file, and remember it: one that a refused upload began is in no `files`."""
+    def _open_file(
+        self, *about: Any, **more: Any
+    ) -> IO[bytes]:  # Any: what the parser knows of the file
+        """Make room for one uploaded file, and remember it: one that a refused upload began is in
+        no `files`.
+        """
         file = default_stream_factory(*about, **more)
         self._open_files.append(file)
         return file
@@ -267,7 +291,9 @@ def body_stream(environ: WSGIEnvironment, limit_bytes: int) -> IO[bytes]:
 
 
 def _guarded(source: InputStream, length: int | None, limit_bytes: int) -> IO[bytes]:
-    return cast("IO[bytes]", _Body(source, length, limit_bytes))  # It is one, but `io` doesn't say so.
+    return cast(
+        "IO[bytes]", _Body(source, length, limit_bytes)
+    )  # It is one, but `io` doesn't say so.
 
 
 class _Body(io.RawIOBase):
@@ -286,7 +312,8 @@ class _Body(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:  # Any: a writable buffer, as `io` types it
-        # Without a length one byte more than allowed is asked for: that is how one sees that it's too long.
+        # Without a length one byte more than allowed is asked for: that is how one sees that it's
+        # too long.
         end = self._limit_bytes + 1 if self._length is None else self._length
         wanted = min(len(buffer), end - self._taken_bytes)
         if wanted <= 0:

@@ -57,8 +57,12 @@ class Response:
     _own_type: str | None = None  # What `header` asked for; goes before it.
     _fields: list[tuple[str, str]] | None = None
 
-    def __init__(self, request: Request | None = None, templates: Renderer | None = None,
-                 root: Path | None = None) -> None:
+    def __init__(
+        self,
+        request: Request | None = None,
+        templates: Renderer | None = None,
+        root: Path | None = None,
+    ) -> None:
         """Begin an answer; `templates` and `root` are where `html` and `file` look."""
         self._request = request
         self._templates = templates
@@ -83,7 +87,9 @@ class Response:
         return self
 
     def header(self, name: str, value: object, *, add: bool = False) -> Response:
-        """Set a header field, in place of those of its name, or with `add` beside them; a cookie always beside."""
+        """Set a header field, in place of those of its name, or with `add` beside them; a cookie
+        always beside.
+        """
         name, text = headers.field(name, value)
         key = name.lower()
         if key == "content-type":
@@ -95,15 +101,17 @@ class Response:
         self._fields = [*kept, (name, text)]
         return self
 
-    def cookie(self, name: str, value: object = "", **attributes: Any) -> Response:  # Any: of `dump_cookie`
+    def cookie(
+        self, name: str, value: object = "", **attributes: Any
+    ) -> Response:  # Any: of `dump_cookie`
         """Set a cookie; `max_age=0` takes it away.
 
         Unless told otherwise scripts can't read it (`httponly`), other sites' forms don't carry it
         (`samesite="Lax"`), and one that is set over TLS stays there (`secure`).
 
         Args:
-            attributes: those of `werkzeug.http.dump_cookie`: `max_age` in seconds, `expires`, `path`,
-                `domain`, `secure`, `httponly`, `samesite`, `partitioned`.
+            attributes: those of `werkzeug.http.dump_cookie`: `max_age` in seconds, `expires`,
+                `path`, `domain`, `secure`, `httponly`, `samesite`, `partitioned`.
         """
         if not isinstance(name, str) or not headers.is_token(name):
             raise UsageError(f"cookie name {name!r}, expected letters, digits and dashes")
@@ -121,18 +129,22 @@ class Response:
             self.status(status)
         return self._set(jsontext.encode_bytes(data), JSON)
 
-    def html(self, template_or_markup: str, context: Mapping[str, object] | None = None) -> Response:
+    def html(
+        self, template_or_markup: str, context: Mapping[str, object] | None = None
+    ) -> Response:
         """Answer with a page.
 
         Args:
-            template_or_markup: the name of a template, if a context is given or it ends with ".html";
-                else the page itself, sent as it is.
+            template_or_markup: the name of a template, if a context is given or it ends with
+                ".html"; else the page itself, sent as it is.
         """
         if context is None and not _is_template_name(template_or_markup):
             return self.markup(template_or_markup)
         if self._templates is None:
-            raise UsageError(f"no templates for {template_or_markup!r}, expected the response that "
-                             "the handler was given")
+            raise UsageError(
+                f"no templates for {template_or_markup!r}, expected the response that "
+                "the handler was given"
+            )
         return self.markup(self._templates.render(template_or_markup, context))
 
     def markup(self, text: str) -> Response:
@@ -150,14 +162,20 @@ class Response:
     def redirect(self, url: str, status: int = 302) -> Response:
         """Send the client elsewhere: to a path of this host, or to an address with its scheme."""
         if status not in _REDIRECTS:
-            raise UsageError(f"redirect with {status!r}, expected one of: {', '.join(map(str, _REDIRECTS))}")
+            raise UsageError(
+                f"redirect with {status!r}, expected one of: {', '.join(map(str, _REDIRECTS))}"
+            )
         if not headers.is_one_line(url):  # `iri_to_uri` would drop CR and LF without a word.
             raise UsageError(f"redirect to {url!r} with a control character, expected an address")
         self.status(status).header("Location", iri_to_uri(url))
         return self._set(b"", TEXT)
 
-    def file(self, path: str | os.PathLike[str], as_attachment: bool = False,
-             download_name: str | None = None) -> Response:
+    def file(
+        self,
+        path: str | os.PathLike[str],
+        as_attachment: bool = False,
+        download_name: str | None = None,
+    ) -> Response:
         """Answer with a file; the client may ask for a range, or whether it has changed.
 
         Never make `path` of what a client sent, unless by `werkzeug.security.safe_join`.
@@ -174,7 +192,9 @@ class Response:
             raise NotFound
 
         def send(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            answer = files.send(place, environ, as_attachment=as_attachment, download_name=download_name)
+            answer = files.send(
+                place, environ, as_attachment=as_attachment, download_name=download_name
+            )
             if self._own_type is not None:
                 answer.headers["Content-Type"] = self._own_type
             for name, _ in self._fields or ():
@@ -189,11 +209,14 @@ class Response:
     def stream(self, generator: Iterable[str | bytes], content_type: str = EVENTS) -> Response:
         """Answer piece by piece, each sent as soon as the generator yields it.
 
-        The generator is closed when it's through and when the client has left. That shows only at the next
-        piece, so let it yield something now and then: `": \\n\\n"` among server-sent events.
+        The generator is closed when it's through and when the client has left. That shows only at
+        the next piece, so let it yield something now and then: `": \\n\\n"` among server-sent
+        events.
         """
         if isinstance(generator, str | bytes):
-            raise UsageError("stream of one text, expected a generator of pieces; send a text with `text`")
+            raise UsageError(
+                "stream of one text, expected a generator of pieces; send a text with `text`"
+            )
         media_type = headers.field("Content-Type", content_type)[1]
         pieces = _Pieces(generator, self._request)
 
@@ -212,7 +235,10 @@ class Response:
         if body is None or self._status is not None:
             return self._answer(environ, start_response)
         # This stands apart from `_answer` because it is nearly all answers, and each needs it fast.
-        fields = [("Content-Type", self._own_type or self._type), ("Content-Length", str(len(body)))]
+        fields = [
+            ("Content-Type", self._own_type or self._type),
+            ("Content-Length", str(len(body))),
+        ]
         if self._fields is not None:
             fields += _without_length(self._fields)
         start_response(_OK, fields)
@@ -228,7 +254,10 @@ class Response:
             pieces = self._sender(environ, start_response)
             return without_body(pieces) if environ["REQUEST_METHOD"] == "HEAD" else pieces
         body = self._body or b""
-        fields = [("Content-Type", self._own_type or self._type), ("Content-Length", str(len(body)))]
+        fields = [
+            ("Content-Type", self._own_type or self._type),
+            ("Content-Length", str(len(body))),
+        ]
         start_response(headers.status_line(code), fields + _without_length(own))
         return () if environ["REQUEST_METHOD"] == "HEAD" else (body,)
 
@@ -255,8 +284,8 @@ def without_body(pieces: Iterable[bytes]) -> Iterable[bytes]:
 class _Pieces:
     """A generator as WSGI wants it: bytes, closed with the answer, its failure logged.
 
-    A failure goes on to the server, which then breaks the connection off: were the answer to end as usual,
-    the client would take the part that it has for the whole.
+    A failure goes on to the server, which then breaks the connection off: were the answer to end as
+    usual, the client would take the part that it has for the whole.
     """
 
     def __init__(self, pieces: Iterable[str | bytes], request: Request | None) -> None:

@@ -19,8 +19,9 @@ def answer(result: object, response: Response) -> WSGIApplication:
     """Make the answer of what a handler returned.
 
     Args:
-        result: a dict or list (JSON), str (a page), bytes, None (what `response` holds, else 204), a `Response`,
-            any other WSGI app, or `(body, status)` or `(body, status, headers)` with one of these as body.
+        result: a dict or list (JSON), str (a page), bytes, None (what `response` holds, else 204),
+            a `Response`, any other WSGI app, or `(body, status)` or `(body, status, headers)` with
+            one of these as body.
         response: the one that the handler was given; its status, headers and cookies stay.
     Raises:
         UsageError: the result is none of these.
@@ -37,22 +38,31 @@ def answer(result: object, response: Response) -> WSGIApplication:
         return _answer_of_tuple(result, response)
     if callable(result):
         return result
-    raise UsageError(f"handler returned {type(result).__name__}, expected dict, list, str, bytes, None, a response "
-                     "or a tuple of body and status")
+    raise UsageError(
+        f"handler returned {type(result).__name__}, expected dict, list, str, bytes, None, a "
+        "response "
+        "or a tuple of body and status"
+    )
 
 
 def _answer_of_tuple(result: tuple[object, ...], response: Response) -> Response:
     if len(result) not in (2, 3) or isinstance(result[0], tuple):
-        raise UsageError(f"handler returned a tuple of {len(result)}, expected (body, status) or "
-                         "(body, status, headers)")
+        raise UsageError(
+            f"handler returned a tuple of {len(result)}, expected (body, status) or "
+            "(body, status, headers)"
+        )
     body, status, *fields = result
     filled = answer(body, response)
     if not isinstance(filled, Response):
-        raise UsageError(f"handler returned a tuple with {type(body).__name__}, expected dict, list, str, bytes "
-                         "or None as body")
+        raise UsageError(
+            f"handler returned a tuple with {type(body).__name__}, expected dict, list, str, bytes "
+            "or None as body"
+        )
     if not isinstance(status, int):
-        raise UsageError(f"handler returned {status!r} as status, expected a number; the order is "
-                         "(body, status, headers)")
+        raise UsageError(
+            f"handler returned {status!r} as status, expected a number; the order is "
+            "(body, status, headers)"
+        )
     filled.status(status)
     for name, value in _pairs(fields[0]) if fields else ():
         filled.header(name, value, add=True)

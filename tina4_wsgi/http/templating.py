@@ -1,4 +1,6 @@
-"""HTML templates: Jinja2 over `src/templates`, escaping everything whatever a template is called."""
+"""HTML templates: Jinja2 over `src/templates`, escaping everything whatever a template is
+called.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,14 @@ class Templates:
     """
 
     def __init__(self, root: Path, *, debug: bool = False) -> None:
-        """Look for templates below `root`; with `debug`, look at every use whether a file has changed."""
+        """Look for templates below `root`; with `debug`, look at every use whether a file has
+        changed.
+        """
         self.folder = root / FOLDER
         self.environment = Environment(
             loader=FileSystemLoader(self.folder),
-            autoescape=True,  # Jinja's own choice goes by the ending; a ".txt" that ends in a page must not slip.
+            # Jinja's own choice goes by the ending; a ".txt" that ends in a page must not slip.
+            autoescape=True,
             auto_reload=debug,
         )
 
@@ -57,5 +62,9 @@ class Templates:
     def _missing(self, name: str, exc: TemplateNotFound) -> str:
         missing = ", ".join(str(one) for one in getattr(exc, "templates", None) or [exc.name])
         user = "" if missing == name else f" that {name!r} uses"
-        folder = f"{self.folder}" if self.folder.is_dir() else f"{self.folder}, a folder that doesn't exist"
+        folder = (
+            f"{self.folder}"
+            if self.folder.is_dir()
+            else f"{self.folder}, a folder that doesn't exist"
+        )
         return f"no template {missing!r}{user} in {folder}"

@@ -15,7 +15,8 @@ _COALESCE_BYTES = 65_536
 
 
 class Backlog:
-    """Bytes that wait for the socket to become writable, oldest first; every byte is sent from where it lies.
+    """Bytes that wait for the socket to become writable, oldest first; every byte is sent from
+    where it lies.
 
     Greenlets: any of the hub's thread; nothing here switches but `wait_for_room`.
 
@@ -28,15 +29,23 @@ class Backlog:
         progressed_at_s: when the kernel last took something, on the monotonic clock.
     """
 
-    __slots__ = ("_droppable", "_is_begun", "_offset", "_pieces", "_room", "_watcher", "progressed_at_s")
+    __slots__ = (
+        "_droppable",
+        "_is_begun",
+        "_offset",
+        "_pieces",
+        "_room",
+        "_watcher",
+        "progressed_at_s",
+    )
 
     def __init__(self, watcher: Any, data: bytes, sent: int) -> None:
         self._watcher = watcher
         self._pieces = deque([data])
         self._droppable = deque([False])  # of each piece, whether `drop_oldest` may take it
         self._offset = sent  # of the first piece, what has been sent
-        # Whether the first piece was offered: of what TLS didn't take it has encrypted a record all the same, and that
-        # leaves next, whatever is offered then.
+        # Whether the first piece was offered: of what TLS didn't take it has encrypted a record all
+        # the same, and that leaves next, whatever is offered then.
         self._is_begun = True
         self._room: Event | None = None
         self.progressed_at_s = time.monotonic()
@@ -45,7 +54,9 @@ class Backlog:
         return len(self._pieces)
 
     def append(self, data: bytes, is_droppable: bool = False) -> None:
-        """Wait with this too; broadcasts may be droppable, what was sent to this peer alone never is."""
+        """Wait with this too; broadcasts may be droppable, what was sent to this peer alone never
+        is.
+        """
         self._pieces.append(data)
         self._droppable.append(is_droppable)
 
@@ -100,7 +111,11 @@ class Backlog:
         kept_droppable: deque[bool] = deque()
         for position, piece in enumerate(self._pieces):
             # A frame can't be cut short: the first piece may have left in part.
-            if freed < least_bytes and self._droppable[position] and (position or not self._is_begun):
+            if (
+                freed < least_bytes
+                and self._droppable[position]
+                and (position or not self._is_begun)
+            ):
                 freed += len(piece)
             else:
                 kept.append(piece)

@@ -1,16 +1,18 @@
 """Callbacks run in greenlets of a bounded pool, like requests in a thread pool.
 
-A worker without work is parked in the hub and gets its next job by a bare switch, which costs half a
-microsecond; spawning a greenlet costs twenty times that. The bound keeps greenlet-local resources, such as
-database connections, bounded too.
+A worker without work is parked in the hub and gets its next job by a bare switch, which costs half
+a microsecond; spawning a greenlet costs twenty times that. The bound keeps greenlet-local
+resources, such as database connections, bounded too.
 
-A worker is used again only if the last job left it as it was. Whatever a job leaves behind on its greenlet is the
-next job's otherwise, and that is another user's: thread-locals, which gevent keeps per greenlet, attributes, a
-`gevent.Timeout` that was never cancelled. A worker that somebody still refers to ends, and a fresh one takes its place.
+A worker is used again only if the last job left it as it was. Whatever a job leaves behind on its
+greenlet is the next job's otherwise, and that is another user's: thread-locals, which gevent keeps
+per greenlet, attributes, a `gevent.Timeout` that was never cancelled. A worker that somebody still
+refers to ends, and a fresh one takes its place.
 
-Invariants: only the hub switches into a parked worker. Its parent is the hub, so a switch from any other greenlet
-would never be switched back and that greenlet would be lost; from there `submit` defers to the hub. Nothing that runs
-in the hub may wait or log. While jobs wait and a worker is free, a `_serve_next` is scheduled.
+Invariants: only the hub switches into a parked worker. Its parent is the hub, so a switch from any
+other greenlet would never be switched back and that greenlet would be lost; from there `submit`
+defers to the hub. Nothing that runs in the hub may wait or log. While jobs wait and a worker is
+free, a `_serve_next` is scheduled.
 """
 
 from __future__ import annotations
@@ -31,8 +33,10 @@ _SPARE_WORKERS = 16
 """Parked workers that `trim` leaves: enough that quiet traffic spawns none."""
 
 PATIENCE_S = 1.0
-"""How long the first job in the queue may wait before the pool counts as stuck. Callbacks that work, however many,
-pass a worker on much sooner; those that wait for each other, or for a database that hangs, don't."""
+"""How long the first job in the queue may wait before the pool counts as stuck. Callbacks that
+work, however many, pass a worker on much sooner; those that wait for each other, or for a database
+that hangs, don't.
+"""
 
 
 class Job(Protocol):
@@ -60,7 +64,9 @@ class Dispatcher:
         self._hub = hub
         self._most_workers = most_workers
         self._parked: list[greenlet] = []
-        self._own_references = 0  # what `getrefcount` gives for a parked worker that nobody else refers to
+        self._own_references = (
+            0  # what `getrefcount` gives for a parked worker that nobody else refers to
+        )
         self._waiting: deque[tuple[Job, float]] = deque()  # with the time of its coming
         self._worker_count = 0
 
@@ -81,7 +87,9 @@ class Dispatcher:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether all workers are taken by jobs that wait, so that a newcomer's job would wait as well."""
+        """Whether all workers are taken by jobs that wait, so that a newcomer's job would wait as
+        well.
+        """
         return bool(self._waiting) and time.monotonic() - self._waiting[0][1] > PATIENCE_S
 
     def run(self, job: Job) -> None:
@@ -99,7 +107,8 @@ class Dispatcher:
         self._hub.loop.run_callback(self.run, job)
 
     def trim(self) -> bool:
-        """End half of the parked workers beyond a few spare ones, the longest parked first. The hub calls this.
+        """End half of the parked workers beyond a few spare ones, the longest parked first. The hub
+        calls this.
 
         Returns:
             Whether there are more to end.
@@ -113,7 +122,9 @@ class Dispatcher:
         return len(self._parked) > _SPARE_WORKERS
 
     def lift_bound(self) -> None:
-        """Let all jobs run that wait, and those to come: the end of a drain, when "close" callbacks are due."""
+        """Let all jobs run that wait, and those to come: the end of a drain, when "close" callbacks
+        are due.
+        """
         self._most_workers = sys.maxsize
         for _ in self._waiting:
             self._hub.loop.run_callback(self._serve_next)
@@ -166,14 +177,16 @@ class Dispatcher:
         try:
             job = park(hub)
             while job is not None:
-                # A context of its own for each job: what one callback puts into a ContextVar, no other sees.
+                # A context of its own for each job: what one callback puts into a ContextVar, no
+                # other sees.
                 me.gr_context = None
                 job.work()
                 job = None  # a parked worker must not keep alive what it served last
                 if (kept or getweakrefcount(me)) and not _is_as_new(me):
                     break
                 if self._waiting:
-                    # By way of the hub, so that a queue of quick jobs can't keep the loop from turning.
+                    # By way of the hub, so that a queue of quick jobs can't keep the loop from
+                    # turning.
                     hub.loop.run_callback(self._serve_next)
                 self._parked.append(me)
                 job = park(hub)
@@ -194,7 +207,9 @@ class Dispatcher:
 
 
 def _is_as_new(worker: greenlet) -> bool:
-    """Whether a worker has nothing of its last job; the object that stands for it in `threading` is taken away."""
+    """Whether a worker has nothing of its last job; the object that stands for it in `threading` is
+    taken away.
+    """
     # Each log record of a patched process makes one, and names may have been given to it.
     threading._active.pop(id(worker), None)  # type: ignore[attr-defined]  # as gevent does when a greenlet ends
     return not worker.__dict__ and not getweakrefcount(worker)

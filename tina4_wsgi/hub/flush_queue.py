@@ -1,7 +1,9 @@
-"""One flush per turn of the hub: whoever queued bytes is flushed once, after all that became ready was handled.
+"""One flush per turn of the hub: whoever queued bytes is flushed once, after all that became ready
+was handled.
 
-So sixteen replies of one client, or thirty broadcasts of a room, leave in one `send` call each. Groups go
-first: they hand their frames to members that have frames of their own, and those are flushed after them.
+So sixteen replies of one client, or thirty broadcasts of a room, leave in one `send` call each.
+Groups go first: they hand their frames to members that have frames of their own, and those are
+flushed after them.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ class FlushQueue:
     __slots__ = ("_groups", "_is_scheduled", "_meter", "_run_callback", "_transports")
 
     def __init__(
-        self, run_callback: Callable[[Callable[[], None]], Any],  # Any: gevent's callback handle
+        self,
+        run_callback: Callable[[Callable[[], None]], Any],  # Any: gevent's callback handle
         meter: Any = None,  # a Meter
     ) -> None:
         self._run_callback = run_callback

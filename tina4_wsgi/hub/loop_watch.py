@@ -1,14 +1,15 @@
-"""Noticing that something holds the loop, and saying who: greenlets take turns, and one that computes gives none.
+"""Noticing that something holds the loop, and saying who: greenlets take turns, and one that
+computes gives none.
 
-How it works. A timer of the hub counts; a native thread looks at the count, and when it stands still for too long
-takes the stack of the hub's thread. Who it is, is read from the arguments in that stack, so nobody has to note
-anything beforehand: a message costs nothing.
+How it works. A timer of the hub counts; a native thread looks at the count, and when it stands
+still for too long takes the stack of the hub's thread. Who it is, is read from the arguments in
+that stack, so nobody has to note anything beforehand: a message costs nothing.
 
-gevent's own monitor isn't used because it traces every switch of a greenlet, which a message has two of, and
-because it knows neither route nor connection.
+gevent's own monitor isn't used because it traces every switch of a greenlet, which a message has
+two of, and because it knows neither route nor connection.
 
-An editor keeps true: the thread touches no object of gevent's, and it must end when `close` is called, when the hub
-is gone, and by itself in no other case.
+An editor keeps true: the thread touches no object of gevent's, and it must end when `close` is
+called, when the hub is gone, and by itself in no other case.
 """
 
 from __future__ import annotations
@@ -39,18 +40,24 @@ _LOOKS_PER_LIMIT = 8
 _LEAST_STEP_S = 0.01
 _MOST_FRAMES = 40  # the innermost of a stack
 
-_IDLE = ("run", "switch")  # of gevent's hub, when the machine and not a callback keeps it from its turn
+_IDLE = (
+    "run",
+    "switch",
+)  # of gevent's hub, when the machine and not a callback keeps it from its turn
 
 _MAIN_GREENLETS = ("<module>", "_bootstrap")  # where the stack of a thread's first greenlet begins
 
 
 class LoopWatch:
-    """Logs what holds the loop of one hub for longer than `limit_s`: who, for how long, and the stack.
+    """Logs what holds the loop of one hub for longer than `limit_s`: who, for how long, and the
+    stack.
 
     Made and closed in the hub's thread; the native thread that it starts ends soon after `close`.
     """
 
-    def __init__(self, hub: Any, thread_ident: int, limit_s: float) -> None:  # Any: gevent ships no types
+    def __init__(
+        self, hub: Any, thread_ident: int, limit_s: float
+    ) -> None:  # Any: gevent ships no types
         self._hub = hub
         self._thread_ident = thread_ident
         self._limit_s = limit_s
@@ -79,13 +86,17 @@ class LoopWatch:
     # -- in the native thread
 
     def _watch(self) -> None:
-        sys.settrace(threading.gettrace())  # as in a thread of `threading`: for debuggers, and for coverage
+        sys.settrace(
+            threading.gettrace()
+        )  # as in a thread of `threading`: for debuggers, and for coverage
         try:
             self._look_until_the_end()
         except Exception:
             logger.exception("the watch of the loop failed")
         finally:
-            hub = get_hub_if_exists()  # a patched lock of a log handler that somebody else held makes one
+            hub = (
+                get_hub_if_exists()
+            )  # a patched lock of a log handler that somebody else held makes one
             if hub is not None:
                 hub.destroy()
 
@@ -98,7 +109,11 @@ class LoopWatch:
                 return  # its thread has ended
             if self._beats != beats:
                 if who:
-                    logger.warning("the loop runs again, it was held for %.1f s by %s", held_s + self._step_s, who)
+                    logger.warning(
+                        "the loop runs again, it was held for %.1f s by %s",
+                        held_s + self._step_s,
+                        who,
+                    )
                 beats, held_s, who = self._beats, 0.0, ""
                 continue
             held_s += passed_s
@@ -118,16 +133,19 @@ class LoopWatch:
         stack.reverse()
         logger.warning(
             "the loop has been held for %.1f s by %s; nobody else is served meanwhile\n%s",
-            held_s, who, "".join(stack.format()).rstrip(),
-        )  # fmt: skip
+            held_s,
+            who,
+            "".join(stack.format()).rstrip(),
+        )
         return who
 
 
 class _Clock:
     """Time between looks, without the time that this process could not have used.
 
-    A process that was stopped, a machine that slept or that is overloaded holds no loop: then time goes by and CPU
-    time doesn't. A call in C that keeps the interpreter to itself stops the watch too, but takes CPU time.
+    A process that was stopped, a machine that slept or that is overloaded holds no loop: then time
+    goes by and CPU time doesn't. A call in C that keeps the interpreter to itself stops the watch
+    too, but takes CPU time.
     """
 
     def __init__(self, step_s: float) -> None:

@@ -1,10 +1,11 @@
 """How other threads reach the hub: calls that are run there, in order.
 
-gevent's objects may be touched by one thread only. A native thread (a `threading.Thread` of an unpatched
-process, a worker of `gevent.get_hub().threadpool`) leaves its call here and the hub is woken.
+gevent's objects may be touched by one thread only. A native thread (a `threading.Thread` of an
+unpatched process, a worker of `gevent.get_hub().threadpool`) leaves its call here and the hub is
+woken.
 
-None of these calls asks the `Dispatcher` for a worker: callbacks that wait for a native thread may have taken them
-all, and the thread that waits for one would wait for ever.
+None of these calls asks the `Dispatcher` for a worker: callbacks that wait for a native thread may
+have taken them all, and the thread that waits for one would wait for ever.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from . import mishaps
 logger = logging.getLogger("tina4_wsgi.mailbox")
 
 _MOST_POSTED = 1_024
-"""Posts that may wait for the hub; a thread that posts faster than the hub runs waits, so memory stays bounded."""
+"""Posts that may wait for the hub; a thread that posts faster than the hub runs waits, so memory
+stays bounded.
+"""
 
-# Under monkey-patching these names would give gevent's, which greenlets share and native threads can't wait on.
+# Under monkey-patching these names would give gevent's, which greenlets share and native threads
+# can't wait on.
 _allocate_lock = get_original("_thread", "allocate_lock")
 
 
@@ -32,7 +36,8 @@ class Mailbox:
     """Calls from other threads to the thread of one hub.
 
     Greenlets: none of the hub's own thread; they call directly.
-    Locks: `_lock` guards `_posted` and `_is_woken`; it is held for a few instructions, never over a call.
+    Locks: `_lock` guards `_posted` and `_is_woken`; it is held for a few instructions, never over a
+    call.
     """
 
     def __init__(self, hub: Any) -> None:  # Any: gevent ships no types
@@ -43,11 +48,12 @@ class Mailbox:
         self._is_woken = False
 
     def post(self, function: Callable[..., object], *args: Any) -> None:
-        """Have `function(*args)` run in the hub, and go on; waits only while very many posts are waiting.
+        """Have `function(*args)` run in the hub, and go on; waits only while very many posts are
+        waiting.
 
         Args:
-            function: runs in the hub, so it neither waits nor logs. What it raises is logged, and costs none of
-                the calls behind it.
+            function: runs in the hub, so it neither waits nor logs. What it raises is logged, and
+                costs none of the calls behind it.
         """
         gate = None
         with self._lock:

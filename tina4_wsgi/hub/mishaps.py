@@ -1,7 +1,8 @@
 """What becomes of an exception that no caller is left to catch: it is logged, and it ends nothing.
 
-One exception is passed on: the KeyboardInterrupt by which Python itself tells of ^C. The same exception raised by
-somebody's code, as SystemExit is by argparse, is a mistake of that code and costs nobody else anything.
+One exception is passed on: the KeyboardInterrupt by which Python itself tells of ^C. The same
+exception raised by somebody's code, as SystemExit is by argparse, is a mistake of that code and
+costs nobody else anything.
 """
 
 from __future__ import annotations
@@ -17,15 +18,21 @@ import gevent
 from .raised_in import run_there
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
-"""The instruction of every `raise`. Python's own handler of SIGINT raises between any two instructions."""
+"""The instruction of every `raise`. Python's own handler of SIGINT raises between any two
+instructions.
+"""
 
 
 def is_interrupt(error: BaseException) -> bool:
     """Whether `error` is ^C itself, and no KeyboardInterrupt that some code raised.
 
-    Servers that handle SIGINT themselves, `tina4-wsgi serve` and gunicorn among them, never see one.
+    Servers that handle SIGINT themselves, `tina4-wsgi serve` and gunicorn among them, never see
+    one.
     """
-    if not isinstance(error, KeyboardInterrupt) or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    if (
+        not isinstance(error, KeyboardInterrupt)
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
         return False
     place = error.__traceback__
     return place is None or not _is_at_raise(place)
@@ -39,13 +46,19 @@ def _is_at_raise(place: TracebackType) -> bool:
 
 
 def pass_interrupt_on(hub: Any, error: BaseException) -> None:  # Any: gevent ships no types
-    """Raise `error` in the main greenlet if it is ^C; in any other case do nothing. Any greenlet may call this."""
+    """Raise `error` in the main greenlet if it is ^C; in any other case do nothing. Any greenlet
+    may call this.
+    """
     if is_interrupt(error):
         hub.handle_system_error(type(error), error)
 
 
 def log(
-    logger: logging.Logger, level: int, message: str, *args: object, error: BaseException | None = None
+    logger: logging.Logger,
+    level: int,
+    message: str,
+    *args: object,
+    error: BaseException | None = None,
 ) -> None:
     """Log; what a filter or a handler of the app's raises is printed, and ends nothing."""
     try:

@@ -15,7 +15,9 @@ _NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s
 
 
 class Stream(Protocol):
-    """What a transport needs of a connected, non-blocking socket; a plain `socket.socket` has it."""
+    """What a transport needs of a connected, non-blocking socket; a plain `socket.socket` has
+    it.
+    """
 
     def recv(self, size_bytes: int, /) -> bytes: ...
     def send(self, data: bytes | memoryview, /) -> int: ...
@@ -35,7 +37,9 @@ class TLSStream:
 
     __slots__ = ("_session", "_sock", "close", "fileno", "setsockopt")
 
-    def __init__(self, sock: Any, session: Any) -> None:  # Any: the C classes of ssl have no public names
+    def __init__(
+        self, sock: Any, session: Any
+    ) -> None:  # Any: the C classes of ssl have no public names
         self._sock = sock
         self._session = session
         self.fileno = sock.fileno
@@ -43,7 +47,8 @@ class TLSStream:
         self.close = sock.close
 
     def recv(self, size_bytes: int, /) -> bytes:
-        """Read what has arrived, several TLS records if need be, and each to its end: nothing is pending afterwards.
+        """Read what has arrived, several TLS records if need be, and each to its end: nothing is
+        pending afterwards.
 
         Args:
             size_bytes: at least that of a TLS record, 16 384.
@@ -74,7 +79,9 @@ class TLSStream:
 
     @property
     def has_pending(self) -> bool:
-        """Whether OpenSSL holds decrypted bytes: the descriptor will not become readable for them."""
+        """Whether OpenSSL holds decrypted bytes: the descriptor will not become readable for
+        them.
+        """
         return bool(self._session.pending())
 
     def send(self, data: bytes | memoryview, /) -> int:

@@ -35,7 +35,9 @@ class Sweeper:
         housekeeping: called at each sweep, in the hub; says whether it has more to do.
     """
 
-    def __init__(self, loop: Any, watched: Collection[Watched], housekeeping: Callable[[], bool]) -> None:
+    def __init__(
+        self, loop: Any, watched: Collection[Watched], housekeeping: Callable[[], bool]
+    ) -> None:
         # ref=False: open sockets may keep a process alive, the clock alone may not.
         self._timer = loop.timer(SWEEP_INTERVAL_S, SWEEP_INTERVAL_S, ref=False)
         self._watched = watched
@@ -46,7 +48,8 @@ class Sweeper:
         """Begin to sweep, if it isn't being done; cheap."""
         if not self._is_running:
             self._is_running = True
-            # update: the loop's clock may be old when the first connection comes after a long sleep.
+            # update: the loop's clock may be old when the first connection comes after a long
+            # sleep.
             self._timer.start(self._sweep, update=True)
 
     def close(self) -> None:

@@ -1,4 +1,6 @@
-"""Adding up the numbers of one process: what routes remember, and what open connections have done so far."""
+"""Adding up the numbers of one process: what routes remember, and what open connections have done
+so far.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ def collect(tallies: Iterable[tuple[str, Tally]], engines: Iterable[Engine]) -> 
     """
     sums = Sums()
     connections: list[Connection] = []
-    # No switch up to the end of these loops, so every connection is either in its route's tally or in the list.
+    # No switch up to the end of these loops, so every connection is either in its route's tally or
+    # in the list.
     for route, tally in tallies:
         _look_at_tally(sums, route, tally)
     for engine in engines:
@@ -64,9 +67,15 @@ class _Route:
     """What the open connections of one route come to."""
 
     __slots__ = (
-        "messages_received", "messages_sent", "open_count", "queued_bytes", "queued_messages", "received_bytes",
-        "sent_bytes", "stalled_count",
-    )  # fmt: skip
+        "messages_received",
+        "messages_sent",
+        "open_count",
+        "queued_bytes",
+        "queued_messages",
+        "received_bytes",
+        "sent_bytes",
+        "stalled_count",
+    )
 
     def __init__(self) -> None:
         self.open_count = self.stalled_count = self.queued_bytes = self.queued_messages = 0

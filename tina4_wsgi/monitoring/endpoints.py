@@ -1,4 +1,5 @@
-"""Addresses that the framework itself answers: numbers and health, each only where a setting says so.
+"""Addresses that the framework itself answers: numbers and health, each only where a setting says
+so.
 
 They come before the routes and before a legacy app, and nothing else below their names is taken.
 """
@@ -50,7 +51,8 @@ class Endpoints:
     """The pages of one app.
 
     Raises:
-        ConfigError: `live` is no callable, `metrics` is set without prometheus_client, or two pages have one address.
+        ConfigError: `live` is no callable, `metrics` is set without prometheus_client, or two pages
+            have one address.
 
     Attributes:
         paths: their addresses; empty where there are none.
@@ -70,7 +72,9 @@ class Endpoints:
             self.paths[normal_path(config.metrics)] = self._metrics
         if config.health:
             if normal_path(config.health) in self.paths:
-                raise ConfigError(f"health={config.health!r} is the address of metrics too, expected another")
+                raise ConfigError(
+                    f"health={config.health!r} is the address of metrics too, expected another"
+                )
             self.paths[normal_path(config.health)] = self._health
         has_live, auth = auth_of(live, config.debug)
         self.live = LivePage(self._app, auth, bridge, link) if has_live else None
@@ -86,8 +90,14 @@ class Endpoints:
         return self.live.socket if self.live is not None and path == SOCKET_PATH else None
 
     def spare(self, route: Route) -> int:
-        """Say how many connections of a route may come over the cap: who looks why a worker is full gets in."""
-        return _MOST_WATCHERS_OVER_CAP if self.live is not None and route is self.live.socket.route else 0
+        """Say how many connections of a route may come over the cap: who looks why a worker is full
+        gets in.
+        """
+        return (
+            _MOST_WATCHERS_OVER_CAP
+            if self.live is not None and route is self.live.socket.route
+            else 0
+        )
 
     def is_health(self, environ: WSGIEnvironment) -> bool:
         """Say whether a request is for the health page."""
@@ -97,7 +107,9 @@ class Endpoints:
     def find(self, environ: WSGIEnvironment) -> WSGIApplication | None:
         """Give the answer to a request for one of them, None for any other request."""
         path = environ.get("PATH_INFO") or "/"
-        page = self.paths.get(path) or (self.paths.get(normal_path(path)) if path[-1] == "/" else None)
+        page = self.paths.get(path) or (
+            self.paths.get(normal_path(path)) if path[-1] == "/" else None
+        )
         if page is None or handshake.wants_websocket(environ):
             return None
         method = environ["REQUEST_METHOD"]
@@ -110,7 +122,9 @@ class Endpoints:
         return page(environ)
 
     def _nothing_live(self, environ: WSGIEnvironment) -> WSGIApplication:
-        return error_pages.error(environ, 404, "There is no live page here; with its token this link opens tracebacks.")
+        return error_pages.error(
+            environ, 404, "There is no live page here; with its token this link opens tracebacks."
+        )
 
     def _metrics(self, environ: WSGIEnvironment) -> WSGIApplication:
         try:
@@ -118,8 +132,12 @@ class Endpoints:
         except (ConfigError, OSError) as exc:
             # Without the other workers the sums would be wrong, and no sums are better than those.
             logger.error("metrics can't be told: %s", exc)
-            return error_pages.error(environ, 503, "The numbers of the other workers can't be read, see the log.")
-        body, media_type = prometheus.expose(sums, ",".join(first_elements(environ.get("HTTP_ACCEPT", ""))))
+            return error_pages.error(
+                environ, 503, "The numbers of the other workers can't be read, see the log."
+            )
+        body, media_type = prometheus.expose(
+            sums, ",".join(first_elements(environ.get("HTTP_ACCEPT", "")))
+        )
         return Response().data(body, media_type).header("Cache-Control", "no-store")
 
     def _health(self, environ: WSGIEnvironment) -> WSGIApplication:
@@ -133,10 +151,12 @@ class Endpoints:
         if backplane is not None:
             # Not its error: that names hosts, and anybody may ask.
             state["backplane"] = {
-                "kind": backplane.kind, "is_up": backplane.is_up, "siblings": backplane.siblings,
+                "kind": backplane.kind,
+                "is_up": backplane.is_up,
+                "siblings": backplane.siblings,
                 "queued_messages": backplane.queued_messages,
-            }  # fmt: skip
-        response = Response().status(503 if is_draining else 200).header("Cache-Control", "no-store")
+            }
+        response = (
+            Response().status(503 if is_draining else 200).header("Cache-Control", "no-store")
+        )
         return response.data(jsontext.encode_bytes(state), "application/json")
-
-

@@ -1,9 +1,9 @@
 """The live page: a page, its files, and a WebSocket route of the framework itself.
 
-Who may see it: whoever the app's `live` callable lets in; without one, in `debug` alone, a browser that has followed
-the link of this start.
-The socket is guarded once more: it wants an `Origin`, and that must be the page's own, whatever `allowed_origins`
-says; who asks for something to be done is asked again who they are.
+Who may see it: whoever the app's `live` callable lets in; without one, in `debug` alone, a browser
+that has followed the link of this start. The socket is guarded once more: it wants an `Origin`, and
+that must be the page's own, whatever `allowed_origins` says; who asks for something to be done is
+asked again who they are.
 """
 
 from __future__ import annotations
@@ -43,15 +43,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tina4_wsgi.live")
 
-_FILES = {f"{LIVE_PAGE}/{name}": name for name in ("live.css", "live.js", "chart.js", "console.js", "table.js")}
+_FILES = {
+    f"{LIVE_PAGE}/{name}": name
+    for name in ("live.css", "live.js", "chart.js", "console.js", "table.js")
+}
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src "
+    "'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _MOST_QUEUED_BYTES = 262_144  # a watcher that reads more slowly misses a second
 _MOST_SEARCH = 200  # characters
 _RECHECK_S = 30.0
-
 
 
 class Owner(Protocol):
@@ -62,7 +65,7 @@ class Owner(Protocol):
     def monitor(self) -> Monitor: ...
     def disconnect(
         self, *, path: str | None, connection_id: str | None, code: int, reason: str
-    ) -> int: ...  # fmt: skip
+    ) -> int: ...
 
 
 class LivePage:
@@ -73,19 +76,33 @@ class LivePage:
         link: of this start, in `debug` alone.
     """
 
-    def __init__(self, app: Owner, auth: Auth | None, bridge: Bridge | None, link: StartLink | None) -> None:
+    def __init__(
+        self, app: Owner, auth: Auth | None, bridge: Bridge | None, link: StartLink | None
+    ) -> None:
         self._app = app
         self._auth = auth or partial(_followed, link)
         self._watchers: dict[Connection, dict[str, str]] = {}
-        page = Route(LIVE_PAGE, LIVE_PAGE, "http", frozenset({"GET", "HEAD"}), _answer_nothing, self._auth)
+        page = Route(
+            LIVE_PAGE, LIVE_PAGE, "http", frozenset({"GET", "HEAD"}), _answer_nothing, self._auth
+        )
         self._page = Match(page, Params())
         self._service = ServedRoute(page, app.config, bridge)
         options = {
-            "allowed_origins": (), "max_message_bytes": 4_096, "reauth_every": _RECHECK_S, "on_slow": "drop_newest",
-            "deflate": False, "idle_timeout_s": 0.0,
-        }  # fmt: skip
+            "allowed_origins": (),
+            "max_message_bytes": 4_096,
+            "reauth_every": _RECHECK_S,
+            "on_slow": "drop_newest",
+            "deflate": False,
+            "idle_timeout_s": 0.0,
+        }
         socket = Route(
-            SOCKET_PATH, SOCKET_PATH, "websocket", frozenset({"GET"}), self._serve, self._guard, options=options
+            SOCKET_PATH,
+            SOCKET_PATH,
+            "websocket",
+            frozenset({"GET"}),
+            self._serve,
+            self._guard,
+            options=options,
         )
         self.socket = Match(socket, Params())
 
@@ -102,11 +119,19 @@ class LivePage:
         except Refused as refusal:
             if isinstance(refusal.__cause__, HTTPException):
                 return error_pages.http_error(environ, refusal.__cause__)  # it may lead to a login
-            asked = "The live page asks for a login." if refusal.status < 500 else "The login failed; the log has more."
-            return error_pages.error(environ, refusal.status, asked if refusal.status != 421 else refusal.message)
+            asked = (
+                "The live page asks for a login."
+                if refusal.status < 500
+                else "The login failed; the log has more."
+            )
+            return error_pages.error(
+                environ, refusal.status, asked if refusal.status != 421 else refusal.message
+            )
         path = environ["PATH_INFO"]
         if path != LIVE_PAGE and normal_path(path) == LIVE_PAGE:
-            return Response().redirect("../" * path.removeprefix(LIVE_PAGE).count("/") + "live", 308)
+            return Response().redirect(
+                "../" * path.removeprefix(LIVE_PAGE).count("/") + "live", 308
+            )
         name = _FILES.get(normal_path(path), "index.html")
         headers = {"Cache-Control": "no-cache, private"}
         if name == "index.html":
@@ -117,7 +142,9 @@ class LivePage:
 
     def _guard(self, request: Request) -> Any:
         environ = request.environ
-        if handshake.wants_websocket(environ):  # else the page only asks what a handshake would be answered
+        if handshake.wants_websocket(
+            environ
+        ):  # else the page only asks what a handshake would be answered
             if not environ.get("HTTP_ORIGIN"):
                 raise Forbidden("the live page's own script may connect, and that says its Origin")
             trusted = self._app.config.trusted_proxies
@@ -179,9 +206,14 @@ class LivePage:
     def _kick(self, watcher: Connection, order: dict[str, Any]) -> None:
         path, connection_id = order.get("path"), order.get("id")
         try:
-            code, reason = int(order.get("code", CloseCode.POLICY_VIOLATION)), str(order.get("reason", ""))
+            code, reason = (
+                int(order.get("code", CloseCode.POLICY_VIOLATION)),
+                str(order.get("reason", "")),
+            )
             close_payload(code, reason)
-            if not (isinstance(path, str) and path) and not (isinstance(connection_id, str) and connection_id):
+            if not (isinstance(path, str) and path) and not (
+                isinstance(connection_id, str) and connection_id
+            ):
                 raise UsageError("nobody is meant, expected a path or an id")
             for name in filter(None, (path, connection_id)):
                 check_name(name)
@@ -190,11 +222,16 @@ class LivePage:
         except (OverflowError, TypeError, ValueError) as exc:
             watcher.send_json({"type": "refused", "message": str(exc)})
             return
-        count = self._app.disconnect(path=path or None, connection_id=connection_id or None, code=code, reason=reason)
+        count = self._app.disconnect(
+            path=path or None, connection_id=connection_id or None, code=code, reason=reason
+        )
         logger.warning(
-            "%s closed %d connections from the live page: %s, %d", watcher.ip or "somebody here", count,
-            f"path {path!r:.200}" if path else f"id {connection_id!r:.40}", code,
-        )  # fmt: skip
+            "%s closed %d connections from the live page: %s, %d",
+            watcher.ip or "somebody here",
+            count,
+            f"path {path!r:.200}" if path else f"id {connection_id!r:.40}",
+            code,
+        )
         if not watcher.closed:
             watcher.send_json({"type": "kicked", "count": count})
 
@@ -208,7 +245,9 @@ def auth_of(live: Auth | bool | None, debug: bool) -> tuple[bool, Auth | None]:
     if live is None or live is False:
         return live is None and debug, None
     if not callable(live):
-        raise ConfigError(f"live={live!r:.80}, expected a callable(request) that gives who may see the live page")
+        raise ConfigError(
+            f"live={live!r:.80}, expected a callable(request) that gives who may see the live page"
+        )
     try:
         callbacks.check(live, ("request",), "live")
         callbacks.check_is_no_generator(live, "live")
@@ -226,7 +265,8 @@ def _followed(link: StartLink | None, request: Request) -> object:
         if link is not None:
             link.say()
         raise Forbidden(
-            "In debug the live page is opened by a link with a token. The server printed it when it started, and has "
+            "In debug the live page is opened by a link with a token. The server printed it when "
+            "it started, and has "
             "written it to its log now. App(live=…) says who may see the page without it."
         )
     return ANONYMOUS

@@ -1,10 +1,11 @@
 """What is counted: plain numbers in plain containers, cheap enough to be always on.
 
-A connection counts for itself and its numbers are added to its route's `Tally` when it is gone; all else is added
-up when somebody asks. Only times cost more than an integer add, so they are taken only with the setting `metrics`.
+A connection counts for itself and its numbers are added to its route's `Tally` when it is gone; all
+else is added up when somebody asks. Only times cost more than an integer add, so they are taken
+only with the setting `metrics`.
 
-`FAMILIES` is the list of all that is told. Labels are routes, never concrete paths, and nothing that a client chooses,
-so their number is bounded.
+`FAMILIES` is the list of all that is told. Labels are routes, never concrete paths, and nothing
+that a client chooses, so their number is bounded.
 """
 
 from __future__ import annotations
@@ -48,33 +49,82 @@ FAMILIES = (
     Family("connections", "gauge", "Open WebSocket connections.", ("route",)),
     Family("connections_opened", "counter", "WebSocket connections since the start.", ("route",)),
     Family(
-        "closes", "counter",
-        "Connections that ended, by close code; 1006 is a broken line, other a client's choice from 3000 on.",
+        "closes",
+        "counter",
+        "Connections that ended, by close code; 1006 is a broken line, other a client's choice "
+        "from 3000 on.",
         ("route", "code"),
     ),
-    Family("handshakes_refused", "counter", "Upgrades that were answered with an error.", ("status",)),
+    Family(
+        "handshakes_refused", "counter", "Upgrades that were answered with an error.", ("status",)
+    ),
     Family("messages_received", "counter", "Messages that callbacks were given.", ("route",)),
-    Family("messages_sent", "counter", "Messages queued for clients, each once for every receiver.", ("route",)),
+    Family(
+        "messages_sent",
+        "counter",
+        "Messages queued for clients, each once for every receiver.",
+        ("route",),
+    ),
     Family("received_bytes", "counter", "Bytes from clients, framing included.", ("route",)),
     Family("sent_bytes", "counter", "Bytes to clients, framing included.", ("route",)),
     Family("callback_errors", "counter", "Callbacks that raised.", ("route",)),
-    Family("callback_seconds", "seconds", "How long callbacks ran, waiting included.", ("route", "event")),
+    Family(
+        "callback_seconds",
+        "seconds",
+        "How long callbacks ran, waiting included.",
+        ("route", "event"),
+    ),
     Family("callbacks_running", "gauge", "Callbacks that run or wait for something."),
     Family("callbacks_waiting", "gauge", "Connections that wait for one of max_callbacks."),
     Family("queued_bytes", "gauge", "Bytes that wait for slow readers.", ("route",)),
-    Family("queued_messages", "gauge", "Messages that wait for their connection's callback.", ("route",)),
-    Family("stalled_connections", "gauge", "Connections whose client takes less than is sent.", ("route",)),
-    Family("slow_consumers", "counter", "Connections closed with 1013 because their client read too slowly."),
-    Family("broadcasts_dropped", "counter", "Broadcasts that a slow reader lost because of its on_slow."),
-    Family("broadcasts", "counter", "Broadcasts to a path or a room, those of other processes included.", ("kind",)),
-    Family("fanout_members", "sizes", "Receivers of what was broadcast to one path or room in one turn."),
-    Family("flush_seconds", "seconds", "How long one path's broadcasts of one turn took to be handed to the kernel."),
+    Family(
+        "queued_messages",
+        "gauge",
+        "Messages that wait for their connection's callback.",
+        ("route",),
+    ),
+    Family(
+        "stalled_connections",
+        "gauge",
+        "Connections whose client takes less than is sent.",
+        ("route",),
+    ),
+    Family(
+        "slow_consumers",
+        "counter",
+        "Connections closed with 1013 because their client read too slowly.",
+    ),
+    Family(
+        "broadcasts_dropped",
+        "counter",
+        "Broadcasts that a slow reader lost because of its on_slow.",
+    ),
+    Family(
+        "broadcasts",
+        "counter",
+        "Broadcasts to a path or a room, those of other processes included.",
+        ("kind",),
+    ),
+    Family(
+        "fanout_members",
+        "sizes",
+        "Receivers of what was broadcast to one path or room in one turn.",
+    ),
+    Family(
+        "flush_seconds",
+        "seconds",
+        "How long one path's broadcasts of one turn took to be handed to the kernel.",
+    ),
     Family("workers", "gauge", "Processes whose numbers these are."),
     Family("draining_workers", "gauge", "Processes that are about to stop."),
     Family("backplane_up", "gauge", "Processes that reach the others as they should.", ("kind",)),
     Family("backplane_siblings", "gauge", "Links to other processes of this machine.", ("kind",)),
-    Family("backplane_queued_messages", "gauge", "Broadcasts that wait for the backplane.", ("kind",)),
-    Family("backplane_dropped_messages", "counter", "Broadcasts that the backplane lost.", ("kind",)),
+    Family(
+        "backplane_queued_messages", "gauge", "Broadcasts that wait for the backplane.", ("kind",)
+    ),
+    Family(
+        "backplane_dropped_messages", "counter", "Broadcasts that the backplane lost.", ("kind",)
+    ),
     Family("backplane_outages", "counter", "How often the backplane went away.", ("kind",)),
 )
 
@@ -109,9 +159,15 @@ class Tally:
     """
 
     __slots__ = (
-        "callback_times", "closes", "error_count", "messages_received", "messages_sent", "opened_count",
-        "received_bytes", "sent_bytes",
-    )  # fmt: skip
+        "callback_times",
+        "closes",
+        "error_count",
+        "messages_received",
+        "messages_sent",
+        "opened_count",
+        "received_bytes",
+        "sent_bytes",
+    )
 
     def __init__(self) -> None:
         self.opened_count = 0
@@ -135,8 +191,9 @@ class Tally:
         """Count one end.
 
         Args:
-            is_peers: whether the client chose the code; of those that the protocol leaves to applications it may choose
-                any, and each would be a series of its own, so they are counted as one.
+            is_peers: whether the client chose the code; of those that the protocol leaves to
+                applications it may choose any, and each would be a series of its own, so they are
+                counted as one.
         """
         label = CLIENTS_OWN if is_peers and code >= _FIRST_PRIVATE_CODE else code
         self.closes[label] = self.closes.get(label, 0) + 1
@@ -256,7 +313,9 @@ class Sums:
     def _merge_histogram(self, family: str, key: str, numbers: list[int]) -> None:
         histograms = self.histograms.setdefault(family, {})
         old = histograms.get(key)
-        histograms[key] = numbers if old is None else [a + b for a, b in zip(old, numbers, strict=True)]
+        histograms[key] = (
+            numbers if old is None else [a + b for a, b in zip(old, numbers, strict=True)]
+        )
 
 
 def _add(values: dict[str, float], key: str, number: float) -> None:

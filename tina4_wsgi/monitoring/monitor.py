@@ -36,7 +36,8 @@ Show = Callable[[Facts, "Monitor"], None]
 
 
 class Monitor:
-    """Counts in one process. Made with its `Runtime`; costs nothing until somebody asks, or if it shares.
+    """Counts in one process. Made with its `Runtime`; costs nothing until somebody asks, or if it
+    shares.
 
     Args:
         services: gives the app's, which remember what their connections did.
@@ -48,9 +49,15 @@ class Monitor:
     """
 
     def __init__(
-        self, process: Runtime, config: Config, root: str | os.PathLike[str],
-        services: Callable[[], Iterable[ServedRoute]], refused: Mapping[int, int], backplane: Callable[[], Any],
-        is_shared: bool = False, has_live: bool = False,
+        self,
+        process: Runtime,
+        config: Config,
+        root: str | os.PathLike[str],
+        services: Callable[[], Iterable[ServedRoute]],
+        refused: Mapping[int, int],
+        backplane: Callable[[], Any],
+        is_shared: bool = False,
+        has_live: bool = False,
     ) -> None:
         self.process = process
         self._services = services
@@ -79,7 +86,9 @@ class Monitor:
 
     def own(self) -> Sums:
         """Count this process."""
-        sums = collecting.collect(((one.path, one.tally) for one in self._services()), self.process.engines)
+        sums = collecting.collect(
+            ((one.path, one.tally) for one in self._services()), self.process.engines
+        )
         for status, number in list(self._refused.items()):
             sums.count("handshakes_refused", number, status)
         sums.gauge("workers", 1)
@@ -88,7 +97,8 @@ class Monitor:
         return sums
 
     def others(self) -> tuple[list[Told], Sums]:
-        """Give what the other workers told, and the counters of those that have ended; none unless shared.
+        """Give what the other workers told, and the counters of those that have ended; none unless
+        shared.
 
         Raises:
             ConfigError, OSError: the folder can't be used.
@@ -113,7 +123,9 @@ class Monitor:
         return sums
 
     def join(self) -> None:
-        """Be counted among the workers from now on; what is in the way is logged, and tried again."""
+        """Be counted among the workers from now on; what is in the way is logged, and tried
+        again.
+        """
         if self._spool is not None:
             self._tell()
 
@@ -140,7 +152,9 @@ class Monitor:
         sums.count("backplane_outages", status.outages, status.kind)
 
     def watch(self, show: Show | None) -> None:
-        """Have `show` called with a summary once a second, while there are connections; None ends that."""
+        """Have `show` called with a summary once a second, while there are connections; None ends
+        that.
+        """
         self._show = show
         if show is None:
             self.feed.history.clear()
@@ -148,7 +162,9 @@ class Monitor:
     def find(self, path: str, text: str) -> Facts:
         """Find connections of all workers; see `livefeed.find`. Waits for the others' answers."""
         here = live_feed.find(self.process.engines, path, text)
-        return live_feed.found_in([here, *self.process.ask_others(live_feed.find_question(path, text))])
+        return live_feed.found_in(
+            [here, *self.process.ask_others(live_feed.find_question(path, text))]
+        )
 
     def _answer(self, question: Facts) -> Facts:
         return live_feed.answer(question, self.process.engines)
@@ -162,13 +178,17 @@ class Monitor:
             engine.on_sweep = lambda: self._be_swept(engine)
 
     def _be_swept(self, engine: Engine) -> bool:
-        """Tell now and then while there are connections, and once when they are gone. Called in the hub."""
+        """Tell now and then while there are connections, and once when they are gone. Called in the
+        hub.
+        """
         if self._spool is None and self._show is None:
             return False
         is_idle = not engine.connections
         interval_s = INTERVAL_S
         if self._show is None:
-            interval_s = min(_MOST_INTERVAL_S, max(interval_s, len(engine.connections) / _CONNECTIONS_PER_S))
+            interval_s = min(
+                _MOST_INTERVAL_S, max(interval_s, len(engine.connections) / _CONNECTIONS_PER_S)
+            )
         if not self._is_telling and time.monotonic() - self._told_at_s >= interval_s:
             self._is_telling = True
             self._was_idle = is_idle
@@ -203,7 +223,9 @@ class Monitor:
     # -- the folder
 
     def _keep_folder(self) -> None:
-        """Look now and then whether this worker's files are still there; also where it has nothing to tell."""
+        """Look now and then whether this worker's files are still there; also where it has nothing
+        to tell.
+        """
         if self._folder_timer is None:
             self._folder_timer = gevent.get_hub().loop.timer(CHECK_S, CHECK_S, ref=False)
             self._folder_timer.start(self._check_folder)

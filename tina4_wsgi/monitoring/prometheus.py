@@ -28,7 +28,8 @@ def check() -> None:
         import prometheus_client  # noqa: F401  # not everybody has it
     except ImportError as exc:
         raise ConfigError(
-            "metrics is set, and prometheus_client isn't installed, expected: pip install 'tina4-wsgi[metrics]'"
+            "metrics is set, and prometheus_client isn't installed, expected: pip install "
+            "'tina4-wsgi[metrics]'"
         ) from exc
 
 
@@ -36,7 +37,8 @@ def expose(sums: Sums, accept: str = "") -> tuple[bytes, str]:
     """Lay the numbers out.
 
     Args:
-        accept: what the client likes, as its `Accept` says: OpenMetrics, or else Prometheus' own text.
+        accept: what the client likes, as its `Accept` says: OpenMetrics, or else Prometheus' own
+            text.
     Returns:
         The text, and its media type.
     """

@@ -1,10 +1,12 @@
 """The link that opens what `debug` shows: the live page, and tracebacks in the browser.
 
-An address proves nothing: behind a proxy on the same machine every visitor comes from 127.0.0.1. So a token is made for
-each start of the server. Whoever can read its terminal or its log follows the link there once; a cookie remembers that.
+An address proves nothing: behind a proxy on the same machine every visitor comes from 127.0.0.1. So
+a token is made for each start of the server. Whoever can read its terminal or its log follows the
+link there once; a cookie remembers that.
 
-The cookies are sent to this host alone, on none but its own pages' requests (`SameSite=Strict`), and no script reads
-them. They have the port in their names, for a browser keeps one set for all ports of a host.
+The cookies are sent to this host alone, on none but its own pages' requests (`SameSite=Strict`),
+and no script reads them. They have the port in their names, for a browser keeps one set for all
+ports of a host.
 """
 
 from __future__ import annotations
@@ -32,9 +34,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tina4_wsgi.live")
 
-_STARTED = 19  # field 22 of /proc/PID/stat, counted behind the name: when the process started, in ticks
+_STARTED = (
+    19  # field 22 of /proc/PID/stat, counted behind the name: when the process started, in ticks
+)
 _FILE_PREFIX = "start-"
-_KEPT_S = 3_600.0  # a file of a start that is over goes when another begins, but not while that one may read it
+# A file of a start that is over goes when another begins, but not while that one may read it.
+_KEPT_S = 3_600.0
 
 
 class StartLink:
@@ -48,7 +53,9 @@ class StartLink:
     def __init__(self, config: Config, root: Path) -> None:
         self._trusted = config.trusted_proxies
         self._has_been_said = False
-        token, is_first = (config.live_token, False) if config.live_token else _token_of_this_start(config, root)
+        token, is_first = (
+            (config.live_token, False) if config.live_token else _token_of_this_start(config, root)
+        )
         self.token = token
         if is_first:
             self.say()
@@ -62,36 +69,52 @@ class StartLink:
         """Write the link into the log, once in this process."""
         if not self._has_been_said:
             self._has_been_said = True
-            logger.warning("debug is on; the live page, and tracebacks in the browser, are opened by %s", self.path)
+            logger.warning(
+                "debug is on; the live page, and tracebacks in the browser, are opened by %s",
+                self.path,
+            )
 
     def is_followed(self, environ: WSGIEnvironment) -> bool:
         """Say whether a request follows the link, rightly or wrongly."""
-        return "token=" in environ.get("QUERY_STRING", "") and normal_path(environ.get("PATH_INFO") or "/") == LIVE_PAGE
+        return (
+            "token=" in environ.get("QUERY_STRING", "")
+            and normal_path(environ.get("PATH_INFO") or "/") == LIVE_PAGE
+        )
 
     def follow(self, environ: WSGIEnvironment, then: str) -> Response | None:
         """Exchange the token of a request for cookies.
 
         Args:
-            then: the path below the app that the browser goes on to; the token must not stay in its address.
+            then: the path below the app that the browser goes on to; the token must not stay in its
+                address.
         Returns:
             None where the token is another one.
         """
         given = parse_qs(environ.get("QUERY_STRING", "")).get("token", [""])[0]
         if not hmac.compare_digest(given.encode(errors="replace"), self.token.encode()):
             return None
-        root = quote(forwarded.root(environ, self._trusted).encode("latin-1", "replace"), safe="/%:@!$&'()*+;=~")
+        root = quote(
+            forwarded.root(environ, self._trusted).encode("latin-1", "replace"),
+            safe="/%:@!$&'()*+;=~",
+        )
         response = Response().redirect(f"{root}{then}", 303)
         is_secure = forwarded.scheme(environ, self._trusted) == "https"
         for kind, path in (("live", f"{root}{LIVE_PAGE}"), ("debug", root or "/")):
             cookie = dump_cookie(
-                self._cookie_name(kind, environ), self._proof(kind), path=path, secure=is_secure, httponly=True,
+                self._cookie_name(kind, environ),
+                self._proof(kind),
+                path=path,
+                secure=is_secure,
+                httponly=True,
                 samesite="Strict",
-            )  # fmt: skip
+            )
             response.header("Set-Cookie", cookie, add=True)
         return response.header("Cache-Control", "no-store").header("Referrer-Policy", "no-referrer")
 
     def opens_live_page(self, environ: WSGIEnvironment) -> bool:
-        """Say whether a request for the live page comes from a browser that has followed the link."""
+        """Say whether a request for the live page comes from a browser that has followed the
+        link.
+        """
         return self._has_cookie("live", environ)
 
     def shows_tracebacks(self, environ: WSGIEnvironment) -> bool:
@@ -99,7 +122,8 @@ class StartLink:
         return self._has_cookie("debug", environ)
 
     def _has_cookie(self, kind: str, environ: WSGIEnvironment) -> bool:
-        # By hand: Werkzeug's parser raises for cookies that are no UTF-8, and an error page must not.
+        # By hand: Werkzeug's parser raises for cookies that are no UTF-8, and an error page must
+        # not.
         wanted = f"{self._cookie_name(kind, environ)}={self._proof(kind)}".encode()
         given = str(environ.get("HTTP_COOKIE", "")).encode("latin-1", "replace").split(b";")
         return any(hmac.compare_digest(cookie.strip(b" "), wanted) for cookie in given)
@@ -109,20 +133,25 @@ class StartLink:
         return f"tina4_{kind}" if host is None or host.port is None else f"tina4_{kind}_{host.port}"
 
     def _proof(self, kind: str) -> str:
-        """Give what a cookie holds: a proof that its browser had the token, and not the token itself."""
+        """Give what a cookie holds: a proof that its browser had the token, and not the token
+        itself.
+        """
         return hmac.new(self.token.encode(), kind.encode(), hashlib.sha256).hexdigest()
 
 
 def _token_of_this_start(config: Config, root: Path) -> tuple[str, bool]:
     """Give the token, and whether this process is the first to have it.
 
-    gunicorn's workers load the app each for itself: they meet in a file that is called after their master and its
-    start, in the private folder of the project. Under `--preload`, and in a server of one process, memory does.
+    gunicorn's workers load the app each for itself: they meet in a file that is called after their
+    master and its start, in the private folder of the project. Under `--preload`, and in a server
+    of one process, memory does.
     """
     if gunicorn.worker() is None:
         return new_live_token(), is_in_gunicorn()
     try:
-        started = Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[_STARTED]
+        started = (
+            Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[_STARTED]
+        )
         return _shared(_private_folder(config, root), f"{_FILE_PREFIX}{os.getppid()}-{started}")
     except (NotPrivateError, OSError, IndexError) as exc:
         logger.warning("each worker has a link of its own, for they can't share one: %s", exc)
@@ -149,7 +178,9 @@ def _private_folder(config: Config, root: Path) -> Path:
 
 
 def _shared(folder: Path, name: str) -> tuple[str, bool]:
-    """Give the content of a file that holds a token, and whether it was made here; whoever comes first makes it."""
+    """Give the content of a file that holds a token, and whether it was made here; whoever comes
+    first makes it.
+    """
     _forget_old(folder)
     file = folder / name
     unfinished = folder / f".{name}.{os.getpid()}"
@@ -179,4 +210,3 @@ def _forget_old(folder: Path) -> None:
                 file.unlink()
         except OSError:
             pass  # another one was faster
-

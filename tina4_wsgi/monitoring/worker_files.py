@@ -1,15 +1,17 @@
 """Where the workers of one app put their numbers together: a private folder with a file of each.
 
-How it works. Each worker holds a lock on a file of its own for as long as it lives, and writes its numbers beside
-it about once a second. Whoever is asked for all numbers adds up the files. A lock that can be taken belonged to a
-worker that has ended, however it did: its counters are moved into a common file, so that sums never shrink when
-workers are replaced, and its gauges are forgotten. Where nobody has been alive for an hour, a new worker begins anew.
+How it works. Each worker holds a lock on a file of its own for as long as it lives, and writes its
+numbers beside it about once a second. Whoever is asked for all numbers adds up the files. A lock
+that can be taken belonged to a worker that has ended, however it did: its counters are moved into a
+common file, so that sums never shrink when workers are replaced, and its gauges are forgotten.
+Where nobody has been alive for an hour, a new worker begins anew.
 
-Files may go: a cleaner of temporary folders removes one, or all. A worker that misses its own makes them again, and
-brings along what it knows of those that have ended; meanwhile there are no sums, since they would be too small.
+Files may go: a cleaner of temporary folders removes one, or all. A worker that misses its own makes
+them again, and brings along what it knows of those that have ended; meanwhile there are no sums,
+since they would be too small.
 
-Invariants: whoever looks at others' files holds the folder's lock; a file appears under its name whole; a worker that
-is alive has both of its files, or makes them again within `CHECK_S`.
+Invariants: whoever looks at others' files holds the folder's lock; a file appears under its name
+whole; a worker that is alive has both of its files, or makes them again within `CHECK_S`.
 """
 
 from __future__ import annotations
@@ -88,7 +90,8 @@ class WorkerFiles:
 
         Raises:
             ConfigError: as `write`.
-            OSError: as `write`; or files of living workers are missing, which will be there again soon.
+            OSError: as `write`; or files of living workers are missing, which will be there again
+                soon.
         """
         self._open(Sums(), {"pid": os.getpid()})
         with self._whole_folder():
@@ -96,7 +99,9 @@ class WorkerFiles:
             names = self._names() - {self._name}
             ended = {name for name in names if self._has_ended(name)}
             past = self._fold(ended)
-            alive = [told for name in names - ended if (told := self._get(name + _DATA)) is not None]
+            alive = [
+                told for name in names - ended if (told := self._get(name + _DATA)) is not None
+            ]
         return alive, past
 
     def is_whole(self) -> bool:
@@ -138,7 +143,9 @@ class WorkerFiles:
                 self._clear()
             else:
                 self._fold(ended - {self._name})
-            fd = os.open(self._place(self._name + _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(
+                self._place(self._name + _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
             fcntl.flock(fd, fcntl.LOCK_EX)
             self._lock_fd, self._has_joined = fd, True
             self._put(self._name + _DATA, sums, about)
@@ -153,7 +160,9 @@ class WorkerFiles:
             try:
                 make_private(folder, _FORBIDDEN)
             except NotPrivateError as exc:
-                error = ConfigError(f"metrics_dir: {exc}; expected a folder that this user alone may write to")
+                error = ConfigError(
+                    f"metrics_dir: {exc}; expected a folder that this user alone may write to"
+                )
             except OSError as exc:
                 error = ConfigError(f"metrics_dir: can't make {folder!r}: {exc.strerror}")
             else:
@@ -183,7 +192,9 @@ class WorkerFiles:
         self._past, self._past_stamp = Sums(), (0, 0)
 
     def _bring_past_along(self) -> None:
-        """Say that files were missing, others' perhaps too, and put back what is known of those that have ended."""
+        """Say that files were missing, others' perhaps too, and put back what is known of those
+        that have ended.
+        """
         with open(self._place(_MADE_AGAIN), "wb", opener=_private):
             os.utime(self._place(_MADE_AGAIN))
         told = self._get(_PAST)
@@ -207,7 +218,9 @@ class WorkerFiles:
         except FileNotFoundError:
             return
         if 0 <= age_s < _SETTLE_S:
-            raise OSError(f"files in {self._folder} were missing, and the workers are putting them back")
+            raise OSError(
+                f"files in {self._folder} were missing, and the workers are putting them back"
+            )
 
     def _place(self, name: str) -> str:
         return os.path.join(self._folder, name)
@@ -223,7 +236,9 @@ class WorkerFiles:
                     break
                 except BlockingIOError:
                     if time.monotonic() > give_up_at_s:
-                        raise TimeoutError(f"{self._folder} was locked for {_PATIENCE_S:g} s") from None
+                        raise TimeoutError(
+                            f"{self._folder} was locked for {_PATIENCE_S:g} s"
+                        ) from None
                     gevent.sleep(_POLL_S)
             yield
         finally:

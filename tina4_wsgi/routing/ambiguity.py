@@ -1,9 +1,11 @@
-"""How much work a path pattern can make: whether its regular expression backtracks in more than linear time.
+"""How much work a path pattern can make: whether its regular expression backtracks in more than
+linear time.
 
-Werkzeug matches a segment with several parameters by one expression. A parameter that may hold the text behind it can
-end at many places, and where two can, each pair of places is tried before a path is given up: `/{a}-{b}-{c}.json` tries
-cubically many, twenty seconds for a path of 3 KiB. So here such parameters are counted. One is harmless. Two get an
-upper length, which bounds the work. More, and whatever can't be bounded, is refused with a spelling that is linear.
+Werkzeug matches a segment with several parameters by one expression. A parameter that may hold the
+text behind it can end at many places, and where two can, each pair of places is tried before a path
+is given up: `/{a}-{b}-{c}.json` tries cubically many, twenty seconds for a path of 3 KiB. So here
+such parameters are counted. One is harmless. Two get an upper length, which bounds the work. More,
+and whatever can't be bounded, is refused with a spelling that is linear.
 
 Pure; it knows parameters by what it needs of them.
 """
@@ -16,7 +18,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 MOST_CHARACTERS = 255
-"""Of a parameter that shares its segment with another one of its kind: as many as a file's name may have."""
+"""Of a parameter that shares its segment with another one of its kind: as many as a file's name may
+have.
+"""
 
 _MOST_STEPS = 65_536  # about half a millisecond
 _MOST_ENDS = 256  # of bounded parameters beside an unbounded one
@@ -64,7 +68,11 @@ class _Group:
                 continue
             takes_the_rest = following is None and piece.is_text and piece.ends is None
             # It ends where it must, but is read anew from every place where the one before may end.
-            if found and not takes_the_rest and (not isinstance(before, str) or piece.may_hold(before[-1])):
+            if (
+                found
+                and not takes_the_rest
+                and (not isinstance(before, str) or piece.may_hold(before[-1]))
+            ):
                 found.append(piece)
         return found
 
@@ -79,14 +87,15 @@ def too_ambiguous(pieces: Sequence[Part | str]) -> tuple[list[str], list[str]]:
     """Look at the pieces of a path.
 
     Returns:
-        The names of the parameters that make too much work together, none if all is well; and of those that need an
-        upper length, `MOST_CHARACTERS`.
+        The names of the parameters that make too much work together, none if all is well; and of
+        those that need an upper length, `MOST_CHARACTERS`.
     """
     paths = [piece for piece in pieces if not isinstance(piece, str) and piece.spans_slashes]
     if len(paths) > 1:
         return [part.name for part in paths], []
     bounded: list[str] = []
-    is_open = False  # behind a parameter that spans slashes, all that follows is tried at each of its ends
+    # Behind a parameter that spans slashes, all that follows is tried at each of its ends.
+    is_open = False
     for group in _groups(pieces):
         found = group.ambiguous()
         unbounded = [part for part in found if part.ends is None]
@@ -94,7 +103,12 @@ def too_ambiguous(pieces: Sequence[Part | str]) -> tuple[list[str], list[str]]:
         steps = _product(part.ends or 1 for part in found)
         if len(unbounded) > 1:
             steps *= MOST_CHARACTERS ** len(unbounded)
-            if is_open or has_path or steps > _MOST_STEPS or not all(part.is_text for part in unbounded):
+            if (
+                is_open
+                or has_path
+                or steps > _MOST_STEPS
+                or not all(part.is_text for part in unbounded)
+            ):
                 return [part.name for part in found], []
             bounded += [part.name for part in unbounded]
         elif steps > (_MOST_ENDS if unbounded else _MOST_STEPS):

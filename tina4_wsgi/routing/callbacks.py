@@ -1,7 +1,7 @@
 """What a callback must be like, checked when its route is registered.
 
-All of these mistakes would otherwise show when the first user comes: a coroutine that nobody awaits,
-a missing argument, a generator that never starts.
+All of these mistakes would otherwise show when the first user comes: a coroutine that nobody
+awaits, a missing argument, a generator that never starts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterator, Sized
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat, TypeAlias, TypeVar, get_args
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    Protocol,
+    SupportsFloat,
+    TypeAlias,
+    TypeVar,
+    get_args,
+)
 
 from ..errors import UsageError
 
@@ -23,12 +32,15 @@ if TYPE_CHECKING:
     from ..websocket.connection import Connection
 
 Event: TypeAlias = Literal["open", "message", "close"]
-"""What happened on a connection, the second argument of a callback: `"open"`, `"message"` or `"close"`."""
+"""What happened on a connection, the second argument of a callback: `"open"`, `"message"` or
+`"close"`.
+"""
 
 EVENTS: tuple[Event, ...] = get_args(Event)
 
 Ignored = SupportsFloat | Sized | None
-"""What a WebSocket callback may return to nobody: numbers, texts, collections, but no coroutine and no generator.
+"""What a WebSocket callback may return to nobody: numbers, texts, collections, but no coroutine and
+no generator.
 
 Type checkers can't be told "anything but a coroutine", and `object` would let an `async def` pass.
 """
@@ -47,7 +59,9 @@ Handler = TypeVar("Handler", bound=HttpHandler)
 
 
 class WebsocketDecorator(Protocol):
-    """What `websocket` gives without a callback: it registers the decorated function and leaves it as it is."""
+    """What `websocket` gives without a callback: it registers the decorated function and leaves it
+    as it is.
+    """
 
     def __call__(self, callback: Callback, /) -> Callback: ...
 
@@ -58,7 +72,13 @@ class HandlerDecorator(Protocol):
     def __call__(self, handler: Handler, /) -> Handler: ...
 
 
-_FOREIGN_EVENTS = {"connect": "open", "disconnect": "close", "closed": "close", "msg": "message", "data": "message"}
+_FOREIGN_EVENTS = {
+    "connect": "open",
+    "disconnect": "close",
+    "closed": "close",
+    "msg": "message",
+    "data": "message",
+}
 """What other libraries call them."""
 
 
@@ -99,7 +119,9 @@ def check(callback: object, arguments: tuple[str, ...], what: str = "callback") 
     try:
         signature.bind(*arguments)
     except TypeError:
-        raise CallbackError(f"{what} takes {signature}, expected ({', '.join(arguments)})") from None
+        raise CallbackError(
+            f"{what} takes {signature}, expected ({', '.join(arguments)})"
+        ) from None
 
 
 def check_is_no_coroutine(callback: object, what: str = "callback") -> None:
@@ -110,9 +132,13 @@ def check_is_no_coroutine(callback: object, what: str = "callback") -> None:
     Raises:
         CallbackError: it is an `async def`.
     """
-    if _has_kind(callback, inspect.iscoroutinefunction) or _has_kind(callback, inspect.isasyncgenfunction):
-        raise CallbackError(f"{what} is an `async def` and nothing would await it, write `def`: it runs in "
-                            "a greenlet of its own, where waiting blocks nobody else")
+    if _has_kind(callback, inspect.iscoroutinefunction) or _has_kind(
+        callback, inspect.isasyncgenfunction
+    ):
+        raise CallbackError(
+            f"{what} is an `async def` and nothing would await it, write `def`: it runs in "
+            "a greenlet of its own, where waiting blocks nobody else"
+        )
 
 
 def check_is_no_generator(callback: object, what: str = "callback") -> None:
@@ -125,14 +151,17 @@ def check_is_no_generator(callback: object, what: str = "callback") -> None:
         CallbackError: it has a `yield`, so a call would only make a generator.
     """
     if _has_kind(callback, inspect.isgeneratorfunction):
-        raise CallbackError(f"{what} has a `yield` and nothing would run it, expected a plain function")
+        raise CallbackError(
+            f"{what} has a `yield` and nothing would run it, expected a plain function"
+        )
 
 
 def misspelt_events(callback: object) -> list[tuple[str, str]]:
     """Find texts that a WebSocket callback compares its event with, and that are no event.
 
-    Only comparisons that stand in the callback itself are seen, and only near misses and other libraries' names:
-    whatever else a callback compares with may be meant for somebody else who calls it.
+    Only comparisons that stand in the callback itself are seen, and only near misses and other
+    libraries' names: whatever else a callback compares with may be meant for somebody else who
+    calls it.
 
     Returns:
         Each such text, with the event that was probably meant.
@@ -147,9 +176,17 @@ def misspelt_events(callback: object) -> list[tuple[str, str]]:
         return []  # typed at a prompt, or a lambda amid a line
 
     function = next((node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)), None)
-    names = [] if function is None else [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+    names = (
+        []
+        if function is None
+        else [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+    )
     event = names[1 + (names[:1] == ["self"])] if len(names) >= 3 else None
-    return [] if event is None else [(text, _event_meant(text)) for text in _compared_with(tree, event)]
+    return (
+        []
+        if event is None
+        else [(text, _event_meant(text)) for text in _compared_with(tree, event)]
+    )
 
 
 def _flat(constants: tuple[object, ...]) -> Iterator[object]:
@@ -161,7 +198,9 @@ def _flat(constants: tuple[object, ...]) -> Iterator[object]:
 
 
 def _compared_with(tree: ast.AST, name: str) -> Iterator[str]:
-    """Give the texts that stand in a comparison with a variable, or in a `case` for it, and are no event."""
+    """Give the texts that stand in a comparison with a variable, or in a `case` for it, and are no
+    event.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Compare):
             sides: list[ast.AST] = [node.left, *node.comparators]
@@ -170,7 +209,12 @@ def _compared_with(tree: ast.AST, name: str) -> Iterator[str]:
         else:
             continue
         if any(isinstance(side, ast.Name) and side.id == name for side in sides):
-            texts = [one.value for side in sides for one in ast.walk(side) if isinstance(one, ast.Constant)]
+            texts = [
+                one.value
+                for side in sides
+                for one in ast.walk(side)
+                if isinstance(one, ast.Constant)
+            ]
             yield from (text for text in texts if isinstance(text, str) and _event_meant(text))
 
 
@@ -182,7 +226,9 @@ def _event_meant(text: object) -> str:
     return near[0] if near else _FOREIGN_EVENTS.get(text.lower().removeprefix("on_"), "")
 
 
-def _has_kind(callback: object, is_kind: Callable[[Any], bool]) -> bool:  # Any: `inspect` asks anything
+def _has_kind(
+    callback: object, is_kind: Callable[[Any], bool]
+) -> bool:  # Any: `inspect` asks anything
     while isinstance(callback, functools.partial):
         callback = callback.func
     if is_kind(callback):

@@ -1,8 +1,8 @@
 """Finding the routes of an app: every module below `src/routes` is imported.
 
 The folder becomes a package under a name that is made of its path, so that two apps in one process
-don't take each other's modules, and Python's own import does the rest: a module runs once, shows its file in
-tracebacks, and may import its neighbours (`from ._shared import check`).
+don't take each other's modules, and Python's own import does the rest: a module runs once, shows
+its file in tracebacks, and may import its neighbours (`from ._shared import check`).
 """
 
 from __future__ import annotations
@@ -28,16 +28,19 @@ _INIT = "__init__.py"
 def discover(root: Path) -> tuple[ModuleType, ...]:
     """Import all route modules of an app, in the order of their names.
 
-    Names that begin with "_" or "." are left out. A second call imports what is new since the first.
+    Names that begin with "_" or "." are left out. A second call imports what is new since the
+    first.
 
     Raises:
-        ConfigError: a module can't be imported; names its file, with the module's own error as cause.
+        ConfigError: a module can't be imported; names its file, with the module's own error as
+            cause.
         RouteError: a module registers a bad route.
     """
     folder = Path(os.path.realpath(root / FOLDER))
     if not folder.is_dir():
         return ()
-    importlib.invalidate_caches()  # Python's list of a folder may be older than a file just written.
+    # Python's list of a folder may be older than a file just written.
+    importlib.invalidate_caches()
     package = _package(folder)
     return tuple(_import(package, folder, parts) for parts in sorted(_modules(folder)))
 
@@ -56,7 +59,9 @@ def _modules(folder: Path) -> Iterator[tuple[str, ...]]:
 def _check_dots(parts: tuple[str, ...], file: Path) -> None:
     for part in parts:
         if "." in part:
-            raise ConfigError(f"{file} can't be imported: a dot in {part!r}, write {part.replace('.', '-')!r}")
+            raise ConfigError(
+                f"{file} can't be imported: a dot in {part!r}, write {part.replace('.', '-')!r}"
+            )
 
 
 def _package(folder: Path) -> str:
@@ -74,7 +79,9 @@ def _package(folder: Path) -> str:
 def _package_spec(name: str, folder: Path) -> ModuleSpec:
     init = folder / _INIT
     if init.is_file():
-        spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[str(folder)])
+        spec = importlib.util.spec_from_file_location(
+            name, init, submodule_search_locations=[str(folder)]
+        )
         assert spec is not None, "a file that ends with .py has a loader"
         return spec
     spec = ModuleSpec(name, None, is_package=True)
@@ -103,7 +110,8 @@ def _import(package: str, folder: Path, parts: tuple[str, ...]) -> ModuleType:
     except Exception as exc:
         raise _failed(place.with_suffix(".py"), exc) from exc
     if place.is_dir() and not hasattr(module, "__path__"):
-        # Beside `users.py` stands `users/`: to Python the module hides the folder, unless it leads there.
+        # Beside `users.py` stands `users/`: to Python the module hides the folder, unless it leads
+        # there.
         module.__path__ = [str(place)]
     return module
 

@@ -1,11 +1,12 @@
 """Which route a path belongs to.
 
-Werkzeug's `Map` decides. It takes 5 µs a match, though, more than all else that a JSON answer costs,
-so a tree of the same rules stands before it. The tree follows the one branch that the `Map` would try first:
-at each segment the literal text, else the single parameter there. If that ends at a route for the method,
-it is the route the `Map` would give; in every other case (a parameter that shares its place with another,
-spans slashes or only part of a segment, a final slash too many, nothing found) the `Map` is asked.
-An editor must keep this true: the tree may know less than the `Map`, but never answers otherwise.
+Werkzeug's `Map` decides. It takes 5 µs a match, though, more than all else that a JSON answer
+costs, so a tree of the same rules stands before it. The tree follows the one branch that the `Map`
+would try first: at each segment the literal text, else the single parameter there. If that ends at
+a route for the method, it is the route the `Map` would give; in every other case (a parameter that
+shares its place with another, spans slashes or only part of a segment, a final slash too many,
+nothing found) the `Map` is asked. An editor must keep this true: the tree may know less than the
+`Map`, but never answers otherwise.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ class _Leaf(NamedTuple):
 
 
 class _Node:
-    """A place in the tree: what may stand in the next segment, and the routes that end here, by method."""
+    """A place in the tree: what may stand in the next segment, and the routes that end here, by
+    method.
+    """
 
     __slots__ = ("child", "is_closed", "leaves", "literals", "parameter", "read")
 
@@ -82,15 +85,17 @@ class _Node:
         self.parameter: str | None = None  # The converter of `child`, as written.
         self.read: Callable[[str], Any] | None = None  # Any: what the converter makes
         self.child: _Node | None = None
-        self.is_closed = False  # More than the tree can tell apart stands here: no parameter any more.
+        self.is_closed = (
+            False  # More than the tree can tell apart stands here: no parameter any more.
+        )
 
 
 class RouteMap:
     """The routes of one router, ready to be matched.
 
-    Lock: `_lock` guards `_map`, which sorts itself when it is read after a change. It is reentrant, because a
-    finalizer may run in between and let another greenlet of this thread match. The tree has no lock:
-    a change is one assignment, so that a reader sees it whole or not at all.
+    Lock: `_lock` guards `_map`, which sorts itself when it is read after a change. It is reentrant,
+    because a finalizer may run in between and let another greenlet of this thread match. The tree
+    has no lock: a change is one assignment, so that a reader sees it whole or not at all.
     Greenlets: any, and any native thread; nothing here blocks.
     """
 
@@ -100,7 +105,9 @@ class RouteMap:
         self._adapter = self._map.bind("localhost")
         self._http = _Node()
         self._websockets = _Node()
-        self._spellings: dict[Route, RuleSpelling] = {}  # Of WebSocket routes that more than one text would match.
+        self._spellings: dict[
+            Route, RuleSpelling
+        ] = {}  # Of WebSocket routes that more than one text would match.
 
     def add(self, route: Route, pattern: Pattern) -> None:
         """Take a route in; it must not have the shape, kind and method of one that is here."""
@@ -118,13 +125,21 @@ class RouteMap:
         return _find(self._http, path, method) or self._ask_map(path, method)
 
     def match_websocket(self, path: str) -> Match | None:
-        """Find the WebSocket route of a path, None if there is none; raises what `Router.match_websocket` says."""
+        """Find the WebSocket route of a path, None if there is none; raises what
+        `Router.match_websocket` says.
+        """
         try:
-            found = _find(self._websockets, path, "GET") or self._ask_map(path, "GET", is_websocket=True)
+            found = _find(self._websockets, path, "GET") or self._ask_map(
+                path, "GET", is_websocket=True
+            )
         except HTTPException:
             return None
         if (spelling := self._spellings.get(found.route)) is not None:
-            spelling.check(path, found.params, lambda spelled: self._ask_map(spelled, "GET", is_websocket=True).params)
+            spelling.check(
+                path,
+                found.params,
+                lambda spelled: self._ask_map(spelled, "GET", is_websocket=True).params,
+            )
         return found
 
     def _ask_map(self, path: str, method: str, is_websocket: bool = False) -> Match:
@@ -135,7 +150,8 @@ class RouteMap:
             with self._lock:
                 route, values = self._adapter.match(path, method, websocket=is_websocket)
         except ValueError:
-            raise NotFound from None  # Werkzeug 3.0 reads a number of more digits than Python allows.
+            # Werkzeug 3.0 reads a number of more digits than Python allows.
+            raise NotFound from None
         return Match(route, _params(tuple(values), list(values.values()), _hides_methods(values)))
 
 
@@ -164,7 +180,8 @@ def _params(names: tuple[str, ...], values: list[Any], hides_methods: bool) -> P
     for name, value in zip(names, values):  # noqa: B905  # As many by construction; `strict` costs 0.2 µs.
         params[name] = value
     if hides_methods:
-        # `params.items` is the parameter where a route has one: an instance's own goes before methods.
+        # `params.items` is the parameter where a route has one: an instance's own goes before
+        # methods.
         vars(params).update(params)
     return params
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 OWN_PREFIX = "/__tina4"
-"""What the framework itself serves stands here and below; a route of an app only if its path says so."""
+"""What the framework itself serves stands here and below; a route of an app only if its path says
+so.
+"""
 
 LIVE_PAGE = "/__tina4/live"
 
@@ -24,5 +26,7 @@ def is_own(path: str) -> bool:
 
 
 def has_control_character(path: str) -> bool:
-    """Whether a decoded path holds a C0 control character or DEL, which no address that people write has."""
+    """Whether a decoded path holds a C0 control character or DEL, which no address that people
+    write has.
+    """
     return not path.isprintable() and any(one < " " or one == "\x7f" for one in path)

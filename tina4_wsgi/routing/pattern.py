@@ -1,7 +1,8 @@
 """The path syntax of routes: `{name}`, `{name:int}`, `<name>` and `<int:name>` are one.
 
-`parse` reads a path once, when its route is registered, and either refuses it with the right spelling or
-gives a `Pattern`: the rule as Werkzeug spells it, and the segments that `matching` walks.
+`parse` reads a path once, when its route is registered, and either refuses it with the right
+spelling or gives a `Pattern`: the rule as Werkzeug spells it, and the segments that `matching`
+walks.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Parameter:
         read: makes the value of a text or raises `ValueError`; None if any text is its own value.
         spans_slashes: whether it takes more than one segment.
         ends: at how many places a value may end; None for any number.
-        characters: a pattern of those that a value may have; "" for all, but slashes where it spans none.
+        characters: a pattern of those that a value may have; "" for all, but slashes where it spans
+            none.
     """
 
     name: str
@@ -69,7 +71,11 @@ class Parameter:
 
     def may_hold(self, text: str) -> bool:
         """Whether a value may have this character in it."""
-        return re.search(self.characters, text) is not None if self.characters else self.spans_slashes or text != "/"
+        return (
+            re.search(self.characters, text) is not None
+            if self.characters
+            else self.spans_slashes or text != "/"
+        )
 
     def bounded_rule(self) -> str:
         """The same for a string, with an upper length."""
@@ -90,7 +96,8 @@ class Pattern:
         rule: as Werkzeug spells it.
         shape: the rule without names and final slash; two routes of one shape match the same paths.
         names: of the parameters, in order.
-        segments: what stands between the slashes, each a row of pieces, at most two of one kind in turn.
+        segments: what stands between the slashes, each a row of pieces, at most two of one kind in
+            turn.
     """
 
     path: str
@@ -111,11 +118,16 @@ def parse(path: str) -> Pattern:
     names = tuple(piece.name for piece in pieces if isinstance(piece, Parameter))
     for name in names:
         if names.count(name) > 1:
-            raise PatternError(f"two parameters are named {name!r} in {path!r}, expected one name for each")
+            raise PatternError(
+                f"two parameters are named {name!r} in {path!r}, expected one name for each"
+            )
     faulty, bounded = too_ambiguous(pieces)
     if faulty:
         raise PatternError(_too_ambiguous(path, pieces, faulty))
-    rule = "".join(piece if isinstance(piece, str) else _rule_of(piece, piece.name in bounded) for piece in pieces)
+    rule = "".join(
+        piece if isinstance(piece, str) else _rule_of(piece, piece.name in bounded)
+        for piece in pieces
+    )
     shape = "".join(piece if isinstance(piece, str) else f"<{piece.converter}>" for piece in pieces)
     return Pattern(path, rule, shape.rstrip("/"), names, _segments(pieces))
 
@@ -125,21 +137,33 @@ def _rule_of(parameter: Parameter, is_bounded: bool) -> str:
 
 
 def _too_ambiguous(path: str, pieces: tuple[Piece, ...], names: list[str]) -> str:
-    """Say why a path is refused that could be matched in too many ways, and how it is spelled better."""
+    """Say why a path is refused that could be matched in too many ways, and how it is spelled
+    better.
+    """
     better = ""
-    last_path = max((place for place, piece in enumerate(pieces) if _spans_slashes(piece)), default=0)
+    last_path = max(
+        (place for place, piece in enumerate(pieces) if _spans_slashes(piece)), default=0
+    )
     for place, piece in enumerate(pieces):
         if isinstance(piece, Parameter):
             keeps_converter = piece.converter and (place >= last_path or not piece.spans_slashes)
             written = f":{piece.converter}" if keeps_converter else ""
             better += ("/" if better[-1:] == "}" else "") + f"{{{piece.name}{written}}}"
-        elif 0 < place < len(pieces) - 1 and "/" not in piece and _name_of(pieces[place - 1]) in names:
+        elif (
+            0 < place < len(pieces) - 1
+            and "/" not in piece
+            and _name_of(pieces[place - 1]) in names
+        ):
             better += "/"
         else:
             better += piece
-    return (f"parameters {', '.join(names)} in {path!r} may each end at many places, and a path could be made that "
-            f"takes seconds to match; write {better!r}, or give them converters that can't hold the text behind them, "
-            "as {id:int}")
+    return (
+        f"parameters {', '.join(names)} in {path!r} may each end at many places, and a path could "
+        "be made that "
+        f"takes seconds to match; write {better!r}, or give them converters that can't hold the "
+        "text behind them, "
+        "as {id:int}"
+    )
 
 
 def _spans_slashes(piece: Piece) -> bool:
@@ -176,8 +200,10 @@ def _check_text(path: str) -> None:
     if not path.startswith("/"):
         raise PatternError(f"path {path!r} doesn't begin with a slash, write {'/' + path!r}")
     if "?" in path or "#" in path:
-        raise PatternError(f"path {path!r} holds a query or fragment, expected the path alone; "
-                           "read the query from `query`")
+        raise PatternError(
+            f"path {path!r} holds a query or fragment, expected the path alone; "
+            "read the query from `query`"
+        )
     if "//" in path:
         raise PatternError(f"path {path!r} has an empty segment, write {re.sub('/+', '/', path)!r}")
 
@@ -190,8 +216,10 @@ def _pieces(path: str) -> Iterator[Piece]:
         closing = _BRACKETS.get(bracket[0])
         end = _BRACKET.search(path, bracket.end())
         if closing is None or end is None or end[0] != closing:
-            raise PatternError(f"brackets in {path!r} don't pair up at {path[bracket.start():]!r}, "
-                               "write {name} or {name:int}")
+            raise PatternError(
+                f"brackets in {path!r} don't pair up at {path[bracket.start() :]!r}, "
+                "write {name} or {name:int}"
+            )
         yield _parameter(path[bracket.end() : end.start()], bracket[0] == "{", path)
         position = end.end()
     if position < len(path):
@@ -214,11 +242,15 @@ def _parameter(inner: str, is_braced: bool, path: str) -> Parameter:
     name, specification = name.strip(), specification.strip()
     written = f"{{{inner}}}" if is_braced else f"<{inner}>"
     if not name.isascii() or not name.isidentifier():
-        raise PatternError(f"parameter {written} in {path!r} has no proper name, expected letters, digits "
-                           "and _ as in {user_id}")
+        raise PatternError(
+            f"parameter {written} in {path!r} has no proper name, expected letters, digits "
+            "and _ as in {user_id}"
+        )
     if not specification:
         if ":" in inner:
-            raise PatternError(f"parameter {written} in {path!r} has no converter, write {{{name}}}")
+            raise PatternError(
+                f"parameter {written} in {path!r} has no converter, write {{{name}}}"
+            )
         return Parameter(name, "", None, spans_slashes=False)
     found = _SPECIFICATION.fullmatch(specification)
     converter = found[1] if found else specification
@@ -233,8 +265,10 @@ def _unknown_converter(name: str, converter: str, written: str, is_braced: bool)
     else:
         near = difflib.get_close_matches(converter, CONVERTERS, n=1, cutoff=0.5)
         right = f"{{{name}:{near[0]}}}" if near else f"{{{name}}}"
-    return (f"unknown converter {converter!r} in {written}, expected one of: {', '.join(CONVERTERS)}; "
-            f"write {right}")
+    return (
+        f"unknown converter {converter!r} in {written}, expected one of: {', '.join(CONVERTERS)}; "
+        f"write {right}"
+    )
 
 
 def _converted(name: str, converter: str, arguments: str | None, where: str) -> Parameter:
@@ -243,7 +277,9 @@ def _converted(name: str, converter: str, arguments: str | None, where: str) -> 
         if converter == "string":
             return Parameter(name, "", None, spans_slashes=False)
         if converter == "any":
-            raise PatternError(f"{where} names nothing that may stand there, write {{{name}:any(red, blue)}}")
+            raise PatternError(
+                f"{where} names nothing that may stand there, write {{{name}:any(red, blue)}}"
+            )
     try:
         made = _converter(converter, arguments)
         read = _reader(made)
@@ -262,7 +298,9 @@ def _extent(made: BaseConverter) -> tuple[int | None, str]:
     if isinstance(made, UUIDConverter):
         return 1, "[0-9A-Fa-f-]"
     if isinstance(made, NumberConverter):
-        return None, r"[\d.-]" if isinstance(made, FloatConverter) else r"[\d-]" if made.signed else r"\d"
+        return None, r"[\d.-]" if isinstance(
+            made, FloatConverter
+        ) else r"[\d-]" if made.signed else r"\d"
     length = _LENGTH.fullmatch(made.regex)
     if length is None:
         return None, ""

@@ -1,7 +1,7 @@
 """Registering routes, for HTTP and WebSocket alike.
 
-Every mistake that can be seen at registration is refused there, with file and line of the callback and
-the right spelling. A router is changed only when a registration has passed all checks.
+Every mistake that can be seen at registration is refused there, with file and line of the callback
+and the right spelling. A router is changed only when a registration has passed all checks.
 """
 
 from __future__ import annotations
@@ -17,13 +17,23 @@ from ..config import Config
 from ..errors import ConfigError, RouteError, UsageError
 from ..http import headers
 from . import callbacks, pattern
-from .callbacks import Auth, Callback, Handler, HandlerDecorator, HttpHandler, WebsocketCallback, WebsocketDecorator
+from .callbacks import (
+    Auth,
+    Callback,
+    Handler,
+    HandlerDecorator,
+    HttpHandler,
+    WebsocketCallback,
+    WebsocketDecorator,
+)
 from .matching import ANY_METHOD, Match, Route, RouteMap
 from .params import Params
 from .pattern import Pattern, PatternError
 
 if TYPE_CHECKING:
-    from builtins import classmethod as _on_default  # a checker sees what works on the class and on an instance
+    from builtins import (
+        classmethod as _on_default,
+    )  # a checker sees what works on the class and on an instance
     from types import TracebackType
 
     from typing_extensions import Unpack
@@ -53,7 +63,8 @@ class HttpRegistration(Protocol):
 if not TYPE_CHECKING:
 
     class _on_default:
-        """A method that works on an instance, and on the class, where it takes the class's `default`.
+        """A method that works on an instance, and on the class, where it takes the class's
+        `default`.
 
         Checkers and editors take it for a class method, whose docstring they show.
         """
@@ -73,7 +84,9 @@ class _PropertyOnDefault(Generic[T_co]):
         self._function = function
         self.__doc__ = function.__doc__
 
-    def __get__(self, instance: object | None, owner: Any) -> T_co:  # Any: a class that has `default`
+    def __get__(
+        self, instance: object | None, owner: Any
+    ) -> T_co:  # Any: a class that has `default`
         return self._function(owner.default if instance is None else instance)
 
 
@@ -110,28 +123,43 @@ class _Registrar:
     @overload
     @_on_default
     def websocket(
-        self: Any, path: str, callback: None = None, *, auth: Auth | None = None, subprotocols: Iterable[str] = (),
+        self: Any,
+        path: str,
+        callback: None = None,
+        *,
+        auth: Auth | None = None,
+        subprotocols: Iterable[str] = (),
         **options: Unpack[RouteSettings],
-    ) -> WebsocketDecorator: ...  # fmt: skip
+    ) -> WebsocketDecorator: ...
 
     @overload
     @_on_default
     def websocket(
-        self: Any, path: str, callback: WebsocketCallback, *, auth: Auth | None = None,
-        subprotocols: Iterable[str] = (), **options: Unpack[RouteSettings],
-    ) -> WebsocketCallback: ...  # fmt: skip
+        self: Any,
+        path: str,
+        callback: WebsocketCallback,
+        *,
+        auth: Auth | None = None,
+        subprotocols: Iterable[str] = (),
+        **options: Unpack[RouteSettings],
+    ) -> WebsocketCallback: ...
 
     @_on_default
     def websocket(
-        self: Any, path: str, callback: Callback | None = None, *, auth: Auth | None = None,
-        subprotocols: Iterable[str] = (), **options: Unpack[RouteSettings],
-    ) -> object:  # fmt: skip
+        self: Any,
+        path: str,
+        callback: Callback | None = None,
+        *,
+        auth: Auth | None = None,
+        subprotocols: Iterable[str] = (),
+        **options: Unpack[RouteSettings],
+    ) -> object:
         """Serve a path as a WebSocket by `callback(connection, event, data)`.
 
         Args:
-            auth: called with the request before the 101. What it gives becomes `connection.auth`; None, False
-                and whatever else is not true refuses with 401, and an `HTTPException` with its own status.
-                `ANONYMOUS` lets in whom it doesn't know.
+            auth: called with the request before the 101. What it gives becomes `connection.auth`;
+                None, False and whatever else is not true refuses with 401, and an `HTTPException`
+                with its own status. `ANONYMOUS` lets in whom it doesn't know.
             subprotocols: those that this route speaks, the preferred one first.
             options: settings of `Config` for this route alone, such as `max_message_bytes`.
         Raises:
@@ -141,14 +169,17 @@ class _Registrar:
         _refuse_missing_path(path, "websocket")
 
         def decorate(callback: Callback) -> Callback:
-            registrar._add(_websocket_route(registrar._prefix, path, callback, auth, subprotocols, options))
+            registrar._add(
+                _websocket_route(registrar._prefix, path, callback, auth, subprotocols, options)
+            )
             return callback
 
         return decorate if callback is None else decorate(callback)
 
     @_on_default
     def group(self: Any, prefix: str) -> Group:
-        """Give what registers routes under a common prefix; also for `with Router.group("/api") as api:`.
+        """Give what registers routes under a common prefix; also for `with Router.group("/api") as
+        api:`.
 
         Raises:
             RouteError: the prefix isn't a path.
@@ -182,7 +213,8 @@ class _Registrar:
 class Router(_Registrar):
     """Which callback serves which path; every method works on the class too, on `Router.default`.
 
-    Lock: `_lock` guards `_taken` and the order of `_routes`. Routes may be added while others are matched.
+    Lock: `_lock` guards `_taken` and the order of `_routes`. Routes may be added while others are
+    matched.
     """
 
     default: ClassVar[Router]
@@ -224,7 +256,8 @@ class Router(_Registrar):
         Args:
             path: decoded and normal, as `paths.normal_path` gives it.
         Raises:
-            Refused: 404, the path is spelled in another way than its route writes it, as "01" for the number 1.
+            Refused: 404, the path is spelled in another way than its route writes it, as "01" for
+                the number 1.
         """
         routes: RouteMap = self._map
         return routes.match_websocket(path)
@@ -253,8 +286,12 @@ class Group(_Registrar):
     def __enter__(self) -> Group:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         """Nothing to end: the block only shows what belongs together."""
 
     @property
@@ -262,19 +299,28 @@ class Group(_Registrar):
         return self._owner
 
 
-def _http_route(prefix: str, path: str, handler: Callable[..., object],
-                methods: tuple[str, ...]) -> tuple[Route, Pattern]:
+def _http_route(
+    prefix: str, path: str, handler: Callable[..., object], methods: tuple[str, ...]
+) -> tuple[Route, Pattern]:
     where = callbacks.location(handler)
     try:
         parsed = pattern.parse(pattern.join(prefix, path))
         callbacks.check(handler, _HTTP_ARGUMENTS, "handler")
     except UsageError as exc:
         raise _refused(where, path, exc) from exc
-    return Route(parsed.path, parsed.rule, "http", frozenset(methods), handler, location=where), parsed
+    return Route(
+        parsed.path, parsed.rule, "http", frozenset(methods), handler, location=where
+    ), parsed
 
 
-def _websocket_route(prefix: str, path: str, callback: Callable[..., object], auth: Auth | None,
-                     subprotocols: Iterable[str], options: Mapping[str, object]) -> tuple[Route, Pattern]:
+def _websocket_route(
+    prefix: str,
+    path: str,
+    callback: Callable[..., object],
+    auth: Auth | None,
+    subprotocols: Iterable[str],
+    options: Mapping[str, object],
+) -> tuple[Route, Pattern]:
     where = callbacks.location(callback)
     try:
         parsed = pattern.parse(pattern.join(prefix, path))
@@ -288,10 +334,24 @@ def _websocket_route(prefix: str, path: str, callback: Callable[..., object], au
     except (UsageError, ConfigError) as exc:
         raise _refused(where, path, exc) from exc
     for text, meant in callbacks.misspelt_events(callback):
-        logger.warning("%s: route %r compares its event with %r, which never comes; did you mean %r?",
-                       where, path, text, meant)  # fmt: skip
-    route = Route(parsed.path, parsed.rule, "websocket", frozenset({"GET"}), callback, auth, names,
-                  dict(options), where)
+        logger.warning(
+            "%s: route %r compares its event with %r, which never comes; did you mean %r?",
+            where,
+            path,
+            text,
+            meant,
+        )
+    route = Route(
+        parsed.path,
+        parsed.rule,
+        "websocket",
+        frozenset({"GET"}),
+        callback,
+        auth,
+        names,
+        dict(options),
+        where,
+    )
     return route, parsed
 
 
@@ -322,8 +382,10 @@ def _take(taken: dict[tuple[str, str], tuple[Route, ...]], route: Route, parsed:
     for other in others:
         common = route.methods & other.methods
         if common or ANY_METHOD in route.methods | other.methods:
-            raise RouteError(f"{route.location}: {_name(route)} is registered already, as {_name(other)} "
-                             f"at {other.location}; expected one callback for each path and method")
+            raise RouteError(
+                f"{route.location}: {_name(route)} is registered already, as {_name(other)} "
+                f"at {other.location}; expected one callback for each path and method"
+            )
     taken[key] = (*others, route)
 
 
@@ -335,14 +397,17 @@ def _name(route: Route) -> str:
 
 
 def _refuse_missing_path(path: object, method: str) -> None:
-    """See that a decorator was given its path: `@Router.websocket` alone would register nothing, in silence.
+    """See that a decorator was given its path: `@Router.websocket` alone would register nothing, in
+    silence.
 
     Raises:
         RouteError: what stands in the place of the path is the decorated function or class.
     """
     if callable(path):
-        raise RouteError(f"{callbacks.location(path)}: @{method} has no path, "
-                         f"expected parentheses with one, write @Router.{method}(\"/path\")")
+        raise RouteError(
+            f"{callbacks.location(path)}: @{method} has no path, "
+            f'expected parentheses with one, write @Router.{method}("/path")'
+        )
 
 
 def _refused(where: str, path: str, exc: Exception) -> RouteError:

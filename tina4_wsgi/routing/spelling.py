@@ -1,8 +1,9 @@
 """The one spelling of an address: what its parameters stand for, written back.
 
-A converter reads more than it writes: "01", "1" and, in Arabic digits, "١" are one number to `int`. To `auth`, which
-is asked about the number, these are one thing; to the groups of connections, which are named by the text, they would
-be three. So a WebSocket's address is only taken as the converters write it.
+A converter reads more than it writes: "01", "1" and, in Arabic digits, "١" are one number to `int`.
+To `auth`, which is asked about the number, these are one thing; to the groups of connections, which
+are named by the text, they would be three. So a WebSocket's address is only taken as the converters
+write it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def refuse(spelled: str) -> NoReturn:
     Raises:
         Refused: 404, with the right spelling for the log.
     """
-    raise Refused(404, "no WebSocket route has this path", detail=f"(its one spelling is {spelled[:200]!r})")
+    raise Refused(
+        404, "no WebSocket route has this path", detail=f"(its one spelling is {spelled[:200]!r})"
+    )
 
 
 class RuleSpelling:
@@ -70,10 +73,15 @@ class RuleSpelling:
             return
         try:
             spelled = normal_path(self._write(values))
-            is_second = spelled != normal_path(path) and (not self._has_foreign or read(spelled) == values)
+            is_second = spelled != normal_path(path) and (
+                not self._has_foreign or read(spelled) == values
+            )
         except Exception:
-            # An app's own converter may be unable to write what it reads; then there is nothing to compare with.
-            logger.debug("the converters of %s can't write what they read", self._rule.rule, exc_info=True)
+            # An app's own converter may be unable to write what it reads; then there is nothing to
+            # compare with.
+            logger.debug(
+                "the converters of %s can't write what they read", self._rule.rule, exc_info=True
+            )
             return
         if is_second:
             refuse(spelled)

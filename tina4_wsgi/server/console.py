@@ -18,7 +18,9 @@ CYAN = "36"
 
 
 def has_colours(stream: TextIO) -> bool:
-    """Say whether a stream takes colours: it is a terminal, and neither NO_COLOR nor TERM=dumb is set."""
+    """Say whether a stream takes colours: it is a terminal, and neither NO_COLOR nor TERM=dumb is
+    set.
+    """
     return stream.isatty() and wants_colours()
 
 
@@ -28,7 +30,9 @@ def coloured(text: str, colour: str, *, wanted: bool = True) -> str:
 
 
 def configure_logging(level: str, *, shows_process: bool = False) -> None:
-    """Log to stderr, one line per record; does nothing when the application has set up logging itself."""
+    """Log to stderr, one line per record; does nothing when the application has set up logging
+    itself.
+    """
     root = logging.getLogger()
     if not root.handlers:
         handler = logging.StreamHandler()

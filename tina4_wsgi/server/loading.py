@@ -36,8 +36,8 @@ def load_app(target: str | None, folder: Path) -> WSGIApplication:
     """Give the WSGI application that `target` names.
 
     Args:
-        target: "module:name", "module" or "module:make()"; None for `wsgi:app` where there is a wsgi.py,
-            and otherwise for the folder's routes in src/.
+        target: "module:name", "module" or "module:make()"; None for `wsgi:app` where there is a
+            wsgi.py, and otherwise for the folder's routes in src/.
         folder: where the user's modules are; it is put first on sys.path.
     Raises:
         LoadError: there is no such thing, or the user's code failed.
@@ -49,12 +49,16 @@ def load_app(target: str | None, folder: Path) -> WSGIApplication:
             return _app_of_folder(folder)
         target = "wsgi"
     module_name, _, attribute = target.partition(":")
-    if not all(part.isidentifier() for part in module_name.split(".")) or module_name.endswith(".py"):
+    if not all(part.isidentifier() for part in module_name.split(".")) or module_name.endswith(
+        ".py"
+    ):
         raise LoadError(f"{target!r} names no module, expected module:app as in wsgi:app")
     app = _find(_import(module_name, folder), module_name, attribute or DEFAULT_ATTRIBUTE, folder)
     if not callable(app):
         kind = type(app).__name__
-        raise LoadError(f"{target!r} is of type {kind}, expected a WSGI application, which can be called")
+        raise LoadError(
+            f"{target!r} is of type {kind}, expected a WSGI application, which can be called"
+        )
     return app  # type: ignore[no-any-return]  # whatever the user has there
 
 
@@ -77,14 +81,18 @@ def _import(name: str, folder: Path) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as exc:
         if exc.name is not None and f"{name}.".startswith(f"{exc.name}."):
-            raise LoadError(f"there is no module {name!r} in {folder}, nor is one installed") from exc
+            raise LoadError(
+                f"there is no module {name!r} in {folder}, nor is one installed"
+            ) from exc
         raise _failed(f"module {name!r} can't be imported", exc, folder) from exc
     except Exception as exc:
         raise _failed(f"module {name!r} can't be imported", exc, folder) from exc
 
 
 def _find(module: ModuleType, module_name: str, path: str, folder: Path) -> Any:
-    """Follow a dotted path; with "()" behind it, call what is there, as Flask's factories want it."""
+    """Follow a dotted path; with "()" behind it, call what is there, as Flask's factories want
+    it.
+    """
     names = path.removesuffix("()").split(".")
     found: Any = module
     for name in names:
@@ -115,7 +123,9 @@ def _failed(what: str, exc: Exception, folder: Path) -> LoadError:
 
 
 def _place_and_error(exc: BaseException, folder: Path) -> str:
-    """Say on one line where the user's code failed, and how: "src/routes/chat.py:26: SyntaxError: invalid syntax"."""
+    """Say on one line where the user's code failed, and how: "src/routes/chat.py:26: SyntaxError:
+    invalid syntax".
+    """
     while isinstance(exc, Tina4Error) and exc.__cause__ is not None:
         exc = exc.__cause__  # what we made of it says less
 
@@ -137,14 +147,20 @@ def _below(filename: str, folder: Path) -> str:
 
 
 def _of_user(exc: BaseException) -> str:
-    """Lay out a traceback without the import machinery's lines, and without ours where the mistake is the user's."""
+    """Lay out a traceback without the import machinery's lines, and without ours where the mistake
+    is the user's.
+    """
     report = traceback.TracebackException.from_exception(exc)
     _keep(report, is_ours_kept=not isinstance(exc, Tina4Error))
     return "".join(report.format())
 
 
 def _keep(report: traceback.TracebackException, is_ours_kept: bool) -> None:
-    steps = [step for step in report.stack if "importlib" not in step.filename and step.filename != __file__]
+    steps = [
+        step
+        for step in report.stack
+        if "importlib" not in step.filename and step.filename != __file__
+    ]
     # An error that arises in our code unforeseen is ours, and then the way to it is shown.
     if not (is_ours_kept and steps and _is_ours(steps[-1])):
         steps = [step for step in steps if not _is_ours(step)]
@@ -155,4 +171,6 @@ def _keep(report: traceback.TracebackException, is_ours_kept: bool) -> None:
 
 
 def _is_ours(step: traceback.FrameSummary) -> bool:
-    return step.filename.startswith(_OUR_FOLDER) or step.filename == "<string>"  # what dataclasses write for us
+    return (
+        step.filename.startswith(_OUR_FOLDER) or step.filename == "<string>"
+    )  # what dataclasses write for us

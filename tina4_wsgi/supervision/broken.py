@@ -1,4 +1,5 @@
-"""What `serve --reload` answers while the code that it serves can't be loaded, until a file has changed.
+"""What `serve --reload` answers while the code that it serves can't be loaded, until a file has
+changed.
 
 Why is shown to whoever has followed the link of this start alone, as with `debug`: see `startlink`.
 """
@@ -27,9 +28,11 @@ _PAGE = """<!doctype html>
 <title>{title}</title>
 <style>
   :root {{ color-scheme: light dark }}
-  body {{ font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem }}
+  body {{ font-family: system-ui, sans-serif }}
+  body {{ margin: 2rem auto; max-width: 60rem; padding: 0 1rem }}
   h1 {{ font: 600 1.25rem/1.4 ui-monospace, monospace; overflow-wrap: anywhere }}
-  pre {{ border: 1px solid #8886; border-radius: .5rem; line-height: 1.5; overflow: auto; padding: 1rem }}
+  pre {{ border: 1px solid #8886; border-radius: .5rem }}
+  pre {{ line-height: 1.5; overflow: auto; padding: 1rem }}
 </style>
 <h1>{title}</h1>
 <pre>{details}</pre>
@@ -56,12 +59,16 @@ class Broken:
         return self._answer(environ)(environ, start_response)
 
     def claims_upgrade(self, environ: WSGIEnvironment) -> bool:
-        """Say that every upgrade is answered here, with 503: clients come back when there is an application."""
+        """Say that every upgrade is answered here, with 503: clients come back when there is an
+        application.
+        """
         return True
 
     def _answer(self, environ: WSGIEnvironment) -> WSGIApplication:
         if handshake.wants_websocket(environ):
-            return error_pages.error(environ, 503, "The application can't be loaded now.", [("Retry-After", "1")])
+            return error_pages.error(
+                environ, 503, "The application can't be loaded now.", [("Retry-After", "1")]
+            )
         if self._link.is_followed(environ):
             return self._link.follow(environ, "/") or _hidden(environ)
         if not self._link.shows_tracebacks(environ):
@@ -70,11 +77,16 @@ class Broken:
         response = Response().status(500).header("Cache-Control", "no-store")
         if error_pages.preferred_kind(environ) != "text/html":
             return response.text(f"{self._details}{self._title}\n")
-        return response.markup(_PAGE.format(title=escape(self._title), details=escape(self._details)))
+        return response.markup(
+            _PAGE.format(title=escape(self._title), details=escape(self._details))
+        )
 
 
 def _hidden(environ: WSGIEnvironment) -> Response:
     return error_pages.error(
-        environ, 500, "The application can't be loaded; the terminal says why. To see it here, open the link with a "
+        environ,
+        500,
+        "The application can't be loaded; the terminal says why. To see it here, open the link "
+        "with a "
         "token that stands there.",
-    )  # fmt: skip
+    )

@@ -1,8 +1,10 @@
-"""What a supervising process and its workers say to each other, over one pair of sockets for each worker.
+"""What a supervising process and its workers say to each other, over one pair of sockets for each
+worker.
 
-The worker inherits its socket of the pair and the one to serve on, and is told their numbers by an option. It says one
-line when it serves: `ready SECONDS`, how long its graceful stop may take. Orders to it are single bytes. When the
-supervisor is gone, however it ended, the worker reads the end of the stream and stops by itself.
+The worker inherits its socket of the pair and the one to serve on, and is told their numbers by an
+option. It says one line when it serves: `ready SECONDS`, how long its graceful stop may take.
+Orders to it are single bytes. When the supervisor is gone, however it ended, the worker reads the
+end of the stream and stops by itself.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ STOP = b"s"
 """Stop gracefully: 1001 to every client."""
 
 RESTART = b"r"
-"""Stop, for another is started in this place: 1012 to every client, and little time for what still runs."""
+"""Stop, for another is started in this place: 1012 to every client, and little time for what still
+runs.
+"""
 
 REFRESH = b"p"
 """Have the open pages load again."""
@@ -32,7 +36,9 @@ RESTART_S = 1.0
 """What callbacks and requests get that run when the code has changed."""
 
 CHANGED = 3
-"""What a worker exits with that has seen for itself that code has changed; Django's reloader has it so, too."""
+"""What a worker exits with that has seen for itself that code has changed; Django's reloader has it
+so, too.
+"""
 
 READY = "ready {:g}\n"
 INHERITED = "--inherited={},{}"
@@ -43,7 +49,9 @@ log = logging.getLogger("tina4_wsgi.workers")
 
 
 def inherited(text: str) -> tuple[int, int]:
-    """Read the value of `INHERITED`; gives the descriptors of the socket to serve on and of that of the pair."""
+    """Read the value of `INHERITED`; gives the descriptors of the socket to serve on and of that of
+    the pair.
+    """
     listener_fd, orders_fd = map(int, text.split(","))
     return listener_fd, orders_fd
 
@@ -62,9 +70,11 @@ class Orders:
         os.set_inheritable(fd, False)  # a program that the user's code starts mustn't keep it open
 
     def obey(self, server: Server) -> None:
-        """Say that `server` serves, and do from now on what is ordered; signals stop it as the order does.
+        """Say that `server` serves, and do from now on what is ordered; signals stop it as the
+        order does.
 
-        SIGINT and SIGHUP are left to the supervisor: from a terminal they reach both, and SIGTERM may come to both too.
+        SIGINT and SIGHUP are left to the supervisor: from a terminal they reach both, and SIGTERM
+        may come to both too.
         """
         import gevent
 
@@ -106,8 +116,9 @@ class Orders:
 def wake_on_signals() -> None:
     """Have the hub look after each signal.
 
-    Handlers are Python's own and not gevent's: these run even while a callback keeps the hub from its turn. But a
-    signal that comes just before the hub begins to wait, Python has only noted, and nothing would make it look.
+    Handlers are Python's own and not gevent's: these run even while a callback keeps the hub from
+    its turn. But a signal that comes just before the hub begins to wait, Python has only noted, and
+    nothing would make it look.
     """
     import gevent
 

@@ -1,7 +1,9 @@
-"""Pages that load again by themselves while somebody works on them; in a worker of `serve --reload` alone.
+"""Pages that load again by themselves while somebody works on them; in a worker of `serve --reload`
+alone.
 
-A script is put behind each HTML page that a browser opens. It listens on a WebSocket route of ours, which says the
-version of what is served, a new one after each change; the script loads the page again when that isn't its own.
+A script is put behind each HTML page that a browser opens. It listens on a WebSocket route of ours,
+which says the version of what is served, a new one after each change; the script loads the page
+again when that isn't its own.
 """
 
 from __future__ import annotations
@@ -34,14 +36,22 @@ _TAG = '<script src="{}?version={}"></script>\n'
 _DOCUMENTS = frozenset({"document", "iframe", "frame"})  # what browsers open: Sec-Fetch-Dest
 _OWN_DRAIN_S = 1.0
 _LOGS = ("tina4_wsgi.access", "tina4_wsgi.connection")
-# A part of a page, or the word that it hasn't changed, has no place for the script; nor has a compressed one.
+# A part of a page, or the word that it hasn't changed, has no place for the script; nor has a
+# compressed one.
 _NOT_ASKED = (
-    "HTTP_ACCEPT_ENCODING", "HTTP_IF_MATCH", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH", "HTTP_IF_RANGE",
-    "HTTP_IF_UNMODIFIED_SINCE", "HTTP_RANGE",
-)  # fmt: skip
+    "HTTP_ACCEPT_ENCODING",
+    "HTTP_IF_MATCH",
+    "HTTP_IF_MODIFIED_SINCE",
+    "HTTP_IF_NONE_MATCH",
+    "HTTP_IF_RANGE",
+    "HTTP_IF_UNMODIFIED_SINCE",
+    "HTTP_RANGE",
+)
 _NOT_SAID = ("Accept-Ranges", "ETag", "Last-Modified")
 _RETRY_MS = 100
-"""After which the browser client comes back; whoever is early waits in the queue of the listening socket."""
+"""After which the browser client comes back; whoever is early waits in the queue of the listening
+socket.
+"""
 
 
 class Refreshing:
@@ -57,7 +67,8 @@ class Refreshing:
         self._version = secrets.token_hex(8)
         router = Router()
         router.websocket(SOCKET_PATH, self._greet)
-        # Other processes have pages of their own, and what page asks for a version is nobody's secret.
+        # Other processes have pages of their own, and what page asks for a version is nobody's
+        # secret.
         self._own = App(router=router, backplane="none", allowed_hosts="*", debug=False)
         self.drains = (self._own, app)
         self.config: Config = getattr(app, "config", None)  # type: ignore[assignment]  # the server looks what it is
@@ -110,7 +121,9 @@ def say_restart() -> None:
 
 
 def leave_own_lines_out() -> None:
-    """Keep what the script asks for, and its comings and goings, out of the log, where it is not at level debug."""
+    """Keep what the script asks for, and its comings and goings, out of the log, where it is not at
+    level debug.
+    """
     for name in _LOGS:
         log = logging.getLogger(name)
         if not log.isEnabledFor(logging.DEBUG):
@@ -125,7 +138,8 @@ def _is_the_users(record: logging.LogRecord) -> bool:
 def _opens_a_page(environ: WSGIEnvironment) -> bool:
     if environ["REQUEST_METHOD"] not in ("GET", "POST"):
         return False
-    # Browsers say for what they ask, except on http: from other machines, where what they accept must do.
+    # Browsers say for what they ask, except on http: from other machines, where what they accept
+    # must do.
     destination = environ.get("HTTP_SEC_FETCH_DEST")
     if destination is not None:
         return destination in _DOCUMENTS
@@ -133,14 +147,18 @@ def _opens_a_page(environ: WSGIEnvironment) -> bool:
 
 
 class _Page:
-    """A `start_response` that sees whether an answer is a page, and what stands behind that page."""
+    """A `start_response` that sees whether an answer is a page, and what stands behind that
+    page.
+    """
 
     def __init__(self, start_response: StartResponse, tag: bytes) -> None:
         self._start_response = start_response
         self._tag = tag
         self._is_page = False
 
-    def __call__(self, status: str, fields: list[tuple[str, str]], exc_info: Any = None, /) -> Any:  # Any: PEP 3333
+    def __call__(
+        self, status: str, fields: list[tuple[str, str]], exc_info: Any = None, /
+    ) -> Any:  # Any: PEP 3333
         headers = Headers(fields)
         self._is_page = (
             headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html"
@@ -154,7 +172,9 @@ class _Page:
             headers["Cache-Control"] = "no-store"
             if "Content-Length" in headers:
                 headers["Content-Length"] = str(int(headers["Content-Length"]) + len(self._tag))
-        return self._start_response(status, headers.to_wsgi_list(), *([exc_info] if exc_info else []))
+        return self._start_response(
+            status, headers.to_wsgi_list(), *([exc_info] if exc_info else [])
+        )
 
     def of(self, body: Iterable[bytes]) -> Iterator[bytes]:
         """Give the body, and behind that of a page the script."""

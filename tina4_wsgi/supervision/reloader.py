@@ -1,7 +1,8 @@
 """The process above a development server: it starts the server again when code has changed.
 
-It holds the listening socket, so that whoever connects while there is no server only waits for the next one: a page
-that is loaded then, or that comes back by itself, never meets an error. It imports nothing of the user's.
+It holds the listening socket, so that whoever connects while there is no server only waits for the
+next one: a page that is loaded then, or that comes back by itself, never meets an error. It imports
+nothing of the user's.
 """
 
 from __future__ import annotations
@@ -31,14 +32,19 @@ class Reloader:
         watcher: of the project's files.
         listener: what the workers listen on; closed here at the end.
         on_ready: called once, when the first one serves.
-        workers_watch: whether a worker looks at its files itself, and ends with `CHANGED`; then those of `watcher`
-            only say when to start again after one that failed.
+        workers_watch: whether a worker looks at its files itself, and ends with `CHANGED`; then
+            those of `watcher` only say when to start again after one that failed.
     """
 
     def __init__(
-        self, start: Callable[[], Worker], watcher: Watcher, listener: socket.socket,
-        on_ready: Callable[[], None] = lambda: None, *, workers_watch: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        start: Callable[[], Worker],
+        watcher: Watcher,
+        listener: socket.socket,
+        on_ready: Callable[[], None] = lambda: None,
+        *,
+        workers_watch: bool = False,
+    ) -> None:
         self._start = start
         self._watcher = watcher
         self._listener = listener
@@ -51,7 +57,9 @@ class Reloader:
 
     def run(self) -> int:
         """Serve until a signal, and give the exit code."""
-        signals = Signals(signal.SIGINT, signal.SIGTERM)  # SIGHUP ends it, as when its terminal is closed
+        signals = Signals(
+            signal.SIGINT, signal.SIGTERM
+        )  # SIGHUP ends it, as when its terminal is closed
         while not self._is_stopping or self._worker is not None:
             if self._worker is None and self._wants_start:
                 self._watcher.changes()  # what has changed until now, it begins with
@@ -96,7 +104,9 @@ class Reloader:
         elif self._workers_watch and code == CHANGED:
             self._wants_start = True
         else:
-            log.error("the server ended %s; it starts again when a file has changed", how_it_ended(code))
+            log.error(
+                "the server ended %s; it starts again when a file has changed", how_it_ended(code)
+            )
 
     def _restart(self) -> None:
         self._wants_start = not self._is_stopping

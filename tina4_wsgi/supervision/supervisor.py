@@ -1,8 +1,10 @@
-"""Several processes that serve one application on one socket, and the process above them that keeps their number.
+"""Several processes that serve one application on one socket, and the process above them that keeps
+their number.
 
-One that dies is started again, after a growing pause if it doesn't even come to serve. SIGTERM and SIGINT stop all of
-them gracefully, a second one at once. SIGHUP starts a new one for each, one after the other: only when the new one
-serves is an old one told to stop, so that code which can't be loaded costs nobody a connection.
+One that dies is started again, after a growing pause if it doesn't even come to serve. SIGTERM and
+SIGINT stop all of them gracefully, a second one at once. SIGHUP starts a new one for each, one
+after the other: only when the new one serves is an old one told to stop, so that code which can't
+be loaded costs nobody a connection.
 """
 
 from __future__ import annotations
@@ -30,12 +32,17 @@ class Supervisor:
     Args:
         start: starts one.
         count: how many.
-        listener: what they listen on; closed here when they are to stop, so that nobody new connects.
+        listener: what they listen on; closed here when they are to stop, so that nobody new
+            connects.
         on_ready: called once, when all of them serve.
     """
 
     def __init__(
-        self, start: Callable[[], Worker], count: int, listener: socket.socket, on_ready: Callable[[], None]
+        self,
+        start: Callable[[], Worker],
+        count: int,
+        listener: socket.socket,
+        on_ready: Callable[[], None],
     ) -> None:
         self._start = start
         self._count = count
@@ -74,7 +81,11 @@ class Supervisor:
         return 0
 
     def _fill_up(self) -> None:
-        missing = self._count - sum(not worker.is_ending for worker in self._workers) + (self._newcomer is not None)
+        missing = (
+            self._count
+            - sum(not worker.is_ending for worker in self._workers)
+            + (self._newcomer is not None)
+        )
         if not self._is_stopping and time.monotonic() >= self._start_at_s:
             self._workers += [self._start() for _ in range(missing)]
 
@@ -89,15 +100,23 @@ class Supervisor:
             self._newcomer = None
             self._to_replace.popleft().stop()
         # One after the other: the last one has gone before the next is replaced.
-        if self._newcomer is None and self._to_replace and not any(worker.is_ending for worker in self._workers):
+        if (
+            self._newcomer is None
+            and self._to_replace
+            and not any(worker.is_ending for worker in self._workers)
+        ):
             self._newcomer = self._start()
             self._workers.append(self._newcomer)
 
     def _begin_replacing(self) -> None:
         if not self._is_stopping and self._has_been_ready:
             log.info("replacing all %d workers, one after the other", self._count)
-            self._to_replace = deque(one for one in self._workers if not one.is_ending and one is not self._newcomer)
-            if self._newcomer is not None:  # of a replacing that has not finished: it may hold older code
+            self._to_replace = deque(
+                one for one in self._workers if not one.is_ending and one is not self._newcomer
+            )
+            if (
+                self._newcomer is not None
+            ):  # of a replacing that has not finished: it may hold older code
                 self._newcomer.stop()
                 self._newcomer = None
 
@@ -112,14 +131,20 @@ class Supervisor:
         if worker is self._newcomer:
             self._newcomer = None
             self._to_replace.clear()
-            log.error("worker %d ended %s before it served, so the others go on with what they have", worker.pid, how)
+            log.error(
+                "worker %d ended %s before it served, so the others go on with what they have",
+                worker.pid,
+                how,
+            )
             return
         if worker in self._to_replace:
             self._to_replace.remove(worker)
             self._newcomer = None  # who was started for another has this one's place
         log.error("worker %d ended %s, another one is started", worker.pid, how)
         if not worker.is_ready:
-            self._start_at_s = time.monotonic() + min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._failures)
+            self._start_at_s = time.monotonic() + min(
+                _LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._failures
+            )
             self._failures += 1
 
     def _stop(self) -> None:

@@ -1,7 +1,7 @@
 """Seeing which files of a project have changed, by looking at their times.
 
-A look at a thousand files takes about ten milliseconds, needs no library, and works on network folders and in
-containers, where the kernel's own notices get lost.
+A look at a thousand files takes about ten milliseconds, needs no library, and works on network
+folders and in containers, where the kernel's own notices get lost.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Changes:
 class Watcher:
     """Looks at the Python files, templates and static files below some folders.
 
-    Hidden folders, virtual environments and node_modules are left out; links to folders are not followed.
+    Hidden folders, virtual environments and node_modules are left out; links to folders are not
+    followed.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
@@ -51,7 +52,9 @@ class Watcher:
         self._times = self._look()
 
     def changes(self) -> Changes | None:
-        """Give what has changed since the last call, None for nothing; what is still being written is waited for."""
+        """Give what has changed since the last call, None for nothing; what is still being written
+        is waited for.
+        """
         times = self._look()
         if times == self._times:
             return None
@@ -78,7 +81,9 @@ class Watcher:
 
 
 def _files(folder: str, is_wanted: bool) -> Iterator[str]:
-    """Give the paths of files below `folder` that matter: Python's, and all in folders that are wanted whole."""
+    """Give the paths of files below `folder` that matter: Python's, and all in folders that are
+    wanted whole.
+    """
     try:
         with os.scandir(folder) as scan:
             entries = list(scan)

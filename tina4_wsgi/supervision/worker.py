@@ -1,7 +1,8 @@
 """Processes that serve, as seen from the process above them, which serves nobody itself.
 
-Each is the same command once more, in a fresh interpreter, with the listening socket handed on: so a restart brings
-in all code that has changed, the package's own too. See `orders` for what is said between the two.
+Each is the same command once more, in a fresh interpreter, with the listening socket handed on: so
+a restart brings in all code that has changed, the package's own too. See `orders` for what is said
+between the two.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from collections.abc import Callable, Sequence
 from .orders import INHERITED, RESTART, RESTART_S, STOP
 
 GRACE_S = 5.0
-"""What a worker gets beyond the time that its graceful stop may take; then it hangs and is killed."""
+"""What a worker gets beyond the time that its graceful stop may take; then it hangs and is killed.
+"""
 
 _MOST_BYTES = 256
 
@@ -33,7 +35,9 @@ def command_again(argv: Sequence[str] | None, *options: str) -> list[str]:
     before = ["-m", "tina4_wsgi"]
     if argv is None:
         argv = sys.argv[1:]
-        before = sys.orig_argv[1 : len(sys.orig_argv) - len(argv)]  # the interpreter's own options, too
+        before = sys.orig_argv[
+            1 : len(sys.orig_argv) - len(argv)
+        ]  # the interpreter's own options, too
     return [sys.executable, *before, argv[0], *options, *argv[1:]]
 
 
@@ -59,7 +63,9 @@ class Worker:
         self._kill_at_s = float("inf")
         with theirs:
             inherited = (listener.fileno(), theirs.fileno())
-            self._process = subprocess.Popen(command(INHERITED.format(*inherited)), pass_fds=inherited)
+            self._process = subprocess.Popen(
+                command(INHERITED.format(*inherited)), pass_fds=inherited
+            )
 
     @property
     def pid(self) -> int:
@@ -117,7 +123,8 @@ class Worker:
         if self.is_ready:
             self.order(order)
         else:
-            self._process.terminate()  # it imports the application, and has nobody to say goodbye to
+            # It imports the application, and has nobody to say goodbye to.
+            self._process.terminate()
 
     def _listen(self) -> None:
         try:
@@ -146,7 +153,9 @@ class Signals:
             signal.signal(number, lambda *_: None)  # its number is in the pipe by then
 
     def wait(self, timeout_s: float, workers: Sequence[Worker] = ()) -> list[int]:
-        """Wait for a signal, a word of a worker or the end of one, at most so long; give the numbers of the signals."""
+        """Wait for a signal, a word of a worker or the end of one, at most so long; give the
+        numbers of the signals.
+        """
         waiting = [worker.fileno() for worker in workers if not worker.is_ready]
         select.select([self._fd, *waiting], [], [], timeout_s)
         try:

@@ -1,4 +1,5 @@
-"""Testing apps in memory: `TestClient` talks HTTP and WebSocket to an app, in unittest and in pytest alike.
+"""Testing apps in memory: `TestClient` talks HTTP and WebSocket to an app, in unittest and in
+pytest alike.
 
 See docs/testing.md.
 """

@@ -1,8 +1,8 @@
 """Callbacks that run in the test's own greenlet.
 
-Under monkey-patching a thread-local belongs to a greenlet, and with it a database connection and its open
-transaction, as of Django's `TestCase`. A callback that is to see them must run where the test runs; so its own
-greenlet hands it over and waits.
+Under monkey-patching a thread-local belongs to a greenlet, and with it a database connection and
+its open transaction, as of Django's `TestCase`. A callback that is to see them must run where the
+test runs; so its own greenlet hands it over and waits.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A real server for a test: on a free port, in a process of its own, as `tina4-wsgi serve` runs it."""
+"""A real server for a test: on a free port, in a process of its own, as `tina4-wsgi serve` runs
+it.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class LiveServer:
         options: further ones of `tina4-wsgi serve`.
     """
 
-    def __init__(self, target: str | None = None, folder: str | os.PathLike[str] = ".", *options: str) -> None:
+    def __init__(
+        self, target: str | None = None, folder: str | os.PathLike[str] = ".", *options: str
+    ) -> None:
         self.target = target
         self.folder = Path(folder)
         self.options = options
@@ -52,7 +56,10 @@ class LiveServer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.stop()
 
@@ -90,16 +97,28 @@ class LiveServer:
         Raises:
             ServerFailed: it ended instead, or took over 30 s.
         """
-        command = [sys.executable, "-u", "-m", "tina4_wsgi", "serve", *([self.target] if self.target else [])]
+        command = [
+            sys.executable,
+            "-u",
+            "-m",
+            "tina4_wsgi",
+            "serve",
+            *([self.target] if self.target else []),
+        ]
         command += ["--host", _HOST, "--port", "0", *self.options]
         if self._process is not None:
             raise UsageError("this server runs already")
         with tempfile.TemporaryFile() as log:
             self._process = subprocess.Popen(
-                command, cwd=self.folder, env=isolated_environ(), stdin=subprocess.DEVNULL, stdout=log,
+                command,
+                cwd=self.folder,
+                env=isolated_environ(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # what the app starts is killed with it, and ^C is the tests' own
-            )  # fmt: skip
+                # What the app starts is killed with it, and ^C is the tests' own.
+                start_new_session=True,
+            )
             self._log_descriptor = os.dup(log.fileno())
         try:
             self.port = self._wait_for_port(self._process)
@@ -120,7 +139,9 @@ class LiveServer:
             process.send_signal(signal.SIGTERM)  # no more than a look if it has ended
             code = process.wait(STOP_S)
         except subprocess.TimeoutExpired as exc:
-            raise ServerFailed(f"the server was killed, it still ran {STOP_S:g} s after SIGTERM:\n{self.log}") from exc
+            raise ServerFailed(
+                f"the server was killed, it still ran {STOP_S:g} s after SIGTERM:\n{self.log}"
+            ) from exc
         finally:
             self._end(process)
         if code != 0:
@@ -134,7 +155,9 @@ class LiveServer:
             if found:
                 return int(found[1])
             if has_ended:
-                raise ServerFailed(f"the server ended with exit code {process.returncode}:\n{self.log}")
+                raise ServerFailed(
+                    f"the server ended with exit code {process.returncode}:\n{self.log}"
+                )
             time.sleep(_LOOK_EVERY_S)
         raise ServerFailed(f"the server did not listen within {START_S:g} s:\n{self.log}")
 

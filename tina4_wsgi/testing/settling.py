@@ -1,4 +1,6 @@
-"""What the WebSockets of one test client share: the app's errors, and knowing when it has done all it had to."""
+"""What the WebSockets of one test client share: the app's errors, and knowing when it has done all
+it had to.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from .runner import Runner
 from .spying import TestSpy
 
 CUT_AFTER_S = 1.0
-"""How long a client that leaves waits for the callback that runs; a browser's tab is closed no later."""
+"""How long a client that leaves waits for the callback that runs; a browser's tab is closed no
+later.
+"""
 
 
 class Participant(Protocol):
@@ -39,7 +43,9 @@ class Settling:
 
     def __init__(self, timeout_s: float, raises: bool, in_test_greenlet: bool) -> None:
         self.runner = Runner()
-        self.onlooker = TestSpy(self.runner.notify, self.runner.errands.call if in_test_greenlet else None)
+        self.onlooker = TestSpy(
+            self.runner.notify, self.runner.errands.call if in_test_greenlet else None
+        )
         self.timeout_s = timeout_s
         self.raises = raises
         self.actors: list[Participant] = []
@@ -69,14 +75,17 @@ class Settling:
             if is_idle and not any(actor.is_busy for actor in actors):
                 return
             self.runner.until(
-                lambda: self.has_error or not any(actor.is_busy for actor in actors), give_up_at - time.monotonic()
+                lambda: self.has_error or not any(actor.is_busy for actor in actors),
+                give_up_at - time.monotonic(),
             )
             self.raise_error()
             if time.monotonic() >= give_up_at:
                 raise not_settled(actors, limit_s)
 
     def run_until_idle(self) -> None:
-        """Run until nothing is left to run now; what waits for a timer or a peer is left waiting."""
+        """Run until nothing is left to run now; what waits for a timer or a peer is left
+        waiting.
+        """
         self.runner.idle(self.timeout_s)
 
 

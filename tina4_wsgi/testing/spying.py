@@ -89,7 +89,9 @@ class TestSpy:
         errors: what callbacks and handlers raised, oldest first; whoever raises one takes it away.
     """
 
-    def __init__(self, notify: Callable[[], None], call: Callable[..., object] | None = None) -> None:
+    def __init__(
+        self, notify: Callable[[], None], call: Callable[..., object] | None = None
+    ) -> None:
         self.notify = notify
         self.call: Callable[..., object] = _call if call is None else call
         self.apps: weakref.WeakSet[Any] = weakref.WeakSet()

@@ -1,7 +1,7 @@
 """Which clients use the hub of a thread, so that the last one can give it back.
 
-gevent makes a hub for every thread that asks for one, and a native thread that ends leaves its descriptors open.
-The main thread's hub stays: the test runner itself may have greenlets there.
+gevent makes a hub for every thread that asks for one, and a native thread that ends leaves its
+descriptors open. The main thread's hub stays: the test runner itself may have greenlets there.
 """
 
 from __future__ import annotations

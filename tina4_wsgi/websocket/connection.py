@@ -55,20 +55,31 @@ class Accepted(NamedTuple):
 class Connection(Lifecycle):
     """One client on one WebSocket route.
 
-    Greenlets and threads: every method may be called from any greenlet and any native thread. Frames of one
-    connection leave in the order of the calls and are never interleaved. `send` waits while too much is queued
-    for this client; nothing else waits.
+    Greenlets and threads: every method may be called from any greenlet and any native thread.
+    Frames of one connection leave in the order of the calls and are never interleaved. `send` waits
+    while too much is queued for this client; nothing else waits.
 
     Attributes:
         path: the concrete path, as in "/ws/chat/general"; the name of its broadcast group.
-        params: the parameters of the path, by item and by attribute: `params["room"]`, `params.room`.
+        params: the parameters of the path, by item and by attribute: `params["room"]`,
+            `params.room`.
         subprotocol: the one that was agreed on, None if none was.
         window_bits: of permessage-deflate for what we send; 0 without it.
         auth: what the route's `auth` gave, None without one.
     """
 
-    __slots__ = ("_connected_at_s", "_id", "_opening", "_state_dict", "auth", "params", "path",
-                 "rooms", "subprotocol", "window_bits")  # fmt: skip
+    __slots__ = (
+        "_connected_at_s",
+        "_id",
+        "_opening",
+        "_state_dict",
+        "auth",
+        "params",
+        "path",
+        "rooms",
+        "subprotocol",
+        "window_bits",
+    )
 
     def __init__(self, host: ConnectionOwner, visit: Accepted) -> None:
         super().__init__(host, visit.service, visit.window_bits > 0)
@@ -90,8 +101,12 @@ class Connection(Lifecycle):
 
     @property
     def id(self) -> str:
-        """128 random bits as 32 hexadecimal digits; the same for as long as the connection lives."""
-        if self._id is None:  # made when first asked for: most connections of a large room never are
+        """128 random bits as 32 hexadecimal digits; the same for as long as the connection
+        lives.
+        """
+        if (
+            self._id is None
+        ):  # made when first asked for: most connections of a large room never are
             self._id = secrets.token_hex(16)
         return self._id
 
@@ -103,7 +118,9 @@ class Connection(Lifecycle):
 
     @property
     def query(self) -> ImmutableMultiDict[str, str]:
-        """The fields of the query the client connected with; `query["token"]`, `query.get("token")`."""
+        """The fields of the query the client connected with; `query["token"]`,
+        `query.get("token")`.
+        """
         return self._opening.query
 
     @property
@@ -117,7 +134,9 @@ class Connection(Lifecycle):
         return self._opening.cookies
 
     def environ(self) -> dict[str, Any]:
-        """Make a fresh WSGI environ of the handshake, as a framework expects one: a GET without a body."""
+        """Make a fresh WSGI environ of the handshake, as a framework expects one: a GET without a
+        body.
+        """
         return self._opening.wsgi_environ()
 
     @property
@@ -145,7 +164,9 @@ class Connection(Lifecycle):
 
     @property
     def close_code(self) -> int | None:
-        """The close code of whoever closed first; 1006 if the line just broke, None while it is open."""
+        """The close code of whoever closed first; 1006 if the line just broke, None while it is
+        open.
+        """
         return self._close_code
 
     @property
@@ -158,8 +179,8 @@ class Connection(Lifecycle):
     def send(self, message: Message) -> None:
         """Send one message to this client: str as text, bytes as binary, a list or dict as JSON.
 
-        Waits while more than `max_outbound_bytes` are queued for a client that reads slowly; other greenlets
-        run meanwhile.
+        Waits while more than `max_outbound_bytes` are queued for a client that reads slowly; other
+        greenlets run meanwhile.
 
         Raises:
             ConnectionClosed: it is over, or ended while this waited.
@@ -185,12 +206,13 @@ class Connection(Lifecycle):
     def send_json(self, data: object) -> None:
         """Send `data` as a JSON text.
 
-        Types that JSON doesn't know go through the JSON encoder of the framework that the app is wrapped with, such
-        as Flask's `app.json`.
+        Types that JSON doesn't know go through the JSON encoder of the framework that the app is
+        wrapped with, such as Flask's `app.json`.
 
         Raises:
             TypeError: something in it has no form in JSON.
-            ValueError: NaN, an infinity, half a surrogate pair, or a list or dict that holds itself.
+            ValueError: NaN, an infinity, half a surrogate pair, or a list or dict that holds
+                itself.
             ConnectionClosed: as `send`.
         """
         self.send(self._service.encode_json(data))
@@ -200,7 +222,8 @@ class Connection(Lifecycle):
         """Read a message as JSON.
 
         Raises:
-            MessageError: it isn't; the text says where. Left alone it is logged in one line, and the connection stays.
+            MessageError: it isn't; the text says where. Left alone it is logged in one line, and
+                the connection stays.
         """
         try:
             return jsontext.decode(data)
@@ -212,7 +235,9 @@ class Connection(Lifecycle):
 
         Works after the end too: in "close" it reaches those who stay.
         """
-        self._host.broadcast(self.path, self._frame_of(message), self._transport if exclude_self else None)
+        self._host.broadcast(
+            self.path, self._frame_of(message), self._transport if exclude_self else None
+        )
 
     def broadcast_to(self, path: str, message: Message) -> None:
         """Send one message to everybody on another path."""
@@ -238,22 +263,28 @@ class Connection(Lifecycle):
         self._here(self._host.leave, self, check_name(room, "room"))
 
     def broadcast_to_room(self, room: str, message: Message, exclude_self: bool = False) -> None:
-        """Send one message to everybody in a named room, whether this client is in or not; never waits."""
+        """Send one message to everybody in a named room, whether this client is in or not; never
+        waits.
+        """
         exclude = self._transport if exclude_self else None
         self._host.broadcast_to_room(check_name(room, "room"), self._frame_of(message), exclude)
 
     def members(self) -> list[Any]:  # Any: a Member, from a higher row
-        """Say who is on this path, in all processes, in the order of joining; waits for their answers.
+        """Say who is on this path, in all processes, in the order of joining; waits for their
+        answers.
 
-        Each has `id`, `auth`, `state` (what `presence_fields` names) and `joined_at`; see `App.members`.
+        Each has `id`, `auth`, `state` (what `presence_fields` names) and `joined_at`; see
+        `App.members`.
         """
         self._check_process()
         return self._host.members(self.path)
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Say goodbye: what was sent before still leaves, nothing can be sent after; "close" runs soon.
+        """Say goodbye: what was sent before still leaves, nothing can be sent after; "close" runs
+        soon.
 
-        Messages that the client sent and that were not handled yet are dropped. Closing twice is harmless.
+        Messages that the client sent and that were not handled yet are dropped. Closing twice is
+        harmless.
 
         Args:
             code: 1000-1003, 1007-1014 or 3000-4999.
@@ -261,15 +292,18 @@ class Connection(Lifecycle):
         Raises:
             UsageError: the code may not travel.
         """
-        close_payload(code, reason)  # a bad code is the caller's fault, also when it is closed already
+        close_payload(
+            code, reason
+        )  # a bad code is the caller's fault, also when it is closed already
         self._here(self._begin_close, code, reason)
 
     def refresh_auth(self) -> bool:
-        """Ask the route's `auth` again who this is, by the cookies and fields of the handshake; may wait.
+        """Ask the route's `auth` again who this is, by the cookies and fields of the handshake; may
+        wait.
 
-        What it gives becomes `auth`. If it refuses, the connection is closed with 4401, or 4403 where it answers 403.
-        If it fails (500 and above), everything stays as it was; with `reauth_every`, not for longer than three times
-        that, at least 5 seconds.
+        What it gives becomes `auth`. If it refuses, the connection is closed with 4401, or 4403
+        where it answers 403. If it fails (500 and above), everything stays as it was; with
+        `reauth_every`, not for longer than three times that, at least 5 seconds.
 
         Returns:
             Whether the client may stay.
@@ -280,7 +314,9 @@ class Connection(Lifecycle):
                 auth = self._service.authenticate(self.environ(), self.params)
             except Refused as refusal:
                 if refusal.status >= 500:
-                    return True  # logged already; a database that hiccups must not send everybody away
+                    return (
+                        True  # logged already; a database that hiccups must not send everybody away
+                    )
                 code = CloseCode.FORBIDDEN if refusal.status == 403 else CloseCode.UNAUTHENTICATED
                 self.close(code, refusal.message)
                 return False
@@ -322,7 +358,8 @@ class Connection(Lifecycle):
         transport.flush()  # much may be queued only because this turn hasn't ended
         while transport.queued_bytes > most and self._state == _OPEN:
             transport.wait_for_room()
-            transport.flush()  # another greenlet may have queued more, and gone on before this one did
+            # Another greenlet may have queued more, and gone on before this one did.
+            transport.flush()
         if self._state != _OPEN:
             raise self._closed_error()
 
@@ -332,7 +369,9 @@ class Connection(Lifecycle):
         self._host.join(self, room)
 
     def _check_process(self) -> None:
-        """See that this is no forked child: its parent's hub, which other threads would wait for, is not here."""
+        """See that this is no forked child: its parent's hub, which other threads would wait for,
+        is not here.
+        """
         if self._state == _FORSAKEN:
             raise self._closed_error()
 
@@ -353,9 +392,12 @@ class Connection(Lifecycle):
         except BaseException as exc:  # noqa: BLE001  # as for callbacks, the connection and the worker live on
             if exc is limit:
                 self._log(
-                    logging.ERROR, "auth of %s has not answered within %.1f s, connection %s", self.route, limit_s,
+                    logging.ERROR,
+                    "auth of %s has not answered within %.1f s, connection %s",
+                    self.route,
+                    limit_s,
                     self.id,
-                )  # fmt: skip
+                )
             else:
                 self._callback_failed("auth", exc)
         finally:
@@ -364,17 +406,33 @@ class Connection(Lifecycle):
 
     def _log_open(self) -> None:
         if logger.isEnabledFor(logging.INFO):
-            self._log(logging.INFO, "open %s %.200r from %s", self.id, self.path, self.ip or "a local socket")
+            self._log(
+                logging.INFO,
+                "open %s %.200r from %s",
+                self.id,
+                self.path,
+                self.ip or "a local socket",
+            )
 
     def _log_close(self, ending: Ending) -> None:
         if ending.fault:
             self._log(
-                logging.WARNING, "failed %s %.200r from %s: %d %s", self.id, self.path, self.ip, ending.code,
+                logging.WARNING,
+                "failed %s %.200r from %s: %d %s",
+                self.id,
+                self.path,
+                self.ip,
+                ending.code,
                 ending.fault,
-            )  # fmt: skip
+            )
         if logger.isEnabledFor(logging.INFO):
             seconds = time.time() - self._connected_at_s
             self._log(
-                logging.INFO, "close %s %.200r %d after %.1f s, %d messages", self.id, self.path, ending.code, seconds,
+                logging.INFO,
+                "close %s %.200r %d after %.1f s, %d messages",
+                self.id,
+                self.path,
+                ending.code,
+                seconds,
                 self._message_count,
-            )  # fmt: skip
+            )

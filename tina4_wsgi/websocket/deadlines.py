@@ -1,6 +1,8 @@
-"""The deadlines of one connection: of a ping, a pong, a stalled send, silence, a login, and a close handshake.
+"""The deadlines of one connection: of a ping, a pong, a stalled send, silence, a login, and a close
+handshake.
 
-One number per connection, `due_s`, says when the sweeper has to look; everything else is derived when it does.
+One number per connection, `due_s`, says when the sweeper has to look; everything else is derived
+when it does.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from .transport_owner import TransportOwner
 NEVER = float("inf")
 
 _MOST_TRIES = 3
-"""How often a re-check may fail in a row: one hiccup of a database sends nobody away, an outage keeps nobody in."""
+"""How often a re-check may fail in a row: one hiccup of a database sends nobody away, an outage
+keeps nobody in.
+"""
 
 _LEAST_AUTH_S = 5.0
 """How long re-checks may fail in a row, however often they come."""
@@ -32,9 +36,20 @@ class Deadlines(TransportOwner):
     """
 
     __slots__ = (
-        "_active_at_s", "_auth_ends_s", "_auth_lasts_s", "_has_rechecks", "_is_busy", "_is_recheck_due",
-        "_is_rechecking", "_limits", "_ping_at_s", "_pong_by_s", "_recheck_at_s", "_transport", "due_s",
-    )  # fmt: skip
+        "_active_at_s",
+        "_auth_ends_s",
+        "_auth_lasts_s",
+        "_has_rechecks",
+        "_is_busy",
+        "_is_recheck_due",
+        "_is_rechecking",
+        "_limits",
+        "_ping_at_s",
+        "_pong_by_s",
+        "_recheck_at_s",
+        "_transport",
+        "due_s",
+    )
 
     def __init__(self, limits: Any, has_auth: bool = False) -> None:  # Any: a Config
         self._limits = limits
@@ -44,7 +59,8 @@ class Deadlines(TransportOwner):
         self._pong_by_s = NEVER
         self._ping_at_s = NEVER
         if limits.ping_interval_s:
-            # The first one at a random time: thousands that reconnect at once are not pinged at once.
+            # The first one at a random time: thousands that reconnect at once are not pinged at
+            # once.
             self._ping_at_s = now_s + limits.ping_interval_s * random.uniform(0.5, 1.0)
         self._is_recheck_due = False
         self._is_rechecking = False
@@ -55,7 +71,9 @@ class Deadlines(TransportOwner):
             self._auth_lasts_s = max(_MOST_TRIES * limits.reauth_every, _LEAST_AUTH_S)
             self._recheck_at_s = now_s + limits.reauth_every * random.uniform(0.5, 1.0)  # as above
         self._auth_ends_s = now_s + self._auth_lasts_s
-        self.due_s = min(self._ping_at_s, self._recheck_at_s, now_s + (limits.idle_timeout_s or NEVER))
+        self.due_s = min(
+            self._ping_at_s, self._recheck_at_s, now_s + (limits.idle_timeout_s or NEVER)
+        )
 
     def on_due(self, now_s: float) -> None:
         """A deadline has passed; act, and set the next one. Called in the hub."""
@@ -65,10 +83,13 @@ class Deadlines(TransportOwner):
             if transport.is_settled:
                 transport.close()
             else:
-                transport.abort()  # the close handshake, or the peer's FIN after it, has taken too long
+                # The close handshake, or the peer's FIN after it, has taken too long.
+                transport.abort()
             return
         stalled_since_s = transport.stalled_since_s
-        stall_due_s = NEVER if stalled_since_s is None else stalled_since_s + self._limits.send_timeout_s
+        stall_due_s = (
+            NEVER if stalled_since_s is None else stalled_since_s + self._limits.send_timeout_s
+        )
         if stall_due_s <= now_s:
             self._give_up_on_slow_peer()
             return
@@ -82,16 +103,22 @@ class Deadlines(TransportOwner):
             if not self._is_busy:
                 self._begin_close(CloseCode.NORMAL, "idle")
                 return
-            idle_due_s = now_s + self._limits.idle_timeout_s  # its callback still works on what it said
+            idle_due_s = (
+                now_s + self._limits.idle_timeout_s
+            )  # its callback still works on what it said
         if self._ping_at_s <= now_s:
             self._ping(now_s)
         if self._recheck_at_s <= now_s and not self._may_stay(now_s):
             self._login_is_stale()
             return
-        self.due_s = min(self._ping_at_s, self._pong_by_s, self._recheck_at_s, stall_due_s, idle_due_s)
+        self.due_s = min(
+            self._ping_at_s, self._pong_by_s, self._recheck_at_s, stall_due_s, idle_due_s
+        )
 
     def _may_stay(self, now_s: float) -> bool:
-        """Have `auth` asked again, and say whether its last answer is young enough to wait for the next."""
+        """Have `auth` asked again, and say whether its last answer is young enough to wait for the
+        next.
+        """
         if self._auth_ends_s <= now_s:
             return False
         self._be_rechecked()
@@ -103,7 +130,9 @@ class Deadlines(TransportOwner):
         self._begin_close(CloseCode.TRY_AGAIN_LATER, "login could not be checked")
 
     def _must_recheck(self) -> bool:
-        """Whether `auth` is due to be asked again by the clock, too: busy callbacks may leave the sweeper no turn."""
+        """Whether `auth` is due to be asked again by the clock, too: busy callbacks may leave the
+        sweeper no turn.
+        """
         return self._is_recheck_due or self._recheck_at_s <= time.monotonic()
 
     def _ping(self, now_s: float) -> None:

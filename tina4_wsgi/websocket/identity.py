@@ -1,7 +1,8 @@
 """What stands for somebody in all processes: what `auth` gave, as JSON.
 
-Two values are the same somebody exactly if their texts are equal, so 1, True and 1.0 are three; an object that JSON
-can't show is nobody that another process could know. Never its `repr`: that has an address, which two objects share.
+Two values are the same somebody exactly if their texts are equal, so 1, True and 1.0 are three; an
+object that JSON can't show is nobody that another process could know. Never its `repr`: that has an
+address, which two objects share.
 """
 
 from __future__ import annotations

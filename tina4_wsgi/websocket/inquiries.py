@@ -1,8 +1,9 @@
 """Who is being asked about right now, and who was sent away meanwhile.
 
-`disconnect` looks at connections. Whoever has none yet, because the route's `auth` still waits for a database, or
-whose connection is about to get another `auth`, would slip through: the log-out is over when the answer of before it
-arrives. So each `disconnect` is also noted with the inquiries that are open, and they look when they have the answer.
+`disconnect` looks at connections. Whoever has none yet, because the route's `auth` still waits for
+a database, or whose connection is about to get another `auth`, would slip through: the log-out is
+over when the answer of before it arrives. So each `disconnect` is also noted with the inquiries
+that are open, and they look when they have the answer.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from ..errors import Refused
 from ..protocol.frames import CloseCode
 from . import identity
 
-_COMING_BACK = frozenset({CloseCode.GOING_AWAY, CloseCode.SERVICE_RESTART, CloseCode.TRY_AGAIN_LATER})
+_COMING_BACK = frozenset(
+    {CloseCode.GOING_AWAY, CloseCode.SERVICE_RESTART, CloseCode.TRY_AGAIN_LATER}
+)
 _RETRY_AFTER_S = 1
 
 
@@ -29,7 +32,9 @@ class Farewell(NamedTuple):
     reason: str
 
     def refusal(self) -> Refused:
-        """Say the same before the 101: 401, or 403 for 4403; 503 where the code asks a client to come back."""
+        """Say the same before the 101: 401, or 403 for 4403; 503 where the code asks a client to
+        come back.
+        """
         if self.code in _COMING_BACK:
             return Refused(503, "come back in a moment", (("Retry-After", str(_RETRY_AFTER_S)),))
         status = 403 if self.code == CloseCode.FORBIDDEN else 401
@@ -37,7 +42,8 @@ class Farewell(NamedTuple):
 
 
 class Inquiry:
-    """One question who somebody is, from before it is put until its answer is in force; for a `with` block.
+    """One question who somebody is, from before it is put until its answer is in force; for a
+    `with` block.
 
     Args:
         path: that is joined, normal.
@@ -83,7 +89,8 @@ class Inquiries:
     """All of one process.
 
     Attributes:
-        open: those that wait for an answer. Changed and copied by one C call each, so any thread may.
+        open: those that wait for an answer. Changed and copied by one C call each, so any thread
+            may.
     """
 
     def __init__(self) -> None:

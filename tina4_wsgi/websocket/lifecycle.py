@@ -1,18 +1,20 @@
 """What happens on one connection, in order: "open", messages one at a time, "close" exactly once.
 
-How it works. The hub feeds bytes to the session and whole messages gather in `_inbound`. A worker greenlet takes
-the connection (`work`), runs its callbacks until nothing is left, and gives it back. How a connection ends is
-noticed in the hub at any time and noted (`_ending`). While callbacks are due the worker carries it out behind the
-last message, so replies to what came before leave before the close frame. Otherwise the hub does so at once, and so it
-does where the pool has had no worker to give for `_PATIENCE_S`: the close handshake waits for nobody else's callbacks.
+How it works. The hub feeds bytes to the session and whole messages gather in `_inbound`. A worker
+greenlet takes the connection (`work`), runs its callbacks until nothing is left, and gives it back.
+How a connection ends is noticed in the hub at any time and noted (`_ending`). While callbacks are
+due the worker carries it out behind the last message, so replies to what came before leave before
+the close frame. Otherwise the hub does so at once, and so it does where the pool has had no worker
+to give for `_PATIENCE_S`: the close handshake waits for nobody else's callbacks.
 
-States, of the sending side: OPEN may send. CLOSING: our close frame is out, the peer's answer is awaited, messages
-are dropped. GONE: the socket died under us, messages that had arrived are still delivered. OVER: all is said that will
-be said on the wire, and callbacks are still due. CLOSED: the "close" callback has begun; the transport sees to what
-remains.
+States, of the sending side: OPEN may send. CLOSING: our close frame is out, the peer's answer is
+awaited, messages are dropped. GONE: the socket died under us, messages that had arrived are still
+delivered. OVER: all is said that will be said on the wire, and callbacks are still due. CLOSED: the
+"close" callback has begun; the transport sees to what remains.
 
-Invariants: one worker at a time (`_is_busy`); everything that is called in the hub neither waits nor logs; `_ending`
-is set once; whatever takes messages from `_inbound` takes their bytes off the session and off the host's sum.
+Invariants: one worker at a time (`_is_busy`); everything that is called in the hub neither waits
+nor logs; `_ending` is set once; whatever takes messages from `_inbound` takes their bytes off the
+session and off the host's sum.
 """
 
 from __future__ import annotations
@@ -43,8 +45,9 @@ logger = logging.getLogger("tina4_wsgi.connection")
 _OPEN, _CLOSING, _GONE, _OVER, _CLOSED, _FORSAKEN = range(6)
 
 _PATIENCE_S = 0.5
-"""How long a client that closes, or is sent away, waits for callbacks that wait for a worker themselves. In a short
-burst they still run, and their replies leave before the close frame."""
+"""How long a client that closes, or is sent away, waits for callbacks that wait for a worker
+themselves. In a short burst they still run, and their replies leave before the close frame.
+"""
 
 
 class Ending(NamedTuple):
@@ -71,7 +74,11 @@ class Served(Protocol):
     @property
     def path(self) -> str: ...
     @property
-    def callback(self) -> Callable[[Any, Event, str | bytes], object]: ...  # Any: a Connection, which is made of this
+    def callback(
+        self,
+    ) -> Callable[
+        [Any, Event, str | bytes], object
+    ]: ...  # Any: a Connection, which is made of this
     @property
     def limits(self) -> Config: ...
     @property
@@ -112,10 +119,26 @@ class Lifecycle(Deadlines):
     """
 
     __slots__ = (
-        "__weakref__", "_callback", "_close_code", "_close_reason", "_ending", "_goodbye", "_host", "_inbound",
-        "_is_ended", "_is_full", "_is_opened", "_message_count", "_patient_until_s", "_service", "_session", "_state",
-        "_was_clean", "_weighed_bytes", "is_waiting",
-    )  # fmt: skip
+        "__weakref__",
+        "_callback",
+        "_close_code",
+        "_close_reason",
+        "_ending",
+        "_goodbye",
+        "_host",
+        "_inbound",
+        "_is_ended",
+        "_is_full",
+        "_is_opened",
+        "_message_count",
+        "_patient_until_s",
+        "_service",
+        "_session",
+        "_state",
+        "_was_clean",
+        "_weighed_bytes",
+        "is_waiting",
+    )
 
     def __init__(self, host: ConnectionOwner, service: Served, may_compress: bool) -> None:
         super().__init__(service.limits, service.has_auth)
@@ -145,12 +168,16 @@ class Lifecycle(Deadlines):
 
     @property
     def is_over(self) -> bool:
-        """Whether "close" is done and the peer has heard all it had to: its socket may be cut any time."""
+        """Whether "close" is done and the peer has heard all it had to: its socket may be cut any
+        time.
+        """
         return self._is_ended and (self._was_clean or not self._transport.is_open)
 
     @property
     def was_closed_by_peer(self) -> bool:
-        """Whether `close_code` is what the peer's close frame said, and neither ours nor what we found wrong."""
+        """Whether `close_code` is what the peer's close frame said, and neither ours nor what we
+        found wrong.
+        """
         ending = self._ending
         return ending is not None and ending.answer is not None and not ending.fault
 
@@ -201,7 +228,8 @@ class Lifecycle(Deadlines):
                 self._is_full = True
                 self._transport.pause(INBOUND_FULL)
             if self._state != _OPEN:
-                # Only the peer's close frame is of interest now, and it may lie behind more of these.
+                # Only the peer's close frame is of interest now, and it may lie behind more of
+                # these.
                 self._drop_inbound()
                 if self._is_full:
                     self._host.hub.loop.run_callback(self._go_on)
@@ -216,7 +244,8 @@ class Lifecycle(Deadlines):
             self._weigh()
 
     def _weigh(self) -> None:
-        """Have what is held of this peer's messages count for the host; stop reading where the host holds too much.
+        """Have what is held of this peer's messages count for the host; stop reading where the host
+        holds too much.
 
         Without a message that waits the peer is read on: nothing would ever make us begin again.
         """
@@ -250,10 +279,14 @@ class Lifecycle(Deadlines):
         if self._state == _CLOSING:
             self._note(Ending(self._close_code or error.close_code, self._close_reason, False))
         else:
-            self._note(Ending(error.close_code, error.reason, False, error.close_code, error.reason))
+            self._note(
+                Ending(error.close_code, error.reason, False, error.close_code, error.reason)
+            )
 
     def peer_finished(self) -> None:
-        """The peer ended its side without a close frame; replies to what it sent may still reach it."""
+        """The peer ended its side without a close frame; replies to what it sent may still reach
+        it.
+        """
         self._note(Ending(self._close_code or CloseCode.ABNORMAL, self._close_reason, False))
 
     def lost(self) -> None:
@@ -271,7 +304,9 @@ class Lifecycle(Deadlines):
         self.due_s = min(self.due_s, time.monotonic() + self._limits.send_timeout_s)
 
     def overflowed(self, size_bytes: int) -> bool:
-        """A broadcast finds more waiting than may wait, and nobody who sent it can be made to wait."""
+        """A broadcast finds more waiting than may wait, and nobody who sent it can be made to
+        wait.
+        """
         limits = self._limits
         if limits.on_slow == "close":
             self._give_up_on_slow_peer()
@@ -312,7 +347,9 @@ class Lifecycle(Deadlines):
             self._host.dispatcher.submit(self)
 
     def _go_on(self) -> None:
-        """Read again after the inbound limit; in the hub, and in a turn of its own so that others get theirs."""
+        """Read again after the inbound limit; in the hub, and in a turn of its own so that others
+        get theirs.
+        """
         if not self._is_full or self._state not in (_OPEN, _CLOSING):
             return
         self._is_full = False
@@ -338,7 +375,9 @@ class Lifecycle(Deadlines):
             self._begin_close(*self._goodbye)
 
     def _be_rechecked(self) -> None:
-        """Have the route's `auth` asked again, between two callbacks; beside one that has run since the last time."""
+        """Have the route's `auth` asked again, between two callbacks; beside one that has run since
+        the last time.
+        """
         if self._is_recheck_due and not self._is_rechecking:
             self._host.dispatcher.submit(_Recheck(self))
         self._is_recheck_due = True
@@ -375,7 +414,8 @@ class Lifecycle(Deadlines):
     def cut(self) -> None:
         """Give the socket back, whatever is still due.
 
-        With a reset only where the peer wasn't told, or takes nothing: a reset may overtake our close frame.
+        With a reset only where the peer wasn't told, or takes nothing: a reset may overtake our
+        close frame.
         """
         transport = self._transport
         if self.is_over or (self._state != _OPEN and not transport.queued_bytes):
@@ -384,7 +424,9 @@ class Lifecycle(Deadlines):
             transport.abort()
 
     def forsake(self) -> None:
-        """Do nothing more, in a forked child, not even what was due: this client is the parent's."""
+        """Do nothing more, in a forked child, not even what was due: this client is the
+        parent's.
+        """
         self._state = _FORSAKEN
         self._is_opened, self._is_recheck_due, self._is_full = True, False, False
         self._ending = self._goodbye = None
@@ -398,7 +440,10 @@ class Lifecycle(Deadlines):
             return
         self._host.leave_groups(self)
         self._state = _CLOSING
-        self._close_code, self._close_reason = int(code), reason  # an IntEnum prints differently on Python 3.10
+        self._close_code, self._close_reason = (
+            int(code),
+            reason,
+        )  # an IntEnum prints differently on Python 3.10
         self._drop_inbound()
         self._transport.write(frame)
         self.due_s = time.monotonic() + self._limits.close_timeout_s
@@ -409,9 +454,15 @@ class Lifecycle(Deadlines):
         """Say the last on the wire, behind all else; in the hub or a worker."""
         self._host.leave_groups(self)
         if ending.answer is not None and self._state == _OPEN:
-            self._transport.write(encode_close(ending.answer, ending.reason if ending.fault else ""))
+            self._transport.write(
+                encode_close(ending.answer, ending.reason if ending.fault else "")
+            )
         self._state = _OVER
-        self._close_code, self._close_reason, self._was_clean = int(ending.code), ending.reason, ending.was_clean
+        self._close_code, self._close_reason, self._was_clean = (
+            int(ending.code),
+            ending.reason,
+            ending.was_clean,
+        )
         self.due_s = time.monotonic() + self._limits.close_timeout_s
         self._transport.finish(ending.was_clean)
         if self._transport.is_settled:
@@ -434,7 +485,8 @@ class Lifecycle(Deadlines):
             self._end(self._ending)
         elif self._is_full:
             self._host.hub.loop.run_callback(self._go_on)
-        # No switch between the last look at _inbound and here, so nothing is overlooked: _end is the last of all.
+        # No switch between the last look at _inbound and here, so nothing is overlooked: _end is
+        # the last of all.
         self._is_busy = False
         if self._is_recheck_due:
             self._wake()
@@ -472,7 +524,8 @@ class Lifecycle(Deadlines):
         self._recheck_at_s = min(time.monotonic() + self._limits.reauth_every, self._auth_ends_s)
         self._recheck()
 
-        # Callbacks that never wait leave the sweeper no turn, so its deadline is looked at here, too.
+        # Callbacks that never wait leave the sweeper no turn, so its deadline is looked at here,
+        # too.
         if self._auth_ends_s <= time.monotonic():
             self._login_is_stale()
 
@@ -505,26 +558,44 @@ class Lifecycle(Deadlines):
             return
         if isinstance(error, GreenletExit):
             self._log(
-                logging.WARNING, "callback of %s was killed at %r, connection %s", self._service.path, event, self.id
+                logging.WARNING,
+                "callback of %s was killed at %r, connection %s",
+                self._service.path,
+                event,
+                self.id,
             )
         else:
             self._service.tally.error_count += 1
             self._log(
-                logging.ERROR, "callback of %s raised at %r, connection %s", self._service.path, event, self.id,
+                logging.ERROR,
+                "callback of %s raised at %r, connection %s",
+                self._service.path,
+                event,
+                self.id,
                 error=error,
-            )  # fmt: skip
+            )
         if event == "open" or (event == "message" and self._limits.on_error == "close"):
             self._begin_close(CloseCode.INTERNAL_ERROR, "internal error")
         mishaps.pass_interrupt_on(self._host.hub, error)
 
     def _refuse_message(self, event: str, error: MessageError) -> None:
-        """Tell of a message that its client got wrong: a stranger must not fill the log with tracebacks."""
+        """Tell of a message that its client got wrong: a stranger must not fill the log with
+        tracebacks.
+        """
         told = ascii(str(error))[1:-1]
-        self._log(logging.WARNING, "message on %s refused, connection %s: %.200s", self._service.path, self.id, told)
+        self._log(
+            logging.WARNING,
+            "message on %s refused, connection %s: %.200s",
+            self._service.path,
+            self.id,
+            told,
+        )
         if event == "open" or self._limits.on_error == "close":
             self._begin_close(CloseCode.INVALID_PAYLOAD, "the message can't be read")
 
-    def _log(self, level: int, message: str, *args: object, error: BaseException | None = None) -> None:
+    def _log(
+        self, level: int, message: str, *args: object, error: BaseException | None = None
+    ) -> None:
         mishaps.log(logger, level, message, *args, error=error)
 
     # -- what Connection fills in

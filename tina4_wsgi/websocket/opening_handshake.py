@@ -1,10 +1,12 @@
 """What a client said when it connected, kept small for as long as it stays.
 
-A WSGI environ takes 3 to 5 KiB; of it a connection keeps the header fields and a few words, and puts that together
-again when somebody asks. The values stand in one text, their lengths beside it, and the names, which browsers of one
-kind send alike, are shared between handshakes. Nothing in a value can end it: no separator is looked for.
+A WSGI environ takes 3 to 5 KiB; of it a connection keeps the header fields and a few words, and
+puts that together again when somebody asks. The values stand in one text, their lengths beside it,
+and the names, which browsers of one kind send alike, are shared between handshakes. Nothing in a
+value can end it: no separator is looked for.
 
-Invariant: what `environ` gives is a part of the environ that the server, or a middleware around the app, gave.
+Invariant: what `environ` gives is a part of the environ that the server, or a middleware around the
+app, gave.
 """
 
 from __future__ import annotations
@@ -25,27 +27,50 @@ from ..addresses import forwarded
 from ..errors import Refused
 from ..http.headers import cookie_text
 
-_KEPT = frozenset({
-    "AUTH_TYPE", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "REMOTE_PORT", "REMOTE_USER", "SCRIPT_NAME",
-    "SERVER_NAME", "SERVER_PORT", "wsgi.url_scheme",
-})  # fmt: skip
-"""Beside `HTTP_*`. No header can set REMOTE_USER and AUTH_TYPE: the server does, or a middleware around the app."""
+_KEPT = frozenset(
+    {
+        "AUTH_TYPE",
+        "PATH_INFO",
+        "QUERY_STRING",
+        "REMOTE_ADDR",
+        "REMOTE_PORT",
+        "REMOTE_USER",
+        "SCRIPT_NAME",
+        "SERVER_NAME",
+        "SERVER_PORT",
+        "wsgi.url_scheme",
+    }
+)
+"""Beside `HTTP_*`. No header can set REMOTE_USER and AUTH_TYPE: the server does, or a middleware
+around the app.
+"""
 
-_DROPPED = frozenset({
-    "HTTP_CONNECTION", "HTTP_UPGRADE", "HTTP_SEC_WEBSOCKET_KEY", "HTTP_SEC_WEBSOCKET_VERSION",
-})  # fmt: skip
+_DROPPED = frozenset(
+    {
+        "HTTP_CONNECTION",
+        "HTTP_UPGRADE",
+        "HTTP_SEC_WEBSOCKET_KEY",
+        "HTTP_SEC_WEBSOCKET_VERSION",
+    }
+)
 
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # a tab may stand in a field value (RFC 9110 §5.5)
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0a-\x1f\x7f]"
+)  # a tab may stand in a field value (RFC 9110 §5.5)
 _CONTROL_IN_NAME = re.compile(r"[\x00-\x20\x7f]")
 
 _SHARED_HEADS = 256
-_LONGEST_SHARED = 2_048  # characters of all names together; clients choose them, and shared ones stay
+_LONGEST_SHARED = (
+    2_048  # characters of all names together; clients choose them, and shared ones stay
+)
 
 
 def head_bytes(environ: Mapping[str, Any]) -> int:
-    """Say how large a handshake is, near enough: a bound on its head, under servers that have none of their own.
+    """Say how large a handshake is, near enough: a bound on its head, under servers that have none
+    of their own.
 
-    Everything in the environ that is text counts, which is quicker than to tell header fields apart.
+    Everything in the environ that is text counts, which is quicker than to tell header fields
+    apart.
     """
     texts = [value for value in environ.values() if value.__class__ is str]
     return sum(map(len, environ)) + sum(map(len, texts))
@@ -65,16 +90,26 @@ class OpeningHandshake:
     __slots__ = ("_lengths", "_names", "_others", "_text", "_trusted_proxies")
 
     def __init__(
-        self, environ: Mapping[str, Any], trusted_proxies: tuple[str, ...], keep_environ: tuple[str, ...] = ()
+        self,
+        environ: Mapping[str, Any],
+        trusted_proxies: tuple[str, ...],
+        keep_environ: tuple[str, ...] = (),
     ) -> None:
         self._trusted_proxies = trusted_proxies
-        names = [name for name in environ if (name[:5] == "HTTP_" and name not in _DROPPED) or name in _KEPT]
+        names = [
+            name
+            for name in environ
+            if (name[:5] == "HTTP_" and name not in _DROPPED) or name in _KEPT
+        ]
         values = [environ[name] for name in names]
         by_reference = keep_environ
         try:
             self._text = "".join(values)
         except TypeError:  # a middleware's own, or a port that a server gives as a number
-            by_reference = (*keep_environ, *(name for name in names if not isinstance(environ[name], str)))
+            by_reference = (
+                *keep_environ,
+                *(name for name in names if not isinstance(environ[name], str)),
+            )
             names = [name for name in names if isinstance(environ[name], str)]
             self._text = "".join(values := [environ[name] for name in names])
         if _CONTROL.search(self._text) is not None:
@@ -86,7 +121,9 @@ class OpeningHandshake:
         self._others = {name: environ[name] for name in by_reference if name in environ} or None
 
     def environ(self) -> dict[str, Any]:
-        """Rebuild the part of the WSGI environ that was kept: header fields, path, query, peer, user."""
+        """Rebuild the part of the WSGI environ that was kept: header fields, path, query, peer,
+        user.
+        """
         text, begin = self._text, 0
         found: dict[str, Any] = {}
         for name, length in zip(self._names, array("I", self._lengths), strict=True):
@@ -97,13 +134,26 @@ class OpeningHandshake:
         return found
 
     def wsgi_environ(self) -> dict[str, Any]:
-        """Make an environ that any WSGI framework takes: a GET of the same address, without a body."""
+        """Make an environ that any WSGI framework takes: a GET of the same address, without a
+        body.
+        """
         return {
-            "SCRIPT_NAME": "", "PATH_INFO": "/", "QUERY_STRING": "", "SERVER_NAME": "localhost", "SERVER_PORT": "80",
-            "wsgi.url_scheme": "http", **self.environ(), "REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1",
-            "wsgi.version": (1, 0), "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr, "wsgi.multithread": True,
-            "wsgi.multiprocess": True, "wsgi.run_once": False,
-        }  # fmt: skip
+            "SCRIPT_NAME": "",
+            "PATH_INFO": "/",
+            "QUERY_STRING": "",
+            "SERVER_NAME": "localhost",
+            "SERVER_PORT": "80",
+            "wsgi.url_scheme": "http",
+            **self.environ(),
+            "REQUEST_METHOD": "GET",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "wsgi.version": (1, 0),
+            "wsgi.input": io.BytesIO(),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": True,
+            "wsgi.run_once": False,
+        }
 
     @property
     def headers(self) -> EnvironHeaders:
@@ -123,7 +173,9 @@ class OpeningHandshake:
 
     @property
     def ip(self) -> str:
-        """The client's address; behind trusted proxies what they say it is; "" for a UNIX socket."""
+        """The client's address; behind trusted proxies what they say it is; "" for a UNIX
+        socket.
+        """
         return forwarded.client_ip(self.environ(), self._trusted_proxies)
 
 
@@ -139,4 +191,6 @@ def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _shared = lru_cache(maxsize=_SHARED_HEADS)(_checked)
-"""Give the first tuple of these names that came; those that haven't been used for longest are forgotten."""
+"""Give the first tuple of these names that came; those that haven't been used for longest are
+forgotten.
+"""

@@ -33,17 +33,28 @@ class ConnectionOwner:
         mailbox: how other threads get here.
         thread_ident: of the hub's native thread.
         now_s: the monotonic clock at the last sweep: free to read for every message.
-        inbound_bytes: of messages that wait for callbacks, or have arrived in part; `most_inbound_bytes` as given.
+        inbound_bytes: of messages that wait for callbacks, or have arrived in part;
+            `most_inbound_bytes` as given.
         slow_consumers: connections that were closed with 1013.
         drops_for_slow: how often a member lost broadcasts because of its `on_slow`.
     """
 
     __slots__ = (
-        "dispatcher", "drops_for_slow", "hub", "inbound_bytes", "inquiries", "mailbox", "most_inbound_bytes", "now_s",
-        "slow_consumers", "thread_ident",
-    )  # fmt: skip
+        "dispatcher",
+        "drops_for_slow",
+        "hub",
+        "inbound_bytes",
+        "inquiries",
+        "mailbox",
+        "most_inbound_bytes",
+        "now_s",
+        "slow_consumers",
+        "thread_ident",
+    )
 
-    def __init__(self, hub: Any, most_callbacks: int, most_inbound_bytes: int) -> None:  # Any: gevent ships no types
+    def __init__(
+        self, hub: Any, most_callbacks: int, most_inbound_bytes: int
+    ) -> None:  # Any: gevent ships no types
         self.hub: Any = hub
         self.dispatcher = Dispatcher(hub, most_callbacks)
         self.inquiries = Inquiries()
@@ -68,7 +79,9 @@ class ConnectionOwner:
         raise NotImplementedError
 
     def leave_groups(self, connection: Any) -> None:
-        """Take a connection out of its path and its rooms; what was broadcast before still reaches it."""
+        """Take a connection out of its path and its rooms; what was broadcast before still reaches
+        it.
+        """
         raise NotImplementedError
 
     def join(self, connection: Any, room: str) -> None:
@@ -96,5 +109,7 @@ class ConnectionOwner:
         raise NotImplementedError
 
     def report(self, message: str, *args: object, error: BaseException) -> None:
-        """Log an error of our own from the hub, where logging itself isn't allowed: it may wait for a lock."""
+        """Log an error of our own from the hub, where logging itself isn't allowed: it may wait for
+        a lock.
+        """
         raise NotImplementedError

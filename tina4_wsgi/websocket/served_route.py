@@ -1,4 +1,6 @@
-"""One WebSocket route as one app serves it: its settings, its callback, its login, in the framework's own context."""
+"""One WebSocket route as one app serves it: its settings, its callback, its login, in the
+framework's own context.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +42,16 @@ logger = logging.getLogger("tina4_wsgi.service")
 Environ = dict[str, Any]
 
 SEEN = "tina4_wsgi.seen"
-"""Where a handshake's environ has what the framework sees in its place; absent where that is the same."""
+"""Where a handshake's environ has what the framework sees in its place; absent where that is the
+same.
+"""
 
 
 class Bridge:
     """Where a framework has a say in our WebSocket routes; this one, for plain WSGI, has none.
 
-    `tina4_wsgi.contrib` has one for each framework, and an app may bring its own: `App(wsgi_app, bridge=…)`.
+    `tina4_wsgi.contrib` has one for each framework, and an app may bring its own: `App(wsgi_app,
+    bridge=…)`.
 
     Greenlets: `match`, `check_origin` and `answer` don't wait; all else may.
     """
@@ -57,11 +62,13 @@ class Bridge:
         Args:
             path: decoded and normal: without slashes at its end, but for "/" itself.
         Raises:
-            Refused: 404, the path is spelled in another way than its route writes it; see `spelling`.
+            Refused: 404, the path is spelled in another way than its route writes it; see
+                `spelling`.
         """
 
     def seen(self, environ: Environ) -> Environ:
-        """Give the environ of a handshake as the framework sees it; `environ` itself where that is the same.
+        """Give the environ of a handshake as the framework sees it; `environ` itself where that is
+        the same.
 
         Middleware inside of the framework's app may change host, path or prefix.
         """
@@ -80,18 +87,24 @@ class Bridge:
         return None if match is None else (path, match)
 
     def routes(self) -> Iterable[Route]:
-        """Give the routes that the framework declares, for listings; those of the router are known already."""
+        """Give the routes that the framework declares, for listings; those of the router are known
+        already.
+        """
         return ()
 
     def names_host(self, environ: Environ) -> bool:
-        """Say whether the framework's own settings or routes name the host of a handshake that it has a route for.
+        """Say whether the framework's own settings or routes name the host of a handshake that it
+        has a route for.
 
-        Then nobody else has pointed that name here. Asked where our own setting `allowed_hosts` names none.
+        Then nobody else has pointed that name here. Asked where our own setting `allowed_hosts`
+        names none.
         """
         return False
 
     def with_page_schemes(self, environ: Environ) -> Environ:
-        """Give an environ in which "wss" is "https" and "ws" is "http", wherever the framework looks for the scheme."""
+        """Give an environ in which "wss" is "https" and "ws" is "http", wherever the framework
+        looks for the scheme.
+        """
         return forwarded.with_page_schemes(environ)
 
     def check_origin(self, environ: Environ, host: str, limits: Config) -> None:
@@ -105,7 +118,8 @@ class Bridge:
         handshake.check_page(environ, host, limits.allowed_origins, limits.trusted_proxies)
 
     def admit(self, environ: Environ, match: Match) -> None:
-        """Let the framework refuse a handshake before the route's `auth` is asked; outside of `context`.
+        """Let the framework refuse a handshake before the route's `auth` is asked; outside of
+        `context`.
 
         Args:
             environ: a copy, without a body.
@@ -114,12 +128,13 @@ class Bridge:
         """
 
     def context(self, environ: Environ, event: str) -> AbstractContextManager[object]:
-        """Enter the framework's context for one event, a fresh one each time; what leaves the block is raised again.
+        """Enter the framework's context for one event, a fresh one each time; what leaves the block
+        is raised again.
 
         Args:
             environ: a WSGI environ of the handshake, made for this event: a GET without a body.
-                `environ["tina4_wsgi.match"]` is the route with the parameters of the path, and for callbacks
-                `environ["tina4_wsgi.connection"]` is the connection.
+                `environ["tina4_wsgi.match"]` is the route with the parameters of the path, and for
+                callbacks `environ["tina4_wsgi.connection"]` is the connection.
             event: "auth", "open", "message" or "close".
         """
         return nullcontext()
@@ -127,21 +142,26 @@ class Bridge:
     def run(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
         """Make one call inside of `context`, and give what it gives.
 
-        For a framework whose context is no block but a chain of functions around a view: it has `call` take
-        the view's place. Then `environ["tina4_wsgi.match"]` is of use, the route and its parameters.
+        For a framework whose context is no block but a chain of functions around a view: it has
+        `call` take the view's place. Then `environ["tina4_wsgi.match"]` is of use, the route and
+        its parameters.
         """
         with self.context(environ, event):
             return call()
 
     def answer(self, question: Facts) -> Facts:
-        """Answer a question that this bridge has put to all processes by `App.ask_all`; {} for any other.
+        """Answer a question that this bridge has put to all processes by `App.ask_all`; {} for any
+        other.
 
         Greenlets: the hub's; never waits.
         """
         return {}
 
-    def json_default(self, value: Any) -> Any:  # Any: the application's own types, and what JSON can write
-        """Give a JSON-able stand-in for `value`, by the framework's own encoder, or raise TypeError.
+    def json_default(
+        self, value: Any
+    ) -> Any:  # Any: the application's own types, and what JSON can write
+        """Give a JSON-able stand-in for `value`, by the framework's own encoder, or raise
+        TypeError.
 
         Asked about types that `jsontext` doesn't know.
         """
@@ -160,7 +180,16 @@ class ServedRoute:
         tally: what its connections did.
     """
 
-    __slots__ = ("_bridge", "_has_told_result", "callback", "encode_json", "limits", "path", "route", "tally")
+    __slots__ = (
+        "_bridge",
+        "_has_told_result",
+        "callback",
+        "encode_json",
+        "limits",
+        "path",
+        "route",
+        "tally",
+    )
 
     def __init__(self, route: Route, limits: Config, bridge: Bridge | None = None) -> None:
         self.route = route
@@ -168,7 +197,9 @@ class ServedRoute:
         self.limits = limits
         self._bridge = bridge
         self._has_told_result = False
-        self.encode_json: jsontext.Encode = jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
+        self.encode_json: jsontext.Encode = (
+            jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
+        )
         self.tally = Tally()
         self.callback: Callable[[Connection, Event, str | bytes], object]
         self.callback = route.callback if bridge is None else self._call_in_context
@@ -186,13 +217,17 @@ class ServedRoute:
         return self.route.auth is not None
 
     def told_result(self, event: str, result: object) -> None:
-        """Tell, once, that what a callback returned goes nowhere; from a greenlet that may wait for the log."""
+        """Tell, once, that what a callback returned goes nowhere; may wait for the log."""
         if not self._has_told_result:
             self._has_told_result = True
             logger.warning(
-                "callback of %s returned %s at %r, which goes nowhere; connection.send sends to the client, at %s",
-                self.path, type(result).__name__, event, self.route.location,
-            )  # fmt: skip
+                "callback of %s returned %s at %r, which goes nowhere; connection.send sends to "
+                "the client, at %s",
+                self.path,
+                type(result).__name__,
+                event,
+                self.route.location,
+            )
 
     def check_origin(self, environ: Environ, host: str) -> None:
         """Hold the origin policy of the framework or of the route.
@@ -214,7 +249,9 @@ class ServedRoute:
         offered = environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS")
         if offered is None:
             return None
-        offers = parse_offers(offered)  # also where nothing is agreed on: a broken header is refused
+        offers = parse_offers(
+            offered
+        )  # also where nothing is agreed on: a broken header is refused
         return negotiate(offers) if self.limits.deflate else None
 
     def admit(self, environ: Environ, match: Match) -> object:
@@ -237,8 +274,9 @@ class ServedRoute:
         Returns:
             What it gave; None where the route has no `auth`, and for `ANONYMOUS`.
         Raises:
-            Refused: 401, what it gave isn't true, or is a user who isn't logged in; an HTTPException's own status;
-                500, it raised something else, or gave what must be a mistake.
+            Refused: 401, what it gave isn't true, or is a user who isn't logged in; an
+                HTTPException's own status; 500, it raised something else, or gave what must be a
+                mistake.
         """
         auth = self.route.auth
         if auth is None:
@@ -263,7 +301,8 @@ class ServedRoute:
         except Refused:
             raise
         except (GreenletExit, KeyboardInterrupt, Timeout):
-            raise  # the server ends this request, or itself; a Timeout may be that of whoever asks again
+            # The server ends this request, or itself; a Timeout may be that of whoever asks again.
+            raise
         except BaseException as exc:  # also SystemExit: the client is answered
             raise self._failed(exc) from exc
         if isinstance(answer, HTTPException):
@@ -284,7 +323,8 @@ class ServedRoute:
         return self._bridge.run(environ, "auth", partial(auth, request))
 
     def _as_joined(self, environ: Environ) -> Environ:
-        """Spell the path as the name of the group that is joined, so that `auth` and frameworks judge that.
+        """Spell the path as the name of the group that is joined, so that `auth` and frameworks
+        judge that.
 
         "/x/" and "/x//" are "/x" here; where the route itself ends with a slash, all are "/x/".
         """
@@ -321,7 +361,8 @@ def refuse(status: int, connection: Connection | None = None) -> NoReturn:
     """Say no in a framework's name: before the 101 with its status, afterwards with 4401 or 4403.
 
     Args:
-        status: what the framework would answer with; a redirect makes no sense to a WebSocket and is 403.
+        status: what the framework would answer with; a redirect makes no sense to a WebSocket and
+            is 403.
         connection: that of the event, None before the 101.
     Raises:
         Refused: before the 101.
@@ -337,5 +378,7 @@ def refuse(status: int, connection: Connection | None = None) -> NoReturn:
 
 
 def bodiless(environ: Mapping[str, Any]) -> Environ:
-    """Copy an environ for somebody who might read its body, which holds the frames that came early."""
+    """Copy an environ for somebody who might read its body, which holds the frames that came
+    early.
+    """
     return {**environ, "wsgi.input": io.BytesIO()}

@@ -1,14 +1,16 @@
 """One socket on the watchers of the gevent hub, with the bytes that wait for it.
 
-How it works. The read watcher's callback runs in the hub: it receives, hands the bytes to the owner, and sends
-what the owner queued meanwhile in one `send` call. What the kernel doesn't take goes into a `Backlog` behind a
-write watcher. Frames of the owner's group don't pass through here one by one: the group keeps one list for all
-its members, and `mark` says how much of it this member has already taken.
+How it works. The read watcher's callback runs in the hub: it receives, hands the bytes to the
+owner, and sends what the owner queued meanwhile in one `send` call. What the kernel doesn't take
+goes into a `Backlog` behind a write watcher. Frames of the owner's group don't pass through here
+one by one: the group keeps one list for all its members, and `mark` says how much of it this member
+has already taken.
 
 An editor keeps true:
 - No exception leaves a watcher's callback: it would silently end the watcher.
 - A watcher is stopped and closed before its descriptor: otherwise libev aborts the process.
-- Nothing here waits, logs or calls user code; the one exception is that `owner.received` switches into a worker.
+- Nothing here waits, logs or calls user code; the one exception is that `owner.received` switches
+  into a worker.
 - `write` appends after taking over the group's frames, so frames leave in the order of the calls.
 """
 
@@ -26,7 +28,9 @@ READ_BYTES = 65_536
 """Taken from a socket at once; also the bound of one client's work per turn of the hub."""
 
 _FIRST_READ_BYTES = 16_384
-"""Until a read fills it: Python allocates what is asked for, and 64 KiB for 70 bytes cost half a microsecond."""
+"""Until a read fills it: Python allocates what is asked for, and 64 KiB for 70 bytes cost half a
+microsecond.
+"""
 
 _READABLE, _WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
 
@@ -35,7 +39,9 @@ INBOUND_FULL, OUTBOUND_FULL, ENDED = 1, 2, 4
 
 
 class FrameSource:
-    """A group as its members see it: frames that wait for the end of the turn. This one stands for no group."""
+    """A group as its members see it: frames that wait for the end of the turn. This one stands for
+    no group.
+    """
 
     __slots__ = ("pending",)
 
@@ -56,7 +62,8 @@ class Transport:
         loop: the hub's event loop.
         turn: flushes at the end of the hub's turn.
         owner: is told what happens.
-        most_bytes: that may wait; beyond half of it the peer is no longer read, the owner holds the limit itself.
+        most_bytes: that may wait; beyond half of it the peer is no longer read, the owner holds the
+            limit itself.
 
     Attributes:
         group: the group whose broadcasts this transport sends.
@@ -68,12 +75,35 @@ class Transport:
     """
 
     __slots__ = (
-        "_backlog", "_is_discarding", "_is_drained", "_is_finishing", "_is_flush_near", "_is_peer_done", "_is_tls",
-        "_loop", "_owner", "_pauses", "_pong", "_read_bytes", "_reader", "_stream", "_turn", "group", "mark",
-        "most_bytes", "outbox", "queued_bytes", "received_bytes", "sent_bytes", "sent_messages", "was_heard",
-    )  # fmt: skip
+        "_backlog",
+        "_is_discarding",
+        "_is_drained",
+        "_is_finishing",
+        "_is_flush_near",
+        "_is_peer_done",
+        "_is_tls",
+        "_loop",
+        "_owner",
+        "_pauses",
+        "_pong",
+        "_read_bytes",
+        "_reader",
+        "_stream",
+        "_turn",
+        "group",
+        "mark",
+        "most_bytes",
+        "outbox",
+        "queued_bytes",
+        "received_bytes",
+        "sent_bytes",
+        "sent_messages",
+        "was_heard",
+    )
 
-    def __init__(self, stream: Stream, loop: Any, turn: FlushQueue, owner: TransportOwner, most_bytes: int) -> None:
+    def __init__(
+        self, stream: Stream, loop: Any, turn: FlushQueue, owner: TransportOwner, most_bytes: int
+    ) -> None:
         self._stream: Stream | None = stream
         self._loop, self._turn, self._owner = loop, turn, owner
         self.most_bytes = most_bytes
@@ -86,7 +116,9 @@ class Transport:
         self._is_finishing = self._is_peer_done = self._is_discarding = False
         self.group: FrameSource = _NO_GROUP
         self.outbox: list[bytes] = []
-        self._pauses = self.mark = self.queued_bytes = self.received_bytes = self.sent_bytes = self.sent_messages = 0
+        self._pauses = self.mark = self.queued_bytes = self.received_bytes = self.sent_bytes = (
+            self.sent_messages
+        ) = 0
         self.was_heard = True
 
     # -- state
@@ -103,7 +135,9 @@ class Transport:
 
     @property
     def stalled_since_s(self) -> float | None:
-        """When the kernel last took something of a backlog, on the monotonic clock; None without one."""
+        """When the kernel last took something of a backlog, on the monotonic clock; None without
+        one.
+        """
         return None if self._backlog is None else self._backlog.progressed_at_s
 
     # -- reading
@@ -128,7 +162,9 @@ class Transport:
             self._read_pending()
 
     def _read_pending(self) -> None:
-        """Have what OpenSSL decrypted read soon: the server may have read a part of a TLS record before us."""
+        """Have what OpenSSL decrypted read soon: the server may have read a part of a TLS record
+        before us.
+        """
         if isinstance(self._stream, TLSStream) and self._stream.has_pending:
             self._loop.run_callback(self._on_readable)
 
@@ -186,7 +222,9 @@ class Transport:
         return queued_bytes
 
     def write_pongs(self, pongs: list[bytes]) -> None:
-        """Queue answers to pings; while the kernel takes nothing only the latest is kept (RFC 6455 §5.5.3)."""
+        """Queue answers to pings; while the kernel takes nothing only the latest is kept (RFC 6455
+        §5.5.3).
+        """
         if self._backlog is not None:
             self._pong = pongs[-1]
             return
@@ -194,7 +232,9 @@ class Transport:
             self.write(pong)
 
     def take_pending(self) -> None:
-        """Move the group's pending frames to the own outbox, so that what follows stays behind them."""
+        """Move the group's pending frames to the own outbox, so that what follows stays behind
+        them.
+        """
         pending = self.group.pending
         taken = pending[self.mark :]
         if taken:
@@ -216,7 +256,9 @@ class Transport:
             self.write(data)
 
     def _write_behind(self, data: bytes) -> None:
-        """Queue a broadcast behind a backlog, if it may wait there; a slow reader must not fill the memory."""
+        """Queue a broadcast behind a backlog, if it may wait there; a slow reader must not fill the
+        memory.
+        """
         self.flush()  # keeps the order; and much may be queued only because the turn hasn't ended
         stream = self._stream
         if stream is None:
@@ -316,20 +358,26 @@ class Transport:
             self._shut_down()
 
     def wait_for_room(self) -> None:
-        """Wait until the kernel took something of the backlog, which there must be, or the connection is over.
+        """Wait until the kernel took something of the backlog, which there must be, or the
+        connection is over.
 
-        Greenlets: not the hub. The deadline is the owner's: it aborts a transport that stalls for too long.
+        Greenlets: not the hub. The deadline is the owner's: it aborts a transport that stalls for
+            too long.
         """
         assert self._backlog is not None
         self._backlog.wait_for_room()
 
     def drop_oldest(self, least_bytes: int) -> None:
-        """Forget the oldest broadcasts of the backlog, which there must be: so many bytes of them if there are."""
+        """Forget the oldest broadcasts of the backlog, which there must be: so many bytes of them
+        if there are.
+        """
         assert self._backlog is not None
         self.queued_bytes -= self._backlog.drop_oldest(least_bytes)
 
     def drop_backlog(self) -> None:
-        """Forget what waits behind a stall, except for the piece that has partly left: a frame can't be cut short."""
+        """Forget what waits behind a stall, except for the piece that has partly left: a frame
+        can't be cut short.
+        """
         self.outbox.clear()
         self.mark = len(self.group.pending)
         backlog = self._backlog
@@ -347,11 +395,12 @@ class Transport:
     def finish(self, is_peer_done: bool = False) -> None:
         """Send what waits, then end the writing side and read the peer's rest away.
 
-        Without the last part the kernel answers unread bytes with a reset, and the close frame may be lost.
-        The owner bounds the time by `abort`.
+        Without the last part the kernel answers unread bytes with a reset, and the close frame may
+        be lost. The owner bounds the time by `abort`.
 
         Args:
-            is_peer_done: the peer has said that it sends no more, so behind what was read nothing will come.
+            is_peer_done: the peer has said that it sends no more, so behind what was read nothing
+                will come.
         """
         if self._stream is None or self._is_finishing:
             return
@@ -370,16 +419,21 @@ class Transport:
             return
         self._is_discarding = True
         if self._is_peer_done and self._is_drained and not self._is_tls:
-            return  # nobody waits for the peer's FIN: the owner closes this soon, without another look
+            # Nobody waits for the peer's FIN: the owner closes this soon, without another look.
+            return
         self.resume(INBOUND_FULL | OUTBOUND_FULL | ENDED)
 
     @property
     def is_settled(self) -> bool:
-        """Whether both have said all and only `close` remains: soon, since at once a reset might overtake our frame."""
+        """Whether both have said all and only `close` remains: soon, since at once a reset might
+        overtake our frame.
+        """
         return self._is_discarding and self.is_paused
 
     def abort(self) -> None:
-        """End the connection with a reset: what waits is dropped, and the peer is told so by the kernel."""
+        """End the connection with a reset: what waits is dropped, and the peer is told so by the
+        kernel.
+        """
         if self._stream is None:
             return
         reset_on_close(self._stream)

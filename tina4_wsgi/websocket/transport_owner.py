@@ -17,7 +17,9 @@ class TransportOwner:
         raise NotImplementedError
 
     def lost(self) -> None:
-        """The socket is gone, whoever ended it. Called exactly once, and last, from any greenlet."""
+        """The socket is gone, whoever ended it. Called exactly once, and last, from any
+        greenlet.
+        """
         raise NotImplementedError
 
     def stalled(self) -> None:
@@ -25,7 +27,8 @@ class TransportOwner:
         raise NotImplementedError
 
     def overflowed(self, size_bytes: int) -> bool:
-        """One more broadcast would make more wait than `max_outbound_bytes`; say whether to queue it all the same.
+        """One more broadcast would make more wait than `max_outbound_bytes`; say whether to queue
+        it all the same.
 
         Called in any greenlet of the hub's thread.
         """

@@ -1,7 +1,9 @@
-"""What the answer of an `auth` means: who is let in, who is refused, and what must have been a mistake.
+"""What the answer of an `auth` means: who is let in, who is refused, and what must have been a
+mistake.
 
-It fails closed. Only what is true lets in; a value that no `auth` gives on purpose, such as a response, a class or a
-coroutine, is true as well, and is taken for the mistake that it is: logged, and answered with 500.
+It fails closed. Only what is true lets in; a value that no `auth` gives on purpose, such as a
+response, a class or a coroutine, is true as well, and is taken for the mistake that it is: logged,
+and answered with 500.
 """
 
 from __future__ import annotations
@@ -27,14 +29,22 @@ ANONYMOUS: Final = _Anonymous()
 """What an `auth` gives to let somebody in whom it doesn't know; `connection.auth` is None then."""
 
 _EXPECTED = (
-    "expected the user, ANONYMOUS to let in somebody unknown, or None to refuse; raise an HTTPException to refuse "
+    "expected the user, ANONYMOUS to let in somebody unknown, or None to refuse; raise an "
+    "HTTPException to refuse "
     "with another status"
 )
 _PLAIN = frozenset({bool, bytes, dict, float, int, list, set, str})
 _CODE = (
-    types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType, types.ModuleType,
-    partial, property, staticmethod, classmethod,
-)  # fmt: skip
+    types.FunctionType,
+    types.MethodType,
+    types.BuiltinFunctionType,
+    types.MethodWrapperType,
+    types.ModuleType,
+    partial,
+    property,
+    staticmethod,
+    classmethod,
+)
 _LAZY = (types.GeneratorType, types.AsyncGeneratorType, filter, map, zip)
 _STATUS_NAMES = ("status", "status_code", "status_int", "_status")
 _HEADER_NAMES = ("header", "headers", "headerlist", "_headers")
@@ -44,7 +54,8 @@ def judge(answer: object) -> object:
     """Say who is let in by what `auth` gave.
 
     Returns:
-        The value for `connection.auth`: `answer`, or what it stands for where it is a lazy proxy; None for ANONYMOUS.
+        The value for `connection.auth`: `answer`, or what it stands for where it is a lazy proxy;
+        None for ANONYMOUS.
     Raises:
         Refused: 401, it isn't true, or a user who isn't logged in.
         UsageError: it must be a mistake; the message says what it is, and what is expected.
@@ -61,7 +72,9 @@ def judge(answer: object) -> object:
 
 
 def _behind_proxy(answer: object) -> object:
-    """Give what a lazy proxy of Werkzeug or Django stands for: outside of this request it would be somebody else."""
+    """Give what a lazy proxy of Werkzeug or Django stands for: outside of this request it would be
+    somebody else.
+    """
     for kind in type(answer).__mro__:
         if kind.__name__ == "LocalProxy" and kind.__module__ == "werkzeug.local":
             return answer._get_current_object() if answer else None  # type: ignore[attr-defined]  # unbound: false
@@ -111,9 +124,14 @@ def _code_mistake(answer: object) -> str | None:
 
 
 def _is_response(answer: object) -> bool:
-    """Recognise the responses of all frameworks: those of Django by name, others by a status and header fields."""
+    """Recognise the responses of all frameworks: those of Django by name, others by a status and
+    header fields.
+    """
     kinds = type(answer).__mro__
-    if any(kind.__name__ == "HttpResponseBase" and kind.__module__ == "django.http.response" for kind in kinds):
+    if any(
+        kind.__name__ == "HttpResponseBase" and kind.__module__ == "django.http.response"
+        for kind in kinds
+    ):
         return True
     # What a class makes up in __getattr__, as a Mock does, isn't asked.
     own = getattr(answer, "__dict__", None)

@@ -1,4 +1,6 @@
-"""Forks a serving process, with and without open connections, and prints what either side can do then."""
+"""Forks a serving process, with and without open connections, and prints what either side can do
+then.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,8 @@ def outcome_in_child(action, sleep=gevent.sleep):
     """
     reading, writing = os.pipe()
     with warnings.catch_warnings():
-        # A serving process has a thread that watches the loop, and Python warns of any fork beside one.
+        # A serving process has a thread that watches the loop, and Python warns of any fork beside
+        # one.
         warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
@@ -84,7 +87,9 @@ REFUSED = {
     "members": lambda connection: connection.members(),
     "refresh_auth": lambda connection: connection.refresh_auth(),
     "broadcast to all but itself": lambda connection: connection.broadcast("no", exclude_self=True),
-    "to a room but itself": lambda connection: connection.broadcast_to_room("room", "no", exclude_self=True),
+    "to a room but itself": lambda connection: connection.broadcast_to_room(
+        "room", "no", exclude_self=True
+    ),
 }
 ALONE = {
     "broadcast": lambda connection: connection.broadcast("no"),
@@ -170,14 +175,20 @@ def main():
     for name, action in {
         "during": broadcast,
         "by connection": lambda: CONNECTIONS[0].broadcast("by connection"),
-        "in a grandchild": lambda: outcome_in_child(lambda: app.broadcast("/ws/echo", "in a grandchild")),
+        "in a grandchild": lambda: outcome_in_child(
+            lambda: app.broadcast("/ws/echo", "in a grandchild")
+        ),
         "in a thread": lambda: in_thread(lambda: app.broadcast("/ws/echo", "in a thread")),
     }.items():
         found[name] = outcome_in_child(action)
         found[f"{name}, heard"] = client.recv(100)[2:].decode()
     for name, action in REFUSED.items():
-        found[name] = outcome_in_child(lambda action=action: (action(CONNECTIONS[0]), gevent.sleep(0)))
-        found[f"{name}, in a thread"] = outcome_in_child(lambda action=action: raised_in_thread(action, CONNECTIONS[0]))
+        found[name] = outcome_in_child(
+            lambda action=action: (action(CONNECTIONS[0]), gevent.sleep(0))
+        )
+        found[f"{name}, in a thread"] = outcome_in_child(
+            lambda action=action: raised_in_thread(action, CONNECTIONS[0])
+        )
     found["disconnecting"] = outcome_in_child(lambda: app.disconnect(path="/ws/echo"))
     found["asking who is there"] = outcome_in_child(lambda: app.members("/ws/echo"))
     found["forked in a thread"] = gevent.get_hub().threadpool.apply(

@@ -28,14 +28,18 @@ def logged_in(request: Request) -> str | None:
     return USERS.get(request.query.get("token", ""))
 
 
-@Router.websocket("/ws/room/{name}/{table:int}", auth=logged_in, max_message_bytes=4_096, on_error="close")
+@Router.websocket(
+    "/ws/room/{name}/{table:int}", auth=logged_in, max_message_bytes=4_096, on_error="close"
+)
 def room(connection: Connection, event: str, data: str | bytes) -> None:
     name: str = connection.params.name
     table: int = connection.params["table"]
     if event == "open":
         connection.state["name"] = connection.query.get("name", "Anonymous")
         connection.join("everybody")
-        connection.send_json({"room": name, "table": table, "user": connection.auth, "id": connection.id})
+        connection.send_json(
+            {"room": name, "table": table, "user": connection.auth, "id": connection.id}
+        )
     elif event == "message":
         message = connection.json(data)
         try:
@@ -57,10 +61,15 @@ def page(request: Request, response: Response) -> Response:
 @Router.post("/announce")
 def announce(request: Request, response: Response) -> dict[str, object]:
     broadcast("/ws/room/a/1", request.form.get("text", ""))
-    return {"count": count("/ws/room/a/1"), "who": [member.id for member in members("/ws/room/a/1")]}
+    return {
+        "count": count("/ws/room/a/1"),
+        "who": [member.id for member in members("/ws/room/a/1")],
+    }
 
 
-app = App(root=Path("."), drain_timeout_s=3, allowed_origins=["https://example.org"], health="/health")
+app = App(
+    root=Path("."), drain_timeout_s=3, allowed_origins=["https://example.org"], health="/health"
+)
 try:
     print(publish("/ws/news", "x").processes)
 except BackplaneError as error:

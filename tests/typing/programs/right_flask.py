@@ -17,5 +17,12 @@ def board(connection: Connection, event: str, data: str | bytes) -> None:
     connection.broadcast(data)
 
 
-app = wrap(flask_app, run_before_request=True, router=Router(), root=".", live=False, max_message_bytes=4_096)
+app = wrap(
+    flask_app,
+    run_before_request=True,
+    router=Router(),
+    root=".",
+    live=False,
+    max_message_bytes=4_096,
+)
 app.drain(1)

@@ -21,4 +21,7 @@ def remove(request: Request, response: Response) -> tuple[dict[str, int], int]:
 
 
 router.put("/c", lambda request, response: response.json({"method": request.method}))
-page(Request({}, router.match_http("/a", "GET").params, __import__("tina4_wsgi").App().config), Response()).upper()
+page(
+    Request({}, router.match_http("/a", "GET").params, __import__("tina4_wsgi").App().config),
+    Response(),
+).upper()

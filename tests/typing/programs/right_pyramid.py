@@ -10,7 +10,9 @@ from tina4_wsgi.contrib.pyramid import add_websocket, permission_required, webso
 
 
 @websocket_config("/ws/a", permission="view", max_message_bytes=4_096)
-def with_request(request: Request, connection: Connection, event: Event, data: str | bytes) -> None: ...
+def with_request(
+    request: Request, connection: Connection, event: Event, data: str | bytes
+) -> None: ...
 
 
 @websocket_config("/ws/b", auth=permission_required("edit"), subprotocols=["chat"])

@@ -1,4 +1,6 @@
-"""Every way to register a callback: on the class, a router and a group; as a decorator and by a call."""
+"""Every way to register a callback: on the class, a router and a group; as a decorator and by a
+call.
+"""
 
 # pyright: strict
 
@@ -41,7 +43,9 @@ router.websocket("/c", Board().on_event)
 router.websocket("/d", Board(), max_message_bytes=1_024)
 router.websocket("/e", partial(log, 10))
 router.websocket("/f", lambda connection, event, data: connection.send(data))
-router.websocket("/g", lambda connection, event, data: connection.broadcast(data) if event == "message" else None)
+router.websocket(
+    "/g", lambda connection, event, data: connection.broadcast(data) if event == "message" else None
+)
 assert_type(router.match_websocket("/h") is None, bool)
 assert_type(len(Router.routes) + len(router.routes), int)
 Router.include(router, "/included")

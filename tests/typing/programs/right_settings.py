@@ -26,9 +26,20 @@ def make_app(**settings: Unpack[AppSettings]) -> App:
 def chat(connection: Connection, event: str, data: str | bytes) -> None: ...
 
 
-App(max_message_bytes=4_096, ping_interval_s=20, reauth_every=0.5, deflate=True, backplane="redis", on_slow="close")
+App(
+    max_message_bytes=4_096,
+    ping_interval_s=20,
+    reauth_every=0.5,
+    deflate=True,
+    backplane="redis",
+    on_slow="close",
+)
 App(allowed_origins="https://example.org", allowed_hosts="example.org", presence_fields=("name",))
-App(allowed_origins=["https://example.org", is_ours], trusted_proxies={"10.0.0.0/8"}, keep_environ=["beaker.session"])
+App(
+    allowed_origins=["https://example.org", is_ours],
+    trusted_proxies={"10.0.0.0/8"},
+    keep_environ=["beaker.session"],
+)
 App(allowed_origins=is_ours, health=os.environ.get("HEALTH"), live_token=None)
 make_app(debug=True, metrics="/metrics")
 

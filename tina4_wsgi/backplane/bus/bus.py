@@ -1,16 +1,17 @@
-"""The bus: the processes of one machine that serve the same app, linked to each other without a broker.
+"""The bus: the processes of one machine that serve the same app, linked to each other without a
+broker.
 
-How it works. Each process listens on a socket in the bus directory. A new one connects to all that are there and
-says HELLO; whoever hears that connects back. So each direction has a link of its own and what one process says
-arrives in order and once: with one link for both, two processes that start at once would have two, and what is on
-the way while one of them is given up would be lost or overtaken. The directory is looked through again every few
-seconds, which heals whatever went wrong.
+How it works. Each process listens on a socket in the bus directory. A new one connects to all that
+are there and says HELLO; whoever hears that connects back. So each direction has a link of its own
+and what one process says arrives in order and once: with one link for both, two processes that
+start at once would have two, and what is on the way while one of them is given up would be lost or
+overtaken. The directory is looked through again every few seconds, which heals whatever went wrong.
 
-Publishers are guests: they connect, say HELLO as such, and get an ACK for each message, sent behind the flush that
-hands it to the clients' sockets.
+Publishers are guests: they connect, say HELLO as such, and get an ACK for each message, sent behind
+the flush that hands it to the clients' sockets.
 
-An editor keeps true: nothing here waits or logs but where it says so; a sibling that takes nothing is cut off, and
-never waited for.
+An editor keeps true: nothing here waits or logs but where it says so; a sibling that takes nothing
+is cut off, and never waited for.
 """
 
 from __future__ import annotations
@@ -52,12 +53,20 @@ class LocalBus:
 
     Args:
         hub: of this thread.
-        app_number: which of the process's apps this is; only the same one of other processes is linked to.
+        app_number: which of the process's apps this is; only the same one of other processes is
+            linked to.
         receiver: the connections here.
         most_bytes: what may wait for one sibling.
     """
 
-    def __init__(self, hub: Any, directory: BusDirectory, app_number: int, receiver: Receiver, most_bytes: int) -> None:
+    def __init__(
+        self,
+        hub: Any,
+        directory: BusDirectory,
+        app_number: int,
+        receiver: Receiver,
+        most_bytes: int,
+    ) -> None:
         self._hub = hub
         self._directory = directory
         self._app_number = app_number
@@ -175,9 +184,13 @@ class LocalBus:
     def status(self) -> Status:
         """Say how it is."""
         return Status(
-            "local", not self._scan_error, siblings=len(self._targets), dropped_messages=self._dropped_count,
-            outages=self._cut_count, error=self._scan_error,
-        )  # fmt: skip
+            "local",
+            not self._scan_error,
+            siblings=len(self._targets),
+            dropped_messages=self._dropped_count,
+            outages=self._cut_count,
+            error=self._scan_error,
+        )
 
     # -- finding each other
 
@@ -237,7 +250,9 @@ class LocalBus:
         timer.start(self._scan, update=True)  # before listening: if that fails, it is tried again
         self._watchers.append(timer)
         self._listen()
-        self._report(logging.WARNING, "the socket in %s was gone; it is there again", self._directory.path)
+        self._report(
+            logging.WARNING, "the socket in %s was gone; it is there again", self._directory.path
+        )
 
     def _connect(self, name: str) -> None:
         try:
@@ -264,7 +279,8 @@ class LocalBus:
             except BlockingIOError:
                 return
             except OSError:
-                self._acceptor.stop()  # no descriptor is left: it would fire without end; the next scan goes on
+                # No descriptor is left: it would fire without end; the next scan goes on.
+                self._acceptor.stop()
                 return
             sock = _socket.socket(fileno=descriptor)
             sock.setblocking(False)
@@ -276,7 +292,9 @@ class LocalBus:
 
     def _send_silent_away(self) -> None:
         now_s = self._hub.loop.now()
-        for link in [link for link in self._in if not link.sender and now_s - link.opened_at_s > _HELLO_S]:
+        for link in [
+            link for link in self._in if not link.sender and now_s - link.opened_at_s > _HELLO_S
+        ]:
             link.close("said no HELLO")
 
     def _check_ready(self) -> None:
@@ -308,7 +326,11 @@ class LocalBus:
             link.is_guest, link.sender = True, envelope.sender
             return
         name = hello.get("name")
-        if not isinstance(name, str) or app_of(name) != self._app_number or sender_of(name) != envelope.sender:
+        if (
+            not isinstance(name, str)
+            or app_of(name) != self._app_number
+            or sender_of(name) != envelope.sender
+        ):
             raise EnvelopeError("HELLO without the name of its sender's socket")
         link.name, link.sender = name, envelope.sender
         if name not in self._out:
@@ -321,8 +343,8 @@ class LocalBus:
         if link.is_guest:
             count = self._receiver.count_here(kind, name)
             if not self._acks:
-                # Behind the flush of the groups, which the first broadcast of this turn has scheduled or will: so
-                # one turn of callbacks later.
+                # Behind the flush of the groups, which the first broadcast of this turn has
+                # scheduled or will: so one turn of callbacks later.
                 self._hub.loop.run_callback(self._hub.loop.run_callback, self._send_acks)
             data = pack_json(Kind.ACK, "", {"clients": count}, self._sender, envelope.number)
             self._acks.append((link, sized(data)))
@@ -363,7 +385,12 @@ class LocalBus:
             self._scan_soon()  # unlinks its socket if it died, and links to it again if not
         if reason:
             self._cut_count += 1
-            self._report(logging.WARNING, "process %s %s", link.name.split("-")[1] if link.name else "unknown", reason)
+            self._report(
+                logging.WARNING,
+                "process %s %s",
+                link.name.split("-")[1] if link.name else "unknown",
+                reason,
+            )
 
     def _report(self, level: int, message: str, *args: object) -> None:
         """Log from the hub, where logging itself isn't allowed: it may wait for a lock."""

@@ -1,12 +1,14 @@
-"""Where the processes of one app on one machine find each other: private folders with a socket of each.
+"""Where the processes of one app on one machine find each other: private folders with a socket of
+each.
 
-A process listens in the first folder that can be used, and looks for others in all of them: the preferred one may come
-and go while processes live, see `places`.
+A process listens in the first folder that can be used, and looks for others in all of them: the
+preferred one may come and go while processes live, see `places`.
 
 Free of gevent: publishers use it too. All calls are short system calls that don't wait.
 
-An editor keeps true: a socket appears under its name only when it listens, so whoever is refused there may unlink
-it; the folder is private and its owner is checked, for the names in it decide who hears everything.
+An editor keeps true: a socket appears under its name only when it listens, so whoever is refused
+there may unlink it; the folder is private and its owner is checked, for the names in it decide who
+hears everything.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ _PEER_CREDENTIALS = struct.Struct("3i")  # struct ucred of SO_PEERCRED: pid, uid
 
 
 def directory_of(config: Config, root: str | os.PathLike[str]) -> BusDirectory:
-    """Give the directory that the settings name, or that of the project at `root` and the current user."""
+    """Give the directory that the settings name, or that of the project at `root` and the current
+    user.
+    """
     return BusDirectory(config.bus_dir) if config.bus_dir else BusDirectory(*default_places(root))
 
 
@@ -83,7 +87,8 @@ class BusDirectory:
     """One such folder, or several that are looked at as one.
 
     Args:
-        paths: of the folders, the preferred one first; their parents may be anything, they themselves must be private.
+        paths: of the folders, the preferred one first; their parents may be anything, they
+            themselves must be private.
 
     Attributes:
         path: of the folder that this process listens in, or would.
@@ -101,7 +106,8 @@ class BusDirectory:
         """Make the first folder that can be made, and see that it is private.
 
         Raises:
-            BackplaneError: none can be made, or is this user's alone; the text is about the last one.
+            BackplaneError: none can be made, or is this user's alone; the text is about the last
+                one.
         """
         for path in self._paths:
             try:
@@ -140,7 +146,9 @@ class BusDirectory:
         return False
 
     def names(self) -> list[str]:
-        """Give the names of all sockets, in order; none of a folder that is gone, or that somebody else has made."""
+        """Give the names of all sockets, in order; none of a folder that is gone, or that somebody
+        else has made.
+        """
         homes = {name: path for path in self._paths for name in self._names_in(path)}
         self._homes = homes
         return sorted(homes)
@@ -179,8 +187,8 @@ class BusDirectory:
         """Connect `sock`, and see that this same user is at the other end.
 
         Returns:
-            Whether it is connected; not if that process is gone (its socket is unlinked), or too busy to take
-            another, or another user's.
+            Whether it is connected; not if that process is gone (its socket is unlinked), or too
+            busy to take another, or another user's.
         """
         try:
             with _address(self._homes.get(name, self.path), name) as address:
@@ -222,5 +230,9 @@ def _address(folder: str, name: str) -> Iterator[str]:
 
 
 def _not_private(error: NotPrivateError) -> BackplaneError:
-    hint = ": run this as that user, or name another with TINA4_WS_BUS_DIR" if "belongs to" in str(error) else ""
+    hint = (
+        ": run this as that user, or name another with TINA4_WS_BUS_DIR"
+        if "belongs to" in str(error)
+        else ""
+    )
     return BackplaneError(f"bus directory {error}{hint}")

@@ -1,7 +1,7 @@
 """One socket between two processes of one machine, driven by the hub's watchers.
 
-An editor keeps true, as for a client's transport: no exception leaves a watcher's callback; a watcher is closed
-before its descriptor; nothing here waits or logs.
+An editor keeps true, as for a client's transport: no exception leaves a watcher's callback; a
+watcher is closed before its descriptor; nothing here waits or logs.
 """
 
 from __future__ import annotations
@@ -43,10 +43,25 @@ class Link:
     Greenlets: the hub and any of its thread; nothing switches.
     """
 
-    __slots__ = ("_backlog", "_loop", "_most_bytes", "_owner", "_pid", "_queued_bytes", "_reader", "_sock", "_watcher",
-                 "is_guest", "name", "opened_at_s", "sender")  # fmt: skip
+    __slots__ = (
+        "_backlog",
+        "_loop",
+        "_most_bytes",
+        "_owner",
+        "_pid",
+        "_queued_bytes",
+        "_reader",
+        "_sock",
+        "_watcher",
+        "is_guest",
+        "name",
+        "opened_at_s",
+        "sender",
+    )
 
-    def __init__(self, sock: Any, loop: Any, owner: LinkOwner, most_bytes: int, name: str = "") -> None:
+    def __init__(
+        self, sock: Any, loop: Any, owner: LinkOwner, most_bytes: int, name: str = ""
+    ) -> None:
         self._sock = sock
         self._loop = loop
         self._owner = owner
@@ -74,7 +89,9 @@ class Link:
         return self._queued_bytes
 
     def write(self, data: bytes) -> None:
-        """Send whole envelopes; what the kernel doesn't take waits, and over the limit the link is cut."""
+        """Send whole envelopes; what the kernel doesn't take waits, and over the limit the link is
+        cut.
+        """
         sock = self._sock
         if sock is None:
             return
@@ -116,14 +133,18 @@ class Link:
         if self._sock is None:
             return
         if os.getpid() != self._pid:
-            self._watcher.stop()  # a fork that didn't exec has copies of the loop and the socket: they are the parent's
+            # A fork that didn't exec has copies of the loop and the socket: they are the parent's.
+            self._watcher.stop()
             return
         try:
             is_over, reason = self._read()
         except EnvelopeError as exc:
             is_over, reason = True, f"sent garbage and is cut off: {exc}"
         except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the watcher
-            is_over, reason = True, f"is cut off, since handling what it sent raised {type(exc).__name__}"
+            is_over, reason = (
+                True,
+                f"is cut off, since handling what it sent raised {type(exc).__name__}",
+            )
         if is_over:
             self.close(reason)
 

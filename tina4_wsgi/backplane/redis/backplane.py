@@ -1,8 +1,9 @@
 """All machines: one Redis channel per path and per room, and one that everybody hears.
 
-A process is subscribed to what it has members for, so a busy room costs nothing where nobody is in it. What a process
-publishes comes back to itself and is dropped by the sender's id. With Redis, Redis alone carries everything: processes
-of one machine don't use the bus too, or they would hear things twice.
+A process is subscribed to what it has members for, so a busy room costs nothing where nobody is in
+it. What a process publishes comes back to itself and is dropped by the sender's id. With Redis,
+Redis alone carries everything: processes of one machine don't use the bus too, or they would hear
+things twice.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ _MOST_REMEMBERED = 20_000
 
 
 _MOST_SENT_AGAIN = 65_536
-"""Messages of one sender that may lie between one and its repetition: a batch, and what has overtaken it."""
+"""Messages of one sender that may lie between one and its repetition: a batch, and what has
+overtaken it.
+"""
 
 
 class RedisBackplane:
@@ -66,12 +69,14 @@ class RedisBackplane:
         """Begin to connect; whether Redis is there shows later.
 
         Raises:
-            BackplaneError: redis-py is missing, the URL is malformed, or the standard library is not patched.
+            BackplaneError: redis-py is missing, the URL is malformed, or the standard library is
+                not patched.
         """
         check_client()
         if not is_module_patched("socket"):
             raise BackplaneError(
-                "backplane 'redis' needs patched sockets, or waiting for Redis would stop every client: begin the "
+                "backplane 'redis' needs patched sockets, or waiting for Redis would stop every "
+                "client: begin the "
                 "program with `from gevent import monkey; monkey.patch_all()`"
             )
         place = RedisNode()
@@ -113,7 +118,9 @@ class RedisBackplane:
         return self._subscriber.wait_until_confirmed(self._channels.of(kind, name), timeout_s)
 
     def ask(self, question: Facts, timeout_s: float) -> list[Facts]:
-        """Ask everybody, or where it is about a path those who have members there; waits for the answers."""
+        """Ask everybody, or where it is about a path those who have members there; waits for the
+        answers.
+        """
         assert self._publisher is not None
         if not self._health.is_up:
             return []
@@ -121,7 +128,9 @@ class RedisBackplane:
         path = question.get("path")
         channel = self._channels.everybody if path is None else self._channels.of(Kind.PATH, path)
         try:
-            self._publisher.put(channel, pack_json(Kind.ASK, "", question, self._sender, number), asked.expect)
+            self._publisher.put(
+                channel, pack_json(Kind.ASK, "", question, self._sender, number), asked.expect
+            )
             return [answer for answer in asked.wait(timeout_s) if answer]
         finally:
             self._questions.close(number)
@@ -145,8 +154,16 @@ class RedisBackplane:
         """Say how it is."""
         health = self._health
         queued = 0 if self._publisher is None else self._publisher.queued_messages
-        return Status("redis", health.is_up, 0, queued, health.dropped_messages, health.outages, health.error,
-                      tuple(health.denied))  # fmt: skip
+        return Status(
+            "redis",
+            health.is_up,
+            0,
+            queued,
+            health.dropped_messages,
+            health.outages,
+            health.error,
+            tuple(health.denied),
+        )
 
     # -- what comes, in the reading greenlet
 
@@ -177,9 +194,9 @@ class RedisBackplane:
     def _is_news(self, channel: str, envelope: Envelope) -> bool:
         """Whether this has not come before: publishers send again what Redis didn't answer for.
 
-        Numbers of one sender grow within a channel; publishers from outside have none. A number from far below the
-        last one isn't sent again but begins anew: somebody has sent a huge one in that sender's name, which must not
-        make all that follows look old.
+        Numbers of one sender grow within a channel; publishers from outside have none. A number
+        from far below the last one isn't sent again but begins anew: somebody has sent a huge one
+        in that sender's name, which must not make all that follows look old.
         """
         if not envelope.number:
             return True
@@ -193,7 +210,8 @@ class RedisBackplane:
 
     def _answer(self, envelope: Envelope) -> None:
         if envelope.sender == self._sender:
-            # Redis counts this process among those who were asked; it has answered for itself already.
+            # Redis counts this process among those who were asked; it has answered for itself
+            # already.
             self._questions.take(envelope.number, self._sender, {})
             return
         assert self._publisher is not None

@@ -1,4 +1,5 @@
-"""The Redis side that servers and publishers share: names of channels, connections, and what may be said of errors.
+"""The Redis side that servers and publishers share: names of channels, connections, and what may be
+said of errors.
 
 Free of gevent.
 """
@@ -25,17 +26,32 @@ else:
     client = redis
 
 _MOST_NAME_BYTES = 200
-"""Names that are longer are hashed: every PUBLISH carries the name, and logs and MONITOR show it."""
+"""Names that are longer are hashed: every PUBLISH carries the name, and logs and MONITOR show it.
+"""
 
 _CONNECT_TIMEOUT_S = 2.0
 _SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
-_OWN_OPTIONS = frozenset({
-    "client_name", "decode_responses", "encoding", "encoding_errors", "health_check_interval", "max_connections",
-    "protocol", "retry", "retry_on_error", "retry_on_timeout", "socket_connect_timeout", "socket_timeout", "timeout",
-})  # fmt: skip
+_OWN_OPTIONS = frozenset(
+    {
+        "client_name",
+        "decode_responses",
+        "encoding",
+        "encoding_errors",
+        "health_check_interval",
+        "max_connections",
+        "protocol",
+        "retry",
+        "retry_on_error",
+        "retry_on_timeout",
+        "socket_connect_timeout",
+        "socket_timeout",
+        "timeout",
+    }
+)
 _WAY_OF_URL = (
-    "expected as redis://user:password@host:6379/0 with the special characters of the password percent-encoded"
+    "expected as redis://user:password@host:6379/0 with the special characters of the password "
+    "percent-encoded"
 )
 _KINDS = {Kind.PATH: "path", Kind.ROOM: "room"}
 
@@ -51,11 +67,15 @@ class Channels:
     def __init__(self, prefix: str, app_number: int = 0, is_sharded: bool = False) -> None:
         self._prefix = prefix if not app_number else f"{prefix}.{app_number}"
         if is_sharded:
-            self._prefix = f"{{{self._prefix}}}"  # a Redis Cluster's hash tag: all of them lie on one shard
+            self._prefix = (
+                f"{{{self._prefix}}}"  # a Redis Cluster's hash tag: all of them lie on one shard
+            )
         self.everybody = f"{self._prefix}:everybody"
 
     def of(self, kind: Kind, name: str) -> str:
-        """Give the channel of a path or a room; whatever the name is, Redis can carry that of its channel."""
+        """Give the channel of a path or a room; whatever the name is, Redis can carry that of its
+        channel.
+        """
         encoded = name.encode(errors="surrogatepass")
         if len(encoded) > _MOST_NAME_BYTES or not _is_utf8(name):
             return f"{self._prefix}:{_KINDS[kind]}#{hashlib.sha256(encoded).hexdigest()}"
@@ -104,7 +124,9 @@ def check_client() -> None:
         BackplaneError: it isn't.
     """
     if client is None:
-        raise BackplaneError("backplane 'redis' needs the package redis: pip install 'tina4-wsgi[redis]'")
+        raise BackplaneError(
+            "backplane 'redis' needs the package redis: pip install 'tina4-wsgi[redis]'"
+        )
 
 
 def check_url(config: Config) -> None:
@@ -119,45 +141,63 @@ def check_url(config: Config) -> None:
     try:
         _connection(config, 1.0, RedisNode())
     except Exception as exc:  # noqa: BLE001  # redis-py raises errors of three trees for what a URL may say
-        raise ConfigError(f"backplane_url can't be used, {_WAY_OF_URL}: {describe(exc, config)}") from None
+        raise ConfigError(
+            f"backplane_url can't be used, {_WAY_OF_URL}: {describe(exc, config)}"
+        ) from None
 
 
 def _refuse_own_options(url: str) -> None:
     """Refuse what would override how this package reads and writes."""
     for name in parse_qs(urlsplit(url).query, keep_blank_values=True):
         if name in _OWN_OPTIONS:
-            raise ConfigError(f"backplane_url sets {name!r}, which is this package's own business, expected without it")
+            raise ConfigError(
+                f"backplane_url sets {name!r}, which is this package's own business, expected "
+                "without it"
+            )
 
 
-def new_connection(config: Config, timeout_s: float, place: RedisNode) -> Any:  # Any: redis-py's types move
+def new_connection(
+    config: Config, timeout_s: float, place: RedisNode
+) -> Any:  # Any: redis-py's types move
     """Make a redis-py Connection that is not connected yet.
 
     Args:
-        timeout_s: of every read and write. redis-py 8 has a default that ends a quiet subscriber, so it is always
-            given, and who listens takes a timeout for an occasion to ask whether Redis still lives.
+        timeout_s: of every read and write. redis-py 8 has a default that ends a quiet subscriber,
+            so it is always given, and who listens takes a timeout for an occasion to ask whether
+            Redis still lives.
     Raises:
         BackplaneError: the URL is malformed.
     """
     try:
         return _connection(config, timeout_s, place)
     except Exception:  # noqa: BLE001  # redis-py raises errors of three trees for what an URL may say
-        # Without the cause: it may quote a part of the password, where an unescaped "/" made it a port.
+        # Without the cause: it may quote a part of the password, where an unescaped "/" made it a
+        # port.
         raise BackplaneError(f"backplane_url can't be read, {_WAY_OF_URL}") from None
 
 
 def _connection(config: Config, timeout_s: float, place: RedisNode) -> Any:
     scheme, colon, rest = config.backplane_url.partition(":")
     pool = client.ConnectionPool.from_url(
-        _SCHEMES.get(scheme, scheme) + colon + rest, socket_timeout=timeout_s,
-        socket_connect_timeout=_CONNECT_TIMEOUT_S, health_check_interval=0, retry=Retry(NoBackoff(), 0), protocol=2,
-        client_name="tina4_wsgi", decode_responses=False,
-    )  # fmt: skip
-    override = {} if place.address is None else dict(zip(("host", "port"), place.address, strict=True))
+        _SCHEMES.get(scheme, scheme) + colon + rest,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=_CONNECT_TIMEOUT_S,
+        health_check_interval=0,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+        client_name="tina4_wsgi",
+        decode_responses=False,
+    )
+    override = (
+        {} if place.address is None else dict(zip(("host", "port"), place.address, strict=True))
+    )
     return pool.connection_class(**{**pool.connection_kwargs, **override})
 
 
 def is_denied(error: BaseException) -> bool:
-    """Whether the ACL of our Redis user forbids what was asked; asking again would be answered the same."""
+    """Whether the ACL of our Redis user forbids what was asked; asking again would be answered the
+    same.
+    """
     return type(error).__name__ == "NoPermissionError" or str(error).startswith("NOPERM")
 
 

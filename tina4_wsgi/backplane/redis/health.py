@@ -20,7 +20,8 @@ class Health:
         outages: how often all was well and then something wasn't.
         error: of the present outage; "" if there is none.
         dropped_messages: publishes that were given up.
-        denied: channels that the ACL forbids, the first ones; what is said there stays in its process.
+        denied: channels that the ACL forbids, the first ones; what is said there stays in its
+            process.
     """
 
     def __init__(self) -> None:
@@ -45,7 +46,9 @@ class Health:
         if not self._down:
             self.outages += 1
             self.error = error
-            logger.warning("redis is away, broadcasts reach this process only until it is back: %s", error)
+            logger.warning(
+                "redis is away, broadcasts reach this process only until it is back: %s", error
+            )
         self._down.add(part)
 
     def deny(self, channel: str) -> None:
@@ -63,11 +66,15 @@ class Health:
             self._down.discard(part)
             if not self._down:
                 self.error = ""
-                logger.warning("redis is back; %d messages were dropped so far", self.dropped_messages)
+                logger.warning(
+                    "redis is back; %d messages were dropped so far", self.dropped_messages
+                )
 
 
 class Backoff:
-    """How long to wait before the next attempt: longer each time, and at random, so that not all come at once."""
+    """How long to wait before the next attempt: longer each time, and at random, so that not all
+    come at once.
+    """
 
     def __init__(self) -> None:
         self._wait_s = _FIRST_WAIT_S

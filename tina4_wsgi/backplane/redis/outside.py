@@ -23,7 +23,9 @@ class RedisOutsider:
     def __init__(self, config: Config, app_number: int = 0) -> None:
         check_client()
         self._config = config
-        self._channels = Channels(config.backplane_prefix, app_number, is_sharded=config.backplane_sharded)
+        self._channels = Channels(
+            config.backplane_prefix, app_number, is_sharded=config.backplane_sharded
+        )
         self._prefix = "S" if config.backplane_sharded else ""
         self._place = RedisNode()
         self._connection: Any = None  # a redis-py Connection
@@ -31,14 +33,18 @@ class RedisOutsider:
     def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
         """Publish, and give the number of processes that are subscribed."""
         channel = self._channels.of(kind, name)
-        # No number: a publisher doesn't send again, and a new one each time would be remembered for nothing.
+        # No number: a publisher doesn't send again, and a new one each time would be remembered for
+        # nothing.
         count = self._ask(f"{self._prefix}PUBLISH", channel, pack(kind, name, frame))
         if count:
             return Receipt(count, None)
-        answer = self._ask("PUBSUB", f"{'SHARD' if self._prefix else ''}NUMSUB", self._channels.everybody)
+        answer = self._ask(
+            "PUBSUB", f"{'SHARD' if self._prefix else ''}NUMSUB", self._channels.everybody
+        )
         if not answer[1]:
             raise BackplaneError(
-                "nobody took the message: no process with WebSockets is subscribed in this Redis; see that "
+                "nobody took the message: no process with WebSockets is subscribed in this Redis; "
+                "see that "
                 "backplane_url and backplane_prefix are the server's"
             )
         return Receipt(answer[1], 0)

@@ -1,7 +1,8 @@
-"""What the ACL of Redis lets an app do: asked of Redis itself, by the app's own user, and without being heard.
+"""What the ACL of Redis lets an app do: asked of Redis itself, by the app's own user, and without
+being heard.
 
-To be subscribed shows whether a channel may be heard; Redis judges publishing by the same patterns. Published is one
-message, on the inbox of a process that doesn't exist.
+To be subscribed shows whether a channel may be heard; Redis judges publishing by the same patterns.
+Published is one message, on the inbox of a process that doesn't exist.
 
 Free of gevent.
 """
@@ -76,13 +77,16 @@ def _ask(config: Config, place: RedisNode, paths: list[str]) -> Denied:
     rule_of |= {channels.of(Kind.PATH, path): f"&{prefix}path*" for path in (*paths, _LONG)}
     rule_of |= {channels.of(Kind.ROOM, room): f"&{prefix}room*" for room in (_ROOM, _LONG)}
     publish, subscribe, unsubscribe = (
-        f"{'S' if config.backplane_sharded else ''}{name}" for name in ("PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE")
+        f"{'S' if config.backplane_sharded else ''}{name}"
+        for name in ("PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE")
     )
 
     asked = _Asked(config, place)
     try:
         asked.may("PING")
-        asked.may("PUBSUB", f"{'SHARD' if config.backplane_sharded else ''}NUMSUB", channels.everybody)
+        asked.may(
+            "PUBSUB", f"{'SHARD' if config.backplane_sharded else ''}NUMSUB", channels.everybody
+        )
         asked.may(publish, inbox, b"")
         asked.channels.clear()  # the same patterns count for subscribing, which follows
         for channel in rule_of:

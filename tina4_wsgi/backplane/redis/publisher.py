@@ -1,8 +1,10 @@
-"""What one process publishes in Redis: a queue, and a greenlet that empties it over a connection of its own.
+"""What one process publishes in Redis: a queue, and a greenlet that empties it over a connection of
+its own.
 
-A message leaves the queue when Redis has answered for it. When the connection broke before the answer it is sent
-again; receivers know it by its number, so nobody hears it twice. One that breaks the connection again and again, or
-that can't be laid out, is dropped: what stands first in the queue must not keep all others from leaving.
+A message leaves the queue when Redis has answered for it. When the connection broke before the
+answer it is sent again; receivers know it by its number, so nobody hears it twice. One that breaks
+the connection again and again, or that can't be laid out, is dropped: what stands first in the
+queue must not keep all others from leaving.
 
 Invariant: no exception ends the greenlet; without it this process would be mute for good.
 """
@@ -122,7 +124,9 @@ class RedisPublisher:
         batch = self._next_batch()
         if batch:
             self._failed_tries += 1
-            connection.send_packed_command([b"".join([packed for _, packed in batch])], check_health=False)
+            connection.send_packed_command(
+                [b"".join([packed for _, packed in batch])], check_health=False
+            )
         for post, _ in batch:
             try:
                 count = connection.read_response()
@@ -153,7 +157,9 @@ class RedisPublisher:
             self._failed_tries = 0
             post = self._queue[0]
             self._leave(post, 0)
-            self._drop(post, ConnectionError(f"the connection broke {_MOST_TRIES} times while it was sent"))
+            self._drop(
+                post, ConnectionError(f"the connection broke {_MOST_TRIES} times while it was sent")
+            )
         batch: list[tuple[_Post, bytes]] = []
         size = 0
         for post in list(self._queue):
@@ -161,7 +167,9 @@ class RedisPublisher:
             if batch and (size > _MOST_BYTES or len(batch) == _MOST_MESSAGES):
                 break
             try:
-                packed = b"".join(self._connection.pack_command(self._command, post.channel, post.data))
+                packed = b"".join(
+                    self._connection.pack_command(self._command, post.channel, post.data)
+                )
             except Exception as exc:  # noqa: BLE001  # redis-py has three trees of errors
                 if batch:
                     break  # it is dropped when it is the first
@@ -179,8 +187,11 @@ class RedisPublisher:
         if post.channel in self._told or len(self._told) >= _MOST_TOLD:
             return
         self._told.add(post.channel)
-        logger.error("messages for %.200r can't be published and are dropped: %s", post.channel,
-                     describe(error, self._config))  # fmt: skip
+        logger.error(
+            "messages for %.200r can't be published and are dropped: %s",
+            post.channel,
+            describe(error, self._config),
+        )
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

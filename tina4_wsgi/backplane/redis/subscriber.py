@@ -1,15 +1,19 @@
-"""What one process hears of Redis: a connection, one greenlet that reads it and one that writes (un)subscriptions.
+"""What one process hears of Redis: a connection, one greenlet that reads it and one that writes
+(un)subscriptions.
 
-A channel is subscribed to as long as somebody has entered it more often than left it. Whoever reads is never waited
-for: what is wanted is written down, and the writer makes it so.
+A channel is subscribed to as long as somebody has entered it more often than left it. Whoever reads
+is never waited for: what is wanted is written down, and the writer makes it so.
 
-Silence is not trusted: after `_SILENCE_S` Redis is pinged, and after as long again it is taken for gone.
+Silence is not trusted: after `_SILENCE_S` Redis is pinged, and after as long again it is taken for
+gone.
 
-Redis answers commands in their order, and an error doesn't say which channel it is about. So what was sent is
-remembered until it is answered. Of several channels that the ACL forbids together each is asked for alone; one that
-is forbidden alone is left out, and all others are as well as they were.
+Redis answers commands in their order, and an error doesn't say which channel it is about. So what
+was sent is remembered until it is answered. Of several channels that the ACL forbids together each
+is asked for alone; one that is forbidden alone is left out, and all others are as well as they
+were.
 
-Invariant: no exception ends the two greenlets; without them this process would hear nothing of others for good.
+Invariant: no exception ends the two greenlets; without them this process would hear nothing of
+others for good.
 """
 
 from __future__ import annotations
@@ -32,7 +36,8 @@ _SILENCE_S = 3.0
 _CHANNELS_PER_COMMAND = 200
 _MOST_TOLD = 100  # refused channels that the log names
 _MESSAGES_PER_TURN = 256
-"""As long as bytes are there reading never switches; others get their turn after so many messages."""
+"""As long as bytes are there reading never switches; others get their turn after so many messages.
+"""
 
 
 class _Channel:
@@ -61,14 +66,20 @@ class RedisSubscriber:
     Args:
         received: is called with channel and message, in the reading greenlet.
         lost: is called when the connection is gone.
-        needed: channels without which this process isn't heard and doesn't hear; their refusal is an outage.
+        needed: channels without which this process isn't heard and doesn't hear; their refusal is
+            an outage.
 
     Greenlets: any of the hub's thread; only `wait_until_confirmed` waits.
     """
 
     def __init__(
-        self, config: Config, health: Health, place: RedisNode, received: Callable[[str, bytes], None],
-        lost: Callable[[], None], needed: frozenset[str] = frozenset(),
+        self,
+        config: Config,
+        health: Health,
+        place: RedisNode,
+        received: Callable[[str, bytes], None],
+        lost: Callable[[], None],
+        needed: frozenset[str] = frozenset(),
     ) -> None:
         self._config = config
         self._health = health
@@ -113,7 +124,9 @@ class RedisSubscriber:
             self._change(channel)
 
     def wait_until_confirmed(self, channel: str, timeout_s: float) -> bool:
-        """Wait until Redis has confirmed the subscription; not at all while it is away. Says whether it had to."""
+        """Wait until Redis has confirmed the subscription; not at all while it is away. Says
+        whether it had to.
+        """
         found = self._channels.get(channel)
         if found is None or found.confirmed.is_set() or self._health.is_down("subscriber"):
             return False
@@ -121,7 +134,9 @@ class RedisSubscriber:
         return True
 
     def close(self) -> None:
-        """End it, soon: the reader gives its connection back, since redis-py can't be read while another closes it."""
+        """End it, soon: the reader gives its connection back, since redis-py can't be read while
+        another closes it.
+        """
         gevent.killall(self._greenlets, block=False)
 
     def _change(self, channel: str) -> None:
@@ -149,15 +164,25 @@ class RedisSubscriber:
             self._is_ping_due = False
             connection.send_command("PING", check_health=False)
         changed, self._changed = sorted(self._changed & self._channels.keys()), set()
-        wanted = [name for name in changed if self._channels[name].wanted and not self._channels[name].is_sent]
-        unwanted = [name for name in changed if not self._channels[name].wanted and self._channels[name].is_sent]
+        wanted = [
+            name
+            for name in changed
+            if self._channels[name].wanted and not self._channels[name].is_sent
+        ]
+        unwanted = [
+            name
+            for name in changed
+            if not self._channels[name].wanted and self._channels[name].is_sent
+        ]
         for name in set(changed) - set(wanted) - set(unwanted):
             self._forget(name)
         for is_subscribe, names in ((True, wanted), (False, unwanted)):
             alone = [name for name in names if self._channels[name].is_denied]
             together = [name for name in names if not self._channels[name].is_denied]
             for start in range(0, len(together), _CHANNELS_PER_COMMAND):
-                self._send(connection, is_subscribe, together[start : start + _CHANNELS_PER_COMMAND])
+                self._send(
+                    connection, is_subscribe, together[start : start + _CHANNELS_PER_COMMAND]
+                )
             for name in alone:
                 self._send(connection, is_subscribe, [name])
 
@@ -169,7 +194,9 @@ class RedisSubscriber:
             channel.confirmed.clear()
         # First: the answer may come while this waits for room in the kernel's buffer.
         self._sent.append(_Sent(is_subscribe, list(names)))
-        connection.send_command(self._subscribe if is_subscribe else self._unsubscribe, *names, check_health=False)
+        connection.send_command(
+            self._subscribe if is_subscribe else self._unsubscribe, *names, check_health=False
+        )
 
     # -- reading
 
@@ -187,8 +214,8 @@ class RedisSubscriber:
                 connection.connect()
                 self._begin(connection)
                 self._read(connection, backoff)
-            # ValueError, say: of redis-py, when the writer has closed the connection, or for an answer that it can't
-            # parse.
+            # ValueError, say: of redis-py, when the writer has closed the connection, or for an
+            # answer that it can't parse.
             except Exception as exc:  # noqa: BLE001  # what ended this greenlet would make the process deaf
                 if self._place.is_elsewhere(exc):
                     self._disconnect()
@@ -241,7 +268,8 @@ class RedisSubscriber:
     def _is_settling(self) -> bool:
         """Whether subscriptions are still to be confirmed after a new connection."""
         return any(
-            channel.wanted and not channel.is_sent and not channel.is_denied for channel in self._channels.values()
+            channel.wanted and not channel.is_sent and not channel.is_denied
+            for channel in self._channels.values()
         )
 
     def _has_message(self, name: str, data: bytes) -> None:
@@ -278,8 +306,11 @@ class RedisSubscriber:
         self._health.deny(name)
         if name not in self._told and len(self._told) < _MOST_TOLD:
             self._told.add(name)
-            logger.error("redis forbids %.200r, what is said there stays in each process: %s", name,
-                         describe(error, self._config))  # fmt: skip
+            logger.error(
+                "redis forbids %.200r, what is said there stays in each process: %s",
+                name,
+                describe(error, self._config),
+            )
 
     def _answers(self, name: str) -> None:
         """Take a channel's answer off the command that it belongs to."""
@@ -304,7 +335,9 @@ class RedisSubscriber:
         if channel is None:
             return
         if not channel.awaited_replies:
-            raise client.ConnectionError("the shard has moved to another node")  # nobody had asked for this
+            raise client.ConnectionError(
+                "the shard has moved to another node"
+            )  # nobody had asked for this
         self._answers(name)
         channel.awaited_replies -= 1
         self._forget(name)

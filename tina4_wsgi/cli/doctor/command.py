@@ -39,8 +39,12 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_app(parser, "the WSGI application to examine")
-    parser.add_argument("--url", help="ask a running site for an upgrade: http://127.0.0.1:7148/ws/…")
-    parser.add_argument("--origin", help="of the page that asks, with --url (default: that of the URL)")
+    parser.add_argument(
+        "--url", help="ask a running site for an upgrade: http://127.0.0.1:7148/ws/…"
+    )
+    parser.add_argument(
+        "--origin", help="of the page that asks, with --url (default: that of the URL)"
+    )
 
 
 COMMAND = Command("doctor", "look for what is often wrong", _DESCRIPTION, _add_options, doctor)

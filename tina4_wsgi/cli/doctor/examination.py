@@ -26,7 +26,8 @@ _MOST_PATHS = 50
 
 
 def examine(target: str | None, folder: Path) -> Iterator[Finding]:
-    """Load the app as `gunicorn --preload` would, unpatched, and look at what it makes of the process.
+    """Load the app as `gunicorn --preload` would, unpatched, and look at what it makes of the
+    process.
 
     Args:
         target: "module:app"; None for what `tina4-wsgi serve` would serve.
@@ -36,10 +37,14 @@ def examine(target: str | None, folder: Path) -> Iterator[Finding]:
     """
     before = set(checks.modules())
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)  # we say it ourselves, with the module's name
+        warnings.simplefilter(
+            "ignore", monkey.MonkeyPatchWarning
+        )  # we say it ourselves, with the module's name
         app = load_app(target, folder)
     patches_itself = monkey.is_module_patched("socket")
-    served = (target or "wsgi").partition(":")[0]  # which may patch between its imports, and so ends behind the patch
+    served = (target or "wsgi").partition(":")[
+        0
+    ]  # which may patch between its imports, and so ends behind the patch
     suspects = {name: one for name, one in checks.modules().items() if name not in before}
     suspects |= {served: sys.modules[served]} if patches_itself and served in sys.modules else {}
     yield from checks.patched_too_late(suspects)
@@ -73,15 +78,19 @@ def _redis(app: object, config: Config) -> Iterator[Finding]:
     except BackplaneError as exc:
         yield Finding(str(exc), "or set TINA4_WS_BACKPLANE to another one", is_fatal=True)
     except permissions.CantAsk as exc:
-        yield Finding(f"Redis can't be asked what the app may do there: {exc}", "see that it runs, and backplane_url")
+        yield Finding(
+            f"Redis can't be asked what the app may do there: {exc}",
+            "see that it runs, and backplane_url",
+        )
     else:
         if denied.rules:
             what = [f"the command {command}" for command in denied.commands]
             what += [f"channels such as {', '.join(denied.channels)}"] if denied.channels else []
             yield Finding(
                 f"the ACL of Redis forbids the user {denied.user} {', '.join(what)}",
-                f"ACL SETUSER {denied.user} {' '.join(denied.rules)}", denied.is_fatal,
-            )  # fmt: skip
+                f"ACL SETUSER {denied.user} {' '.join(denied.rules)}",
+                denied.is_fatal,
+            )
 
 
 def _paths_of(app: object) -> list[str]:
@@ -92,14 +101,18 @@ def _paths_of(app: object) -> list[str]:
 
 
 def _other_websockets(app: object) -> Iterator[Finding]:
-    """Name the paths that count on `environ["wsgi.websocket"]`, which gunicorn's own gevent workers don't give."""
+    """Name the paths that count on `environ["wsgi.websocket"]`, which gunicorn's own gevent workers
+    don't give.
+    """
     is_handed_over = getattr(app, "hands_over", lambda path: False)
     for path in paths_of_gevent_websocket(app):
         if not is_handed_over(path):
             yield Finding(
-                f"WebSockets below {path} ask for environ['wsgi.websocket'], since gevent-websocket is installed; "
+                f"WebSockets below {path} ask for environ['wsgi.websocket'], since "
+                "gevent-websocket is installed; "
                 "only its own gunicorn worker gives it by itself",
-                f"App(…, gevent_websocket_paths={path!r}), or TINA4_WS_GEVENT_WEBSOCKET_PATHS={path} and an App "
+                f"App(…, gevent_websocket_paths={path!r}), or "
+                f"TINA4_WS_GEVENT_WEBSOCKET_PATHS={path} and an App "
                 "around the application",
             )
 
@@ -111,7 +124,9 @@ def _gunicorn(config: Config, folder: Path, patches_itself: bool) -> Iterator[Fi
     try:
         settings = gunicorn_settings.read(folder)
     except ValueError as exc:
-        yield Finding(f"gunicorn can't read its settings: {exc}", "correct gunicorn.conf.py", is_fatal=True)
+        yield Finding(
+            f"gunicorn can't read its settings: {exc}", "correct gunicorn.conf.py", is_fatal=True
+        )
         return
     if settings is not None:
         yield from gunicorn_settings.check_worker_class(settings)

@@ -1,4 +1,6 @@
-"""How gunicorn would run here: what gunicorn.conf.py and GUNICORN_CMD_ARGS say, read by gunicorn itself."""
+"""How gunicorn would run here: what gunicorn.conf.py and GUNICORN_CMD_ARGS say, read by gunicorn
+itself.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def check_extra() -> Iterator[Finding]:
         importlib.import_module("gunicorn.workers.ggevent")
     except (ImportError, RuntimeError) as exc:
         yield Finding(
-            f"gunicorn lacks what its gevent worker needs ({exc})", "pip install 'gunicorn[gevent]'", is_fatal=True
+            f"gunicorn lacks what its gevent worker needs ({exc})",
+            "pip install 'gunicorn[gevent]'",
+            is_fatal=True,
         )
 
 
@@ -75,18 +79,25 @@ def read(folder: Path) -> Settings | None:
         return None
     chosen = cfg.settings["worker_class"]
     worker_class = chosen.get()
-    return Settings(worker_class, worker_class != chosen.default, cfg.workers, bool(cfg.preload_app))
+    return Settings(
+        worker_class, worker_class != chosen.default, cfg.workers, bool(cfg.preload_app)
+    )
 
 
 def check_worker_class(settings: Settings) -> Iterator[Finding]:
     """See whether the worker can hand its sockets over."""
     if not settings.is_named:
-        yield Finding("gunicorn's settings name no worker class, and the default takes no upgrades", _USE_GEVENT)
+        yield Finding(
+            "gunicorn's settings name no worker class, and the default takes no upgrades",
+            _USE_GEVENT,
+        )
     elif not _is_gevent(settings.worker_class):
         yield Finding(
-            f"gunicorn's worker class is {settings.worker_class!r}, which answers every upgrade with 501",
-            _USE_GEVENT, is_fatal=True,
-        )  # fmt: skip
+            f"gunicorn's worker class is {settings.worker_class!r}, which answers every upgrade "
+            "with 501",
+            _USE_GEVENT,
+            is_fatal=True,
+        )
 
 
 def check_preload(settings: Settings, patches_itself: bool) -> Iterator[Finding]:

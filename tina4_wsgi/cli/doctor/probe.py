@@ -16,13 +16,18 @@ _TIMEOUT_S = 10.0
 _SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 
 _GOODBYE = b"\x88\x82" + bytes(4) + b"\x03\xe8"
-"""A masked close frame with code 1000 (RFC 6455 §5.5.1): else the server would note a broken line, 1006."""
+"""A masked close frame with code 1000 (RFC 6455 §5.5.1): else the server would note a broken line,
+1006.
+"""
 
 _NGINX = (
     "in nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "
     "proxy_set_header Connection $connection_upgrade"
 )
-_ORIGIN = "let the proxy pass the Host on (in nginx: proxy_set_header Host $http_host), or name it in allowed_origins"
+_ORIGIN = (
+    "let the proxy pass the Host on (in nginx: proxy_set_header Host $http_host), or name it in "
+    "allowed_origins"
+)
 
 
 def probe(url: str, origin: str | None = None) -> Iterator[Finding]:
@@ -35,13 +40,20 @@ def probe(url: str, origin: str | None = None) -> Iterator[Finding]:
     parts = urlsplit(url)
     scheme = _SCHEMES.get(parts.scheme)
     if scheme is None or not parts.hostname:
-        yield Finding(f"{url!r} is no address", "write it as http://127.0.0.1:7148/ws/chat/general", is_fatal=True)
+        yield Finding(
+            f"{url!r} is no address",
+            "write it as http://127.0.0.1:7148/ws/chat/general",
+            is_fatal=True,
+        )
         return
     key = base64.b64encode(os.urandom(16)).decode()
     fields = {
-        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": key, "Sec-WebSocket-Version": "13",
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Key": key,
+        "Sec-WebSocket-Version": "13",
         "Origin": origin or f"{scheme}://{parts.netloc}",
-    }  # fmt: skip
+    }
     kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -54,14 +66,22 @@ def probe(url: str, origin: str | None = None) -> Iterator[Finding]:
                 connection.sock.sendall(_GOODBYE)
     except (OSError, http.client.HTTPException) as exc:
         reason = str(exc) or type(exc).__name__
-        yield Finding(f"{url}: no answer, {reason}", "start the server, or correct the address", is_fatal=True)
+        yield Finding(
+            f"{url}: no answer, {reason}", "start the server, or correct the address", is_fatal=True
+        )
         return
     finally:
         connection.close()
     if answer.status == 101 and answer.getheader("Sec-WebSocket-Accept") != accept_for(key):
-        yield Finding(f"{url} answers 101 to another key", "look for a cache on the way", is_fatal=True)
+        yield Finding(
+            f"{url} answers 101 to another key", "look for a cache on the way", is_fatal=True
+        )
     elif answer.status != 101:
-        yield Finding(f"{url} answers {answer.status}", _advice(answer.status, body, fields["Origin"]), is_fatal=True)
+        yield Finding(
+            f"{url} answers {answer.status}",
+            _advice(answer.status, body, fields["Origin"]),
+            is_fatal=True,
+        )
 
 
 def _advice(status: int, body: str, origin: str) -> str:

@@ -14,15 +14,17 @@ Auth = Callable[[Any], Any]  # Any: our Request, and the user model of the proje
 
 
 def login_required(request: Any) -> Any:
-    """Let in who is logged in: `auth=login_required`. The user becomes `connection.auth`, nobody gets 401.
+    """Let in who is logged in: `auth=login_required`. The user becomes `connection.auth`, nobody
+    gets 401.
 
-    Asked again (`reauth_every`, `connection.refresh_auth()`), it closes with 4401 who has logged out meanwhile,
-    was deactivated, or has changed the password elsewhere.
+    Asked again (`reauth_every`, `connection.refresh_auth()`), it closes with 4401 who has logged
+    out meanwhile, was deactivated, or has changed the password elsewhere.
     """
     user = getattr(current_request(), "user", None)
     if user is None:
         raise RuntimeError(
-            "the request has no user, expected django.contrib.auth.middleware.AuthenticationMiddleware "
+            "the request has no user, expected "
+            "django.contrib.auth.middleware.AuthenticationMiddleware "
             "or one like it in MIDDLEWARE"
         )
     if not user.is_authenticated:
@@ -32,7 +34,9 @@ def login_required(request: Any) -> Any:
 
 
 def user_passes_test(test: Callable[[Any], bool]) -> Auth:
-    """Let in who is logged in and passes `test(user)`; others get 403: `auth=user_passes_test(is_editor)`."""
+    """Let in who is logged in and passes `test(user)`; others get 403:
+    `auth=user_passes_test(is_editor)`.
+    """
 
     def auth(request: Any) -> Any:
         user = login_required(request)
@@ -44,6 +48,8 @@ def user_passes_test(test: Callable[[Any], bool]) -> Auth:
 
 
 def permission_required(permission: str | Iterable[str]) -> Auth:
-    """Let in who has a permission, or all of several: `auth=permission_required("board.view_card")`; else 403."""
+    """Let in who has a permission, or all of several:
+    `auth=permission_required("board.view_card")`; else 403.
+    """
     permissions = (permission,) if isinstance(permission, str) else tuple(permission)
     return user_passes_test(lambda user: bool(user.has_perms(permissions)))
