@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..monitoring.metrics import Tally
     from ..routing.callbacks import Event
+    from ..routing.params import Params
 
 logger = logging.getLogger("tina4_wsgi.connection")
 
@@ -91,7 +92,7 @@ class Served(Protocol):
     def told_result(self, event: str, result: object) -> None:
         """Take what a callback returned, which should have been None."""
 
-    def authenticate(self, environ: dict[str, Any], params: Any) -> object:
+    def authenticate(self, environ: dict[str, Any], params: Params) -> object:
         """Ask who this is.
 
         Raises:

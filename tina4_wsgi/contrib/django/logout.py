@@ -55,6 +55,8 @@ class Logouts:
         overtaken.
         """
         connection = event.connection
+        if connection is None:
+            return True
         if event.name == "close":
             self._sessions.pop(connection, None)
         if event.name != "open":

@@ -24,6 +24,8 @@ from . import hooks, matching, sessions
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from ...websocket.connection import Connection
+
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
 
 _REFUSING = "the application refuses"
@@ -54,7 +56,7 @@ class Passage:
         app: flask.Flask,
         event: str,
         call: Callable[[], object],
-        connection: Any = None,  # Any: a Connection
+        connection: Connection | None = None,
         *,
         asks_before_request: bool = False,
     ) -> None:
