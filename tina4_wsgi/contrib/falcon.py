@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..settings import RouterSettings
+    from ..websocket.connection import Connection
 
 __all__ = ["current_request", "wrap"]
 
@@ -151,7 +152,7 @@ class _Endpoint:
         self.resource = resource
         self._responder = responder
 
-    def __call__(self, connection: Any, event: str, data: Any) -> None:  # Any: a Connection, and its messages
+    def __call__(self, connection: Connection, event: callbacks.Event, data: str | bytes) -> None:
         passage = _current.get()
         assert passage is not None
         self._responder(passage.req, connection, event, data, **passage.params)

@@ -27,6 +27,8 @@ from ..websocket.served_route import Bridge, Environ, refuse
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from ..websocket.connection import Connection
+
 logger = logging.getLogger("tina4_wsgi.contrib")
 
 KEY = "tina4_wsgi.event"
@@ -68,7 +70,7 @@ class Event:
     def __init__(self, environ: Environ, name: str, call: Callable[[], object]) -> None:
         self.name = name
         self.match: Match = environ["tina4_wsgi.match"]
-        self.connection: Any = environ.get("tina4_wsgi.connection")  # a Connection
+        self.connection: Connection | None = environ.get("tina4_wsgi.connection")
         self.is_handshake = "HTTP_UPGRADE" in environ or "HTTP_TINA4_PROBE" in environ
         self.is_called = False
         self.result: object = None
@@ -224,6 +226,7 @@ class PassingBridge(Bridge):
         status = self.refusal_status(event)
         if status < 500:
             refuse(status, event.connection)
+        assert event.connection is not None
         event.connection.close(CloseCode.TRY_AGAIN_LATER, "the site does not let you in here")
 
     def refusal_status(self, event: Event) -> int:

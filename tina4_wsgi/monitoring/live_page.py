@@ -115,7 +115,7 @@ class LivePage:
             headers["X-Frame-Options"] = "DENY"
         return own_files.send(f"live/{name}", environ, headers)
 
-    def _guard(self, request: Request) -> Any:
+    def _guard(self, request: Request) -> object:
         environ = request.environ
         if handshake.wants_websocket(environ):  # else the page only asks what a handshake would be answered
             if not environ.get("HTTP_ORIGIN"):
@@ -232,5 +232,5 @@ def _followed(link: StartLink | None, request: Request) -> object:
     return ANONYMOUS
 
 
-def _answer_nothing(request: Any, response: Any) -> None:
+def _answer_nothing(request: object, response: object) -> None:
     """Stand in for a handler: the page's route is only asked who comes."""

@@ -13,7 +13,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterator, Sized
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, SupportsFloat, TypeAlias, TypeVar, get_args
 
 from ..errors import UsageError
 
@@ -182,7 +182,7 @@ def _event_meant(text: object) -> str:
     return near[0] if near else _FOREIGN_EVENTS.get(text.lower().removeprefix("on_"), "")
 
 
-def _has_kind(callback: object, is_kind: Callable[[Any], bool]) -> bool:  # Any: `inspect` asks anything
+def _has_kind(callback: object, is_kind: Callable[[object], bool]) -> bool:
     while isinstance(callback, functools.partial):
         callback = callback.func
     if is_kind(callback):

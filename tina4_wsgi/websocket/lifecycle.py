@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..monitoring.metrics import Tally
     from ..routing.callbacks import Event
+    from ..routing.params import Params
 
 logger = logging.getLogger("tina4_wsgi.connection")
 
@@ -81,7 +82,7 @@ class Served(Protocol):
     @property
     def tally(self) -> Tally: ...
 
-    def authenticate(self, environ: dict[str, Any], params: Any) -> object:
+    def authenticate(self, environ: dict[str, Any], params: Params) -> object:
         """Ask who this is.
 
         Raises:

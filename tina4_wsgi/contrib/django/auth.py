@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.utils.functional import LazyObject
 from werkzeug.exceptions import Forbidden
 
 from .handshake import request as current_request
 
-Auth = Callable[[Any], Any]  # Any: our Request, and the user model of the project
+if TYPE_CHECKING:
+    from ...http.request import Request
+    from ...routing.callbacks import Auth
 
 
-def login_required(request: Any) -> Any:
+def login_required(request: Request) -> Any:  # Any: the user model of the project
     """Let in who is logged in: `auth=login_required`. The user becomes `connection.auth`, nobody gets 401.
 
     Asked again (`reauth_every`, `connection.refresh_auth()`), it closes with 4401 who has logged out meanwhile,
@@ -31,10 +33,10 @@ def login_required(request: Any) -> Any:
     return user._wrapped if isinstance(user, LazyObject) else user
 
 
-def user_passes_test(test: Callable[[Any], bool]) -> Auth:
+def user_passes_test(test: Callable[[Any], bool]) -> Auth:  # Any: as above
     """Let in who is logged in and passes `test(user)`; others get 403: `auth=user_passes_test(is_editor)`."""
 
-    def auth(request: Any) -> Any:
+    def auth(request: Request) -> object:
         user = login_required(request)
         if user is not None and not test(user):
             raise Forbidden("this WebSocket route is not open to this user")

@@ -51,6 +51,8 @@ class Logouts:
     def lets(self, event: Event, request: HttpRequest) -> bool:
         """Take note of whose connection begins and ends; False for one that a log-out has overtaken."""
         connection = event.connection
+        if connection is None:
+            return True
         if event.name == "close":
             self._sessions.pop(connection, None)
         if event.name != "open":

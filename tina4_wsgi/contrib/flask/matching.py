@@ -106,7 +106,7 @@ def check_host(app: flask.Flask, environ: Environ) -> None:
     get_host(environ, _trusted_hosts(app))
 
 
-def _trusted_hosts(app: flask.Flask) -> Any:  # Any: a list of texts, or None
+def _trusted_hosts(app: flask.Flask) -> list[str] | None:
     return app.request_class.trusted_hosts or app.config.get("TRUSTED_HOSTS")
 
 

@@ -22,6 +22,8 @@ from . import hooks, matching, sessions
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from ...websocket.connection import Connection
+
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
 
 _REFUSING = "the application refuses"
@@ -48,7 +50,7 @@ class Passage:
     """
 
     def __init__(
-        self, app: flask.Flask, event: str, call: Callable[[], object], connection: Any = None,  # Any: a Connection
+        self, app: flask.Flask, event: str, call: Callable[[], object], connection: Connection | None = None,
         *, asks_before_request: bool = False,
     ) -> None:
         self.is_reached = False
