@@ -18,15 +18,16 @@ ALL = sorted(PROGRAMS.glob("*.py"))
 pytestmark = pytest.mark.deadline(120)
 
 
-@pytest.fixture(scope="module")
-def said() -> dict[str, dict[Path, list[Said]]]:
-    return {"mypy": checkers.mypy(), "pyright": checkers.pyright()}
+@pytest.fixture(scope="module", params=["mypy", "pyright"])
+def checked(request: pytest.FixtureRequest) -> tuple[str, dict[Path, list[Said]]]:
+    """A checker, and what it says about all programs."""
+    return request.param, getattr(checkers, request.param)()
 
 
-@pytest.mark.parametrize("checker", ["mypy", "pyright"])
 @pytest.mark.parametrize("program", ALL, ids=lambda path: path.stem)
-def test_a_checker_says_about_a_program_what_stands_there(said, program, checker):
-    surplus = list(said[checker].get(program, []))
+def test_a_checker_says_about_a_program_what_stands_there(checked, program):
+    checker, said = checked
+    surplus = list(said.get(program, []))
     missing = []
     for one in checkers.expected(program, checker):
         found = next((at for at in surplus if at[:2] == one[:2] and one.words in at.words), None)
