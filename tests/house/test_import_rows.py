@@ -41,7 +41,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     (  # 2: one connection, and what connections share
         "hub.mishaps",
         "hub.dispatcher websocket.inquiries hub.mailbox websocket.opening_handshake "
-        "websocket.transport_owner hosting.socket_shell hub.stream hub.sweeper hub.flush_queue",
+        "hosting.socket_shell hub.stream hub.sweeper hub.flush_queue",
         "hub.backlog backplane.redis.channels backplane.bus.directory backplane.redis.health "
         "backplane.contract backplane.bus.project_roots",
         "backplane.isolation backplane.bus.link backplane.questions backplane.redis.publisher "

@@ -1,4 +1,4 @@
-from .transport_owner cimport TransportOwner
+from .seams cimport TransportOwner
 from .transport cimport Transport
 
 cdef class Deadlines(TransportOwner):

@@ -12,8 +12,8 @@ import time
 from typing import Any
 
 from ..protocol.frames import CloseCode
+from .seams import TransportOwner
 from .transport import Transport
-from .transport_owner import TransportOwner
 
 NEVER = float("inf")
 

@@ -1,3 +1,6 @@
+cdef class TransportOwner:
+    cpdef received(self, bytes data)
+
 cdef class ConnectionOwner:
     cdef readonly object hub
     cdef readonly object dispatcher

@@ -1,4 +1,4 @@
-"""What the connections of one hub share, as a connection sees it; `engine.Engine` fills it in."""
+"""The two seams of a connection: what its socket tells it, and what it asks of its engine."""
 
 from __future__ import annotations
 
@@ -19,8 +19,44 @@ if TYPE_CHECKING:
 _get_ident = get_original("_thread", "get_ident")
 
 
+class TransportOwner:
+    """What a transport tells its connection. All but `failed` are called in the hub."""
+
+    __slots__ = ()
+
+    def received(self, data: bytes) -> None:
+        """Bytes came."""
+        raise NotImplementedError
+
+    def peer_finished(self) -> None:
+        """The peer sends no more; it may still read."""
+        raise NotImplementedError
+
+    def lost(self) -> None:
+        """The socket is gone, whoever ended it. Called exactly once, and last, from any
+        greenlet.
+        """
+        raise NotImplementedError
+
+    def stalled(self) -> None:
+        """The kernel doesn't take more: watch the deadline."""
+        raise NotImplementedError
+
+    def overflowed(self, size_bytes: int) -> bool:
+        """One more broadcast would make more wait than `max_outbound_bytes`; say whether to queue
+        it all the same.
+
+        Called in any greenlet of the hub's thread.
+        """
+        raise NotImplementedError
+
+    def failed(self, error: BaseException) -> None:
+        """Our own code raised; the connection is beyond repair."""
+        raise NotImplementedError
+
+
 class ConnectionOwner:
-    """The place where connections live.
+    """What the connections of one hub share, as a connection sees it; `engine.Engine` fills it in.
 
     Args:
         hub: the gevent hub of this thread.
