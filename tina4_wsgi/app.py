@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gevent.monkey import get_original
-
 from . import jsontext, logs
 from .accepting.arrival import Arrival
 from .accepting.handover import Handovers, is_below
@@ -35,6 +33,7 @@ from .hosting.takeover import find_place, is_answered, take_over
 from .http import error_pages
 from .http.handling import HttpHandling, decode_path
 from .http.headers import passes_upgrade, status_line
+from .hub.native import allocate_lock
 from .monitoring.endpoints import Endpoints
 from .monitoring.monitor import Monitor
 from .monitoring.start_link import StartLink
@@ -60,7 +59,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
 
-_allocate_lock = get_original("_thread", "allocate_lock")
 
 _RETRY_AFTER_S = 5
 _QUIET = frozenset({401, 404})  # ordinary life, unlike a handshake that no browser would send
@@ -135,7 +133,7 @@ class App:
         self._number = len(_apps)
         self._monitor: Monitor | None = None
         self._process_lock = (
-            _allocate_lock()
+            allocate_lock()
         )  # native, also where the app is imported before patching
         if router is None:
             discover(self.root)

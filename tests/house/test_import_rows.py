@@ -30,7 +30,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "addresses.forwarded addresses.origins",
         "config hosting.descriptors http.files jsontext logs monitoring.metrics routing.names "
         "routing.params routing.paths backplane.private_folders hub.raised_in",
-        "websocket.identity settings",
+        "websocket.identity settings hub.native",
     ),
     (  # 1, pure: no socket, no clock
         "protocol protocol.*",
@@ -44,10 +44,10 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "hosting.socket_shell hub.stream hub.sweeper hub.flush_queue",
         "hub.backlog backplane.redis.channels backplane.bus.directory backplane.redis.health "
         "backplane.contract backplane.bus.project_roots",
-        "backplane.isolation backplane.bus.link backplane.questions backplane.redis.publisher "
+        "websocket.seams backplane.isolation backplane.bus.link backplane.questions backplane.redis.publisher "
         "backplane.redis.subscriber",
         "backplane.bus.bus backplane.redis.permissions backplane.redis.backplane "
-        "backplane.redis.outside websocket.seams websocket.transport",
+        "backplane.redis.outside websocket.transport",
         "websocket.deadlines engine.groups",
         "websocket.lifecycle",
         "backplane.outside websocket.connection",

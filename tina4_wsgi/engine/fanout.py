@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from gevent.monkey import get_original
-
 from ..backplane.envelope import Kind
 from ..backplane.relay import Relay
 from ..hub.mailbox import Mailbox
+from ..hub.native import allocate_lock, get_ident
 from ..websocket.transport import Transport
-
-_get_ident = get_original("_thread", "get_ident")
-_allocate_lock = get_original("_thread", "allocate_lock")
 
 
 class Deliverer(Protocol):
@@ -50,7 +46,7 @@ class Fanout:
     """
 
     def __init__(self) -> None:
-        self._lock = _allocate_lock()
+        self._lock = allocate_lock()
         self._deliverers: tuple[Deliverer, ...] = ()
         self.relay: Relay | None = None
         self.members: Callable[[str], list[Any]] = lambda path: []
@@ -60,7 +56,7 @@ class Fanout:
         """Deliver to nobody here any more, in a forked child: what is still said leaves by `relay`
         alone.
         """
-        self._lock = _allocate_lock()  # another thread of the parent may have held it
+        self._lock = allocate_lock()  # another thread of the parent may have held it
         self._deliverers = ()
         self.relay = relay
         self.members = members
@@ -91,7 +87,7 @@ class Fanout:
         """Send a frame to everybody of this process on `path` but `exclude`."""
         if self.watch is not None:
             self.watch(path)
-        here = _get_ident()
+        here = get_ident()
         for deliverer in self._deliverers:
             if deliverer.thread_ident == here:
                 deliverer.deliver(path, frame, exclude)
@@ -100,7 +96,7 @@ class Fanout:
 
     def to_room_here(self, room: str, frame: bytes, exclude: Transport | None = None) -> None:
         """Send a frame to everybody of this process in `room` but `exclude`."""
-        here = _get_ident()
+        here = get_ident()
         for deliverer in self._deliverers:
             if deliverer.thread_ident == here:
                 deliverer.deliver_to_room(room, frame, exclude)

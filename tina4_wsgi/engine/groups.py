@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import logging
 
-from gevent.monkey import get_original
-
 from ..hub import mishaps
 from ..hub.flush_queue import FlushQueue
+from ..hub.native import allocate_lock
 from ..websocket.transport import FrameSource, Transport
 
 logger = logging.getLogger("tina4_wsgi.engine")
@@ -22,10 +21,6 @@ _FLUSH_BYTES = 262_144
 """A group doesn't wait for the end of the turn with more than this: a callback may broadcast
 without end.
 """
-
-# A native lock, patched or not: it is never held over a switch, and gevent's would not keep native
-# threads out.
-_allocate_lock = get_original("_thread", "allocate_lock")
 
 
 class Group(FrameSource):
@@ -125,7 +120,7 @@ class Groups:
 
     def __init__(self, turn: FlushQueue) -> None:
         self._turn = turn
-        self._lock = _allocate_lock()
+        self._lock = allocate_lock()
         self._groups: dict[str, Group] = {}
 
     def __len__(self) -> int:

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import gevent
-from gevent.monkey import get_original
 
 from ..backplane.contract import Facts
 from ..backplane.envelope import Kind
@@ -25,13 +24,13 @@ from ..errors import ForkError
 from ..hosting import checks
 from ..hosting.stop_guard import StopGuard
 from ..hub.mailbox import ThreadCall
+from ..hub.native import get_ident
 from . import presence
 from .engine import Engine
 from .fanout import Fanout
 
 logger = logging.getLogger("tina4_wsgi.process")
 
-_get_ident = get_original("_thread", "get_ident")
 
 _GOODBYE_S = 1.0
 """What other processes get to take what was broadcast while this one drained."""
@@ -146,12 +145,12 @@ class Runtime:
             raise self._fork_error(
                 "and can't serve: fork before the first one (see gunicorn --preload)"
             )
-        engine = self._engines.get(_get_ident())
+        engine = self._engines.get(get_ident())
         if engine is not None and not engine.is_alive:
             engine.close()  # of a thread that has ended, whose number this one was given
             engine = None
         if engine is None:
-            engine = self._engines[_get_ident()] = Engine(self._config, self.fanout)
+            engine = self._engines[get_ident()] = Engine(self._config, self.fanout)
             if self.on_engine is not None:
                 self.on_engine(engine)
         if self.fanout.relay is not None:
@@ -221,7 +220,7 @@ class Runtime:
 
     def dismiss(self, code: int, reason: str) -> None:
         """Begin to say goodbye to everybody; doesn't wait."""
-        here = _get_ident()
+        here = get_ident()
         for ident, engine in list(self._engines.items()):
             if ident == here:
                 _dismiss(engine, code, reason)
@@ -240,7 +239,7 @@ class Runtime:
         if self.on_draining is not None:
             self.on_draining()
         spread_s = 0.0 if is_hurried else self._config.drain_spread_s
-        here, give_up_at_s = _get_ident(), time.monotonic() + timeout_s + _OVERTIME_S
+        here, give_up_at_s = get_ident(), time.monotonic() + timeout_s + _OVERTIME_S
         elsewhere = [
             (engine, engine.mailbox.begin(engine.drain, timeout_s, spread_s))
             for ident, engine in list(self._engines.items())
@@ -257,9 +256,9 @@ class Runtime:
 
     def release(self) -> None:
         """Give back the engine of the current thread's hub, if it serves nobody."""
-        engine = self._engines.get(_get_ident())
+        engine = self._engines.get(get_ident())
         if engine is not None and not engine.connections:
-            del self._engines[_get_ident()]
+            del self._engines[get_ident()]
             engine.close()
 
     def close(self) -> None:
@@ -267,7 +266,7 @@ class Runtime:
         self.guardian.dismiss()
         if self.fanout.relay is not None:
             self.fanout.relay.close()
-        here = _get_ident()
+        here = get_ident()
         for ident, engine in self._engines.items():
             if ident == here or not engine.is_alive:
                 engine.close()

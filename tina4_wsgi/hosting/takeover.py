@@ -23,14 +23,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from gevent.exceptions import ConcurrentObjectUseError
-from gevent.monkey import get_original
 
 from ..errors import Refused
+from ..hub.native import get_ident
 from ..hub.stream import Stream, TLSStream
 from ..spy import observer_of
 from .socket_shell import Door, Shell
-
-_get_ident = get_original("_thread", "get_ident")
 
 _NEEDS = (
     "this server can't hand over its sockets; run it under `tina4-wsgi serve`, `gunicorn -k "
@@ -128,7 +126,7 @@ def find_place(environ: dict[str, Any]) -> HostSocket:
         raise Refused(501, _NEEDS, detail=software)
     if isinstance(place.sock._sock, Shell) or Door.stands_before(place.sock):
         raise Refused(500, _NEEDS_ONE_CALL)
-    if place.sock.hub.thread_ident != _get_ident() and not is_answered(environ):
+    if place.sock.hub.thread_ident != get_ident() and not is_answered(environ):
         raise Refused(500, _NEEDS_ITS_THREAD)
     return place
 

@@ -24,15 +24,12 @@ from types import FrameType
 from typing import Any
 
 from gevent._hub_local import get_hub_if_exists
-from gevent.monkey import get_original
 
 from ..websocket.connection import Connection
+from .native import allocate_lock, start_new_thread
 
 logger = logging.getLogger("tina4_wsgi.loop")
 
-# Native ones also in a patched process: a greenlet could not watch the loop that it runs on.
-_start_new_thread = get_original("_thread", "start_new_thread")
-_allocate_lock = get_original("_thread", "allocate_lock")
 
 _LOOKS_PER_LIMIT = 8
 """How finely time is measured: at 500 ms one look in 62 ms, which a core notices by 0.1 %."""
@@ -64,12 +61,12 @@ class LoopWatch:
         self._step_s = max(limit_s / _LOOKS_PER_LIMIT, _LEAST_STEP_S)
         self._pid = os.getpid()
         self._beats = 0
-        self._ending = _allocate_lock()
+        self._ending = allocate_lock()
         self._ending.acquire()
         # ref=False: the watch alone keeps no process alive.
         self._timer = hub.loop.timer(self._step_s, self._step_s, ref=False)
         self._timer.start(self._beat, update=True)
-        _start_new_thread(self._watch, ())
+        start_new_thread(self._watch, ())
 
     def close(self) -> None:
         """End the thread, and give the timer back."""

@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import gevent
 from gevent.event import Event
-from gevent.monkey import get_original
 
 from ..errors import UsageError
+from ..hub.native import get_ident
 from .inline_calls import Errands
 
 _QUIET_TURNS = 2
@@ -29,8 +29,6 @@ _LOOK_EVERY_S = 0.01
 _LEAST_WAIT_S = 0.001
 """libuv has no shorter timers, and gevent warns of them."""
 
-_get_ident = get_original("_thread", "get_ident")
-
 
 class Runner:
     """Runs the hub of the thread in which it was made.
@@ -42,7 +40,7 @@ class Runner:
     """
 
     def __init__(self) -> None:
-        self._thread_ident = _get_ident()
+        self._thread_ident = get_ident()
         self._happened = Event()
         self._count = 0
         self.errands = Errands(self.notify)
@@ -58,7 +56,7 @@ class Runner:
         Raises:
             UsageError: it is another one; a hub can't be run from there.
         """
-        if _get_ident() != self._thread_ident:
+        if get_ident() != self._thread_ident:
             raise UsageError(
                 "this test client belongs to another thread, expected one client for each thread"
             )

@@ -10,12 +10,12 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from gevent import Timeout
-from gevent.monkey import get_original
 from werkzeug.datastructures import EnvironHeaders, ImmutableMultiDict
 
 from .. import jsontext
 from ..config import Config
 from ..errors import ConnectionClosed, ForkError, MessageError, Refused
+from ..hub.native import get_ident
 from ..jsontext import Message
 from ..protocol.deflate import compress_frame
 from ..protocol.frames import CloseCode, close_payload, encode_message
@@ -28,8 +28,6 @@ from .seams import ConnectionOwner
 
 logger = logging.getLogger("tina4_wsgi.connection")
 
-# Patched or not, this names the native thread; the patched one would name the greenlet.
-_get_ident = get_original("_thread", "get_ident")
 
 _OPEN, _FORSAKEN = 0, 5  # see lifecycle
 
@@ -191,7 +189,7 @@ class Connection(Lifecycle):
         if self.window_bits:
             frame = compress_frame(frame, self.window_bits, self._limits.deflate_threshold_bytes)
         host = self._host
-        if _get_ident() != host.thread_ident:
+        if get_ident() != host.thread_ident:
             self._check_process()
             if host.mailbox.call(self._send_frame, frame):
                 host.mailbox.call_waiting(self._wait_for_room)
@@ -253,7 +251,7 @@ class Connection(Lifecycle):
         check_name(room, "room")
         self._check_process()
         host = self._host
-        if _get_ident() == host.thread_ident:
+        if get_ident() == host.thread_ident:
             self._join(room)
         else:
             host.mailbox.call_waiting(self._join, room)
@@ -340,7 +338,7 @@ class Connection(Lifecycle):
         """Call `function`, which doesn't wait, in the thread of the hub."""
         self._check_process()
         host = self._host
-        if _get_ident() == host.thread_ident:
+        if get_ident() == host.thread_ident:
             function(*args)
         else:
             host.mailbox.call(function, *args)

@@ -5,18 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from gevent.monkey import get_original
-
 from ..hub.dispatcher import Dispatcher
 from ..hub.mailbox import Mailbox
+from ..hub.native import get_ident
 from .inquiries import Inquiries
 
 if TYPE_CHECKING:
     from ..errors import ForkError
     from .transport import Transport
-
-# Patched or not, this names the native thread; the patched one would name the greenlet.
-_get_ident = get_original("_thread", "get_ident")
 
 
 class TransportOwner:
@@ -95,7 +91,7 @@ class ConnectionOwner:
         self.dispatcher = Dispatcher(hub, most_callbacks)
         self.inquiries = Inquiries()
         self.mailbox = Mailbox(hub)
-        self.thread_ident: int = _get_ident()
+        self.thread_ident: int = get_ident()
         self.now_s = time.monotonic()
         self.inbound_bytes = 0
         self.most_inbound_bytes = most_inbound_bytes
