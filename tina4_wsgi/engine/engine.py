@@ -89,7 +89,7 @@ class Engine(ConnectionOwner):
         self._settled: deque[tuple[float, Transport]] = deque()
         self._most_connections = min(config.max_connections, descriptors.to_spare())
         limit_s = config.blocked_loop_s
-        self._watch = LoopWatch(self.hub, self.thread_ident, limit_s) if limit_s else None
+        self._watch = LoopWatch(self.hub, self.thread_ident, limit_s, _name_of) if limit_s else None
         fanout.add(self)
 
     @property
@@ -346,3 +346,12 @@ class Engine(ConnectionOwner):
             if self._watch is not None:
                 self._watch.close()
             self.hub.loop.run_callback(self.dispatcher.end_parked)
+
+
+def _name_of(argument: str, value: object) -> str | None:
+    """Name the connection or the request that a function was called with, for `LoopWatch`."""
+    if isinstance(value, Connection):
+        return f"a callback of {value.route}, connection {value.id}"
+    if argument == "environ" and isinstance(value, dict) and "PATH_INFO" in value:
+        return f"the request {value.get('REQUEST_METHOD')} {value['PATH_INFO'][:200]!r}"
+    return None
