@@ -54,6 +54,16 @@ class Group(FrameSource):
             snapshot = self._snapshot = tuple(self._members)
         return snapshot
 
+    def add(self, member: Transport) -> None:
+        """Put `member` in; for `Groups` alone, under its lock."""
+        self._members[member] = None
+        self._snapshot = None
+
+    def remove(self, member: Transport) -> None:
+        """Take `member` out, if it is in; for `Groups` alone, under its lock."""
+        self._members.pop(member, None)
+        self._snapshot = None
+
     def broadcast(self, frame: bytes, exclude: Transport | None = None) -> None:
         """Queue one frame for every member but `exclude`; never waits."""
         if not self.pending:
@@ -148,14 +158,12 @@ class Groups:
             group = self._groups.get(name)
             if group is None:
                 group = self._groups[name] = Group(name, self._turn)
-            group._members[member] = None
-            group._snapshot = None
+            group.add(member)
         return group
 
     def remove(self, group: Group, member: Transport) -> None:
         """Take `member` out, and the group with its last member; harmless if it wasn't in."""
         with self._lock:
-            group._members.pop(member, None)
-            group._snapshot = None
-            if not group._members and self._groups.get(group.name) is group:
+            group.remove(member)
+            if not len(group) and self._groups.get(group.name) is group:
                 del self._groups[group.name]
