@@ -41,7 +41,7 @@ from .protocol import handshake
 from .protocol.frames import CloseCode, encode_message
 from .routing.discovery import discover
 from .routing.matching import Match, Route
-from .routing.names import MOST_NAME_BYTES, check_name, check_path
+from .routing.names import MOST_NAME_BYTES, GroupKind, check_name, check_path
 from .routing.paths import has_control_character, is_own, normal_path
 from .routing.router import Router
 from .spy import observer_of
@@ -217,7 +217,7 @@ class App:
             TypeError: something in a list or dict has no form in JSON.
         """
         frame = encode_message(jsontext.as_message(message, self._encode_json))
-        self._here().fanout.to_path(normal_path(check_path(path)), frame)
+        self._here().fanout.broadcast(GroupKind.PATH, normal_path(check_path(path)), frame)
 
     def count(self, path: str) -> int:
         """Count the connections on `path` in all processes; waits for their answers, about a

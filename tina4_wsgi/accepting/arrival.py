@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from ..backplane.envelope import Kind
 from ..engine.runtime import Runtime
 from ..hosting.refusals import path_for_log
 from ..hosting.takeover import Taken
 from ..protocol.frames import CloseCode
+from ..routing.names import GroupKind
 from ..websocket.connection import Accepted
 from ..websocket.inquiries import Inquiry
 
@@ -39,13 +39,13 @@ class Arrival:
         self._visit = visit
         self._has_own_drain = has_own_drain
         self._is_over = False
-        process.fanout.entered(Kind.PATH, visit.path)
+        process.fanout.entered(GroupKind.PATH, visit.path)
 
     def wait_until_heard(self) -> bool:
         """Wait, not for long, until broadcasts of other processes arrive; says whether it had
         to.
         """
-        return self._process.fanout.wait_until_heard(Kind.PATH, self._visit.path)
+        return self._process.fanout.wait_until_heard(GroupKind.PATH, self._visit.path)
 
     def check_is_welcome(self) -> None:
         """See that nobody has sent this login, or all on this path, away since it was asked for.
@@ -60,17 +60,17 @@ class Arrival:
         """Begin to serve the connection."""
         engine = self._process.engine()
         try:
-            connection = engine.adopt(taken, self._visit)
+            lifecycle = engine.adopt(taken, self._visit)
             if (
                 farewell := self._inquiry.farewell_to(self._visit.auth)
             ) is not None:  # while the 101 was being sent
-                engine.say_goodbye([connection], farewell.code, farewell.reason)
+                engine.say_goodbye([lifecycle.connection], farewell.code, farewell.reason)
         finally:
             self.cancel()
         if (
             self._process.is_draining
         ):  # since the handshake was checked: a middleware took its time with the answer
-            connection.dismiss(CloseCode.GOING_AWAY, "going away")
+            lifecycle.dismiss(CloseCode.GOING_AWAY, "going away")
         if not self._has_own_drain:
             self._process.guardian.stand_guard()
 
@@ -91,4 +91,4 @@ class Arrival:
         if not self._is_over:
             self._is_over = True
             self._inquiry.end()
-            self._process.fanout.left(Kind.PATH, self._visit.path)
+            self._process.fanout.left(GroupKind.PATH, self._visit.path)

@@ -25,6 +25,7 @@ from ..hosting import checks
 from ..hosting.stop_guard import StopGuard
 from ..hub.mailbox import ThreadCall
 from ..hub.native import get_ident
+from ..routing.names import GroupKind
 from . import presence
 from .engine import Engine
 from .fanout import Fanout
@@ -34,6 +35,8 @@ logger = logging.getLogger("tina4_wsgi.process")
 
 _GOODBYE_S = 1.0
 """What other processes get to take what was broadcast while this one drained."""
+
+_GROUP_KINDS = {Kind.PATH: GroupKind.PATH, Kind.ROOM: GroupKind.ROOM}
 
 _OVERTIME_S = 2.0
 """What another thread's hub gets beyond the time for a drain, the last "close" callbacks' second
@@ -167,7 +170,7 @@ class Runtime:
         relay = None
         if self.fanout.relay is not None and self._root is not None:
             relay = Relay(self._config, self._root, self._app_number, self, is_outsider=True)
-        self.fanout.forsake(relay, self.members)
+        self.fanout.forsake(relay, self.members, self.connection_count)
         for engine in self._engines.values():
             engine.forsake()
 
@@ -180,18 +183,13 @@ class Runtime:
     # -- for other processes
 
     def deliver(self, kind: Kind, name: str, frame: bytes) -> None:
-        """Hand on what another process broadcasts."""
-        if kind is Kind.PATH:
-            self.fanout.to_path_here(name, frame)
-        else:
-            self.fanout.to_room_here(name, frame)
+        """Pass on what another process broadcasts."""
+        self.fanout.broadcast_here(_GROUP_KINDS[kind], name, frame)
 
     def count_here(self, kind: Kind, name: str) -> int:
         """Count the connections of this process on path, or in room, `name`."""
-        engines = list(self._engines.values())
-        if kind is Kind.PATH:
-            return sum(engine.count(name) for engine in engines)
-        return sum(engine.count_in_room(name) for engine in engines)
+        group_kind = _GROUP_KINDS[kind]
+        return sum(engine.count(group_kind, name) for engine in self.engines)
 
     def answer(self, question: Facts) -> Facts:
         """Answer a question for this process's connections."""
@@ -276,8 +274,8 @@ class Runtime:
 
 
 def _dismiss(engine: Engine, code: int, reason: str) -> None:
-    for connection in list(engine.connections):
-        connection.dismiss(code, reason)
+    for lifecycle in list(engine.connections.values()):
+        lifecycle.dismiss(code, reason)
 
 
 def _wait_for(engine: Engine, errand: ThreadCall, give_up_at_s: float) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import gevent
 
 from ..engine.engine import Engine
-from ..websocket.connection import Connection
+from ..websocket.lifecycle import Lifecycle
 from .metrics import Sums, Tally
 
 _AT_ONCE = 1_000  # connections that are looked at before others get their turn, about a millisecond
@@ -24,15 +24,15 @@ def collect(tallies: Iterable[tuple[str, Tally]], engines: Iterable[Engine]) -> 
     Greenlets: one that may wait; others run in between.
     """
     sums = Sums()
-    connections: list[Connection] = []
+    lifecycles: list[Lifecycle] = []
     # No switch up to the end of these loops, so every connection is either in its route's tally or
     # in the list.
     for route, tally in tallies:
         _look_at_tally(sums, route, tally)
     for engine in engines:
         _look_at_engine(sums, engine)
-        connections += engine.connections
-    _tell(sums, _look_at_connections(connections))
+        lifecycles += engine.connections.values()
+    _tell(sums, _look_at_connections(lifecycles))
     return sums
 
 
@@ -81,30 +81,30 @@ class _Route:
         self.open_count = self.stalled_count = self.queued_bytes = self.queued_messages = 0
         self.messages_received = self.messages_sent = self.received_bytes = self.sent_bytes = 0
 
-    def add(self, connection: Connection) -> None:
-        transport = connection.transport
-        self.open_count += not connection.closed
-        self.messages_received += connection.message_count
+    def add(self, lifecycle: Lifecycle) -> None:
+        transport = lifecycle.transport
+        self.open_count += not lifecycle.closed
+        self.messages_received += lifecycle.message_count
         self.messages_sent += transport.sent_messages
         self.received_bytes += transport.received_bytes
         self.sent_bytes += transport.sent_bytes
-        self.queued_messages += connection.waiting_count
+        self.queued_messages += lifecycle.waiting_count
         if transport.queued_bytes:
             self.queued_bytes += transport.queued_bytes
             self.stalled_count += transport.stalled_since_s is not None
 
 
-def _look_at_connections(connections: list[Connection]) -> dict[str, _Route]:
+def _look_at_connections(lifecycles: list[Lifecycle]) -> dict[str, _Route]:
     routes: dict[str, _Route] = {}
-    for start in range(0, len(connections), _AT_ONCE):
+    for start in range(0, len(lifecycles), _AT_ONCE):
         if start:
             gevent.sleep(0)  # one that goes meanwhile keeps its numbers
-        for connection in connections[start : start + _AT_ONCE]:
-            path = connection.service.path
+        for lifecycle in lifecycles[start : start + _AT_ONCE]:
+            path = lifecycle.service.path
             route = routes.get(path)
             if route is None:
                 route = routes[path] = _Route()
-            route.add(connection)
+            route.add(lifecycle)
     return routes
 
 

@@ -29,7 +29,7 @@ from ..routing.matching import Match, Route
 from ..routing.names import check_name
 from ..routing.params import Params
 from ..routing.paths import LIVE_PAGE, normal_path
-from ..websocket.connection import Connection
+from ..websocket.connection import Connection, lifecycle_of
 from ..websocket.served_route import ANONYMOUS, Bridge, ServedRoute, bodiless
 from . import live_feed
 from .live_feed import SOCKET_PATH
@@ -257,7 +257,7 @@ def auth_of(live: Auth | bool | None, debug: bool) -> tuple[bool, Auth | None]:
 
 
 def _is_behind(connection: Connection) -> bool:
-    return connection.transport.queued_bytes > _MOST_QUEUED_BYTES
+    return lifecycle_of(connection).transport.queued_bytes > _MOST_QUEUED_BYTES
 
 
 def _followed(link: StartLink | None, request: Request) -> object:

@@ -6,13 +6,15 @@ import traceback
 import weakref
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from greenlet import getcurrent
 
 from ..errors import ConnectionClosed
-from ..websocket.connection import Accepted
-from ..websocket.lifecycle import Served
+
+if TYPE_CHECKING:
+    from ..websocket.connection import Accepted
+    from ..websocket.served_route import ServedRoute
 
 
 class SpiedRoute:
@@ -25,7 +27,7 @@ class SpiedRoute:
         is_over: whether "close" has returned.
     """
 
-    def __init__(self, served: Served, onlooker: TestSpy) -> None:
+    def __init__(self, served: ServedRoute, onlooker: TestSpy) -> None:
         self._served = served
         self._onlooker = onlooker
         self.connection: Any = None  # a Connection
@@ -102,7 +104,7 @@ class TestSpy:
         """Put ourselves between the connection and its route."""
         self.apps.add(app)
         self._observed = SpiedRoute(visit.service, self)
-        return visit._replace(service=self._observed)
+        return visit._replace(service=cast("ServedRoute", self._observed))
 
     def take(self) -> SpiedRoute | None:
         """Give the connection of the latest handshake, once; None if it was refused."""

@@ -3,6 +3,7 @@ cdef class TransportOwner:
 
 cdef class ConnectionOwner:
     cdef readonly object hub
+    cdef readonly object fanout
     cdef readonly object dispatcher
     cdef readonly object inquiries
     cdef readonly object mailbox
