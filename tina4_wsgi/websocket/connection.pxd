@@ -7,7 +7,7 @@ cdef bytes _frame_of(object message, Lifecycle lifecycle)
 cdef class Connection:
     cdef object __weakref__
     cdef object _id
-    cdef Lifecycle _lifecycle
+    cdef readonly Lifecycle _lifecycle
     cdef object _opening
     cdef dict _state
     cdef public object auth
