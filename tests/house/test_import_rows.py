@@ -30,7 +30,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "addresses.forwarded addresses.origins",
         "config hosting.descriptors http.files jsontext logs monitoring.metrics routing.names "
         "routing.params routing.paths backplane.private_folders hub.raised_in",
-        "websocket.identity settings",
+        "websocket.counters websocket.identity settings",
     ),
     (  # 1, pure: no socket, no clock
         "protocol protocol.*",

@@ -4,13 +4,18 @@ so far.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import gevent
 
-from ..engine.engine import Engine
-from ..websocket.connection import Connection
-from .metrics import Sums, Tally
+from .metrics import Sums
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ..engine.engine import Engine
+    from ..websocket.connection import Connection
+    from ..websocket.counters import Tally
 
 _AT_ONCE = 1_000  # connections that are looked at before others get their turn, about a millisecond
 

@@ -1,31 +1,18 @@
-"""What is counted: plain numbers in plain containers, cheap enough to be always on.
+"""The list of everything that is told about an app, and the sums that it is told in.
 
-A connection counts for itself and its numbers are added to its route's `Tally` when it is gone; all
-else is added up when somebody asks. Only times cost more than an integer add, so they are taken
-only with the setting `metrics`.
-
-`FAMILIES` is the list of all that is told. Labels are routes, never concrete paths, and nothing
-that a client chooses, so their number is bounded.
+Labels are routes, never concrete paths, and nothing that a client chooses, so the number of series
+is bounded.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from ..routing.callbacks import Event
-    from ..websocket.connection import Connection
+    from collections.abc import Mapping
 
-    Callback = Callable[[Connection, Event, str | bytes], object]
+    from ..websocket.counters import Histogram
 
-_MOST_BITS = 64
-
-CLIENTS_OWN = "other"
-"""Stands for all close codes from 3000 on that clients chose themselves."""
-
-_FIRST_PRIVATE_CODE = 3000  # RFC 6455 §7.4.2; below it there are a dozen that may travel
 SEPARATOR = "\n"  # between the values of several labels; no route and no number has it
 
 
@@ -127,129 +114,6 @@ FAMILIES = (
     ),
     Family("backplane_outages", "counter", "How often the backplane went away.", ("kind",)),
 )
-
-
-class Histogram:
-    """How often values occurred, in buckets of powers of two.
-
-    Attributes:
-        counts: at place n, how many values had n bits: those from 2**(n-1) to 2**n - 1.
-        total: the sum of all values.
-    """
-
-    __slots__ = ("counts", "total")
-
-    def __init__(self) -> None:
-        self.counts = [0] * (_MOST_BITS + 1)
-        self.total = 0
-
-    def add(self, value: int) -> None:
-        """Count one value, 0 or more."""
-        self.counts[value.bit_length()] += 1
-        self.total += value
-
-
-class Tally:
-    """What the connections of one route did, those whose sockets are still there not included.
-
-    Greenlets and threads: all of the app's; two hubs that add at the very same moment may lose one.
-
-    Attributes:
-        callback_times: by event, in nanoseconds; empty where no times are taken.
-    """
-
-    __slots__ = (
-        "callback_times",
-        "closes",
-        "error_count",
-        "messages_received",
-        "messages_sent",
-        "opened_count",
-        "received_bytes",
-        "sent_bytes",
-    )
-
-    def __init__(self) -> None:
-        self.opened_count = 0
-        self.messages_received = 0
-        self.messages_sent = 0
-        self.received_bytes = 0
-        self.sent_bytes = 0
-        self.error_count = 0
-        self.closes: dict[int | str, int] = {}
-        self.callback_times: dict[str, Histogram] = {}
-
-    def take_over(self, connection: Connection) -> None:
-        """Add the numbers of a connection that has gone."""
-        transport = connection.transport
-        self.messages_received += connection.message_count
-        self.messages_sent += transport.sent_messages
-        self.received_bytes += transport.received_bytes
-        self.sent_bytes += transport.sent_bytes
-
-    def count_close(self, code: int, *, is_peers: bool) -> None:
-        """Count one end.
-
-        Args:
-            is_peers: whether the client chose the code; of those that the protocol leaves to
-                applications it may choose any, and each would be a series of its own, so they are
-                counted as one.
-        """
-        label = CLIENTS_OWN if is_peers and code >= _FIRST_PRIVATE_CODE else code
-        self.closes[label] = self.closes.get(label, 0) + 1
-
-    def timed(self, callback: Callback) -> Callback:
-        """Give a callback that does the same and has its time taken."""
-        times = self.callback_times = {event: Histogram() for event in ("open", "message", "close")}
-        clock_ns = time.perf_counter_ns
-
-        def call(connection: Connection, event: Event, data: str | bytes) -> object:
-            started_ns = clock_ns()
-            try:
-                return callback(connection, event, data)
-            finally:
-                # `Histogram.add` by hand: this is done for every message.
-                spent_ns = clock_ns() - started_ns
-                histogram = times[event]
-                histogram.counts[spent_ns.bit_length()] += 1
-                histogram.total += spent_ns
-
-        return call
-
-
-class Flushed(Protocol):
-    """A group with frames for all of its members."""
-
-    pending: list[bytes]
-
-    def __len__(self) -> int: ...
-    def flush(self) -> None: ...
-
-
-class Meter:
-    """Flushes a group at the end of a turn, with a look at the clock.
-
-    Attributes:
-        fanout: members of each group that was flushed.
-        flush_times: in nanoseconds.
-    """
-
-    __slots__ = ("fanout", "flush_times")
-
-    def __init__(self) -> None:
-        self.fanout = Histogram()
-        self.flush_times = Histogram()
-
-    def flush(self, group: Flushed) -> None:
-        """Flush it, and count it if it had something for somebody."""
-        size = len(group)
-        if not group.pending or not size:
-            group.flush()
-            return
-        started_ns = time.perf_counter_ns()
-        group.flush()
-        self.flush_times.add(time.perf_counter_ns() - started_ns)
-        self.fanout.add(size)
 
 
 class Sums:
