@@ -17,8 +17,8 @@ import pytest
 
 from tina4_wsgi.backplane.bus.directory import BusDirectory, socket_name
 from tina4_wsgi.backplane.bus.link import Link
+from tina4_wsgi.backplane.bus.outside import BusOutsider
 from tina4_wsgi.backplane.envelope import Envelope, Kind, Reader, pack, pack_json, sized
-from tina4_wsgi.backplane.outside import BusOutsider
 from tina4_wsgi.errors import BackplaneError
 
 WAIT_S = 5.0

@@ -46,7 +46,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "backplane.contract backplane.bus.project_roots",
         "backplane.isolation backplane.bus.link backplane.questions backplane.redis.publisher "
         "backplane.redis.subscriber",
-        "backplane.bus.bus backplane.redis.permissions backplane.redis.backplane "
+        "backplane.bus.bus backplane.bus.outside backplane.redis.permissions backplane.redis.backplane "
         "backplane.redis.outside websocket.seams websocket.transport",
         "websocket.deadlines engine.groups",
         "websocket.lifecycle",
