@@ -36,6 +36,7 @@ from .http import error_pages
 from .http.handling import HttpHandling, decode_path
 from .http.headers import passes_upgrade, status_line
 from .monitoring.endpoints import Endpoints
+from .monitoring.live_page import live_page_of
 from .monitoring.monitor import Monitor
 from .monitoring.start_link import StartLink
 from .protocol import handshake
@@ -124,7 +125,7 @@ class App:
         )
         self._services: dict[Route, ServedRoute] = {}
         self._refused: dict[int, int] = {}
-        self._own = Endpoints(self, live, bridge, self.start_link)
+        self._own = Endpoints(self, live_page_of(self, live, bridge))
         self._handovers = Handovers(wsgi_app)
         self._lost = LostBroadcasts(self.all_routes, _any_has_websocket)
         self._warns_of_lost = self.config.debug

@@ -67,8 +67,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "http.client_files",
         "http.handling",
         "accepting.arrival accepting.handover monitoring.monitor",
-        "monitoring.live_page",
-        "monitoring.endpoints",
+        "monitoring.endpoints monitoring.live_page",
     ),
     (  # 4: the application
         "app",

@@ -8,29 +8,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from .. import jsontext
-from ..config import Config
 from ..errors import ConfigError
 from ..http import error_pages
 from ..http.headers import first_elements
 from ..http.response import Response
 from ..protocol import handshake
-from ..routing.matching import Match, Route
 from ..routing.paths import LIVE_PAGE, normal_path
-from ..websocket.served_route import Bridge
 from . import prometheus
 from .live_feed import SOCKET_PATH
-from .live_page import LivePage, auth_of
-from .monitor import Monitor
-from .start_link import StartLink
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
     from ..app import App
-    from ..routing.callbacks import Auth
+    from ..routing.matching import Match, Route
+    from .live_page import LivePage
 
 logger = logging.getLogger("tina4_wsgi.metrics")
 
@@ -39,34 +34,28 @@ _ALLOWED = ("Allow", "GET, HEAD, OPTIONS")
 _MOST_WATCHERS_OVER_CAP = 8  # of the descriptors that are reserved for other things
 
 
-class Owner(Protocol):
-    """The app, as its own pages see it."""
-
-    config: Config
-
-    def monitor(self) -> Monitor: ...
-
-
 class Endpoints:
-    """The pages of one app.
+    """The addresses that one app answers for the framework.
 
+    Args:
+        live: the live page, None where there is none.
     Raises:
-        ConfigError: `live` is no callable, `metrics` is set without prometheus_client, or two pages
-            have one address.
+        ConfigError: `metrics` is set without prometheus_client, or two pages have one address.
 
     Attributes:
-        paths: their addresses; empty where there are none.
+        paths: the addresses; empty where there are none.
         live: the live page, None where there is none.
-        is_shared: whether they tell of all workers; the live page of `debug` alone doesn't.
+        is_shared: whether they show the numbers of all workers; the live page of `debug` alone
+            shows those of its own worker.
     """
 
-    def __init__(
-        self, app: App, live: Auth | bool | None, bridge: Bridge | None, link: StartLink | None
-    ) -> None:
-        self._app: Owner = app
-        self._link = link
-        config = self._app.config
+    def __init__(self, app: App, live: LivePage | None) -> None:
+        self._app = app
+        self._link = app.start_link
+        self.live = live
         self.paths: dict[str, Callable[[WSGIEnvironment], WSGIApplication]] = {}
+
+        config = app.config
         if config.metrics:
             prometheus.check()
             self.paths[normal_path(config.metrics)] = self._metrics
@@ -76,14 +65,13 @@ class Endpoints:
                     f"health={config.health!r} is the address of metrics too, expected another"
                 )
             self.paths[normal_path(config.health)] = self._health
-        has_live, auth = auth_of(live, config.debug)
-        self.live = LivePage(self._app, auth, bridge, link) if has_live else None
-        if self.live is not None:
-            self.paths |= dict.fromkeys(self.live.paths, self.live.page)
-        if link is not None:
+
+        if live is not None:
+            self.paths |= dict.fromkeys(live.paths, live.page)
+        if self._link is not None:
             self.paths.setdefault(LIVE_PAGE, self._nothing_live)
-            self._after_link = LIVE_PAGE if has_live else "/"
-        self.is_shared = bool(config.metrics) or auth is not None
+            self._after_link = "/" if live is None else LIVE_PAGE
+        self.is_shared = bool(config.metrics) or (live is not None and live.is_shared)
 
     def match(self, path: str) -> Match | None:
         """Find a WebSocket route of our own."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import gevent
 
+from ..backplane.contract import Facts
 from ..engine.engine import Engine
 from ..websocket.connection import Connection
 from .metrics import Sums
@@ -39,8 +40,6 @@ _MOST_CHARACTERS = 10_000  # of the paths in one list: visitors choose their nam
 # meet by chance.
 _ID = re.compile(r"[0-9a-f]{6,32}")
 _ADDRESS = re.compile(r"[0-9]{1,3}\.[0-9.]*|[0-9a-f]{0,4}:[0-9a-f:.]*")
-
-Facts = dict[str, Any]  # Any: texts and numbers for JSON
 
 _BY_ROUTE = (
     "messages_received",

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import Forbidden, HTTPException
 
 from .. import jsontext
 from ..addresses import forwarded
-from ..config import Config
 from ..errors import ConfigError, Refused, UsageError
 from ..hosting import allowed_hosts
 from ..http import error_pages, own_files
@@ -39,6 +38,7 @@ from .start_link import StartLink
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
+    from ..app import App
     from ..routing.callbacks import Auth
 
 logger = logging.getLogger("tina4_wsgi.live")
@@ -57,30 +57,22 @@ _MOST_SEARCH = 200  # characters
 _RECHECK_S = 30.0
 
 
-class Owner(Protocol):
-    """The app, as the live page sees it."""
-
-    config: Config
-
-    def monitor(self) -> Monitor: ...
-    def disconnect(
-        self, *, path: str | None, connection_id: str | None, code: int, reason: str
-    ) -> int: ...
-
-
 class LivePage:
     """The live page of one app.
 
     Args:
-        auth: says who may see it, as a route's `auth` does; None for who has followed the link.
-        link: of this start, in `debug` alone.
+        auth: decides who may see the page, as a route's `auth` does; None for browsers that have
+            followed the link of this start.
+
+    Attributes:
+        is_shared: whether the page shows all workers; without `auth` it shows its own alone.
+        socket: its WebSocket route.
     """
 
-    def __init__(
-        self, app: Owner, auth: Auth | None, bridge: Bridge | None, link: StartLink | None
-    ) -> None:
+    def __init__(self, app: App, auth: Auth | None, bridge: Bridge | None) -> None:
         self._app = app
-        self._auth = auth or partial(_followed, link)
+        self._auth = auth or partial(_followed, app.start_link)
+        self.is_shared = auth is not None
         self._watchers: dict[Connection, dict[str, str]] = {}
         page = Route(
             LIVE_PAGE, LIVE_PAGE, "http", frozenset({"GET", "HEAD"}), _answer_nothing, self._auth
@@ -236,14 +228,16 @@ class LivePage:
             watcher.send_json({"type": "kicked", "count": count})
 
 
-def auth_of(live: Auth | bool | None, debug: bool) -> tuple[bool, Auth | None]:
-    """Read `App(live=…)`: whether there is a live page, and who says who may see it.
+def live_page_of(app: App, live: Auth | bool | None, bridge: Bridge | None) -> LivePage | None:
+    """Make the live page that `App(live=…)` asks for; return None where it asks for none.
 
     Raises:
-        ConfigError: it is neither a callable nor False nor None.
+        ConfigError: `live` is neither a callable nor False nor None.
     """
-    if live is None or live is False:
-        return live is None and debug, None
+    if live is False or (live is None and not app.config.debug):
+        return None
+    if live is None:
+        return LivePage(app, None, bridge)
     if not callable(live):
         raise ConfigError(
             f"live={live!r:.80}, expected a callable(request) that gives who may see the live page"
@@ -253,7 +247,8 @@ def auth_of(live: Auth | bool | None, debug: bool) -> tuple[bool, Auth | None]:
         callbacks.check_is_no_generator(live, "live")
     except UsageError as exc:
         raise ConfigError(f"live: {exc}") from exc
-    return True, live
+
+    return LivePage(app, live, bridge)
 
 
 def _is_behind(connection: Connection) -> bool:

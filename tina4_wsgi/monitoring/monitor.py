@@ -10,6 +10,7 @@ from typing import Any
 
 import gevent
 
+from ..backplane.contract import Facts
 from ..backplane.private_folders import default_places
 from ..config import Config
 from ..engine.engine import Engine
@@ -17,7 +18,7 @@ from ..engine.runtime import Runtime
 from ..errors import ConfigError
 from ..websocket.served_route import ServedRoute
 from . import collecting, live_feed
-from .live_feed import Facts, Feed
+from .live_feed import Feed
 from .metrics import Sums
 from .worker_files import CHECK_S, Told, WorkerFiles
 
@@ -138,7 +139,7 @@ class Monitor:
         if self._spool is not None:
             self._spool.close()
 
-    def _detail(self) -> dict[str, Any]:
+    def _detail(self) -> Facts:
         return self.feed.detail(self.process.engines) if self._has_live else {"pid": os.getpid()}
 
     def _look_at_backplane(self, sums: Sums) -> None:
