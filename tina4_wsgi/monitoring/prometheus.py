@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 from ..errors import ConfigError
-from .metrics import FAMILIES, SEPARATOR, Family, Sums
+from .metrics import FAMILIES, SEPARATOR
 
 if TYPE_CHECKING:
-    from prometheus_client.core import Metric
+    from collections.abc import Iterator
+
+    from prometheus_client.core import CollectorRegistry, Metric
+
+    from .metrics import Family, Sums
 
 PREFIX = "tina4_"
 
@@ -42,32 +47,21 @@ def expose(sums: Sums, accept: str = "") -> tuple[bytes, str]:
     Returns:
         The text, and its media type.
     """
-    from prometheus_client import CollectorRegistry
     from prometheus_client.exposition import choose_encoder
 
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(Collector(sums))
+    # Encoders call nothing but `collect` of a registry.
+    registry = SimpleNamespace(collect=partial(_metrics, sums))
     encode, media_type = choose_encoder(accept)
-    return encode(registry), media_type
+    return encode(cast("CollectorRegistry", registry)), media_type
 
 
-class Collector:
-    """Numbers for a registry of `prometheus_client`."""
-
-    def __init__(self, sums: Sums) -> None:
-        self._sums = sums
-
-    def describe(self) -> list[Metric]:
-        """Say nothing in advance: the registry needn't ask for numbers to learn names."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """Give every family that has a value."""
-        for family in FAMILIES:
-            if family.kind in ("counter", "gauge"):
-                yield from _numbers(family, self._sums)
-            else:
-                yield from _histograms(family, self._sums)
+def _metrics(sums: Sums) -> Iterator[Metric]:
+    """Yield every family that has a value."""
+    for family in FAMILIES:
+        if family.kind in ("counter", "gauge"):
+            yield from _numbers(family, sums)
+        else:
+            yield from _histograms(family, sums)
 
 
 def _labels(family: Family, key: str) -> list[str]:
