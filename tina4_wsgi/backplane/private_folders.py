@@ -13,8 +13,12 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from ..errors import Tina4Error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _RUNTIME = "/run/user"
 _SHARED = "/tmp"
@@ -35,6 +39,26 @@ def _parents() -> tuple[str, str]:
     return os.path.join(_RUNTIME, str(uid), "tina4-wsgi"), os.path.join(
         _SHARED, f"tina4-wsgi-{uid}"
     )
+
+
+def make_first(paths: Sequence[str], forbidden: int = 0o077) -> str:
+    """Make the first of some folders that can be made and is this user's alone; return its path.
+
+    Args:
+        forbidden: see `make_private`.
+    Raises:
+        NotPrivateError, OSError: none can be had; the error is the last one's.
+    """
+    *preferred, last = paths
+    for path in preferred:
+        try:
+            make_private(path, forbidden)
+        except (NotPrivateError, OSError):
+            continue
+        return path
+
+    make_private(last, forbidden)
+    return last
 
 
 def make_private(path: str, forbidden: int = 0o077) -> None:

@@ -23,8 +23,9 @@ from urllib.parse import parse_qs, quote
 from werkzeug.http import dump_cookie
 
 from ..addresses import forwarded, hosts
-from ..backplane.private_folders import NotPrivateError, default_places, make_private
+from ..backplane.bus.directory import directory_of
 from ..config import Config, is_in_gunicorn, new_live_token
+from ..errors import BackplaneError
 from ..hosting import gunicorn
 from ..http.response import Response
 from ..routing.paths import LIVE_PAGE, live_link, normal_path
@@ -152,29 +153,12 @@ def _token_of_this_start(config: Config, root: Path) -> tuple[str, bool]:
         started = (
             Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[_STARTED]
         )
-        return _shared(_private_folder(config, root), f"{_FILE_PREFIX}{os.getppid()}-{started}")
-    except (NotPrivateError, OSError, IndexError) as exc:
+        directory = directory_of(config, root)
+        directory.make()
+        return _shared(Path(directory.path), f"{_FILE_PREFIX}{os.getppid()}-{started}")
+    except (BackplaneError, OSError, IndexError) as exc:
         logger.warning("each worker has a link of its own, for they can't share one: %s", exc)
         return new_live_token(), True
-
-
-def _private_folder(config: Config, root: Path) -> Path:
-    """Give the first folder of the project that can be made and is this user's alone.
-
-    Raises:
-        NotPrivateError, OSError: there is none.
-    """
-    *preferred, last = (config.bus_dir,) if config.bus_dir else default_places(root)
-    for place in preferred:
-        try:
-            make_private(place)
-            return Path(place)
-        except (NotPrivateError, OSError):
-            pass  # the next one will do
-    if config.bus_dir:
-        os.makedirs(os.path.dirname(last) or ".", exist_ok=True)
-    make_private(last)
-    return Path(last)
 
 
 def _shared(folder: Path, name: str) -> tuple[str, bool]:

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import gevent
 
 from .. import jsontext
-from ..backplane.private_folders import NotPrivateError, check_private, make_private
+from ..backplane.private_folders import NotPrivateError, check_private, make_first
 from ..errors import ConfigError
 from .metrics import Sums
 
@@ -156,19 +156,15 @@ class WorkerFiles:
             self._folder = folder
             if self._is_lived_in():
                 return
-        for folder in self._folders:
-            try:
-                make_private(folder, _FORBIDDEN)
-            except NotPrivateError as exc:
-                error = ConfigError(
-                    f"metrics_dir: {exc}; expected a folder that this user alone may write to"
-                )
-            except OSError as exc:
-                error = ConfigError(f"metrics_dir: can't make {folder!r}: {exc.strerror}")
-            else:
-                self._folder = folder
-                return
-        raise error
+
+        try:
+            self._folder = make_first(self._folders, _FORBIDDEN)
+        except NotPrivateError as exc:
+            raise ConfigError(
+                f"metrics_dir: {exc}; expected a folder that this user alone may write to"
+            ) from None
+        except OSError as exc:
+            raise ConfigError(f"metrics_dir: can't make {self._folder!r}: {exc.strerror}") from None
 
     def _is_lived_in(self) -> bool:
         try:

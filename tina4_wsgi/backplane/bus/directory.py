@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...errors import BackplaneError
-from ..private_folders import NotPrivateError, check_private, default_places, make_private
+from ..private_folders import NotPrivateError, check_private, default_places, make_first
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -109,19 +109,15 @@ class BusDirectory:
             BackplaneError: none can be made, or is this user's alone; the text is about the last
                 one.
         """
-        for path in self._paths:
-            try:
-                if len(self._paths) == 1:
-                    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-                make_private(path)
-            except NotPrivateError as exc:
-                error = _not_private(exc)
-            except OSError as exc:
-                error = BackplaneError(f"bus directory {path} can't be made: {exc.strerror}")
-            else:
-                self.path = path
-                return
-        raise error
+        *_, last = self._paths
+        try:
+            if len(self._paths) == 1:
+                os.makedirs(os.path.dirname(last) or ".", exist_ok=True)
+            self.path = make_first(self._paths)
+        except NotPrivateError as exc:
+            raise _not_private(exc) from None
+        except OSError as exc:
+            raise BackplaneError(f"bus directory {last} can't be made: {exc.strerror}") from None
 
     def exists(self) -> bool:
         """Whether there is such a folder.
