@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from .envelope import Kind
+if TYPE_CHECKING:
+    from .envelope import Kind
 
 TIMEOUT_S = 5.0
 """What a process, or Redis, gets to take one message of one who publishes from outside."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from .. import jsontext
@@ -10,14 +9,16 @@ from ..config import Config
 from ..protocol.frames import encode_message
 from ..routing.names import check_name, check_path
 from ..routing.paths import normal_path
-from .contract import Receipt
 from .envelope import Kind
 from .outside import Outsider, check_settings
 
 if TYPE_CHECKING:
+    import os
+
     from typing_extensions import Unpack
 
     from ..settings import AppSettings
+    from .contract import Receipt
 
 
 class Publisher:

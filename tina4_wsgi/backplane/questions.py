@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import Event
 
-from .contract import Facts, Receiver
 from .envelope import Kind, pack_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .contract import Facts, Receiver
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 

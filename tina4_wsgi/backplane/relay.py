@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.hub import Hub
 from gevent.monkey import get_original
 from greenlet import getcurrent
 
-from ..config import Config
 from ..errors import Tina4Error
 from ..hub.mailbox import Mailbox
 from .bus.bus import LocalBus
 from .bus.directory import directory_of
 from .contract import Backplane, Facts, Receiver, Status
-from .envelope import Kind
 from .isolation import isolation
 from .outside import Outsider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..config import Config
+    from .envelope import Kind
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 

@@ -7,7 +7,6 @@ They come before the routes and before a legacy app, and nothing else below thei
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import jsontext
@@ -21,6 +20,8 @@ from . import prometheus
 from .live_feed import SOCKET_PATH
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
     from ..app import App

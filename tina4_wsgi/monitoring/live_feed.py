@@ -12,16 +12,19 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from ..backplane.contract import Facts
-from ..engine.engine import Engine
-from ..websocket.connection import Connection
 from .metrics import Sums
-from .worker_files import Told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ..backplane.contract import Facts
+    from ..engine.engine import Engine
+    from ..websocket.connection import Connection
+    from .worker_files import Told
 
 SOCKET_PATH = "/__tina4/live/socket"
 

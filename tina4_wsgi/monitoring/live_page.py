@@ -19,7 +19,6 @@ from ..addresses import forwarded
 from ..errors import ConfigError, Refused, UsageError
 from ..hosting import allowed_hosts
 from ..http import error_pages, own_files
-from ..http.request import Request
 from ..http.response import Response
 from ..protocol import handshake
 from ..protocol.frames import CloseCode, close_payload
@@ -28,18 +27,19 @@ from ..routing.matching import Match, Route
 from ..routing.names import check_name
 from ..routing.params import Params
 from ..routing.paths import LIVE_PAGE, normal_path
-from ..websocket.connection import Connection
 from ..websocket.served_route import ANONYMOUS, Bridge, ServedRoute, bodiless
 from . import live_feed
 from .live_feed import SOCKET_PATH
-from .monitor import Monitor
-from .start_link import StartLink
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
     from ..app import App
+    from ..http.request import Request
     from ..routing.callbacks import Auth
+    from ..websocket.connection import Connection
+    from .monitor import Monitor
+    from .start_link import StartLink
 
 logger = logging.getLogger("tina4_wsgi.live")
 

@@ -6,21 +6,23 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 
 from ..backplane.contract import Facts
 from ..backplane.private_folders import default_places
-from ..config import Config
-from ..engine.engine import Engine
-from ..engine.runtime import Runtime
 from ..errors import ConfigError
-from ..websocket.served_route import ServedRoute
 from . import collecting, live_feed
 from .live_feed import Feed
 from .metrics import Sums
 from .worker_files import CHECK_S, Told, WorkerFiles
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..engine.engine import Engine
+    from ..engine.runtime import Runtime
+    from ..websocket.served_route import ServedRoute
 
 logger = logging.getLogger("tina4_wsgi.metrics")
 

@@ -21,8 +21,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 
@@ -30,6 +29,9 @@ from .. import jsontext
 from ..backplane.private_folders import NotPrivateError, check_private, make_first
 from ..errors import ConfigError
 from .metrics import Sums
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHECK_S = 3.0
 """How often a worker looks whether its files are still there."""

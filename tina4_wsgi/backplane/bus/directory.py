@@ -22,13 +22,14 @@ import secrets
 import socket
 import struct
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...errors import BackplaneError
 from ..private_folders import NotPrivateError, check_private, default_places, make_first
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ...config import Config
 
 _LISTEN_BACKLOG = 128

@@ -11,12 +11,11 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.monkey import is_module_patched
 
-from ...config import Config
 from ...errors import BackplaneError, UsageError
 from ..contract import Facts, Receiver, Status
 from ..envelope import SENDER_BYTES, Envelope, EnvelopeError, Kind, pack, pack_json, unpack
@@ -25,6 +24,9 @@ from .channels import Channels, RedisNode, check_client, new_connection
 from .health import Health
 from .publisher import RedisPublisher
 from .subscriber import RedisSubscriber
+
+if TYPE_CHECKING:
+    from ...config import Config
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from ...config import Config
 from ...errors import BackplaneError, ConfigError
 from ..envelope import Kind
+
+if TYPE_CHECKING:
+    from ...config import Config
 
 client: Any  # the module `redis`; None where it is not installed, and `check_client` says so
 try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...config import Config
 from ...errors import BackplaneError
 from ..contract import TIMEOUT_S, Receipt
 from ..envelope import Kind, pack
 from .channels import Channels, RedisNode, check_client, client, describe, new_connection
+
+if TYPE_CHECKING:
+    from ...config import Config
 
 
 class RedisOutsider:

@@ -10,13 +10,16 @@ Free of gevent.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from ...config import Config
 from ..envelope import Kind
 from .channels import Channels, RedisNode, check_client, client, describe, is_denied, new_connection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ...config import Config
 
 _ANSWER_S = 2.0
 _ROOM = "doctor"

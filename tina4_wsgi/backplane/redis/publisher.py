@@ -14,15 +14,18 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 from gevent.event import Event
 
-from ...config import Config
 from .channels import RedisNode, client, describe, is_denied, new_connection
 from .health import Backoff, Health
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...config import Config
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 
