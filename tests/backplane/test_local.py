@@ -357,7 +357,7 @@ def test_many_who_come_at_once_are_all_let_in(join, folder):
     with contextlib.ExitStack() as stack:
         for _ in range(100):
             stack.enter_context(stranger(folder, guest_hello()))
-        wait_until(lambda: len([link for link in bus._in if link.is_guest]) == 100, "the links")
+        wait_until(lambda: len([link for link in bus._in if link.is_outsider]) == 100, "the links")
 
 
 def test_a_guest_that_says_several_things_at_once_hears_of_each(join, folder):

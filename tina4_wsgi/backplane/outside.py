@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def check_settings(config: Config) -> None:
-    """See that the way to other processes can be gone as it is set up, without going it.
+    """Check the settings of the backplane without connecting.
 
     Raises:
-        ConfigError: it can't.
+        ConfigError: they can't work.
     """
     if config.backplane == "redis":
         from .redis.channels import check_url
@@ -33,17 +33,17 @@ def check_settings(config: Config) -> None:
 
 
 class Outsider:
-    """One who only publishes; connections are kept for the next message, in one process.
+    """Publishes without serving, and keeps its connections for the next message.
 
-    A child that was forked has copies of them, and of the numbers by which answers are known. So it
-    begins anew, with a name and connections of its own; closing its copies leaves the parent's as
-    they are.
+    A forked child has copies of the connections and of the numbers that match answers to
+    questions. So it starts anew, with a name and connections of its own; closing its copies leaves
+    the parent's open.
 
     Args:
-        root: of the project, which names the default bus directory; None to look for it, see
-            `roots`.
-        app_number: for which of its process's apps it speaks, to the same one of other processes;
-            None for a publisher that is no app.
+        root: folder of the project, which names the default bus directory; None to look for it,
+            see `bus.project_roots`.
+        app_number: which app of its process this publisher speaks for; it reaches the app with the
+            same number in other processes. None for a publisher that is no app.
 
     Threads: one at a time.
     """
@@ -58,31 +58,30 @@ class Outsider:
         self._pid = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give what another process needs to begin anew: one that is started by "spawn" or
-        "forkserver".
-        """
+        """Leave the connections out: a process started by "spawn" or "forkserver" opens its own."""
         return {**self.__dict__, "_way": None}
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
-        """Tell all processes that serve, wait for them, and say who took it.
+        """Tell all serving processes, wait for them, and return how many took it.
 
         Raises:
-            BackplaneError: there is none, or there is no way to them.
+            BackplaneError: there is none, or none can be reached.
         """
         if self._pid != os.getpid():
             self.close()
             self._pid = os.getpid()
+
         if self._way is None:
             self._way = self._find_way()
         try:
             return self._way.carry(kind, name, frame)
         except BackplaneError:
-            # The next message may find a server that has come since, in another folder.
+            # The next message may find a server that started since, in another folder.
             self.close()
             raise
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         way, self._way = self._way, None
         if way is not None:
             way.close()
@@ -91,15 +90,18 @@ class Outsider:
         config = self._config
         if isolation.is_on and self._app_number is None:
             return WithinProcess()
+
         if config.backplane == "none":
             raise BackplaneError(
                 "backplane is 'none', so no other process can be reached; expected 'local' or "
                 "'redis'"
             )
+
         if config.backplane == "redis":
             from .redis.outside import RedisOutsider
 
             return RedisOutsider(config, self._app_number or 0)
+
         return BusOutsider(self._find_directory(), self._app_number)
 
     def _find_directory(self) -> BusDirectory:
@@ -107,5 +109,6 @@ class Outsider:
             return directory_of(self._config, self._root or "")
 
         directories = [directory_of(self._config, root) for root in likely_roots()]
-        # A folder that is somebody else's is told of only where there is no other.
+        # `names` is empty for a folder of another user: an error only where no other folder has a
+        # server.
         return next((one for one in directories if one.names()), directories[0])

@@ -23,7 +23,7 @@ _READ_BYTES = 65_536
 
 
 class BusOutsider:
-    """A guest on the bus of this machine; the arguments are as for `Outsider`."""
+    """Publishes on the bus of this machine; the arguments are those of `Outsider`."""
 
     def __init__(self, directory: BusDirectory, app_number: int | None = None) -> None:
         self._directory = directory
@@ -33,13 +33,16 @@ class BusOutsider:
         self._lines: dict[str, _Line] = {}
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
-        """Tell all processes on the bus and wait until each has handed it on."""
+        """Tell all processes on the bus, and wait until each has handed the message on."""
         self._number += 1
         data = sized(pack(kind, name, frame, self._sender, self._number))
         self._look_around()
+
+        # All get the message before any is waited for.
         for socket_name, line in list(self._lines.items()):
             if not line.send(data):
                 self._drop(socket_name)
+
         counts = []
         for socket_name, line in list(self._lines.items()):
             count = line.await_ack(self._number)
@@ -47,31 +50,31 @@ class BusOutsider:
                 self._drop(socket_name)
             else:
                 counts.append(count)
+
         if not counts:
             raise BackplaneError(
                 f"nobody took the message: no process with WebSockets is in {self._directory}; "
-                "start the server, "
-                f"run this in its project's folder (this is {os.getcwd()}), or name its bus "
-                "directory with "
-                "TINA4_WS_BUS_DIR"
+                f"start the server, run this in its project's folder (this is {os.getcwd()}), or "
+                "name its bus directory with TINA4_WS_BUS_DIR"
             )
         return Receipt(len(counts), sum(counts))
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         for name in list(self._lines):
             self._drop(name)
 
     def _look_around(self) -> None:
-        """Be linked to those who are there now, and to nobody else."""
+        """Connect to the processes that are there now, and drop those that are gone."""
         names = self._directory.names() if self._directory.exists() else []
         if self._app_number is not None:
-            # This process's own members have been told, and its hub may wait for this very call.
+            # Members of this process were told already, and its hub may wait for this very call.
             names = [
                 name
                 for name in names
                 if app_of(name) == self._app_number and pid_of(name) != os.getpid()
             ]
+
         for name in set(self._lines) - set(names):
             self._drop(name)
         for name in names:
@@ -84,6 +87,7 @@ class BusOutsider:
         if not self._directory.connect(name, sock):
             sock.close()
             return
+
         hello = {"role": "publisher", "pid": os.getpid()}
         line = self._lines[name] = _Line(sock)
         if not line.send(sized(pack_json(Kind.HELLO, "", hello, self._sender))):
@@ -94,14 +98,14 @@ class BusOutsider:
 
 
 class _Line:
-    """A socket to one process."""
+    """A connection to one process."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._reader = Reader()
 
     def send(self, data: bytes) -> bool:
-        """Send it all, and say whether that was possible."""
+        """Send all of it; return False if the connection is broken."""
         try:
             self._sock.sendall(data)
         except OSError:
@@ -109,9 +113,7 @@ class _Line:
         return True
 
     def await_ack(self, number: int) -> int | None:
-        """Wait until that message was handed on; gives to how many clients, None if that isn't
-        known.
-        """
+        """Wait until that message was handed on; return to how many clients, None if unknown."""
         while True:
             found: list[Envelope] = []
             try:
@@ -126,7 +128,7 @@ class _Line:
                 return None
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         self._sock.close()
 
 
