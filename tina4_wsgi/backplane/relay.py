@@ -257,7 +257,7 @@ class Relay:
         if config.backplane == "redis":
             from .redis.backplane import RedisBackplane
 
-            return RedisBackplane(self._hub, config, self._app_number, self._receiver)
+            return RedisBackplane(config, self._app_number, self._receiver)
 
         directory = directory_of(config, self._root)
         return LocalBus(
