@@ -1,13 +1,13 @@
-"""Addresses that the framework itself answers: numbers and health, each only where a setting says
-so.
+"""The addresses that the framework itself answers: metrics, health and the live page.
 
-They come before the routes and before a legacy app, and nothing else below their names is taken.
+Each exists only if a setting asks for it. They come before the routes and before a legacy app, and
+take no other address below theirs.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import jsontext
 from ..errors import ConfigError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
     from ..app import App
+    from ..backplane.contract import Facts
     from ..routing.matching import Match, Route
     from .live_page import LivePage
 
@@ -32,7 +33,7 @@ logger = logging.getLogger("tina4_wsgi.metrics")
 
 _READING = ("GET", "HEAD")
 _ALLOWED = ("Allow", "GET, HEAD, OPTIONS")
-_MOST_WATCHERS_OVER_CAP = 8  # of the descriptors that are reserved for other things
+_MOST_WATCHERS_OVER_CAP = 8  # they use descriptors reserved for other things
 
 
 class Endpoints:
@@ -75,37 +76,37 @@ class Endpoints:
         self.is_shared = bool(config.metrics) or (live is not None and live.is_shared)
 
     def match(self, path: str) -> Match | None:
-        """Find a WebSocket route of our own."""
+        """Return the live page's WebSocket route if `path` is its address."""
         return self.live.socket if self.live is not None and path == SOCKET_PATH else None
 
     def spare(self, route: Route) -> int:
-        """Say how many connections of a route may come over the cap: who looks why a worker is full
-        gets in.
+        """Return how many connections of a route may exceed the connection limit.
+
+        The live page's may, so that somebody can see why a worker is full.
         """
-        return (
-            _MOST_WATCHERS_OVER_CAP
-            if self.live is not None and route is self.live.socket.route
-            else 0
-        )
+        is_live_page = self.live is not None and route is self.live.socket.route
+        return _MOST_WATCHERS_OVER_CAP if is_live_page else 0
 
     def is_health(self, environ: WSGIEnvironment) -> bool:
-        """Say whether a request is for the health page."""
+        """Return whether a request is for the health page."""
         page = self.paths.get(normal_path(environ.get("PATH_INFO") or "/"))
         return page == self._health and not handshake.wants_websocket(environ)
 
     def find(self, environ: WSGIEnvironment) -> WSGIApplication | None:
-        """Give the answer to a request for one of them, None for any other request."""
+        """Return the page that answers a request, None for any other request."""
         path = environ.get("PATH_INFO") or "/"
         page = self.paths.get(path) or (
             self.paths.get(normal_path(path)) if path[-1] == "/" else None
         )
         if page is None or handshake.wants_websocket(environ):
             return None
+
         method = environ["REQUEST_METHOD"]
-        if method == "OPTIONS":  # with which HAProxy asks for a health page
+        if method == "OPTIONS":  # the method of HAProxy's health checks
             return Response().header(*_ALLOWED).data(b"", "text/plain")
         if method not in _READING:
             return error_pages.error(environ, 405, f"This address takes {_ALLOWED[1]}.", [_ALLOWED])
+
         if self._link is not None and self._link.is_followed(environ):
             return self._link.follow(environ, self._after_link) or page(environ)
         return page(environ)
@@ -119,11 +120,12 @@ class Endpoints:
         try:
             sums = self._app.monitor().total()
         except (ConfigError, OSError) as exc:
-            # Without the other workers the sums would be wrong, and no sums are better than those.
+            # Sums without the other workers would be wrong, and worse than none.
             logger.error("metrics can't be told: %s", exc)
             return error_pages.error(
                 environ, 503, "The numbers of the other workers can't be read, see the log."
             )
+
         body, media_type = prometheus.expose(
             sums, ",".join(first_elements(environ.get("HTTP_ACCEPT", "")))
         )
@@ -132,20 +134,20 @@ class Endpoints:
     def _health(self, environ: WSGIEnvironment) -> WSGIApplication:
         monitor = self._app.monitor()
         is_draining = monitor.process.is_draining
-        state: dict[str, Any] = {
+        state: Facts = {
             "status": "draining" if is_draining else "ready",
             "connections": monitor.process.connection_count,
         }
         backplane = monitor.backplane
         if backplane is not None:
-            # Not its error: that names hosts, and anybody may ask.
+            # Without its error, which names hosts: anybody may ask.
             state["backplane"] = {
                 "kind": backplane.kind,
                 "is_up": backplane.is_up,
                 "siblings": backplane.siblings,
                 "queued_messages": backplane.queued_messages,
             }
-        response = (
-            Response().status(503 if is_draining else 200).header("Cache-Control", "no-store")
-        )
+
+        response = Response().status(503 if is_draining else 200)
+        response.header("Cache-Control", "no-store")
         return response.data(jsontext.encode_bytes(state), "application/json")

@@ -1,16 +1,16 @@
 """The live page: a page, its files, and a WebSocket route of the framework itself.
 
-Who may see it: whoever the app's `live` callable lets in; without one, in `debug` alone, a browser
-that has followed the link of this start. The socket is guarded once more: it wants an `Origin`, and
-that must be the page's own, whatever `allowed_origins` says; who asks for something to be done is
-asked again who they are.
+The app's `live` callable decides who may see it. Without one, there is a live page in `debug`
+alone, for browsers that have followed the link of this start. The socket is guarded further: it
+requires an `Origin`, which must be the page's own, whatever `allowed_origins` says, and it checks
+the user again before it closes connections.
 """
 
 from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import Forbidden, HTTPException
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
     from ..app import App
+    from ..backplane.contract import Facts
     from ..http.request import Request
     from ..routing.callbacks import Auth
     from ..websocket.connection import Connection
@@ -52,7 +53,7 @@ _POLICY = (
     "'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_MOST_QUEUED_BYTES = 262_144  # a watcher that reads more slowly misses a second
+_MOST_QUEUED_BYTES = 262_144  # a watcher with more in its queue misses this second's summary
 _MOST_SEARCH = 200  # characters
 _RECHECK_S = 30.0
 
@@ -74,11 +75,13 @@ class LivePage:
         self._auth = auth or partial(_followed, app.start_link)
         self.is_shared = auth is not None
         self._watchers: dict[Connection, dict[str, str]] = {}
+
         page = Route(
             LIVE_PAGE, LIVE_PAGE, "http", frozenset({"GET", "HEAD"}), _answer_nothing, self._auth
         )
         self._page = Match(page, Params())
         self._service = ServedRoute(page, app.config, bridge)
+
         options = {
             "allowed_origins": (),
             "max_message_bytes": 4_096,
@@ -110,7 +113,8 @@ class LivePage:
             self._service.admit(bodiless(environ), self._page)
         except Refused as refusal:
             if isinstance(refusal.__cause__, HTTPException):
-                return error_pages.http_error(environ, refusal.__cause__)  # it may lead to a login
+                # It may redirect to a login.
+                return error_pages.http_error(environ, refusal.__cause__)
             asked = (
                 "The live page asks for a login."
                 if refusal.status < 500
@@ -119,11 +123,13 @@ class LivePage:
             return error_pages.error(
                 environ, refusal.status, asked if refusal.status != 421 else refusal.message
             )
+
         path = environ["PATH_INFO"]
         if path != LIVE_PAGE and normal_path(path) == LIVE_PAGE:
             return Response().redirect(
                 "../" * path.removeprefix(LIVE_PAGE).count("/") + "live", 308
             )
+
         name = _FILES.get(normal_path(path), "index.html")
         headers = {"Cache-Control": "no-cache, private"}
         if name == "index.html":
@@ -134,9 +140,8 @@ class LivePage:
 
     def _guard(self, request: Request) -> object:
         environ = request.environ
-        if handshake.wants_websocket(
-            environ
-        ):  # else the page only asks what a handshake would be answered
+        # The page asks by plain HTTP, too, how a handshake would be answered.
+        if handshake.wants_websocket(environ):
             if not environ.get("HTTP_ORIGIN"):
                 raise Forbidden("the live page's own script may connect, and that says its Origin")
             trusted = self._app.config.trusted_proxies
@@ -158,10 +163,11 @@ class LivePage:
         else:
             self._obey(connection, connection.json(data), monitor)
 
-    def _obey(self, connection: Connection, order: Any, monitor: Monitor) -> None:
+    def _obey(self, connection: Connection, order: object, monitor: Monitor) -> None:
         """Do what the page asks for."""
         if not isinstance(order, dict):
             order = {}
+
         if order.get("do") == "watch":
             try:
                 path = check_name(order.get("path", ""))
@@ -177,14 +183,16 @@ class LivePage:
         else:
             connection.send_json({"type": "refused", "message": "expected do: watch or kick"})
 
-    def _show(self, now: dict[str, Any], monitor: Monitor) -> None:
-        """Send the summary of this second to everybody who looks."""
+    def _show(self, now: Facts, monitor: Monitor) -> None:
+        """Send the summary of this second to all watchers."""
         text = jsontext.encode(now)
         watchers = list(self._watchers.items())
         for connection, _ in watchers:
             if not connection.closed and not _is_behind(connection):
                 connection.send(text)
-        for connection, view in watchers:  # afterwards: to find somebody may take a while
+
+        # Afterwards, because a search may take a while.
+        for connection, view in watchers:
             if (view["path"] or view["search"]) and not _is_behind(connection):
                 self._show_found(connection, view, monitor)
 
@@ -195,17 +203,14 @@ class LivePage:
         if not connection.closed:
             connection.send_json({**found, **view})
 
-    def _kick(self, watcher: Connection, order: dict[str, Any]) -> None:
+    def _kick(self, watcher: Connection, order: Facts) -> None:
+        """Close the connections on a path, or the one with an id."""
         path, connection_id = order.get("path"), order.get("id")
         try:
-            code, reason = (
-                int(order.get("code", CloseCode.POLICY_VIOLATION)),
-                str(order.get("reason", "")),
-            )
+            code = int(order.get("code", CloseCode.POLICY_VIOLATION))
+            reason = str(order.get("reason", ""))
             close_payload(code, reason)
-            if not (isinstance(path, str) and path) and not (
-                isinstance(connection_id, str) and connection_id
-            ):
+            if not any(isinstance(one, str) and one for one in (path, connection_id)):
                 raise UsageError("nobody is meant, expected a path or an id")
             for name in filter(None, (path, connection_id)):
                 check_name(name)
@@ -214,6 +219,7 @@ class LivePage:
         except (OverflowError, TypeError, ValueError) as exc:
             watcher.send_json({"type": "refused", "message": str(exc)})
             return
+
         count = self._app.disconnect(
             path=path or None, connection_id=connection_id or None, code=code, reason=reason
         )
@@ -224,6 +230,7 @@ class LivePage:
             f"path {path!r:.200}" if path else f"id {connection_id!r:.40}",
             code,
         )
+
         if not watcher.closed:
             watcher.send_json({"type": "kicked", "count": count})
 
@@ -261,11 +268,11 @@ def _followed(link: StartLink | None, request: Request) -> object:
             link.say()
         raise Forbidden(
             "In debug the live page is opened by a link with a token. The server printed it when "
-            "it started, and has "
-            "written it to its log now. App(live=…) says who may see the page without it."
+            "it started, and has written it to its log now. App(live=…) says who may see the page "
+            "without it."
         )
     return ANONYMOUS
 
 
 def _answer_nothing(request: object, response: object) -> None:
-    """Stand in for a handler: the page's route is only asked who comes."""
+    """Stand in for a handler: the route of the page only checks who may see it."""

@@ -1,29 +1,29 @@
-"""The list of everything that is told about an app, and the sums that it is told in.
+"""The list of all metrics, and the sums that hold their values.
 
-Labels are routes, never concrete paths, and nothing that a client chooses, so the number of series
-is bounded.
+Labels are routes, never concrete paths or anything else that a client chooses, so the number of
+series is bounded.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from ..backplane.contract import Facts
     from ..websocket.counters import Histogram
 
-SEPARATOR = "\n"  # between the values of several labels; no route and no number has it
+SEPARATOR = "\n"
+"""Stands between the values of several labels; no route and no number contains it."""
 
 
 class Family(NamedTuple):
-    """One thing that is counted.
+    """One metric.
 
     Attributes:
-        name: without the prefix and the suffixes of an exporter.
+        name: the name without the prefix and suffixes of an exporter.
         kind: "counter", which only grows; "gauge"; or "seconds" and "sizes", which are histograms.
         help: one sentence.
-        labels: by which it is told apart.
+        labels: the names of its labels.
     """
 
     name: str
@@ -117,11 +117,12 @@ FAMILIES = (
 
 
 class Sums:
-    """All numbers of one process, or of several added up; goes into JSON and comes back.
+    """All values of one process, or of several processes added up; can be written as JSON.
 
     Attributes:
-        counters, gauges: family → values of its labels, joined by `SEPARATOR` → number.
-        histograms: the same → `counts` of a `Histogram`, and behind them its `total`.
+        counters, gauges: from a family's name, and the values of its labels joined by `SEPARATOR`,
+            to a number.
+        histograms: from the same to the `counts` of a `Histogram`, followed by its `total`.
     """
 
     __slots__ = ("counters", "gauges", "histograms")
@@ -144,7 +145,7 @@ class Sums:
         self._merge_histogram(family, _key(labels), [*histogram.counts, histogram.total])
 
     def add(self, other: Sums) -> None:
-        """Add all of the numbers of `other`."""
+        """Add all values of `other`."""
         for mine, theirs in ((self.counters, other.counters), (self.gauges, other.gauges)):
             for family, values in theirs.items():
                 sums = mine.setdefault(family, {})
@@ -154,24 +155,28 @@ class Sums:
             for key, numbers in histograms.items():
                 self._merge_histogram(family, key, numbers)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Give what JSON takes."""
+    def as_dict(self) -> Facts:
+        """Return the values in a form for JSON."""
         return {"counters": self.counters, "gauges": self.gauges, "histograms": self.histograms}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Sums:
-        """Read what `as_dict` gave.
+    def from_dict(cls, data: Facts) -> Sums:
+        """Read what `as_dict` returned.
 
         Raises:
             KeyError, TypeError, ValueError: it is something else.
         """
         sums = cls()
+
         for part, mine in (("counters", sums.counters), ("gauges", sums.gauges)):
             for family, values in dict(data[part]).items():
+                # "+ 0" raises TypeError unless it is a number.
                 mine[family] = {key: number + 0 for key, number in dict(values).items()}
+
         for family, histograms in dict(data["histograms"]).items():
             for key, numbers in dict(histograms).items():
                 sums._merge_histogram(family, key, [int(number) for number in numbers])
+
         return sums
 
     def _merge_histogram(self, family: str, key: str, numbers: list[int]) -> None:
