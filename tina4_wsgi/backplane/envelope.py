@@ -187,7 +187,7 @@ def _check_frame(frame: bytes) -> None:
             raise EnvelopeError("text frame is not UTF-8") from None
 
 
-class Reader:
+class EnvelopeReader:
     """Splits a stream into envelopes; keeps at most one unfinished one of at most `MOST_BYTES`."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ import pytest
 from tina4_wsgi.backplane.bus.directory import BusDirectory, socket_name
 from tina4_wsgi.backplane.bus.link import Link
 from tina4_wsgi.backplane.bus.outside import BusOutsider
-from tina4_wsgi.backplane.envelope import Envelope, Kind, Reader, pack, pack_json, sized
+from tina4_wsgi.backplane.envelope import Envelope, EnvelopeReader, Kind, pack, pack_json, sized
 from tina4_wsgi.errors import BackplaneError
 
 WAIT_S = 5.0
@@ -90,7 +90,7 @@ def test_a_peer_that_takes_nothing_yet_gets_all_of_it_later(pair):
         link.write(MESSAGE)
     count = 1
     theirs.setblocking(False)
-    reader, found = Reader(), []
+    reader, found = EnvelopeReader(), []
     with gevent.Timeout(WAIT_S, AssertionError("it has no end")):
         while link.queued_bytes or count:
             try:
@@ -172,7 +172,7 @@ class Listener:
         self._thread.start()
 
     def _run(self) -> None:
-        reader, found = Reader(), []
+        reader, found = EnvelopeReader(), []
         line, _ = self._socket.accept()
         with line:
             line.settimeout(WAIT_S)

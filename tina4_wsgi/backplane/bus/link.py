@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...hub.backlog import Backlog
-from ..envelope import Envelope, EnvelopeError, Reader
+from ..envelope import Envelope, EnvelopeError, EnvelopeReader
 
 if TYPE_CHECKING:
     import _socket
@@ -78,7 +78,7 @@ class Link:
         self._owner = owner
         self._most_bytes = most_bytes
         self._pid = os.getpid()
-        self._reader = Reader()
+        self._reader = EnvelopeReader()
         self._backlog: Backlog | None = None
         self._queued_bytes = 0
         self.name = name

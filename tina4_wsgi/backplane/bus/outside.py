@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 
 from ...errors import BackplaneError
 from ..contract import TIMEOUT_S, Receipt
-from ..envelope import SENDER_BYTES, Envelope, EnvelopeError, Kind, Reader, pack, pack_json, sized
+from ..envelope import (
+    SENDER_BYTES,
+    Envelope,
+    EnvelopeError,
+    EnvelopeReader,
+    Kind,
+    pack,
+    pack_json,
+    sized,
+)
 from .directory import app_of, pid_of
 
 if TYPE_CHECKING:
@@ -102,7 +111,7 @@ class _Line:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._reader = Reader()
+        self._reader = EnvelopeReader()
 
     def send(self, data: bytes) -> bool:
         """Send all of it; return False if the connection is broken."""
