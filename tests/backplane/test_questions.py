@@ -7,7 +7,6 @@ import logging
 import gevent
 import pytest
 
-from tina4_wsgi.backplane import questions as questions_module
 from tina4_wsgi.backplane.envelope import Kind, unpack
 from tina4_wsgi.backplane.questions import Question, Questions, answer_of
 
@@ -87,14 +86,23 @@ def test_a_second_answer_of_one_process_takes_the_place_of_the_first():
     assert question.wait(0.0) == [{"count": 2}]
 
 
-def test_no_more_answers_are_kept_than_there_may_be_processes(monkeypatch):
-    monkeypatch.setattr(questions_module, "_MOST_ANSWERS", 2)
+def test_no_more_than_ten_thousand_answers_are_kept():
     question = Question(None)
 
-    for number in range(4):
-        question.take(bytes([number]) * 16, {"number": number})
+    for number in range(10_002):
+        question.take(number.to_bytes(16, "big"), {"number": number})
 
-    assert question.wait(0.0) == [{"number": 0}, {"number": 1}]
+    assert [answer["number"] for answer in question.wait(0.0)] == [*range(10_000)]
+
+
+def test_answers_that_come_while_somebody_waits_are_among_them():
+    question = Question([ANNA])
+    waiting = gevent.spawn(question.wait, LONG_S)
+    gevent.sleep(0)
+
+    question.take(ANNA, {"count": 1})
+
+    assert waiting.get(timeout=5.0) == [{"count": 1}]
 
 
 def test_answers_find_their_question_by_its_number():
