@@ -74,14 +74,13 @@ def test_forbidden_channels_are_kept_until_they_are_allowed():
     assert (list(health.denied), health.is_up) == (["b"], True)
 
 
-def test_only_the_first_forbidden_channels_are_kept(monkeypatch):
-    monkeypatch.setattr(health_module, "_MOST_DENIED", 2)
+def test_only_the_first_hundred_forbidden_channels_are_kept():
     health = Health()
 
-    for channel in "abc":
-        health.deny(channel)
+    for number in range(102):
+        health.deny(f"channel {number}")
 
-    assert list(health.denied) == ["a", "b"]
+    assert list(health.denied) == [f"channel {number}" for number in range(100)]
 
 
 @pytest.fixture
