@@ -75,7 +75,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ),
     (  # 5: around it: our own server, the command line, other frameworks
         "server.listening server.request_body server.wire",
-        "server.handler",
+        "server.handler server.running",
         "server.server",
         "cli cli.command server.console cli.doctor.gunicorn_settings server.loading "
         "supervision.orders cli.doctor.probe supervision.watcher",

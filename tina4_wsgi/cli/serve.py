@@ -10,24 +10,22 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..config import ENVIRONMENT_PREFIX, Config, keep_live_token
 from ..errors import ConfigError
 from ..routing.paths import live_link
 from ..server.console import configure_logging
 from ..server.listening import DEFAULT_HOST, DEFAULT_PORT, ListenAddress
+from ..server.running import allow_many_descriptors, banner, banner_at, stop_on_signal
 from ..supervision import orders
-from ..supervision.orders import Orders, wake_on_signals
-from ..version import __version__
+from ..supervision.orders import Orders
 from .command import PROGRAM, Command, CommandFailed, WrongUsage, add_app
 
 if TYPE_CHECKING:
@@ -36,11 +34,6 @@ if TYPE_CHECKING:
     from ..server.server import Server
     from ..supervision.worker import Worker
 
-NAME = "Tina4 WSGI"
-
-MOST_DESCRIPTORS = (
-    65_536  # six times the default cap on connections; more makes some C libraries loop long
-)
 MOST_WORKERS = 256
 
 _DESCRIPTION = f"""\
@@ -87,45 +80,6 @@ def serve(arguments: argparse.Namespace) -> int:
     if arguments.workers > 1:
         return _serve_by_workers(arguments)
     return _serve_alone(arguments)
-
-
-def banner(server: Server) -> str:
-    """Say where a started server listens, and in `debug` the link that opens its live page."""
-    from ..app import apps_of_this_process
-
-    unix_path = None if server.unix_path is None else str(server.unix_path)
-    place = ListenAddress(unix_path=unix_path, is_secure=server.ssl_enabled)
-    links = sorted(
-        {app.start_link.path for app in apps_of_this_process() if app.start_link is not None}
-    )
-    root = server.script_name.encode("latin-1").decode()
-    return _banner(place, server.address, root, links[0] if links else "")
-
-
-def stop_on_signal(server: Server) -> None:
-    """Stop gracefully on the first SIGINT or SIGTERM, and at once on the second."""
-    import gevent
-
-    stopping = gevent.Greenlet(_stop, server)
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if stopping.started or stopping.ready():
-            os._exit(128 + number)
-        stopping.start()
-
-    wake_on_signals()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
-
-
-def allow_many_descriptors() -> None:
-    """Raise the soft limit on descriptors, often 1 024: each connection takes one."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -243,19 +197,6 @@ def _log_as_asked(arguments: argparse.Namespace) -> None:
     configure_logging(arguments.log_level, shows_process=arguments.workers > 1)
 
 
-def _banner(place: ListenAddress, bound_to: Any, root: str, link: str) -> str:
-    """Lay out what is printed first.
-
-    Args:
-        root: the path below which the application is served.
-        link: what opens the live page; "" where it doesn't ask for a token.
-    """
-    lines = [f"{NAME} v{__version__}", place.addresses(bound_to, root)]
-    if link:
-        lines.append(f"Live page, and tracebacks in the browser: {place.url(bound_to, root)}{link}")
-    return "\n".join(lines)
-
-
 # -- in the process that serves
 
 
@@ -367,14 +308,6 @@ def _make_server(
         ) from exc
 
 
-def _stop(server: Server) -> None:
-    limit_s = server.config.drain_timeout_s
-    logging.getLogger("tina4_wsgi.server").info(
-        "stopping within %g s; signal again to stop at once", limit_s
-    )
-    server.stop()
-
-
 # -- in the process above
 
 
@@ -425,7 +358,7 @@ def _supervise(arguments: argparse.Namespace, more: str, run: Run) -> int:
         config = Config.from_environ()
         root = config.root_path if arguments.root_path is None else arguments.root_path
         link = live_link(config.live_token) if _is_debug(arguments) else ""
-        print(f"{_banner(place, address, root, link)}\n{more}", flush=True)
+        print(f"{banner_at(place, address, root, link)}\n{more}", flush=True)
 
     try:
         with closing(listener):

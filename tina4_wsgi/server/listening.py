@@ -9,7 +9,10 @@ import errno
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
+
+SocketAddress: TypeAlias = "tuple[str, int] | tuple[str, int, int, int] | str"
+"""What `getsockname` returns: host and port (two more numbers for IPv6), or a UNIX path."""
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 7148
@@ -43,7 +46,7 @@ class ListenAddress:
         host = self.host.strip("[]")
         return listen(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, self.port))
 
-    def addresses(self, bound_to: Any, root: str = "") -> str:
+    def addresses(self, bound_to: SocketAddress, root: str = "") -> str:
         """Say in two lines where pages and WebSockets are to be had; in one for a UNIX socket.
 
         Args:
@@ -58,14 +61,14 @@ class ListenAddress:
             f"{url.replace('http', 'ws', 1)}"
         )
 
-    def url(self, bound_to: Any, root: str = "") -> str:
+    def url(self, bound_to: SocketAddress, root: str = "") -> str:
         """Give the address of pages, without a slash at its end; of a UNIX socket nobody knows it,
         and it is the path.
 
         Args:
             bound_to, root: as for `addresses`.
         """
-        if self.unix_path is not None:
+        if self.unix_path is not None or isinstance(bound_to, str):
             return root
         host, port = bound_to[:2]
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -95,7 +98,7 @@ class ListenAddress:
         return f"can't listen on {self.host}, port {self.port}: {exc.strerror or exc}"
 
 
-def listen(family: int, address: Any, backlog: int = BACKLOG) -> socket.socket:
+def listen(family: int, address: SocketAddress, backlog: int = BACKLOG) -> socket.socket:
     """Bind and listen. The file that a killed server left is replaced, the socket of a living one
     is not.
 
@@ -106,7 +109,7 @@ def listen(family: int, address: Any, backlog: int = BACKLOG) -> socket.socket:
     """
     listener = socket.socket(family)
     try:
-        if family == socket.AF_UNIX:
+        if isinstance(address, str):
             _remove_stale(Path(address))
         else:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from ..server.running import wake_on_signals
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -111,18 +113,3 @@ class Orders:
                 log.warning("the supervising process is gone, so this worker stops")
                 server.stop()
                 return
-
-
-def wake_on_signals() -> None:
-    """Have the hub look after each signal.
-
-    Handlers are Python's own and not gevent's: these run even while a callback keeps the hub from
-    its turn. But a signal that comes just before the hub begins to wait, Python has only noted, and
-    nothing would make it look.
-    """
-    import gevent
-
-    wakes, signal_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.set_wakeup_fd(signal_fd, warn_on_full_buffer=False)
-    waker = gevent.get_hub().loop.io(wakes, 1, ref=False)
-    waker.start(os.read, wakes, 4_096)

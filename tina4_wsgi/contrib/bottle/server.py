@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import bottle
 from gevent import monkey
 
-from ...cli import serve
 from ...errors import ConfigError
-from ...server import console
+from ...server.console import configure_logging
+from ...server.running import banner, stop_on_signal
 from ...server.server import Server
 from .bridge import are_greenlet_local, renew_locals, wrap
 
@@ -52,13 +52,13 @@ class Tina4Server(bottle.ServerAdapter):  # type: ignore[misc]  # bottle ships n
         if not are_greenlet_local(bottle):  # `bottle.py` itself came before the app's module
             renew_locals(bottle)
             _let_go_of_reloader()
-        console.configure_logging("warning" if self.quiet else "info")
+        configure_logging("warning" if self.quiet else "info")
         app = wrap(handler) if isinstance(handler, bottle.Bottle) else handler
         server = Server(app, self.host, self.port, **self.options)
         server.start()
-        serve.stop_on_signal(server)
+        stop_on_signal(server)
         if not self.quiet:
-            print(serve.banner(server), flush=True)
+            print(banner(server), flush=True)
         server.serve_forever()
 
 

@@ -25,13 +25,13 @@ from django.db import connections
 from django.utils import autoreload
 
 from tina4_wsgi.app import App
-from tina4_wsgi.cli.serve import allow_many_descriptors, banner, stop_on_signal
 from tina4_wsgi.config import keep_live_token
 from tina4_wsgi.contrib.django.bridge import wrap
 from tina4_wsgi.contrib.django.databases import PATCH, are_patched_in_time
 from tina4_wsgi.contrib.django.reloading import keep_serving, patched_command
 from tina4_wsgi.server.console import line_formatter
 from tina4_wsgi.server.listening import ListenAddress
+from tina4_wsgi.server.running import allow_many_descriptors, banner, stop_on_signal
 from tina4_wsgi.server.server import Server
 from tina4_wsgi.supervision import orders
 
