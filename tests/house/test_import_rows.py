@@ -80,6 +80,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "cli cli.command server.console cli.doctor.gunicorn_settings server.loading "
         "supervision.orders cli.doctor.probe supervision.watcher",
         "supervision.broken cli.doctor.examination supervision.worker",
+        "supervision.keeper",
         "cli.doctor.command cli.publish supervision.refreshing supervision.reloader cli.routes "
         "cli.init",
         "supervision.supervisor",

@@ -69,7 +69,7 @@ def serve(arguments: argparse.Namespace) -> int:
     """Serve until a signal; the `serve` command.
 
     Raises:
-        CommandFailed: it can't be done.
+        CommandFailed, WorkerFailed: it can't be done.
     """
     _check(arguments)
     keep_live_token()

@@ -146,7 +146,7 @@ def how_it_ended(code: int) -> str:
 class Signals:
     """The signals of this process as a list to read, and a wait that they end."""
 
-    def __init__(self, *numbers: signal.Signals) -> None:
+    def __init__(self, *numbers: int) -> None:
         self._fd, writing_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writing_fd, warn_on_full_buffer=False)
         for number in (*numbers, signal.SIGCHLD):
