@@ -25,7 +25,7 @@ from geventwebsocket.handler import WebSocketHandler
 
 from ..config import Config
 from ..errors import Refused
-from ..http import files
+from ..logs import IS_STATIC
 from ..protocol import handshake
 from .request_body import BodyError, RequestBody
 from .request_head import RequestHead, read_head
@@ -335,7 +335,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
     def log_request(self) -> None:
         """Write the access log's line."""
         # Static files would bury the lines that somebody looks for.
-        level = logging.DEBUG if self.environ.get(files.IS_STATIC) else logging.INFO
+        level = logging.DEBUG if self.environ.get(IS_STATIC) else logging.INFO
         if access_log.isEnabledFor(level):
             length = max(0, self.response_length - self._head_bytes)
             took_ms = (self.time_finish - self.time_start) * 1000
