@@ -16,7 +16,6 @@ from werkzeug.test import Client, TestResponse
 
 from ..backplane.isolation import isolation
 from ..spy import KEY
-from . import thread_hubs
 from .errors import HandshakeRefused, NotSettled
 from .settling import Settling
 from .websocket import WebSocket
@@ -65,9 +64,8 @@ class TestClient(Client):
         **kwargs: Any,
     ) -> None:
         super().__init__(app, **kwargs)
-        self._stage = Settling(timeout, raise_errors, in_test_greenlet)
+        self._settling = Settling(timeout, raise_errors, in_test_greenlet)
         isolation.is_on = True
-        thread_hubs.enter(self)
 
     def __enter__(self) -> TestClient:
         return self
@@ -99,10 +97,10 @@ class TestClient(Client):
         """
         if "query" in kwargs:
             kwargs["query_string"] = kwargs.pop("query")
-        self._stage.run_until_idle()
+        self._settling.run_until_idle()
         response = super().open(*args, **kwargs)
-        self._stage.run_until_idle()
-        self._stage.raise_error()
+        self._settling.run_until_idle()
+        self._settling.raise_error()
         return response
 
     def run_wsgi_app(
@@ -110,7 +108,7 @@ class TestClient(Client):
     ) -> tuple[Iterable[bytes], str, Headers]:
         """Call the application; the other methods come here."""
         environ.setdefault("REMOTE_ADDR", _LOOPBACK)
-        environ[KEY] = self._stage.onlooker
+        environ[KEY] = self._settling.spy
         return super().run_wsgi_app(environ, buffered)
 
     # -- WebSockets
@@ -158,9 +156,9 @@ class TestClient(Client):
                 environ_overrides=overrides,
                 **kwargs,
             )
-            observed = self._stage.onlooker.take()
-            if observed is None:
-                self._stage.raise_error()
+            route = self._settling.spy.take()
+            if route is None:
+                self._settling.raise_error()
                 raise HandshakeRefused(path, response.status, response.headers, response.get_data())
         except BaseException:
             ours.close()
@@ -169,14 +167,14 @@ class TestClient(Client):
             reader.close()
             theirs.close()  # a shell, if the app took what was inside
         websocket = WebSocket(
-            ours, observed, self._stage, path, response.headers, not wait_for_open
+            ours, route, self._settling, path, response.headers, not wait_for_open
         )
         self._await_open(websocket)
         return websocket
 
     def _await_open(self, websocket: WebSocket) -> None:
         try:
-            self._stage.settle([websocket])
+            self._settling.settle([websocket])
         except BaseException:
             websocket.abandon()
             raise
@@ -195,7 +193,7 @@ class TestClient(Client):
                 waits.
             Exception: what a callback raised.
         """
-        self._stage.settle(self._stage.actors, timeout)
+        self._settling.settle(self._settling.websockets, timeout)
 
     def wait_until(self, condition: Callable[[], object], timeout: float | None = None) -> None:
         """Run the app until `condition()` gives something true: for what settling doesn't wait for.
@@ -204,17 +202,17 @@ class TestClient(Client):
             NotSettled: it didn't in time.
             Exception: what a callback raised.
         """
-        stage = self._stage
-        limit_s = stage.timeout_s if timeout is None else timeout
-        is_met = stage.runner.until(lambda: stage.has_error or condition(), limit_s)
-        stage.raise_error()
+        settling = self._settling
+        limit_s = settling.timeout_s if timeout is None else timeout
+        is_met = settling.runner.until(lambda: settling.has_error or condition(), limit_s)
+        settling.raise_error()
         if not is_met:
             raise NotSettled(f"after {limit_s:g} s the condition is not met")
 
     @property
     def errors(self) -> tuple[BaseException, ...]:
         """What callbacks and handlers raised and no call has raised in the test, oldest first."""
-        return tuple(self._stage.onlooker.errors)
+        return tuple(self._settling.spy.errors)
 
     # -- the end
 
@@ -226,15 +224,15 @@ class TestClient(Client):
             Exception: what a callback raised.
         """
         self._end()
-        self._stage.raise_error()
+        self._settling.raise_error()
 
     def _end(self) -> None:
-        for actor in list(self._stage.actors):
-            actor.abandon()
-        for app in self._stage.onlooker.apps:
+        for websocket in list(self._settling.websockets):
+            websocket.abandon()
+        for app in self._settling.spy.apps:
             app.release()
-        self._stage.run_until_idle()
-        thread_hubs.leave(self)
+        self._settling.run_until_idle()
+        self._settling.runner.leave()
 
 
 def _handshake(

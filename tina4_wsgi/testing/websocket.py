@@ -48,8 +48,8 @@ class WebSocket:
     def __init__(
         self,
         sock: Any,
-        observed: SpiedRoute,
-        stage: Settling,
+        route: SpiedRoute,
+        settling: Settling,
         path: str,
         headers: Headers,
         may_stay_in_open: bool,
@@ -58,8 +58,8 @@ class WebSocket:
         self.headers = headers
         self.received: list[str | bytes] = []
         self._socket = sock  # gevent's; None once given back
-        self._observed = observed
-        self._stage = stage
+        self._route = route
+        self._settling = settling
         self._may_stay_in_open = may_stay_in_open
         self._decoder = Decoder()
         self._inbox: deque[str | bytes] = deque()
@@ -74,7 +74,7 @@ class WebSocket:
             loop.io(sock.fileno(), events) for events in (_READABLE, _WRITABLE)
         )
         self._reader.start(self._on_readable)
-        stage.actors.append(self)
+        settling.websockets.append(self)
 
     def __repr__(self) -> str:
         return (
@@ -120,7 +120,7 @@ class WebSocket:
             raise self._closed_error()
         self._write(data)
         if wait:
-            self._stage.settle([self])
+            self._settling.settle([self])
 
     # -- what it hears
 
@@ -134,13 +134,13 @@ class WebSocket:
             ConnectionClosed: it is over, and none is left.
             Exception: what a callback raised, if no message is left.
         """
-        limit_s = self._stage.timeout_s if timeout is None else timeout
+        limit_s = self._settling.timeout_s if timeout is None else timeout
         if not self._inbox:
-            self._stage.run_until_idle()
-        self._stage.runner.until(self._can_tell, limit_s)
+            self._settling.run_until_idle()
+        self._settling.runner.until(self._can_tell, limit_s)
         if self._inbox:
             return self._inbox.popleft()
-        self._stage.raise_error()
+        self._settling.raise_error()
         if self._fault is not None:
             raise self._fault
         if self._closed_with is not None:
@@ -194,7 +194,7 @@ class WebSocket:
     @property
     def connection(self) -> Any:
         """The `Connection` that the callbacks hold, to look at; None before "open"."""
-        return self._observed.connection
+        return self._route.connection
 
     @property
     def subprotocol(self) -> str | None:
@@ -221,11 +221,11 @@ class WebSocket:
             ReceiveTimeout: it didn't close.
             Exception: what a callback raised.
         """
-        limit_s = self._stage.timeout_s if timeout is None else timeout
-        self._stage.runner.until(
-            lambda: self._stage.has_error or self._closed_with is not None, limit_s
+        limit_s = self._settling.timeout_s if timeout is None else timeout
+        self._settling.runner.until(
+            lambda: self._settling.has_error or self._closed_with is not None, limit_s
         )
-        self._stage.raise_error()
+        self._settling.raise_error()
         if self._closed_with is None:
             raise ReceiveTimeout(self.path, limit_s, self.received, "close frame")
         self._finish()
@@ -250,7 +250,7 @@ class WebSocket:
             self._closed_with = int(code), reason
             self._send_close(code, reason)
         self._finish()
-        self._stage.raise_error()
+        self._settling.raise_error()
 
     def abort(self) -> None:
         """Break the line without a close frame, as a lost network does, and come back when "close"
@@ -260,7 +260,7 @@ class WebSocket:
             self._closed_with = int(CloseCode.ABNORMAL), ""
         self._give_back()
         self._finish()
-        self._stage.raise_error()
+        self._settling.raise_error()
 
     def abandon(self) -> None:
         """Close as well as it goes, without a word about it: the test has failed already."""
@@ -273,46 +273,46 @@ class WebSocket:
             self._give_back()
 
     def _finish(self) -> None:
-        runner, observed = self._stage.runner, self._observed
-        stays_in_open = self._may_stay_in_open and not observed.is_opened
-        if not runner.until(lambda: observed.is_over, 0 if stays_in_open else CUT_AFTER_S):
+        runner, route = self._settling.runner, self._route
+        stays_in_open = self._may_stay_in_open and not route.is_opened
+        if not runner.until(lambda: route.is_over, 0 if stays_in_open else CUT_AFTER_S):
             self._give_back()
-            if not runner.until(lambda: observed.is_over, self._stage.timeout_s):
-                raise not_settled([self], self._stage.timeout_s)
-        self._stage.run_until_idle()  # the server's close frame, and what "close" broadcast
+            if not runner.until(lambda: route.is_over, self._settling.timeout_s):
+                raise not_settled([self], self._settling.timeout_s)
+        self._settling.run_until_idle()  # the server's close frame, and what "close" broadcast
         self._give_back()
-        self._stage.run_until_idle()  # the server gives its half back
-        if self in self._stage.actors:
-            self._stage.actors.remove(self)
+        self._settling.run_until_idle()  # the server gives its half back
+        if self in self._settling.websockets:
+            self._settling.websockets.remove(self)
 
-    # -- what the stage asks
+    # -- what settling asks
 
     @property
     def is_busy(self) -> bool:
         """Whether the app has yet to do something for this client."""
-        observed = self._observed
-        if observed.is_over:
+        route = self._route
+        if route.is_over:
             return False
         if self._closed_with is not None:
             return True
-        if not observed.is_opened:
+        if not route.is_opened:
             return not self._may_stay_in_open
-        return bool(observed.running or self._outbox) or self._unread_bytes() > 0
+        return bool(route.running or self._outbox) or self._unread_bytes() > 0
 
     def describe_work(self) -> str:
         """Say what the app has yet to do."""
-        return self._observed.describe()
+        return self._route.describe()
 
     # -- how it does it
 
     def _settle_all(self) -> None:
-        self._stage.settle(self._stage.actors)
+        self._settling.settle(self._settling.websockets)
 
     def _can_tell(self) -> bool:
         return (
             bool(self._inbox)
             or self._closed_with is not None
-            or self._stage.has_error
+            or self._settling.has_error
             or self._fault is not None
         )
 
@@ -365,7 +365,7 @@ class WebSocket:
         except (ProtocolError, ValueError) as exc:
             self._fault = exc
             self._give_back()
-        self._stage.runner.notify()
+        self._settling.runner.notify()
 
     def _read(self) -> None:
         try:
