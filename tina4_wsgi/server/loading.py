@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ..config import Config
 from ..errors import RouteError, Tina4Error
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ def load_app(target: str | None, folder: Path) -> WSGIApplication:
             f"{target!r} is of type {kind}, expected a WSGI application, which can be called"
         )
     return app  # type: ignore[no-any-return]  # whatever the user has there
+
+
+def config_of(app: object) -> Config:
+    """Return the settings of an `App`; for any other application, those of the environment."""
+    config = getattr(app, "config", None)  # of a Flask app it is a dict
+    return config if isinstance(config, Config) else Config.from_environ()
 
 
 def _app_of_folder(folder: Path) -> WSGIApplication:

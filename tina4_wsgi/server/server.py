@@ -28,6 +28,7 @@ from ..config import Config
 from ..hosting.claims import claims_upgrade
 from .handler import WRITE_PATIENCE_S, Handler
 from .listening import BACKLOG, DEFAULT_HOST, DEFAULT_PORT, listen
+from .loading import config_of
 from .wire import cancel_wait, ip_of
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             OSError: the certificate can't be read (ssl.SSLError, if it is none).
             ConfigError: `root_path` is none.
         """
-        self.config = config or _config_of(app)
+        self.config = config or config_of(app)
         root = (
             self.config.root_path
             if root_path is None
@@ -309,11 +310,6 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             return False
         finally:
             self._strangers.discard(wire)
-
-
-def _config_of(app: object) -> Config:
-    config = getattr(app, "config", None)  # of a Flask app it is a dict
-    return config if isinstance(config, Config) else Config.from_environ()
 
 
 def _tls_context(certfile: str | os.PathLike[str], keyfile: str | os.PathLike[str] | None) -> Any:

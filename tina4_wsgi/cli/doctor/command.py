@@ -23,13 +23,15 @@ def doctor(arguments: argparse.Namespace) -> int:
     Raises:
         LoadError, ConfigError: the app can't be had.
     """
-    from .examination import examine, examine_site
+    from .examination import examine
+    from .probe import probe
 
     findings: list[Finding] = []
     if arguments.url is None or arguments.app is not None:
         findings += examine(arguments.app, Path.cwd())
     if arguments.url is not None:
-        findings += examine_site(arguments.url, arguments.origin)
+        findings += probe(arguments.url, arguments.origin)
+
     for finding in findings:
         print(finding)
     if not findings:

@@ -17,9 +17,8 @@ from ...errors import BackplaneError
 from ...hosting import checks
 from ...hosting.checks import Finding
 from ...hosting.claims import paths_of_gevent_websocket
-from ...server.loading import load_app
+from ...server.loading import config_of, load_app
 from . import gunicorn_settings
-from .probe import probe
 
 _PARAMETER = re.compile(r"\{[^{}]*\}|<[^<>]*>")
 _MOST_PATHS = 50
@@ -51,22 +50,12 @@ def examine(target: str | None, folder: Path) -> Iterator[Finding]:
     yield from checks.misspelt_variables()
     yield from checks.libraries()
     yield from checks.old_libraries()
-    config = _config_of(app)
+    config = config_of(app)
     yield from checks.too_few_descriptors(config)
     yield from checks.trusted_by_django()
     yield from _redis(app, config)
     yield from _other_websockets(app)
     yield from _gunicorn(config, folder, patches_itself)
-
-
-def examine_site(url: str, origin: str | None) -> Iterator[Finding]:
-    """Ask a running site for an upgrade; see `probe`."""
-    return probe(url, origin)
-
-
-def _config_of(app: object) -> Config:
-    config = getattr(app, "config", None)  # of a Flask app it is a dict
-    return config if isinstance(config, Config) else Config.from_environ()
 
 
 def _redis(app: object, config: Config) -> Iterator[Finding]:
