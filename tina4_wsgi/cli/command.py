@@ -6,11 +6,14 @@ and the number of the signal that ended it before it was done.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import Tina4Error
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
 
 PROGRAM = "tina4-wsgi"
 

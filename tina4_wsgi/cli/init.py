@@ -6,10 +6,13 @@ behind them, and `dot` stands for the dot that hides a file.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .command import PROGRAM, Command, CommandFailed
+
+if TYPE_CHECKING:
+    import argparse
 
 _FILES = Path(__file__).resolve().parent / "project"
 _MASK = ".tpl"

@@ -11,9 +11,8 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Sequence
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import Tina4Error
 from ..server.loading import LoadError
@@ -21,6 +20,9 @@ from ..version import __version__
 from . import init, nginx, publish, routes, serve
 from .command import PROGRAM, Command, WrongUsage
 from .doctor import command as doctor_command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COMMANDS: tuple[Command, ...] = (
     init.COMMAND,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..server.listening import DEFAULT_HOST, DEFAULT_PORT
@@ -17,6 +16,8 @@ from .command import PROGRAM, Command, add_app
 from .routes import load_apps
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..routing.matching import Route
 
     Served = tuple[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,8 @@ from ..config import ENVIRONMENT_PREFIX
 from .command import Command, CommandFailed
 
 if TYPE_CHECKING:
+    import argparse
+
     from ..settings import AppSettings
 
 _DESCRIPTION = """\

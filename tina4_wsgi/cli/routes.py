@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,9 @@ from ..server.console import BOLD, CYAN, coloured, has_colours
 from .command import PROGRAM, Command, CommandFailed, add_app
 
 if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
     from ..app import App
     from ..routing.matching import Route
 

@@ -16,20 +16,22 @@ import logging
 import sys
 import time
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gevent
 from gevent.exceptions import ConcurrentObjectUseError
 from gevent.pywsgi import format_date_time
 from geventwebsocket.handler import WebSocketHandler
 
-from ..config import Config
 from ..errors import Refused
 from ..logs import IS_STATIC
 from ..protocol import handshake
 from .request_body import BodyError, RequestBody
 from .request_head import RequestHead, read_head
 from .wire import PeerGone, RequestReader, ip_of, say_goodbye, send
+
+if TYPE_CHECKING:
+    from ..config import Config
 
 log = logging.getLogger("tina4_wsgi.server")
 access_log = logging.getLogger("tina4_wsgi.access")

@@ -7,13 +7,14 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..config import Config
 from ..errors import RouteError, Tina4Error
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from _typeshed.wsgi import WSGIApplication
 
 DEFAULT_ATTRIBUTE = "app"

@@ -7,13 +7,15 @@ nobody knows where the next request would begin, and the connection is closed.
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import Refused
 from .request_head import parse_field
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Callable, Iterator
 
 MAX_CHUNK_LINE_BYTES = (
     256  # the size takes 16; extensions are allowed by the RFC and used by nobody

@@ -12,11 +12,14 @@ An editor must keep the two patterns free of adjoining repeats over the same cha
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ..errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb"{1,64}) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])\r\n")

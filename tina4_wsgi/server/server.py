@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import socket
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import FileWrapper
@@ -32,6 +30,9 @@ from .loading import config_of
 from .wire import cancel_wait, ip_of
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
     from _typeshed.wsgi import WSGIApplication
 
 ACCEPT_PAUSE_S = (

@@ -6,18 +6,18 @@ Why is shown to whoever has followed the link of this start alone, as with `debu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from markupsafe import escape
 
 from ..http import error_pages
 from ..http.response import Response
-from ..monitoring.start_link import StartLink
 from ..protocol import handshake
-from ..server.loading import LoadError
 
 if TYPE_CHECKING:
+    from ..server.loading import LoadError
+    from ..monitoring.start_link import StartLink
+    from collections.abc import Iterable
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _PAGE = """<!doctype html>

@@ -12,13 +12,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Mapping
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from ..server.running import wake_on_signals
 
 if TYPE_CHECKING:
+    from types import FrameType
+    from collections.abc import Mapping
     from collections.abc import Callable
 
     from ..server.server import Server

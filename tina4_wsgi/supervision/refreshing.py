@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -18,13 +17,14 @@ from werkzeug.datastructures import Headers
 from werkzeug.wsgi import ClosingIterator
 
 from ..app import App, apps_of_this_process
-from ..config import Config
 from ..hosting import claims
 from ..http import own_files
 from ..protocol.frames import CloseCode
 from ..routing.router import Router
 
 if TYPE_CHECKING:
+    from ..config import Config
+    from collections.abc import Iterable, Iterator
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from ..websocket.connection import Connection

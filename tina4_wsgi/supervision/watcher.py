@@ -9,9 +9,12 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _PAGES = (("src", "templates"), ("src", "public"))
 """Folders of an `App`: what is in there is read again at its next use."""

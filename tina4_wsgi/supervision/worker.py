@@ -14,9 +14,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
 
 from .orders import INHERITED, RESTART, RESTART_S, STOP
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 GRACE_S = 5.0
 """What a worker gets beyond the time that its graceful stop may take; then it hangs and is killed.

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Iterable, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from gevent import socket as gevent_socket
@@ -21,6 +19,9 @@ from .settling import Settling
 from .websocket import WebSocket
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 TIMEOUT_S = 5.0

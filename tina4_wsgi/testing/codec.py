@@ -5,12 +5,15 @@ Pure: bytes in, messages out. It reads strictly, so that a test sees what a brow
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ..errors import ProtocolError
 from ..protocol.deflate import COMPRESSED, Inflater
 from ..protocol.frames import CloseCode, Opcode, parse_close
 from ..protocol.masking import apply_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _FIN = 0x80
 _MASK_BIT = 0x80

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from werkzeug.datastructures import Headers
+from typing import TYPE_CHECKING
 
 from ..errors import Tina4Error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from werkzeug.datastructures import Headers
 
 _SHOWN_CHARACTERS = 200
 _SHOWN_MESSAGES = 10

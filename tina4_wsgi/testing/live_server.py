@@ -13,10 +13,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 from ..config import isolated_environ
 from ..errors import Tina4Error, UsageError
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 START_S = 30.0
 STOP_S = 15.0

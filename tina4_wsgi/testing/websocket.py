@@ -11,11 +11,9 @@ import socket
 import struct
 import termios
 from collections import deque
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
-from werkzeug.datastructures import Headers
 
 from .. import jsontext
 from ..errors import ConnectionClosed, ProtocolError
@@ -30,7 +28,13 @@ from ..protocol.frames import (
 from .codec import Decoder, Event, masked
 from .errors import ReceiveTimeout, listed
 from .settling import CUT_AFTER_S, Settling, not_settled
-from .spying import SpiedRoute
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from werkzeug.datastructures import Headers
+
+    from .spying import SpiedRoute
 
 _READABLE, _WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
 _READ_BYTES = 65_536

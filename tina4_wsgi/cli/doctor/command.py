@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..command import Command, add_app
 
 if TYPE_CHECKING:
+    import argparse
+
     from ...hosting.checks import Finding
 
 _DESCRIPTION = """\

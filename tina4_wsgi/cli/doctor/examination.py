@@ -5,20 +5,24 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gevent import monkey
 
 from ...app import App
 from ...backplane.redis import permissions
-from ...config import Config
 from ...errors import BackplaneError
 from ...hosting import checks
 from ...hosting.checks import Finding
 from ...hosting.claims import paths_of_gevent_websocket
 from ...server.loading import config_of, load_app
 from . import gunicorn_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ...config import Config
 
 _PARAMETER = re.compile(r"\{[^{}]*\}|<[^<>]*>")
 _MOST_PATHS = 50

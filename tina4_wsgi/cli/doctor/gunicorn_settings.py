@@ -9,11 +9,13 @@ import importlib
 import importlib.util
 import io
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...hosting.checks import PATCH, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 _FILE = "gunicorn.conf.py"
 _GEVENT = frozenset({"gevent", "gevent_wsgi", "gevent_pywsgi"})

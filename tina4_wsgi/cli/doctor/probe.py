@@ -6,11 +6,14 @@ import base64
 import contextlib
 import http.client
 import os
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ...hosting.checks import Finding
 from ...protocol.handshake import accept_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _TIMEOUT_S = 10.0
 _SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}

@@ -9,17 +9,20 @@ while it starts, this process waits for a change.
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import sysconfig
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.utils import autoreload
 
 from ...supervision.reloader import Reloader
 from ...supervision.watcher import Watcher
 from ...supervision.worker import Worker
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
 
 # `python -m gevent.monkey manage.py` would look for modules in the current folder, not beside
 # manage.py.
