@@ -41,6 +41,7 @@ class Keeper(ABC):
         self._start = start
         self._listener = listener
         self._on_ready = on_ready
+
         self._workers: list[Worker] = []
         self._actions: dict[int, Callable[[], None]] = {}  # by signals that stop nobody
         self._has_been_ready = False

@@ -52,6 +52,7 @@ class Reloader(Keeper):
         workers_watch: bool = False,
     ) -> None:
         super().__init__(start, listener, on_ready)
+
         self._watcher = watcher
         self._workers_watch = workers_watch
         self._wants_start = True

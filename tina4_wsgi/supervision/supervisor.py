@@ -56,6 +56,7 @@ class Supervisor(Keeper):
     ) -> None:
         super().__init__(start, listener, on_ready)
         self._actions[signal.SIGHUP] = self._begin_replacing
+
         self._count = count
         self._to_replace: deque[Worker] = deque()
         self._newcomer: Worker | None = None  # started for the first of `_to_replace`
