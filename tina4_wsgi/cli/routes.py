@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..routing.pattern import Parameter, PatternError, parameters
 from ..server.console import BOLD, CYAN, coloured, has_colours
@@ -33,10 +33,10 @@ _DEFAULT_CONVERTER = "string"
 
 
 def routes(arguments: argparse.Namespace) -> int:
-    """Print them; the `routes` command.
+    """Print the routes; the `routes` command.
 
     Raises:
-        LoadError, CommandFailed: there is no such application.
+        LoadError, CommandFailed: the application can't be loaded, or has nothing of ours.
     """
     found = [(route, app) for app in load_apps(arguments.app) for route in app.all_routes()]
     if arguments.json:
@@ -49,15 +49,15 @@ def routes(arguments: argparse.Namespace) -> int:
 
 
 def load_apps(target: str | None) -> list[App]:
-    """Import an application as `serve` does, and give the Apps that it consists of.
+    """Load an application as `serve` does, and return the Apps in it.
 
     Raises:
-        LoadError: it can't be had.
-        CommandFailed: it has nothing of ours in it.
+        LoadError: the application can't be loaded.
+        CommandFailed: there is no `App` in it.
     """
     from gevent import monkey
 
-    monkey.patch_all()  # before anything of the user's
+    monkey.patch_all()  # before the user's modules
     from ..app import App, apps_of_this_process
     from ..server.loading import load_app
 
@@ -72,9 +72,7 @@ def load_apps(target: str | None) -> list[App]:
 
 
 def parameters_of(route: Route) -> dict[str, str]:
-    """Give the converters of a route's parameters by their names, as written; {} for another
-    framework's syntax.
-    """
+    """Return the converters of a route's parameters; {} for another framework's syntax."""
     try:
         found: Sequence[Parameter] = parameters(route.path)
     except PatternError:
@@ -82,7 +80,7 @@ def parameters_of(route: Route) -> dict[str, str]:
     return {one.name: one.converter or _DEFAULT_CONVERTER for one in found}
 
 
-def _described(route: Route) -> dict[str, Any]:
+def _described(route: Route) -> dict[str, object]:
     return {
         "kind": route.kind,
         "methods": _methods(route),
@@ -110,7 +108,7 @@ def _methods(route: Route) -> list[str]:
     return [] if route.kind == "websocket" else sorted(route.methods)
 
 
-def _name(function: Callable[..., Any]) -> str:
+def _name(function: Callable[..., object]) -> str:
     return getattr(function, "__qualname__", None) or repr(function)
 
 

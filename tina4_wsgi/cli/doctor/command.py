@@ -1,4 +1,4 @@
-"""`tina4-wsgi doctor`: prints what is often wrong; see `doctor` for how it is found."""
+"""`tina4-wsgi doctor`: prints what `examination` and `probe` find."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from ...hosting.checks import Finding
 
 _DESCRIPTION = """\
-Says what is wrong with an app or a running site, one line each with its fix. The exit code is 1 if
-anything of it is fatal.
+Prints what is wrong with an app or a running site, one line each with its fix. The exit code is 1
+if anything is fatal.
 """
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    """Say what is wrong, one line each; the `doctor` command. 1 if anything is fatal.
+    """Print what is wrong, one line each, and return 1 if anything is fatal; the `doctor` command.
 
     Raises:
-        LoadError, ConfigError: the app can't be had.
+        LoadError, ConfigError: the app can't be loaded.
     """
     from .examination import examine
     from .probe import probe
