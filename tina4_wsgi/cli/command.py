@@ -27,7 +27,7 @@ class WrongUsage(CommandFailed):
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class Subcommand:
     """One command of `tina4-wsgi`; `cli.main.COMMANDS` lists them all.
 
     Attributes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .command import PROGRAM, Command, CommandFailed
+from .command import PROGRAM, CommandFailed, Subcommand
 
 if TYPE_CHECKING:
     import argparse
@@ -88,4 +88,4 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="a folder that is new or empty")
 
 
-COMMAND = Command("init", "make a project to begin with", _DESCRIPTION, _add_options, init)
+COMMAND = Subcommand("init", "make a project to begin with", _DESCRIPTION, _add_options, init)

@@ -16,13 +16,13 @@ from ..errors import Tina4Error
 from ..server.loading import LoadError
 from ..version import __version__
 from . import init, nginx, publish, routes, serve
-from .command import PROGRAM, Command, WrongUsage
+from .command import PROGRAM, Subcommand, WrongUsage
 from .doctor import command as doctor_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS: tuple[Command, ...] = (
+COMMANDS: tuple[Subcommand, ...] = (
     init.COMMAND,
     serve.COMMAND,
     routes.COMMAND,
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
     arguments.argv = argv
-    command: Command = arguments.command
+    command: Subcommand = arguments.command
     sub: argparse.ArgumentParser = arguments.parser
 
     try:

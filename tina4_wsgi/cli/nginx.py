@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..server.listening import DEFAULT_HOST, DEFAULT_PORT
-from .command import PROGRAM, Command, add_app
+from .command import PROGRAM, Subcommand, add_app
 from .routes import load_apps
 
 if TYPE_CHECKING:
@@ -152,6 +152,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-COMMAND = Command(
+COMMAND = Subcommand(
     "nginx", "print the configuration for nginx", _DESCRIPTION, _add_options, nginx, _EPILOG
 )

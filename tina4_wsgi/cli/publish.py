@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .. import jsontext
 from ..config import ENVIRONMENT_PREFIX
-from .command import Command, CommandFailed
+from .command import CommandFailed, Subcommand
 
 if TYPE_CHECKING:
     import argparse
@@ -71,6 +71,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-COMMAND = Command(
+COMMAND = Subcommand(
     "publish", "send a message to the clients on a path", _DESCRIPTION, _add_options, publish
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..routing.pattern import Parameter, PatternError, parameters
 from ..server.console import BOLD, CYAN, coloured, has_colours
-from .command import PROGRAM, Command, CommandFailed, add_app
+from .command import PROGRAM, CommandFailed, Subcommand, add_app
 
 if TYPE_CHECKING:
     import argparse
@@ -139,4 +139,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-COMMAND = Command("routes", "list the routes of an application", _DESCRIPTION, _add_options, routes)
+COMMAND = Subcommand(
+    "routes", "list the routes of an application", _DESCRIPTION, _add_options, routes
+)

@@ -26,7 +26,7 @@ from ..server.listening import DEFAULT_HOST, DEFAULT_PORT, ListenAddress
 from ..server.running import allow_many_descriptors, banner, banner_at, stop_on_signal
 from ..supervision import orders
 from ..supervision.orders import Orders
-from .command import PROGRAM, Command, CommandFailed, WrongUsage, add_app
+from .command import PROGRAM, CommandFailed, Subcommand, WrongUsage, add_app
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -156,7 +156,7 @@ def _add_processes(parser: argparse.ArgumentParser) -> None:
     )
 
 
-COMMAND = Command("serve", "serve an application", _DESCRIPTION, _add_options, serve, _EPILOG)
+COMMAND = Subcommand("serve", "serve an application", _DESCRIPTION, _add_options, serve, _EPILOG)
 
 
 def _check(arguments: argparse.Namespace) -> None:

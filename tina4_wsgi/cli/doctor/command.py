@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..command import Command, add_app
+from ..command import Subcommand, add_app
 
 if TYPE_CHECKING:
     import argparse
@@ -50,4 +50,4 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-COMMAND = Command("doctor", "look for what is often wrong", _DESCRIPTION, _add_options, doctor)
+COMMAND = Subcommand("doctor", "look for what is often wrong", _DESCRIPTION, _add_options, doctor)
