@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 import tina4_wsgi
+from tests.house.rows import GROUND, ROWS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "tina4_wsgi"
@@ -147,10 +148,32 @@ def test_the_reference_of_a_connection_shows_what_people_call_and_nothing_of_the
     assert {"received", "lost", "work", "transport"} & set(told) == set()
 
 
-def folders() -> list[tuple[str, str]]:
-    """The table of folders, from the ground up: the names in each line, and what it promises."""
+def folders() -> dict[str, tuple[str, str]]:
+    """The table of folders, from the ground up: by the names in a line, its promise, and what it
+    may import.
+    """
     lines = FOLDERS.findall((DOCS / "contributing.md").read_text())
-    return [(names, promise) for names, promise, _ in lines]
+    return {" ".join(NAME.findall(names)): (promise, allowed) for names, promise, allowed in lines}
+
+
+def shown(part: str) -> str:
+    """A part as the table shows it: "hub/", "app", "routing/paths"."""
+    path = part.replace(".", "/")
+    return f"{path}/" if (PACKAGE / path).is_dir() else path
+
+
+def in_words(allowed: str, above: set[str]) -> str:
+    """What a row may import, as the table says it."""
+    parts = allowed.split()
+    if len(above) > 2 and (allowed == "above" or set(parts) == above):
+        return "all above"
+    ground = ["the ground"] if allowed.startswith(GROUND) else []
+    others = [part for part in parts if not ground or part not in GROUND.split()]
+    names = [
+        f"late `{shown(part[5:])}`" if part.startswith("late:") else f"`{shown(part)}`"
+        for part in others
+    ]
+    return ", ".join(ground + names) or "–"
 
 
 def is_there(name: str) -> bool:
@@ -171,10 +194,19 @@ def test_the_readme_has_the_same_table_of_folders():
     assert readme == docs
 
 
+def test_the_table_of_folders_is_that_of_the_test_of_imports():
+    table = {names: allowed for names, (_, allowed) in folders().items()}
+    above: set[str] = set()
+    expected = {}
+    for names, allowed in ROWS.items():
+        expected[" ".join(map(shown, names.split()))] = in_words(allowed, above)
+        above |= set(names.split())
+
+    assert list(table.items()) == [*expected.items(), ("browser/", "–")]
+
+
 def test_each_folder_is_in_the_table_with_the_sentence_of_its_package():
-    promises = {
-        name: promise for names, promise in folders() for name in NAME.findall(names) if "/" in name
-    }
+    promises = {names.split()[0]: promise for names, (promise, _) in folders().items()}
     sentences = {
         f"{path.parent.name}/": " ".join(doc.partition("\n\n")[0].split())
         for path in PACKAGE.glob("*/__init__.py")
@@ -211,8 +243,7 @@ def test_the_map_has_every_folder_once_each_above_those_that_it_may_import():
         r'class="module" x="(\d+)" y="(\d+)"[^>]*>([^<]+)<', (DOCS / "images/map.svg").read_text()
     )
     upwards = [name for x, y, name in sorted(drawn, key=lambda one: (-int(one[1]), int(one[0])))]
-    rows = [NAME.findall(names) for names, _ in folders()]
-    row_of = {name: row for row, names in enumerate(rows) for name in names}
+    row_of = {name: row for row, names in enumerate(folders()) for name in names.split()}
 
     in_table = [name for name in row_of if name.endswith("/") and name not in NOT_DRAWN]
 
