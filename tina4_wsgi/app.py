@@ -31,7 +31,7 @@ from .monitor import Monitor
 from .mounting import claims_upgrade
 from .names import MOST_NAME_BYTES, check_name, check_path
 from .observer import observer_of
-from .opening import Opening, head_bytes
+from .opening import Opening
 from .ownpages import OwnPages
 from .paths import has_control_character, is_own, normal_path
 from .presence import Member
@@ -322,8 +322,6 @@ class App:
     def _upgrade(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
             found = self._find_route(environ)
-            if found is not None and head_bytes(environ) > self.config.max_head_bytes:
-                raise Refused(431, "the head of this handshake is too long")
             if found is None:
                 if self._wsgi_app is None:
                     raise Refused(404, "no WebSocket route has this path")
@@ -392,7 +390,8 @@ class App:
             headers.append(("Sec-WebSocket-Extensions", agreement.answer))
         place = find_place(environ)
         engine = _engine_with_room(process, spare := self._own.spare(route))
-        opening = Opening(environ, self.config.trusted_proxies, self.config.keep_environ)
+        config = self.config
+        opening = Opening(environ, config.trusted_proxies, config.keep_environ, config.max_head_bytes)
         with engine.inquiries.begin(path) as inquiry:
             auth = service.admit(environ, match)
             window_bits = 0 if agreement is None else agreement.window_bits
