@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from werkzeug.exceptions import HTTPException
 
@@ -27,6 +27,7 @@ from ..routing.matching import Match
 from ..websocket.served_route import Bridge, Environ, refuse
 
 if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
     from _typeshed.wsgi import WSGIApplication
 
     from ..websocket.connection import Connection
@@ -49,78 +50,36 @@ _PASSED_ON = frozenset({"www-authenticate", "retry-after"})
 _PARAMETER = re.compile(r"<(?:[^<>]*:)?(\w+)>")
 
 
-class Event:
-    """One event on its way, and what became of it.
+class Passage:
+    """One request of ours on its way through a WSGI application, and the answer that came out.
 
     Attributes:
-        name: "auth", "open", "message" or "close".
-        match: the route and the parameters of its path.
-        connection: whose event it is; None for "auth".
-        is_handshake: whether this is asked before the 101, not again later.
-        is_called: whether the callback was reached, so that no middleware answered in its place.
-        result: what the callback gave.
-        error: what the callback raised.
-        failure: what else was raised and nobody answered, as by a middleware.
-        status: of the answer that came out in the end; 0 for none.
-        headers: of that answer.
-        answered_by: the name of the middleware that answered, as far as it is known.
+        is_called: whether the request reached its end, so that no middleware answered in its place.
+        status: of the answer; 0 for none.
+        headers: of the answer.
     """
 
-    __slots__ = (
-        "_call",
-        "answered_by",
-        "connection",
-        "error",
-        "failure",
-        "headers",
-        "is_called",
-        "is_handshake",
-        "match",
-        "name",
-        "result",
-        "status",
-    )
+    __slots__ = ("headers", "is_called", "status")
 
-    def __init__(self, environ: Environ, name: str, call: Callable[[], object]) -> None:
-        self.name = name
-        self.match: Match = environ["tina4_wsgi.match"]
-        self.connection: Connection | None = environ.get("tina4_wsgi.connection")
-        self.is_handshake = "HTTP_UPGRADE" in environ or "HTTP_TINA4_PROBE" in environ
+    key = KEY
+    """Where the environ has the passage; no header gets a name without `HTTP_`."""
+
+    def __init__(self) -> None:
         self.is_called = False
-        self.result: object = None
-        self.error: BaseException | None = None
-        self.failure: BaseException | None = None
         self.status = 0
         self.headers: Sequence[tuple[str, str]] = ()
-        self.answered_by = ""
-        self._call = call
-
-    def run(self) -> None:
-        """Call what stands in the place of a view; once, even if a middleware tries again."""
-        if self.is_called:
-            if self.error is not None:
-                raise self.error if isinstance(self.error, Exception) else Interrupted
-            return
-        self.is_called = True
-        try:
-            self.result = self._call()
-        except Exception as exc:
-            self.error = exc
-            raise
-        except BaseException as exc:
-            self.error = exc
-            raise Interrupted from exc
 
     def pass_through(self, app: WSGIApplication, environ: Environ) -> None:
-        """Send the event through an application as a request, and note the answer.
+        """Send a request through an application, and note the answer.
 
         Raises:
             Exception: whatever leaves the application.
         """
-        answer = app({**environ, KEY: self}, self._start_response)
+        answer = app({**environ, self.key: self}, self._start_response)
+
         try:
             for _ in answer:
-                # Somebody else's answer may never end.
+                # Middleware that answers in the application's place may never end its body.
                 if self.status and not self.is_called:
                     break
         finally:
@@ -129,17 +88,81 @@ class Event:
                 close()
 
     def header(self, name: str) -> str:
-        """Give a field of the answer, "" if it has none."""
+        """Return a field of the answer, "" if it has none."""
         return next((value for field, value in self.headers if field.lower() == name), "")
 
+    def note_failure(self, error: BaseException) -> None:
+        """Take note of an exception that middleware answers with a page of its own."""
+
     def _start_response(
-        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
-    ) -> Callable[..., None]:
+        self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
+    ) -> Callable[[bytes], None]:
         self.status = int(status[:3])
         self.headers = headers
-        if exc_info and exc_info[1] is not self.error:
-            self.failure = exc_info[1]
-        return lambda data: None
+        if exc_info and exc_info[1] is not None:
+            self.note_failure(exc_info[1])
+        return _ignore
+
+
+class Event(Passage):
+    """One event on its way, and what became of it.
+
+    Attributes:
+        name: "auth", "open", "message" or "close".
+        match: the route and the parameters of its path.
+        connection: whose event it is; None for "auth".
+        is_handshake: whether this is asked before the 101, not again later.
+        result: what the callback returned.
+        error: what the callback raised.
+        failure: what else was raised and nobody answered, as by a middleware.
+        answered_by: the name of the middleware that answered, as far as it is known.
+    """
+
+    __slots__ = (
+        "answered_by",
+        "call",
+        "connection",
+        "error",
+        "failure",
+        "is_handshake",
+        "match",
+        "name",
+        "result",
+    )
+
+    def __init__(self, environ: Environ, name: str, call: Callable[[], object]) -> None:
+        super().__init__()
+        self.name = name
+        self.call = call
+        self.match: Match = environ["tina4_wsgi.match"]
+        self.connection: Connection | None = environ.get("tina4_wsgi.connection")
+        self.is_handshake = "HTTP_UPGRADE" in environ or "HTTP_TINA4_PROBE" in environ
+        self.result: object = None
+        self.error: BaseException | None = None
+        self.failure: BaseException | None = None
+        self.answered_by = ""
+
+    def run(self) -> None:
+        """Call what stands in the place of a view; once, even if a middleware tries again."""
+        if self.is_called:
+            if self.error is not None:
+                raise self.error if isinstance(self.error, Exception) else Interrupted
+            return
+
+        self.is_called = True
+        try:
+            self.result = self.call()
+        except Exception as exc:
+            self.error = exc
+            raise
+        except BaseException as exc:
+            self.error = exc
+            raise Interrupted from exc
+
+    def note_failure(self, error: BaseException) -> None:
+        """Take note of an exception, unless it is the callback's own."""
+        if error is not self.error:
+            self.failure = error
 
     def __str__(self) -> str:
         who = self.answered_by or "the application"
@@ -153,7 +176,14 @@ class PassingBridge(Bridge):
     Args:
         stack: the application that requests go to; the framework's, or middleware around it.
         answers: the framework's own exceptions that stand for an answer.
+
+    Attributes:
+        refusing: what a refused client is told.
+        logger: which is told that an answer came in the place of a callback.
     """
+
+    refusing = "the site does not let you in here"
+    logger = logger
 
     def __init__(self, stack: WSGIApplication, answers: tuple[type[BaseException], ...]) -> None:
         self._stack = stack
@@ -163,7 +193,7 @@ class PassingBridge(Bridge):
         """Ask the middleware; where a route has `auth` it is asked together with that."""
         if match.route.auth is None:
             environ["tina4_wsgi.match"] = match
-            self.run(environ, "auth", _nothing)
+            self.run(environ, "auth", nothing)
 
     def run(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
         """Have `call` take the place of the view.
@@ -172,18 +202,22 @@ class PassingBridge(Bridge):
             Refused: before the 101, by a middleware or by an exception that the framework answers.
             ConnectionClosed: the same afterwards; the connection is closed.
         """
-        passing = Event(environ, event, call)
+        return self.outcome_of(Event(environ, event, call), environ)
+
+    def outcome_of(self, event: Event, environ: Environ) -> object:
+        """Send an event on its way, and return what its callback returned; raises as `run` does."""
         try:
-            self.send(passing, environ)
+            self.send(event, environ)
         except Exception as exc:  # noqa: BLE001  # what it means depends on how far it came
-            if exc is not passing.error and not isinstance(exc, Interrupted):
-                passing.failure = exc
+            if exc is not event.error and not isinstance(exc, Interrupted):
+                event.failure = exc
+
         try:
-            if event == "close" and not passing.is_called:
-                self._close_all_the_same(passing, environ)
-            return self._outcome(passing)
+            if event.name == "close" and not event.is_called:
+                self._close_all_the_same(event, environ)
+            return self._outcome(event)
         finally:
-            passing.error = passing.failure = None  # their tracebacks hold this frame
+            event.error = event.failure = None  # their tracebacks hold this frame
 
     def send(self, event: Event, environ: Environ) -> None:
         """Send an event through the application."""
@@ -200,7 +234,7 @@ class PassingBridge(Bridge):
     def _close_all_the_same(self, event: Event, environ: Environ) -> None:
         """Run "close", which takes a user who may not be here any more off the lists."""
         if event.failure is not None and not isinstance(event.failure, self._answers):
-            logger.error(
+            self.logger.error(
                 "middleware raised at 'close' on %r", event.match.route.path, exc_info=event.failure
             )
         event.failure = None
@@ -212,19 +246,21 @@ class PassingBridge(Bridge):
 
     def _outcome(self, event: Event) -> object:
         if event.error is not None:
-            self._raise_error(event, event.error)
+            self.raise_error(event, event.error)
         if event.failure is not None:
             raise event.failure
         if event.is_called and event.status < 400:
             return event.result
         if event.connection is None:
-            raise _refusal(event, self.refusal_status(event))
-        logger.warning("%r on %.200r: %s", event.name, event.connection.path, event)
+            raise self._refusal(event, self.refusal_status(event))
+
+        self.logger.warning("%r on %.200r: %s", event.name, event.connection.path, event)
         if not event.is_called:
             self._send_away(event)
         return event.result
 
-    def _raise_error(self, event: Event, error: BaseException) -> None:
+    def raise_error(self, event: Event, error: BaseException) -> NoReturn:
+        """Raise what the callback raised, or the refusal that it stands for."""
         is_the_apps = isinstance(error, Exception) and not isinstance(
             error, ConnectionClosed | MessageError
         )
@@ -240,7 +276,7 @@ class PassingBridge(Bridge):
             raise (
                 error
                 if isinstance(error, QUIET)
-                else _refusal(event, status if status >= 400 else 403)
+                else self._refusal(event, status if status >= 400 else 403)
             ) from error
         if status in (401, 403):
             refuse(status, event.connection)
@@ -251,22 +287,30 @@ class PassingBridge(Bridge):
         if status < 500:
             refuse(status, event.connection)
         assert event.connection is not None
-        event.connection.close(CloseCode.TRY_AGAIN_LATER, "the site does not let you in here")
+        event.connection.close(CloseCode.TRY_AGAIN_LATER, self.refusing)
 
     def refusal_status(self, event: Event) -> int:
-        """Say with which status an answer in the callback's place refuses; a redirect would lead
-        nowhere.
+        """Return the status with which an answer in the callback's place refuses.
+
+        A redirect is 403: it would lead a WebSocket nowhere.
         """
         return event.status if event.status >= 400 else 403
 
-
-def _refusal(event: Event, status: int) -> Refused:
-    headers = tuple((name, value) for name, value in event.headers if name.lower() in _PASSED_ON)
-    return Refused(status, "the site does not let you in here", headers, detail=str(event))
+    def _refusal(self, event: Event, status: int) -> Refused:
+        return Refused(status, self.refusing, told(event.headers), detail=str(event))
 
 
-def _nothing() -> None:
-    """Stands where a route has no `auth`."""
+def told(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return the header fields of a refusal that the client is told."""
+    return tuple((name, value) for name, value in headers if name.lower() in _PASSED_ON)
+
+
+def nothing() -> None:
+    """Stand in for the `auth` of a route without one."""
+
+
+def _ignore(data: bytes) -> None:
+    """Stand in for a server's `write`."""
 
 
 def plain(rule: str) -> str:

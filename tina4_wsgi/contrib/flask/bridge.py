@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import flask
 from flask.json.provider import DefaultJSONProvider
@@ -19,10 +20,11 @@ from ...config import Config
 from ...http.handling import decode_path
 from ...routing.matching import Match, Route
 from ...routing.paths import normal_path
-from ...websocket.served_route import SEEN, Bridge, Environ
+from ...websocket.served_route import SEEN, Environ
+from ..passage import Event, PassingBridge, nothing
 from . import hooks, matching, stack
-from .logout import Logouts
-from .passage import Passage, Sighting, drain
+from .logout import LoginLogouts
+from .passage import REFUSING, FlaskEvent, Sighting, refusal_status
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -62,23 +64,27 @@ class Ways:
     is_bare: bool = False
 
 
-class FlaskBridge(Bridge):
+class FlaskBridge(PassingBridge):
     """Runs the events of WebSockets inside of an app.
 
     Args:
         runs_before_request: whether `before_request` functions are asked at each handshake.
     """
 
+    refusing = REFUSING
+    logger = logger
+
     def __init__(self, app: flask.Flask, ways: Ways, runs_before_request: bool) -> None:
+        super().__init__(ways.whole, ())
         self._app = app
         self._ways = ways
         self._runs_before_request = runs_before_request
-        self._logouts: Logouts | None = None
+        self._logouts: LoginLogouts | None = None
         hooks.install(app)
 
     def listen_to_logouts(self, served: App) -> None:
         """Close the connections of a session that flask-login logs out, in all processes."""
-        self._logouts = Logouts.of(self._app, served)
+        self._logouts = LoginLogouts.of(self._app, served)
 
     def seen(self, environ: Environ) -> Environ:
         """Give the environ of a handshake as the app sees it: behind middleware that changes host,
@@ -112,34 +118,58 @@ class FlaskBridge(Bridge):
         """Ask the middleware and, where that is wanted, the `before_request` functions."""
         environ.pop(SEEN, None)  # no view has that in its environ
         if self._runs_before_request:
-            self._ask(environ, asks_before_request=True)
+            self._ask(environ, match, asks_before_request=True)
         elif match.route.auth is None:  # or they are asked together with it
             if self._ways.is_bare:
                 matching.check_host(self._app, environ)
             else:
-                self._ask(environ)
+                self._ask(environ, match)
         environ[_AT_HANDSHAKE] = True
 
     def run(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
         """Have `call` take the place of a view, behind the middleware."""
+        way = self._ways.of_events
         if event == "auth":
             call = partial(_call_as_seen, environ, call)
-            way = self._ways.of_events
             if environ.pop(_AT_HANDSHAKE, False):
                 way = self._ways.whole
                 if self._logouts is not None:
                     call = partial(self._logouts.during_handshake, call)
-            return Passage(self._app, event, call).through(way, {**environ})
-
-        connection = environ["tina4_wsgi.connection"]
-        if event != "message" and self._logouts is not None:
+        elif event != "message" and self._logouts is not None:
+            connection = environ["tina4_wsgi.connection"]
             call = partial(self._logouts.during, connection, event, call)
-        passage = Passage(self._app, event, call, connection)
-        result = passage.through(self._ways.of_events, environ)
-        if not passage.is_reached and event == "close":
-            # It runs whatever happens: it takes a user who may not be here any more off the lists.
-            return passage.through(stack.own_end(self._app), connection.environ())
-        return result
+
+        return self.outcome_of(FlaskEvent(self._app, environ, event, call, way), environ)
+
+    def send(self, event: Event, environ: Environ) -> None:
+        """Send an event down the middleware; Flask matches it as a WebSocket's."""
+        assert isinstance(event, FlaskEvent)
+        environ = {**environ, "HTTP_CONNECTION": "Upgrade", "HTTP_UPGRADE": "websocket"}
+        if not flask.has_app_context():
+            event.pass_through(event.way, environ)
+            return
+
+        # As in a callback that calls refresh_auth(): the `g` of its context knows a user.
+        context = self._app.app_context()
+        context.push()
+        try:
+            event.pass_through(event.way, environ)
+        finally:
+            context.pop(event.error)
+
+    def run_unhindered(self, event: Event, environ: Environ) -> None:
+        """Send a "close" to the app past all middleware."""
+        assert isinstance(event, FlaskEvent)
+        event.way = stack.own_end(self._app)
+        self.send(event, environ)
+
+    def raise_error(self, event: Event, error: BaseException) -> NoReturn:
+        """Raise what the event ended with: the app's error handlers have had their say."""
+        raise error
+
+    def refusal_status(self, event: Event) -> int:
+        """Return the status with which middleware refuses that answered in the app's place."""
+        return refusal_status(event.status or HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def json_default(self, value: Any) -> Any:
         """Ask `app.json`, as for what views give."""
@@ -161,9 +191,9 @@ class FlaskBridge(Bridge):
         """
         sighting = Sighting(self._app)
         shown = {name: value for name, value in environ.items() if name not in _NOT_SHOWN}
-        shown.update({"REQUEST_METHOD": "OPTIONS", "wsgi.input": io.BytesIO(), hooks.KEY: sighting})
+        shown.update({"REQUEST_METHOD": "OPTIONS", "wsgi.input": io.BytesIO()})
         try:
-            drain(self._ways.whole(_whole_environ(shown), _start_nothing), sighting)
+            sighting.pass_through(self._ways.whole, _whole_environ(shown))
         except Exception:
             # The event that follows meets the same middleware, and what it raises is told there.
             logger.debug("middleware raised", exc_info=True)
@@ -174,9 +204,16 @@ class FlaskBridge(Bridge):
         del seen[hooks.KEY]
         return seen
 
-    def _ask(self, environ: Environ, *, asks_before_request: bool = False) -> None:
-        passage = Passage(self._app, "auth", _nothing, asks_before_request=asks_before_request)
-        passage.through(self._ways.whole, {**environ})
+    def _ask(self, environ: Environ, match: Match, *, asks_before_request: bool = False) -> None:
+        event = FlaskEvent(
+            self._app,
+            {**environ, "tina4_wsgi.match": match},
+            "auth",
+            nothing,
+            self._ways.whole,
+            asks_before_request=asks_before_request,
+        )
+        self.outcome_of(event, environ)
 
 
 def _call_as_seen(environ: Environ, call: Callable[[], object]) -> object:
@@ -211,15 +248,3 @@ def _whole_environ(environ: Environ) -> Environ:
         "wsgi.run_once": False,
         **environ,
     }
-
-
-def _start_nothing(status: str, fields: Any, _: Any = None, /) -> Callable[[bytes], None]:
-    return _ignore
-
-
-def _ignore(data: bytes) -> None:
-    """Stand in for a server's `write`."""
-
-
-def _nothing() -> None:
-    """Stand in for the `auth` of a route without one."""

@@ -11,28 +11,17 @@ A request without a passage pays for one look into its environ.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import flask
 
 from . import matching
 
+if TYPE_CHECKING:
+    from .passage import FlaskEvent, Sighting
+
 KEY = "tina4_wsgi.contrib.flask.passage"
 """Where an environ has its passage; no header gets a name without `HTTP_`."""
-
-
-class Passage(Protocol):
-    """An event on its way; `arguments` are what Flask hands to the methods of the app, beside the
-    error.
-    """
-
-    is_reached: bool
-
-    def run(self, arguments: tuple[Any, ...]) -> Any:
-        """Run the event, and return a WSGI application that answers it."""
-
-    def fail(self, error: Exception) -> Any:
-        """Take note of the error that ended the event, and return a WSGI application."""
 
 
 def install(app: flask.Flask) -> None:
@@ -44,16 +33,16 @@ def install(app: flask.Flask) -> None:
 
     def full_dispatch_request(*arguments: Any) -> Any:
         request = flask.request._get_current_object()  # type: ignore[attr-defined]  # the type is not the proxy's
-        passage: Passage | None = request.environ.get(KEY)
-        # One that is reached already is somebody's copy of an environ, for a request of its own.
-        if passage is not None and not passage.is_reached:
-            return passage.run(arguments)
+        passage: FlaskEvent | Sighting | None = request.environ.get(KEY)
+        # One that is called already is somebody's copy of an environ, for a request of its own.
+        if passage is not None and not passage.is_called:
+            return passage.dispatch(arguments)
         if request.routing_exception is not None:
             request.routing_exception = matching.http_error(app, request)
         return dispatch(*arguments)
 
     def handle_exception(*arguments: Any) -> Any:
-        passage: Passage | None = flask.request.environ.get(KEY)
+        passage: FlaskEvent | Sighting | None = flask.request.environ.get(KEY)
         return handle(*arguments) if passage is None else passage.fail(arguments[-1])
 
     # Flask 3.2 hands them its context, earlier ones nothing.

@@ -52,7 +52,7 @@ class Login(NamedTuple):
     cookies: str
 
 
-class Logouts:
+class LoginLogouts:
     """The logins of the connections of one app, in this process.
 
     Args:
@@ -66,7 +66,7 @@ class Logouts:
         self._handshakes = _Handshakes()
 
     @classmethod
-    def of(cls, app: flask.Flask, served: App) -> Logouts | None:
+    def of(cls, app: flask.Flask, served: App) -> LoginLogouts | None:
         """Listen to the log-outs of an app; None without flask-login."""
         try:
             from flask_login import user_logged_out  # not everybody has it
@@ -183,7 +183,7 @@ def _login_of_request(app: flask.Flask) -> Login | None:
 
 
 def _remembered_user(app: flask.Flask) -> str | None:
-    from flask_login import decode_cookie  # `Logouts.of` has found it
+    from flask_login import decode_cookie  # `LoginLogouts.of` has found it
 
     cookie = flask.request.cookies.get(_remember_name(app))
     found: str | None = None if cookie is None else decode_cookie(cookie)
