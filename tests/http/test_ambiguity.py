@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tina4_wsgi import Router
 from tina4_wsgi.errors import RouteError
-from tina4_wsgi.routing.pattern import Parameter, Pattern, PatternError, parse
+from tina4_wsgi.routing.pattern import Parameter, PathPattern, PatternError, parse
 
 REFUSED = [
     ("/f/{a}-{b}-{c}.json", "/f/{a}/{b}/{c}.json"),
@@ -52,7 +52,7 @@ BOUNDED = [
 class Steps:
     """Matches as a backtracking engine does, by hand, and counts what it tries."""
 
-    def __init__(self, pattern: Pattern) -> None:
+    def __init__(self, pattern: PathPattern) -> None:
         self.pieces = [
             piece if isinstance(piece, str) else re.compile(converter_regex(piece, pattern))
             for piece in row(pattern)
@@ -76,13 +76,13 @@ class Steps:
         )
 
 
-def row(pattern: Pattern) -> list[Parameter | str]:
+def row(pattern: PathPattern) -> list[Parameter | str]:
     """The pieces of a path with the slashes between."""
     between = [["/", *segment] for segment in pattern.segments]
     return list(itertools.chain.from_iterable(between))
 
 
-def converter_regex(piece: Parameter, pattern: Pattern) -> str:
+def converter_regex(piece: Parameter, pattern: PathPattern) -> str:
     if piece.spans_slashes:
         return r"[^/].*"
     if piece.characters:
@@ -97,13 +97,13 @@ def converter_regex(piece: Parameter, pattern: Pattern) -> str:
     return r"[^/]+"
 
 
-def steps(pattern: Pattern, text: str) -> int:
+def steps(pattern: PathPattern, text: str) -> int:
     one = Steps(pattern)
     one.match(text)
     return one.count
 
 
-def hostile(pattern: Pattern, length: int) -> list[str]:
+def hostile(pattern: PathPattern, length: int) -> list[str]:
     """Texts that hold much of what stands between parameters, and then don't fit."""
     literals = {piece for piece in row(pattern) if isinstance(piece, str)} | {"1", "a"}
     begin = next((piece for piece in row(pattern)[1:] if isinstance(piece, str)), "")
