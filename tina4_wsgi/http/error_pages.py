@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import pkgutil
 import traceback
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from markupsafe import escape
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.debug.tbtools import DebugTraceback
-from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
 from . import files
@@ -24,7 +22,10 @@ from .headers import first_elements, phrase
 from .response import Response
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+    from werkzeug.exceptions import HTTPException
 
     from ..monitoring.start_link import StartLink
 

@@ -11,12 +11,12 @@ import os
 from typing import TYPE_CHECKING
 
 from werkzeug.utils import send_file
-from werkzeug.wrappers import Response as WerkzeugResponse
 
 from .headers import is_short_list
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+    from werkzeug.wrappers import Response as WerkzeugResponse
 
 _MISSING_TYPES = {
     # What some of Python 3.10 to 3.13 lack or name otherwise.

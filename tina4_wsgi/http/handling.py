@@ -8,30 +8,31 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import WebsocketMismatch
 from werkzeug.wsgi import ClosingIterator
 
-from ..config import Config
 from ..errors import Refused, UsageError
-from ..routing.router import Route, Router
 from ..spy import observer_of
 from . import client_files, error_pages
 from .headers import passes_upgrade
-from .public_files import StaticFiles
+from .public_files import PublicFiles
 from .request import content_length
 from .response import without_body
 from .results import Request, Response, answer
 from .templating import Templates
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from ..config import Config
     from ..monitoring.start_link import StartLink
+    from ..routing.router import Route, Router
 
 logger = logging.getLogger("tina4_wsgi.http")
 
@@ -84,7 +85,7 @@ class HttpHandling:
         self._match = router.match_http
         self._config = config
         self._root = root
-        self._static = StaticFiles(root)
+        self._static = PublicFiles(root)
         self._fallback = fallback
         self._link = link
         self._has_warned = False

@@ -10,15 +10,16 @@ from __future__ import annotations
 import atexit
 import functools
 import logging
-from collections.abc import Mapping
 from contextlib import ExitStack
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import error_pages, files
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 logger = logging.getLogger("tina4_wsgi.ownfiles")

@@ -31,7 +31,7 @@ _PATH_SAFE = "/!$&'()*+,:;=@~"
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
-class StaticFiles:
+class PublicFiles:
     """The public files of one app; nothing outside of the folder is ever given out."""
 
     def __init__(self, root: Path) -> None:

@@ -22,13 +22,14 @@ from werkzeug.wrappers import Request as WerkzeugRequest
 
 from .. import jsontext
 from ..addresses import forwarded
-from ..config import Config
 from ..errors import UsageError
-from ..routing.params import Params
 from .headers import cookie_text, first_elements
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, WSGIEnvironment
+
+    from ..config import Config
+    from ..routing.params import Params
 
 _MOST_KEPT_BYTES = 524_288
 """Of a body that is still coming; the rest waits on disk, so that many slow ones don't fill the

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from werkzeug.exceptions import NotFound
@@ -15,10 +13,14 @@ from werkzeug.urls import iri_to_uri
 from .. import jsontext
 from ..errors import UsageError
 from . import files, headers
-from .request import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from .request import Request
 
     Sender = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 

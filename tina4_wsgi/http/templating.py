@@ -4,13 +4,15 @@ called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, TemplateNotFound
 
 from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FOLDER = Path("src", "templates")
 """Where templates lie, seen from the root of an app."""
