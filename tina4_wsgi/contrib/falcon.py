@@ -31,7 +31,6 @@ import json
 import logging
 import string
 import sys
-from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -47,6 +46,7 @@ from ..websocket.served_route import ANONYMOUS, Environ
 from .passage import KEY, QUIET, Event, PassingBridge, class_named, path_to
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from _typeshed.wsgi import WSGIApplication
@@ -162,7 +162,7 @@ class _NoResource:
         return False
 
 
-class _Endpoint:
+class _OnWebsocket:
     """An `on_websocket` for a route: without the request."""
 
     def __init__(self, responder: Callable[..., object], resource: object) -> None:
@@ -298,7 +298,7 @@ class _FalconBridge(PassingBridge):
             return search(path, req=req)
         route, params = event.match
         endpoint = route.callback
-        resource = endpoint.resource if isinstance(endpoint, _Endpoint) else _NoResource()
+        resource = endpoint.resource if isinstance(endpoint, _OnWebsocket) else _NoResource()
         return resource, {"GET": _respond}, dict(params), route.path
 
 
@@ -401,7 +401,7 @@ def _make_route(resource: object, responder: Callable[..., object], uri_template
         Config().for_route(options)
     except (UsageError, ConfigError) as exc:
         raise RouteError(f"{where}: route {uri_template!r} refused: {exc}") from exc
-    endpoint = _Endpoint(responder, resource)
+    endpoint = _OnWebsocket(responder, resource)
     names = tuple(getattr(resource, "websocket_subprotocols", ()))
     return Route(
         uri_template,

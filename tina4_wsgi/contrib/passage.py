@@ -1,35 +1,35 @@
-"""The way of a WebSocket event through a framework: in by the door that requests take, and out
-again.
+"""Sends each WebSocket event through a framework as a request of its own.
 
-How it works. An event is a request of its own, a GET of the handshake's address. `PassingBridge`
-calls the WSGI application with it, middleware and all, and in the environ lies the `Event`, under a
-key of ours. Where the framework looks for its view, a hook that the bridge has put there finds the
-event and has it run in the view's place. So what a callback sees is what a view would see at this
-moment, whatever patches the framework (error trackers, tracers) sees an ordinary request, and what
-cleans up behind requests cleans up behind events.
+How it works. An event is a GET of the handshake's address. `PassingBridge` calls the WSGI
+application with it, middleware and all; the environ holds the `Event` under a key of ours. Where
+the framework looks for its view, a hook that the bridge has installed finds the event and runs it
+in the view's place. So a callback sees what a view would see at this moment, whatever patches the
+framework (error trackers, tracers) sees an ordinary request, and what cleans up behind requests
+cleans up behind events.
 
 Invariants: an event runs at most once, however often a middleware calls on. "close" always runs.
-What nobody expects is raised again, so that one place logs it.
+An exception that nobody expects is raised again, so that one place logs it.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from werkzeug.exceptions import HTTPException
 
 from ..errors import ConnectionClosed, MessageError, Refused
 from ..protocol.frames import CloseCode
-from ..routing.matching import Match
 from ..websocket.served_route import Bridge, Environ, refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import WSGIApplication
 
+    from ..routing.matching import Match
     from ..websocket.connection import Connection
 
 logger = logging.getLogger("tina4_wsgi.contrib")
@@ -38,13 +38,11 @@ KEY = "tina4_wsgi.event"
 
 
 class Interrupted(Exception):
-    """Stands for a SystemExit, a timeout or a killed greenlet, past which frameworks would not
-    clean up.
-    """
+    """Stands for a SystemExit, a timeout or a killed greenlet, so that frameworks clean up."""
 
 
 QUIET = (ConnectionClosed, MessageError, Refused, HTTPException, Interrupted)
-"""What callbacks and `auth` raise in the course of things; a framework need not know."""
+"""What callbacks and `auth` raise without being at fault; a framework need not know of it."""
 
 _PASSED_ON = frozenset({"www-authenticate", "retry-after"})
 _PARAMETER = re.compile(r"<(?:[^<>]*:)?(\w+)>")
@@ -105,17 +103,18 @@ class Passage:
 
 
 class Event(Passage):
-    """One event on its way, and what became of it.
+    """One event on its way, and what came of it.
 
     Attributes:
         name: "auth", "open", "message" or "close".
         match: the route and the parameters of its path.
+        call: runs the callback or `auth`.
         connection: whose event it is; None for "auth".
-        is_handshake: whether this is asked before the 101, not again later.
+        is_handshake: whether this is an "auth" before the 101, and not one that is asked again.
         result: what the callback returned.
         error: what the callback raised.
-        failure: what else was raised and nobody answered, as by a middleware.
-        answered_by: the name of the middleware that answered, as far as it is known.
+        failure: what something else raised, such as middleware, and nobody answered.
+        answered_by: the name of the middleware that answered; "" if it isn't known.
     """
 
     __slots__ = (
@@ -143,7 +142,7 @@ class Event(Passage):
         self.answered_by = ""
 
     def run(self) -> None:
-        """Call what stands in the place of a view; once, even if a middleware tries again."""
+        """Call `call`, once, even if a middleware tries again."""
         if self.is_called:
             if self.error is not None:
                 raise self.error if isinstance(self.error, Exception) else Interrupted
@@ -174,12 +173,12 @@ class PassingBridge(Bridge):
     """A bridge whose events go through the WSGI application.
 
     Args:
-        stack: the application that requests go to; the framework's, or middleware around it.
+        stack: the application that requests go to: the framework's, or middleware around it.
         answers: the framework's own exceptions that stand for an answer.
 
     Attributes:
-        refusing: what a refused client is told.
-        logger: which is told that an answer came in the place of a callback.
+        refusing: the text that a refused client gets.
+        logger: where it is logged that something else answered in the place of a callback.
     """
 
     refusing = "the site does not let you in here"
@@ -190,17 +189,17 @@ class PassingBridge(Bridge):
         self._answers = answers
 
     def admit(self, environ: Environ, match: Match) -> None:
-        """Ask the middleware; where a route has `auth` it is asked together with that."""
+        """Ask the middleware; for a route with `auth`, the event "auth" does that."""
         if match.route.auth is None:
             environ["tina4_wsgi.match"] = match
             self.run(environ, "auth", nothing)
 
     def run(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
-        """Have `call` take the place of the view.
+        """Run `call` in the place of the view.
 
         Raises:
             Refused: before the 101, by a middleware or by an exception that the framework answers.
-            ConnectionClosed: the same afterwards; the connection is closed.
+            ConnectionClosed: afterwards, by the same; the connection is closed.
         """
         return self.outcome_of(Event(environ, event, call), environ)
 
@@ -208,7 +207,7 @@ class PassingBridge(Bridge):
         """Send an event on its way, and return what its callback returned; raises as `run` does."""
         try:
             self.send(event, environ)
-        except Exception as exc:  # noqa: BLE001  # what it means depends on how far it came
+        except Exception as exc:  # noqa: BLE001  # `_outcome` decides what it means
             if exc is not event.error and not isinstance(exc, Interrupted):
                 event.failure = exc
 
@@ -228,11 +227,11 @@ class PassingBridge(Bridge):
         event.run()
 
     def is_expected(self, event: Event) -> bool:
-        """Say whether the framework has an answer to what the callback raised; 500 is none."""
+        """Return whether the framework answers what the callback raised; 500 is no answer."""
         return isinstance(event.error, self._answers) or event.status not in (0, 500)
 
     def _close_all_the_same(self, event: Event, environ: Environ) -> None:
-        """Run "close", which takes a user who may not be here any more off the lists."""
+        """Run "close" though middleware refused it: the callback takes its user off the lists."""
         if event.failure is not None and not isinstance(event.failure, self._answers):
             self.logger.error(
                 "middleware raised at 'close' on %r", event.match.route.path, exc_info=event.failure
@@ -272,6 +271,7 @@ class PassingBridge(Bridge):
             raise error
         else:
             status = event.status
+
         if event.connection is None:
             raise (
                 error
@@ -314,16 +314,15 @@ def _ignore(data: bytes) -> None:
 
 
 def plain(rule: str) -> str:
-    """Give a route's rule with names alone in it: "/ws/{number}" for "/ws/<int:number>"."""
+    """Return a route's rule with names alone: "/ws/{number}" for "/ws/<int:number>"."""
     return _PARAMETER.sub(r"{\1}", rule)
 
 
 def class_named(app: object, name: str, *members: str) -> type | None:
-    """Find a class of this name among those of an object, also where somebody has brought a copy of
-    its package.
+    """Find a class of this name among those of an object; it may be of a copy of its package.
 
     Args:
-        members: what instances must have, so that nothing is taken for what it isn't.
+        members: attributes that the object must have, so that nothing else is taken for it.
     """
     for one in type(app).__mro__:
         if one.__name__ == name and all(hasattr(app, member) for member in members):
@@ -332,8 +331,10 @@ def class_named(app: object, name: str, *members: str) -> type | None:
 
 
 def path_to(stack: object, is_meant: Callable[[object], bool]) -> str | None:
-    """Say how to get from middleware to the application inside of it, as ".app.app"; None where
-    that isn't seen.
+    """Return the attributes that lead from middleware to its application, as ".app.app".
+
+    Returns:
+        None if the application isn't found.
     """
     waiting: list[tuple[str, object]] = [("", stack)]
     seen: set[int] = set()
@@ -343,6 +344,7 @@ def path_to(stack: object, is_meant: Callable[[object], bool]) -> str | None:
             return path
         if id(one) in seen or path.count(".") > _MOST_STEPS:
             continue
+
         seen.add(id(one))
         waiting += [(f"{path}.{name}", inner) for name, inner in _parts(one) if callable(inner)]
     return None
@@ -351,6 +353,6 @@ def path_to(stack: object, is_meant: Callable[[object], bool]) -> str | None:
 _MOST_STEPS = 12
 
 
-def _parts(one: object) -> Iterable[tuple[str, Any]]:
-    values: Mapping[str, Any] = getattr(one, "__dict__", {}) if not isinstance(one, type) else {}
+def _parts(one: object) -> Iterable[tuple[str, object]]:
+    values: Mapping[str, object] = getattr(one, "__dict__", {}) if not isinstance(one, type) else {}
     return [(name, value) for name, value in values.items() if not name.startswith("__")]

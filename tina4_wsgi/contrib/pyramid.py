@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import venusian
 from gevent import monkey
 from gevent.local import local as greenlet_local
-from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPException
 from pyramid.interfaces import (
     IDefaultPermission,
@@ -35,7 +34,6 @@ from pyramid.interfaces import (
     IView,
     IViewClassifier,
 )
-from pyramid.registry import Registry
 from pyramid.request import Request, route_request_iface
 from pyramid.response import Response
 from pyramid.router import Router as PyramidApp
@@ -53,6 +51,8 @@ from .passage import KEY, QUIET, Event, PassingBridge, path_to, plain
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+    from pyramid.config import Configurator
+    from pyramid.registry import Registry
     from typing_extensions import Unpack
 
     from ..settings import RouterSettings, RouteSettings
@@ -154,7 +154,7 @@ def add_websocket(
             ConfigurationExecutionError at the commit, with the line of the call.
     """
     path = "/".join(["", *filter(None, [(config.route_prefix or "").strip("/")]), path.lstrip("/")])
-    endpoint = _Endpoint(*map(config.maybe_dotted, (callback, factory, auth)))
+    endpoint = _WithoutRequest(*map(config.maybe_dotted, (callback, factory, auth)))
 
     def register() -> None:
         # Not before the commit: the default permission may be set behind this call.
@@ -203,7 +203,7 @@ def permission_required(permission: str) -> Auth:
     return auth
 
 
-class _Endpoint:
+class _WithoutRequest:
     """A callback as `add_websocket` got it, for the router: without the request."""
 
     def __init__(self, callback: Callback, factory: Factory | None, auth: Auth | None) -> None:
@@ -215,7 +215,7 @@ class _Endpoint:
         callbacks.check_is_no_generator(callback)
         callbacks.check_is_no_coroutine(auth, "auth")
         self.__wrapped__ = callback  # what the router names in messages
-        self.__signature__ = inspect.signature(_Endpoint.__call__.__get__(self))
+        self.__signature__ = inspect.signature(_WithoutRequest.__call__.__get__(self))
 
     def __call__(self, connection: Connection, event: callbacks.Event, data: str | bytes) -> None:
         if self._takes_request:
@@ -343,7 +343,7 @@ class _PyramidBridge(PassingBridge):
     def _route_of(self, route: Route) -> PyramidRoute:
         path = plain(route.rule)
         self._registry.registerUtility(self._iface, IRouteRequest, name=path)
-        factory = route.callback.factory if isinstance(route.callback, _Endpoint) else None
+        factory = route.callback.factory if isinstance(route.callback, _WithoutRequest) else None
         return PyramidRoute(
             path, path, factory=_that_may_fail_at_close(factory or self._app.root_factory)
         )

@@ -14,7 +14,6 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, cast
@@ -24,15 +23,17 @@ from gevent.local import local as greenlet_local
 
 from ...app import App
 from ...errors import ConfigError, UsageError
-from ...routing.matching import Match, Route
-from ...websocket.served_route import Environ
 from ..passage import KEY, QUIET, Event, PassingBridge, class_named, path_to, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from _typeshed.wsgi import WSGIApplication
     from typing_extensions import Unpack
 
+    from ...routing.matching import Match, Route
     from ...settings import RouterSettings
+    from ...websocket.served_route import Environ
 
 logger = logging.getLogger("tina4_wsgi.contrib.bottle")
 

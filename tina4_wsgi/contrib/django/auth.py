@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.utils.functional import LazyObject
@@ -11,6 +10,8 @@ from werkzeug.exceptions import Forbidden
 from .handshake import request as current_request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from ...http.request import Request
     from ...routing.callbacks import Auth
 

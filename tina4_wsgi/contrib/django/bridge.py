@@ -25,17 +25,14 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.module_loading import autodiscover_modules
 
 from ...app import App
-from ...backplane.contract import Facts
-from ...config import Config
 from ...errors import ConfigError, UsageError
 from ...hub.raised_in import remember
 from ...routing.router import Router
-from ...websocket.served_route import Environ
 from ..passage import KEY, Event, PassingBridge
 from . import databases, middleware, origins
 from .handler import EventHandler
 from .handshake import HandshakeRequest, current, is_nested
-from .logout import Logouts
+from .logout import SessionLogouts
 from .scheme import with_http_scheme
 from .urls import EventUrls
 
@@ -43,7 +40,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
     from typing_extensions import Unpack
 
+    from ...backplane.contract import Facts
+    from ...config import Config
     from ...settings import WrapSettings
+    from ...websocket.served_route import Environ
 
 LeaveOut = Collection["str | type"] | str | type
 
@@ -107,7 +107,7 @@ class DjangoBridge(PassingBridge):
         router: Router | None = None,
         leave_out: LeaveOut = (),
     ) -> None:
-        self._logouts: Logouts | None = None
+        self._logouts: SessionLogouts | None = None
         self._urls = EventUrls(Router.default if router is None else router)
         self._handshakes = self._events = EventHandler(self._urls)
         left_out = middleware.names_of(leave_out)
@@ -137,7 +137,7 @@ class DjangoBridge(PassingBridge):
 
     def listen_to_logouts(self, served: App) -> None:
         """End the connections of an app whose session is logged out."""
-        self._logouts = Logouts(served)
+        self._logouts = SessionLogouts(served)
 
     def answer(self, question: Facts) -> Facts:
         """Answer which connections a log-out ends."""

@@ -8,15 +8,18 @@ to close one gives it back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import TYPE_CHECKING
 
 import gevent
 from django.db import DEFAULT_DB_ALIAS, connections
 from gevent import monkey
 
 from ...errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PATCH = "from gevent import monkey; monkey.patch_all()"
 

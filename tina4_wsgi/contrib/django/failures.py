@@ -7,16 +7,19 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core import signals
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpResponse
-from django.http.response import HttpResponseBase
 
 from ..passage import QUIET
-from .handshake import HandshakeRequest
 from .urls import DONE
+
+if TYPE_CHECKING:
+    from django.http.response import HttpResponseBase
+
+    from .handshake import HandshakeRequest
 
 logger = logging.getLogger("tina4_wsgi.django")
 

@@ -4,19 +4,23 @@ exception.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.handlers.wsgi import WSGIHandler
-from django.http.response import HttpResponseBase
 from django.urls import ResolverMatch, set_urlconf
 
 from ..passage import QUIET
 from . import databases, failures
 from .handshake import HandshakeRequest, current
 from .middleware import Passing, naming
-from .urls import EventUrls
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from django.http.response import HttpResponseBase
+
+    from .urls import EventUrls
 
 
 class EventHandler(WSGIHandler):  # type: ignore[misc]  # Django ships no types

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +14,13 @@ from greenlet import getcurrent
 from ...errors import UsageError
 from ..passage import KEY, Event
 from .scheme import with_http_scheme
-from .urls import EventUrls, RoutesFirst, Urlconf
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from ...routing.matching import Match
     from ...websocket.connection import Connection
+    from .urls import EventUrls, RoutesFirst, Urlconf
 
 current: ContextVar[HandshakeRequest] = ContextVar("tina4_wsgi.django.request")
 

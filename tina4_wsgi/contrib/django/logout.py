@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
-from django.http import HttpRequest
 
-from ...backplane.contract import Facts
 from ...protocol.frames import CloseCode
-from ..passage import Event
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest
+
     from ...app import App
+    from ...backplane.contract import Facts
     from ...websocket.connection import Connection
+    from ..passage import Event
 
 logger = logging.getLogger("tina4_wsgi.django")
 
@@ -37,7 +38,7 @@ asked, generously.
 """
 
 
-class Logouts:
+class SessionLogouts:
     """The sessions of the connections of one app, in this process.
 
     Args:

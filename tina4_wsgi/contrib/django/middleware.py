@@ -117,7 +117,7 @@ def _without_redirects(kind: type[CommonMiddleware]) -> type[CommonMiddleware]:
     redirect.
     """
 
-    class Kept(kind):  # type: ignore[misc]
+    class WithoutRedirects(kind):  # type: ignore[misc]
         def process_request(self, request: HttpRequest) -> HttpResponse | None:
             answer = super().process_request(request)
             return None if answer is not None and 300 <= answer.status_code < 400 else answer
@@ -125,8 +125,8 @@ def _without_redirects(kind: type[CommonMiddleware]) -> type[CommonMiddleware]:
         def should_redirect_with_slash(self, request: HttpRequest) -> bool:
             return False
 
-    functools.update_wrapper(Kept, kind, updated=())
-    return Kept
+    functools.update_wrapper(WithoutRedirects, kind, updated=())
+    return WithoutRedirects
 
 
 def naming(process_view: Callable[..., HttpResponse | None]) -> Callable[..., HttpResponse | None]:

@@ -4,7 +4,7 @@ matches them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -13,10 +13,12 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.utils.http import is_same_domain
 
 from ...addresses.origins import parse, shown
-from ...config import Config
 from ...errors import Refused
 from ...protocol import handshake
 from .scheme import with_http_scheme
+
+if TYPE_CHECKING:
+    from ...config import Config
 
 
 def check(environ: dict[str, Any], host: str, limits: Config) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
 from ...addresses import forwarded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def with_http_scheme(environ: Mapping[str, Any]) -> dict[str, Any]:  # Any: what WSGI puts there

@@ -11,7 +11,7 @@ import functools
 import re
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -19,10 +19,12 @@ from django.urls import ResolverMatch, URLPattern, get_resolver
 from django.urls.resolvers import RegexPattern
 
 from ...errors import Refused
-from ...routing.matching import Route
 from ...routing.pattern import parameters
-from ...routing.router import Router
 from ..passage import plain
+
+if TYPE_CHECKING:
+    from ...routing.matching import Route
+    from ...routing.router import Router
 
 Urlconf = Any  # the name of a module, a module, or a list of patterns
 View = Callable[..., HttpResponse]

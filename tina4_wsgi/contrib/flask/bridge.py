@@ -1,24 +1,20 @@
-"""A Flask app's say in our WebSocket routes."""
+"""Runs the events of WebSocket routes inside a Flask app."""
 
 from __future__ import annotations
 
 import io
 import logging
 import sys
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import flask
 from flask.json.provider import DefaultJSONProvider
 
 from ... import jsontext
-from ...backplane.contract import Facts
-from ...config import Config
 from ...http.handling import decode_path
-from ...routing.matching import Match, Route
 from ...routing.paths import normal_path
 from ...websocket.served_route import SEEN, Environ
 from ..passage import Event, PassingBridge, nothing
@@ -27,9 +23,14 @@ from .logout import LoginLogouts
 from .passage import REFUSING, FlaskEvent, Sighting, refusal_status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from _typeshed.wsgi import WSGIApplication
 
     from ...app import App
+    from ...backplane.contract import Facts
+    from ...config import Config
+    from ...routing.matching import Match, Route
 
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
 
@@ -46,16 +47,16 @@ _NOT_SHOWN = frozenset(
         "wsgi.websocket",
     }
 )
-"""What nobody on the way may act on while we only look where a handshake goes."""
+"""Left out of the request that only looks where a handshake goes: middleware might act on it."""
 
 
 @dataclass(frozen=True)
 class Ways:
-    """How events come to the app.
+    """The ways through the middleware of an app.
 
     Attributes:
-        whole: through all middleware, as requests come.
-        of_events: the same without what `leave_out` names.
+        whole: through all middleware, as requests go.
+        of_events: through all but what `leave_out` names.
         is_bare: whether there is no middleware at all.
     """
 
@@ -65,7 +66,7 @@ class Ways:
 
 
 class FlaskBridge(PassingBridge):
-    """Runs the events of WebSockets inside of an app.
+    """Runs the events of WebSockets inside an app.
 
     Args:
         runs_before_request: whether `before_request` functions are asked at each handshake.
@@ -83,13 +84,11 @@ class FlaskBridge(PassingBridge):
         hooks.install(app)
 
     def listen_to_logouts(self, served: App) -> None:
-        """Close the connections of a session that flask-login logs out, in all processes."""
+        """Close the connections of each session that flask-login logs out, in all processes."""
         self._logouts = LoginLogouts.of(self._app, served)
 
     def seen(self, environ: Environ) -> Environ:
-        """Give the environ of a handshake as the app sees it: behind middleware that changes host,
-        path or prefix.
-        """
+        """Return the environ of a handshake as the app sees it behind its middleware."""
         return environ if self._ways.is_bare else self._look(environ)
 
     def find(self, environ: Environ, path: str) -> tuple[str, Match] | None:
@@ -97,18 +96,16 @@ class FlaskBridge(PassingBridge):
         return matching.find(self._app, environ, path)
 
     def routes(self) -> Iterable[Route]:
-        """Give the routes that the app declares."""
+        """Return the routes that the app declares."""
         return matching.declared(self._app)
 
     def names_host(self, environ: Environ) -> bool:
-        """Say whether TRUSTED_HOSTS, SERVER_NAME or the host or subdomain of the route itself names
-        the host.
-        """
+        """Return whether TRUSTED_HOSTS, SERVER_NAME or the route itself names the host."""
         seen = environ.get(SEEN, environ)
         return matching.names_host(self._app, seen, normal_path(decode_path(seen)))
 
     def check_origin(self, environ: Environ, host: str, limits: Config) -> None:
-        """Hold the origin policy by the host and the scheme that the app sees."""
+        """Enforce the origin policy by the host and the scheme that the app sees."""
         seen = environ.get(SEEN, environ)
         named = _host_of(seen)
         # Where middleware changed nothing, `trusted_proxies` may have.
@@ -127,7 +124,7 @@ class FlaskBridge(PassingBridge):
         environ[_AT_HANDSHAKE] = True
 
     def run(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
-        """Have `call` take the place of a view, behind the middleware."""
+        """Run `call` in the place of a view, behind the middleware."""
         way = self._ways.of_events
         if event == "auth":
             call = partial(_call_as_seen, environ, call)
@@ -171,34 +168,38 @@ class FlaskBridge(PassingBridge):
         """Return the status with which middleware refuses that answered in the app's place."""
         return refusal_status(event.status or HTTPStatus.INTERNAL_SERVER_ERROR)
 
-    def json_default(self, value: Any) -> Any:
-        """Ask `app.json`, as for what views give."""
+    def json_default(self, value: object) -> object:
+        """Ask `app.json`, as Flask does for what views return."""
         provider = self._app.json
         if (
             isinstance(provider, DefaultJSONProvider)
             and type(provider).dumps is DefaultJSONProvider.dumps
         ):
-            return provider.default(value)
-        return jsontext.decode(provider.dumps(value))  # by a library of its own
+            return cast("object", provider.default(value))
+        return cast("object", jsontext.decode(provider.dumps(value)))  # by a library of its own
 
     def answer(self, question: Facts) -> Facts:
-        """Answer for this process's connections which of them a log-out has ended."""
+        """Close the connections of this process that a log-out ends, and return how many."""
         return {} if self._logouts is None else self._logouts.answer(question)
 
     def _look(self, environ: Environ) -> Environ:
-        """Send a harmless request down the middleware, and give what the app sees; `environ` where
-        it isn't asked.
+        """Send a harmless request down the middleware, and return the environ that the app sees.
+
+        Returns:
+            `environ` if middleware answers in the app's place.
         """
         sighting = Sighting(self._app)
         shown = {name: value for name, value in environ.items() if name not in _NOT_SHOWN}
         shown.update({"REQUEST_METHOD": "OPTIONS", "wsgi.input": io.BytesIO()})
+
         try:
             sighting.pass_through(self._ways.whole, _whole_environ(shown))
         except Exception:
-            # The event that follows meets the same middleware, and what it raises is told there.
+            # The event that follows meets the same middleware, and its exception is logged then.
             logger.debug("middleware raised", exc_info=True)
         if sighting.environ is None:
             return environ
+
         hidden = {name: environ[name] for name in _NOT_SHOWN if name in environ}
         seen = {**sighting.environ, **hidden, "REQUEST_METHOD": "GET"}
         del seen[hooks.KEY]
@@ -231,7 +232,7 @@ def _host_of(environ: Environ) -> str:
 
 
 def _whole_environ(environ: Environ) -> Environ:
-    """Fill in what WSGI asks for, where somebody asks about a bare path."""
+    """Add the keys that PEP 3333 requires: an environ may hold only a path."""
     return {
         "SCRIPT_NAME": "",
         "PATH_INFO": "/",

@@ -1,14 +1,13 @@
-"""What an event of a WebSocket does at the inner end of a Flask app, in the place of a view.
+"""Runs an event of a WebSocket at the inner end of a Flask app, in the place of a view.
 
-`contrib.passage` sends the event down the middleware. Here the app has its say: signals as around a
-view, so that trackers know the route, the address and the user; its error handlers; and, where that
-is wanted, its `before_request` functions.
+`contrib.passage` sends the event down the middleware. The code here does what Flask does around a
+view: it sends the signals, so that trackers know the route, the address and the user; it asks the
+app's error handlers, and its `before_request` functions if that is wanted.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import flask
@@ -21,9 +20,14 @@ from .. import passage
 from . import hooks, matching, sessions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from flask.typing import ResponseReturnValue
 
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
+
+AnyFlask = Any  # Flask 3.2 passes its methods one argument more, and OpenTelemetry adds its own
 
 REFUSING = "the application refuses"
 
@@ -31,14 +35,14 @@ _DONE, _UNAUTHORIZED, _FORBIDDEN, _FAILED = 204, 401, 403, 500
 
 
 class FlaskEvent(passage.Event):
-    """One event of an app.
+    """One event of a Flask app.
 
     Args:
-        app: the Flask app at the end of the way.
+        app: the Flask app at the end of `way`.
         environ: of the handshake, with its match.
         name: "auth", "open", "message" or "close".
         call: what takes the place of the view.
-        way: the middleware that it passes.
+        way: the middleware that the event passes, and the app inside of it.
         asks_before_request: whether `before_request` functions are asked first.
     """
 
@@ -56,12 +60,12 @@ class FlaskEvent(passage.Event):
     ) -> None:
         super().__init__(environ, name, call)
         self.way = way
-        self._app: Any = app  # Any: Flask 3.2 hands its methods one argument more
+        self._app: AnyFlask = app
         self._asks_before_request = asks_before_request
         self._arguments: tuple[object, ...] = ()
 
     def note_failure(self, error: BaseException) -> None:
-        """Leave it: middleware of Flask apps refuses by the page that it answers with."""
+        """Ignore it: middleware inside of a Flask app refuses by the page that it answers with."""
 
     def __str__(self) -> str:
         return f"middleware inside of the Flask app answered {self.status or _FAILED}"
@@ -82,7 +86,7 @@ class FlaskEvent(passage.Event):
             return self._handled(exc, app.handle_user_exception(*arguments, exc))
 
     def fail(self, error: Exception) -> WSGIApplication:
-        """Take note of an error that no handler of the app took, and tell trackers; see `hooks`."""
+        """Note an error that no handler of the app took, and tell trackers; see `hooks`."""
         app = self._app
         self.is_called = True
         self.error = error
@@ -115,10 +119,10 @@ class FlaskEvent(passage.Event):
         sessions.keep(self._app, session, before)
         return self._answer(_DONE)
 
-    def _handled(self, error: Exception, answer: Any) -> WSGIApplication:
-        """Refuse as an error handler of the app says; in an event only 401 and 403 are more than an
-        error.
-        """
+    def _handled(
+        self, error: Exception, answer: HTTPException | ResponseReturnValue
+    ) -> WSGIApplication:
+        """Refuse as an error handler of the app answers; in an event only with 401 and 403."""
         if self.name == "auth":
             return self._refused(answer)
         status = (
@@ -128,14 +132,15 @@ class FlaskEvent(passage.Event):
         )
         if status not in (_UNAUTHORIZED, _FORBIDDEN):
             raise error
+
         try:
             refuse(status, self.connection)
         except ConnectionClosed as closed:
             self.error = closed
         return self._answer(status)
 
-    def _refused(self, answer: Any) -> WSGIApplication:
-        """Refuse by an answer that the app gave in place of the view's."""
+    def _refused(self, answer: HTTPException | ResponseReturnValue) -> WSGIApplication:
+        """Refuse by an answer that the app gave in the place of the view's."""
         if isinstance(answer, HTTPException):
             self.error = answer
             return self._answer(answer.code or _FORBIDDEN)
@@ -147,7 +152,7 @@ class FlaskEvent(passage.Event):
     def _ask_handler_of_500(self, error: Exception) -> None:
         """Let the app's handler of 500 choose another status, such as 503."""
         problem = InternalServerError(original_exception=error)
-        answer: Any = self._app.handle_http_exception(*self._arguments, problem)
+        answer = self._app.handle_http_exception(*self._arguments, problem)
         if isinstance(answer, HTTPException):
             return
         response = self._app.make_response(answer)
@@ -164,7 +169,7 @@ class FlaskEvent(passage.Event):
 
 
 class Sighting(passage.Passage):
-    """A request that only finds out what an environ becomes behind the middleware of an app.
+    """A request that only finds out what the middleware of an app makes of an environ.
 
     Attributes:
         environ: as the app sees it; None if middleware answered in its place.
@@ -178,7 +183,7 @@ class Sighting(passage.Passage):
         self._app = app
 
     def dispatch(self, arguments: tuple[object, ...]) -> WSGIApplication:
-        """Take note of the environ; see `hooks`."""
+        """Note the environ; see `hooks`."""
         self.is_called = True
         self.environ = dict(flask.request.environ)
         _begin_span(self._app)
@@ -191,10 +196,10 @@ class Sighting(passage.Passage):
 
 
 def answer(status: int) -> WSGIApplication:
-    """Give what answers a request without a body."""
+    """Return an application that answers without a body."""
 
     def respond(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-        # Werkzeug's LintMiddleware wants the length of a 204, too; none of this gets onto a wire.
+        # Werkzeug's LintMiddleware wants a length even for a 204; no client sees this answer.
         fields = [("Content-Length", "0")]
         if status != _DONE:
             fields.append(("Content-Type", "text/plain"))
@@ -215,9 +220,7 @@ def refusal_status(status: int) -> int:
     return status if 400 <= status < 600 else _FORBIDDEN
 
 
-def _begin_span(app: Any) -> None:  # Any: a flask.Flask, with what OpenTelemetry adds
-    """Begin a span where OpenTelemetry looks on: it does so by a `before_request` function, and
-    those don't run.
-    """
+def _begin_span(app: AnyFlask) -> None:
+    """Begin OpenTelemetry's span: its `before_request` function would, but those don't run."""
     if getattr(app, "_is_instrumented_by_opentelemetry", False):
         app._before_request()
