@@ -42,7 +42,7 @@ class Interrupted(Exception):
 
 
 QUIET = (ConnectionClosed, MessageError, Refused, HTTPException, Interrupted)
-"""What callbacks and `auth` raise without being at fault; a framework need not know of it."""
+"""Exceptions by which callbacks and `auth` answer, and which no framework need know of."""
 
 _PASSED_ON = frozenset({"www-authenticate", "retry-after"})
 _PARAMETER = re.compile(r"<(?:[^<>]*:)?(\w+)>")
@@ -90,7 +90,7 @@ class Passage:
         return next((value for field, value in self.headers if field.lower() == name), "")
 
     def note_failure(self, error: BaseException) -> None:
-        """Take note of an exception that middleware answers with a page of its own."""
+        """Note an exception that middleware answers with a page of its own."""
 
     def _start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
@@ -113,7 +113,7 @@ class Event(Passage):
         is_handshake: whether this is an "auth" before the 101, and not one that is asked again.
         result: what the callback returned.
         error: what the callback raised.
-        failure: what something else raised, such as middleware, and nobody answered.
+        failure: an exception of something else, such as middleware, that had no answer.
         answered_by: the name of the middleware that answered; "" if it isn't known.
     """
 
@@ -159,7 +159,7 @@ class Event(Passage):
             raise Interrupted from exc
 
     def note_failure(self, error: BaseException) -> None:
-        """Take note of an exception, unless it is the callback's own."""
+        """Note an exception, unless it is the callback's own."""
         if error is not self.error:
             self.failure = error
 

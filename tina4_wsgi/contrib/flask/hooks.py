@@ -33,7 +33,8 @@ def install(app: flask.Flask) -> None:
     # Flask 3.2 passes its context to both methods, earlier releases pass nothing.
 
     def full_dispatch_request(*arguments: Any) -> object:
-        request = flask.request._get_current_object()  # type: ignore[attr-defined]  # the type is not the proxy's
+        # The proxy's own method; the type is that of the request.
+        request = flask.request._get_current_object()  # type: ignore[attr-defined]
         passage: FlaskEvent | Sighting | None = request.environ.get(KEY)
         # If it is called already, somebody has copied the environ for a request of their own.
         if passage is not None and not passage.is_called:

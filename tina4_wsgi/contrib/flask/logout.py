@@ -41,7 +41,7 @@ _MOST_HANDSHAKES = 10_000
 
 
 class Login(NamedTuple):
-    """Whose session it is, and which one.
+    """Identifies a session and its user.
 
     Attributes:
         user: the id that flask-login keeps.

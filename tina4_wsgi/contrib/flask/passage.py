@@ -60,6 +60,7 @@ class FlaskEvent(passage.Event):
     ) -> None:
         super().__init__(environ, name, call)
         self.way = way
+
         self._app: AnyFlask = app
         self._asks_before_request = asks_before_request
         self._arguments: tuple[object, ...] = ()
@@ -75,6 +76,7 @@ class FlaskEvent(passage.Event):
         app = self._app
         self.is_called = True
         self._arguments = arguments
+
         try:
             if flask.request_started.receivers:
                 flask.request_started.send(app, _async_wrapper=app.ensure_sync)
@@ -82,7 +84,7 @@ class FlaskEvent(passage.Event):
             return self._run_auth() if self.name == "auth" else self._run_event()
         except (ConnectionClosed, MessageError, Refused):
             raise
-        except Exception as exc:  # noqa: BLE001  # for the app's error handlers, which raise again what isn't theirs
+        except Exception as exc:  # noqa: BLE001  # the app's handlers raise it again if it isn't theirs
             return self._handled(exc, app.handle_user_exception(*arguments, exc))
 
     def fail(self, error: Exception) -> WSGIApplication:
@@ -113,7 +115,8 @@ class FlaskEvent(passage.Event):
         return self._answer(_DONE)
 
     def _run_event(self) -> WSGIApplication:
-        session = flask.session._get_current_object()  # type: ignore[attr-defined]  # the type is not the proxy's
+        # The proxy's own method; the type is that of the session.
+        session = flask.session._get_current_object()  # type: ignore[attr-defined]
         before = sessions.guard(session)
         self.result = self.call()
         sessions.keep(self._app, session, before)

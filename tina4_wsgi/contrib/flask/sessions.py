@@ -63,7 +63,8 @@ def keep(app: flask.Flask, session: SessionMixin, before: dict[str, object] | No
 
 def as_it_came() -> Mapping[str, object]:
     """Open the current request's session again, as its cookie names it; empty without one."""
-    app: flask.Flask = flask.current_app._get_current_object()  # type: ignore[attr-defined]  # the type is not the proxy's
+    # The proxy's own method; the type is that of the app.
+    app: flask.Flask = flask.current_app._get_current_object()  # type: ignore[attr-defined]
     return app.session_interface.open_session(app, flask.request) or {}
 
 
