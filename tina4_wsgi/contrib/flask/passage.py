@@ -84,7 +84,7 @@ class FlaskEvent(passage.Event):
             return self._run_auth() if self.name == "auth" else self._run_event()
         except (ConnectionClosed, MessageError, Refused):
             raise
-        except Exception as exc:  # noqa: BLE001  # the app's handlers raise it again if it isn't theirs
+        except Exception as exc:  # noqa: BLE001  # the app's handlers decide
             return self._handled(exc, app.handle_user_exception(*arguments, exc))
 
     def fail(self, error: Exception) -> WSGIApplication:
