@@ -91,7 +91,7 @@ def mutants_of(part: Part) -> list[Mutant]:
 def equivalent() -> dict[tuple[str, str, str], str]:
     """Read the list of mutants that no test can notice, each with its reason."""
     lines = [line.strip() for line in EQUIVALENT.read_text().splitlines() if not line.startswith("#")]
-    blocks = [block.split("\n") for block in "\n".join(lines).split("\n\n") if block.strip()]
+    blocks = [block.strip().split("\n") for block in "\n".join(lines).split("\n\n") if block.strip()]
     found = {}
     for place, change, *reason in blocks:
         path, _, function = place.partition(" ")

@@ -249,6 +249,14 @@ def test_a_message_of_endless_final_blocks_is_refused() -> None:
         feed(compressed_frame(block * 1_000))
 
 
+def test_sixteen_streams_are_a_message_and_one_more_is_refused() -> None:
+    stream = deflated(b"x", mode=zlib.Z_FINISH)
+
+    assert feed(compressed_frame(stream * 16)) == ["x" * 16]
+    with pytest.raises(ProtocolError, match="1008"):
+        feed(compressed_frame(stream * 17))
+
+
 def test_an_inflater_goes_on_behind_a_final_block() -> None:
     two = deflated(b"one", mode=zlib.Z_FINISH) + deflated(b"two")
 

@@ -519,6 +519,18 @@ def test_feed_stops_at_the_inbound_limit_and_goes_on_from_there():
     assert not session.has_buffered
 
 
+def test_feed_stops_where_as_many_bytes_wait_as_the_inbound_limit_says():
+    session, messages = Session(Config(max_inbound_bytes=100_000, max_message_bytes=50_000)), []
+    data = masked(0x82, b"x" * 50_000) * 2 + HELLO
+
+    session.feed(data, messages)
+
+    assert ([len(one) for one in messages], session.queued_bytes) == ([50_000, 50_000], 100_000)
+    session.queued_bytes -= 1
+    session.feed(b"", messages)
+    assert messages[2:] == ["Hello"]
+
+
 def test_a_session_that_stopped_says_that_it_has_more():
     session, messages = Session(Config(max_inbound_messages=1)), []
 

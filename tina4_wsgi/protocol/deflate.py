@@ -21,6 +21,9 @@ _EMPTY_BLOCK = b"\x00\x00\xff\xff"  # §7.2.1: cut off behind each message, put 
 _FINAL_BLOCK = b"\x01\x00\x00\xff\xff"  # RFC 1951 §3.2.4: stored, empty, the last
 _LARGEST_WINDOW_BITS = 15
 _SMALLEST_ZLIB_BITS = 9  # zlib has no raw window of 2^8, though §7.1.2.1 does
+_WINDOWS: dict[str | None, int] = {str(bits): bits for bits in range(8, 16)}
+"""§7.1.2: 8 to 15, without leading zeros."""
+
 _LEVEL = 6  # zlib's own default; a broadcast pays it once
 _MEMORY_LEVEL = 8
 
@@ -128,22 +131,17 @@ def _accept(offer: Offer) -> Agreement | None:
             if value is not None:
                 return None
         elif name == "server_max_window_bits":
-            if not _is_window(value):
+            if value not in _WINDOWS:
                 return None
-            window_bits = int(value or 0)
+            window_bits = _WINDOWS[value]
             answer.append(f"{name}={window_bits}")
         elif name == "client_max_window_bits":
-            if value is not None and not _is_window(value):
+            if value is not None and value not in _WINDOWS:
                 return None
             # Its value is a hint. We inflate any window, so there is nothing to ask for.
         else:
             return None
     return Agreement(window_bits, "; ".join(answer))
-
-
-def _is_window(value: str | None) -> bool:
-    """§7.1.2: 8 to 15, without leading zeros."""
-    return value in ("8", "9", "10", "11", "12", "13", "14", "15")
 
 
 class Inflater:
@@ -186,7 +184,7 @@ class Inflater:
         if not self._has_begun:
             return b""  # some clients send nothing where §7.2.3.6 has one byte
         inflated = self._inflate(part + _EMPTY_BLOCK if is_last else part)
-        while self.fault is None and self._zlib.eof and self._zlib.unused_data:
+        while self.fault is None and self._zlib.unused_data:  # empty until a final block has come
             part = self._zlib.unused_data
             if is_last and part == _EMPTY_BLOCK:
                 return inflated  # it ended with a final block
