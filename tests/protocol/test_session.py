@@ -84,6 +84,9 @@ def test_feed_says_whether_there_is_more_than_messages():
 
     assert session.feed(HELLO, messages) is False
     assert session.feed(b"\x89\x80" + KEY, messages) is True
+    session.pongs = None
+    assert session.feed(masked(0x88, b"\x03\xe8"), messages) is True
+    assert session.feed(HELLO, messages) is True
 
 
 # -- lengths that are refused
