@@ -10,7 +10,7 @@ export PYTHON
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test pythons coverage lint types conformance fuzz mutants bench hosts docs dist clean _runtime _site _tools _system
+.PHONY: help serve test pythons coverage lint types conformance fuzz mutants bench hosts chaos docs dist clean _runtime _site _tools _system
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -31,8 +31,9 @@ coverage: _tools _system ## run all tests, and list the lines and branches that 
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 
-lint: _tools ## ruff
+lint: _tools ## ruff, and its formatter
 	@$(BIN)/python -m ruff check --quiet --output-format=concise
+	@$(BIN)/python -m ruff format --quiet --check || { echo "to format: ruff format"; exit 1; }
 
 types: _tools ## mypy --strict
 	@$(BIN)/python -m mypy --no-error-summary
@@ -52,6 +53,9 @@ bench: _runtime ## measure us and the peers side by side; ARGS="--quick" takes t
 
 hosts: _tools ## try every host server and write docs/hosts.md; ARGS="--hosts gevent" tries one, see hosts/
 	@exec $(BIN)/python -m hosts $(ARGS)
+
+chaos: _tools ## kill, stop and reload workers, and see what clients lose; ARGS="--seconds 300 --seed 7", see chaos/
+	@exec $(BIN)/python -m chaos $(ARGS)
 
 docs: _site ## build the documentation as a site in .cache/site; warnings are errors
 	@NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs --quiet build

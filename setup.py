@@ -1,11 +1,12 @@
 """Everything about the package is in pyproject.toml, except for the modules that may be compiled.
 
-The engine's modules are compiled from their own Python source; the `.pxd` beside each only says which attributes and
-variables are plain C. A `.pyx` beside it is the same module written for C, and is compiled instead.
+The engine's modules are compiled from their own Python source; the `.pxd` beside each only says
+which attributes and variables are plain C. A `.pyx` beside it is the same module written for C, and
+is compiled instead.
 
-Without a compiler, Python's headers or Cython the package is the same, and slower. An editable install stays in Python,
-so that an edit takes effect. `TINA4_WSGI_PURE=1` asks for Python in any build, `TINA4_WSGI_PURE=0` for an error where
-the engine can't be compiled.
+Without a compiler, Python's headers or Cython the package is the same, and slower. An editable
+install stays in Python, so that an edit takes effect. `TINA4_WSGI_PURE=1` asks for Python in any
+build, `TINA4_WSGI_PURE=0` for an error where the engine can't be compiled.
 """
 
 import os
@@ -21,12 +22,15 @@ PURE = os.environ.get("TINA4_WSGI_PURE", "")
 
 NOT_COMPILED = """\
 the engine is not compiled: {error}
-tina4-wsgi works all the same, and carries about half as many messages. To compile it, install a C compiler and Python's
-headers (Debian: apt-get install build-essential python3-dev), then run pip again with --no-cache-dir."""
+tina4-wsgi works all the same, and carries about half as many messages. To compile it, install
+a C compiler and Python's headers (Debian: apt-get install build-essential python3-dev), then run
+pip again with --no-cache-dir."""
 
 
 class BuildEngine(build_ext):
-    """Compiles all modules or none: they know the fields of each other, so a half of them couldn't be imported."""
+    """Compiles all modules or none: they know the fields of each other, so a half of them couldn't
+    be imported.
+    """
 
     def run(self) -> None:
         """Compile the engine; where that fails, go on without."""
@@ -43,7 +47,8 @@ class BuildEngine(build_ext):
             built.unlink(missing_ok=True)
         self.extensions = self.distribution.ext_modules = []
 
-        # What is left runs anywhere, so the wheel's name mustn't claim that it is for one Python and one machine.
+        # What is left runs anywhere, so the wheel's name mustn't claim that it is for one Python
+        # and one machine.
         wheel = self.distribution.get_command_obj("bdist_wheel", create=False)
         if wheel is not None:
             wheel.root_is_pure = True
@@ -57,7 +62,9 @@ def modules() -> list[Extension]:
     found = []
     for declared in sorted((HERE / "tina4_wsgi").rglob("*.pxd")):
         written_for_c = declared.with_suffix(".pyx")
-        source = (written_for_c if written_for_c.exists() else declared.with_suffix(".py")).relative_to(HERE)
+        source = (
+            written_for_c if written_for_c.exists() else declared.with_suffix(".py")
+        ).relative_to(HERE)
         name = ".".join(source.with_suffix("").parts)
         # Without debugging symbols it is a tenth of the size.
         found.append(Extension(name, [str(source)], extra_compile_args=["-g0"]))

@@ -5,7 +5,8 @@ Serve it with `tina4-wsgi serve`, or with `gunicorn -k gevent wsgi:app`.
 
 from gevent import monkey
 
-monkey.patch_all()  # before any other import, so that every module below sees the patched standard library
+# Before any other import, so that every module below sees the patched standard library.
+monkey.patch_all()
 
 from pathlib import Path  # noqa: E402
 

@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, or read results, and print tables.
 
     Returns:
-        0; 1 when nothing could be measured; 130 when interrupted, after the tables of what there was.
+        0; 1 when nothing could be measured; 130 when interrupted, after the tables of what there
+        was.
     """
     options = _parser().parse_args(argv)
     options.rounds = options.rounds or (1 if options.quick else ROUNDS)
@@ -39,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if options.report:
         return _show(Results.read(*options.report), options)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends what it has started, as ^C does
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # ends what it has started, as ^C does
     try:
         return _measure(options)
     except SetupError as error:
@@ -49,9 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _measure(options: argparse.Namespace) -> int:
     plan = _plan(options)
-    kit = set_up([peer for peer in PEERS if any(peer in takers for _, takers in plan)], installs=not options.no_install)
+    kit = set_up(
+        [peer for peer in PEERS if any(peer in takers for _, takers in plan)],
+        installs=not options.no_install,
+    )
     limit = machine.raise_descriptor_limit()
-    skipped = {one.key: f"needs {one.descriptors:,} descriptors" for one, _ in plan if one.descriptors > limit}
+    skipped = {
+        one.key: f"needs {one.descriptors:,} descriptors"
+        for one, _ in plan
+        if one.descriptors > limit
+    }
     cpus = machine.choose_cpus()
     os.sched_setaffinity(0, {cpus.load})  # this process too stays away from the servers
     bench = Bench(kit, cpus, options.seconds, min(0.7, options.seconds), options.long)
@@ -84,7 +94,10 @@ def _show(results: Results, options: argparse.Namespace) -> int:
 
 
 def _about(
-    versions: dict[str, str], missing: dict[str, str], skipped: dict[str, str], options: argparse.Namespace
+    versions: dict[str, str],
+    missing: dict[str, str],
+    skipped: dict[str, str],
+    options: argparse.Namespace,
 ) -> dict[str, Any]:
     return {
         "date": datetime.date.today().isoformat(),
@@ -113,7 +126,14 @@ def _plan(options: argparse.Namespace) -> Plan:
     peers = _chosen_peers(options)
     is_all_named = bool(options.only and options.peers)
     return [
-        (one, [peer for peer in peers if one.takes(peer) and (is_all_named or not one.is_ours_alone or is_ours(peer))])
+        (
+            one,
+            [
+                peer
+                for peer in peers
+                if one.takes(peer) and (is_all_named or not one.is_ours_alone or is_ours(peer))
+            ],
+        )
         for one in _chosen_scenarios(options)
     ]
 
@@ -127,21 +147,31 @@ def _chosen_scenarios(options: argparse.Namespace) -> list[Scenario]:
 def _chosen_peers(options: argparse.Namespace) -> list[Peer]:
     if options.peers:
         return [peer for peer in PEERS if peer.key in options.peers]
-    here = [peer for peer in PEERS if peer.is_default and (peer.key != "prototype" or PROTOTYPE.is_dir())]
+    here = [
+        peer
+        for peer in PEERS
+        if peer.is_default and (peer.key != "prototype" or PROTOTYPE.is_dir())
+    ]
     return [peer for peer in here if not options.quick or peer.key in QUICK_PEERS]
 
 
 def _is_named(key: str, names: Sequence[str]) -> bool:
     """`echo` names echo1 and echo16, `idle8000` only itself."""
-    return any(key == name or (name not in SCENARIO_BY_KEY and key.startswith(name)) for name in names)
+    return any(
+        key == name or (name not in SCENARIO_BY_KEY and key.startswith(name)) for name in names
+    )
 
 
-def _names(known: Sequence[str], *, prefixes: bool = False) -> Any:  # Any: what argparse calls a type
+def _names(
+    known: Sequence[str], *, prefixes: bool = False
+) -> Any:  # Any: what argparse calls a type
     def parse(text: str) -> list[str]:
         names = text.split(",")
         for name in names:
             if name not in known and not (prefixes and any(one.startswith(name) for one in known)):
-                raise argparse.ArgumentTypeError(f"unknown: {name!r}, expected some of {', '.join(known)}")
+                raise argparse.ArgumentTypeError(
+                    f"unknown: {name!r}, expected some of {', '.join(known)}"
+                )
         return names
 
     return parse
@@ -159,19 +189,55 @@ def _positive(kind: type[int] | type[float]) -> Any:  # Any: what argparse calls
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measure tina4_wsgi and its peers side by side on this machine."
+        prog="python -m benchmarks",
+        description="Measure tina4_wsgi and its peers side by side on this machine.",
     )
     add = parser.add_argument
     scenario_names = _names([one.key for one in SCENARIOS], prefixes=True)
-    add("--only", type=scenario_names, metavar="NAMES", help="these scenarios, by commas; the beginning will do")
-    add("--peers", type=_names(list(BY_KEY)), metavar="NAMES", help=f"these servers, by commas, as {OURS},uws,picows")
-    add("--rounds", type=_positive(int), default=None, help=f"how often each is measured (default: {ROUNDS})")
-    add("--seconds", type=_positive(float), default=None, help=f"how long a sample is (default: {SECONDS:g})")
-    add("--quick", action="store_true", help="one short round of some scenarios and servers: under three minutes")
+    add(
+        "--only",
+        type=scenario_names,
+        metavar="NAMES",
+        help="these scenarios, by commas; the beginning will do",
+    )
+    add(
+        "--peers",
+        type=_names(list(BY_KEY)),
+        metavar="NAMES",
+        help=f"these servers, by commas, as {OURS},uws,picows",
+    )
+    add(
+        "--rounds",
+        type=_positive(int),
+        default=None,
+        help=f"how often each is measured (default: {ROUNDS})",
+    )
+    add(
+        "--seconds",
+        type=_positive(float),
+        default=None,
+        help=f"how long a sample is (default: {SECONDS:g})",
+    )
+    add(
+        "--quick",
+        action="store_true",
+        help="one short round of some scenarios and servers: under three minutes",
+    )
     add("--long", action="store_true", help="give crowd its ten minutes, and reconnects its one")
     add("--list", action="store_true", help="name the scenarios and servers, and end")
-    add("--results", type=Path, metavar="FILE", help="where the numbers go, as JSON (default: in .cache/bench)")
-    add("--report", type=Path, nargs="+", metavar="FILE", help="measure nothing, show these results together")
+    add(
+        "--results",
+        type=Path,
+        metavar="FILE",
+        help="where the numbers go, as JSON (default: in .cache/bench)",
+    )
+    add(
+        "--report",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="measure nothing, show these results together",
+    )
     add("--chart", type=Path, metavar="FILE", help="draw an SVG too")
     add("--publish", action="store_true", help="put tables and chart into docs/performance.md")
     add("--no-install", action="store_true", help="install nothing, and use this interpreter")

@@ -1,10 +1,12 @@
-"""What a broadcast costs beyond its own process: server CPU per broadcast, over the bus and over Redis.
+"""What a broadcast costs beyond its own process: server CPU per broadcast, over the bus and over
+Redis.
 
     python -m benchmarks.backplane --messages 20000 --rounds 3
 
 Four workers with one client each: two in the room and two elsewhere, or all four in the room.
-One in the room broadcasts 64 bytes, with so many outstanding; CPU time is the kernel's own count, per process. Beside
-it one worker with one client in the room. Each figure is the median of the rounds.
+One in the room broadcasts 64 bytes, with so many outstanding; CPU time is the kernel's own count,
+per process. Beside it one worker with one client in the room. Each figure is the median of the
+rounds.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ class Client:
             self._sock = socket.create_connection(("127.0.0.1", port), READY_S)
             key = base64.b64encode(os.urandom(16)).decode()
             self._sock.sendall(
-                f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: "
+                "Upgrade\r\n"
                 f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
             )
             head = self._read_head()
@@ -97,11 +100,31 @@ def gunicorn(workers: int, env: dict[str, str]) -> Iterator[int]:
     """Run the hall; gives its port."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        variables = {**os.environ, "TINA4_WS_MAX_CONNECTIONS": "1", "TINA4_WS_BUS_DIR": f"{folder}/bus", **env}
-        command = [sys.executable, "-m", "gunicorn", "-k", "gevent", "-w", str(workers), "-b", "127.0.0.1:0"]
+        variables = {
+            **os.environ,
+            "TINA4_WS_MAX_CONNECTIONS": "1",
+            "TINA4_WS_BUS_DIR": f"{folder}/bus",
+            **env,
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "-k",
+            "gevent",
+            "-w",
+            str(workers),
+            "-b",
+            "127.0.0.1:0",
+        ]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*command, "hall:app"], cwd=APPS, env=variables, stdout=output, stderr=output, start_new_session=True
+                [*command, "hall:app"],
+                cwd=APPS,
+                env=variables,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
         try:
             yield _port_in(log)
@@ -126,7 +149,17 @@ def redis_server() -> Iterator[tuple[int, str]]:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    command = [
+        "redis-server",
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         yield process.pid, f"redis://127.0.0.1:{port}"
@@ -148,7 +181,9 @@ def broadcast(clients: list[Client], count: int, outstanding: int) -> None:
 
 
 class Case(NamedTuple):
-    """What is measured: so many workers, so many of them with a client in the room, by which way."""
+    """What is measured: so many workers, so many of them with a client in the room, by which
+    way.
+    """
 
     name: str
     workers: int
@@ -164,10 +199,14 @@ CASES = (
 )
 
 
-def measure(case: Case, env: dict[str, str], count: int, outstanding: int, redis_pid: int = 0) -> dict[str, float]:
+def measure(
+    case: Case, env: dict[str, str], count: int, outstanding: int, redis_pid: int = 0
+) -> dict[str, float]:
     """Give the microseconds per broadcast of each part."""
     with gunicorn(case.workers, env) as port:
-        paths = ["/hall/a" if number < case.members else "/hall/b" for number in range(case.workers)]
+        paths = [
+            "/hall/a" if number < case.members else "/hall/b" for number in range(case.workers)
+        ]
         clients = [Client(port, path) for path in paths]
         members = clients[: case.members]
         parts = {"sender": clients[0].pid}
@@ -188,18 +227,27 @@ def measure(case: Case, env: dict[str, str], count: int, outstanding: int, redis
 
 def main() -> None:
     """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--messages", type=int, default=20_000, help="broadcasts per figure (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--messages", type=int, default=20_000, help="broadcasts per figure (default: %(default)s)"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--outstanding", type=int, nargs="*", default=OUTSTANDING)
     arguments = parser.parse_args()
     if shutil.which("redis-server") is None:
         raise SystemExit("redis-server is missing: apt-get install redis-server")
-    print("| µs of CPU per broadcast | outstanding | sender's worker | worker with a member | without | Redis |")
+    print(
+        "| µs of CPU per broadcast | outstanding | sender's worker | worker with a member | "
+        "without | Redis |"
+    )
     print("|---|---:|---:|---:|---:|---:|")
     for outstanding in arguments.outstanding:
         for case in CASES:
-            rounds = [_round(case, arguments.messages, outstanding) for _ in range(arguments.rounds)]
+            rounds = [
+                _round(case, arguments.messages, outstanding) for _ in range(arguments.rounds)
+            ]
             medians = {part: statistics.median(one[part] for one in rounds) for part in rounds[0]}
             columns = [f"{medians[part]:.1f}" if part in medians else "–" for part in PARTS]
             print(f"| {case.name} | {outstanding} | {' | '.join(columns)} |", flush=True)

@@ -1,4 +1,6 @@
-"""The scenarios that ask whether a server stays calm: a slow reader, a large crowd, a storm of reconnects."""
+"""The scenarios that ask whether a server stays calm: a slow reader, a large crowd, a storm of
+reconnects.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +37,21 @@ def slow_reader(bench: Bench, scenario: Scenario, server: Server, *, is_with_one
     """Broadcast 50 MB in a room of 200, in which one more client reads nothing at all, or not.
 
     Returns:
-        Among others `growth_bytes`, the most that the worker grew, and `slow_close_code`, how the server ended
-        the slow one: a close code; 0 if it did not, or only by a reset.
+        Among others `growth_bytes`, the most that the worker grew, and `slow_close_code`, how the
+        server ended the slow one: a close code; 0 if it did not, or only by a reset.
     """
     seconds = SLOW_READER_BYTES / (BIG_BYTES * BIG_PER_S)
-    load = ["broadcast", "--path", ROOM, "-c", "200", "--rate", str(BIG_PER_S), "--size", str(BIG_BYTES)]
+    load = [
+        "broadcast",
+        "--path",
+        ROOM,
+        "-c",
+        "200",
+        "--rate",
+        str(BIG_PER_S),
+        "--size",
+        str(BIG_BYTES),
+    ]
     command = bench.generator(server, *load, "-d", f"{seconds:.2f}", "--warmup", "0.2")
     with contextlib.ExitStack() as stack:
         deaf = stack.enter_context(_deaf_client(server.port)) if is_with_one else None
@@ -92,8 +104,8 @@ def crowd(bench: Bench, scenario: Scenario, server: Server) -> Sample:
     """Hold 10,000 connections and send one message to all of them each second.
 
     Returns:
-        Among others `lost`, and the growth of memory, descriptors and greenlets between the first and the last
-        tenth of the time with everybody connected and settled.
+        Among others `lost`, and the growth of memory, descriptors and greenlets between the first
+        and the last tenth of the time with everybody connected and settled.
     """
     seconds, settling_s = (LONG_S, SETTLING_LONG_S) if bench.is_long else (CROWD_S, SETTLING_S)
     load = ["broadcast", "--path", ROOM, "-c", str(CROWD), "--rate", "1"]
@@ -110,13 +122,26 @@ def crowd(bench: Bench, scenario: Scenario, server: Server) -> Sample:
 
 
 def reconnects(bench: Bench, scenario: Scenario, server: Server) -> Sample:
-    """Let 1,000 clients a second connect, echo and leave, beside a room of 200 with 20 broadcasts a second.
+    """Let 1,000 clients a second connect, echo and leave, beside a room of 200 with 20 broadcasts a
+    second.
 
     Returns:
         The latency of the room, and `reconnects_per_s` as they were.
     """
     seconds = STORM_LONG_S if bench.is_long else STORM_S
-    steady = ["broadcast", "--path", ROOM, "-c", "200", "--rate", "20", "-d", f"{seconds:g}", "--warmup", "1.5"]
+    steady = [
+        "broadcast",
+        "--path",
+        ROOM,
+        "-c",
+        "200",
+        "--rate",
+        "20",
+        "-d",
+        f"{seconds:g}",
+        "--warmup",
+        "1.5",
+    ]
     storm = ["churn", "--path", "/ws/echo", "-c", "1000", "--connect-rate", str(RECONNECTS_PER_S)]
     storm += ["-d", f"{seconds + 1:g}", "--warmup", "0.5"]
     commands = bench.generator(server, *steady), bench.generator(server, *storm)
@@ -124,12 +149,17 @@ def reconnects(bench: Bench, scenario: Scenario, server: Server) -> Sample:
     raw, storm_raw = both["steady"], both["storm"]
     sample = _broadcast_sample(raw, foreign)
     sample["errors"] += storm_raw["errors"] + storm_raw["disconnects"]
-    sample |= {"reconnects_per_s": storm_raw["conns_per_s"], "reconnect_p99_us": storm_raw["lat_us"]["p99"]}
+    sample |= {
+        "reconnects_per_s": storm_raw["conns_per_s"],
+        "reconnect_p99_us": storm_raw["lat_us"]["p99"],
+    }
     return sample
 
 
 def _at_once(steady: list[str], storm: list[str]) -> Sample:
-    with subprocess.Popen(steady, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as traffic:
+    with subprocess.Popen(
+        steady, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as traffic:
         try:
             storm_raw = generate(storm)
             output, complaints = traffic.communicate(timeout=time_limit(steady))
@@ -141,7 +171,11 @@ def _at_once(steady: list[str], storm: list[str]) -> Sample:
 def _broadcast_sample(raw: Sample, foreign: float) -> Sample:
     latency = raw["lat_us_all"]
     return {
-        "p50_us": latency["p50"], "p99_us": latency["p99"], "per_s": raw["deliveries_per_s"],
-        "server_cpu": raw["server_cpu"], "foreign_cpu": foreign,
-        "errors": raw["errors"] + raw["disconnects"], "raw": raw,
-    }  # fmt: skip
+        "p50_us": latency["p50"],
+        "p99_us": latency["p99"],
+        "per_s": raw["deliveries_per_s"],
+        "server_cpu": raw["server_cpu"],
+        "foreign_cpu": foreign,
+        "errors": raw["errors"] + raw["disconnects"],
+        "raw": raw,
+    }

@@ -1,4 +1,5 @@
-"""Draws the results as one SVG: a small chart for each scenario, our bar in colour, uWebSockets' in a darker grey.
+"""Draws the results as one SVG: a small chart for each scenario, our bar in colour, uWebSockets' in
+a darker grey.
 
 It follows the reader's light or dark scheme by itself, and needs no library.
 """
@@ -44,22 +45,27 @@ LABEL = 122
 VALUE = 62
 
 STYLE = """
-svg { color-scheme: light dark; font-family: system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif }
+svg { color-scheme: light dark }
+svg { font-family: system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif }
 .paper { fill: #ffffff } .title { fill: #16202c; font-size: 22px; font-weight: 650 }
 .head { fill: #16202c; font-size: 14px; font-weight: 600 } .note { fill: #5d6b7a; font-size: 12px }
 .label, .value { fill: #3b4856; font-size: 12.5px } .ours { fill: #0b5fd3; font-weight: 650 }
 .bar { fill: #b9c4cf } .bar-ours { fill: #1a73e8 } .bar-base { fill: #7d8b99 }
 @media (prefers-color-scheme: dark) {
 .paper { fill: #0f151c } .title, .head { fill: #eef3f8 } .note { fill: #93a1b0 }
-.label, .value { fill: #c6d0da } .ours { fill: #7db4ff } .bar { fill: #45525f } .bar-ours { fill: #4f97f7 }
-.bar-base { fill: #8896a4 }
+.label, .value { fill: #c6d0da } .ours { fill: #7db4ff } .bar { fill: #45525f }
+.bar-ours { fill: #4f97f7 } .bar-base { fill: #8896a4 }
 }
 """
 
 
 def draw(results: Results) -> str:
     """Give the SVG of all scenarios in `TITLES` that were measured."""
-    shown = [(SCENARIO_BY_KEY[key], bars) for key in TITLES if (bars := _bars(results, SCENARIO_BY_KEY[key]))]
+    shown = [
+        (SCENARIO_BY_KEY[key], bars)
+        for key in TITLES
+        if (bars := _bars(results, SCENARIO_BY_KEY[key]))
+    ]
     tallest = max((len(bars) for _, bars in shown), default=0)
     panel_height = PANEL_HEAD + tallest * BAR_STEP
     rows = -(-len(shown) // COLUMNS)
@@ -85,8 +91,10 @@ def _bars(results: Results, scenario: Scenario) -> list[tuple[str, float]]:
 
 def _opening(height: float) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        f'role="img" aria-label="What one second of server CPU does, by scenario and server">\n<style>{STYLE}</style>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
+        f'height="{height}" '
+        'role="img" aria-label="What one second of server CPU does, by scenario and '
+        f'server">\n<style>{STYLE}</style>'
     )
 
 
@@ -97,7 +105,12 @@ def _header(results: Results, height: float) -> list[str]:
     return [
         f'<rect class="paper" width="{WIDTH}" height="{height}" rx="10"/>',
         _text("title", MARGIN, 40, "What one second of server CPU does"),
-        _text("note", MARGIN, 62, "One server process on one core. A longer bar is better, but for memory."),
+        _text(
+            "note",
+            MARGIN,
+            62,
+            "One server process on one core. A longer bar is better, but for memory.",
+        ),
         _text("note", MARGIN, height - 18, f"{where}. {rounds_of(results)}."),
         _text("note", WIDTH - MARGIN, height - 18, "dark grey: uWebSockets, in C++", anchor="end"),
     ]
@@ -109,7 +122,9 @@ def _panel(scenario: Scenario, bars: list[tuple[str, float]]) -> list[str]:
     longest = max(figure for _, figure in bars) or 1.0
     parts = [_text("head", 0, 12, head), _text("note", 0, 29, note)]
     for at, (key, figure) in enumerate(bars):
-        parts += _bar(scenario, key, figure, PANEL_HEAD + at * BAR_STEP, max(1.5, room * figure / longest))
+        parts += _bar(
+            scenario, key, figure, PANEL_HEAD + at * BAR_STEP, max(1.5, room * figure / longest)
+        )
     return parts
 
 

@@ -1,4 +1,6 @@
-"""What the kernel knows: processors, processor time, memory, descriptors. All of it from /proc, so Linux only."""
+"""What the kernel knows: processors, processor time, memory, descriptors. All of it from /proc, so
+Linux only.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def _stat(pid: int) -> list[str]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Give the time that processes have run, in user mode and in the kernel, all threads of them."""
+    """Give the time that processes have run, in user mode and in the kernel, all threads of
+    them.
+    """
     return sum(sum(int(field) for field in _stat(pid)[11:13]) for pid in pids) / TICKS_PER_S
 
 
@@ -64,7 +68,9 @@ def busy_seconds(cpu: int) -> float:
     """Give the time that a processor has run processes, or was kept from us by the hypervisor."""
     for line in Path("/proc/stat").read_text().splitlines():
         if line.startswith(f"cpu{cpu} "):
-            user, nice, system, _idle, _wait, _irq, _softirq, steal = (int(field) for field in line.split()[1:9])
+            user, nice, system, _idle, _wait, _irq, _softirq, steal = (
+                int(field) for field in line.split()[1:9]
+            )
             return (user + nice + system + steal) / TICKS_PER_S
     return 0.0
 

@@ -1,7 +1,8 @@
 """Takes one sample: loads one server in one way, and gives what was counted.
 
-Processor time is the base of comparison: it holds on a busy machine, where rates by the clock don't.
-A sample is a dictionary of numbers, "errors" among them, with the load generator's own words under "raw".
+Processor time is the base of comparison: it holds on a busy machine, where rates by the clock
+don't. A sample is a dictionary of numbers, "errors" among them, with the load generator's own words
+under "raw".
 """
 
 from __future__ import annotations
@@ -55,28 +56,60 @@ class Bench:
 
 
 def closed_loop(bench: Bench, scenario: Scenario, server: Server) -> Sample:
-    """Keep so many messages outstanding on each connection, or so many connections in their turn."""
-    timing = ("-d", f"{bench.seconds:g}", "--warmup", f"{bench.warmup_s:g}", "--stall-ms", PATIENCE_MS)
-    raw, foreign = beside(bench, server, lambda: generate(bench.generator(server, *scenario.load, *timing)))
-    rate = next(raw[name] for name in ("msgs_per_s", "deliveries_per_s", "conns_per_s") if name in raw)
+    """Keep so many messages outstanding on each connection, or so many connections in their
+    turn.
+    """
+    timing = (
+        "-d",
+        f"{bench.seconds:g}",
+        "--warmup",
+        f"{bench.warmup_s:g}",
+        "--stall-ms",
+        PATIENCE_MS,
+    )
+    raw, foreign = beside(
+        bench, server, lambda: generate(bench.generator(server, *scenario.load, *timing))
+    )
+    rate = next(
+        raw[name] for name in ("msgs_per_s", "deliveries_per_s", "conns_per_s") if name in raw
+    )
     latency = raw.get("lat_us") or raw["lat_us_all"]
     return {
-        "per_cpu_s": rate / raw["server_cpu"] if raw["server_cpu"] else 0.0, "per_s": rate,
-        "p50_us": latency["p50"], "p99_us": latency["p99"],
-        "server_cpu": raw["server_cpu"], "generator_busy": raw["gen_busy"], "foreign_cpu": foreign,
-        "errors": raw["errors"] + raw["disconnects"], "raw": raw,
-    }  # fmt: skip
+        "per_cpu_s": rate / raw["server_cpu"] if raw["server_cpu"] else 0.0,
+        "per_s": rate,
+        "p50_us": latency["p50"],
+        "p99_us": latency["p99"],
+        "server_cpu": raw["server_cpu"],
+        "generator_busy": raw["gen_busy"],
+        "foreign_cpu": foreign,
+        "errors": raw["errors"] + raw["disconnects"],
+        "raw": raw,
+    }
 
 
 def idle(bench: Bench, scenario: Scenario, server: Server) -> Sample:
-    """Open connections and leave them alone; a few before make the server load what it loads late."""
-    warm = ("echo", "--path", "/ws/echo", "-c", str(WARM_UP_CONNECTIONS), "-d", "0.2", "--warmup", "0")
+    """Open connections and leave them alone; a few before make the server load what it loads
+    late.
+    """
+    warm = (
+        "echo",
+        "--path",
+        "/ws/echo",
+        "-c",
+        str(WARM_UP_CONNECTIONS),
+        "-d",
+        "0.2",
+        "--warmup",
+        "0",
+    )
     generate(bench.generator(server, *warm))
     raw = generate(bench.generator(server, *scenario.load, "--hold", "1"))
     return {
-        "bytes_per_connection": raw["pss_bytes_per_conn"], "per_s": raw["connects_per_s"],
-        "errors": raw["errors"] + raw["disconnects"] + raw["sampled"] - raw["alive"], "raw": raw,
-    }  # fmt: skip
+        "bytes_per_connection": raw["pss_bytes_per_conn"],
+        "per_s": raw["connects_per_s"],
+        "errors": raw["errors"] + raw["disconnects"] + raw["sampled"] - raw["alive"],
+        "raw": raw,
+    }
 
 
 def http(bench: Bench, scenario: Scenario, server: Server) -> Sample:
@@ -86,11 +119,15 @@ def http(bench: Bench, scenario: Scenario, server: Server) -> Sample:
     raw, foreign = beside(bench, server, lambda: wrk(bench, server, bench.seconds))
     spent = machine.cpu_seconds(server.pids) - before
     return {
-        "per_cpu_s": raw["requests"] / spent if spent else 0.0, "per_s": raw["per_s"],
-        "p50_us": raw["p50_us"], "p99_us": raw["p99_us"],
-        "server_cpu": spent / (time.monotonic() - begun), "foreign_cpu": foreign,
-        "errors": raw["errors"], "raw": raw,
-    }  # fmt: skip
+        "per_cpu_s": raw["requests"] / spent if spent else 0.0,
+        "per_s": raw["per_s"],
+        "p50_us": raw["p50_us"],
+        "p99_us": raw["p99_us"],
+        "server_cpu": spent / (time.monotonic() - begun),
+        "foreign_cpu": foreign,
+        "errors": raw["errors"],
+        "raw": raw,
+    }
 
 
 def beside(bench: Bench, server: Server, work: Callable[[], Sample]) -> tuple[Sample, float]:
@@ -114,7 +151,12 @@ def generate(command: Sequence[str]) -> Sample:
     """
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=time_limit(command), check=False
+            command,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=time_limit(command),
+            check=False,
         )
     except subprocess.TimeoutExpired as exc:
         raise LoadError(f"no end after {exc.timeout:g} s") from exc
@@ -122,7 +164,8 @@ def generate(command: Sequence[str]) -> Sample:
 
 
 def result_of(output: str, complaints: str) -> Sample:
-    """Read what wsload printed; errors it counted stay in the JSON, with the first one in its words.
+    """Read what wsload printed; errors it counted stay in the JSON, with the first one in its
+    words.
 
     Raises:
         LoadError: it printed no JSON.
@@ -137,8 +180,14 @@ def result_of(output: str, complaints: str) -> Sample:
 
 
 def time_limit(command: Sequence[str]) -> float:
-    """Give wsload the time that it was told to take, and then some; it has a watchdog of its own."""
-    asked = sum(float(command[at + 1]) for at, word in enumerate(command) if word in ("-d", "--hold", "--warmup"))
+    """Give wsload the time that it was told to take, and then some; it has a watchdog of its
+    own.
+    """
+    asked = sum(
+        float(command[at + 1])
+        for at, word in enumerate(command)
+        if word in ("-d", "--hold", "--warmup")
+    )
     return asked + SLACK_S
 
 
@@ -155,7 +204,9 @@ def wrk(bench: Bench, server: Server, seconds: float) -> Sample:
     duration = f"-d{max(1, round(seconds))}s"
     url = f"http://{HOST}:{server.port}/hello/world"
     command = pinned_command(bench.cpus.load, "wrk", "-t1", "-c50", duration, "--latency", url)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + SLACK_S, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=seconds + SLACK_S, check=False
+    )
     if done.returncode:
         raise LoadError((done.stderr or done.stdout).strip() or "wrk failed")
     return read_wrk(done.stdout)
@@ -163,16 +214,24 @@ def wrk(bench: Bench, server: Server, seconds: float) -> Sample:
 
 def read_wrk(report: str) -> Sample:
     """Give the numbers of wrk's report."""
-    latency = {percent: float(value) * WRK_UNIT_US[unit] for percent, value, unit in WRK_LATENCY.findall(report)}
+    latency = {
+        percent: float(value) * WRK_UNIT_US[unit]
+        for percent, value, unit in WRK_LATENCY.findall(report)
+    }
     counted = re.search(r"(\d+) requests in ", report)
     rate = re.search(r"^Requests/sec:\s+([\d.]+)", report, re.MULTILINE)
     if counted is None or rate is None or set(latency) != {"50", "99"}:
         raise LoadError(f"wrk said {report!r}")
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", report)
-    broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", report)
+    broken = re.search(
+        r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", report
+    )
     errors = int(refused[1]) if refused else 0
     errors += sum(int(count) for count in broken.groups()) if broken else 0
     return {
-        "requests": int(counted[1]), "per_s": float(rate[1]),
-        "p50_us": latency["50"], "p99_us": latency["99"], "errors": errors,
-    }  # fmt: skip
+        "requests": int(counted[1]),
+        "per_s": float(rate[1]),
+        "p50_us": latency["50"],
+        "p99_us": latency["99"],
+        "errors": errors,
+    }

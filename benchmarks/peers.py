@@ -1,7 +1,8 @@
 """The servers that are compared: what each needs installed, and how it is started.
 
-A server binds port 0 of 127.0.0.1 itself and prints `http://127.0.0.1:PORT`; all offer the same routes:
-`/ws/echo`, `/ws/chat/{room}` (to everybody in it, the sender included) and, for HTTP, `/hello/{name}`.
+A server binds port 0 of 127.0.0.1 itself and prints `http://127.0.0.1:PORT`; all offer the same
+routes: `/ws/echo`, `/ws/chat/{room}` (to everybody in it, the sender included) and, for HTTP,
+`/hello/{name}`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ BASE = "uws"  # what the others are compared with
 OUR_EXTRAS = "gunicorn"  # as the README says
 
 MANY = ("--worker-connections", "20000")
-"""For peers that keep a greenlet of the worker per WebSocket; its default of 1,000 would stop them there."""
+"""For peers that keep a greenlet of the worker per WebSocket; its default of 1,000 would stop them
+there.
+"""
 
 
 @dataclass(frozen=True)
@@ -58,26 +61,59 @@ UVLOOP = "uvloop==0.23.0"
 
 PEERS: tuple[Peer, ...] = (
     Peer(OURS, "tina4_wsgi", "Python", "gunicorn", "tina4_app:app", has_http=True),
-    Peer("tina4-own", "tina4_wsgi serve", "Python", "tina4", "tina4_app:app", has_http=True, is_default=False),
-    Peer("prototype", "prototype (the floor)", "Python", "gunicorn", "prototype_app:app", ("redis>=5",)),
+    Peer(
+        "tina4-own",
+        "tina4_wsgi serve",
+        "Python",
+        "tina4",
+        "tina4_app:app",
+        has_http=True,
+        is_default=False,
+    ),
+    Peer(
+        "prototype",
+        "prototype (the floor)",
+        "Python",
+        "gunicorn",
+        "prototype_app:app",
+        ("redis>=5",),
+    ),
     Peer(BASE, "uWebSockets", "C++", "node", "uws_server.cjs", ("uwebsockets@3.0.6",)),
     Peer("picows", "picows", "Cython", "python", "picows_server.py", ("picows==2.3.1", UVLOOP)),
     Peer("ws", "ws", "JavaScript", "node", "ws_server.cjs", ("ws@8.23.0",)),
-    Peer("aiohttp", "aiohttp", "Python", "python", "aiohttp_server.py", ("aiohttp==3.14.5", UVLOOP)),
-    Peer("websockets", "websockets", "Python", "python", "websockets_server.py", ("websockets==17.4", UVLOOP)),
     Peer(
-        "gevent-websocket", "gevent-websocket", "Python", "python", "gevent_websocket_server.py",
+        "aiohttp", "aiohttp", "Python", "python", "aiohttp_server.py", ("aiohttp==3.14.5", UVLOOP)
+    ),
+    Peer(
+        "websockets",
+        "websockets",
+        "Python",
+        "python",
+        "websockets_server.py",
+        ("websockets==17.4", UVLOOP),
+    ),
+    Peer(
+        "gevent-websocket",
+        "gevent-websocket",
+        "Python",
+        "python",
+        "gevent_websocket_server.py",
         ("gevent-websocket==0.10.1",),
     ),
     Peer(
-        "flask-sock", "flask-sock", "Python", "gunicorn", "flask_sock_app:app",
-        ("flask==3.1.3", "flask-sock==0.7.0"), MANY,
+        "flask-sock",
+        "flask-sock",
+        "Python",
+        "gunicorn",
+        "flask_sock_app:app",
+        ("flask==3.1.3", "flask-sock==0.7.0"),
+        MANY,
     ),
     _http("bare", "bare WSGI"),
     _http("falcon", "Falcon", "falcon==4.4.0"),
     _http("bottle", "Bottle", "bottle==0.13.4"),
     _http("flask", "Flask", "flask==3.1.3"),
-)  # fmt: skip
+)
 
 BY_KEY = {peer.key: peer for peer in PEERS}
 

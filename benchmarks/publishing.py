@@ -1,4 +1,6 @@
-"""Puts a run together: all of it for a terminal, and its parts into docs/performance.md, between the marks there."""
+"""Puts a run together: all of it for a terminal, and its parts into docs/performance.md, between
+the marks there.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,16 @@ CHART = ROOT / "docs" / "images" / "performance.svg"
 
 
 def report(results: Results) -> str:
-    """Give everything: what was measured on what, the summary, the targets, and a table for each scenario."""
+    """Give everything: what was measured on what, the summary, the targets, and a table for each
+    scenario.
+    """
     return "\n\n".join(part for part in _parts(results).values() if part) + "\n"
 
 
 def publish(results: Results) -> None:
-    """Replace what stands between `<!-- NAME: begin -->` and `<!-- NAME: end -->`, and draw the chart anew."""
+    """Replace what stands between `<!-- NAME: begin -->` and `<!-- NAME: end -->`, and draw the
+    chart anew.
+    """
     text = PAGE.read_text()
     for name, part in _parts(results).items():
         text = fill(text, name, part)
@@ -47,4 +53,6 @@ def fill(text: str, name: str, part: str) -> str:
     if begin not in text or end not in text:
         raise ValueError(f"{PAGE.name} has no marks for {name!r}, expected {begin} and {end}")
     filled = f"{begin}\n\n{part}\n\n{end}"
-    return re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: filled, text, count=1, flags=re.DOTALL)
+    return re.sub(
+        f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: filled, text, count=1, flags=re.DOTALL
+    )

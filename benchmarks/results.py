@@ -1,4 +1,6 @@
-"""What a run has found, as it is kept in a file: samples by scenario, server and round, and what they say together."""
+"""What a run has found, as it is kept in a file: samples by scenario, server and round, and what
+they say together.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ class Results:
 
     Attributes:
         about: machine, versions, date, options, and why servers are missing.
-        samples: each with its "scenario", "peer" and "round"; one that failed has a "failure" instead of numbers.
+        samples: each with its "scenario", "peer" and "round"; one that failed has a "failure"
+            instead of numbers.
     """
 
     def __init__(self, about: dict[str, Any], samples: Sequence[Sample] = ()) -> None:
@@ -45,7 +48,9 @@ class Results:
 
     @classmethod
     def read(cls, *paths: Path) -> Results:
-        """Read one run, or several: later ones replace the scenarios of earlier ones, the first says what it ran on."""
+        """Read one run, or several: later ones replace the scenarios of earlier ones, the first
+        says what it ran on.
+        """
         about: dict[str, Any] = {}
         samples: dict[str, list[Sample]] = {}
         for path in paths:
@@ -61,7 +66,9 @@ class Results:
         """Write all of it; it replaces what was there in one step."""
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps({"about": self.about, "samples": self.samples}, indent=1) + "\n")
+        fresh.write_text(
+            json.dumps({"about": self.about, "samples": self.samples}, indent=1) + "\n"
+        )
         fresh.rename(path)
 
     def of(self, scenario: Scenario, peer: str) -> list[Sample]:
@@ -74,14 +81,17 @@ class Results:
 
     def peers(self, scenario: Scenario) -> list[str]:
         """Give the servers that were tried, in the order of their first sample."""
-        return list(dict.fromkeys(one["peer"] for one in self.samples if one["scenario"] == scenario.key))
+        return list(
+            dict.fromkeys(one["peer"] for one in self.samples if one["scenario"] == scenario.key)
+        )
 
     def spread(self, scenario: Scenario, peer: str, figure: str) -> Spread | None:
         """Give what the rounds say of one figure of one server."""
         return Spread.of(one[figure] for one in self.of(scenario, peer) if figure in one)
 
     def ratio(self, scenario: Scenario, peer: str, against: Sequence[str]) -> Spread | None:
-        """Compare a server with the best of some others: the ratio of each round, then the median of these.
+        """Compare a server with the best of some others: the ratio of each round, then the median
+        of these.
 
         Within a round the two ran shortly after each other, so what slowed the machine slowed both.
         """
@@ -96,7 +106,13 @@ class Results:
         return Spread.of(ratios)
 
     def _by_round(self, scenario: Scenario, peer: str) -> dict[int, float]:
-        return {one["round"]: one[scenario.figure] for one in self.of(scenario, peer) if scenario.figure in one}
+        return {
+            one["round"]: one[scenario.figure]
+            for one in self.of(scenario, peer)
+            if scenario.figure in one
+        }
 
     def _all_of(self, scenario: Scenario, peer: str) -> list[Sample]:
-        return [one for one in self.samples if one["scenario"] == scenario.key and one["peer"] == peer]
+        return [
+            one for one in self.samples if one["scenario"] == scenario.key and one["peer"] == peer
+        ]

@@ -1,4 +1,6 @@
-"""Runs scenarios in interleaved rounds: each round measures every server once, one after the other."""
+"""Runs scenarios in interleaved rounds: each round measures every server once, one after the
+other.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +29,24 @@ Plan = Sequence[tuple[Scenario, Sequence[Peer]]]
 
 
 def run(bench: Bench, plan: Plan, rounds: int, results: Results, path: Path) -> None:
-    """Take all samples, and write the results after each, so that a run that is stopped has not been for nothing."""
+    """Take all samples, and write the results after each, so that a run that is stopped has not
+    been for nothing.
+    """
     for number in range(rounds):
         for scenario, peers in plan:
             if number >= scenario.most_rounds:
                 continue
-            # There and back again, so that neighbours stay neighbours, and a machine that gets slower is fair.
+            # There and back again, so that neighbours stay neighbours, and a machine that gets
+            # slower is fair.
             for peer in peers if number % 2 == 0 else reversed(peers):
                 sample = take(bench, scenario, peer)
                 sample |= {"scenario": scenario.key, "peer": peer.key, "round": number}
                 results.samples.append(sample)
                 results.write(path)
-                say(f"round {number + 1}/{rounds}  {scenario.key:<12} {peer.label:<17} {_in_short(scenario, sample)}")
+                say(
+                    f"round {number + 1}/{rounds}  {scenario.key:<12} {peer.label:<17} "
+                    f"{_in_short(scenario, sample)}"
+                )
 
 
 def take(bench: Bench, scenario: Scenario, peer: Peer) -> Sample:

@@ -1,10 +1,12 @@
-"""A model of what many workers carry: CPU of each worker and of Redis, from costs measured on one machine.
+"""A model of what many workers carry: CPU of each worker and of Redis, from costs measured on one
+machine.
 
     python -m benchmarks.scaling
 
-W workers serve P paths with M members each, spread evenly; R messages a second are said on each path, 64 bytes each,
-and come one by one (what comes in bursts costs a third). A part is full when it takes 70 % of one core. The table
-says how many messages a second all paths together may have then, and which part is full first.
+W workers serve P paths with M members each, spread evenly; R messages a second are said on each
+path, 64 bytes each, and come one by one (what comes in bursts costs a third). A part is full when
+it takes 70 % of one core. The table says how many messages a second all paths together may have
+then, and which part is full first.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class Costs(NamedTuple):
         bus_hand_on: of one, for a worker with a member, its first delivery included.
         publish: in Redis, and hear the own message come back.
         hear: of Redis, its first delivery included.
-        redis_subscriber: Redis itself, per worker that it sends a message to; taking the message is in it.
+        redis_subscriber: Redis itself, per worker that it sends a message to; taking the message is
+            in it.
     """
 
     say: float
@@ -41,7 +44,14 @@ class Costs(NamedTuple):
 
 
 COSTS = Costs(
-    say=11.1, deliver=5.0, bus_send=9.6, bus_hear=12.8, bus_hand_on=19.1, publish=84.7, hear=50.3, redis_subscriber=9.3
+    say=11.1,
+    deliver=5.0,
+    bus_send=9.6,
+    bus_hear=12.8,
+    bus_hand_on=19.1,
+    publish=84.7,
+    hear=50.3,
+    redis_subscriber=9.3,
 )
 
 
@@ -59,7 +69,9 @@ class Site(NamedTuple):
 
 
 class Load(NamedTuple):
-    """Microseconds of CPU per message: of the busiest worker and, with Redis, of the busiest node."""
+    """Microseconds of CPU per message: of the busiest worker and, with Redis, of the busiest
+    node.
+    """
 
     worker: float
     redis: float = 0.0
@@ -79,7 +91,12 @@ def bus(site: Site) -> Load:
     """Every worker hears every message of its machine."""
     c, others = COSTS, site.workers - 1
     with_members = site.workers_per_path - 1
-    total = c.say + others * c.bus_send + with_members * c.bus_hand_on + (others - with_members) * c.bus_hear
+    total = (
+        c.say
+        + others * c.bus_send
+        + with_members * c.bus_hand_on
+        + (others - with_members) * c.bus_hear
+    )
     return Load((total + _deliveries(site)) / site.workers)
 
 
@@ -108,7 +125,11 @@ SITES = {
     "10 machines, 40 workers": 40,
     "100 machines, 400 workers": 400,
 }
-PATHS = {"10,000 rooms of 5": (10_000, 5), "100 rooms of 200": (100, 200), "one hall of 10,000": (1, 10_000)}
+PATHS = {
+    "10,000 rooms of 5": (10_000, 5),
+    "100 rooms of 200": (100, 200),
+    "one hall of 10,000": (1, 10_000),
+}
 
 
 def table() -> list[str]:

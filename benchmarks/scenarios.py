@@ -44,7 +44,13 @@ class Scenario:
 
 
 def _echo(key: str, title: str, *load: str) -> Scenario:
-    return Scenario(key, title, "messages", "closed_loop", load=("echo", "--path", "/ws/echo", "-c", "100", *load))
+    return Scenario(
+        key,
+        title,
+        "messages",
+        "closed_loop",
+        load=("echo", "--path", "/ws/echo", "-c", "100", *load),
+    )
 
 
 def _room(key: str, title: str, *load: str) -> Scenario:
@@ -53,10 +59,16 @@ def _room(key: str, title: str, *load: str) -> Scenario:
 
 def _idle(key: str, count: int) -> Scenario:
     return Scenario(
-        key, f"{count:,} idle connections", "bytes per connection", "idle", "bytes_per_connection",
-        ("idle", "--path", "/ws/echo", "-c", str(count)), is_lower_better=True, most_rounds=3,
+        key,
+        f"{count:,} idle connections",
+        "bytes per connection",
+        "idle",
+        "bytes_per_connection",
+        ("idle", "--path", "/ws/echo", "-c", str(count)),
+        is_lower_better=True,
+        most_rounds=3,
         descriptors=count + 200,
-    )  # fmt: skip
+    )
 
 
 ROOMS = ("--rooms", "50", "--path-template", "/ws/chat/room{i}")
@@ -65,33 +77,80 @@ SCENARIOS: tuple[Scenario, ...] = (
     _echo("echo1", "echo, 64 B, 100 connections, 1 outstanding", "--pipeline", "1"),
     _echo("echo16", "echo, 64 B, 100 connections, 16 outstanding", "--pipeline", "16"),
     _room("room1", "one path of 200, 64 B, 1 broadcast outstanding", "-c", "200", "--window", "1"),
-    _room("room32", "one path of 200, 64 B, 32 broadcasts outstanding", "-c", "200", "--window", "32"),
-    _room("rooms50", "50 rooms of 10, 64 B, 1 broadcast outstanding each", "-c", "500", "--window", "1", *ROOMS),
-    _echo("big-echo", "echo, 32 KiB of text, 100 connections, 1 outstanding", "--pipeline", "1", "--size", "32768"),
     _room(
-        "big-room", "one path of 200, 32 KiB of text, 1 broadcast outstanding",
-        "-c", "200", "--window", "1", "--size", "32768",
+        "room32", "one path of 200, 64 B, 32 broadcasts outstanding", "-c", "200", "--window", "32"
+    ),
+    _room(
+        "rooms50",
+        "50 rooms of 10, 64 B, 1 broadcast outstanding each",
+        "-c",
+        "500",
+        "--window",
+        "1",
+        *ROOMS,
+    ),
+    _echo(
+        "big-echo",
+        "echo, 32 KiB of text, 100 connections, 1 outstanding",
+        "--pipeline",
+        "1",
+        "--size",
+        "32768",
+    ),
+    _room(
+        "big-room",
+        "one path of 200, 32 KiB of text, 1 broadcast outstanding",
+        "-c",
+        "200",
+        "--window",
+        "1",
+        "--size",
+        "32768",
     ),
     Scenario(
-        "churn", "connect, echo, close; 50 at once", "connections", "closed_loop",
+        "churn",
+        "connect, echo, close; 50 at once",
+        "connections",
+        "closed_loop",
         load=("churn", "--path", "/ws/echo", "-c", "50"),
     ),
     _idle("idle8000", 8_000),
     _idle("idle10000", 10_000),
-    Scenario("http", "HTTP: JSON route with a parameter, 50 keep-alive connections", "requests", "http"),
     Scenario(
-        "slow-reader", "one of 200 never reads while 50 MB are broadcast", "µs", "slow_reader", "p99_us",
-        is_lower_better=True, is_ours_alone=True,
+        "http", "HTTP: JSON route with a parameter, 50 keep-alive connections", "requests", "http"
     ),
     Scenario(
-        "crowd", "10,000 connections, a broadcast to all every second", "µs", "crowd", "p99_us",
-        is_lower_better=True, most_rounds=1, descriptors=10_200, is_ours_alone=True,
+        "slow-reader",
+        "one of 200 never reads while 50 MB are broadcast",
+        "µs",
+        "slow_reader",
+        "p99_us",
+        is_lower_better=True,
+        is_ours_alone=True,
     ),
     Scenario(
-        "reconnects", "1,000 reconnects a second beside a room of 200", "µs", "reconnects", "p99_us",
-        is_lower_better=True, most_rounds=1, descriptors=1_500, is_ours_alone=True,
+        "crowd",
+        "10,000 connections, a broadcast to all every second",
+        "µs",
+        "crowd",
+        "p99_us",
+        is_lower_better=True,
+        most_rounds=1,
+        descriptors=10_200,
+        is_ours_alone=True,
     ),
-)  # fmt: skip
+    Scenario(
+        "reconnects",
+        "1,000 reconnects a second beside a room of 200",
+        "µs",
+        "reconnects",
+        "p99_us",
+        is_lower_better=True,
+        most_rounds=1,
+        descriptors=1_500,
+        is_ours_alone=True,
+    ),
+)
 
 BY_KEY = {scenario.key: scenario for scenario in SCENARIOS}
 

@@ -62,9 +62,14 @@ def running(peer: Peer, kit: Kit, cpu: int) -> Iterator[Server]:
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*_pinned_to(cpu), *_command(peer, kit)], cwd=FOLDER, env=_environment(peer, kit, folder),
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+            [*_pinned_to(cpu), *_command(peer, kit)],
+            cwd=FOLDER,
+            env=_environment(peer, kit, folder),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
         port = _wait_for_port(process, log)
         _wait_for_answer(peer, port, log)
@@ -101,15 +106,22 @@ def _command(peer: Peer, kit: Kit) -> list[str]:
 
 @functools.cache
 def _quiet_control(python: str) -> tuple[str, ...]:
-    """Stop gunicorn 27 and later from opening one control socket per user, which two servers can't share."""
-    usage = subprocess.run([python, "-m", "gunicorn", "--help"], capture_output=True, text=True, check=True).stdout
+    """Stop gunicorn 27 and later from opening one control socket per user, which two servers can't
+    share.
+    """
+    usage = subprocess.run(
+        [python, "-m", "gunicorn", "--help"], capture_output=True, text=True, check=True
+    ).stdout
     return ("--no-control-socket",) if "--no-control-socket" in usage else ()
 
 
 def _environment(peer: Peer, kit: Kit, folder: Path) -> dict[str, str]:
     """This process's own variables without settings of ours: defaults are measured."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TINA4_WS_")}
-    kept |= {"PYTHONUNBUFFERED": "1", "TINA4_WS_BUS_DIR": str(folder / "bus")}  # no other server's neighbour
+    kept |= {
+        "PYTHONUNBUFFERED": "1",
+        "TINA4_WS_BUS_DIR": str(folder / "bus"),
+    }  # no other server's neighbour
     kept.pop("PYTHONPATH", None)
     if peer.program == "node":
         kept["NODE_PATH"] = str(kit.node_folder(peer) / "node_modules")
@@ -146,7 +158,12 @@ def request_head(path: str, port: int, *, upgrade: bool) -> bytes:
     lines = [f"GET {path} HTTP/1.1", f"Host: {HOST}:{port}"]
     if upgrade:
         key = base64.b64encode(os.urandom(16)).decode()
-        lines += ["Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13"]
+        lines += [
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {key}",
+            "Sec-WebSocket-Version: 13",
+        ]
     else:
         lines += ["Connection: close"]
     return "\r\n".join([*lines, "", ""]).encode()

@@ -59,7 +59,8 @@ def set_up(peers: Iterable[Peer], *, installs: bool) -> Kit:
     """Make all that `peers` need.
 
     Args:
-        installs: False takes this interpreter, and of the peers only those that are installed for it.
+        installs: False takes this interpreter, and of the peers only those that are installed for
+            it.
     Raises:
         SetupError: the load generator or our own package can't be had.
     """
@@ -89,7 +90,9 @@ def _build_wsload() -> Path:
 
 
 def _install_commands(peers: Iterable[Peer]) -> None:
-    """Install what is missing of the system, where that is allowed; what then still lacks is found later."""
+    """Install what is missing of the system, where that is allowed; what then still lacks is found
+    later.
+    """
     wanted = {"gcc"}
     if any(peer.has_http for peer in peers):
         wanted.add("wrk")
@@ -98,7 +101,9 @@ def _install_commands(peers: Iterable[Peer]) -> None:
     packages = [DEBIAN_PACKAGES[name] for name in sorted(wanted) if not shutil.which(name)]
     if packages and os.geteuid() == 0 and shutil.which("apt-get"):
         say(f"installing {' '.join(packages)}")
-        subprocess.run([ROOT / "scripts" / "apt-install", *packages], check=False, timeout=INSTALL_S)
+        subprocess.run(
+            [ROOT / "scripts" / "apt-install", *packages], check=False, timeout=INSTALL_S
+        )
 
 
 # -- Python
@@ -124,7 +129,9 @@ def _install_ours(python: Path) -> None:
     copy.mkdir()
     for name in SOURCE_FILES:
         shutil.copy(ROOT / name, copy)
-    shutil.copytree(ROOT / PACKAGE, copy / PACKAGE, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    shutil.copytree(
+        ROOT / PACKAGE, copy / PACKAGE, ignore=shutil.ignore_patterns("__pycache__", "*.so")
+    )
     digest = hashlib.sha256()
     for path in sorted(path for path in copy.rglob("*") if path.is_file()):
         digest.update(str(path.relative_to(copy)).encode() + b"\0" + path.read_bytes())
@@ -141,7 +148,10 @@ def _pip(python: Path, key: str, needs: Sequence[str], basis: str = "") -> None:
     wanted = "\n".join([*needs, basis])
     if _read(stamp) == wanted:
         return
-    say(f"installing for {BY_KEY[key].label}: {', '.join(needs) if key != OURS else 'this checkout'}")
+    say(
+        f"installing for {BY_KEY[key].label}: "
+        f"{', '.join(needs) if key != OURS else 'this checkout'}"
+    )
     pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
     if key == OURS:  # which has the same version as before
         _run([*pip, "uninstall", "--quiet", "--yes", "tina4-wsgi"])
@@ -187,11 +197,22 @@ def _set_up_node(peer: Peer, kit: Kit, *, installs: bool) -> str:
 
 def _versions(kit: Kit, peers: Iterable[Peer]) -> dict[str, str]:
     """Give the versions of interpreters, of what ours stands on, and of the peers that are here."""
-    listed = json.loads(_run([str(kit.python), "-m", "pip", "--disable-pip-version-check", "list", "--format=json"]))
+    listed = json.loads(
+        _run([str(kit.python), "-m", "pip", "--disable-pip-version-check", "list", "--format=json"])
+    )
     installed = {one["name"].lower().replace("_", "-"): one["version"] for one in listed}
     names = {"gevent", "greenlet", "gunicorn", "werkzeug"}
-    names |= {re.split(r"[=@]", need)[0] for peer in peers for need in peer.needs if peer.program != "node"}
-    versions = {"Python": _run([str(kit.python), "-c", "import platform; print(platform.python_version())"]).strip()}
+    names |= {
+        re.split(r"[=@]", need)[0]
+        for peer in peers
+        for need in peer.needs
+        if peer.program != "node"
+    }
+    versions = {
+        "Python": _run(
+            [str(kit.python), "-c", "import platform; print(platform.python_version())"]
+        ).strip()
+    }
     versions |= {name: installed[name] for name in sorted(names) if name in installed}
     node_peers = [peer for peer in peers if peer.program == "node" and peer.key not in kit.missing]
     if node_peers:
@@ -222,9 +243,17 @@ def _run(command: Sequence[str]) -> str:
         SetupError: it failed; the text is its last line.
     """
     done = subprocess.run(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=INSTALL_S, check=False
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_S,
+        check=False,
     )
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or [
+            f"exit code {done.returncode}"
+        ]
         raise SetupError(f"{Path(command[0]).name}: {lines[-1].strip()}")
     return done.stdout

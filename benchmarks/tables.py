@@ -16,10 +16,16 @@ NOTHING = "–"
 SATURATED = 0.97
 
 SHORT_TITLES = {
-    "echo1": "echo", "echo16": "echo, 16 at once", "room1": "room of 200", "room32": "the same, 32 at once",
-    "rooms50": "50 rooms", "big-echo": "echo 32 KiB", "big-room": "room 32 KiB", "churn": "connect, echo, close",
+    "echo1": "echo",
+    "echo16": "echo, 16 at once",
+    "room1": "room of 200",
+    "room32": "the same, 32 at once",
+    "rooms50": "50 rooms",
+    "big-echo": "echo 32 KiB",
+    "big-room": "room 32 KiB",
+    "churn": "connect, echo, close",
     "idle8000": "memory of an idle connection",
-}  # fmt: skip
+}
 
 
 def about(results: Results) -> str:
@@ -32,8 +38,14 @@ def about(results: Results) -> str:
         ", ".join(f"{name} {version}" for name, version in known["versions"].items()) + ".",
         f"{rounds_of(results)} of {known['seconds']:g} s. {_noise(results)}",
     ]
-    lines += [f"Not measured: {label}, because {reason}." for label, reason in known.get("missing", {}).items()]
-    lines += [f"Not measured: scenario {key}, because it {reason}." for key, reason in known.get("skipped", {}).items()]
+    lines += [
+        f"Not measured: {label}, because {reason}."
+        for label, reason in known.get("missing", {}).items()
+    ]
+    lines += [
+        f"Not measured: scenario {key}, because it {reason}."
+        for key, reason in known.get("skipped", {}).items()
+    ]
     return "\n".join(lines)
 
 
@@ -47,7 +59,10 @@ def _noise(results: Results) -> str:
     shares = [sample["foreign_cpu"] for sample in results.samples if "foreign_cpu" in sample]
     if not shares:
         return ""
-    return f"Other processes took {median(shares):.0%} of the servers' processor (median; at most {max(shares):.0%})."
+    return (
+        f"Other processes took {median(shares):.0%} of the servers' processor (median; at most "
+        f"{max(shares):.0%})."
+    )
 
 
 def summary(results: Results) -> str:
@@ -63,13 +78,17 @@ def summary(results: Results) -> str:
 
 
 def detail(results: Results, scenario: Scenario) -> str:
-    """Give one scenario: every server with its rates, latencies and how far the rounds are apart."""
+    """Give one scenario: every server with its rates, latencies and how far the rounds are
+    apart.
+    """
     keys = results.peers(scenario)
     if not keys:
         return ""
     if scenario.kind in CALM:
         return CALM[scenario.kind](results, scenario)
-    keys = sorted((key for key in BY_KEY if key in keys), key=lambda key: _order(results, scenario, key))
+    keys = sorted(
+        (key for key in BY_KEY if key in keys), key=lambda key: _order(results, scenario, key)
+    )
     base = BASE if BASE in keys else OURS
     columns = {"http": _rate_row, "closed_loop": _rate_row, "idle": _idle_row}[scenario.kind]
     rows = [columns(results, scenario, key, base) for key in keys]
@@ -92,19 +111,24 @@ def _rate_row(results: Results, scenario: Scenario, key: str, base: str) -> list
     rate = results.spread(scenario, key, "per_s")
     latencies = [results.spread(scenario, key, name) for name in ("p50_us", "p99_us")]
     return [
-        _name(key), _figure(results, scenario, key), _against(results, scenario, key, base),
+        _name(key),
+        _figure(results, scenario, key),
+        _against(results, scenario, key, base),
         words.count(rate.median) if rate else NOTHING,
         *(words.latency(one.median) if one else NOTHING for one in latencies),
         _apart(results.spread(scenario, key, scenario.figure)),
-    ]  # fmt: skip
+    ]
 
 
 def _idle_row(results: Results, scenario: Scenario, key: str, base: str) -> list[str]:
     rate = results.spread(scenario, key, "per_s")
     return [
-        _name(key), _figure(results, scenario, key), _against(results, scenario, key, base),
-        words.count(rate.median) if rate else NOTHING, _apart(results.spread(scenario, key, scenario.figure)),
-    ]  # fmt: skip
+        _name(key),
+        _figure(results, scenario, key),
+        _against(results, scenario, key, base),
+        words.count(rate.median) if rate else NOTHING,
+        _apart(results.spread(scenario, key, scenario.figure)),
+    ]
 
 
 def _against(results: Results, scenario: Scenario, key: str, base: str) -> str:
@@ -117,9 +141,14 @@ def _notes(results: Results, scenario: Scenario, keys: Sequence[str]) -> str:
         samples = results.of(scenario, key)
         errors = sum(sample["errors"] for sample in samples)
         if errors:
-            first = next(sample["raw"].get("first_error", "") for sample in samples if sample["errors"])
+            first = next(
+                sample["raw"].get("first_error", "") for sample in samples if sample["errors"]
+            )
             notes.append(f"{BY_KEY[key].label}: {errors} errors ({first})")
-        notes += [f"{BY_KEY[key].label}: not measured: {reason}" for reason in set(results.failures(scenario, key))]
+        notes += [
+            f"{BY_KEY[key].label}: not measured: {reason}"
+            for reason in set(results.failures(scenario, key))
+        ]
     saturated = [key for key in keys if _busy(results, scenario, key) > SATURATED]
     if saturated:
         labels = ", ".join(BY_KEY[key].label for key in saturated)
@@ -138,29 +167,75 @@ Cells = Callable[[Sample], list[str]]
 
 
 def _slow_reader_detail(results: Results, scenario: Scenario) -> str:
-    head = ["server", "p99 without", "p99 with", "ratio", "memory without", "memory with", "slow one closed with"]
-    return _calm_detail(results, scenario, head, lambda one: [
-        words.latency(one["p99_without_us"]), words.latency(one["p99_us"]), words.ratio(one["slowdown"]),
-        words.growth(one['growth_without_bytes']), words.growth(one['growth_bytes']),
-        str(one["slow_close_code"] or "reset"),
-    ])  # fmt: skip
+    head = [
+        "server",
+        "p99 without",
+        "p99 with",
+        "ratio",
+        "memory without",
+        "memory with",
+        "slow one closed with",
+    ]
+    return _calm_detail(
+        results,
+        scenario,
+        head,
+        lambda one: [
+            words.latency(one["p99_without_us"]),
+            words.latency(one["p99_us"]),
+            words.ratio(one["slowdown"]),
+            words.growth(one["growth_without_bytes"]),
+            words.growth(one["growth_bytes"]),
+            str(one["slow_close_code"] or "reset"),
+        ],
+    )
 
 
 def _crowd_detail(results: Results, scenario: Scenario) -> str:
-    head = ["server", "seconds", "deliveries", "lost", "p50", "p99", "CPU", "memory", "descriptors", "greenlets"]
-    return _calm_detail(results, scenario, head, lambda one: [
-        f"{one['seconds']:.0f}", f"{one['deliveries']:,}", str(one["lost"]), words.latency(one["p50_us"]),
-        words.latency(one["p99_us"]), f"{one['server_cpu']:.0%}", words.growth(one['memory_growth_bytes']),
-        f"{one['descriptor_growth']:+.0f}", f"{one['greenlet_growth']:+}" if "greenlet_growth" in one else NOTHING,
-    ])  # fmt: skip
+    head = [
+        "server",
+        "seconds",
+        "deliveries",
+        "lost",
+        "p50",
+        "p99",
+        "CPU",
+        "memory",
+        "descriptors",
+        "greenlets",
+    ]
+    return _calm_detail(
+        results,
+        scenario,
+        head,
+        lambda one: [
+            f"{one['seconds']:.0f}",
+            f"{one['deliveries']:,}",
+            str(one["lost"]),
+            words.latency(one["p50_us"]),
+            words.latency(one["p99_us"]),
+            f"{one['server_cpu']:.0%}",
+            words.growth(one["memory_growth_bytes"]),
+            f"{one['descriptor_growth']:+.0f}",
+            f"{one['greenlet_growth']:+}" if "greenlet_growth" in one else NOTHING,
+        ],
+    )
 
 
 def _reconnects_detail(results: Results, scenario: Scenario) -> str:
     head = ["server", "reconnects per s", "their p99", "the room's p50", "the room's p99", "CPU"]
-    return _calm_detail(results, scenario, head, lambda one: [
-        f"{one['reconnects_per_s']:.0f}", words.latency(one["reconnect_p99_us"]), words.latency(one["p50_us"]),
-        words.latency(one["p99_us"]), f"{one['server_cpu']:.0%}",
-    ])  # fmt: skip
+    return _calm_detail(
+        results,
+        scenario,
+        head,
+        lambda one: [
+            f"{one['reconnects_per_s']:.0f}",
+            words.latency(one["reconnect_p99_us"]),
+            words.latency(one["p50_us"]),
+            words.latency(one["p99_us"]),
+            f"{one['server_cpu']:.0%}",
+        ],
+    )
 
 
 def _calm_detail(results: Results, scenario: Scenario, head: list[str], cells: Cells) -> str:
@@ -169,7 +244,11 @@ def _calm_detail(results: Results, scenario: Scenario, head: list[str], cells: C
     return f"### {_capital(scenario.title)}\n\n{table(head, rows)}{_notes(results, scenario, keys)}"
 
 
-CALM = {"slow_reader": _slow_reader_detail, "crowd": _crowd_detail, "reconnects": _reconnects_detail}
+CALM = {
+    "slow_reader": _slow_reader_detail,
+    "crowd": _crowd_detail,
+    "reconnects": _reconnects_detail,
+}
 
 
 # -- cells

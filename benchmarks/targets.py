@@ -54,17 +54,27 @@ TARGETS: tuple[Target, ...] = (
 SLOWDOWN_AT_MOST = 2.0
 GROWTH_AT_MOST = 64 << 20
 SLOW_CONSUMER = 1013
-CROWD_GROWTH_AT_MOST = 1 << 20  # what an allocator moves about; with 10,000 connections a leak is soon more
+CROWD_GROWTH_AT_MOST = (
+    1 << 20
+)  # what an allocator moves about; with 10,000 connections a leak is soon more
 STORM_P99_AT_MOST_US = 100_000.0
 
 
 def targets(results: Results) -> str:
     """Hold what was found against what is asked for, as a table."""
     rows = [row for target in TARGETS if (row := _row(results, target))]
-    for key, rows_of in (("slow-reader", _slow_reader_rows), ("crowd", _crowd_rows), ("reconnects", _storm_rows)):
+    for key, rows_of in (
+        ("slow-reader", _slow_reader_rows),
+        ("crowd", _crowd_rows),
+        ("reconnects", _storm_rows),
+    ):
         samples = results.of(SCENARIO_BY_KEY[key], OURS)
         rows += rows_of(samples) if samples else []
-    return table(["what", "compared with", "asked for", "goal", "found (range)", ""], rows) if rows else ""
+    return (
+        table(["what", "compared with", "asked for", "goal", "found (range)", ""], rows)
+        if rows
+        else ""
+    )
 
 
 def _row(results: Results, target: Target) -> list[str] | None:
@@ -77,12 +87,18 @@ def _row(results: Results, target: Target) -> list[str] | None:
     if found is None:
         return None
     labels = ", ".join(BY_KEY[key].label for key in known) or NOTHING
-    is_reached = found.median <= target.least if scenario.is_lower_better else found.median >= target.least
+    is_reached = (
+        found.median <= target.least if scenario.is_lower_better else found.median >= target.least
+    )
     goal = write(target.goal) if target.goal is not None else NOTHING
     return [
-        scenario.title, f"the best of {labels}" if len(known) > 1 else labels, write(target.least), goal,
-        ranged(found, write), _verdict(is_reached),
-    ]  # fmt: skip
+        scenario.title,
+        f"the best of {labels}" if len(known) > 1 else labels,
+        write(target.least),
+        goal,
+        ranged(found, write),
+        _verdict(is_reached),
+    ]
 
 
 def _slow_reader_rows(samples: list[Sample]) -> list[list[str]]:
@@ -90,12 +106,25 @@ def _slow_reader_rows(samples: list[Sample]) -> list[list[str]]:
     growth = max(one["growth_bytes"] for one in samples)
     codes = sorted({one["slow_close_code"] for one in samples})
     return [
-        _limit("a slow reader: the others' p99 with it and without", "at most 2", words.ratio(slowdown),
-               slowdown <= SLOWDOWN_AT_MOST),
-        _limit("a slow reader: the worker grows by", "less than 64 MiB", words.size(growth), growth < GROWTH_AT_MOST),
-        _limit("a slow reader: closed with", f"{SLOW_CONSUMER}", ", ".join(str(code or "reset") for code in codes),
-               codes == [SLOW_CONSUMER]),
-    ]  # fmt: skip
+        _limit(
+            "a slow reader: the others' p99 with it and without",
+            "at most 2",
+            words.ratio(slowdown),
+            slowdown <= SLOWDOWN_AT_MOST,
+        ),
+        _limit(
+            "a slow reader: the worker grows by",
+            "less than 64 MiB",
+            words.size(growth),
+            growth < GROWTH_AT_MOST,
+        ),
+        _limit(
+            "a slow reader: closed with",
+            f"{SLOW_CONSUMER}",
+            ", ".join(str(code or "reset") for code in codes),
+            codes == [SLOW_CONSUMER],
+        ),
+    ]
 
 
 def _crowd_rows(samples: list[Sample]) -> list[list[str]]:
@@ -105,7 +134,12 @@ def _crowd_rows(samples: list[Sample]) -> list[list[str]]:
     greenlets = one.get("greenlet_growth", 0)  # a very short run asks only once
     rows = [
         _limit(f"{title}messages lost", "0", str(one["lost"]), one["lost"] == one["errors"] == 0),
-        _limit(f"{title}memory grows by", "less than 1 MiB", words.size(memory), memory < CROWD_GROWTH_AT_MOST),
+        _limit(
+            f"{title}memory grows by",
+            "less than 1 MiB",
+            words.size(memory),
+            memory < CROWD_GROWTH_AT_MOST,
+        ),
         _limit(f"{title}descriptors more", "0", str(descriptors), descriptors < 1),
         _limit(f"{title}greenlets more", "0", str(greenlets), greenlets <= 0),
     ]

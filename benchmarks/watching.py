@@ -30,10 +30,13 @@ class Watch:
     Args:
         full_at: so many descriptors mean that everybody is connected.
         settling_s: how long after that to begin to compare.
-        ask_every_s: how often to ask our own server for its greenlets, which stops it for some milliseconds.
+        ask_every_s: how often to ask our own server for its greenlets, which stops it for some
+            milliseconds.
     """
 
-    def __init__(self, server: Server, *, full_at: int = 0, settling_s: float = 0.0, ask_every_s: float = 0.0) -> None:
+    def __init__(
+        self, server: Server, *, full_at: int = 0, settling_s: float = 0.0, ask_every_s: float = 0.0
+    ) -> None:
         self.memory: list[int] = []
         self._server = server
         self._full_at = full_at
@@ -64,8 +67,11 @@ class Watch:
             raise LoadError(f"the server never had {self._full_at:,} connections")
         first, last = self._settled[:tenth], self._settled[-tenth:]
         growth = {
-            "memory_growth_bytes": mean(one.memory for one in last) - mean(one.memory for one in first),
-            "descriptor_growth": round(mean(one.descriptors for one in last) - mean(one.descriptors for one in first)),
+            "memory_growth_bytes": mean(one.memory for one in last)
+            - mean(one.memory for one in first),
+            "descriptor_growth": round(
+                mean(one.descriptors for one in last) - mean(one.descriptors for one in first)
+            ),
         }
         if len(self._greenlets) > 1:
             growth["greenlet_growth"] = self._greenlets[-1] - self._greenlets[0]

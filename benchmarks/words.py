@@ -26,7 +26,11 @@ def latency(microseconds: float) -> str:
     """1234 is "1.23 ms"."""
     if microseconds >= 1e6:
         return f"{_three_digits(microseconds / 1e6)} s"
-    return f"{_three_digits(microseconds / 1e3)} ms" if microseconds >= 1e3 else f"{microseconds:.0f} µs"
+    return (
+        f"{_three_digits(microseconds / 1e3)} ms"
+        if microseconds >= 1e3
+        else f"{microseconds:.0f} µs"
+    )
 
 
 def size(value: float) -> str:

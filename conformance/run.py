@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Run the Autobahn TestSuite against the echo app under our own server and under gunicorn.
 
-Without arguments: the core (groups 1-7 and 10) and the limits (9), about half a minute a server. Compression
-(12 and 13) takes a quarter of an hour a server: `--cases '12.*' '13.*'`, or `--cases all`.
+Without arguments: the core (groups 1-7 and 10) and the limits (9), about half a minute a server.
+Compression (12 and 13) takes a quarter of an hour a server: `--cases '12.*' '13.*'`, or `--cases
+all`.
 
-Each part has a server of its own: the core runs with the default settings, group 9 with higher limits, since
-it sends messages of 16 MiB, and compression with `deflate` on. Reports are left in .cache/conformance.
+Each part has a server of its own: the core runs with the default settings, group 9 with higher
+limits, since it sends messages of 16 MiB, and compression with `deflate` on. Reports are left in
+.cache/conformance.
 
-Exit status: 0 each verdict is OK or INFORMATIONAL; 1 some are not, or the server logged a traceback; 2 usage;
-3 the suite was not run, or not to its end.
+Exit status: 0 each verdict is OK or INFORMATIONAL; 1 some are not, or the server logged a
+traceback; 2 usage; 3 the suite was not run, or not to its end.
 """
 # ruff: noqa: E402  # it finds the package beside itself
 
@@ -58,7 +60,11 @@ PARTS = (
         {"TINA4_WS_MAX_MESSAGE_BYTES": str(1 << 24), "TINA4_WS_MAX_FRAGMENTS": str(1 << 17)},
     ),
     # Messages of 131,072 characters, which UTF-8 may write in 4 bytes each.
-    Part("deflate", ("12", "13"), {"TINA4_WS_MAX_MESSAGE_BYTES": str(1 << 19), "TINA4_WS_DEFLATE": "yes"}),
+    Part(
+        "deflate",
+        ("12", "13"),
+        {"TINA4_WS_MAX_MESSAGE_BYTES": str(1 << 19), "TINA4_WS_DEFLATE": "yes"},
+    ),
 )
 DEFAULT_CASES = ("core", "9.*")
 
@@ -67,13 +73,26 @@ def main() -> int:
     """Run what the arguments ask for and give the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
-        "--cases", nargs="+", default=DEFAULT_CASES, metavar="CASE",
+        "--cases",
+        nargs="+",
+        default=DEFAULT_CASES,
+        metavar="CASE",
         help='"7.1.*", "9.1.1", "core" (1-7 and 10) or "all"; by default core and 9.*',
-    )  # fmt: skip
+    )
     parser.add_argument("--server", choices=list(TITLES), help="by default both")
-    parser.add_argument("--deflate", action="store_true", help="on for every part, not for 12 and 13 alone")
-    parser.add_argument("--reports", type=Path, default=REPORTS, metavar="FOLDER", help="by default .cache/conformance")
-    parser.add_argument("--timeout", type=float, default=3_600, metavar="SECONDS", help="for one part; default 3600")
+    parser.add_argument(
+        "--deflate", action="store_true", help="on for every part, not for 12 and 13 alone"
+    )
+    parser.add_argument(
+        "--reports",
+        type=Path,
+        default=REPORTS,
+        metavar="FOLDER",
+        help="by default .cache/conformance",
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=3_600, metavar="SECONDS", help="for one part; default 3600"
+    )
     arguments = parser.parse_args()
     try:
         chosen = choose(arguments.cases)
@@ -112,9 +131,14 @@ def choose(cases: Sequence[str]) -> dict[str, list[str]]:
 
 
 def run_host(
-    suite: wstest.Suite, host: str, chosen: Mapping[str, Sequence[str]], arguments: argparse.Namespace
+    suite: wstest.Suite,
+    host: str,
+    chosen: Mapping[str, Sequence[str]],
+    arguments: argparse.Namespace,
 ) -> tuple[dict[str, dict], list[str]]:
-    """Run all parts under one server; gives the reports by case, and the logs that hold a traceback."""
+    """Run all parts under one server; gives the reports by case, and the logs that hold a
+    traceback.
+    """
     reports: dict[str, dict] = {}
     traces: list[str] = []
     failed: wstest.NotRun | None = None
@@ -133,7 +157,8 @@ def run_host(
                 if server.process.poll() is not None:
                     failed = wstest.NotRun(f"the server ended during the run, see {log_path}")
             except wstest.NotRun as exc:
-                failed = exc  # raised below, since an error that leaves this block has the server's log printed
+                # Raised below, since an error that leaves this block has the server's log printed.
+                failed = exc
         if failed is not None:
             raise failed
         if "Traceback" in log_path.read_text(errors="replace"):

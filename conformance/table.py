@@ -1,4 +1,6 @@
-"""Verdicts of the suite as text: a table of groups and servers, and a paragraph on each case that fell short."""
+"""Verdicts of the suite as text: a table of groups and servers, and a paragraph on each case that
+fell short.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,24 @@ GROUPS = {
     "13": "compression, parameters",
 }
 FINE = ("OK", "INFORMATIONAL")  # the latter: cases that allow anything, 7.1.6, 7.13.1 and 7.13.2
-ORDER = (*FINE, "NON-STRICT", "UNIMPLEMENTED", "UNCLEAN", "WRONG CODE", "FAILED BY CLIENT", "FAILED")
+ORDER = (
+    *FINE,
+    "NON-STRICT",
+    "UNIMPLEMENTED",
+    "UNCLEAN",
+    "WRONG CODE",
+    "FAILED BY CLIENT",
+    "FAILED",
+)
 
 Reports = Mapping[str, Mapping[str, dict]]
 """Server → case → the suite's report of it."""
 
 
 def is_fine(report: Mapping[str, str]) -> bool:
-    """Say whether both verdicts, on the messages and on the end of the connection, are as good as can be."""
+    """Say whether both verdicts, on the messages and on the end of the connection, are as good as
+    can be.
+    """
     return report["behavior"] in FINE and report["behaviorClose"] in FINE
 
 
@@ -38,7 +50,9 @@ def table(reports: Reports) -> str:
     lines = [_row("group", "cases", *reports), _row(*["---"] * (2 + len(reports)))]
     for group in groups:
         inside = [case for case in cases if case.split(".")[0] == group]
-        lines.append(_row(f"{group} {GROUPS.get(group, '')}", len(inside), *_cells(reports, inside)))
+        lines.append(
+            _row(f"{group} {GROUPS.get(group, '')}", len(inside), *_cells(reports, inside))
+        )
     lines.append(_row("all", len(cases), *_cells(reports, cases)))
     return "\n".join(lines)
 
@@ -66,13 +80,18 @@ def shortfalls(reports: Reports) -> Iterator[str]:
         for case in sorted(one, key=case_key):
             report = one[case]
             if not is_fine(report):
-                yield "\n".join([
-                    f"{case} under {server}: {report['behavior']}, at the end {report['behaviorClose']}",
-                    f"  what it does: {_plain(report.get('description'))}",
-                    f"  what it wants: {_plain(report.get('expectation'))}",
-                    f"  what it saw: {_plain(report.get('result'))} {_plain(report.get('resultClose'))}",
-                    f"  close code {report.get('remoteCloseCode')}, reason {report.get('remoteCloseReason')!r}",
-                ])
+                yield "\n".join(
+                    [
+                        f"{case} under {server}: {report['behavior']}, at the end "
+                        f"{report['behaviorClose']}",
+                        f"  what it does: {_plain(report.get('description'))}",
+                        f"  what it wants: {_plain(report.get('expectation'))}",
+                        f"  what it saw: {_plain(report.get('result'))} "
+                        f"{_plain(report.get('resultClose'))}",
+                        f"  close code {report.get('remoteCloseCode')}, reason "
+                        f"{report.get('remoteCloseReason')!r}",
+                    ]
+                )
 
 
 def _plain(text: str | None) -> str:

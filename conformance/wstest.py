@@ -38,7 +38,9 @@ class Suite:
         self._command = command
         self._folder_inside = folder_inside
 
-    def run(self, agent: str, url: str, cases: Sequence[str], folder: Path, timeout_s: float) -> dict[str, dict]:
+    def run(
+        self, agent: str, url: str, cases: Sequence[str], folder: Path, timeout_s: float
+    ) -> dict[str, dict]:
         """Run some cases against one server.
 
         Args:
@@ -62,7 +64,9 @@ class Suite:
         }
         (folder / "spec.json").write_text(json.dumps(spec, indent=2))
         command = [part.format(folder=folder) for part in self._command]
-        status = _run([*command, "-m", "fuzzingclient", "-s", f"{inside}/spec.json"], folder, timeout_s)
+        status = _run(
+            [*command, "-m", "fuzzingclient", "-s", f"{inside}/spec.json"], folder, timeout_s
+        )
         if status is None:
             raise NotRun(f"wstest was ended after {timeout_s:g} s, see {folder / 'wstest.log'}")
         if status != 0:
@@ -80,18 +84,25 @@ def find() -> Suite:
     if named is not None and not _works([named, "--version"]):
         raise NotRun(f"WSTEST={named} can't be run")
     for candidate in (named, shutil.which("wstest"), str(BUILT)):
-        if candidate and _works([candidate, "--version"]):  # a shim of pyenv may be on PATH for nothing
+        if candidate and _works(
+            [candidate, "--version"]
+        ):  # a shim of pyenv may be on PATH for nothing
             return Suite([candidate])
     if _works(["docker", "version"]):
         user = f"{os.getuid()}:{os.getgid()}"
         command = ["docker", "run", "--rm", "--network", "host", "--user", user]
-        return Suite([*command, "--volume", f"{{folder}}:{IN_CONTAINER}", IMAGE, "wstest"], IN_CONTAINER)
+        return Suite(
+            [*command, "--volume", f"{{folder}}:{IN_CONTAINER}", IMAGE, "wstest"], IN_CONTAINER
+        )
     raise NotRun(HOW_TO_GET_IT)
 
 
 def _works(command: Sequence[str]) -> bool:
     try:
-        return subprocess.run(command, capture_output=True, timeout=PROBE_S, check=False).returncode == 0
+        return (
+            subprocess.run(command, capture_output=True, timeout=PROBE_S, check=False).returncode
+            == 0
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -100,9 +111,13 @@ def _run(command: Sequence[str], folder: Path, timeout_s: float) -> int | None:
     """Give the exit code, or None if it took too long and was killed."""
     with (folder / "wstest.log").open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
-        )  # fmt: skip
+        )
         try:
             return process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -116,6 +131,9 @@ def _run(command: Sequence[str], folder: Path, timeout_s: float) -> int | None:
 def _reports(folder: Path, agent: str) -> dict[str, dict]:
     try:
         index = json.loads((folder / "index.json").read_text())[agent]
-        return {case: {**row, **json.loads((folder / row["reportfile"]).read_text())} for case, row in index.items()}
+        return {
+            case: {**row, **json.loads((folder / row["reportfile"]).read_text())}
+            for case, row in index.items()
+        }
     except (OSError, KeyError, ValueError) as exc:
         raise NotRun(f"no report in {folder}: {exc!r}") from exc

@@ -1,6 +1,7 @@
 """The command: `python -m hosts`, which `make hosts` runs.
 
-Exit status: 0 every cell is a yes or has its reason; 1 something failed; 2 usage; 3 an environment can't be made.
+Exit status: 0 every cell is a yes or has its reason; 1 something failed; 2 usage; 3 an environment
+can't be made.
 """
 
 from __future__ import annotations
@@ -25,9 +26,13 @@ AT_ONCE = 2  # servers mostly wait here: for clients, for a second's poll, for a
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Try what the arguments ask for, print the table, and write it to docs/hosts.md when it is whole."""
+    """Try what the arguments ask for, print the table, and write it to docs/hosts.md when it is
+    whole.
+    """
     options = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as ^C: rows that run are finished, no more begin
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # as ^C: rows that run are finished, no more begin
     wanted = [
         (BY_KEY[key], version)
         for key in options.hosts
@@ -35,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if version in options.gunicorns
     ]
     try:
-        pythons = {version: python_of(version) for version in dict.fromkeys(version for _, version in wanted)}
+        pythons = {
+            version: python_of(version)
+            for version in dict.fromkeys(version for _, version in wanted)
+        }
     except EnvironmentFailed as exc:
         print(exc, file=sys.stderr)
         return 3
@@ -62,7 +70,9 @@ def _try(host: Host, python: Path) -> Row:
 
 def _about(pythons: dict[str, Path]) -> str:
     newest = pythons.get(NEWEST) or next(iter(pythons.values()))
-    versions = ", ".join(f"{name} {installed_version(newest, name)}" for name in ("gevent", "gevent-websocket"))
+    versions = ", ".join(
+        f"{name} {installed_version(newest, name)}" for name in ("gevent", "gevent-websocket")
+    )
     return f"{date.today()}, Python {platform.python_version()}, {versions}."
 
 
@@ -71,7 +81,9 @@ def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
         names = text.split(",")
         for name in names:
             if name not in known:
-                raise argparse.ArgumentTypeError(f"unknown: {name!r}, expected some of {', '.join(known)}")
+                raise argparse.ArgumentTypeError(
+                    f"unknown: {name!r}, expected some of {', '.join(known)}"
+                )
         return names
 
     return parse
@@ -79,17 +91,27 @@ def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m hosts", description="Try every host server; a whole run without a fault writes docs/hosts.md."
+        prog="python -m hosts",
+        description="Try every host server; a whole run without a fault writes docs/hosts.md.",
     )
     keys = [host.key for host in HOSTS]
     parser.add_argument(
-        "--hosts", type=_names(keys), default=keys, metavar="NAMES", help=f"by commas, of {', '.join(keys)}"
-    )  # fmt: skip
+        "--hosts",
+        type=_names(keys),
+        default=keys,
+        metavar="NAMES",
+        help=f"by commas, of {', '.join(keys)}",
+    )
     parser.add_argument(
-        "--gunicorns", type=_names(GUNICORNS), default=list(GUNICORNS), metavar="VERSIONS",
+        "--gunicorns",
+        type=_names(GUNICORNS),
+        default=list(GUNICORNS),
+        metavar="VERSIONS",
         help=f"by commas, of {', '.join(GUNICORNS)}",
-    )  # fmt: skip
-    parser.add_argument("--at-once", type=int, default=AT_ONCE, metavar="N", help="rows (default: %(default)s)")
+    )
+    parser.add_argument(
+        "--at-once", type=int, default=AT_ONCE, metavar="N", help="rows (default: %(default)s)"
+    )
     return parser
 
 

@@ -1,6 +1,7 @@
 """What is tried under each host: one function for each column of the table.
 
-A check that returns has seen what its column promises; what it didn't see is an AssertionError or an OSError.
+A check that returns has seen what its column promises; what it didn't see is an AssertionError or
+an OSError.
 """
 
 from __future__ import annotations
@@ -39,13 +40,21 @@ class Subject:
     python: Path
 
     @contextlib.contextmanager
-    def running(self, *options: str, has_tls: bool = False, on_unix: bool = False) -> Iterator[Running]:
+    def running(
+        self, *options: str, has_tls: bool = False, on_unix: bool = False
+    ) -> Iterator[Running]:
         """Run it for the length of a block, in a folder of its own."""
         with tempfile.TemporaryDirectory(prefix="hosts-") as name:
             app = "site_app:wrapped" if self.host.is_gunicorn else "site_app:app"
             with running(
-                self.host, self.python, Path(name), *options, has_tls=has_tls, on_unix=on_unix, app=app
-            ) as started:  # fmt: skip
+                self.host,
+                self.python,
+                Path(name),
+                *options,
+                has_tls=has_tls,
+                on_unix=on_unix,
+                app=app,
+            ) as started:
                 yield started
 
 
@@ -61,13 +70,19 @@ def http(site: Running) -> None:
 
 
 def upgrade(site: Running) -> None:
-    """A message comes back, without a middleware and with two kinds of one; no more is agreed on than the 101 says."""
+    """A message comes back, without a middleware and with two kinds of one; no more is agreed on
+    than the 101 says.
+    """
     _try_upgrade(site, "/ws/echo/red")
     for middleware in ("wrapped", "collected"):  # see site_app.wrapped; our own server has none
         _try_upgrade(site, f"/ws/echo/red?{middleware}")
-        if site.host.is_gunicorn and not site.host.answers_first:  # gevent-websocket logs no requests
+        if (
+            site.host.is_gunicorn and not site.host.answers_first
+        ):  # gevent-websocket logs no requests
             site.server.wait_for_log(rf""""GET /ws/echo/red\?{middleware} HTTP/1\.1" (b')?101 """)
-    assert not any(words in site.server.log for words in NOISE), f"an error in its log:\n{site.server.log}"
+    assert not any(words in site.server.log for words in NOISE), (
+        f"an error in its log:\n{site.server.log}"
+    )
 
 
 def _try_upgrade(site: Running, path: str) -> None:
@@ -81,7 +96,9 @@ def _try_upgrade(site: Running, path: str) -> None:
         client.send_text(text)
         frame = client.read_frame()
         is_compressed = bool(frame.first & 0x40)
-        assert is_compressed == ("sec-websocket-extensions" in head.headers), f"{frame.first:#x} after {head}"
+        assert is_compressed == ("sec-websocket-extensions" in head.headers), (
+            f"{frame.first:#x} after {head}"
+        )
         assert is_compressed or frame.payload.decode() == f"red: {text}"
         say_goodbye(client)
 
@@ -97,7 +114,11 @@ def early_frame(site: Running) -> None:
 
 def room(site: Running) -> None:
     """A message reaches everybody on the path and nobody else."""
-    with site.open("/ws/room/red") as first, site.open("/ws/room/red") as second, site.open("/ws/room/blue") as other:
+    with (
+        site.open("/ws/room/red") as first,
+        site.open("/ws/room/red") as second,
+        site.open("/ws/room/blue") as other,
+    ):
         first.send_text("hi")
         heard = [client.read_text() for client in (first, second)]
         other.send_text("only blue")

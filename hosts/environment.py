@@ -1,4 +1,6 @@
-"""The virtualenvs of a run: one for each version of gunicorn, under .cache/hosts, made when they are missing."""
+"""The virtualenvs of a run: one for each version of gunicorn, under .cache/hosts, made when they
+are missing.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def python_of(version: str) -> Path:
         EnvironmentFailed: pip said no.
     """
     needs = [*_runtime_needs(), *_host_needs(version)]
-    basis = "\n".join([sys.version, str(CACHE), *needs])  # scripts in a virtualenv hold absolute paths
+    basis = "\n".join(
+        [sys.version, str(CACHE), *needs]
+    )  # scripts in a virtualenv hold absolute paths
     folder = CACHE / f"gunicorn-{version}-{hashlib.sha256(basis.encode()).hexdigest()[:12]}"
     python = folder / "bin" / "python"
     is_made = (folder / "complete").exists()
@@ -45,7 +49,18 @@ def python_of(version: str) -> Path:
         _run([sys.executable, "-m", "venv", str(folder)])
     if not is_made or version == NEWEST:
         upgrade = ["--upgrade"] if version == NEWEST else []
-        _run([str(python), "-m", "pip", "--disable-pip-version-check", "-qq", "install", *upgrade, *needs])
+        _run(
+            [
+                str(python),
+                "-m",
+                "pip",
+                "--disable-pip-version-check",
+                "-qq",
+                "install",
+                *upgrade,
+                *needs,
+            ]
+        )
         (folder / "complete").touch()
     return python
 
@@ -69,8 +84,14 @@ def _host_needs(version: str) -> list[str]:
 
 
 def _run(command: list[str]) -> str:
-    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONWARNINGS")}
-    done = subprocess.run(command, env=clean, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONPATH", "PYTHONWARNINGS")
+    }
+    done = subprocess.run(
+        command, env=clean, capture_output=True, text=True, timeout=INSTALL_S, check=False
+    )
     if done.returncode:
         raise EnvironmentFailed(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
     return done.stdout

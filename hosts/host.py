@@ -1,4 +1,6 @@
-"""The host servers: what they are called, which versions of gunicorn they come in, and how each is started."""
+"""The host servers: what they are called, which versions of gunicorn they come in, and how each is
+started.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ class Host:
         key: how it is named on the command line.
         label: how users know it.
         worker_class: of gunicorn; "" for another server.
-        gives_sockets: whether a connection can be taken from it; without that an upgrade is answered 501.
+        gives_sockets: whether a connection can be taken from it; without that an upgrade is
+            answered 501.
         answers_first: whether it says 101 before any application is asked.
         runs_pywsgi: whether gunicorn leaves HTTP to gevent's pywsgi.
     """
@@ -47,13 +50,16 @@ HOSTS = (
     Host("gevent", "`gunicorn -k gevent`", "gevent"),
     Host("pywsgi", "`gunicorn -k gevent_pywsgi`", "gevent_pywsgi", runs_pywsgi=True),
     Host(
-        "gws", "`gunicorn -k geventwebsocket…GeventWebSocketWorker`",
-        "geventwebsocket.gunicorn.workers.GeventWebSocketWorker", answers_first=True, runs_pywsgi=True,
+        "gws",
+        "`gunicorn -k geventwebsocket…GeventWebSocketWorker`",
+        "geventwebsocket.gunicorn.workers.GeventWebSocketWorker",
+        answers_first=True,
+        runs_pywsgi=True,
     ),
     Host("sync", "`gunicorn -k sync`", "sync", gives_sockets=False),
     Host("gthread", "`gunicorn -k gthread`", "gthread", gives_sockets=False),
     Host("wsgiref", "`wsgiref`", gives_sockets=False),
     Host("waitress", "`waitress`", gives_sockets=False),
-)  # fmt: skip
+)
 
 BY_KEY = {host.key: host for host in HOSTS}

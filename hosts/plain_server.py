@@ -1,4 +1,5 @@
-"""Runs an application under wsgiref or waitress: `python -m hosts.plain_server wsgiref site_app:app`.
+"""Runs an application under wsgiref or waitress: `python -m hosts.plain_server wsgiref
+site_app:app`.
 
 Both choose the port by themselves, and it is printed as gunicorn prints it.
 """

@@ -1,4 +1,5 @@
-"""Why a cell of the table is no plain yes: what a server makes impossible, and what there is instead.
+"""Why a cell of the table is no plain yes: what a server makes impossible, and what there is
+instead.
 
 Where there is something instead, it is checked in place of the column.
 """
@@ -34,32 +35,39 @@ class Reason:
 
 
 LATE = Reason(
-    "a", "1008",
-    "gevent-websocket's handler answers 101 before it asks any application, so a refusal can only be a close frame: "
-    "1008 with the reason. For the same cause no subprotocol and no compression are agreed on here.",
+    "a",
+    "1008",
+    "gevent-websocket's handler answers 101 before it asks any application, so a refusal can only "
+    "be a close frame: "
+    "1008 with the reason. For the same cause no subprotocol and no compression are agreed on "
+    "here.",
     refused_after_101,
-)  # fmt: skip
+)
 NO_SOCKET = Reason(
-    "b", "501",
-    "This server keeps its sockets: without gevent a connection would hold a thread or a process for as long as it "
+    "b",
+    "501",
+    "This server keeps its sockets: without gevent a connection would hold a thread or a process "
+    "for as long as it "
     "lives. HTTP works; an upgrade is answered 501, and the answer names the servers that can.",
     refused_with_501,
-)  # fmt: skip
-NOTHING_OPEN = Reason(
-    "c", "–", "Not tried: without WebSockets there is nothing of ours in it."
-)  # fmt: skip
+)
+NOTHING_OPEN = Reason("c", "–", "Not tried: without WebSockets there is nothing of ours in it.")
 ONE_PROCESS = Reason(
-    "d", "–",
-    "Tried as the one process that it is by default. `--workers N` puts another above, which replaces workers on "
+    "d",
+    "–",
+    "Tried as the one process that it is by default. `--workers N` puts another above, which "
+    "replaces workers on "
     "SIGHUP (docs/cli.md); there is neither preloading nor `max_requests`.",
-)  # fmt: skip
+)
 
 NOT_COUNTED = Reason(
-    "e", "no",
-    "gunicorn counts requests in its own loop, which its pywsgi workers don't use: under them `--max-requests` "
+    "e",
+    "no",
+    "gunicorn counts requests in its own loop, which its pywsgi workers don't use: under them "
+    "`--max-requests` "
     "replaces no worker, whatever the application is.",
     instead_alone=never_replaced,
-)  # fmt: skip
+)
 
 REASONS = (LATE, NO_SOCKET, NOTHING_OPEN, ONE_PROCESS, NOT_COUNTED)
 

@@ -48,7 +48,9 @@ class Running:
         has_tls: whether it speaks TLS.
     """
 
-    def __init__(self, host: Host, server: servers.Server, unix_path: Path | None, has_tls: bool) -> None:
+    def __init__(
+        self, host: Host, server: servers.Server, unix_path: Path | None, has_tls: bool
+    ) -> None:
         self.host = host
         self.server = server
         self.unix_path = unix_path
@@ -68,8 +70,12 @@ class Running:
         context.load_verify_locations(CERTIFICATE)
         return RawClient(context.wrap_socket(wire, server_hostname="localhost"))
 
-    def ask(self, path: str, fields: Iterable[tuple[str, str]] = (), early: bytes = b"") -> tuple[RawClient, Head]:
-        """Connect and ask for an upgrade, with `early` in the same segment; a 101 must be a correct one."""
+    def ask(
+        self, path: str, fields: Iterable[tuple[str, str]] = (), early: bytes = b""
+    ) -> tuple[RawClient, Head]:
+        """Connect and ask for an upgrade, with `early` in the same segment; a 101 must be a correct
+        one.
+        """
         client = self.dial()
         try:
             key = base64.b64encode(os.urandom(16)).decode()
@@ -86,7 +92,9 @@ class Running:
         return client, head
 
     @contextlib.contextmanager
-    def open(self, path: str, fields: Iterable[tuple[str, str]] = (), early: bytes = b"") -> Iterator[RawClient]:
+    def open(
+        self, path: str, fields: Iterable[tuple[str, str]] = (), early: bytes = b""
+    ) -> Iterator[RawClient]:
         """Open a WebSocket for the length of a block."""
         client, head = self.ask(path, fields, early)
         with client:
@@ -101,14 +109,21 @@ class Running:
             answer = client.read_head()
             rest = client.read_to_end()
             if "content-length" in answer.headers:
-                assert len(rest) == int(answer.headers["content-length"]), f"{len(rest)} bytes came, {answer}"
+                assert len(rest) == int(answer.headers["content-length"]), (
+                    f"{len(rest)} bytes came, {answer}"
+                )
             return Answer(answer.status, answer.headers, rest.decode())
 
 
 @contextlib.contextmanager
 def running(
-    host: Host, python: Path, folder: Path, *options: str,
-    has_tls: bool = False, on_unix: bool = False, app: str = "site_app:app",
+    host: Host,
+    python: Path,
+    folder: Path,
+    *options: str,
+    has_tls: bool = False,
+    on_unix: bool = False,
+    app: str = "site_app:app",
 ) -> Iterator[Running]:
     """Run a host with the site until the block ends; how it ends is for a check to look at.
 
@@ -118,9 +133,11 @@ def running(
         options: of gunicorn.
     Raises:
         AssertionError: it doesn't start, or its log has a traceback.
-    """  # fmt: skip
+    """
     unix_path = folder / "web.sock" if on_unix else None
-    command = _command(host, python, unix_path, [*options, *(["--certfile", str(CERTIFICATE)] if has_tls else [])])
+    command = _command(
+        host, python, unix_path, [*options, *(["--certfile", str(CERTIFICATE)] if has_tls else [])]
+    )
     log_path = folder / "log"
     process = servers.start([*command, app], folder, log_path, ENVIRON)
     server = servers.Server(process, (servers.LOOPBACK, 0), log_path)
@@ -128,7 +145,10 @@ def running(
         if unix_path is not None:
             server.wait_for_log(r"unix:/\S+")
         else:
-            server.address = (servers.LOOPBACK, int(server.wait_for_log(servers.ADDRESS.pattern)[1]))
+            server.address = (
+                servers.LOOPBACK,
+                int(server.wait_for_log(servers.ADDRESS.pattern)[1]),
+            )
         if host.is_gunicorn:
             server.wait_for_log("Booting worker")
         yield Running(host, server, unix_path, has_tls)

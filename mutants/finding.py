@@ -12,17 +12,35 @@ from typing import Any, TypeVar
 Node = ast.expr | ast.stmt
 Tree = TypeVar("Tree", bound=ast.AST)
 
-OPPOSITES: dict[type[ast.AST], tuple[Any, ...]] = {  # Any: classes that are called without arguments
-
-    ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,), ast.Is: (ast.IsNot,), ast.IsNot: (ast.Is,),
-    ast.In: (ast.NotIn,), ast.NotIn: (ast.In,),
-    ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE), ast.GtE: (ast.Gt, ast.Lt),
-    ast.Add: (ast.Sub,), ast.Sub: (ast.Add,), ast.Mult: (ast.FloorDiv,), ast.Div: (ast.Mult,),
-    ast.FloorDiv: (ast.Mult,), ast.Mod: (ast.FloorDiv,), ast.LShift: (ast.RShift,), ast.RShift: (ast.LShift,),
-    ast.BitAnd: (ast.BitOr,), ast.BitOr: (ast.BitAnd,), ast.BitXor: (ast.BitAnd,),
-    ast.And: (ast.Or,), ast.Or: (ast.And,),
-    ast.Break: (ast.Continue,), ast.Continue: (ast.Break,),
-}  # fmt: skip
+OPPOSITES: dict[
+    type[ast.AST], tuple[Any, ...]
+] = {  # Any: classes that are called without arguments
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+    ast.Lt: (ast.LtE, ast.GtE),
+    ast.LtE: (ast.Lt, ast.Gt),
+    ast.Gt: (ast.GtE, ast.LtE),
+    ast.GtE: (ast.Gt, ast.Lt),
+    ast.Add: (ast.Sub,),
+    ast.Sub: (ast.Add,),
+    ast.Mult: (ast.FloorDiv,),
+    ast.Div: (ast.Mult,),
+    ast.FloorDiv: (ast.Mult,),
+    ast.Mod: (ast.FloorDiv,),
+    ast.LShift: (ast.RShift,),
+    ast.RShift: (ast.LShift,),
+    ast.BitAnd: (ast.BitOr,),
+    ast.BitOr: (ast.BitAnd,),
+    ast.BitXor: (ast.BitAnd,),
+    ast.And: (ast.Or,),
+    ast.Or: (ast.And,),
+    ast.Break: (ast.Continue,),
+    ast.Continue: (ast.Break,),
+}
 
 
 @dataclass(frozen=True)
@@ -108,16 +126,22 @@ class Finder(ast.NodeVisitor):
         stop = self._line_starts[old.end_lineno - 1] + old.end_col_offset
         before, after = _head(statement), _head(_replaced(statement, old, new))
         if before != after:
-            mutant = Mutant(self.path, ".".join(self._scope), old.lineno, before, after, start, stop, text)
+            mutant = Mutant(
+                self.path, ".".join(self._scope), old.lineno, before, after, start, stop, text
+            )
             self.found.append(mutant)
 
 
 def _is_for_readers(node: ast.AST) -> bool:
     is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     is_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-    is_protocol = isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Protocol" for base in node.bases)
+    is_protocol = isinstance(node, ast.ClassDef) and any(
+        ast.unparse(base) == "Protocol" for base in node.bases
+    )
     # Below Python 3.12 what is in an f-string has no place of its own.
-    return is_docstring or is_for_types or is_protocol or isinstance(node, ast.Assert | ast.JoinedStr)
+    return (
+        is_docstring or is_for_types or is_protocol or isinstance(node, ast.Assert | ast.JoinedStr)
+    )
 
 
 def variants(node: ast.AST) -> Iterator[tuple[Node, Node]]:
@@ -176,15 +200,21 @@ def _replaced(tree: ast.AST, old: ast.AST, new: ast.AST) -> ast.AST:
     fields: dict[str, object] = {}
     for name, value in ast.iter_fields(tree):
         if isinstance(value, list):
-            fields[name] = [_replaced(one, old, new) if isinstance(one, ast.AST) else one for one in value]
+            fields[name] = [
+                _replaced(one, old, new) if isinstance(one, ast.AST) else one for one in value
+            ]
         elif isinstance(value, ast.AST):
             fields[name] = _replaced(value, old, new)
     return _with(tree, **fields)
 
 
 def _head(statement: ast.AST) -> str:
-    bodies: dict[str, object] = {name: [] for name in ("body", "orelse", "finalbody") if hasattr(statement, name)}
+    bodies: dict[str, object] = {
+        name: [] for name in ("body", "orelse", "finalbody") if hasattr(statement, name)
+    }
     if bodies:
-        text = ast.unparse(_with(statement, **bodies | {"body": [ast.Pass()], "decorator_list": []}))
+        text = ast.unparse(
+            _with(statement, **bodies | {"body": [ast.Pass()], "decorator_list": []})
+        )
         return text.partition("\n")[0].removesuffix(" pass").removesuffix(":")
     return " ".join(ast.unparse(statement).split())

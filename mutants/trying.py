@@ -1,4 +1,6 @@
-"""Tries mutants: in copies of the tree, against the tests, with whatever they start ended afterwards."""
+"""Tries mutants: in copies of the tree, against the tests, with whatever they start ended
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -38,23 +40,37 @@ class Copy:
         source, before = path.read_bytes(), path.stat()
         path.write_bytes(mutant.apply(source))
         try:
-            # What Python keeps compiled is known by time and size of its source: a mutant leaves nothing there.
+            # What Python keeps compiled is known by time and size of its source: a mutant leaves
+            # nothing there.
             code, said = self.run(tests, timeout_s, PYTHONDONTWRITEBYTECODE="1")
         finally:
             path.write_bytes(source)
             os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
         return code != 0, said
 
-    def run(self, tests: Iterable[str], timeout_s: float | None = None, **variables: str) -> tuple[int, str]:
-        """Run tests until the first fails; gives the exit code, -1 for a timeout, and the last line."""
-        env = {name: value for name, value in os.environ.items() if name not in ("PYTEST_ADDOPTS", "CI")}
+    def run(
+        self, tests: Iterable[str], timeout_s: float | None = None, **variables: str
+    ) -> tuple[int, str]:
+        """Run tests until the first fails; gives the exit code, -1 for a timeout, and the last
+        line.
+        """
+        env = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("PYTEST_ADDOPTS", "CI")
+        }
         env |= {"PYTHONPATH": str(self.tree), "TMPDIR": str(self.temp), **variables}
         options = ["-x", "--hypothesis-seed=1", "-o", f"cache_dir={self.temp}/pytest"]
         command = [sys.executable, "-m", "pytest", *options, *tests]
         with (self.temp / "output").open("w+", errors="replace") as output:
             # A file, no pipe: whoever a test leaves behind could keep that open.
             pytest = subprocess.Popen(
-                command, cwd=self.tree, env=env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                cwd=self.tree,
+                env=env,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
             resource.prlimit(pytest.pid, resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
             try:
@@ -65,10 +81,14 @@ class Copy:
                 self._end_what_is_left()
                 pytest.wait()
             output.seek(0)
-            return code, next((line for line in reversed(output.read().splitlines()) if line.strip()), "")
+            return code, next(
+                (line for line in reversed(output.read().splitlines()) if line.strip()), ""
+            )
 
     def _end_what_is_left(self) -> None:
-        """Kill what the tests started in this copy and did not end: a mutant may have broken how."""
+        """Kill what the tests started in this copy and did not end: a mutant may have broken
+        how.
+        """
         mark = f"PYTHONPATH={self.tree}".encode()
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -79,9 +99,14 @@ class Copy:
 
 
 def try_all(
-    mutants: Iterable[Mutant], copies: Iterable[Copy], tests_of: Callable[[Mutant], list[str]], timeout_s: float
+    mutants: Iterable[Mutant],
+    copies: Iterable[Copy],
+    tests_of: Callable[[Mutant], list[str]],
+    timeout_s: float,
 ) -> list[Mutant]:
-    """Try mutants, one at a time in each copy; gives those that survived, in the order of the source."""
+    """Try mutants, one at a time in each copy; gives those that survived, in the order of the
+    source.
+    """
     waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
     for mutant in mutants:
         waiting.put(mutant)
@@ -94,7 +119,9 @@ def try_all(
             except queue.Empty:
                 return
             is_killed, said = one.is_killed(mutant, tests_of(mutant), timeout_s)
-            print(f"  {'killed  ' if is_killed else 'SURVIVED'} {mutant}  [{said[:120]}]", flush=True)
+            print(
+                f"  {'killed  ' if is_killed else 'SURVIVED'} {mutant}  [{said[:120]}]", flush=True
+            )
             if not is_killed:
                 survived.append(mutant)
 

@@ -1,8 +1,8 @@
 """What mkdocs asks of us while it builds the site: the hooks that mkdocs.yml names.
 
-The pages in docs/ are written to be read in the repository, too. A line with the name of a file before a code block is
-the block's title here. Marks of code blocks, which say how one is tested, are left out. Links that leave docs/ have no
-page here; their text stays.
+The pages in docs/ are written to be read in the repository, too. A line with the name of a file
+before a code block is the block's title here. Marks of code blocks, which say how one is tested,
+are left out. Links that leave docs/ have no page here; their text stays.
 """
 
 from __future__ import annotations
@@ -33,14 +33,18 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Make titles of the names of files, and plain text of links that leave docs/; and make the reference."""
+    """Make titles of the names of files, and plain text of links that leave docs/; and make the
+    reference.
+    """
     if page.file.src_uri == "reference.md":
         return reference.page()
     titled = FILE_NAME.sub(r'\2 title="\1"', MARK.sub("", markdown))
     return OUTWARD_LINK.sub(r"\1", titled)
 
 
-def _kept(entries: list[Any], pages: set[str]) -> list[Any]:  # Any: nav is nested lists and dicts of texts
+def _kept(
+    entries: list[Any], pages: set[str]
+) -> list[Any]:  # Any: nav is nested lists and dicts of texts
     kept = []
     for entry in entries:
         ((title, value),) = entry.items()

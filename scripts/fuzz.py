@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Feed the protocol random bytes for some minutes; `make test` does it for seconds.
 
-Hypothesis runs the tests of tests/protocol/test_fuzz.py and test_round_trips.py again and again with new seeds.
-Where atheris is installed (`pip install atheris`), half of the time is its: it looks for bytes that reach new
-code. What it finds is kept in .cache/fuzz, and so is what it learned.
+Hypothesis runs the tests of tests/protocol/test_fuzz.py and test_round_trips.py again and again
+with new seeds. Where atheris is installed (`pip install atheris`), half of the time is its: it
+looks for bytes that reach new code. What it finds is kept in .cache/fuzz, and so is what it
+learned.
 
 Exit status: 0 nothing found; 1 something was found, and is printed; 2 usage.
 """
@@ -27,7 +28,8 @@ MOST_BYTES = 2_048  # of one input; longer ones are slow, and everything has hap
 
 SEEDS = (
     b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58",  # the masked "Hello" of RFC 6455
-    b"\x01\x83\0\0\0\0Hel\x89\x80\0\0\0\0\x80\x82\0\0\0\0lo",  # in fragments, with a ping between them
+    # In fragments, with a ping between them.
+    b"\x01\x83\0\0\0\0Hel\x89\x80\0\0\0\0\x80\x82\0\0\0\0lo",
     b"\x82\xfe\x00\x7e\0\0\0\0" + b"x" * 126,
     b"\x82\xff\x00\x00\x00\x00\x00\x01\x00\x00\0\0\0\0",
     b"\x88\x85\0\0\0\0\x03\xe8bye",
@@ -62,9 +64,16 @@ def run_hypothesis(seconds: float) -> int:
     rounds = 0
     while time.monotonic() < give_up_at or rounds == 0:
         seed = random.randrange(1 << 32)
-        print(f"hypothesis: round {rounds + 1}, {EXAMPLES_PER_ROUND} examples a test, seed {seed}", flush=True)
+        print(
+            f"hypothesis: round {rounds + 1}, {EXAMPLES_PER_ROUND} examples a test, seed {seed}",
+            flush=True,
+        )
         command = [sys.executable, "-m", "pytest", f"--hypothesis-seed={seed}", *TESTS]
-        environ = {**os.environ, "FUZZ_EXAMPLES": str(EXAMPLES_PER_ROUND), "CI": ""}  # CI has no random seeds
+        environ = {
+            **os.environ,
+            "FUZZ_EXAMPLES": str(EXAMPLES_PER_ROUND),
+            "CI": "",
+        }  # CI has no random seeds
         if subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode != 0:
             return 1
         rounds += 1
@@ -86,7 +95,9 @@ def run_atheris(seconds: float) -> int:
         rest = source.ConsumeBytes(MOST_BYTES)
         if shape == 0:
             fields = [field.decode("latin-1") for field in rest.split(b"\n")]
-            fuzzing.check_handshake({"REQUEST_METHOD": "GET", **dict(zip(fuzzing.HEADERS, fields, strict=False))})
+            fuzzing.check_handshake(
+                {"REQUEST_METHOD": "GET", **dict(zip(fuzzing.HEADERS, fields, strict=False))}
+            )
         elif shape < 3:
             fuzzing.check_stream(rest, places, shape == 1, max_message_bytes=200, max_fragments=4)
         else:
@@ -97,7 +108,11 @@ def run_atheris(seconds: float) -> int:
     for number, seed in enumerate(SEEDS):
         # FuzzedDataProvider takes its numbers from the end, and bytes from the beginning.
         (corpus / f"seed-{number}").write_bytes(seed + bytes(16) + b"\x03")
-    options = [f"-max_total_time={max(1, int(seconds))}", f"-max_len={MOST_BYTES}", f"-artifact_prefix={FOUND}/"]
+    options = [
+        f"-max_total_time={max(1, int(seconds))}",
+        f"-max_len={MOST_BYTES}",
+        f"-artifact_prefix={FOUND}/",
+    ]
     atheris.Setup([sys.argv[0], "-print_final_stats=1", *options, str(corpus)], try_one)
     atheris.Fuzz()
     return 0

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Measure the shape of the package, and say what misses its target.
 
-`scripts/measure_house.py` prints a table; `scripts/measure_house.py chain any` also lists what those figures count.
-The source is read and never run. What is counted, and how, stands in each figure's docstring.
+`scripts/measure_house.py` prints a table; `scripts/measure_house.py chain any` also lists what
+those figures count. The source is read and never run. What is counted, and how, stands in each
+figure's docstring.
 
-Two tables belong to it, and both may be absent: `tests/house/rows.py` says which folder may import which, and
-`tests/house/tried_by.py` says which test file tries a module that has none of its name.
+Two tables belong to it, and both may be absent: `tests/house/rows.py` says which folder may import
+which, and `tests/house/tried_by.py` says which test file tries a module that has none of its name.
 
 Exit status: 0 all targets are met; 1 one is missed; 2 usage.
 """
@@ -61,7 +62,9 @@ class Arrow:
     """The import stands inside a function, so it runs when the function is called."""
 
     def __str__(self) -> str:
-        return f"{self.source or 'tina4_wsgi'}:{self.line} imports {self.target}" + (" (late)" if self.is_late else "")
+        return f"{self.source or 'tina4_wsgi'}:{self.line} imports {self.target}" + (
+            " (late)" if self.is_late else ""
+        )
 
 
 @dataclass
@@ -80,7 +83,9 @@ class House:
         """Find the modules below `root`."""
         self.package = root / "tina4_wsgi"
         self.tests = root / "tests"
-        self.modules = {one.name: one for one in map(self._module, sorted(self.package.rglob("*.py")))}
+        self.modules = {
+            one.name: one for one in map(self._module, sorted(self.package.rglob("*.py")))
+        }
 
     def _module(self, path: Path) -> Module:
         parts = path.relative_to(self.package).with_suffix("").parts
@@ -128,24 +133,27 @@ class House:
     def rows(self) -> dict[str, str] | None:
         """The table of folders: `ROWS` of `tests/house/rows.py`, from the ground up.
 
-        A key names the parts of one row, separated by spaces: folders, or modules of the root. The value names what
-        they may import: parts of rows above it in the table, or single modules of these; `above` for all of them; and
-        `late:PART` for imports inside functions alone. Parts of one row may import each other.
+        A key names the parts of one row, separated by spaces: folders, or modules of the root. The
+        value names what they may import: parts of rows above it in the table, or single modules of
+        these; `above` for all of them; and `late:PART` for imports inside functions alone. Parts of
+        one row may import each other.
         """
         path = self.tests / "house" / "rows.py"
         return runpy.run_path(str(path))["ROWS"] if path.exists() else None
 
     @cached_property
     def tried_by(self) -> dict[str, str]:
-        """Which file tries a module that no test file is named after: `TRIED_BY` of `tests/house/tried_by.py`."""
+        """Which file tries a module that no test file is named after: `TRIED_BY` of
+        `tests/house/tried_by.py`.
+        """
         path = self.tests / "house" / "tried_by.py"
         return runpy.run_path(str(path))["TRIED_BY"] if path.exists() else {}
 
     def test_file_of(self, name: str) -> Path | None:
         """Find the test file named after a module: `tests/<folder>/test_<name>.py`.
 
-        A module of the root may have it in any folder of `tests`. A module two folders down may have it one folder
-        up, with its own folder in its name: `tests/contrib/test_django_auth.py`.
+        A module of the root may have it in any folder of `tests`. A module two folders down may
+        have it one folder up, with its own folder in its name: `tests/contrib/test_django_auth.py`.
         """
         *folder, own = name.split(".")
         if folder:
@@ -165,7 +173,10 @@ def imports(tree: ast.Module) -> Iterator[tuple[ast.Import | ast.ImportFrom, boo
         node, is_late = waiting.pop()
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node, is_late
-        if isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING":
+        if (
+            isinstance(node, ast.If)
+            and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING"
+        ):
             waiting += [(child, is_late) for child in node.orelse]
         else:
             inside = is_late or isinstance(node, Function | ast.Lambda)
@@ -208,15 +219,21 @@ def flat(house: House) -> Measured:
 
 
 def chain(house: House) -> Measured:
-    """Modules on the longest chain of imports; those that run at import, so neither late ones nor those for types.
+    """Modules on the longest chain of imports; those that run at import, so neither late ones nor
+    those for types.
 
-    A package's `__init__` counts where it is imported from, and not because it runs before its modules.
+    A package's `__init__` counts where it is imported from, and not because it runs before its
+    modules.
     """
     longest: dict[str, list[str]] = {}
 
     def follow(name: str, above: tuple[str, ...]) -> list[str]:
         if name not in longest:
-            onward = [follow(other, (*above, name)) for other in house.graph[name] if other not in (*above, name)]
+            onward = [
+                follow(other, (*above, name))
+                for other in house.graph[name]
+                if other not in (*above, name)
+            ]
             longest[name] = [name, *max(onward, key=lambda one: (len(one), one), default=[])]
         return longest[name]
 
@@ -231,7 +248,9 @@ def import_circles(house: House) -> Measured:
 
 
 def folder_arrows(house: House) -> Measured:
-    """Arrows from one folder of the package to another, each pair once; a module of the root is a part by itself."""
+    """Arrows from one folder of the package to another, each pair once; a module of the root is a
+    part by itself.
+    """
     found = {(_part(one.source), _part(one.target)) for one in house.arrows}
     shown = sorted(f"{source} -> {target}" for source, target in found if source != target)
     return Measured(len(shown), shown)
@@ -242,7 +261,9 @@ def _part(name: str) -> str:
 
 
 def arrows_up(house: House) -> Measured:
-    """Imports that the table of folders doesn't allow, late ones too, and modules that are in no row of it."""
+    """Imports that the table of folders doesn't allow, late ones too, and modules that are in no
+    row of it.
+    """
     if house.rows is None:
         return Measured(None)
     row_of = {part: row for row, names in enumerate(house.rows) for part in names.split()}
@@ -258,7 +279,9 @@ def arrows_up(house: House) -> Measured:
     found = [f"{name} is in no row" for name in house.modules if name and _row(name, row_of) < 0]
     for arrow in house.arrows:
         source = _row(arrow.source, row_of)
-        if source < 0 or _row(arrow.target, row_of) < 0:  # told above; the package itself gives the public names
+        if (
+            source < 0 or _row(arrow.target, row_of) < 0
+        ):  # told above; the package itself gives the public names
             continue
         ways = ("", "late:") if arrow.is_late else ("",)
         wanted = {f"{way}{part}" for part in _and_its_folders(arrow.target) for way in ways}
@@ -279,13 +302,24 @@ def _and_its_folders(name: str) -> list[str]:
 
 
 def paragraphs(house: House) -> Measured:
-    """Functions of 12 lines and more that have a blank line between two of their statements, in per cent.
+    """Functions of 12 lines and more that have a blank line between two of their statements, in per
+    cent.
 
-    Lines are counted from `def` to the last one, blank ones and comments too; the docstring's are not, nor is a blank
-    line behind it. A blank line inside of a string is none, and one inside of a function counts for that function only.
+    Lines are counted from `def` to the last one, blank ones and comments too; the docstring's are
+    not, nor is a blank line behind it. A blank line inside of a string is none, and one inside of a
+    function counts for that function only.
     """
-    long = [(module, node) for module in house.modules.values() for node in ast.walk(module.tree) if _is_long(node)]
-    without = [f"{module.path.name}:{node.lineno} {node.name}" for module, node in long if not has_steps(module, node)]
+    long = [
+        (module, node)
+        for module in house.modules.values()
+        for node in ast.walk(module.tree)
+        if _is_long(node)
+    ]
+    without = [
+        f"{module.path.name}:{node.lineno} {node.name}"
+        for module, node in long
+        if not has_steps(module, node)
+    ]
     return Measured(100 * (1 - len(without) / max(1, len(long))), without)
 
 
@@ -303,10 +337,14 @@ def has_steps(module: Module, function: Function) -> bool:
     lines = module.text.splitlines()
     taken: set[int] = set()  # by strings, and by functions and classes inside
     for node in ast.walk(function):
-        if node is not function and isinstance(node, Function | ast.ClassDef | ast.Constant | ast.JoinedStr):
+        if node is not function and isinstance(
+            node, Function | ast.ClassDef | ast.Constant | ast.JoinedStr
+        ):
             taken |= set(range(node.lineno, node.end_lineno + 1))
 
-    body = function.body[1:] if ast.get_docstring(function, clean=False) is not None else function.body
+    body = (
+        function.body[1:] if ast.get_docstring(function, clean=False) is not None else function.body
+    )
     inside = range(body[0].lineno, function.end_lineno + 1) if body else ()
     return any(not lines[number - 1].strip() and number not in taken for number in inside)
 
@@ -323,9 +361,15 @@ def format_skips(house: House) -> Measured:
 
 def _lines(house: House, is_meant: Callable[[str], bool]) -> Measured:
     found = []
-    for path in sorted(one for kind in ("py", "pyx", "pxd") for one in house.package.rglob(f"*.{kind}")):
+    for path in sorted(
+        one for kind in ("py", "pyx", "pxd") for one in house.package.rglob(f"*.{kind}")
+    ):
         numbered = enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        found += [f"{path.relative_to(house.package)}:{number}" for number, line in numbered if is_meant(line)]
+        found += [
+            f"{path.relative_to(house.package)}:{number}"
+            for number, line in numbered
+            if is_meant(line)
+        ]
     return Measured(len(found), found)
 
 
@@ -334,7 +378,10 @@ def anys(house: House) -> Measured:
     found = []
     for module in house.modules.values():
         names = [node for node in ast.walk(module.tree) if _is_any(node)]
-        found += [f"{module.path.relative_to(house.package)}:{line}" for line in sorted(one.lineno for one in names)]
+        found += [
+            f"{module.path.relative_to(house.package)}:{line}"
+            for line in sorted(one.lineno for one in names)
+        ]
     return Measured(len(found), found)
 
 
@@ -344,12 +391,15 @@ def _is_any(node: ast.AST) -> bool:
 
 
 def tests_by_name(house: House) -> Measured:
-    """Modules with a test file of their name, or with a line in the table of who tries them, in per cent.
+    """Modules with a test file of their name, or with a line in the table of who tries them, in per
+    cent.
 
     The `__init__` of a folder is no module here.
     """
     names = [name for name, module in house.modules.items() if not module.is_package]
-    without = [name for name in names if house.test_file_of(name) is None and name not in house.tried_by]
+    without = [
+        name for name in names if house.test_file_of(name) is None and name not in house.tried_by
+    ]
     return Measured(100 * (1 - len(without) / max(1, len(names))), without)
 
 
@@ -360,7 +410,9 @@ def shared_names(house: House) -> Measured:
         for node in ast.walk(module.tree):
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(module.name or "tina4_wsgi")
-    found = [f"{name}: {', '.join(where)}" for name, where in sorted(places.items()) if len(where) > 1]
+    found = [
+        f"{name}: {', '.join(where)}" for name, where in sorted(places.items()) if len(where) > 1
+    ]
     return Measured(len(found), found)
 
 
@@ -377,7 +429,9 @@ class Figure:
     """In per cent, and at least the target; all others are numbers, and at most the target."""
 
     def is_met(self, value: float | None) -> bool:
-        """Say whether a value meets the target; where nothing could be measured, nothing is missed."""
+        """Say whether a value meets the target; where nothing could be measured, nothing is
+        missed.
+        """
         if value is None or self.target is None:
             return True
         return value >= self.target if self.is_share else value <= self.target
@@ -395,7 +449,13 @@ FIGURES = (
     Figure("circles", "import circles", import_circles, 0),
     Figure("folders", "arrows between folders", folder_arrows, None),
     Figure("up", "imports that the table of folders forbids", arrows_up, 0),
-    Figure("paragraphs", f"functions of {LONG_FUNCTION_LINES}+ lines with a blank line", paragraphs, 60, is_share=True),
+    Figure(
+        "paragraphs",
+        f"functions of {LONG_FUNCTION_LINES}+ lines with a blank line",
+        paragraphs,
+        60,
+        is_share=True,
+    ),
     Figure("columns", f"lines over {MOST_COLUMNS} columns", long_lines, 0),
     Figure("skips", "`# fmt: skip`", format_skips, 5),
     Figure("any", "`Any`", anys, 160),
@@ -408,7 +468,9 @@ def main() -> int:
     """Print the table, and give the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     keys = [figure.key for figure in FIGURES]
-    parser.add_argument("list", nargs="*", metavar="FIGURE", help=f"list what it counts: {', '.join(keys)}")
+    parser.add_argument(
+        "list", nargs="*", metavar="FIGURE", help=f"list what it counts: {', '.join(keys)}"
+    )
     chosen = parser.parse_args().list
     if unknown := [key for key in chosen if key not in keys]:
         parser.error(f"no figure is called {unknown[0]}; there are {', '.join(keys)}")

@@ -1,8 +1,9 @@
-"""Makes the reference of the public API out of docstrings and signatures: `python scripts/reference.py` prints it.
+"""Makes the reference of the public API out of docstrings and signatures: `python
+scripts/reference.py` prints it.
 
-The source is read and never run, so that the frameworks of `tina4_wsgi.contrib` need not be installed. What is public
-is what `__all__` says, and in a module without one what has no underscore; of a class, all methods and properties
-without one that have a docstring.
+The source is read and never run, so that the frameworks of `tina4_wsgi.contrib` need not be
+installed. What is public is what `__all__` says, and in a module without one what has no
+underscore; of a class, all methods and properties without one that have a docstring.
 """
 
 from __future__ import annotations
@@ -21,33 +22,69 @@ PACKAGE = ROOT / "tina4_wsgi"
 CORE = (
     ("The app", ("App", "broadcast", "count", "members", "disconnect", "Member", "Status")),
     ("Routes", ("Router", "ANONYMOUS")),
-    ("Connections", ("Connection",)),
+    ("Connections", ("Connection", "Event")),
     ("HTTP", ("Request", "Response")),
     ("From other processes", ("publish", "Publisher", "Receipt")),
 )
 """Names of `tina4_wsgi` by section; what is in none of them stands under "Errors and the rest"."""
 MODULES = (
-    "testing", "pytest_plugin", "contrib.flask", "contrib.django", "contrib.pyramid", "contrib.bottle",
+    "testing",
+    "pytest_plugin",
+    "contrib.flask",
+    "contrib.django",
+    "contrib.pyramid",
+    "contrib.bottle",
     "contrib.falcon",
-)  # fmt: skip
+)
 
 SHOWN = {
     "App": (
-        "broadcast", "count", "members", "disconnect", "backplane_status", "all_routes", "dismiss", "drain", "release",
+        "broadcast",
+        "count",
+        "members",
+        "disconnect",
+        "backplane_status",
+        "all_routes",
+        "dismiss",
+        "drain",
+        "release",
     ),
     "Connection": (
-        "send", "send_json", "json",
-        "broadcast", "broadcast_to", "broadcast_to_room", "join", "leave", "members",
-        "close", "refresh_auth",
-        "id", "ip", "query", "headers", "cookies", "environ", "route", "limits", "connected_at",
-        "state", "closed", "close_code", "close_reason",
+        "send",
+        "send_json",
+        "json",
+        "broadcast",
+        "broadcast_to",
+        "broadcast_to_room",
+        "join",
+        "leave",
+        "members",
+        "close",
+        "refresh_auth",
+        "id",
+        "ip",
+        "query",
+        "headers",
+        "cookies",
+        "environ",
+        "route",
+        "limits",
+        "connected_at",
+        "state",
+        "closed",
+        "close_code",
+        "close_reason",
     ),
-}  # fmt: skip
-"""Of these classes only the members named are what people call, in this order; the others are the engine's."""
+}
+"""Of these classes only the members named are what people call, in this order; the others are the
+engine's.
+"""
 
 WIDTH = 88  # of a signature on one line, in characters
 
-FIELDS = re.compile(r"^(Args|Attributes|Returns|Raises|Greenlets|Greenlets and threads|Lock|Overflow):\s*(.*)$")
+FIELDS = re.compile(
+    r"^(Args|Attributes|Returns|Raises|Greenlets|Greenlets and threads|Lock|Overflow):\s*(.*)$"
+)
 ITEM = re.compile(r"^    ([\w.*`, ]+): (.*)$")
 BARE_TAG = re.compile(r"`[^`]*`|<")
 
@@ -77,8 +114,8 @@ HEAD = """# Reference
 
 Made of the docstrings. What isn't here is not public and may change without notice.
 
-`@Router.get(…)` and all other methods of a router work on the class too; then they mean `Router.default`, which is
-what `App()` serves.
+`@Router.get(…)` and all other methods of a router work on the class too; then they mean
+`Router.default`, which is what `App()` serves.
 """
 
 
@@ -92,7 +129,9 @@ def _tree(module: str) -> ast.Module:
 
 
 def _exported(module: str) -> Iterator[tuple[str, tuple[str, Definition | Constant]]]:
-    """Give the public names of a module, each with the module that defines it and its definition."""
+    """Give the public names of a module, each with the module that defines it and its
+    definition.
+    """
     tree = _tree(module)
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
@@ -101,7 +140,11 @@ def _exported(module: str) -> Iterator[tuple[str, tuple[str, Definition | Consta
                     yield name, _find(module, name)
             return
     for node in tree.body:
-        if isinstance(node, Definition) and not node.name.startswith("_") and not node.name.startswith("pytest_"):
+        if (
+            isinstance(node, Definition)
+            and not node.name.startswith("_")
+            and not node.name.startswith("pytest_")
+        ):
             yield node.name, (module, node)
 
 
@@ -113,7 +156,11 @@ def _find(module: str, name: str) -> tuple[str, Definition | Constant]:
             return module, node
         if isinstance(node, Constant) and ast.unparse(node.target) == name:
             return module, node
-        if isinstance(node, ast.ImportFrom) and node.level == 1 and name in {one.name for one in node.names}:
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.level == 1
+            and name in {one.name for one in node.names}
+        ):
             is_package = _path(module).name == "__init__.py"
             folder = module.split(".") if is_package else module.split(".")[:-1]
             parts = [part for part in (*folder, node.module or "") if part not in ("", "__init__")]
@@ -149,7 +196,12 @@ def _class(name: str, module: str, node: ast.ClassDef) -> str:
     members = {member: text for _, base in lineage for member, text in _members(name, base)}
     if name in SHOWN:
         members = {member: members[member] for member in SHOWN[name]}
-    makers = [one for _, base in lineage for one in base.body if isinstance(one, Function) and one.name == "__init__"]
+    makers = [
+        one
+        for _, base in lineage
+        for one in base.body
+        if isinstance(one, Function) and one.name == "__init__"
+    ]
     if makers:
         shown = _signature(name, makers[-1])
     elif node.bases and ast.unparse(node.bases[0]) != "NamedTuple":
@@ -161,7 +213,9 @@ def _class(name: str, module: str, node: ast.ClassDef) -> str:
 
 
 def _lineage(module: str, node: ast.ClassDef) -> list[tuple[str, ast.ClassDef]]:
-    """Give the class behind its bases of the same package, whose public members are its own, too."""
+    """Give the class behind its bases of the same package, whose public members are its own,
+    too.
+    """
     found = []
     for base in node.bases:
         if isinstance(base, ast.Name):
@@ -175,7 +229,6 @@ def _lineage(module: str, node: ast.ClassDef) -> list[tuple[str, ast.ClassDef]]:
 
 
 def _members(owner: str, node: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    helpers = {one.name: one for one in node.body if isinstance(one, Function)}
     for one in node.body:
         if isinstance(one, Function) and not one.name.startswith("_") and ast.get_docstring(one):
             yield one.name, _member(owner, one.name, one)
@@ -184,15 +237,18 @@ def _members(owner: str, node: ast.ClassDef) -> Iterator[tuple[str, str]]:
             name, call = ast.unparse(target), one.value
             if ast.unparse(call.func) == "_http_registration":
                 yield name, _registration(owner, name, call)
-            elif ast.unparse(call.func) == "_OnDefault":
-                yield name, _member(owner, name, helpers[ast.unparse(call.args[0])])
 
 
 def _registration(owner: str, name: str, call: ast.Call) -> str:
     """Tell of `get` and its like, which are made by a function of the router."""
-    methods = " and ".join("any method" if isinstance(arg, ast.Name) else ast.literal_eval(arg) for arg in call.args)
+    methods = " and ".join(
+        "any method" if isinstance(arg, ast.Name) else ast.literal_eval(arg) for arg in call.args
+    )
     signature = f"```python\n{name}(path: str, handler: Callback | None = None)\n```"
-    says = f"Answer {methods} of a path by `handler(request, response)`; a decorator without `handler`."
+    says = (
+        f"Answer {methods} of a path by `handler(request, response)`; a decorator without "
+        "`handler`."
+    )
     return f"#### {owner}.{name}\n\n{signature}\n\n{says}\n"
 
 
@@ -201,7 +257,9 @@ def _member(owner: str, name: str, node: Function) -> str:
     if "property" in decorators.lower():
         kind = f"```python\n{name}: {ast.unparse(node.returns)}\n```\n" if node.returns else ""
         return f"#### {owner}.{name}\n\n{kind}\n{_prose(ast.get_docstring(node) or '')}"
-    return f"#### {owner}.{name}\n\n{_signature(name, node)}\n{_prose(ast.get_docstring(node) or '')}"
+    return (
+        f"#### {owner}.{name}\n\n{_signature(name, node)}\n{_prose(ast.get_docstring(node) or '')}"
+    )
 
 
 def _signature(name: str, node: Function) -> str:
@@ -233,7 +291,11 @@ def _argument(arg: ast.arg, default: ast.expr | None) -> str:
     annotated = ast.unparse(arg)
     if default is None:
         return annotated
-    return f"{annotated} = {ast.unparse(default)}" if arg.annotation else f"{annotated}={ast.unparse(default)}"
+    return (
+        f"{annotated} = {ast.unparse(default)}"
+        if arg.annotation
+        else f"{annotated}={ast.unparse(default)}"
+    )
 
 
 def _fields(name: str, node: ast.ClassDef) -> str:
@@ -279,12 +341,14 @@ def _settings() -> str:
         setting = item.metadata["setting"]
         default = repr(item.default)
         per_route = "yes" if setting.per_route else ""
-        rows.append(f"| `{item.name}` | `{default}` | {setting.unit} | {per_route} | {setting.reason} |")
+        rows.append(
+            f"| `{item.name}` | `{default}` | {setting.unit} | {per_route} | {setting.reason} |"
+        )
     head = textwrap.dedent(f"""
         ## Settings
 
-        Keywords of `App(...)`, and environment variables with `{ENVIRONMENT_PREFIX}` and the name in capitals. Those
-        marked are keywords of `Router.websocket(...)`, too.
+        Keywords of `App(...)`, and environment variables with `{ENVIRONMENT_PREFIX}` and the name
+        in capitals. Those marked are keywords of `Router.websocket(...)`, too.
 
         | setting | default | unit | per route | why |
         |---|---|---|---|---|

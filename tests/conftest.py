@@ -1,7 +1,8 @@
 """What holds for every test: a deadline, nothing left behind, and no silent skip under CI.
 
-The checks themselves are in `tests/support/leaks.py` and `tests/support/deadline.py`; this file only hooks
-them into pytest. Tests run in an unpatched process, so a test that wants patched modules starts one.
+The checks themselves are in `tests/support/leaks.py` and `tests/support/deadline.py`; this file
+only hooks them into pytest. Tests run in an unpatched process, so a test that wants patched modules
+starts one.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ FIXTURE_LIMIT_S = 120.0  # a fixture of a module may install a package or start 
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep what the one who runs this has set away from the tests, and what they write inside the tree.
+    """Keep what the one who runs this has set away from the tests, and what they write inside the
+    tree.
 
-    ^C must work in the servers that tests start, even when this run was started with `&`; so must a closed terminal
-    when it was started with `nohup`.
+    ^C must work in the servers that tests start, even when this run was started with `&`; so must a
+    closed terminal when it was started with `nohup`.
     """
     for name in [name for name in os.environ if name.startswith("TINA4_WS_")]:
         del os.environ[name]
@@ -49,15 +51,17 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put first what takes minutes: at the end the other processes of `pytest -n` would have nothing left to do."""
+    """Put first what takes minutes: at the end the other processes of `pytest -n` would have
+    nothing left to do.
+    """
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 def pytest_collection_finish() -> None:
     """Take everything imported so far out of the collector's sight.
 
-    The leak check asks the collector for all objects after each test; with 200,000 imported ones that
-    takes 20 ms, without them well under one.
+    The leak check asks the collector for all objects after each test; with 200,000 imported ones
+    that takes 20 ms, without them well under one.
     """
     gc.collect()
     gc.freeze()
@@ -78,14 +82,26 @@ def _nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package as it would be published, built from a copy so that no build folder is left in the tree."""
+    """The package as it would be published, built from a copy so that no build folder is left in
+    the tree.
+    """
     copy, built = tmp_path_factory.mktemp("tree") / "tree", tmp_path_factory.mktemp("wheel")
     shutil.copytree(
-        ROOT, copy, ignore=shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
+        ROOT,
+        copy,
+        ignore=shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__"),
     )
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    pure = {**os.environ, "TINA4_WSGI_PURE": "1"}  # for any interpreter; tests/compiled has the other kind
-    subprocess.run([*command, "--wheel-dir", str(built), str(copy)], check=True, timeout=FIXTURE_LIMIT_S, env=pure)
+    pure = {
+        **os.environ,
+        "TINA4_WSGI_PURE": "1",
+    }  # for any interpreter; tests/compiled has the other kind
+    subprocess.run(
+        [*command, "--wheel-dir", str(built), str(copy)],
+        check=True,
+        timeout=FIXTURE_LIMIT_S,
+        env=pure,
+    )
     (path,) = built.glob("*.whl")
     return path
 
@@ -110,9 +126,15 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.skipped and not hasattr(report, "wasxfail") and not item.get_closest_marker("optional"):
+    if (
+        report.skipped
+        and not hasattr(report, "wasxfail")
+        and not item.get_closest_marker("optional")
+    ):
         _refuse_skip(report)
     return report
 
@@ -130,4 +152,6 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if os.environ.get("CI", "").lower() not in ("", "0", "false"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
-        report.longrepr = f"skipped under CI: {reason}\nmake it run, or mark it @pytest.mark.optional(reason)"
+        report.longrepr = (
+            f"skipped under CI: {reason}\nmake it run, or mark it @pytest.mark.optional(reason)"
+        )

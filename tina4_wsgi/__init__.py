@@ -1,7 +1,8 @@
 """tina4_wsgi: a WSGI framework on gevent in which a WebSocket is a route like any other.
 
-The public names are imported when they are first asked for: `publish` is for processes without gevent, and the pytest
-plugin is loaded wherever the package is installed, and must not bring gevent to test runs that don't need it.
+The public names are imported when they are first asked for: `publish` is for processes without
+gevent, and the pytest plugin is loaded wherever the package is installed, and must not bring gevent
+to test runs that don't need it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import App, broadcast, count, disconnect, members
-    from .backplane.port import Receipt, Status
-    from .connection import Connection
+    from .backplane.contract import Receipt, Status
+    from .backplane.publishing import Publisher, publish
+    from .engine.presence import Member
     from .errors import (
         BackplaneError,
         ConfigError,
@@ -25,12 +27,12 @@ if TYPE_CHECKING:
         Tina4Error,
         UsageError,
     )
-    from .presence import Member
-    from .publishing import Publisher, publish
-    from .router import Router
-    from .verdict import ANONYMOUS
+    from .http.results import Request, Response
+    from .routing.callbacks import Event
+    from .routing.router import Router
     from .version import __version__
-    from .wrappers import Request, Response
+    from .websocket.connection import Connection
+    from .websocket.verdict import ANONYMOUS
 
 __all__ = [
     "ANONYMOUS",
@@ -39,6 +41,7 @@ __all__ = [
     "ConfigError",
     "Connection",
     "ConnectionClosed",
+    "Event",
     "ForkError",
     "Member",
     "MessageError",
@@ -63,19 +66,28 @@ __all__ = [
 
 _MODULES = {
     "app": ("App", "broadcast", "count", "disconnect", "members"),
-    "backplane.port": ("Receipt", "Status"),
-    "connection": ("Connection",),
+    "backplane.contract": ("Receipt", "Status"),
+    "websocket.connection": ("Connection",),
     "errors": (
-        "BackplaneError", "ConfigError", "ConnectionClosed", "ForkError", "MessageError", "ProtocolError", "Refused",
-        "RouteError", "Tina4Error", "UsageError",
+        "BackplaneError",
+        "ConfigError",
+        "ConnectionClosed",
+        "ForkError",
+        "MessageError",
+        "ProtocolError",
+        "Refused",
+        "RouteError",
+        "Tina4Error",
+        "UsageError",
     ),
-    "presence": ("Member",),
-    "publishing": ("Publisher", "publish"),
-    "router": ("Router",),
-    "verdict": ("ANONYMOUS",),
+    "engine.presence": ("Member",),
+    "backplane.publishing": ("Publisher", "publish"),
+    "routing.callbacks": ("Event",),
+    "routing.router": ("Router",),
+    "websocket.verdict": ("ANONYMOUS",),
     "version": ("__version__",),
-    "wrappers": ("Request", "Response"),
-}  # fmt: skip
+    "http.results": ("Request", "Response"),
+}
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 

@@ -1,4 +1,6 @@
-"""The application: a WSGI callable that answers HTTP, takes upgrades over, and passes the rest on."""
+"""The application: a WSGI callable that answers HTTP, takes upgrades over, and passes the rest
+on.
+"""
 
 from __future__ import annotations
 
@@ -8,46 +10,53 @@ import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gevent.monkey import get_original
 
-from . import checks, forwarded, gunicorns, hostlist, jsontext, logs, pages, presence
-from .arrival import Arrival
-from .backplane.guest import check_settings
-from .backplane.port import Facts, Status
+from . import jsontext, logs
+from .accepting.arrival import Arrival
+from .accepting.handover import Handovers, is_below
+from .addresses import forwarded
+from .backplane.contract import Facts, Status
+from .backplane.outside import check_settings
 from .config import Config
-from .connection import Connection, Visit
-from .discovery import discover
-from .engine import Engine
+from .engine import presence
+from .engine.engine import Engine
+from .engine.lost_broadcasts import LostBroadcasts
+from .engine.presence import Member
+from .engine.runtime import Runtime, fork_count
 from .errors import Refused, UsageError
-from .guardian import is_drained
-from .handover import Handovers, is_below
-from .headers import passes_upgrade, status_line
-from .http import HttpSide, decode_path
-from .lost import LostBroadcasts
-from .matching import Match, Route
-from .monitor import Monitor
-from .mounting import claims_upgrade
-from .names import MOST_NAME_BYTES, check_name, check_path
-from .observer import observer_of
-from .opening import Opening, head_bytes
-from .ownpages import OwnPages
-from .paths import has_control_character, is_own, normal_path
-from .presence import Member
-from .process import Process, fork_count
+from .hosting import allowed_hosts, checks, gunicorn
+from .hosting.claims import claims_upgrade
+from .hosting.refusals import path_for_log, refuse_late
+from .hosting.stop_guard import is_drained
+from .hosting.takeover import find_place, is_answered, take_over
+from .http import error_pages
+from .http.handling import HttpHandling, decode_path
+from .http.headers import passes_upgrade, status_line
+from .monitoring.endpoints import Endpoints
+from .monitoring.monitor import Monitor
+from .monitoring.start_link import StartLink
 from .protocol import handshake
 from .protocol.frames import CloseCode, encode_message
-from .refusals import path_for_log, refuse_late
-from .router import Router
-from .service import SEEN, Bridge, Service, bodiless
-from .startlink import StartLink
-from .upgrade import find_place, is_answered, take_over
+from .routing.discovery import discover
+from .routing.matching import Match, Route
+from .routing.names import MOST_NAME_BYTES, check_name, check_path
+from .routing.paths import has_control_character, is_own, normal_path
+from .routing.router import Router
+from .spy import observer_of
+from .websocket.connection import Accepted, Connection
+from .websocket.opening_handshake import OpeningHandshake, head_bytes
+from .websocket.served_route import SEEN, Bridge, ServedRoute, bodiless
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from typing_extensions import Unpack
 
-    from .connection import Connection
+    from .routing.callbacks import Auth
+    from .settings import AppSettings
+    from .websocket.connection import Connection
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
 
@@ -68,12 +77,14 @@ class App:
 
     Args:
         wsgi_app: an application that gets every request that matches none of our routes, untouched.
-        router: where its routes are; by default the shared `Router`, and then the modules of `src/routes`
-            below `root` are imported, which register there.
-        root: the project folder, with `src/routes`, `src/templates` and `src/public`; by default the current one.
+        router: where its routes are; by default the shared `Router`, and then the modules of
+            `src/routes` below `root` are imported, which register there.
+        root: the project folder, with `src/routes`, `src/templates` and `src/public`; by default
+            the current one.
         bridge: where a framework has a say in the WebSocket routes, see `tina4_wsgi.contrib`.
-        live: says who may see the live page, as a route's `auth` does; by default there is one in `debug` only, for
-            whoever has the link that each start prints, and with False there is none.
+        live: says who may see the live page, as a route's `auth` does; by default there is one in
+            `debug` only, for whoever has the link that each start prints, and with False there is
+            none.
         settings: fields of `Config` by name.
     Raises:
         ConfigError: a setting is unknown or out of its range.
@@ -88,9 +99,14 @@ class App:
     """
 
     def __init__(
-        self, wsgi_app: WSGIApplication | None = None, *, router: Router | None = None,
-        root: str | os.PathLike[str] | None = None, bridge: Bridge | None = None,
-        live: Callable[[Any], Any] | bool | None = None, **settings: Any,
+        self,
+        wsgi_app: WSGIApplication | None = None,
+        *,
+        router: Router | None = None,
+        root: str | os.PathLike[str] | None = None,
+        bridge: Bridge | None = None,
+        live: Auth | bool | None = None,
+        **settings: Unpack[AppSettings],
     ) -> None:
         logs.install_fallback()
         checks.log_unknown_variables()
@@ -100,31 +116,40 @@ class App:
         self.root = Path(os.getcwd() if root is None else root)
         self._wsgi_app = wsgi_app
         self.start_link = StartLink(self.config, self.root) if self.config.debug else None
-        self._http = HttpSide(self.router, self.config, self.root, wsgi_app, self.start_link)
+        self._http = HttpHandling(self.router, self.config, self.root, wsgi_app, self.start_link)
         self.templates = self._http.templates
         self._bridge = bridge
-        self._encode_json = jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
-        self._services: dict[Route, Service] = {}
+        self._encode_json = (
+            jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
+        )
+        self._services: dict[Route, ServedRoute] = {}
         self._refused: dict[int, int] = {}
-        self._own = OwnPages(self, live, bridge, self.start_link)
+        self._own = Endpoints(self, live, bridge, self.start_link)
         self._handovers = Handovers(wsgi_app)
         self._lost = LostBroadcasts(self.all_routes, _any_has_websocket)
         self._warns_of_lost = self.config.debug
-        self._process: Process | None = None
-        self._served_at = -1  # the number of forks at the last request: a child of this process has more
+        self._process: Runtime | None = None
+        self._served_at = (
+            -1
+        )  # the number of forks at the last request: a child of this process has more
         self._number = len(_apps)
         self._monitor: Monitor | None = None
-        self._process_lock = _allocate_lock()  # native, also where the app is imported before patching
+        self._process_lock = (
+            _allocate_lock()
+        )  # native, also where the app is imported before patching
         if router is None:
             discover(self.root)
         _apps.add(self)
-        if self._own.is_shared and gunicorns.worker() is not None:
-            self.monitor().join()  # else this worker would be missing until its first client or question
+        if self._own.is_shared and gunicorn.worker() is not None:
+            # Else this worker would be missing until its first client or question.
+            self.monitor().join()
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
-            """Say how an app is served to whoever looks for `run`, as Flask's and Bottle's apps have it."""
+            """Say how an app is served to whoever looks for `run`, as Flask's and Bottle's apps
+            have it.
+            """
             hint = f"; serve it with {_HOW_TO_SERVE}" if name in _SERVING_ELSEWHERE else ""
             raise AttributeError(f"App has no attribute {name!r}{hint}", name=name, obj=self)
 
@@ -142,19 +167,24 @@ class App:
         return self._http(environ, start_response)
 
     def claims_upgrade(self, environ: WSGIEnvironment) -> bool:
-        """Say whether our own server leaves an upgrade to this app, instead of making it as gevent-websocket does.
+        """Say whether our own server leaves an upgrade to this app, instead of making it as
+        gevent-websocket does.
 
-        It does unless the app hands it over to a legacy app that is made for gevent-websocket. What no route has, a
-        legacy app gets as the request that it is, and answers with 404, or with the socket that it takes by itself.
+        It does unless the app hands it over to a legacy app that is made for gevent-websocket. What
+        no route has, a legacy app gets as the request that it is, and answers with 404, or with the
+        socket that it takes by itself.
         """
         if self._wsgi_app is None:
             return True
         if self._has_route(environ):
             return True
-        return not self.hands_over(environ.get("PATH_INFO") or "/") and claims_upgrade(self._wsgi_app, environ)
+        return not self.hands_over(environ.get("PATH_INFO") or "/") and claims_upgrade(
+            self._wsgi_app, environ
+        )
 
     def hands_over(self, path: str) -> bool:
-        """Say whether the legacy app wants upgrades of this path ready-made, as `environ["wsgi.websocket"]`.
+        """Say whether the legacy app wants upgrades of this path ready-made, as
+        `environ["wsgi.websocket"]`.
 
         Args:
             path: PATH_INFO, as WSGI has it.
@@ -163,10 +193,11 @@ class App:
         return bool(prefixes) and is_below(path, prefixes)
 
     def app_protocol(self, path: str) -> str:
-        """Give the subprotocol of a legacy gevent-websocket application at `path`; "" where that is not asked.
+        """Give the subprotocol of a legacy gevent-websocket application at `path`; "" where that is
+        not asked.
 
-        For gevent-websocket's handler, which knows nothing else of subprotocols. Our routes can't use it: it is not
-        told what the client offered.
+        For gevent-websocket's handler, which knows nothing else of subprotocols. Our routes can't
+        use it: it is not told what the client offered.
 
         Args:
             path: PATH_INFO, as WSGI has it.
@@ -177,7 +208,8 @@ class App:
         return str(legacy(path) or "")
 
     def broadcast(self, path: str, message: jsontext.Message) -> None:
-        """Send one message to every connection on `path`; from any greenlet or thread, and never waits for clients.
+        """Send one message to every connection on `path`; from any greenlet or thread, and never
+        waits for clients.
 
         Args:
             path: of clients, as "/ws/chat/ada"; not the pattern of a route.
@@ -190,8 +222,12 @@ class App:
         self._here().fanout.to_path(normal_path(check_path(path)), frame)
 
     def count(self, path: str) -> int:
-        """Count the connections on `path` in all processes; waits for their answers, about a millisecond."""
-        return presence.counts_in(self._here().ask_all(presence.count_question(normal_path(check_path(path)))))
+        """Count the connections on `path` in all processes; waits for their answers, about a
+        millisecond.
+        """
+        return presence.counts_in(
+            self._here().ask_all(presence.count_question(normal_path(check_path(path))))
+        )
 
     def members(self, path: str) -> list[Member]:
         """Say who is on `path`, in all processes, in the order of joining; waits for their answers.
@@ -201,22 +237,30 @@ class App:
         return self._here().members(normal_path(check_path(path)))
 
     def disconnect(
-        self, *, connection_id: str | None = None, path: str | None = None, auth: object = None,
-        code: int = CloseCode.POLICY_VIOLATION, reason: str = "",
+        self,
+        *,
+        connection_id: str | None = None,
+        path: str | None = None,
+        auth: object = None,
+        code: int = CloseCode.POLICY_VIOLATION,
+        reason: str = "",
     ) -> int:
-        """Close connections in all processes: those for whom all that is given is true; waits for the answers.
+        """Close connections in all processes: those for whom all that is given is true; waits for
+        the answers.
 
         Args:
             connection_id: of one connection.
             path: all who are on it.
-            auth: all whose `connection.auth` has the same JSON text, so that 1, True and 1.0 are three.
+            auth: all whose `connection.auth` has the same JSON text, so that 1, True and 1.0 are
+                three.
             code, reason: as for `Connection.close`.
         Returns:
             How many were told to go.
         Raises:
             UsageError: nobody is meant, `auth` has no form in JSON, or the code may not travel.
 
-        A handshake whose `auth` is still being asked, and that this means too, is refused; it isn't counted.
+        A handshake whose `auth` is still being asked, and that this means too, is refused; it isn't
+        counted.
         """
         path = None if path is None else normal_path(check_path(path))
         if connection_id is not None:
@@ -230,30 +274,38 @@ class App:
         return Status("none", True) if relay is None else relay.status()
 
     def ask_all(self, question: Facts) -> list[Facts]:
-        """Put a question to the bridges of all processes that serve this app, and wait for the answers."""
+        """Put a question to the bridges of all processes that serve this app, and wait for the
+        answers.
+        """
         return self._here().ask_all(question)
 
     def close_soon(self, connections: Iterable[Connection], code: int, reason: str) -> None:
         """Close connections of this process; from any greenlet or thread, and doesn't wait."""
         connections = list(connections)
         for engine in self._here().engines:
-            engine.say_goodbye([one for one in connections if one in engine.connections], code, reason)
+            engine.say_goodbye(
+                [one for one in connections if one in engine.connections], code, reason
+            )
 
     def all_routes(self) -> list[Route]:
-        """Give the routes of the router, and those that a wrapped framework declares for WebSockets."""
+        """Give the routes of the router, and those that a wrapped framework declares for
+        WebSockets.
+        """
         return [*self.router.routes, *(self._bridge.routes() if self._bridge is not None else ())]
 
     def warn_of_lost_broadcasts(self) -> None:
         """Log from now on, once for each path, that a broadcast went to a path that no route has.
 
-        On in `debug` and under `serve --reload`. Whoever broadcasts to a path where nobody is does nothing wrong, but
-        to one where nobody can ever be has misspelt it.
+        The same for each handler that returns nothing. On in `debug` and under `serve --reload`.
+        Whoever broadcasts to a path where nobody is does nothing wrong, but to one where nobody
+        can ever be has misspelt it.
         """
-        self._warns_of_lost = True
+        self._warns_of_lost = self._http.tells_empty = True
         self._here().fanout.watch = self._lost.look
 
     def dismiss(self, code: int, reason: str = "") -> None:
-        """Begin to close all connections of this process, behind the callbacks that run; doesn't wait for their ends.
+        """Begin to close all connections of this process, behind the callbacks that run; doesn't
+        wait for their ends.
 
         For a restart: who comes back meanwhile is served. `drain` waits, and refuses newcomers.
         """
@@ -262,12 +314,14 @@ class App:
             process.dismiss(code, reason)
 
     def drain(self, timeout_s: float | None = None) -> None:
-        """Say 1001 to every client, wait until all "close" callbacks are done, and give everything back.
+        """Say 1001 to every client, wait until all "close" callbacks are done, and give everything
+        back.
 
         Args:
             timeout_s: how long the clients get; by default `drain_timeout_s`.
 
-        Greenlets: one that may wait. Upgrades are refused with 503 meanwhile; afterwards the app may serve again.
+        Greenlets: one that may wait. Upgrades are refused with 503 meanwhile; afterwards the app
+            may serve again.
         """
         process = self._process
         if process is not None and process.is_here:
@@ -279,9 +333,11 @@ class App:
                 self._process = None
 
     def release(self) -> None:
-        """Give back what the current thread's hub holds of this app, if no connection is left there.
+        """Give back what the current thread's hub holds of this app, if no connection is left
+        there.
 
-        For threads that end, and for tests; a server drains. The app may serve in this thread again.
+        For threads that end, and for tests; a server drains. The app may serve in this thread
+        again.
         """
         process = self._process
         if process is not None and process.is_here:
@@ -295,23 +351,33 @@ class App:
 
     # -- the upgrade
 
-    def _here(self) -> Process:
+    def _here(self) -> Runtime:
         process = self._process
         if process is None or not process.is_here:
-            with self._process_lock:  # two threads may come first at the same time; nothing here waits
+            with (
+                self._process_lock
+            ):  # two threads may come first at the same time; nothing here waits
                 process = self._process
                 if process is None or not process.is_here:
                     process = self._begin(process)
         return process
 
-    def _begin(self, parent: Process | None) -> Process:
-        is_serving = self._served_at == fork_count() or gunicorns.is_worker()
-        process = Process(self.config, parent, str(self.root), self._number, is_serving)
+    def _begin(self, parent: Runtime | None) -> Runtime:
+        is_serving = self._served_at == fork_count() or gunicorn.is_worker()
+        process = Runtime(self.config, parent, str(self.root), self._number, is_serving)
         process.on_draining = self._handovers.end
         if parent is not None:
             self._services, self._refused = {}, {}  # what they counted is the parent's to tell
-        monitor = Monitor(process, self.config, self.root, lambda: [*self._services.values()], self._refused,
-                          self.backplane_status, self._own.is_shared, self._own.live is not None)  # fmt: skip
+        monitor = Monitor(
+            process,
+            self.config,
+            self.root,
+            lambda: [*self._services.values()],
+            self._refused,
+            self.backplane_status,
+            self._own.is_shared,
+            self._own.live is not None,
+        )
         if self._bridge is not None:
             process.on_question = _first_answer(self._bridge.answer, process.on_question)
         self._monitor, self._process = monitor, process
@@ -342,13 +408,18 @@ class App:
             return wsgi_app(environ, start_response)
         process = self._here()
         if process.is_draining:
-            raise Refused(503, "this server is about to stop, try again", (("Retry-After", str(_RETRY_AFTER_S)),))
+            raise Refused(
+                503,
+                "this server is about to stop, try again",
+                (("Retry-After", str(_RETRY_AFTER_S)),),
+            )
         if not is_drained(environ, self):
             process.guardian.stand_guard()
         return self._handovers.serve(environ, start_response)
 
     def _check_host(self, environ: WSGIEnvironment) -> None:
-        """Hold the list of hosts, for a browser's handshake also the one that there is without a setting.
+        """Hold the list of hosts, for a browser's handshake also the one that there is without a
+        setting.
 
         Raises:
             Refused: 421.
@@ -356,21 +427,27 @@ class App:
         if "HTTP_ORIGIN" not in environ:
             return
         try:
-            hostlist.check_for_page(environ, self.config)
+            allowed_hosts.check_for_page(environ, self.config)
         except Refused:
-            if self.config.allowed_hosts or self._bridge is None or not self._bridge.names_host(environ):
+            if (
+                self.config.allowed_hosts
+                or self._bridge is None
+                or not self._bridge.names_host(environ)
+            ):
                 raise
 
     def _misdirected(self, environ: WSGIEnvironment) -> WSGIApplication | None:
-        """Give the answer to a request for a host that isn't served; the health page is asked for by address."""
+        """Give the answer to a request for a host that isn't served; the health page is asked for
+        by address.
+        """
         try:
             if not self._own.is_health(environ):
-                hostlist.check(environ, self.config)
+                allowed_hosts.check(environ, self.config)
         except Refused as refusal:
             if handshake.wants_websocket(environ):
                 return partial(self._refuse, refusal=refusal)
             self._log_refusal(environ, refusal)
-            return pages.error(environ, refusal.status, "This host is not served here.")
+            return error_pages.error(environ, refusal.status, "This host is not served here.")
         return None
 
     def _accept(
@@ -382,7 +459,9 @@ class App:
         headers = [("Sec-WebSocket-Accept", handshake.check(environ))]
         service.check_origin(environ, forwarded.host(environ, self.config.trusted_proxies))
         self._check_host(environ)
-        subprotocol = handshake.choose_subprotocol(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL"), route.subprotocols)
+        subprotocol = handshake.choose_subprotocol(
+            environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL"), route.subprotocols
+        )
         agreement = service.agree_on_deflate(environ)
         if is_answered(environ):
             subprotocol = agreement = None  # the client knows of neither
@@ -392,11 +471,11 @@ class App:
             headers.append(("Sec-WebSocket-Extensions", agreement.answer))
         place = find_place(environ)
         engine = _engine_with_room(process, spare := self._own.spare(route))
-        opening = Opening(environ, self.config.trusted_proxies, self.config.keep_environ)
+        opening = OpeningHandshake(environ, self.config.trusted_proxies, self.config.keep_environ)
         with engine.inquiries.begin(path) as inquiry:
             auth = service.admit(environ, match)
             window_bits = 0 if agreement is None else agreement.window_bits
-            visit = Visit(service, opening, path, params, auth, subprotocol, window_bits)
+            visit = Accepted(service, opening, path, params, auth, subprotocol, window_bits)
             if (observer := observer_of(environ)) is not None:
                 visit = observer.visiting(self, visit)
             else:
@@ -415,8 +494,8 @@ class App:
     def _probe(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Say what a handshake for this address would be answered: 204 stands for 101.
 
-        Browsers keep the status of a refused handshake from scripts. By this the client tells a log-out, after
-        which it gives up, from an outage, after which it tries again.
+        Browsers keep the status of a refused handshake from scripts. By this the client tells a
+        log-out, after which it gives up, from an outage, after which it tries again.
         """
         try:
             found = self._find_route(environ)
@@ -445,12 +524,14 @@ class App:
             return True
 
     def _find_route(self, environ: WSGIEnvironment) -> tuple[str, Match] | None:
-        """Find the name of the group that a request would join, and its route; None if we have none for it.
+        """Find the name of the group that a request would join, and its route; None if we have none
+        for it.
 
         One text for all: what `auth` is asked about is what is joined.
 
         Raises:
-            Refused: 400, the path is no text; 404, it is spelled in another way than its route writes it.
+            Refused: 400, the path is no text; 404, it is spelled in another way than its route
+                writes it.
         """
         seen = environ if self._bridge is None else environ.get(SEEN) or self._bridge.seen(environ)
         try:
@@ -476,10 +557,12 @@ class App:
         is_meant = found is None or not is_own(path) or is_own(found[1].route.path)
         return found if is_meant else None
 
-    def _service_of(self, route: Route) -> Service:
+    def _service_of(self, route: Route) -> ServedRoute:
         service = self._services.get(route)
         if service is None:
-            service = self._services[route] = Service(route, self.config.for_route(route.options), self._bridge)
+            service = self._services[route] = ServedRoute(
+                route, self.config.for_route(route.options), self._bridge
+            )
         return service
 
     def _refuse(
@@ -487,36 +570,51 @@ class App:
     ) -> Iterable[bytes]:
         self._refused[refusal.status] = self._refused.get(refusal.status, 0) + 1
         self._log_refusal(environ, refusal)
-        if (observer := observer_of(environ)) is not None and refusal.status == 500 and refusal.__cause__ is not None:
+        if (
+            (observer := observer_of(environ)) is not None
+            and refusal.status == 500
+            and refusal.__cause__ is not None
+        ):
             observer.failed(refusal.__cause__)
         if is_answered(environ):
             return refuse_late(environ, start_response, refusal)
         body = refusal.message.encode() + b"\n"
         head = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
         if environ.get("SERVER_SOFTWARE", "").startswith("gevent/"):
-            # A hop-by-hop field, which PEP 3333 keeps from applications, but pywsgi closes by nothing else:
-            # a refused client would hold up the stop of a worker for as long as it likes.
+            # A hop-by-hop field, which PEP 3333 keeps from applications, but pywsgi closes by
+            # nothing else: a refused client would hold up the stop of a worker for as long as it
+            # likes.
             head.append(("Connection", "close"))
-        fields = [field for field in refusal.headers if field[0] != "Upgrade" or passes_upgrade(environ)]
+        fields = [
+            field for field in refusal.headers if field[0] != "Upgrade" or passes_upgrade(environ)
+        ]
         start_response(status_line(refusal.status), [*head, *fields])
         return [body]
 
     def _log_refusal(self, environ: WSGIEnvironment, refusal: Refused) -> None:
-        # One with a detail is a mistake that somebody can mend, such as a second spelling of a number.
+        # One with a detail is a mistake that somebody can mend, such as a second spelling of a
+        # number.
         is_quiet = refusal.status in _QUIET and not refusal.detail
         logger.log(
-            logging.INFO if is_quiet else logging.WARNING, "refused '%s' from %s: %d %s%s",
+            logging.INFO if is_quiet else logging.WARNING,
+            "refused '%s' from %s: %d %s%s",
             path_for_log(environ.get("PATH_INFO") or "/"),
-            forwarded.client_ip(environ, self.config.trusted_proxies), refusal.status, refusal.message,
+            forwarded.client_ip(environ, self.config.trusted_proxies),
+            refusal.status,
+            refusal.message,
             f": {refusal.detail}" if refusal.detail else "",
-        )  # fmt: skip
+        )
 
 
 def _as_handshake(probe: WSGIEnvironment) -> WSGIEnvironment:
-    """Make of a client's question the handshake that it asks about; its field names the subprotocols, or is "1"."""
+    """Make of a client's question the handshake that it asks about; its field names the
+    subprotocols, or is "1".
+    """
     environ = {**bodiless(probe), "REQUEST_METHOD": "GET"}
     if probe["HTTP_TINA4_PROBE"] != "1":
-        environ["HTTP_SEC_WEBSOCKET_PROTOCOL"] = probe["HTTP_TINA4_PROBE"]  # the field itself is closed to scripts
+        environ["HTTP_SEC_WEBSOCKET_PROTOCOL"] = probe[
+            "HTTP_TINA4_PROBE"
+        ]  # the field itself is closed to scripts
     return environ
 
 
@@ -524,13 +622,16 @@ def _group_name(path: str) -> str:
     """Give the name of the group that a client of this path, which is normal, joins.
 
     Raises:
-        Refused: 400 or 414, other processes couldn't be told of such a name, nor could anybody broadcast to it.
+        Refused: 400 or 414, other processes couldn't be told of such a name, nor could anybody
+            broadcast to it.
     """
     try:
         return check_name(path)
     except UsageError as exc:
         status = 414 if len(path.encode()) > MOST_NAME_BYTES else 400
-        raise Refused(status, "this path can't name a group of connections", detail=str(exc)) from None
+        raise Refused(
+            status, "this path can't name a group of connections", detail=str(exc)
+        ) from None
 
 
 def _first_answer(ask: Answering, ask_next: Answering | None) -> Answering:
@@ -543,7 +644,7 @@ def _first_answer(ask: Answering, ask_next: Answering | None) -> Answering:
     return answer
 
 
-def _engine_with_room(process: Process, spare: int) -> Engine:
+def _engine_with_room(process: Runtime, spare: int) -> Engine:
     engine = process.engine()
     if process.is_draining or not engine.has_room(spare):
         retry = (("Retry-After", str(_RETRY_AFTER_S)),)
@@ -554,8 +655,8 @@ def _engine_with_room(process: Process, spare: int) -> Engine:
 def broadcast(path: str, message: jsontext.Message) -> None:
     """Send one message to every connection on `path`, whichever app of this process it belongs to.
 
-    From HTTP handlers, views of a legacy app, callbacks, and any greenlet or thread. Never waits for a client.
-    Takes and raises what `App.broadcast` does.
+    From HTTP handlers, views of a legacy app, callbacks, and any greenlet or thread. Never waits
+    for a client. Takes and raises what `App.broadcast` does.
     """
     for app in list(_apps):
         app.broadcast(path, message)
@@ -563,17 +664,26 @@ def broadcast(path: str, message: jsontext.Message) -> None:
 
 def members(path: str) -> list[Member]:
     """Say who is on `path`, in all processes that serve the apps of this one; see `App.members`."""
-    return sorted((one for app in list(_apps) for one in app.members(path)), key=lambda member: member.joined_at)
+    return sorted(
+        (one for app in list(_apps) for one in app.members(path)),
+        key=lambda member: member.joined_at,
+    )
 
 
 def count(path: str) -> int:
-    """Count the connections on `path`, in all processes that serve the apps of this one; see `App.count`."""
+    """Count the connections on `path`, in all processes that serve the apps of this one; see
+    `App.count`.
+    """
     return sum(app.count(path) for app in list(_apps))
 
 
 def disconnect(
-    *, connection_id: str | None = None, path: str | None = None, auth: object = None,
-    code: int = CloseCode.POLICY_VIOLATION, reason: str = "",
+    *,
+    connection_id: str | None = None,
+    path: str | None = None,
+    auth: object = None,
+    code: int = CloseCode.POLICY_VIOLATION,
+    reason: str = "",
 ) -> int:
     """Close connections in all processes that serve the apps of this one; see `App.disconnect`."""
     return sum(

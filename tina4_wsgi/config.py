@@ -15,12 +15,19 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from . import hosts, origins
+from .addresses import hosts, origins
+from .addresses.origins import Allowed
 from .errors import ConfigError
-from .origins import Allowed
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .settings import AppSettings
+
+T = TypeVar("T")
 
 ENVIRONMENT_PREFIX = "TINA4_WS_"
 
@@ -32,8 +39,13 @@ _REDIS_SCHEMES = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
 _OF_THE_REQUEST = frozenset({"CONTENT_LENGTH", "CONTENT_TYPE", "REQUEST_METHOD", "SERVER_PROTOCOL"})
 _OF_THE_SERVER = ("gunicorn.", "tina4_wsgi.", "werkzeug.socket", "wsgi.")
 _LISTS = (
-    "allowed_hosts", "allowed_origins", "gevent_websocket_paths", "keep_environ", "presence_fields", "trusted_proxies",
-)  # fmt: skip
+    "allowed_hosts",
+    "allowed_origins",
+    "gevent_websocket_paths",
+    "keep_environ",
+    "presence_fields",
+    "trusted_proxies",
+)
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -62,9 +74,20 @@ class Setting:
     is_path: bool = False
 
 
-def _setting(default: Any, unit: str, reason: str, **checks: Any) -> Any:  # Any: `field` is typed so
-    setting = Setting(unit, reason, **checks)
-    return field(default=default, repr=not setting.is_secret, metadata={"setting": setting})
+def _setting(
+    default: T,
+    unit: str,
+    reason: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    choices: tuple[str, ...] = (),
+    per_route: bool = False,
+    is_secret: bool = False,
+    is_path: bool = False,
+) -> T:
+    setting = Setting(unit, reason, least, most, choices, per_route, is_secret, is_path)
+    return field(default=default, repr=not is_secret, metadata={"setting": setting})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,212 +99,374 @@ class Config:
     """
 
     max_message_bytes: int = _setting(
-        65_536, "bytes", "bulk data belongs on HTTP; a message over it is closed with 1009",
-        least=125, most=1 << 30, per_route=True,
+        65_536,
+        "bytes",
+        "bulk data belongs on HTTP; a message over it is closed with 1009",
+        least=125,
+        most=1 << 30,
+        per_route=True,
     )
     max_fragments: int = _setting(
-        4_096, "fragments", "a message in single bytes must not cost unbounded work; over it 1008",
-        least=1, most=1 << 24, per_route=True,
+        4_096,
+        "fragments",
+        "a message in single bytes must not cost unbounded work; over it 1008",
+        least=1,
+        most=1 << 24,
+        per_route=True,
     )
     max_header_count: int = _setting(
-        100, "header fields", "browsers send about 20; more is an attack", least=10, most=10_000,
+        100,
+        "header fields",
+        "browsers send about 20; more is an attack",
+        least=10,
+        most=10_000,
     )
     max_header_bytes: int = _setting(
-        8_192, "bytes per header line", "room for large cookies and tokens", least=1_024, most=65_536,
+        8_192,
+        "bytes per header line",
+        "room for large cookies and tokens",
+        least=1_024,
+        most=65_536,
     )
     max_head_bytes: int = _setting(
-        32_768, "bytes", "all of a request's head, as nginx takes; a WebSocket keeps most of it, so over it 431",
-        least=8_192, most=1 << 20,
+        32_768,
+        "bytes",
+        "all of a request's head, as nginx takes; a WebSocket keeps most of it, so over it 431",
+        least=8_192,
+        most=1 << 20,
     )
     handshake_timeout_s: float = _setting(
-        10.0, "seconds", "a request head that takes longer is a slow-loris", least=0.1, most=600,
+        10.0,
+        "seconds",
+        "a request head that takes longer is a slow-loris",
+        least=0.1,
+        most=600,
     )
     max_connections: int = _setting(
-        10_000, "connections per worker", "what one process carries with room for HTTP; over it 503",
-        least=1, most=10_000_000,
+        10_000,
+        "connections per worker",
+        "what one process carries with room for HTTP; over it 503",
+        least=1,
+        most=10_000_000,
     )
     ping_interval_s: float = _setting(
-        25.0, "seconds, 0 is never", "below the 30 to 60 s after which proxies cut silent connections",
-        least=0, most=86_400, per_route=True,
+        25.0,
+        "seconds, 0 is never",
+        "below the 30 to 60 s after which proxies cut silent connections",
+        least=0,
+        most=86_400,
+        per_route=True,
     )
     pong_timeout_s: float = _setting(
-        10.0, "seconds", "a peer that lets a ping wait longer is gone; its connection ends with 1006",
-        least=0.1, most=86_400, per_route=True,
+        10.0,
+        "seconds",
+        "a peer that lets a ping wait longer is gone; its connection ends with 1006",
+        least=0.1,
+        most=86_400,
+        per_route=True,
     )
     idle_timeout_s: float = _setting(
-        0.0, "seconds, 0 is never", "a peer that answers pings may still have nothing to say; closed with 1000",
-        least=0, most=86_400 * 365, per_route=True,
+        0.0,
+        "seconds, 0 is never",
+        "a peer that answers pings may still have nothing to say; closed with 1000",
+        least=0,
+        most=86_400 * 365,
+        per_route=True,
     )
     reauth_every: float = _setting(
-        0.0, "seconds, 0 is never",
-        "`auth` is asked again so often; a user it refuses by then is closed with 4401, and with 1013 when it could "
+        0.0,
+        "seconds, 0 is never",
+        "`auth` is asked again so often; a user it refuses by then is closed with 4401, and with "
+        "1013 when it could "
         "not be asked for three times as long",
-        least=0, most=86_400 * 365, per_route=True,
+        least=0,
+        most=86_400 * 365,
+        per_route=True,
     )
     close_timeout_s: float = _setting(
-        5.0, "seconds", "how long the peer may take to answer a close frame",
-        least=0.1, most=600, per_route=True,
+        5.0,
+        "seconds",
+        "how long the peer may take to answer a close frame",
+        least=0.1,
+        most=600,
+        per_route=True,
     )
     max_outbound_bytes: int = _setting(
-        1 << 20, "bytes per connection", "what may wait for a slow reader; over it 1013",
-        least=4_096, most=1 << 32, per_route=True,
+        1 << 20,
+        "bytes per connection",
+        "what may wait for a slow reader; over it 1013",
+        least=4_096,
+        most=1 << 32,
+        per_route=True,
     )
-    on_slow: str = _setting(
-        "close", "",
-        'what happens to a client whose outbound queue is full when a broadcast arrives: close it with 1013, or, with '
+    on_slow: Literal["close", "drop_newest", "drop_oldest"] = _setting(
+        "close",
+        "",
+        "what happens to a client whose outbound queue is full when a broadcast arrives: close it "
+        "with 1013, or, with "
         '"drop_newest" or "drop_oldest", drop a queued message',
-        choices=("close", "drop_newest", "drop_oldest"), per_route=True,
+        choices=("close", "drop_newest", "drop_oldest"),
+        per_route=True,
     )
     send_timeout_s: float = _setting(
-        5.0, "seconds without progress", "a reader that takes nothing for so long is closed with 1013",
-        least=0.1, most=3_600, per_route=True,
+        5.0,
+        "seconds without progress",
+        "a reader that takes nothing for so long is closed with 1013",
+        least=0.1,
+        most=3_600,
+        per_route=True,
     )
     max_inbound_messages: int = _setting(
-        64, "messages per connection", "what may wait for a slow callback; then reading pauses",
-        least=1, most=100_000, per_route=True,
+        64,
+        "messages per connection",
+        "what may wait for a slow callback; then reading pauses",
+        least=1,
+        most=100_000,
+        per_route=True,
     )
     max_inbound_bytes: int = _setting(
-        1 << 20, "bytes per connection",
+        1 << 20,
+        "bytes per connection",
         "what may wait for a slow callback, a message under way included; then reading pauses, "
         "and one message of any length always fits",
-        least=1_024, most=1 << 32, per_route=True,
+        least=1_024,
+        most=1 << 32,
+        per_route=True,
     )
     max_worker_inbound_bytes: int = _setting(
-        256 << 20, "bytes per worker",
+        256 << 20,
+        "bytes per worker",
         "the same for all connections together; then those whose callbacks are slow are not read",
-        least=65_536, most=1 << 40,
+        least=65_536,
+        most=1 << 40,
     )
     max_callbacks: int = _setting(
-        1_000, "callbacks at once per worker", "bounds greenlets, and with them database connections",
-        least=1, most=1_000_000,
+        1_000,
+        "callbacks at once per worker",
+        "bounds greenlets, and with them database connections",
+        least=1,
+        most=1_000_000,
     )
     blocked_loop_s: float = _setting(
-        0.5, "seconds, 0 is never", "what holds the loop so long is logged with its stack; nobody else is served then",
-        least=0, most=3_600,
+        0.5,
+        "seconds, 0 is never",
+        "what holds the loop so long is logged with its stack; nobody else is served then",
+        least=0,
+        most=3_600,
     )
     drain_timeout_s: float = _setting(
-        10.0, "seconds", "how long a stopping worker waits for close handshakes and callbacks",
-        least=0, most=3_600,
+        10.0,
+        "seconds",
+        "how long a stopping worker waits for close handshakes and callbacks",
+        least=0,
+        most=3_600,
     )
     drain_spread_s: float = _setting(
-        5.0, "seconds, 0 is at once",
-        "longest time over which a stopping worker spreads its close frames; half of `drain_timeout_s`, so that one "
+        5.0,
+        "seconds, 0 is at once",
+        "longest time over which a stopping worker spreads its close frames; half of "
+        "`drain_timeout_s`, so that one "
         "worker can absorb the reconnects",
-        least=0, most=3_600,
+        least=0,
+        most=3_600,
     )
     retry_spread_s: float = _setting(
-        15.0, "seconds, 0 is no hint",
-        "upper bound of the random reconnect delay in each close frame, sized so that about 500 clients return per "
+        15.0,
+        "seconds, 0 is no hint",
+        "upper bound of the random reconnect delay in each close frame, sized so that about 500 "
+        "clients return per "
         "second",
-        least=0, most=60,
+        least=0,
+        most=60,
     )
     keepalive_timeout_s: float = _setting(
-        75.0, "seconds", "own server only: how long an idle HTTP connection is kept; 0 is one request each",
-        least=0, most=3_600,
+        75.0,
+        "seconds",
+        "own server only: how long an idle HTTP connection is kept; 0 is one request each",
+        least=0,
+        most=3_600,
     )
     deflate: bool = _setting(
-        False, "", "permessage-deflate costs CPU; worth it for texts of some KiB", per_route=True,
+        False,
+        "",
+        "permessage-deflate costs CPU; worth it for texts of some KiB",
+        per_route=True,
     )
     deflate_threshold_bytes: int = _setting(
-        1_024, "bytes", "shorter messages fit into one packet, compressed or not", least=0, most=1 << 30,
+        1_024,
+        "bytes",
+        "shorter messages fit into one packet, compressed or not",
+        least=0,
+        most=1 << 30,
     )
     max_deflate_ratio: int = _setting(
-        300, "times its size, 0 is any",
-        "what a compressed message over 16 KiB may inflate to: JSON reaches 20, equal rows 250, a bomb 1 000; "
+        300,
+        "times its size, 0 is any",
+        "what a compressed message over 16 KiB may inflate to: JSON reaches 20, equal rows 250, a "
+        "bomb 1 000; "
         "over it 1009",
-        least=0, most=1_100, per_route=True,
+        least=0,
+        most=1_100,
+        per_route=True,
     )
-    on_error: str = _setting(
-        "keep", "",
-        'a bad message must not end a session; "close" ends it: 1011 for a failing callback, 1007 for what is not JSON',
-        choices=("keep", "close"), per_route=True,
+    on_error: Literal["keep", "close"] = _setting(
+        "keep",
+        "",
+        'a bad message must not end a session; "close" ends it: 1011 for a failing callback, 1007 '
+        "for what is not JSON",
+        choices=("keep", "close"),
+        per_route=True,
     )
     allowed_origins: tuple[Allowed, ...] = _setting(
-        (), "",
-        'pages that may connect besides those of the same origin, as "https://example.org" or "https://*.example.org"; '
+        (),
+        "",
+        'pages that may connect besides those of the same origin, as "https://example.org" or '
+        '"https://*.example.org"; '
         'a function of the origin; "null", "file://"; "*" is any',
         per_route=True,
     )
     allowed_hosts: tuple[str, ...] = _setting(
-        (), "",
-        'hosts that are served, as "example.org" or "*.example.org", others get 421; by default any, but pages may '
-        "connect to a server that listens on loopback only, without a proxy, under the loopback's names",
+        (),
+        "",
+        'hosts that are served, as "example.org" or "*.example.org", others get 421; by default '
+        "any, but pages may "
+        "connect to a server that listens on loopback only, without a proxy, under the loopback's "
+        "names",
     )
     trusted_proxies: tuple[str, ...] = _setting(
-        (), "", "addresses or networks whose X-Forwarded-* and Forwarded headers are believed",
+        (),
+        "",
+        "addresses or networks whose X-Forwarded-* and Forwarded headers are believed",
     )
     root_path: str = _setting(
-        "", "", 'own server only: the path below which a proxy serves the app, as "/shop"; else that of SCRIPT_NAME',
+        "",
+        "",
+        'own server only: the path below which a proxy serves the app, as "/shop"; else that of '
+        "SCRIPT_NAME",
     )
     max_body_bytes: int = _setting(
-        16 << 20, "bytes", "larger HTTP request bodies are answered 413", least=0, most=1 << 40,
+        16 << 20,
+        "bytes",
+        "larger HTTP request bodies are answered 413",
+        least=0,
+        most=1 << 40,
     )
     gevent_websocket_paths: tuple[str, ...] = _setting(
-        (), "", 'where the wrapped app wants `environ["wsgi.websocket"]`, as "/socket.io"; what is below belongs to it',
+        (),
+        "",
+        'where the wrapped app wants `environ["wsgi.websocket"]`, as "/socket.io"; what is below '
+        "belongs to it",
     )
     max_form_bytes: int = _setting(
-        1 << 20, "bytes", "forms without their files, and JSON, which cost many times their size; over it 413",
-        least=1_024, most=1 << 30,
+        1 << 20,
+        "bytes",
+        "forms without their files, and JSON, which cost many times their size; over it 413",
+        least=1_024,
+        most=1 << 30,
     )
     max_form_fields: int = _setting(
-        1_000, "fields", "of a form, files included; each costs what thousands of its bytes do; over it 413",
-        least=1, most=1_000_000,
+        1_000,
+        "fields",
+        "of a form, files included; each costs what thousands of its bytes do; over it 413",
+        least=1,
+        most=1_000_000,
     )
     body_timeout_s: float = _setting(
-        600.0, "seconds", "own server only: the longest a request's body may take, and 4 KiB a second at least",
-        least=1, most=86_400,
+        600.0,
+        "seconds",
+        "own server only: the longest a request's body may take, and 4 KiB a second at least",
+        least=1,
+        most=86_400,
     )
     browser_client: bool = _setting(
-        True, "", "serves /__tina4/tina4-ws.js, which pages connect with; off leaves that address to the app",
+        True,
+        "",
+        "serves /__tina4/tina4-ws.js, which pages connect with; off leaves that address to the app",
     )
-    backplane: str = _setting(
-        "local", "", 'how broadcasts reach other processes: "local", those of this machine; "redis", all; "none"',
+    backplane: Literal["local", "redis", "none"] = _setting(
+        "local",
+        "",
+        'how broadcasts reach other processes: "local", those of this machine; "redis", all; '
+        '"none"',
         choices=("local", "redis", "none"),
     )
     backplane_url: str = _setting(
-        "redis://127.0.0.1:6379", "", "where Redis or Valkey is; rediss:// for TLS, user:password@ before the host",
+        "redis://127.0.0.1:6379",
+        "",
+        "where Redis or Valkey is; rediss:// for TLS, user:password@ before the host",
         is_secret=True,
     )
     backplane_prefix: str = _setting(
-        "tina4", "", "begins every Redis channel; apps that share one Redis need one each",
+        "tina4",
+        "",
+        "begins every Redis channel; apps that share one Redis need one each",
     )
     backplane_sharded: bool = _setting(
-        False, "", "Redis 7's sharded pub/sub, for a Redis Cluster",
+        False,
+        "",
+        "Redis 7's sharded pub/sub, for a Redis Cluster",
     )
     backplane_wait_s: float = _setting(
-        1.0, "seconds", "how long the first client of a path waits for its subscription; over it, it is let in",
-        least=0, most=60,
+        1.0,
+        "seconds",
+        "how long the first client of a path waits for its subscription; over it, it is let in",
+        least=0,
+        most=60,
     )
     max_backplane_bytes: int = _setting(
-        16 << 20, "bytes per process", "what may wait for another process, or for Redis; anything beyond is dropped",
-        least=65_536, most=1 << 34,
+        16 << 20,
+        "bytes per process",
+        "what may wait for another process, or for Redis; anything beyond is dropped",
+        least=65_536,
+        most=1 << 34,
     )
     presence_fields: tuple[str, ...] = _setting(
-        (), "", "which fields of `connection.state` `members()` shows, to this app's other processes too",
+        (),
+        "",
+        "which fields of `connection.state` `members()` shows, to this app's other processes too",
         per_route=True,
     )
     keep_environ: tuple[str, ...] = _setting(
-        (), "", "environ keys of a middleware around the app that events and re-checks see too, by reference",
+        (),
+        "",
+        "environ keys of a middleware around the app that events and re-checks see too, by "
+        "reference",
     )
     bus_dir: str = _setting(
-        "", "", "where processes of this machine meet; by default one folder per user and project",
+        "",
+        "",
+        "where processes of this machine meet; by default one folder per user and project",
     )
     metrics: str = _setting(
-        "", "", 'where numbers for Prometheus are, as "/metrics"; off by default: a proxy must keep strangers out',
+        "",
+        "",
+        'where numbers for Prometheus are, as "/metrics"; off by default: a proxy must keep '
+        "strangers out",
         is_path=True,
     )
     metrics_dir: str = _setting(
-        "", "", "where workers put their numbers together; by default one folder per user and project",
+        "",
+        "",
+        "where workers put their numbers together; by default one folder per user and project",
     )
     health: str = _setting(
-        "", "", 'where a load balancer asks whether to send requests here, as "/health"; off, it is the app\'s own',
+        "",
+        "",
+        'where a load balancer asks whether to send requests here, as "/health"; off, it is the '
+        "app's own",
         is_path=True,
     )
     debug: bool = _setting(
-        False, "", "the live page, and tracebacks in the browser, for whoever has this start's link; templates reload",
+        False,
+        "",
+        "the live page, and tracebacks in the browser, for whoever has this start's link; "
+        "templates reload",
     )
     live_token: str = _setting(
-        "", "", "the token of that link; by default a new one for each start", is_secret=True,
+        "",
+        "",
+        "the token of that link; by default a new one for each start",
+        is_secret=True,
     )
 
     def __post_init__(self) -> None:
@@ -298,10 +483,14 @@ class Config:
         _check_root(self.root_path)
         _check_redis_url(self.backplane_url)
         if self.live_token and not _TOKEN.fullmatch(self.live_token):
-            raise ConfigError("live_token, expected at least 16 letters, digits, dashes or underscores")
+            raise ConfigError(
+                "live_token, expected at least 16 letters, digits, dashes or underscores"
+            )
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
+    def from_environ(
+        cls, environ: Mapping[str, str] | None = None, **overrides: Unpack[AppSettings]
+    ) -> Config:
         """Read the settings of one app: defaults, then the environment, then keywords.
 
         Args:
@@ -311,7 +500,7 @@ class Config:
             ConfigError: an unknown name, or a value out of its range.
         """
         environ = os.environ if environ is None else environ
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = {}  # Any: each field has its own type
         for item in dataclasses.fields(cls):
             text = environ.get(ENVIRONMENT_PREFIX + item.name.upper())
             if text is not None:
@@ -324,7 +513,7 @@ class Config:
         values.update(_normal(given))
         return cls(**values)
 
-    def for_route(self, options: Mapping[str, Any]) -> Config:
+    def for_route(self, options: Mapping[str, object]) -> Config:
         """Give the settings of one route: these, with `options` laid over them.
 
         Raises:
@@ -343,7 +532,8 @@ ROUTE_OPTIONS = frozenset(
 
 
 def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Find variables that look like settings and are none: they change nothing, and nobody would notice.
+    """Find variables that look like settings and are none: they change nothing, and nobody would
+    notice.
 
     Args:
         environ: the process's own by default.
@@ -352,7 +542,11 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str
     """
     environ = os.environ if environ is None else environ
     known = {item.name.upper() for item in dataclasses.fields(Config)}
-    asked = {name.removeprefix(ENVIRONMENT_PREFIX) for name in environ if name.startswith(ENVIRONMENT_PREFIX)}
+    asked = {
+        name.removeprefix(ENVIRONMENT_PREFIX)
+        for name in environ
+        if name.startswith(ENVIRONMENT_PREFIX)
+    }
 
     found = {}
     for name in sorted(asked - known):
@@ -362,7 +556,9 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str
 
 
 def isolated_environ() -> dict[str, str]:
-    """Give this process's variables for a server of a test: it reaches no other process unless they say how."""
+    """Give this process's variables for a server of a test: it reaches no other process unless they
+    say how.
+    """
     environ = dict(os.environ)
     if not {f"{ENVIRONMENT_PREFIX}BACKPLANE", f"{ENVIRONMENT_PREFIX}BUS_DIR"} & environ.keys():
         environ[f"{ENVIRONMENT_PREFIX}BACKPLANE"] = "none"
@@ -375,28 +571,39 @@ def new_live_token() -> str:
 
 
 def keep_live_token() -> None:
-    """Give the processes that this one will start the token of this start, unless somebody has set one."""
+    """Give the processes that this one will start the token of this start, unless somebody has set
+    one.
+    """
     token = Config.from_environ().live_token or new_live_token()
     os.environ[f"{ENVIRONMENT_PREFIX}LIVE_TOKEN"] = token
 
 
 def is_in_gunicorn(environ: Mapping[str, str] | None = None) -> bool:
-    """Say whether gunicorn runs this process, its master or a worker; also before it has told the process anything."""
+    """Say whether gunicorn runs this process, its master or a worker; also before it has told the
+    process anything.
+    """
     environ = os.environ if environ is None else environ
     return environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
 
 
 def wants_colours(environ: Mapping[str, str] | None = None) -> bool:
-    """Say whether the user lets programs colour what they print: not with NO_COLOR, nor on a TERM that is dumb."""
+    """Say whether the user lets programs colour what they print: not with NO_COLOR, nor on a TERM
+    that is dumb.
+    """
     environ = os.environ if environ is None else environ
     return not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
-def _refuse_unknown(given: Mapping[str, Any], known: frozenset[str] | set[str], where: str) -> None:
+def _refuse_unknown(
+    given: Mapping[str, object], known: frozenset[str] | set[str], where: str
+) -> None:
     unknown = sorted(set(given) - known)
     if unknown:
         hint = _did_you_mean(unknown[0], known) or ","
-        raise ConfigError(f"unknown {where} setting {unknown[0]!r}{hint} expected one of: {', '.join(sorted(known))}")
+        raise ConfigError(
+            f"unknown {where} setting {unknown[0]!r}{hint} expected one of: "
+            f"{', '.join(sorted(known))}"
+        )
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -404,9 +611,11 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _normal(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Lists become tuples and one origin a tuple of one, so that a Config stays hashable; a path ends without slash."""
-    normal = dict(values)
+def _normal(values: Mapping[str, object]) -> dict[str, Any]:  # Any: each field has its own type
+    """Lists become tuples and one origin a tuple of one, so that a Config stays hashable; a path
+    ends without slash.
+    """
+    normal: dict[str, Any] = dict(values)
     if isinstance(root := normal.get("root_path"), str):
         normal["root_path"] = root.rstrip("/")
     for name in _LISTS:
@@ -418,7 +627,7 @@ def _normal(values: Mapping[str, Any]) -> dict[str, Any]:
     return normal
 
 
-def _parse(name: str, text: str, default: Any) -> Any:
+def _parse(name: str, text: str, default: object) -> object:
     variable = ENVIRONMENT_PREFIX + name.upper()
     if isinstance(default, bool):
         if text.lower() not in _TRUE | _FALSE:
@@ -434,7 +643,9 @@ def _parse(name: str, text: str, default: Any) -> Any:
     return text
 
 
-def _check(name: str, value: Any, default: Any, setting: Setting) -> None:
+def _check(
+    name: str, value: Any, default: object, setting: Setting
+) -> None:  # Any: its type is looked at here
     if isinstance(default, bool):
         expected: Any = bool
     elif isinstance(default, float):
@@ -445,27 +656,40 @@ def _check(name: str, value: Any, default: Any, setting: Setting) -> None:
         shown = f" is a {type(value).__name__}" if setting.is_secret else f"={value!r}"
         raise ConfigError(f"{name}{shown}, expected {type(default).__name__}")
     if setting.least is not None and not value >= setting.least:  # also NaN, which is no less
-        raise ConfigError(f"{name}={value!r}, expected at least {setting.least:.15g} {setting.unit}")
+        raise ConfigError(
+            f"{name}={value!r}, expected at least {setting.least:.15g} {setting.unit}"
+        )
     if setting.most is not None and value > setting.most:
         raise ConfigError(f"{name}={value!r}, expected at most {setting.most:.15g} {setting.unit}")
     if setting.choices and value not in setting.choices:
         raise ConfigError(f"{name}={value!r}, expected one of: {', '.join(setting.choices)}")
     if setting.is_path and value and not value.startswith("/"):
-        raise ConfigError(f"{name}={value!r}, expected a path that begins with a slash, as \"/{name}\"")
-    if isinstance(value, tuple) and name != "allowed_origins" and not all(isinstance(part, str) for part in value):
+        raise ConfigError(
+            f'{name}={value!r}, expected a path that begins with a slash, as "/{name}"'
+        )
+    if (
+        isinstance(value, tuple)
+        and name != "allowed_origins"
+        and not all(isinstance(part, str) for part in value)
+    ):
         raise ConfigError(f"{name}={value!r}, expected a list of texts")
 
 
 def _check_redis_url(url: str) -> None:
-    """See to the parts of a Redis URL; no text here quotes one, since a password may stand in any of them."""
+    """See to the parts of a Redis URL; no text here quotes one, since a password may stand in any
+    of them.
+    """
     if not url.startswith(_REDIS_SCHEMES):
-        raise ConfigError(f"backplane_url, expected one that begins with {' or '.join(_REDIS_SCHEMES)}")
+        raise ConfigError(
+            f"backplane_url, expected one that begins with {' or '.join(_REDIS_SCHEMES)}"
+        )
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         raise ConfigError(
-            "backplane_url has no proper host or port, expected as redis://user:password@host:6379/0 with the special "
+            "backplane_url has no proper host or port, expected as "
+            "redis://user:password@host:6379/0 with the special "
             "characters of the password percent-encoded"
         ) from None
     if port == 0:
@@ -474,32 +698,47 @@ def _check_redis_url(url: str) -> None:
         raise ConfigError("backplane_url has a part behind #, expected the # of a password as %23")
     if parts.scheme == "unix":
         if not parts.path.strip("/"):
-            raise ConfigError("backplane_url names no socket, expected as unix:///run/redis/redis.sock")
+            raise ConfigError(
+                "backplane_url names no socket, expected as unix:///run/redis/redis.sock"
+            )
         return
     database = parts.path.strip("/")
     if database and not (database.isascii() and database.isdecimal()):
-        raise ConfigError("backplane_url has no number of a database behind the host, expected as redis://host:6379/0")
+        raise ConfigError(
+            "backplane_url has no number of a database behind the host, expected as redis://host:6379/0"
+        )
 
 
 def _check_network(text: str) -> None:
     try:
         ipaddress.ip_network(text, strict=False)
     except ValueError as exc:
-        raise ConfigError(f"trusted_proxies: {text!r} is no address or network, expected as 10.0.0.0/8") from exc
+        raise ConfigError(
+            f"trusted_proxies: {text!r} is no address or network, expected as 10.0.0.0/8"
+        ) from exc
 
 
 def _check_prefix(name: str, path: str) -> None:
-    if not path.startswith("/") or any(character in path for character in "?#*{}<> ") or not path.isprintable():
-        raise ConfigError(f"{name}: {path!r}, expected the beginning of a path, as \"/socket.io\", without a query")
+    if (
+        not path.startswith("/")
+        or any(character in path for character in "?#*{}<> ")
+        or not path.isprintable()
+    ):
+        raise ConfigError(
+            f'{name}: {path!r}, expected the beginning of a path, as "/socket.io", without a query'
+        )
 
 
 def _check_kept_key(key: str) -> None:
     if not key.isprintable() or " " in key or not key:
-        raise ConfigError(f"keep_environ: {key!r} is no key of an environ, expected as \"beaker.session\"")
+        raise ConfigError(
+            f'keep_environ: {key!r} is no key of an environ, expected as "beaker.session"'
+        )
     if key in _OF_THE_REQUEST or key.startswith(_OF_THE_SERVER):
         raise ConfigError(
-            f"keep_environ: {key!r} belongs to the server and its one request, expected a key that a middleware "
-            "around the app sets, as \"beaker.session\""
+            f"keep_environ: {key!r} belongs to the server and its one request, expected a key that "
+            "a middleware "
+            'around the app sets, as "beaker.session"'
         )
 
 
@@ -516,6 +755,7 @@ def _root_of_environ(text: str) -> str:
 def _check_root(root: str) -> None:
     if not _ROOT.fullmatch(root) or {".", ".."} & set(root.split("/")):
         raise ConfigError(
-            f"root_path={root!r}, expected a path as a browser shows it, not percent-encoded, with a slash in front "
+            f"root_path={root!r}, expected a path as a browser shows it, not percent-encoded, with "
+            "a slash in front "
             'and none at its end, as "/shop"'
         )

@@ -1,7 +1,7 @@
 """Every error that this package raises, in one tree.
 
-Whose fault decides the class: the peer's (`ProtocolError`, `Refused`), nobody's (`ConnectionClosed`),
-the caller's (`UsageError`, `RouteError`) or the set-up's (`ConfigError`).
+Whose fault decides the class: the peer's (`ProtocolError`, `Refused`), nobody's
+(`ConnectionClosed`), the caller's (`UsageError`, `RouteError`) or the set-up's (`ConfigError`).
 Messages are lower case: the fact first, then what is expected.
 """
 
@@ -29,7 +29,8 @@ class ProtocolError(Tina4Error):
 
 
 class Refused(Tina4Error):
-    """A request is answered with an error: an upgrade before its 101, or a head that our own server won't take.
+    """A request is answered with an error: an upgrade before its 101, or a head that our own server
+    won't take.
 
     Attributes:
         status: HTTP status code, 400-599.
@@ -71,26 +72,48 @@ class ConnectionClosed(Tina4Error):
 class MessageError(Tina4Error, ValueError):
     """A client sent a message that can't be read as what the callback expects: not JSON, say.
 
-    An app may raise it for mistakes of its own protocol. It is the client's fault: one WARNING without a traceback, no
-    report to error trackers, and where `on_error` is "close" the connection ends with 1007.
+    An app may raise it for mistakes of its own protocol. It is the client's fault: one WARNING
+    without a traceback, no report to error trackers, and where `on_error` is "close" the connection
+    ends with 1007.
     """
 
 
 class ForkError(Tina4Error):
-    """This process was forked from one with open connections, and holds copies of their sockets; it can't serve."""
+    """This process was forked from one with open connections, which are its parent's; it can't
+    serve them.
+
+    Args:
+        connection_count: how many.
+        consequence: what can't be done.
+    """
+
+    def __init__(self, connection_count: int, consequence: str) -> None:
+        super().__init__(
+            f"this process was forked from one with {connection_count} open connections, "
+            f"{consequence}; "
+            "`broadcast` and `publish` tell clients something from here where there is a backplane"
+        )
 
 
 class BackplaneError(Tina4Error):
-    """Other processes can't be reached: nobody serves, Redis is away, the bus directory can't be used."""
+    """Other processes can't be reached: nobody serves, Redis is away, the bus directory can't be
+    used.
+    """
 
 
 class UsageError(Tina4Error, ValueError):
-    """The caller asked for something that can't be, such as a message that is neither str nor bytes."""
+    """The caller asked for something that can't be, such as a message that is neither str nor
+    bytes.
+    """
 
 
 class RouteError(UsageError):
-    """A route was refused at registration; the message names file and line of the callback and the right spelling."""
+    """A route was refused at registration; the message names file and line of the callback and the
+    right spelling.
+    """
 
 
 class ConfigError(Tina4Error, ValueError):
-    """A setting is wrong; the message names the setting, its value and what is allowed. Raised at start."""
+    """A setting is wrong; the message names the setting, its value and what is allowed. Raised at
+    start.
+    """

@@ -33,11 +33,13 @@ def encode(data: object) -> str:
 
 
 def encoder(default: Callable[[Any], Any]) -> Encode:  # Any: the application's own types
-    """Build a function that writes as `encode` does, and asks `default` about types that `encode` doesn't know.
+    """Build a function that writes as `encode` does, and asks `default` about types that `encode`
+    doesn't know.
 
     Args:
-        default: takes a value and returns a stand-in that has a form in JSON, or raises TypeError. Stand-ins are
-            written by the same rules: NaN stays refused, a date inside becomes ISO 8601.
+        default: takes a value and returns a stand-in that has a form in JSON, or raises TypeError.
+            Stand-ins are written by the same rules: NaN stays refused, a date inside becomes ISO
+            8601.
     """
 
     def stand_in(value: object) -> object:
@@ -51,10 +53,14 @@ def encoder(default: Callable[[Any], Any]) -> Encode:  # Any: the application's 
                 f"or a type that the application's JSON encoder knows ({exc})"
             ) from exc
 
-    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=stand_in).encode
+    return json.JSONEncoder(
+        ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=stand_in
+    ).encode
 
 
-def as_message(message: Any, encode_json: Encode = encode) -> Any:  # Any: what is no str or bytes is refused later
+def as_message(
+    message: Any, encode_json: Encode = encode
+) -> Any:  # Any: what is no str or bytes is refused later
     """Return what is sent for a message: a list or a dict as JSON text, anything else as it is.
 
     Raises:
@@ -77,8 +83,8 @@ def decode(body: bytes | str) -> Any:  # Any: whatever the JSON holds
     """Read JSON.
 
     Raises:
-        ValueError: it isn't JSON in UTF-8, or spells half of a surrogate pair, which no text in UTF-8 can hold;
-            the message says where, on one line.
+        ValueError: it isn't JSON in UTF-8, or spells half of a surrogate pair, which no text in
+            UTF-8 can hold; the message says where, on one line.
     """
     try:
         text = body if isinstance(body, str) else body.decode("utf-8-sig")
@@ -100,13 +106,17 @@ def decode(body: bytes | str) -> Any:  # Any: whatever the JSON holds
 
 
 def _refuse_halves(text: str) -> None:
-    """Refuse half a surrogate pair: `send` couldn't send it, nor could a path, a room or a file be named so."""
+    """Refuse half a surrogate pair: `send` couldn't send it, nor could a path, a room or a file be
+    named so.
+    """
     if text.isascii():
         return
     try:
         text.encode()
     except UnicodeEncodeError as exc:
-        raise ValueError(f"\\u{ord(exc.object[exc.start]):04x} is half of a surrogate pair") from None
+        raise ValueError(
+            f"\\u{ord(exc.object[exc.start]):04x} is half of a surrogate pair"
+        ) from None
 
 
 _PLAIN = (datetime, date, time, UUID, Decimal)
@@ -124,7 +134,11 @@ def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain).encode
-_encode_leniently = json.JSONEncoder(ensure_ascii=False).encode  # what was decoded holds nothing else
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
+).encode
+_encode_leniently = json.JSONEncoder(
+    ensure_ascii=False
+).encode  # what was decoded holds nothing else
 _encode_ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_plain).encode
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode

@@ -1,6 +1,7 @@
 """What a log line looks like, and where ours go when the application has not configured logging.
 
-Python's own last resort prints bare messages: under gunicorn, say, a traceback without a time, a level or a process.
+Python's own last resort prints bare messages: under gunicorn, say, a traceback without a time, a
+level or a process.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ class LineFormatter(logging.Formatter):
 
     def __init__(self, *, shows_process: bool = False) -> None:
         process = "[%(process)d] " if shows_process else ""
-        super().__init__(f"%(asctime)s %(level)s {process}%(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+        super().__init__(
+            f"%(asctime)s %(level)s {process}%(name)s: %(message)s", "%Y-%m-%d %H:%M:%S"
+        )
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Lay out the line, without the traceback that may follow it."""
@@ -38,8 +41,8 @@ class LineFormatter(logging.Formatter):
 class FallbackHandler(_Stream):
     """Writes to stderr what no other handler takes, with time, level and process.
 
-    It is silent as soon as the application has a handler of its own, on the root logger or anywhere above ours, so it
-    is harmless whether logging is configured before or after it is installed.
+    It is silent as soon as the application has a handler of its own, on the root logger or anywhere
+    above ours, so it is harmless whether logging is configured before or after it is installed.
     """
 
     def __init__(self) -> None:
@@ -62,7 +65,9 @@ class FallbackHandler(_Stream):
 
 
 def install_fallback() -> None:
-    """Have our log lines shown in full where the application configures no logging; harmless when repeated."""
+    """Have our log lines shown in full where the application configures no logging; harmless when
+    repeated.
+    """
     logger = logging.getLogger(ROOT)
     if not any(isinstance(one, FallbackHandler) for one in logger.handlers):
         logger.addHandler(FallbackHandler())

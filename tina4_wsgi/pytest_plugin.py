@@ -1,11 +1,12 @@
 """Fixtures for pytest: `tina4_client` and `tina4_server`, see docs/testing.md.
 
-pytest loads this wherever the package is installed, so nothing else of it, nor gevent, is imported before a test
-asks for a fixture.
+pytest loads this wherever the package is installed, so nothing else of it, nor gevent, is imported
+before a test asks for a fixture.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -32,21 +33,31 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def tina4_target(request: pytest.FixtureRequest) -> str | None:
-    """What the marker `tina4_app` or the ini option names; None for `wsgi:app`, or the routes in src."""
+    """What the marker `tina4_app` or the ini option names; None for `wsgi:app`, or the routes in
+    src.
+    """
     marker = request.node.get_closest_marker(OPTION)
     if marker is None:
         return request.config.getini(OPTION) or None
     if len(marker.args) != 1 or not isinstance(marker.args[0], str) or marker.kwargs:
-        raise pytest.UsageError(f"{OPTION}{marker.args!r}: expected one text, as in {OPTION}('shop.wsgi:app')")
+        raise pytest.UsageError(
+            f"{OPTION}{marker.args!r}: expected one text, as in {OPTION}('shop.wsgi:app')"
+        )
     return marker.args[0]
 
 
 @pytest.fixture
 def tina4_app(request: pytest.FixtureRequest, tina4_target: str | None) -> WSGIApplication:
     """The app that `tina4_client` talks to; a test suite may override it and make its own."""
-    from .cli.loading import load_app
+    from gevent import monkey
 
-    return load_app(tina4_target, request.config.rootpath)
+    from .server.loading import load_app
+
+    with warnings.catch_warnings():
+        # A module that patches itself may come behind a plugin that holds ssl; in the test run
+        # that does no harm.
+        warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)
+        return load_app(tina4_target, request.config.rootpath)
 
 
 @pytest.fixture

@@ -6,7 +6,18 @@ import secrets
 import sqlite3
 from pathlib import Path
 
-from bottle import TEMPLATE_PATH, abort, get, hook, post, redirect, request, response, static_file, view
+from bottle import (
+    TEMPLATE_PATH,
+    abort,
+    get,
+    hook,
+    post,
+    redirect,
+    request,
+    response,
+    static_file,
+    view,
+)
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from tina4_wsgi import Router, broadcast
@@ -23,7 +34,9 @@ TABLES = """
 create table if not exists user (name text primary key, password text not null);
 create table if not exists login (token text primary key, user text not null references user);
 create table if not exists choice (text text primary key);
-create table if not exists vote (user text primary key references user, choice text not null references choice);
+create table if not exists vote (
+    user text primary key references user, choice text not null references choice
+);
 insert or ignore into choice values ('The Thai place'), ('Pizza'), ('We cook');
 """
 
@@ -48,15 +61,19 @@ def close_database():
 
 
 def user_of(token):
-    """Give who is logged in with a token: a log-out takes the row away, and with it every copy of the cookie."""
+    """Give who is logged in with a token: a log-out takes the row away, and with it every copy of
+    the cookie.
+    """
     row = request.db.execute("select user from login where token = ?", [token]).fetchone()
     return row and row[0]
 
 
 def standing():
     """Give the choices with their voters, in the order in which they were added."""
-    rows = request.db.execute("select choice.text, vote.user from choice left join vote on choice = text"
-                              " order by choice.rowid, vote.rowid")
+    rows = request.db.execute(
+        "select choice.text, vote.user from choice left join vote on choice = text"
+        " order by choice.rowid, vote.rowid"
+    )
     found = {}
     for choice, user in rows:
         found.setdefault(choice, []).extend([user] if user else [])
@@ -95,7 +112,9 @@ def vote():
     with request.db:
         try:
             request.db.execute("pragma foreign_keys = on")
-            request.db.execute("insert or replace into vote values (?, ?)", [request.user, request.forms.choice])
+            request.db.execute(
+                "insert or replace into vote values (?, ?)", [request.user, request.forms.choice]
+            )
         except sqlite3.IntegrityError:
             abort(400, "There is no such choice.")
     tell_everybody()
@@ -123,7 +142,9 @@ def form():
 @post("/login")
 @view("login")
 def login():
-    row = request.db.execute("select password from user where name = ?", [request.forms.name]).fetchone()
+    row = request.db.execute(
+        "select password from user where name = ?", [request.forms.name]
+    ).fetchone()
     if row is None or not check_password_hash(row[0], request.forms.password):
         response.status = 422
         return {"problem": "There is no such account, or the password is another."}
@@ -142,7 +163,9 @@ def join():
     else:
         with request.db:
             try:
-                request.db.execute("insert into user values (?, ?)", [name, generate_password_hash(password)])
+                request.db.execute(
+                    "insert into user values (?, ?)", [name, generate_password_hash(password)]
+                )
             except sqlite3.IntegrityError:
                 problem = "Somebody has this name already."
     if problem:

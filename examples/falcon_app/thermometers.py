@@ -1,4 +1,6 @@
-"""Thermometers: devices post what they measure to a JSON API, and every open page shows it at once."""
+"""Thermometers: devices post what they measure to a JSON API, and every open page shows it at
+once.
+"""
 
 import json
 import secrets
@@ -73,7 +75,8 @@ class Sessions:
 class Logins:
     """Who somebody is, and who may not come in.
 
-    The cookie is looked up in the database: a log-out takes the row away, and with it every copy of the cookie.
+    The cookie is looked up in the database: a log-out takes the row away, and with it every copy of
+    the cookie.
     """
 
     def process_resource(self, req, resp, resource, params):
@@ -84,7 +87,9 @@ class Logins:
 
 
 class Live:
-    """The WebSocket: all values for a page that comes, or comes back; changes come by `broadcast`."""
+    """The WebSocket: all values for a page that comes, or comes back; changes come by
+    `broadcast`.
+    """
 
     websocket_options = {"reauth_every": 5}  # noqa: RUF012
 
@@ -105,10 +110,18 @@ class Readings:
     def on_put(self, req, resp, place):
         body = req.get_media()
         celsius = body.get("celsius") if isinstance(body, dict) else None
-        if isinstance(celsius, bool) or not isinstance(celsius, int | float) or not COLDEST_C <= celsius <= HOTTEST_C:
-            raise falcon.HTTPUnprocessableEntity(title=f'expected {{"celsius": number}} from {COLDEST_C:g} to 1000')
+        if (
+            isinstance(celsius, bool)
+            or not isinstance(celsius, int | float)
+            or not COLDEST_C <= celsius <= HOTTEST_C
+        ):
+            raise falcon.HTTPUnprocessableEntity(
+                title=f'expected {{"celsius": number}} from {COLDEST_C:g} to 1000'
+            )
         if len(place) > LONGEST_NAME:
-            raise falcon.HTTPUnprocessableEntity(title=f"A place has at most {LONGEST_NAME} characters")
+            raise falcon.HTTPUnprocessableEntity(
+                title=f"A place has at most {LONGEST_NAME} characters"
+            )
         session = req.context.session
         session.merge(Thermometer(place=place, celsius=celsius, user=req.context.user))
         session.commit()
@@ -128,15 +141,21 @@ class Accounts:
         name, password = credentials(req)
         user = req.context.session.get(User, name)
         if user is None or not check_password_hash(user.password, password):
-            raise falcon.HTTPUnprocessableEntity(title="There is no such account, or the password is another.")
+            raise falcon.HTTPUnprocessableEntity(
+                title="There is no such account, or the password is another."
+            )
         log_in(req, resp, name)
 
     def on_post_join(self, req, resp):
         name, password = credentials(req)
         if not 0 < len(name) <= LONGEST_NAME:
-            raise falcon.HTTPUnprocessableEntity(title=f"A name has 1 to {LONGEST_NAME} characters.")
+            raise falcon.HTTPUnprocessableEntity(
+                title=f"A name has 1 to {LONGEST_NAME} characters."
+            )
         if len(password) < SHORTEST_PASSWORD:
-            raise falcon.HTTPUnprocessableEntity(title=f"A password has at least {SHORTEST_PASSWORD} characters.")
+            raise falcon.HTTPUnprocessableEntity(
+                title=f"A password has at least {SHORTEST_PASSWORD} characters."
+            )
         if req.context.session.get(User, name) is not None:
             raise falcon.HTTPUnprocessableEntity(title="Somebody has this name already.")
         req.context.session.add(User(name=name, password=generate_password_hash(password)))
@@ -166,7 +185,9 @@ def log_in(req, resp, name):
     token = secrets.token_urlsafe(32)
     req.context.session.add(Login(token=token, user=name))
     req.context.session.commit()
-    resp.set_cookie(COOKIE, token, path="/", secure=False, same_site="Lax")  # secure=True behind TLS
+    resp.set_cookie(
+        COOKIE, token, path="/", secure=False, same_site="Lax"
+    )  # secure=True behind TLS
     resp.media = {"user": name}
 
 

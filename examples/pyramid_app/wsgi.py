@@ -2,7 +2,8 @@
 
 from gevent import monkey
 
-monkey.patch_all()  # first, also for `gunicorn --preload`: Pyramid keeps its current request by thread, or greenlet
+# First, also for `gunicorn --preload`: Pyramid keeps its current request by thread, or greenlet.
+monkey.patch_all()
 
 import os  # noqa: E402
 
@@ -10,4 +11,7 @@ from desk import main  # noqa: E402
 
 from tina4_wsgi.contrib.pyramid import wrap  # noqa: E402
 
-app = wrap(main({}, **{"sqlalchemy.url": os.environ.get("DESK_DATABASE", "sqlite:///desk.sqlite")}), reauth_every=5)
+app = wrap(
+    main({}, **{"sqlalchemy.url": os.environ.get("DESK_DATABASE", "sqlite:///desk.sqlite")}),
+    reauth_every=5,
+)

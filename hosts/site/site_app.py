@@ -1,4 +1,6 @@
-"""The application that every host server is tried with. It patches nothing: that is the server's part."""
+"""The application that every host server is tried with. It patches nothing: that is the server's
+part.
+"""
 
 from __future__ import annotations
 
@@ -48,9 +50,13 @@ def room(connection: Connection, event: str, data: str | bytes) -> None:
 app = App(router=router, root=Path(__file__).parent)
 
 
-def wrapped(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # Any: as PEP 3333 has it
-    """The same, behind a middleware: with `?wrapped` one that wraps `start_response`, as those for sessions do, with
-    `?collected` one that begins the answer when it has the whole of it, as those made with WebOb do."""
+def wrapped(
+    environ: dict[str, Any], start_response: Any
+) -> Iterable[bytes]:  # Any: as PEP 3333 has it
+    """The same, behind a middleware: with `?wrapped` one that wraps `start_response`, as those for
+    sessions do, with `?collected` one that begins the answer when it has the whole of it, as those
+    made with WebOb do.
+    """
     if environ["QUERY_STRING"] not in ("wrapped", "collected"):
         return app(environ, start_response)
     begun: list[tuple[str, list[tuple[str, str]]]] = []

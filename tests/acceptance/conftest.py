@@ -42,7 +42,9 @@ def site(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="session")
 def tight_site(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server with apps/limits.py, whose limits are reached quickly."""
-    with run_site(kind, "limits:app", tmp_path_factory.mktemp(f"limits-{kind}"), env=TIGHT_LIMITS) as running:
+    with run_site(
+        kind, "limits:app", tmp_path_factory.mktemp(f"limits-{kind}"), env=TIGHT_LIMITS
+    ) as running:
         yield running
 
 
@@ -50,7 +52,9 @@ def tight_site(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def connect(site: Site) -> Iterator[Connect]:
     """Open a connection to a path of `site`; all are closed at the end."""
     with contextlib.ExitStack() as opened:
-        yield lambda path, fields=(): opened.enter_context(RawClient.open(site.address, path, fields))
+        yield lambda path, fields=(): opened.enter_context(
+            RawClient.open(site.address, path, fields)
+        )
 
 
 @pytest.fixture

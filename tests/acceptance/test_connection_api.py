@@ -51,7 +51,12 @@ def test_a_connection_knows_how_it_was_opened(connect: Connect) -> None:
     assert said["header"] == "blue"
     assert said["cookies"] == {"session": "abc", "theme": "dark"}
     assert said["ip"] == "127.0.0.1"
-    assert (said["subprotocol"], said["auth"], said["closed"], said["close_code"]) == (None, None, False, None)
+    assert (said["subprotocol"], said["auth"], said["closed"], said["close_code"]) == (
+        None,
+        None,
+        False,
+        None,
+    )
     age = datetime.now(timezone.utc) - datetime.fromisoformat(said["connected_at"])
     assert timedelta(seconds=-1) < age < timedelta(minutes=1)
 
@@ -63,10 +68,13 @@ def test_ids_are_of_128_bits_and_differ(connect: Connect) -> None:
     assert all(len(bytes.fromhex(one)) == 16 for one in ids)
 
 
-def test_the_first_subprotocol_of_the_clients_list_that_the_route_speaks_is_chosen(site: Site) -> None:
+def test_the_first_subprotocol_of_the_clients_list_that_the_route_speaks_is_chosen(
+    site: Site,
+) -> None:
     with RawClient.dial(site.address) as client:
         head = client.upgrade(
-            "/ws/about/x/1", [("Sec-WebSocket-Protocol", "chat, chat.v2, soap"), ("X-Colour", "red")]
+            "/ws/about/x/1",
+            [("Sec-WebSocket-Protocol", "chat, chat.v2, soap"), ("X-Colour", "red")],
         )
         client.send_text("which?")
 
@@ -104,15 +112,23 @@ def test_bytes_travel_as_binary(connect: Connect, tag: str) -> None:
     assert client.read_frame() == (0x80 | BINARY, b"\0 raw")
 
 
-def test_a_broadcast_reaches_everybody_on_the_path_and_nobody_else(connect: Connect, tag: str) -> None:
-    ann, bob, eve = connect(f"/ws/commands/{tag}"), connect(f"/ws/commands/{tag}"), connect(f"/ws/commands/{tag}-2")
+def test_a_broadcast_reaches_everybody_on_the_path_and_nobody_else(
+    connect: Connect, tag: str
+) -> None:
+    ann, bob, eve = (
+        connect(f"/ws/commands/{tag}"),
+        connect(f"/ws/commands/{tag}"),
+        connect(f"/ws/commands/{tag}-2"),
+    )
 
     assert do(ann, "all", "hello") == ["hello"]
     assert heard(bob) == ["hello"]
     assert heard(eve) == []
 
 
-def test_a_path_with_and_without_a_slash_at_the_end_is_one_group(connect: Connect, tag: str) -> None:
+def test_a_path_with_and_without_a_slash_at_the_end_is_one_group(
+    connect: Connect, tag: str
+) -> None:
     ann, bob = connect(f"/ws/commands/{tag}"), connect(f"/ws/commands/{tag}/")
 
     do(ann, "all", "hello")
@@ -128,7 +144,11 @@ def test_exclude_self_leaves_the_sender_out(connect: Connect, tag: str) -> None:
 
 
 def test_broadcast_to_reaches_another_path(connect: Connect, tag: str) -> None:
-    ann, bob, eve = connect(f"/ws/commands/{tag}"), connect(f"/ws/commands/{tag}"), connect(f"/ws/commands/{tag}-2")
+    ann, bob, eve = (
+        connect(f"/ws/commands/{tag}"),
+        connect(f"/ws/commands/{tag}"),
+        connect(f"/ws/commands/{tag}-2"),
+    )
 
     assert do(ann, "to", f"/ws/commands/{tag}-2", "hello") == []
     assert heard(bob) == []
@@ -160,7 +180,9 @@ def test_a_client_that_ends_leaves_its_rooms(site: Site, connect: Connect, tag: 
     assert site.wait_for_state(lambda state: state["rooms"] == 0)
 
 
-def test_sends_from_native_threads_arrive_whole_and_each_thread_in_order(connect: Connect, tag: str) -> None:
+def test_sends_from_native_threads_arrive_whole_and_each_thread_in_order(
+    connect: Connect, tag: str
+) -> None:
     client = connect(f"/ws/commands/{tag}")
 
     command(client, "send-from-threads", THREADS, MESSAGES_PER_THREAD)
@@ -170,7 +192,9 @@ def test_sends_from_native_threads_arrive_whole_and_each_thread_in_order(connect
     assert_all_in_order(texts)
 
 
-def test_sends_from_greenlets_arrive_whole_and_each_greenlet_in_order(connect: Connect, tag: str) -> None:
+def test_sends_from_greenlets_arrive_whole_and_each_greenlet_in_order(
+    connect: Connect, tag: str
+) -> None:
     client = connect(f"/ws/commands/{tag}")
 
     assert_all_in_order(do(client, "send-from-greenlets", THREADS, MESSAGES_PER_THREAD))
@@ -191,7 +215,9 @@ def test_frames_right_behind_the_handshake_are_not_lost(site: Site, tag: str, pi
     ).encode()
     data = request + b"\x81\x81\0\0\0\0a\x81\x81\0\0\0\0b"
     with RawClient.dial(site.address) as client:
-        for piece in [data] if pieces == "whole" else [data[at : at + 1] for at in range(len(data))]:
+        for piece in (
+            [data] if pieces == "whole" else [data[at : at + 1] for at in range(len(data))]
+        ):
             client.send_bytes(piece)
 
         assert client.read_head().headers["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="

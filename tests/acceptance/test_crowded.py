@@ -1,4 +1,6 @@
-"""Callbacks that wait have taken all of `max_callbacks` of a real server: what goes on, and what is told to whom."""
+"""Callbacks that wait have taken all of `max_callbacks` of a real server: what goes on, and what is
+told to whom.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +25,17 @@ ENV = {"TINA4_WS_MAX_CALLBACKS": str(MOST), "TINA4_WS_DRAIN_TIMEOUT_S": "4"}
 def crowded(kind: str, tmp_path: Path) -> Iterator[tuple[Site, list[RawClient]]]:
     """A server whose callbacks all wait, and the clients that they serve; the last one is idle."""
     with run_site(kind, "limits:app", tmp_path, env=ENV) as site, contextlib.ExitStack() as opened:
-        clients = [opened.enter_context(RawClient.open(site.address, "/ws/waiting/x")) for _ in range(MOST)]
+        clients = [
+            opened.enter_context(RawClient.open(site.address, "/ws/waiting/x")) for _ in range(MOST)
+        ]
         clients.append(opened.enter_context(RawClient.open(site.address, "/ws/echo/idle")))
         clients[-1].send_text("hello")
         assert clients[-1].read_text() == "hello"
         for client in clients[:MOST]:
             client.send_text("wait")
-        for client in clients[:MOST]:  # its pong comes behind the message, so that one has been read
+        for client in clients[
+            :MOST
+        ]:  # its pong comes behind the message, so that one has been read
             client.send_frame(PING, b"")
             assert client.read_frame().opcode == PONG
         yield site, clients
@@ -41,7 +47,9 @@ def status_of_a_handshake(site: Site) -> tuple[int, str | None]:
         return head.status, head.headers.get("retry-after")
 
 
-def test_close_frames_are_answered_newcomers_refused_and_http_goes_on(crowded: tuple[Site, list[RawClient]]) -> None:
+def test_close_frames_are_answered_newcomers_refused_and_http_goes_on(
+    crowded: tuple[Site, list[RawClient]],
+) -> None:
     site, clients = crowded
     idle = clients[-1]
 

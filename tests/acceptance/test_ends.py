@@ -1,4 +1,6 @@
-"""However a connection ends: "open" first, then its messages, then "close" once, with the right code."""
+"""However a connection ends: "open" first, then its messages, then "close" once, with the right
+code.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def say_a_and_b(client: RawClient) -> None:
 
 
 def assert_ended(site: Site, tag: str, before: list[str], code: int, reason: str = "") -> None:
-    """Hold that exactly these events came and then one "close", which saw the code and the reason."""
+    """Hold that exactly these events came and then one "close", which saw the code and the
+    reason.
+    """
     close = site.journal.wait_for(tag, "close")
     # Whatever might still come to this connection comes before what comes to a later one.
     with open_client(site, f"{tag}-fence") as fence:
@@ -48,7 +52,12 @@ def assert_ended(site: Site, tag: str, before: list[str], code: int, reason: str
     site.journal.wait_for(f"{tag}-fence", "close")
 
     assert site.journal.events(tag) == [*before, "close"]
-    assert (close["code"], close["reason"], close["data"], close["closed"]) == (code, reason, "", True)
+    assert (close["code"], close["reason"], close["data"], close["closed"]) == (
+        code,
+        reason,
+        "",
+        True,
+    )
 
 
 def test_a_close_frame_is_echoed_and_close_sees_its_code_and_reason(site: Site, tag: str) -> None:
@@ -62,11 +71,19 @@ def test_a_close_frame_is_echoed_and_close_sees_its_code_and_reason(site: Site, 
     assert_ended(site, tag, OPEN_AND_TWO, 4321, "enough")
 
 
-def test_messages_that_came_before_the_close_frame_are_all_handled_first(site: Site, tag: str) -> None:
+def test_messages_that_came_before_the_close_frame_are_all_handled_first(
+    site: Site, tag: str
+) -> None:
     with open_client(site, tag) as client:
-        client.send_bytes(client_frame(TEXT, b"a") + client_frame(TEXT, b"b") + client_frame(CLOSE, b"\x03\xe8"))
+        client.send_bytes(
+            client_frame(TEXT, b"a") + client_frame(TEXT, b"b") + client_frame(CLOSE, b"\x03\xe8")
+        )
 
-        assert [client.read_text(), client.read_text(), client.read_close()] == ["heard a", "heard b", 1000]
+        assert [client.read_text(), client.read_text(), client.read_close()] == [
+            "heard a",
+            "heard b",
+            1000,
+        ]
 
     assert_ended(site, tag, OPEN_AND_TWO, 1000)
 
@@ -87,7 +104,9 @@ def test_a_burst_beyond_the_inbound_limit_is_handled_whole_before_the_end(
         client.send_bytes(b"".join(client_frame(TEXT, b"%d" % number) for number in range(BURST)))
         leave(client)
 
-        assert [client.read_text() for _ in range(BURST)] == [f"heard {number}" for number in range(BURST)]
+        assert [client.read_text() for _ in range(BURST)] == [
+            f"heard {number}" for number in range(BURST)
+        ]
 
     assert_ended(site, tag, ["open", *(f"message: {number}" for number in range(BURST))], code)
 
@@ -111,7 +130,10 @@ def half_a_frame_then(end: Callable[[RawClient], None]) -> Callable[[RawClient],
 
 def half_a_message_then(end: Callable[[RawClient], None]) -> Callable[[RawClient], None]:
     def leave(client: RawClient) -> None:
-        client.send_bytes(client_frame(TEXT, b"never", fin=False) + client_frame(CONTINUATION, b"whole", fin=False))
+        client.send_bytes(
+            client_frame(TEXT, b"never", fin=False)
+            + client_frame(CONTINUATION, b"whole", fin=False)
+        )
         end(client)
 
     return leave
@@ -149,8 +171,16 @@ def test_replies_still_reach_a_client_that_has_only_stopped_sending(site: Site, 
 
 
 def test_a_killed_client_is_1006(site: Site, tag: str) -> None:
-    command = [sys.executable, "-c", KILLED_CLIENT, *map(str, site.address), f"/ws/ends/here?tag={tag}"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    command = [
+        sys.executable,
+        "-c",
+        KILLED_CLIENT,
+        *map(str, site.address),
+        f"/ws/ends/here?tag={tag}",
+    ]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         process.kill()
@@ -211,7 +241,9 @@ def test_close_called_in_open_ends_the_connection(site: Site, tag: str) -> None:
     assert_ended(site, tag, ["open"], 4401, "no token")
 
 
-def test_close_called_in_message_ends_the_connection_and_drops_what_waits(site: Site, tag: str) -> None:
+def test_close_called_in_message_ends_the_connection_and_drops_what_waits(
+    site: Site, tag: str
+) -> None:
     with open_client(site, tag, "message=close:4000:enough") as client:
         client.send_bytes(client_frame(TEXT, b"a") + client_frame(TEXT, b"b"))
 
@@ -273,7 +305,11 @@ def test_a_fault_of_the_client_ends_with_its_code_after_the_messages_before_it(
     with open_client(site, tag) as client:
         client.send_bytes(client_frame(TEXT, b"a") + client_frame(TEXT, b"b") + frame)
 
-        assert [client.read_text(), client.read_text(), client.read_close()] == ["heard a", "heard b", code]
+        assert [client.read_text(), client.read_text(), client.read_close()] == [
+            "heard a",
+            "heard b",
+            code,
+        ]
         client.read_to_end()
 
     close = site.journal.wait_for(tag, "close")

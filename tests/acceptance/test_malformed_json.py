@@ -12,7 +12,9 @@ from tests.support.raw import RawClient
 from tests.support.servers import ROOT
 from tests.support.site import Site, run_site
 
-FAILURE = re.compile(r"callback of /ws/room/\{roomName\} raised at 'message', connection ([0-9a-f]{32})\n")
+FAILURE = re.compile(
+    r"callback of /ws/room/\{roomName\} raised at 'message', connection ([0-9a-f]{32})\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +36,14 @@ def next_text(client: RawClient) -> str:
     return str(message["text"])
 
 
-def test_after_malformed_json_the_sender_goes_on_and_the_log_has_one_traceback(chat_site: Site, tag: str) -> None:
+def test_after_malformed_json_the_sender_goes_on_and_the_log_has_one_traceback(
+    chat_site: Site, tag: str
+) -> None:
     path = f"/ws/room/{tag}"
-    with RawClient.open(chat_site.address, path) as sender, RawClient.open(chat_site.address, path) as other:
+    with (
+        RawClient.open(chat_site.address, path) as sender,
+        RawClient.open(chat_site.address, path) as other,
+    ):
         for client, greetings in ((sender, 3), (other, 2)):  # the welcome, and each join
             for _ in range(greetings):
                 assert json.loads(client.read_text())["type"] == "system"

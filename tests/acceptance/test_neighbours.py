@@ -11,9 +11,13 @@ RAISED = ("argparse", "sys.exit", "keyboard", "timeout", "killed")
 
 
 @pytest.mark.parametrize("what", LEFT)
-def test_what_one_users_callback_leaves_is_not_seen_by_another(kind: str, connect: Connect, what: str) -> None:
+def test_what_one_users_callback_leaves_is_not_seen_by_another(
+    kind: str, connect: Connect, what: str
+) -> None:
     if kind == "preload" and what in ("thread-local", "local of a class"):
-        return  # imported before gevent patched `threading`, they are the native thread's, in any application
+        # Imported before gevent patched `threading`, they are the native thread's, in any
+        # application.
+        return
     ada, bob = connect("/ws/neighbours/ada"), connect("/ws/neighbours/bob")
 
     for _ in range(3):

@@ -34,10 +34,20 @@ class Answer(NamedTuple):
     body: str
 
 
-def handshake(path: str = "/ws/rooms/x", *, start: str = "GET {} HTTP/1.1", body: str = "", **fields: str) -> bytes:
-    """Lay out an upgrade; a field by its name with _ for -, and "" leaves one out; a newline makes it two."""
-    wanted = {"Host": "localhost", "Upgrade": "websocket", "Connection": "Upgrade",
-              "Sec_WebSocket_Version": "13", "Sec_WebSocket_Key": KEY, **fields}  # fmt: skip
+def handshake(
+    path: str = "/ws/rooms/x", *, start: str = "GET {} HTTP/1.1", body: str = "", **fields: str
+) -> bytes:
+    """Lay out an upgrade; a field by its name with _ for -, and "" leaves one out; a newline makes
+    it two.
+    """
+    wanted = {
+        "Host": "localhost",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec_WebSocket_Version": "13",
+        "Sec_WebSocket_Key": KEY,
+        **fields,
+    }
     lines = [start.format(path)]
     for name, values in wanted.items():
         lines += [f"{name.replace('_', '-')}: {value}" for value in values.split("\n") if value]
@@ -63,8 +73,15 @@ def ask(address: tuple[str, int], request: bytes) -> Answer:
         pytest.param(handshake(Origin="https://evil.example"), 403, "origin", id="foreign origin"),
         pytest.param(handshake(Origin="null"), 403, "origin", id="null origin"),
         pytest.param(handshake("/ws/members/x/1"), 401, "login", id="auth gives none"),
-        pytest.param(handshake("/ws/members/x/1?token=forbidden"), 403, "not you", id="auth raises"),
-        pytest.param(handshake("/ws/members/x/1?token=too-often"), 429, "not so fast", id="auth gives an answer"),
+        pytest.param(
+            handshake("/ws/members/x/1?token=forbidden"), 403, "not you", id="auth raises"
+        ),
+        pytest.param(
+            handshake("/ws/members/x/1?token=too-often"),
+            429,
+            "not so fast",
+            id="auth gives an answer",
+        ),
         pytest.param(handshake("/ws/broken-auth/x/1"), 500, "server", id="auth fails"),
         pytest.param(handshake(Sec_WebSocket_Version="8"), 426, "13", id="old version"),
         pytest.param(handshake(Sec_WebSocket_Version=""), 426, "13", id="no version"),
@@ -75,19 +92,34 @@ def ask(address: tuple[str, int], request: bytes) -> Answer:
         pytest.param(handshake(Host="one.example\ntwo.example"), 400, "", id="two hosts"),
         pytest.param(handshake(Content_Length="5", body="hello"), 400, "body", id="a body"),
         pytest.param(
-            handshake(Transfer_Encoding="chunked", body="5\r\nhello\r\n0\r\n\r\n"), 400, "body", id="a chunked body"
+            handshake(Transfer_Encoding="chunked", body="5\r\nhello\r\n0\r\n\r\n"),
+            400,
+            "body",
+            id="a chunked body",
         ),
         pytest.param(handshake("/ws/rooms/%FF%FE"), 400, "UTF-8", id="path not utf-8"),
-        pytest.param(handshake("/ws/rooms/x%00REMOTE_USER=admin"), 400, "control", id="a nul in the path"),
-        pytest.param(handshake("/ws/rooms/x%0D%0AX-Admin:1"), 400, "control", id="a line end in the path"),
+        pytest.param(
+            handshake("/ws/rooms/x%00REMOTE_USER=admin"), 400, "control", id="a nul in the path"
+        ),
+        pytest.param(
+            handshake("/ws/rooms/x%0D%0AX-Admin:1"), 400, "control", id="a line end in the path"
+        ),
         pytest.param(handshake("/ws/rooms/%7f/"), 400, "control", id="a delete in the path"),
-        pytest.param(handshake("/ws/members/x/01"), 404, "route", id="a number of another spelling"),
-        pytest.param(handshake("/ws/members/x/%D9%A1/"), 404, "route", id="a number in other digits"),
+        pytest.param(
+            handshake("/ws/members/x/01"), 404, "route", id="a number of another spelling"
+        ),
+        pytest.param(
+            handshake("/ws/members/x/%D9%A1/"), 404, "route", id="a number in other digits"
+        ),
         pytest.param(handshake(start="GET {} HTTP/1.0"), 400, "HTTP/1.1", id="http 1.0"),
         pytest.param(handshake(Connection="close"), 400, "Upgrade", id="no connection upgrade"),
-        pytest.param(handshake(Connection="Upgradeable"), 400, "Upgrade", id="something like upgrade"),
+        pytest.param(
+            handshake(Connection="Upgradeable"), 400, "Upgrade", id="something like upgrade"
+        ),
         pytest.param(handshake(start="POST {} HTTP/1.1"), 405, "GET", id="post"),
-        pytest.param(handshake(Sec_WebSocket_Protocol="a b"), 400, "Protocol", id="bad subprotocol"),
+        pytest.param(
+            handshake(Sec_WebSocket_Protocol="a b"), 400, "Protocol", id="bad subprotocol"
+        ),
     ],
 )
 def test_a_bad_upgrade_is_refused_with_its_status_and_a_sentence(
@@ -112,10 +144,17 @@ def test_a_wrong_version_is_told_the_right_one(site: Site) -> None:
     "request_bytes",
     [
         pytest.param(handshake(Origin="http://localhost"), id="own origin"),
-        pytest.param(handshake(Origin="https://LOCALHOST:443", Host="localhost:443"), id="own origin behind tls"),
-        pytest.param(handshake("/ws/listed/x", Origin="https://partner.example"), id="listed origin"),
+        pytest.param(
+            handshake(Origin="https://LOCALHOST:443", Host="localhost:443"),
+            id="own origin behind tls",
+        ),
+        pytest.param(
+            handshake("/ws/listed/x", Origin="https://partner.example"), id="listed origin"
+        ),
         pytest.param(handshake(), id="no browser"),
-        pytest.param(handshake(Upgrade="WebSocket", Connection="keep-alive, UPGRADE"), id="other letter case"),
+        pytest.param(
+            handshake(Upgrade="WebSocket", Connection="keep-alive, UPGRADE"), id="other letter case"
+        ),
     ],
 )
 def test_a_good_upgrade_is_taken(site: Site, request_bytes: bytes) -> None:
@@ -127,7 +166,10 @@ def test_a_good_upgrade_is_taken(site: Site, request_bytes: bytes) -> None:
 
 def test_a_refused_client_that_sends_frames_all_the_same_is_not_heard(site: Site, tag: str) -> None:
     with RawClient.dial(site.address) as client:
-        client.send_bytes(handshake(f"/ws/ends/x?tag={tag}", Origin="https://evil.example") + client_frame(0x1, b"a"))
+        client.send_bytes(
+            handshake(f"/ws/ends/x?tag={tag}", Origin="https://evil.example")
+            + client_frame(0x1, b"a")
+        )
         assert client.read_head().status == 403
 
     site.wait_for_state(lambda state: state["connections"] == 0)
@@ -138,7 +180,10 @@ def test_over_the_cap_an_upgrade_is_503_and_later_welcome_again(tight_site: Site
     site = tight_site
     site.wait_for_state(lambda state: state["connections"] == 0)
     with contextlib.ExitStack() as opened:
-        clients = [opened.enter_context(RawClient.open(site.address, "/ws/counted/x")) for _ in range(MOST_CONNECTIONS)]
+        clients = [
+            opened.enter_context(RawClient.open(site.address, "/ws/counted/x"))
+            for _ in range(MOST_CONNECTIONS)
+        ]
 
         answer = ask(site.address, handshake("/ws/counted/x"))
 
@@ -154,7 +199,11 @@ def test_over_the_cap_an_upgrade_is_503_and_later_welcome_again(tight_site: Site
 @contextlib.contextmanager
 def wsgiref(folder: Path) -> Iterator[tuple[str, int]]:
     """Run apps/main.py under the server of the standard library."""
-    env = {"PYTHONPATH": str(servers.ROOT), "JOURNAL": str(folder / "journal"), "PATH": "/usr/bin:/bin"}
+    env = {
+        "PYTHONPATH": str(servers.ROOT),
+        "JOURNAL": str(folder / "journal"),
+        "PATH": "/usr/bin:/bin",
+    }
     with (
         (folder / "server.log").open("wb") as log,
         subprocess.Popen(
@@ -179,7 +228,9 @@ def threaded_gunicorn(folder: Path, worker_class: str) -> Iterator[tuple[str, in
 
 
 @pytest.mark.parametrize("host", ["sync", "gthread", "wsgiref"])
-def test_a_server_that_keeps_its_sockets_is_told_by_501_what_to_run_instead(tmp_path: Path, host: str) -> None:
+def test_a_server_that_keeps_its_sockets_is_told_by_501_what_to_run_instead(
+    tmp_path: Path, host: str
+) -> None:
     running = wsgiref(tmp_path) if host == "wsgiref" else threaded_gunicorn(tmp_path, host)
     with running as address:
         answer = ask(address, handshake())

@@ -15,13 +15,18 @@ DELIVERIES = ROOMS * CLIENTS_PER_ROOM * MESSAGES_PER_ROOM
 PATIENCE_S = 25.0
 
 
-@pytest.mark.parametrize("path", ["/ws/rooms", "/ws/sleepy"], ids=["at-full-speed", "with-random-naps"])
+@pytest.mark.parametrize(
+    "path", ["/ws/rooms", "/ws/sleepy"], ids=["at-full-speed", "with-random-naps"]
+)
 def test_each_client_sees_exactly_its_rooms_messages_once_and_in_each_senders_order(
     site: Site, tag: str, path: str
 ) -> None:
     with Crowd(site.address) as crowd:
         rooms = {
-            room: [crowd.join(f"{path}/{tag}-{room}", f"r{room}c{client}") for client in range(CLIENTS_PER_ROOM)]
+            room: [
+                crowd.join(f"{path}/{tag}-{room}", f"r{room}c{client}")
+                for client in range(CLIENTS_PER_ROOM)
+            ]
             for room in range(ROOMS)
         }
         crowd.wait_until_open()
@@ -32,7 +37,10 @@ def test_each_client_sees_exactly_its_rooms_messages_once_and_in_each_senders_or
         crowd.listen_until(lambda: crowd.frame_count >= DELIVERIES, "all deliveries", PATIENCE_S)
 
         for members in rooms.values():
-            expected = {sender.name: [text_of(sender, n) for n in range(MESSAGES_PER_CLIENT)] for sender in members}
+            expected = {
+                sender.name: [text_of(sender, n) for n in range(MESSAGES_PER_CLIENT)]
+                for sender in members
+            }
             for member in members:
                 assert len(member.frames) == MESSAGES_PER_ROOM
                 assert by_sender(member) == expected
@@ -49,7 +57,9 @@ def by_sender(member: Member) -> dict[str, list[str]]:
     return found
 
 
-def test_a_newcomer_receives_its_own_join_broadcast_and_a_leaver_not_its_last(site: Site, tag: str) -> None:
+def test_a_newcomer_receives_its_own_join_broadcast_and_a_leaver_not_its_last(
+    site: Site, tag: str
+) -> None:
     with Crowd(site.address) as crowd:
         ann = crowd.join(f"/ws/guests/{tag}?name=ann")
         crowd.listen_until(lambda: len(ann.frames) == 1, "ann's own join")

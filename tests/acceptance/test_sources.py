@@ -1,4 +1,6 @@
-"""Broadcasts from requests, threads and callbacks at once: none lost, none mangled, each source in order."""
+"""Broadcasts from requests, threads and callbacks at once: none lost, none mangled, each source in
+order.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,16 @@ SOURCES = (*REQUESTS, *CALLBACKS, *THREADS)
 
 
 @pytest.mark.deadline(60)
-def test_broadcasts_of_all_kinds_of_sources_at_once_arrive_whole_and_in_order(site: Site, tag: str) -> None:
+def test_broadcasts_of_all_kinds_of_sources_at_once_arrive_whole_and_in_order(
+    site: Site, tag: str
+) -> None:
     expected = len(SOURCES) * MESSAGES_PER_SOURCE
     with Crowd(site.address) as crowd:
         listeners = [crowd.join(f"/ws/audience/{tag}") for _ in range(LISTENERS)]
         crowd.wait_until_open()
-        posters = [threading.Thread(target=post_all, args=(site, tag, source)) for source in REQUESTS]
+        posters = [
+            threading.Thread(target=post_all, args=(site, tag, source)) for source in REQUESTS
+        ]
 
         post(site, f"/sources/threads/{tag}/t/{MESSAGES_PER_SOURCE}")
         for poster in posters:
@@ -35,7 +41,9 @@ def test_broadcasts_of_all_kinds_of_sources_at_once_arrive_whole_and_in_order(si
         for listener, source in zip(listeners, CALLBACKS, strict=False):
             listener.send_text(f"{source} {MESSAGES_PER_SOURCE}")
         crowd.listen_until(
-            lambda: all(len(listener.frames) >= expected for listener in listeners), "all broadcasts", PATIENCE_S
+            lambda: all(len(listener.frames) >= expected for listener in listeners),
+            "all broadcasts",
+            PATIENCE_S,
         )
         for poster in posters:
             poster.join(ANSWER_S)
@@ -69,7 +77,9 @@ def post_all(site: Site, tag: str, source: str) -> None:
     connection = http.client.HTTPConnection(*site.address, timeout=ANSWER_S)
     try:
         for first in range(0, MESSAGES_PER_SOURCE, MESSAGES_PER_REQUEST):
-            connection.request("POST", f"/sources/request/{tag}/{source}/{first}/{MESSAGES_PER_REQUEST}")
+            connection.request(
+                "POST", f"/sources/request/{tag}/{source}/{first}/{MESSAGES_PER_REQUEST}"
+            )
             connection.getresponse().read()
     finally:
         connection.close()

@@ -31,7 +31,9 @@ class Farewell(NamedTuple):
 
 
 def read_all(client: RawClient) -> list[Frame]:
-    """Read frames to the end of the stream, answer a close frame, and hang up, as a browser does."""
+    """Read frames to the end of the stream, answer a close frame, and hang up, as a browser
+    does.
+    """
     frames = []
     with contextlib.suppress(ConnectionError):
         while True:
@@ -48,7 +50,9 @@ def start(site: Site, query: str) -> RawClient:
 
 @pytest.fixture(scope="module")
 def farewell(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Farewell:
-    """Stop a server with an idle client, one whose callback runs, one that never answers, and a late one."""
+    """Stop a server with an idle client, one whose callback runs, one that never answers, and a
+    late one.
+    """
     env = {"TINA4_WS_DRAIN_TIMEOUT_S": str(NEVER_S), "TINA4_WS_CLOSE_TIMEOUT_S": "0.3"}
     with (
         run_site(kind, "main:app", tmp_path_factory.mktemp(f"stop-{kind}"), env=env) as site,
@@ -96,7 +100,9 @@ def read_all_without_answer(client: RawClient) -> list[Frame]:
 
 
 def closes(farewell: Farewell, tag: str) -> list[tuple[int, str]]:
-    return [(line["code"], line["reason"]) for line in farewell.lines[tag] if line["event"] == "close"]
+    return [
+        (line["code"], line["reason"]) for line in farewell.lines[tag] if line["event"] == "close"
+    ]
 
 
 def codes(frames: list[Frame]) -> list[int]:
@@ -115,7 +121,9 @@ def test_sigterm_runs_close_exactly_once_with_1001(farewell: Farewell) -> None:
         assert reason.startswith("going away; retry in ")
 
 
-def test_a_callback_that_runs_at_sigterm_finishes_and_its_reply_comes_before_the_1001(farewell: Farewell) -> None:
+def test_a_callback_that_runs_at_sigterm_finishes_and_its_reply_comes_before_the_1001(
+    farewell: Farewell,
+) -> None:
     assert [frame.payload for frame in farewell.busy[:-1]] == [b"done at last"]
     assert codes(farewell.busy) == [1001]
 
@@ -128,8 +136,12 @@ def test_an_upgrade_that_comes_while_the_server_stops_is_not_taken(farewell: Far
     assert farewell.late is None or farewell.late.status == 503
 
 
-def test_sigterm_ends_the_server_with_0_and_it_does_not_wait_for_the_drain_time(farewell: Farewell) -> None:
-    """A server that waited for it would be there still; gunicorn would have cut it off after 30 s, and so would we."""
+def test_sigterm_ends_the_server_with_0_and_it_does_not_wait_for_the_drain_time(
+    farewell: Farewell,
+) -> None:
+    """A server that waited for it would be there still; gunicorn would have cut it off after 30 s,
+    and so would we.
+    """
     assert farewell.exit_code == 0
     assert "cut off" not in farewell.log
     assert "graceful timeout" not in farewell.log
@@ -172,7 +184,9 @@ def test_a_gunicorn_worker_exits_only_when_all_close_callbacks_are_done(farewell
         pytest.param("preload", signal.SIGQUIT, id="preload-SIGQUIT"),
     ],
 )
-def test_a_quick_stop_of_gunicorn_says_1001_too(tmp_path: Path, gunicorn_kind: str, how: signal.Signals) -> None:
+def test_a_quick_stop_of_gunicorn_says_1001_too(
+    tmp_path: Path, gunicorn_kind: str, how: signal.Signals
+) -> None:
     with run_site(gunicorn_kind, "main:app", tmp_path) as site, start(site, "tag=idle") as idle:
         site.server.process.send_signal(how)
 
@@ -182,9 +196,13 @@ def test_a_quick_stop_of_gunicorn_says_1001_too(tmp_path: Path, gunicorn_kind: s
 
 
 @pytest.fixture(scope="module", params=["gunicorn", "preload"])
-def reloaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def reloaded(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Any]]:
     """Send SIGHUP to gunicorn while a client is connected."""
-    with run_site(request.param, "main:app", tmp_path_factory.mktemp(f"hup-{request.param}")) as site:
+    with run_site(
+        request.param, "main:app", tmp_path_factory.mktemp(f"hup-{request.param}")
+    ) as site:
         with start(site, "tag=old") as old:
             old_pid = site.state()["pid"]
             site.server.process.send_signal(signal.SIGHUP)

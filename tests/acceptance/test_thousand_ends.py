@@ -16,12 +16,22 @@ SETTLED_S = 15.0
 HELD = ("connections", "paths", "rooms", "greenlets", "descriptors")
 
 QUERIES = (
-    "", "", "", "", "open=raise", "message=close:4000:x", "open=close:4001:y", "close=raise", "close=close:4002:z"
-)  # fmt: skip
+    "",
+    "",
+    "",
+    "",
+    "open=raise",
+    "message=close:4000:x",
+    "open=close:4001:y",
+    "close=raise",
+    "close=close:4002:z",
+)
 
 
 @pytest.mark.deadline(60)
-def test_nothing_is_left_of_a_thousand_connections_that_ended_in_every_way(site: Site, tag: str) -> None:
+def test_nothing_is_left_of_a_thousand_connections_that_ended_in_every_way(
+    site: Site, tag: str
+) -> None:
     live_and_die(site, f"{tag}-warm", AT_ONCE)
     before = settled(site)
 
@@ -44,11 +54,15 @@ def live_and_die(site: Site, tag: str, count: int) -> None:
     """Open so many connections at once, say something on each, and end them in every way."""
     with Crowd(site.address) as crowd:
         for number in range(count):
-            crowd.join(f"/ws/ends/p{number % 7}?tag={tag}-{number}&{QUERIES[number % len(QUERIES)]}")
+            crowd.join(
+                f"/ws/ends/p{number % 7}?tag={tag}-{number}&{QUERIES[number % len(QUERIES)]}"
+            )
         crowd.wait_until_open()
         for member in crowd.members:
             member.send_text("a")
-        crowd.listen_until(lambda: all(member.frames for member in crowd.members), "a first frame each")
+        crowd.listen_until(
+            lambda: all(member.frames for member in crowd.members), "a first frame each"
+        )
         for number, member in enumerate(crowd.members):
             ENDS[number % len(ENDS)](crowd, member)
         crowd.listen_until(lambda: all(member.has_ended for member in crowd.members), "all ends")
@@ -73,12 +87,21 @@ def reset_in_mid_frame(crowd: Crowd, member: Member) -> None:
     crowd.reset(member)
 
 
-ENDS = (say_goodbye, Crowd.close, Crowd.reset, break_the_rules, raise_in_message, reset_in_mid_frame)
+ENDS = (
+    say_goodbye,
+    Crowd.close,
+    Crowd.reset,
+    break_the_rules,
+    raise_in_message,
+    reset_in_mid_frame,
+)
 
 
 def settled(site: Site) -> Details:
     """Wait until the last connection is forgotten, its socket closed, and the pool trimmed."""
     return site.wait_for_state(
-        lambda state: not state["connections"] and not state["settling"] and state["workers"] <= SPARE_WORKERS,
+        lambda state: (
+            not state["connections"] and not state["settling"] and state["workers"] <= SPARE_WORKERS
+        ),
         SETTLED_S,
     )

@@ -18,6 +18,7 @@ from tests.support import servers
 from tests.support.crowd import Crowd, Member
 from tests.support.raw import RawClient, request_head
 from tests.support.servers import Server
+from tests.support.workers import BOOT_S
 from tina4_wsgi.backplane.isolation import isolation
 
 APPS = Path(__file__).parent / "apps"
@@ -58,7 +59,7 @@ def wait_for(is_done: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -
 
 def settle(crowd: Crowd, server: Server, path: str) -> Member:
     """Let one client in where there is room: a worker that is full refuses with 503."""
-    give_up_at = time.monotonic() + WAIT_S
+    give_up_at = time.monotonic() + BOOT_S
     while True:
         client = RawClient.dial(server.address)
         key = base64.b64encode(os.urandom(16)).decode()
@@ -96,14 +97,18 @@ def by_worker(members: list[Member]) -> dict[str, list[Member]]:
 
 
 def check_exchange(crowd: Crowd, members: list[Member], senders: list[Member], count: int) -> None:
-    """Have each sender say `count` things, and see that everybody gets each once and in each sender's order."""
+    """Have each sender say `count` things, and see that everybody gets each once and in each
+    sender's order.
+    """
     for member in members:
         member.frames.clear()
     for number in range(count):
         for index, sender in enumerate(senders):
             sender.send_text(f"{index}:{number}")
     total = count * len(senders)
-    crowd.listen_until(lambda: all(len(member.frames) >= total for member in members), "every message", 20)
+    crowd.listen_until(
+        lambda: all(len(member.frames) >= total for member in members), "every message", 20
+    )
     for member in members:
         for index in range(len(senders)):
             heard = [text for text in member.texts if text.startswith(f"{index}:")]
@@ -113,10 +118,14 @@ def check_exchange(crowd: Crowd, members: list[Member], senders: list[Member], c
 
 @pytest.fixture(scope="module")
 def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Four workers with room for ten clients each, and nothing configured that has to do with other processes."""
+    """Four workers with room for ten clients each, and nothing configured that has to do with other
+    processes.
+    """
     log_path = tmp_path_factory.mktemp("hall") / "server.log"
     env = environment(max_connections=10)
-    with servers.gunicorn("hall:app", APPS, log_path, "-w", "4", "--graceful-timeout", "10", env=env) as server:
+    with servers.gunicorn(
+        "hall:app", APPS, log_path, "-w", "4", "--graceful-timeout", "10", env=env
+    ) as server:
         yield server
         server.end()
 
@@ -128,5 +137,7 @@ def check_nothing_is_doubled(crowd: Crowd, server: Server) -> None:
     crowd.listen_until(lambda: all(one.texts for one in members), "the shout")
     for one in members:
         one.send_text("last")
-    crowd.listen_until(lambda: all(one.texts.count("last") == 2 for one in members), "the last words")
+    crowd.listen_until(
+        lambda: all(one.texts.count("last") == 2 for one in members), "the last words"
+    )
     assert [one.texts for one in members] == [["once", "last", "last"]] * 2

@@ -1,4 +1,6 @@
-"""What processes tell each other, byte by byte: what is well formed is read, and anything else is refused."""
+"""What processes tell each other, byte by byte: what is well formed is read, and anything else is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ from tina4_wsgi.protocol.frames import encode_message
 
 SENDER = bytes(range(16))
 HELLO_WORLD = (
-    b"\x00\x00\x00\x27\x01\x02\x00\x00\x00\x00\x00\x00\x00\x07" + SENDER + b"\x00\x06/ws/\xc3\xa4" + b"\x81\x03abc"
+    b"\x00\x00\x00\x27\x01\x02\x00\x00\x00\x00\x00\x00\x00\x07"
+    + SENDER
+    + b"\x00\x06/ws/\xc3\xa4"
+    + b"\x81\x03abc"
 )
 
 
@@ -74,7 +79,9 @@ def test_a_large_message_costs_time_in_proportion_to_its_size():
     data = sized(pack(Kind.PATH, "/", encode_message(b"x" * (32 << 20))))
     reader, found = Reader(), []
 
-    for start in range(0, len(data), 65_536):  # joined at each part this would copy 8 GB, and the deadline strikes
+    for start in range(
+        0, len(data), 65_536
+    ):  # joined at each part this would copy 8 GB, and the deadline strikes
         reader.feed(data[start : start + 65_536], found)
 
     assert len(found) == 1

@@ -1,4 +1,6 @@
-"""A test of an app is not heard by a server of the same project that runs beside it, and hears nothing of it."""
+"""A test of an app is not heard by a server of the same project that runs beside it, and hears
+nothing of it.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,20 @@ with TestClient(hall.app) as client:
 
 def test_what_a_test_client_makes_an_app_say_stays_in_its_process(tmp_path):
     env = environment(bus_dir=tmp_path / "bus")
-    with servers.own("hall:app", APPS, tmp_path / "log", env=env) as server, Crowd(server.address) as crowd:
+    with (
+        servers.own("hall:app", APPS, tmp_path / "log", env=env) as server,
+        Crowd(server.address) as crowd,
+    ):
         member = settle(crowd, server, "/ws/hall/a")
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", A_TEST], cwd=APPS, env={**os.environ, **env},
-            capture_output=True, text=True, timeout=20, check=False,
-        )  # fmt: skip
+            [sys.executable, "-W", "error", "-c", A_TEST],
+            cwd=APPS,
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
         member.send_text("last")
         crowd.listen_until(lambda: "last" in member.texts, "the server's own word")
 

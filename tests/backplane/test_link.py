@@ -15,17 +15,19 @@ from typing import Any
 import gevent
 import pytest
 
-from tina4_wsgi.backplane.directory import BusDirectory, socket_name
+from tina4_wsgi.backplane.bus.directory import BusDirectory, socket_name
+from tina4_wsgi.backplane.bus.link import Link
 from tina4_wsgi.backplane.envelope import Envelope, Kind, Reader, pack, pack_json, sized
-from tina4_wsgi.backplane.guest import BusGuest
-from tina4_wsgi.backplane.link import Link
+from tina4_wsgi.backplane.outside import BusOutsider
 from tina4_wsgi.errors import BackplaneError
 
 WAIT_S = 5.0
 SENDER = bytes(range(16))
 HELLO = b"\x81\x05hello"
 MESSAGE = sized(pack(Kind.PATH, "/x", HELLO, SENDER, 7))
-LARGE = sized(pack(Kind.PATH, "/x", b"\x82\x7f" + (1 << 20).to_bytes(8, "big") + bytes(1 << 20), SENDER, 7))
+LARGE = sized(
+    pack(Kind.PATH, "/x", b"\x82\x7f" + (1 << 20).to_bytes(8, "big") + bytes(1 << 20), SENDER, 7)
+)
 
 
 class Ear:
@@ -131,7 +133,10 @@ def test_an_error_of_ours_cuts_the_link_and_says_which(pair):
     theirs.sendall(MESSAGE)
     ear.wait_for(2)
 
-    assert ear.told == ["/x", ("ended", "is cut off, since handling what it sent raised LookupError")]
+    assert ear.told == [
+        "/x",
+        ("ended", "is cut off, since handling what it sent raised LookupError"),
+    ]
 
 
 def test_a_child_leaves_the_link_of_its_parent_alone(pair):
@@ -154,7 +159,9 @@ def test_a_child_leaves_the_link_of_its_parent_alone(pair):
 class Listener:
     """A process on the bus, whose every answer is given here: one for each message of a guest."""
 
-    def __init__(self, directory: BusDirectory, answer: Callable[[socket.socket, int], None]) -> None:
+    def __init__(
+        self, directory: BusDirectory, answer: Callable[[socket.socket, int], None]
+    ) -> None:
         self.name = socket_name(0)
         self._directory = directory
         raw = directory.listen(self.name)
@@ -207,8 +214,10 @@ def listen(directory: BusDirectory) -> Iterator[Callable[..., Listener]]:
 
 
 @pytest.fixture
-def guest(listen, directory: BusDirectory) -> Iterator[BusGuest]:  # closed before the listeners leave
-    guest = BusGuest(directory)
+def guest(
+    listen, directory: BusDirectory
+) -> Iterator[BusOutsider]:  # closed before the listeners leave
+    guest = BusOutsider(directory)
     yield guest
     guest.close()
 
@@ -219,7 +228,9 @@ def ack(count: object, number: int, body: bytes | None = None) -> bytes:
 
 
 def test_other_answers_before_the_right_one_are_passed_over(listen, guest):
-    listen(lambda line, number: line.sendall(ack(1, number + 1) + ack(9, number - 1) + ack(3, number)))
+    listen(
+        lambda line, number: line.sendall(ack(1, number + 1) + ack(9, number - 1) + ack(3, number))
+    )
 
     assert guest.carry(Kind.PATH, "/x", HELLO) == (1, 3)
 
@@ -317,7 +328,9 @@ def test_a_folder_that_can_not_be_made_is_named(file_in_the_way):
 
 
 def test_a_folder_that_can_not_be_looked_at_is_named(file_in_the_way):
-    with pytest.raises(BackplaneError, match=r"^bus directory .*/file/bus can't be used: Not a directory"):
+    with pytest.raises(
+        BackplaneError, match=r"^bus directory .*/file/bus can't be used: Not a directory"
+    ):
         BusDirectory(str(file_in_the_way)).exists()
 
 

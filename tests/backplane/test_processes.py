@@ -1,12 +1,17 @@
-"""Processes of every kind on one bus: workers without clients, preloaded ones, scripts, threads, leavers."""
+"""Processes of every kind on one bus: workers without clients, preloaded ones, scripts, threads,
+leavers.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+from urllib.parse import quote
 
 import gevent
 import pytest
@@ -24,7 +29,8 @@ from tests.backplane.conftest import (
 )
 from tests.support import servers
 from tests.support.crowd import Crowd
-from tina4_wsgi.backplane.redis import RedisBackplane
+from tests.support.raw import RawClient, request_head
+from tina4_wsgi.backplane.redis.backplane import RedisBackplane
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import BackplaneError, ConfigError
 
@@ -39,10 +45,14 @@ def bus(tmp_path):
 def run(program: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a script of its own, beside the servers."""
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], cwd=APPS,
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=APPS,
         env={**os.environ, "PYTHONPATH": str(servers.ROOT), **env},
-        capture_output=True, text=True, timeout=20, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("option", ["", "--preload"])
@@ -61,10 +71,56 @@ def test_two_servers_that_share_a_bus_are_one(tmp_path, bus, option):
     assert len(by_worker(members)) == 3
 
 
+AS_ADA, AS_BOB = {"auth": {"user": "ada"}}, {"auth": {"user": "bob"}}
+
+
+@pytest.mark.parametrize(
+    ("said", "statuses"),
+    [
+        ([AS_ADA], {"ada": 401, "bob": 101, "eve": 101}),
+        ([AS_ADA | {"code": 4403}, AS_BOB | {"code": 1012}], {"ada": 403, "bob": 503, "eve": 101}),
+        ([{"path": "/ws/slow/a", "code": 4401}], {"ada": 401, "bob": 401, "eve": 401}),
+        ([AS_ADA | {"path": "/ws/slow/other"}], {"ada": 101, "bob": 101, "eve": 101}),
+    ],
+)
+def test_who_is_sent_away_by_one_process_while_another_still_asks_who_it_is_does_not_get_in(
+    tmp_path, bus, said, statuses
+):
+    env = environment() | bus | {"GATE": str(tmp_path / "gate")}
+    (tmp_path / "gate").mkdir()
+    with (
+        servers.own("hall:app", APPS, tmp_path / "one", env=env) as asking,
+        servers.own("hall:app", APPS, tmp_path / "two", env=env) as other,
+        Crowd(other.address) as crowd,
+        contextlib.ExitStack() as opened,
+    ):
+        settle(crowd, other, PATH)
+        clients = {user: opened.enter_context(RawClient.dial(asking.address)) for user in statuses}
+        for user, client in clients.items():
+            host = f"127.0.0.1:{asking.address[1]}"
+            client.send_bytes(
+                request_head(f"/ws/slow/a?user={user}", host, "dGhlIHNhbXBsZSBub25jZQ==")
+            )
+        wait_for(
+            lambda: len(os.listdir(tmp_path / "gate")) == len(clients), "all are being asked about"
+        )
+        wait_for(lambda: ask(other, "/state/a")["status"]["siblings"] == 1, "the link")
+
+        for whom in said:
+            ask(other, f"/disconnect?whom={quote(json.dumps(whom))}")
+        (tmp_path / "gate" / "open").touch()
+
+        assert {user: client.read_head().status for user, client in clients.items()} == statuses
+
+
 def test_a_worker_that_has_no_client_speaks_too(tmp_path, bus):
     with (
-        servers.gunicorn("hall:app", APPS, tmp_path / "one", "-w", "1", env=environment() | bus) as one,
-        servers.gunicorn("hall:app", APPS, tmp_path / "two", "-w", "1", env=environment() | bus) as two,
+        servers.gunicorn(
+            "hall:app", APPS, tmp_path / "one", "-w", "1", env=environment() | bus
+        ) as one,
+        servers.gunicorn(
+            "hall:app", APPS, tmp_path / "two", "-w", "1", env=environment() | bus
+        ) as two,
         Crowd(one.address) as crowd,
     ):
         member = settle(crowd, one, PATH)
@@ -95,7 +151,11 @@ def test_a_script_that_imports_the_app_speaks_as_a_guest_and_leaves_nothing(tmp_
 
 
 def test_a_script_that_speaks_where_nobody_serves_says_nothing_and_makes_no_folder(bus):
-    done = run("import hall; hall.app.broadcast('/ws/hall/a', 'hello'); print(hall.app.count('/ws/hall/a'))", **bus)
+    done = run(
+        "import hall; hall.app.broadcast('/ws/hall/a', 'hello'); "
+        "print(hall.app.count('/ws/hall/a'))",
+        **bus,
+    )
 
     assert (done.stdout, done.stderr) == ("0\n", "")
     assert not os.path.exists(bus["TINA4_WS_BUS_DIR"])
@@ -139,7 +199,10 @@ print(gevent.spawn(count).get())
 
 
 def test_a_thread_that_asks_does_not_wait_for_ever_for_a_hub_that_stands_still(tmp_path, bus):
-    with servers.own("hall:app", APPS, tmp_path / "log", env=bus) as server, Crowd(server.address) as crowd:
+    with (
+        servers.own("hall:app", APPS, tmp_path / "log", env=bus) as server,
+        Crowd(server.address) as crowd,
+    ):
         settle(crowd, server, "/ws/hall/a")
         done = run(A_BLOCKED_HUB, **bus)
 
@@ -153,11 +216,18 @@ def test_two_hubs_of_one_process_and_another_process_are_one(tmp_path, bus):
         subprocess.Popen([sys.executable, "hubs.py"], cwd=APPS, env=env, stdout=log) as process,
     ):
         try:
-            ports = wait_for(lambda: re.findall(r":(\d+)\n", (tmp_path / "hubs").read_text())[1:], "two servers")
+            ports = wait_for(
+                lambda: re.findall(r":(\d+)\n", (tmp_path / "hubs").read_text())[1:], "two servers"
+            )
             assert ports
             both = [int(port) for port in re.findall(r":(\d+)\n", (tmp_path / "hubs").read_text())]
-            with servers.own("hall:app", APPS, tmp_path / "own", env=bus) as own, Crowd(own.address) as crowd:
-                hubs = [servers.Server(process, ("127.0.0.1", port), tmp_path / "hubs") for port in both]
+            with (
+                servers.own("hall:app", APPS, tmp_path / "own", env=bus) as own,
+                Crowd(own.address) as crowd,
+            ):
+                hubs = [
+                    servers.Server(process, ("127.0.0.1", port), tmp_path / "hubs") for port in both
+                ]
                 members = [settle(crowd, server, PATH) for server in (*hubs, own)]
                 check_exchange(crowd, members, members, 50)
                 counts = [ask(server, "/state/a")["count"] for server in (*hubs, own)]
@@ -230,11 +300,16 @@ def test_redis_in_a_process_that_is_not_patched_is_refused_with_the_line_that_he
 
 
 def test_redis_without_its_package_is_refused_with_the_command_that_helps():
-    program = "import sys; sys.modules['redis'] = None; import tina4_wsgi; tina4_wsgi.publish('/', 'x')"
+    program = (
+        "import sys; sys.modules['redis'] = None; import tina4_wsgi; tina4_wsgi.publish('/', 'x')"
+    )
 
     done = run(program, TINA4_WS_BACKPLANE="redis")
 
-    assert "BackplaneError: backplane 'redis' needs the package redis: pip install 'tina4-wsgi[redis]'" in done.stderr
+    assert (
+        "BackplaneError: backplane 'redis' needs the package redis: pip install 'tina4-wsgi[redis]'"
+        in done.stderr
+    )
 
 
 def test_a_url_with_a_password_is_in_no_message():

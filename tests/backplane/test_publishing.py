@@ -32,7 +32,9 @@ def bus(tmp_path):
 @pytest.fixture
 def server(tmp_path, bus):
     env = environment(max_connections=CLIENTS // 2) | bus
-    with servers.gunicorn("hall:app", APPS, tmp_path / "log", "-w", "2", "--graceful-timeout", "5", env=env) as server:
+    with servers.gunicorn(
+        "hall:app", APPS, tmp_path / "log", "-w", "2", "--graceful-timeout", "5", env=env
+    ) as server:
         yield server
         server.end()
 
@@ -46,9 +48,13 @@ def crowd(server):
 def run(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run Python in another folder than the server's, and without a warning."""
     return subprocess.run(
-        [sys.executable, "-W", "error", *command], env={**os.environ, "PYTHONPATH": str(servers.ROOT), **env},
-        capture_output=True, text=True, timeout=25, check=False,
-    )  # fmt: skip
+        [sys.executable, "-W", "error", *command],
+        env={**os.environ, "PYTHONPATH": str(servers.ROOT), **env},
+        capture_output=True,
+        text=True,
+        timeout=25,
+        check=False,
+    )
 
 
 def command_line(bus: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -67,16 +73,25 @@ def test_one_message_from_a_process_without_gevent(server, crowd, bus):
 
 
 @pytest.mark.deadline(240)
-def test_what_is_reported_as_taken_is_what_clients_got_while_workers_restart(server, crowd, bus, tmp_path):
+def test_what_is_reported_as_taken_is_what_clients_got_while_workers_restart(
+    server, crowd, bus, tmp_path
+):
     result = tmp_path / "result"
     for _ in range(CLIENTS):
         settle(crowd, server, PATH)
     env = {**os.environ, "PYTHONPATH": str(servers.ROOT), **bus}
-    with result.open("wb") as output, subprocess.Popen(
-        [sys.executable, str(APPS / "outside.py"), str(COUNT), str(CLIENTS)], env=env, stdout=output
-    ) as publisher:
+    with (
+        result.open("wb") as output,
+        subprocess.Popen(
+            [sys.executable, str(APPS / "outside.py"), str(COUNT), str(CLIENTS)],
+            env=env,
+            stdout=output,
+        ) as publisher,
+    ):
         try:
-            disturbances = deque([(COUNT // 10, "HUP"), (COUNT * 3 // 10, "kill"), (COUNT // 2, "HUP")])
+            disturbances = deque(
+                [(COUNT // 10, "HUP"), (COUNT * 3 // 10, "kill"), (COUNT // 2, "HUP")]
+            )
             while publisher.poll() is None:
                 hear_for_a_while(crowd, publisher)
                 replace_the_gone(crowd, server)
@@ -93,7 +108,9 @@ def test_what_is_reported_as_taken_is_what_clients_got_while_workers_restart(ser
     assert len(reported) == COUNT
     assert [number for number in range(COUNT) if reported[number] > heard[number]] == []
     more = [number for number in range(COUNT) if reported[number] < heard[number]]
-    assert len(more) <= 1  # the one that was on the way when a worker was killed before it could answer
+    assert (
+        len(more) <= 1
+    )  # the one that was on the way when a worker was killed before it could answer
     assert sum(clients == CLIENTS for clients in reported) > COUNT // 2  # mostly all was well
     for member in crowd.members:
         numbers = [int(text.split()[1]) for text in member.texts]
@@ -102,7 +119,9 @@ def test_what_is_reported_as_taken_is_what_clients_got_while_workers_restart(ser
 
 def latest(crowd):
     """The last number that anybody has heard."""
-    return max((int(member.texts[-1].split()[1]) for member in crowd.members if member.texts), default=0)
+    return max(
+        (int(member.texts[-1].split()[1]) for member in crowd.members if member.texts), default=0
+    )
 
 
 def got(crowd):
@@ -121,7 +140,9 @@ def hear_for_a_while(crowd, publisher):
     """Hear until there is something to do."""
     before = latest(crowd)
     crowd.listen_until(
-        lambda: latest(crowd) > before + 100 or publisher.poll() is not None or leavers(crowd), "a while", 100
+        lambda: latest(crowd) > before + 100 or publisher.poll() is not None or leavers(crowd),
+        "a while",
+        100,
     )
 
 
@@ -135,7 +156,9 @@ def replace_the_gone(crowd, server):
 
 
 def leavers(crowd):
-    return [one for one in crowd.members if one.name != "gone" and (one.close_frame or one.has_ended)]
+    return [
+        one for one in crowd.members if one.name != "gone" and (one.close_frame or one.has_ended)
+    ]
 
 
 def test_the_command_line_says_how_many_took_it(server, crowd, bus):
@@ -144,7 +167,11 @@ def test_the_command_line_says_how_many_took_it(server, crowd, bus):
     done = command_line(bus, PATH + "/", "hello")
     crowd.listen_until(lambda: all(one.texts for one in members), "the message")
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, "taken by 2 processes, for 4 clients\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "taken by 2 processes, for 4 clients\n",
+        "",
+    )
     assert all(one.texts == ["hello"] for one in members)
 
 
@@ -174,7 +201,9 @@ def test_nobody_to_take_it_is_a_failure_that_says_where_was_looked(bus):
 
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.startswith("tina4-wsgi: nobody took the message: no process with WebSockets is in ")
+    assert done.stderr.startswith(
+        "tina4-wsgi: nobody took the message: no process with WebSockets is in "
+    )
     assert bus["TINA4_WS_BUS_DIR"] in done.stderr
     assert done.stderr.count("\n") == 1
 
@@ -216,12 +245,19 @@ def test_what_can_not_be_sent_is_refused():
 
 def test_redis_carries_it_and_counts_who_took_it(tmp_path, tmp_path_factory):
     with redis.running(tmp_path_factory.mktemp("redis"), "--requirepass", "s3/cret") as broker:
-        settings = {"backplane": "redis", "backplane_url": f"redis://:s3%2Fcret@127.0.0.1:{broker.port}"}
+        settings = {
+            "backplane": "redis",
+            "backplane_url": f"redis://:s3%2Fcret@127.0.0.1:{broker.port}",
+        }
         variables = environment(**settings)
-        with pytest.raises(tina4_wsgi.BackplaneError, match="no process with WebSockets is subscribed"):
+        with pytest.raises(
+            tina4_wsgi.BackplaneError, match="no process with WebSockets is subscribed"
+        ):
             tina4_wsgi.publish(PATH, "hello", **settings)
         with (
-            servers.gunicorn("hall:app", APPS, tmp_path / "log", "-w", "1", env=variables) as server,
+            servers.gunicorn(
+                "hall:app", APPS, tmp_path / "log", "-w", "1", env=variables
+            ) as server,
             Crowd(server.address) as crowd,
         ):
             member = settle(crowd, server, PATH)
@@ -237,18 +273,31 @@ def test_redis_carries_it_and_counts_who_took_it(tmp_path, tmp_path_factory):
 
 
 def test_a_redis_that_is_not_there_is_a_failure_without_the_password(tmp_path):
-    done = run("-m", "tina4_wsgi", "publish", PATH, "hello", "--url", "redis://ada:s3cret@127.0.0.1:1")
+    done = run(
+        "-m", "tina4_wsgi", "publish", PATH, "hello", "--url", "redis://ada:s3cret@127.0.0.1:1"
+    )
 
     assert done.returncode == 1
-    assert done.stderr.startswith("tina4-wsgi: redis can't be reached: ConnectionError: Error 111 connecting to ")
+    assert done.stderr.startswith(
+        "tina4-wsgi: redis can't be reached: ConnectionError: Error 111 connecting to "
+    )
     assert "s3cret" not in done.stderr
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://:s3/cret@127.0.0.1:6379", "http://:s3/cret@localhost", "redis://:s3/cret@[::1", ""]
+    "url",
+    ["redis://:s3/cret@127.0.0.1:6379", "http://:s3/cret@localhost", "redis://:s3/cret@[::1", ""],
 )
 def test_a_url_that_can_not_be_read_is_a_failure_without_the_password(url):
-    done = run("-m", "tina4_wsgi", "publish", PATH, "hello", TINA4_WS_BACKPLANE="redis", TINA4_WS_BACKPLANE_URL=url)
+    done = run(
+        "-m",
+        "tina4_wsgi",
+        "publish",
+        PATH,
+        "hello",
+        TINA4_WS_BACKPLANE="redis",
+        TINA4_WS_BACKPLANE_URL=url,
+    )
 
     assert done.returncode == 1
     assert done.stderr.startswith("tina4-wsgi: backplane_url")
@@ -284,7 +333,17 @@ def way(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "how", ["fork", "patched fork", "twice", "threads", "closing", "multiprocessing", "spawn", "forkserver"]
+    "how",
+    [
+        "fork",
+        "patched fork",
+        "twice",
+        "threads",
+        "closing",
+        "multiprocessing",
+        "spawn",
+        "forkserver",
+    ],
 )
 def test_a_publisher_may_be_used_in_the_children_of_its_process(way, how):
     server, env = way
@@ -294,7 +353,11 @@ def test_a_publisher_may_be_used_in_the_children_of_its_process(way, how):
 
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == "1\n"
-        said = ["before", *(f"{child}-{number}" for child in range(3) for number in range(10)), "after"]
+        said = [
+            "before",
+            *(f"{child}-{number}" for child in range(3) for number in range(10)),
+            "after",
+        ]
         crowd.listen_until(lambda: len(member.texts) >= len(said), "all of it")
         assert sorted(member.texts) == sorted(said)
         for child in range(3):

@@ -41,7 +41,9 @@ def broker(tmp_path_factory):
 @pytest.fixture(scope="module")
 def masters(tmp_path_factory, broker):
     """Two gunicorns, each with a bus directory of its own, as on two machines."""
-    env = environment(backplane="redis", backplane_url=broker.url, max_connections=10, max_backplane_bytes=65_536)
+    env = environment(
+        backplane="redis", backplane_url=broker.url, max_connections=10, max_backplane_bytes=65_536
+    )
     folder = tmp_path_factory.mktemp("masters")
     with (
         servers.gunicorn("hall:app", APPS, folder / "one.log", "-w", "2", env=env) as one,
@@ -91,10 +93,14 @@ class Everybody:
             one.frames.clear()
         sender.send_text(text)
         neighbours = [one for one in self.members if one.name == sender.name]
-        self.crowd.listen_until(lambda: all(text in one.texts for one in neighbours), "what a neighbour says")
+        self.crowd.listen_until(
+            lambda: all(text in one.texts for one in neighbours), "what a neighbour says"
+        )
 
     def wait_until_linked(self):
-        """Speak in rounds, until one in which everybody hears a word of every worker; nothing is on the way then."""
+        """Speak in rounds, until one in which everybody hears a word of every worker; nothing is on
+        the way then.
+        """
         speakers = [members[0] for members in by_worker(self.members).values()]
         give_up_at_s = time.monotonic() + BACK_S
         for number in itertools.count():
@@ -108,7 +114,9 @@ class Everybody:
     def _heard(self, words):
         """Whether everybody hears these words within a moment."""
         try:
-            self.crowd.listen_until(lambda: all(words <= set(one.texts) for one in self.members), "words", ROUND_S)
+            self.crowd.listen_until(
+                lambda: all(words <= set(one.texts) for one in self.members), "words", ROUND_S
+            )
         except AssertionError:
             return False
         return True
@@ -152,11 +160,15 @@ def test_named_rooms_questions_and_goodbyes_span_machines(masters, everybody):
     everybody.crowd.listen_until(lambda: all(one.texts for one in guests), "the way in")
 
     guests[0].send_text("to-room quiet psst")
-    everybody.crowd.listen_until(lambda: all("psst" in one.texts for one in guests[1:]), "the whisper")
+    everybody.crowd.listen_until(
+        lambda: all("psst" in one.texts for one in guests[1:]), "the whisper"
+    )
     told = ask(masters[0], "/state/a")
     whom = quote(json.dumps({"path": PATH, "code": 4000}))
     gone = ask(masters[1], f"/disconnect?whom={whom}")
-    everybody.crowd.listen_until(lambda: all(one.close_frame for one in everybody.members), "the goodbye")
+    everybody.crowd.listen_until(
+        lambda: all(one.close_frame for one in everybody.members), "the goodbye"
+    )
 
     assert "psst" not in guests[0].texts
     assert (told["count"], len(told["members"])) == (40, 40)
@@ -173,7 +185,8 @@ def test_only_workers_with_members_are_subscribed(masters, talk, crowds):
 
     assert with_one == [("tina4:path:/ws/hall/lonely", 1)]
     wait_for(
-        lambda: talk.pubsub_numsub("tina4:path:/ws/hall/lonely")[0][1] == 0, "the end of the subscription"
+        lambda: talk.pubsub_numsub("tina4:path:/ws/hall/lonely")[0][1] == 0,
+        "the end of the subscription",
     )
 
 
@@ -181,7 +194,9 @@ def test_a_message_right_behind_the_first_101_arrives(masters, crowds):
     crowd = crowds[0]
     for number in range(10):
         path = f"/ws/hall/new-{number}"
-        listener = spread(crowd, masters[0], path, 1)[0]  # it has its 101, so it must hear what is said from now on
+        listener = spread(crowd, masters[0], path, 1)[
+            0
+        ]  # it has its 101, so it must hear what is said from now on
         speaker = spread(crowd, masters[1], path, 1)[0]
 
         speaker.send_text("welcome")
@@ -191,10 +206,15 @@ def test_a_message_right_behind_the_first_101_arrives(masters, crowds):
 
 @pytest.mark.deadline(90)
 @pytest.mark.leaks("the new redis-server outlives the test")
-def test_while_redis_is_gone_neighbours_hear_each_other_and_afterwards_everybody_does(masters, broker, everybody):
+def test_while_redis_is_gone_neighbours_hear_each_other_and_afterwards_everybody_does(
+    masters, broker, everybody
+):
     before = outage_lines(masters)
     broker.stop()
-    wait_for(lambda: not any(one["is_up"] for master in masters for one in statuses(master)), "the outage")
+    wait_for(
+        lambda: not any(one["is_up"] for master in masters for one in statuses(master)),
+        "the outage",
+    )
 
     sender = everybody.members[0]
     for number in range(50):
@@ -218,7 +238,10 @@ def test_what_is_said_during_an_outage_arrives_afterwards_up_to_a_limit(masters,
     listeners = [one for one in everybody.members if one.name == everybody.members[-1].name]
     sender = everybody.members[0]
     broker.stop()
-    wait_for(lambda: not any(one["is_up"] for master in masters for one in statuses(master)), "the outage")
+    wait_for(
+        lambda: not any(one["is_up"] for master in masters for one in statuses(master)),
+        "the outage",
+    )
 
     for number in range(2_000):
         sender.send_text(f"{number:04d}" + "x" * 96)  # 300 KB against a limit of 64
@@ -237,7 +260,11 @@ def test_a_redis_that_accepts_and_never_answers_is_an_outage(masters, broker, ev
     broker.freeze()
     try:
         everybody.members[0].send_text("anybody?")
-        wait_for(lambda: not any(one["is_up"] for master in masters for one in statuses(master)), "the outage", 20)
+        wait_for(
+            lambda: not any(one["is_up"] for master in masters for one in statuses(master)),
+            "the outage",
+            20,
+        )
         everybody.hear_from(everybody.members[0], "still here")
     finally:
         broker.thaw()
@@ -306,7 +333,9 @@ def test_garbage_in_a_channel_is_dropped_with_one_line_per_worker(masters, talk,
 
 
 def test_an_app_that_nobody_uses_doubles_nothing_that_is_said_to_all_apps(broker, tmp_path):
-    env = environment(backplane="redis", backplane_url=broker.url, backplane_prefix="pair", max_connections=1)
+    env = environment(
+        backplane="redis", backplane_url=broker.url, backplane_prefix="pair", max_connections=1
+    )
     with (
         servers.gunicorn("pair:app", APPS, tmp_path / "log", "-w", "2", env=env) as server,
         Crowd(server.address) as crowd,
@@ -315,14 +344,17 @@ def test_an_app_that_nobody_uses_doubles_nothing_that_is_said_to_all_apps(broker
         server.end()
 
 
-def test_a_wrong_password_is_told_and_not_repeated_and_clients_are_served(tmp_path, tmp_path_factory):
+def test_a_wrong_password_is_told_and_not_repeated_and_clients_are_served(
+    tmp_path, tmp_path_factory
+):
     folder = tmp_path_factory.mktemp("locked")
     with redis.running(folder, "--requirepass", "right-secret") as locked:
         url = f"redis://default:wr%2Fong-secret@127.0.0.1:{locked.port}"
         env = environment(backplane="redis", backplane_url=url)
-        with servers.gunicorn("hall:app", APPS, tmp_path / "log", "-w", "1", env=env) as server, Crowd(
-            server.address
-        ) as crowd:
+        with (
+            servers.gunicorn("hall:app", APPS, tmp_path / "log", "-w", "1", env=env) as server,
+            Crowd(server.address) as crowd,
+        ):
             first, second = spread(crowd, server, PATH, 2)
             first.send_text("hello")
             crowd.listen_until(lambda: second.texts == ["hello"], "a neighbour's word")
@@ -340,21 +372,36 @@ def test_a_wrong_password_is_told_and_not_repeated_and_clients_are_served(tmp_pa
 def test_a_redis_cluster_carries_it_on_the_shard_of_the_app(tmp_path):
     with redis.cluster(tmp_path) as nodes:
         settings = [
-            {"backplane": "redis", "backplane_url": node.url, "backplane_sharded": "yes", "max_connections": 2}
+            {
+                "backplane": "redis",
+                "backplane_url": node.url,
+                "backplane_sharded": "yes",
+                "max_connections": 2,
+            }
             for node in nodes
         ]
         first, second = (
-            servers.gunicorn("hall:app", APPS, tmp_path / f"log-{number}", "-w", "1", env=environment(**one))
+            servers.gunicorn(
+                "hall:app", APPS, tmp_path / f"log-{number}", "-w", "1", env=environment(**one)
+            )
             for number, one in enumerate(settings)
         )
         with first as one, second as two, Crowd(one.address) as crowd:
             members = spread(crowd, one, PATH, 2) + spread(crowd, two, PATH, 2)
             check_exchange(crowd, members, [members[0], members[2]], 100)
             receipts = [
-                publish(PATH, "from outside", backplane="redis", backplane_url=node.url, backplane_sharded=True)
+                publish(
+                    PATH,
+                    "from outside",
+                    backplane="redis",
+                    backplane_url=node.url,
+                    backplane_sharded=True,
+                )
                 for node in nodes
             ]
-            crowd.listen_until(lambda: all(one.texts[-2:] == ["from outside"] * 2 for one in members), "the news")
+            crowd.listen_until(
+                lambda: all(one.texts[-2:] == ["from outside"] * 2 for one in members), "the news"
+            )
             count = ask(one, "/state/a")["count"]
             logs = one.log + two.log
             one.end()
@@ -366,14 +413,23 @@ def test_a_redis_cluster_carries_it_on_the_shard_of_the_app(tmp_path):
 
 
 # As in docs/scaling.md.
-RULES = "resetchannels -@all +publish +subscribe +unsubscribe +pubsub +ping +client|setname &tina4:*"
+RULES = (
+    "resetchannels -@all +publish +subscribe +unsubscribe +pubsub +ping +client|setname &tina4:*"
+)
 
 
 def test_tls_and_the_least_acl_are_enough(tmp_path, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tls")
     tls_port = redis.free_port()
     options = ["--tls-port", str(tls_port), "--tls-auth-clients", "no"]
-    options += ["--tls-cert-file", str(PEM), "--tls-key-file", str(PEM), "--tls-ca-cert-file", str(PEM)]
+    options += [
+        "--tls-cert-file",
+        str(PEM),
+        "--tls-key-file",
+        str(PEM),
+        "--tls-ca-cert-file",
+        str(PEM),
+    ]
     with redis.running(folder, *options) as broker:
         with broker.talking() as talk:
             talk.execute_command("ACL", "SETUSER", "app", "on", ">s3cret", *RULES.split())

@@ -1,4 +1,5 @@
-"""The Redis backplane of one process: what it does when it ends, and when Redis answers something else than hoped.
+"""The Redis backplane of one process: what it does when it ends, and when Redis answers something
+else than hoped.
 
 It needs patched sockets, so each case is a process; see apps/redis_inside.py.
 """
@@ -15,9 +16,9 @@ from redis import ResponseError
 from tests.backplane.conftest import APPS
 from tests.support import redis
 from tests.support.servers import ROOT
-from tina4_wsgi.backplane.channels import Place
 from tina4_wsgi.backplane.envelope import Kind
-from tina4_wsgi.backplane.redisguest import RedisGuest
+from tina4_wsgi.backplane.redis.channels import RedisNode
+from tina4_wsgi.backplane.redis.outside import RedisOutsider
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import BackplaneError
 
@@ -34,9 +35,14 @@ def run(*arguments):
     """Run one case to its end; gives what it printed, errors included."""
     done = subprocess.run(
         [sys.executable, "-W", "error", str(APPS / "redis_inside.py"), *arguments],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, timeout=RUN_S, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=RUN_S,
+        check=False,
+    )
     return done.stdout
 
 
@@ -65,8 +71,10 @@ def test_with_a_redis(broker, case):
 
 def test_a_guest_that_may_not_publish_is_told_so(broker):
     with broker.talking() as client:
-        client.execute_command("ACL", "SETUSER", "guest", "on", ">pw", "+@all", "-publish", "allchannels")
-    guest = RedisGuest(Config(backplane_url=broker.url.replace("redis://", "redis://guest:pw@")))
+        client.execute_command(
+            "ACL", "SETUSER", "guest", "on", ">pw", "+@all", "-publish", "allchannels"
+        )
+    guest = RedisOutsider(Config(backplane_url=broker.url.replace("redis://", "redis://guest:pw@")))
 
     with pytest.raises(BackplaneError, match=r"NoPermission.*publish") as raised:
         guest.carry(Kind.PATH, "/x", b"\x81\x05hello")
@@ -76,7 +84,7 @@ def test_a_guest_that_may_not_publish_is_told_so(broker):
 
 
 def test_an_error_that_does_not_say_where_a_shard_is_sends_nobody_there():
-    place = Place()
+    place = RedisNode()
 
     assert not place.is_elsewhere(ResponseError("MOVED somewhere"))
     assert not place.is_elsewhere(ResponseError("ERR no"))

@@ -1,4 +1,6 @@
-"""The way out of a process that has several threads: one hub has the links, and the others go through it."""
+"""The way out of a process that has several threads: one hub has the links, and the others go
+through it.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,10 @@ import gevent
 import pytest
 
 from tests.backplane.test_local import HELLO, Ears, wait_until
-from tina4_wsgi.backplane.directory import BusDirectory
+from tina4_wsgi.backplane.bus.bus import LocalBus
+from tina4_wsgi.backplane.bus.directory import BusDirectory
 from tina4_wsgi.backplane.envelope import Kind
 from tina4_wsgi.backplane.isolation import isolation
-from tina4_wsgi.backplane.local import LocalBus
 from tina4_wsgi.backplane.relay import Relay
 from tina4_wsgi.config import Config
 
@@ -23,7 +25,9 @@ WAIT_S = 5.0
 
 @pytest.fixture
 def relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
-    monkeypatch.setattr(isolation, "is_on", False)  # a TestClient of an earlier test in this process turned it on
+    monkeypatch.setattr(
+        isolation, "is_on", False
+    )  # a TestClient of an earlier test in this process turned it on
     relay = Relay(Config(bus_dir=str(tmp_path / "bus")), str(tmp_path), 0, Ears())
     yield relay
     relay.close()

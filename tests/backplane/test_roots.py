@@ -1,4 +1,6 @@
-"""Where a publisher looks for the server that it means, when it runs in another folder: cron, a task queue."""
+"""Where a publisher looks for the server that it means, when it runs in another folder: cron, a
+task queue.
+"""
 
 from __future__ import annotations
 
@@ -40,17 +42,26 @@ def server(project, tmp_path):
     env = VARIABLES | {"TINA4_WS_BUS_DIR": ""}  # where it would be without a word about it
     with (
         servers.own("wsgi:app", project, tmp_path / "log", env=env) as server,
-        RawClient.open(server.address, "/ws/hall/a"),  # a process meets others from its first client on
+        RawClient.open(
+            server.address, "/ws/hall/a"
+        ),  # a process meets others from its first client on
     ):
         yield server
 
 
 def publish_from(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TINA4_WS_")}
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith("TINA4_WS_")
+    }
     return subprocess.run(
-        [sys.executable, *command], cwd=folder, env=environ | VARIABLES, capture_output=True, text=True, timeout=30,
+        [sys.executable, *command],
+        cwd=folder,
+        env=environ | VARIABLES,
+        capture_output=True,
+        text=True,
+        timeout=30,
         check=False,
-    )  # fmt: skip
+    )
 
 
 def taken(done: subprocess.CompletedProcess[str]) -> bool:
@@ -66,7 +77,9 @@ def test_a_publisher_finds_the_server_of_a_folder_above_its_own(server, project)
     assert taken(publish_from(project / "jobs" / "night", "-c", PUBLISH))
 
 
-def test_a_program_that_cron_starts_elsewhere_finds_the_server_of_the_folder_that_it_lies_in(server, project):
+def test_a_program_that_cron_starts_elsewhere_finds_the_server_of_the_folder_that_it_lies_in(
+    server, project
+):
     (project / "measure.py").write_text(PUBLISH)
 
     assert taken(publish_from(Path("/"), str(project / "measure.py")))
@@ -78,14 +91,17 @@ def test_a_program_in_a_folder_below_the_project_finds_its_server_from_elsewhere
     assert taken(publish_from(Path("/"), str(project / "jobs" / "night" / "clean.py")))
 
 
-def test_a_program_that_has_configured_django_finds_the_server_in_its_base_dir(server, project, tmp_path):
+def test_a_program_that_has_configured_django_finds_the_server_in_its_base_dir(
+    server, project, tmp_path
+):
     program = tmp_path / "elsewhere" / "worker.py"
     program.parent.mkdir()
     program.write_text(
         textwrap.dedent(f"""
             from django.conf import settings
             settings.configure(BASE_DIR={str(project)!r})
-        """) + PUBLISH
+        """)
+        + PUBLISH
     )
 
     assert taken(publish_from(Path("/"), str(program)))

@@ -1,4 +1,6 @@
-"""Four workers of one gunicorn, with nothing configured: a broadcast reaches everybody, once and in order."""
+"""Four workers of one gunicorn, with nothing configured: a broadcast reaches everybody, once and in
+order.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def test_everybody_gets_each_message_once_and_in_order_before_and_after_a_kill_a
         killed = members[0].name
         os.kill(int(killed), signal.SIGKILL)
         lost = [one for one in members if one.name == killed]
-        crowd.listen_until(lambda: all(one.has_ended for one in lost), "the end of the killed worker's clients")
+        crowd.listen_until(
+            lambda: all(one.has_ended for one in lost), "the end of the killed worker's clients"
+        )
         members = [one for one in members if one.name != killed] + spread(crowd, hall, PATH, 10)
         assert len(by_worker(members)) == 4
         check_exchange(crowd, members, two_senders(members[::-1]), 1_000)
@@ -68,7 +72,9 @@ def test_a_broadcast_may_leave_its_sender_out(crowd, everybody):
 
     sender.send_text("others hello")
     sender.send_text("all of you")
-    crowd.listen_until(lambda: all("all of you" in one.texts for one in everybody), "the second message")
+    crowd.listen_until(
+        lambda: all("all of you" in one.texts for one in everybody), "the second message"
+    )
 
     assert sender.texts == ["all of you"]
     assert all(one.texts == ["hello", "all of you"] for one in everybody if one is not sender)
@@ -110,7 +116,11 @@ def test_any_worker_knows_who_is_there(hall, crowd, everybody):
 
 
 def test_a_callback_knows_who_is_on_its_path(hall, crowd):
-    members = [one for name in ("ada", "bob", "eve") for one in spread(crowd, hall, f"/ws/hall/a?user={name}", 12)]
+    members = [
+        one
+        for name in ("ada", "bob", "eve")
+        for one in spread(crowd, hall, f"/ws/hall/a?user={name}", 12)
+    ]
     assert len(by_worker(members)) == 4
 
     members[0].send_text("who")
@@ -132,7 +142,9 @@ def test_clients_are_sent_away_from_any_worker(hall, crowd, everybody, whom):
     crowd.listen_until(lambda: everybody[7].texts, "an id")
     query = {"path": PATH} if whom == "path" else {"connection_id": everybody[7].texts[0]}
 
-    told = ask(hall, "/disconnect?whom=" + quote(json.dumps({**query, "code": 4000, "reason": "out"})))
+    told = ask(
+        hall, "/disconnect?whom=" + quote(json.dumps({**query, "code": 4000, "reason": "out"}))
+    )
     crowd.listen_until(lambda: all(one.close_frame for one in meant), "the goodbye")
 
     assert told == {"told": len(meant)}

@@ -1,4 +1,6 @@
-"""The benchmarks run, and compute what they say they do. Nothing here asserts how fast anything is."""
+"""The benchmarks run, and compute what they say they do. Nothing here asserts how fast anything
+is.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,13 @@ IDLE = SCENARIO_BY_KEY["idle8000"]
 ABOUT = {
     "date": "2000-01-01",
     "commit": "0",
-    "machine": {"processor": "abacus", "cores": 1, "memory_gib": 1, "system": "none", "kernel": "0"},
+    "machine": {
+        "processor": "abacus",
+        "cores": 1,
+        "memory_gib": 1,
+        "system": "none",
+        "kernel": "0",
+    },
     "versions": {},
     "rounds": 3,
     "seconds": 1,
@@ -35,7 +43,14 @@ ABOUT = {
 
 def sample(peer: str, number: int, figure: float, scenario: str = "echo1") -> dict[str, object]:
     field = SCENARIO_BY_KEY[scenario].figure
-    return {"scenario": scenario, "peer": peer, "round": number, field: figure, "errors": 0, "raw": {}}
+    return {
+        "scenario": scenario,
+        "peer": peer,
+        "round": number,
+        field: figure,
+        "errors": 0,
+        "raw": {},
+    }
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -50,9 +65,19 @@ def test_a_scenario_is_measured_against_ours_and_drawn(tmp_path):
     numbers, drawing = tmp_path / "numbers.json", tmp_path / "chart.svg"
 
     done = bench(
-        "--only", "echo1", "--peers", OURS, "--rounds", "1", "--seconds", "0.2",
-        "--results", str(numbers), "--chart", str(drawing),
-    )  # fmt: skip
+        "--only",
+        "echo1",
+        "--peers",
+        OURS,
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.2",
+        "--results",
+        str(numbers),
+        "--chart",
+        str(drawing),
+    )
 
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(numbers.read_text())["samples"]
@@ -94,7 +119,10 @@ def test_targets_name_scenarios_and_servers_that_exist():
 
 def test_a_ratio_is_the_median_of_the_ratios_of_the_rounds():
     figures = {OURS: (10, 40, 90), "uws": (20, 50, 100), "ws": (40, 10, 10)}
-    results = Results(ABOUT, [sample(peer, at, one) for peer, row in figures.items() for at, one in enumerate(row)])
+    results = Results(
+        ABOUT,
+        [sample(peer, at, one) for peer, row in figures.items() for at, one in enumerate(row)],
+    )
 
     assert results.ratio(ECHO, OURS, ["uws"]) == Spread(0.8, 0.5, 0.9)
     assert results.ratio(ECHO, OURS, ["uws", "ws"]) == Spread(0.8, 0.25, 0.9)
@@ -110,12 +138,17 @@ def test_a_round_in_which_one_side_failed_has_no_ratio():
 
 
 def test_of_memory_the_least_is_the_best():
-    results = Results(ABOUT, [sample(OURS, 0, 2_000, "idle8000"), sample("uws", 0, 500, "idle8000")])
+    results = Results(
+        ABOUT, [sample(OURS, 0, 2_000, "idle8000"), sample("uws", 0, 500, "idle8000")]
+    )
 
     assert results.ratio(IDLE, OURS, ["uws", "ws"]) == Spread(4.0, 4.0, 4.0)
     assert [cell.strip() for cell in targets(results).splitlines()[2].split("|")[3:-1]] == [
-        "2.50 KiB", "1.00 KiB", "1.95 KiB", "reached"
-    ]  # fmt: skip
+        "2.50 KiB",
+        "1.00 KiB",
+        "1.95 KiB",
+        "reached",
+    ]
 
 
 def test_later_results_replace_the_scenarios_of_earlier_ones(tmp_path):
@@ -125,13 +158,18 @@ def test_later_results_replace_the_scenarios_of_earlier_ones(tmp_path):
 
     both = Results.read(first, second)
 
-    assert [(one["scenario"], one["round"]) for one in both.samples] == [("echo1", 0), ("idle8000", 0)]
+    assert [(one["scenario"], one["round"]) for one in both.samples] == [
+        ("echo1", 0),
+        ("idle8000", 0),
+    ]
     assert both.of(ECHO, OURS)[0]["per_cpu_s"] == 3
     assert both.about["date"] == ABOUT["date"]
 
 
 def test_the_chart_shows_all_that_was_measured():
-    results = Results(ABOUT, [sample(OURS, 0, 1_000), sample("uws", 0, 2_000), sample(OURS, 0, 10, "idle8000")])
+    results = Results(
+        ABOUT, [sample(OURS, 0, 1_000), sample("uws", 0, 2_000), sample(OURS, 0, 10, "idle8000")]
+    )
 
     drawn = chart.draw(results)
 
@@ -152,12 +190,17 @@ def test_the_page_has_the_marks_that_publishing_fills():
 def test_a_report_of_wrk_is_read():
     report = (
         "  Latency Distribution\n     50%    6.55ms\n     75%    7.00ms\n     99%    1.20s \n"
-        "  15105 requests in 2.00s, 2.42MB read\n  Non-2xx or 3xx responses: 3\nRequests/sec:   7552.50\n"
+        "  15105 requests in 2.00s, 2.42MB read\n  Non-2xx or 3xx responses: 3\nRequests/sec:   "
+        "7552.50\n"
     )
 
     assert read_wrk(report) == {
-        "requests": 15_105, "per_s": 7552.5, "p50_us": 6_550, "p99_us": 1_200_000, "errors": 3
-    }  # fmt: skip
+        "requests": 15_105,
+        "per_s": 7552.5,
+        "p50_us": 6_550,
+        "p99_us": 1_200_000,
+        "errors": 3,
+    }
     with pytest.raises(LoadError, match="unable to connect"):
         read_wrk("unable to connect")
 
@@ -166,7 +209,9 @@ def test_the_harness_needs_no_package(tmp_path):
     script = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import benchmarks.__main__"
     command = [sys.executable, "-I", "-S", "-c", script]
 
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False
+    )
 
     assert done.stderr == ""
 

@@ -1,4 +1,5 @@
-"""`tina4-wsgi doctor`: each thing that is wrong is one line with its fix; what is right is not mentioned.
+"""`tina4-wsgi doctor`: each thing that is wrong is one line with its fix; what is right is not
+mentioned.
 
 The libraries in C are stand-ins of one attribute each, the one that the check reads.
 """
@@ -65,7 +66,9 @@ def test_a_module_that_was_imported_before_the_patch_is_named(folder: Path) -> N
 
     (line,) = lines(run(folder, "doctor"), 1)
 
-    assert line.startswith("fatal: patched too late: early holds time.sleep, which block all others; put ")
+    assert line.startswith(
+        "fatal: patched too late: early holds time.sleep, which block all others; put "
+    )
 
 
 def test_the_served_module_may_itself_be_too_early(folder: Path) -> None:
@@ -85,10 +88,14 @@ def test_the_served_module_may_ask_for_an_original(folder: Path) -> None:
 @pytest.mark.parametrize(
     "held",
     [
-        "from socket import create_connection", "from select import poll", "from subprocess import run",
-        "from queue import SimpleQueue", "from threading import Lock", "from ssl import SSLContext",
+        "from socket import create_connection",
+        "from select import poll",
+        "from subprocess import run",
+        "from queue import SimpleQueue",
+        "from threading import Lock",
+        "from ssl import SSLContext",
     ],
-)  # fmt: skip
+)
 def test_whatever_blocks_is_named(folder: Path, held: str) -> None:
     (folder / "early.py").write_text(f"{held}\n")
     write_app(folder, before=f"import early\n{PATCH}")
@@ -109,9 +116,16 @@ def test_thread_locals_that_all_greenlets_share_are_a_warning(folder: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "held", ["from queue import Queue, LifoQueue", "from threading import Event, Thread", "from ssl import SSLSocket"]
+    "held",
+    [
+        "from queue import Queue, LifoQueue",
+        "from threading import Event, Thread",
+        "from ssl import SSLSocket",
+    ],
 )
-def test_what_waits_as_gevent_does_although_it_was_there_before_is_right(folder: Path, held: str) -> None:
+def test_what_waits_as_gevent_does_although_it_was_there_before_is_right(
+    folder: Path, held: str
+) -> None:
     (folder / "early.py").write_text(f"{held}\n")
     write_app(folder, before=f"import early\n{PATCH}")
 
@@ -124,12 +138,15 @@ def test_what_waits_as_gevent_does_although_it_was_there_before_is_right(folder:
         "from gevent.monkey import get_original\nsleep = get_original('time', 'sleep')\n",
         "import gevent.monkey\nsleep, Lock = (gevent.monkey.get_original(*one) for one in "
         "(('time', 'sleep'), ('threading', 'Lock')))\n",
-        "def original():\n    from gevent import monkey\n    return monkey.get_original('select', 'poll')\n"
+        "def original():\n    from gevent import monkey\n    return monkey.get_original('select', "
+        "'poll')\n"
         "poll = original()\n",
         "import gevent.monkey\nrun = gevent.monkey.saved['subprocess']['run']\n",
     ],
 )
-def test_who_asks_for_an_original_behind_the_patch_gets_it_and_is_right(folder: Path, source: str) -> None:
+def test_who_asks_for_an_original_behind_the_patch_gets_it_and_is_right(
+    folder: Path, source: str
+) -> None:
     (folder / "profiler.py").write_text(source)
     write_app(folder, before=f"{PATCH}import profiler\n")
 
@@ -148,7 +165,9 @@ def test_who_knows_of_gevent_is_right_before_the_patch_too(folder: Path) -> None
 def test_an_agent_that_wants_to_be_imported_first_may(folder: Path, agent: str) -> None:
     (folder / agent / "vendored").mkdir(parents=True)
     (folder / agent / "__init__.py").write_text("from . import vendored\n")
-    (folder / agent / "vendored" / "__init__.py").write_text("from socket import create_connection\n")
+    (folder / agent / "vendored" / "__init__.py").write_text(
+        "from socket import create_connection\n"
+    )
     write_app(folder, before=f"import {agent}\n{PATCH}")
 
     assert lines(run(folder, "doctor"), 0) == ["nothing is wrong"]
@@ -158,22 +177,33 @@ def test_an_agent_that_wants_to_be_imported_first_may(folder: Path, agent: str) 
     ("files", "what", "fix"),
     [
         (
-            {"psycopg2/__init__.py": "", "psycopg2/extensions.py": "def get_wait_callback(): return None\n"},
-            "psycopg2 waits in C", "psycogreen",
+            {
+                "psycopg2/__init__.py": "",
+                "psycopg2/extensions.py": "def get_wait_callback(): return None\n",
+            },
+            "psycopg2 waits in C",
+            "psycogreen",
         ),
-        ({"psycopg/__init__.py": "__version__ = '3.1.13'\n"}, "psycopg 3.1.13 waits", "psycopg>=3.1.14"),
+        (
+            {"psycopg/__init__.py": "__version__ = '3.1.13'\n"},
+            "psycopg 3.1.13 waits",
+            "psycopg>=3.1.14",
+        ),
         (
             {
                 "grpc/__init__.py": "",
                 "grpc/_cython/__init__.py": "",
                 "grpc/_cython/cygrpc.py": "g_gevent_activated = False\n",
             },
-            "grpc waits in C", "init_gevent()",
+            "grpc waits in C",
+            "init_gevent()",
         ),
     ],
     ids=["psycopg2", "psycopg", "grpc"],
-)  # fmt: skip
-def test_a_library_that_waits_in_c_is_fatal(folder: Path, files: dict[str, str], what: str, fix: str) -> None:
+)
+def test_a_library_that_waits_in_c_is_fatal(
+    folder: Path, files: dict[str, str], what: str, fix: str
+) -> None:
     for name, source in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(source)
@@ -198,13 +228,20 @@ def test_a_library_that_was_told_about_gevent_is_right(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "version", "is_old"),
-    [("werkzeug", "2.3.8", True), ("werkzeug", "3.0.6", False), ("jinja2", "3.0.3", True), ("jinja2", "3.1.4", False)],
+    [
+        ("werkzeug", "2.3.8", True),
+        ("werkzeug", "3.0.6", False),
+        ("jinja2", "3.0.3", True),
+        ("jinja2", "3.1.4", False),
+    ],
 )
 def test_a_library_with_a_hole_that_was_closed_later_is_a_warning(
     folder: Path, name: str, version: str, is_old: bool
 ) -> None:
     (folder / f"{name}-{version}.dist-info").mkdir()
-    (folder / f"{name}-{version}.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+    (folder / f"{name}-{version}.dist-info" / "METADATA").write_text(
+        f"Name: {name}\nVersion: {version}\n"
+    )
 
     (line,) = lines(run(folder, "doctor"), 0)
 
@@ -216,7 +253,9 @@ def test_a_worker_class_without_gevent_is_fatal(folder: Path) -> None:
 
     (line,) = lines(run(folder, "doctor"), 1)
 
-    assert line.startswith("fatal: gunicorn's worker class is 'gthread', which answers every upgrade with 501; ")
+    assert line.startswith(
+        "fatal: gunicorn's worker class is 'gthread', which answers every upgrade with 501; "
+    )
 
 
 def test_settings_without_a_worker_class_are_a_warning(folder: Path) -> None:
@@ -229,9 +268,13 @@ def test_settings_without_a_worker_class_are_a_warning(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "worker_class",
-    ["gevent", "gevent_pywsgi", "gunicorn.workers.ggevent.GeventWorker",
-     "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"],
-)  # fmt: skip
+    [
+        "gevent",
+        "gevent_pywsgi",
+        "gunicorn.workers.ggevent.GeventWorker",
+        "geventwebsocket.gunicorn.workers.GeventWebSocketWorker",
+    ],
+)
 def test_every_worker_class_of_gevent_is_right(folder: Path, worker_class: str) -> None:
     (folder / "gunicorn.conf.py").write_text(f"worker_class = {worker_class!r}\n")
 
@@ -255,7 +298,10 @@ def test_preloading_an_app_that_is_not_patched_is_fatal(folder: Path) -> None:
 
     found = lines(run(folder, "doctor"), 1)
 
-    assert any(line.startswith("fatal: gunicorn preloads the app before anything is patched; ") for line in found)
+    assert any(
+        line.startswith("fatal: gunicorn preloads the app before anything is patched; ")
+        for line in found
+    )
 
 
 def test_settings_that_gunicorn_cannot_read_are_named(folder: Path) -> None:
@@ -275,7 +321,9 @@ def test_gunicorn_without_its_extra_is_fatal(folder: Path) -> None:
     assert line.endswith("pip install 'gunicorn[gevent]'")
 
 
-def test_a_limit_on_files_below_the_cap_is_a_warning(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_on_files_below_the_cap_is_a_warning(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TINA4_WS_MAX_CONNECTIONS", "9000000")
 
     (line,) = lines(run(folder, "doctor"), 0)
@@ -287,16 +335,23 @@ def test_a_limit_on_files_below_the_cap_is_a_warning(folder: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("origin", "is_right"),
     [
-        ("https://example.org", True), ("http://localhost:8080", True), ("*", True), ("example.org", False),
-        ("https://example.org/", False), ("https://example.org/shop", False), ("wss://example.org", False),
+        ("https://example.org", True),
+        ("http://localhost:8080", True),
+        ("*", True),
+        ("example.org", False),
+        ("https://example.org/", False),
+        ("https://example.org/shop", False),
+        ("wss://example.org", False),
     ],
-)  # fmt: skip
+)
 def test_an_origin_that_no_page_has_is_fatal(folder: Path, origin: str, is_right: bool) -> None:
     write_app(folder, options=f", allowed_origins=[{origin!r}]")
 
     done = run(folder, "doctor")
 
-    assert (done.returncode, f"allowed_origins: {origin!r}" in done.stderr) == ((0, False) if is_right else (1, True))
+    assert (done.returncode, f"allowed_origins: {origin!r}" in done.stderr) == (
+        (0, False) if is_right else (1, True)
+    )
 
 
 def test_the_apps_own_origins_are_refused_too(folder: Path) -> None:
@@ -308,18 +363,26 @@ def test_the_apps_own_origins_are_refused_too(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("origin", "fix"),
     [
-        ("https://shop.example", None), ("https://*.shop.example", None), ("http://localhost:8080", None),
+        ("https://shop.example", None),
+        ("https://*.shop.example", None),
+        ("http://localhost:8080", None),
         ("https://shop.example/", 'write "https://shop.example"'),
         ("https://shop.example:443", 'write "https://shop.example"'),
-        ("https://Shop.example", 'write "https://shop.example"'), ("wss://shop.example", 'write "https://shop.example"'),
+        ("https://Shop.example", 'write "https://shop.example"'),
+        ("wss://shop.example", 'write "https://shop.example"'),
         ("https://b\u00fccher.example", 'write "https://xn--bcher-kva.example"'),
         ("https://*", "write it as scheme, host"),
     ],
-)  # fmt: skip
-def test_an_origin_of_djangos_own_list_that_no_page_has_is_fatal(folder: Path, origin: str, fix: str | None) -> None:
+)
+def test_an_origin_of_djangos_own_list_that_no_page_has_is_fatal(
+    folder: Path, origin: str, fix: str | None
+) -> None:
     write_app(folder)
     with (folder / "wsgi.py").open("a") as file:
-        file.write(f"import django.conf\ndjango.conf.settings.configure(CSRF_TRUSTED_ORIGINS=[{origin!r}])\n")
+        file.write(
+            "import "
+            f"django.conf\ndjango.conf.settings.configure(CSRF_TRUSTED_ORIGINS=[{origin!r}])\n"
+        )
 
     (line,) = lines(run(folder, "doctor"), 0 if fix is None else 1)
 
@@ -357,7 +420,9 @@ def test_the_paths_that_want_gevent_websockets_key_are_named(
     (line,) = lines(run(folder, "doctor"), 0)
 
     if is_named:
-        assert line.startswith("warning: WebSockets below /chat.io ask for environ['wsgi.websocket']")
+        assert line.startswith(
+            "warning: WebSockets below /chat.io ask for environ['wsgi.websocket']"
+        )
         assert "gevent_websocket_paths='/chat.io'" in line
     else:
         assert line == "nothing is wrong"

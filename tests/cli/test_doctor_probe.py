@@ -1,4 +1,6 @@
-"""`tina4-wsgi doctor --url`: one upgrade request, and what its answer says about the way to the app."""
+"""`tina4-wsgi doctor --url`: one upgrade request, and what its answer says about the way to the
+app.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def proxy(server: Server, change: Callable[[bytes], bytes]) -> Iterator[str]:
         thread.join(ANSWER_S)
 
 
-def forward(listener: socket.socket, address: tuple[str, int], change: Callable[[bytes], bytes]) -> None:
+def forward(
+    listener: socket.socket, address: tuple[str, int], change: Callable[[bytes], bytes]
+) -> None:
     client, _ = listener.accept()
     with client, socket.create_connection(address, ANSWER_S) as upstream:
         head = b""
@@ -78,10 +82,14 @@ def without(name: bytes) -> Callable[[bytes], bytes]:
 def test_a_route_that_can_be_reached_is_right(server: Server, tmp_path: Path) -> None:
     assert probe(tmp_path, f"{server.url}/ws/open", 0) == "nothing is wrong"
     assert probe(tmp_path, f"{server.url}/ws/open".replace("http", "ws"), 0) == "nothing is wrong"
-    server.wait_for_log(r"(?s)close \w+ '/ws/open' 1000 .*close \w+ '/ws/open' 1000 ")  # no broken line in the numbers
+    server.wait_for_log(
+        r"(?s)close \w+ '/ws/open' 1000 .*close \w+ '/ws/open' 1000 "
+    )  # no broken line in the numbers
 
 
-def test_a_proxy_that_drops_upgrade_is_found_and_logged_once(server: Server, tmp_path: Path) -> None:
+def test_a_proxy_that_drops_upgrade_is_found_and_logged_once(
+    server: Server, tmp_path: Path
+) -> None:
     for _ in range(2):
         with proxy(server, without(b"Upgrade:")) as url:
             line = probe(tmp_path, f"{url}/ws/open", 1)
@@ -114,7 +122,10 @@ def test_an_origin_can_be_tried(server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "says"),
-    [("/ws/nowhere", "answers 404; no WebSocket route"), ("/ws/private", "answers 401; the route asks")],
+    [
+        ("/ws/nowhere", "answers 404; no WebSocket route"),
+        ("/ws/private", "answers 401; the route asks"),
+    ],
 )
 def test_other_refusals_are_explained(server: Server, tmp_path: Path, path: str, says: str) -> None:
     assert says in probe(tmp_path, server.url + path, 1)

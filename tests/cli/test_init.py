@@ -31,15 +31,21 @@ def test_it_says_what_it_made_and_what_to_do_next(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "runner", [["-m", "unittest"], ["-m", "pytest", "-p", "no:cacheprovider"], ["tests/test_chat.py"]]
+    "runner",
+    [["-m", "unittest"], ["-m", "pytest", "-p", "no:cacheprovider"], ["tests/test_chat.py"]],
 )
 def test_its_test_passes(project, runner):
     env = {**os.environ, "PYTHONPATH": f"{PATH['PYTHONPATH']}{os.pathsep}{project}"}
 
     done = subprocess.run(
         [sys.executable, "-W", "error", *runner],
-        cwd=project, env=env, capture_output=True, text=True, timeout=20, check=False,
-    )  # fmt: skip
+        cwd=project,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2" in done.stdout + done.stderr

@@ -1,4 +1,6 @@
-"""A new project in a real Chromium: a chat in two windows that follows what is changed in its files."""
+"""A new project in a real Chromium: a chat in two windows that follows what is changed in its
+files.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def driver() -> Iterator[WebDriver]:
 
 @pytest.fixture
 def opened(driver: WebDriver, tmp_path: Path) -> Iterator[Opened]:
-    """The project as `init` makes it, served with --reload, its server, and a room in two windows."""
+    """The project as `init` makes it, served with --reload, its server, and a room in two
+    windows.
+    """
     assert run(tmp_path, "init", "chat").returncode == 0
     folder = tmp_path / "chat"
     first = driver.current_window_handle
@@ -49,7 +53,10 @@ def say(page: Page, text: str) -> None:
 
 
 def wait_said(page: Page, text: str) -> None:
-    eventually(lambda: any(line.endswith(f": {text}") for line in page.texts("#log .message")), f"{text!r} is shown")
+    eventually(
+        lambda: any(line.endswith(f": {text}") for line in page.texts("#log .message")),
+        f"{text!r} is shown",
+    )
 
 
 def mark(page: Page) -> None:
@@ -58,7 +65,9 @@ def mark(page: Page) -> None:
 
 
 def wait_loaded_again(page: Page) -> None:
-    eventually(lambda: not page.front().execute_script("return window.isOld"), "the page was loaded again")
+    eventually(
+        lambda: not page.front().execute_script("return window.isOld"), "the page was loaded again"
+    )
     wait_open(page)
 
 
@@ -73,7 +82,9 @@ def test_two_windows_chat_and_follow_the_files(opened: Opened) -> None:
     say(ada, "hello")
     wait_said(bob, "hello")
 
-    ada.front().find_element("id", "name").send_keys(Keys.CONTROL + "a" + Keys.NULL + "Ada" + Keys.ENTER)
+    ada.front().find_element("id", "name").send_keys(
+        Keys.CONTROL + "a" + Keys.NULL + "Ada" + Keys.ENTER
+    )
     eventually(lambda: "Ada came" in bob.texts("#log .note"), "her name is known")
     wait_open(ada)
     say(ada, "it is me")
@@ -82,22 +93,36 @@ def test_two_windows_chat_and_follow_the_files(opened: Opened) -> None:
 
     mark(ada)
     mark(bob)
-    replace(folder / "src" / "templates" / "room.html", "<h1>{{ room }}</h1>", "<h1>Room {{ room }}</h1>")
+    replace(
+        folder / "src" / "templates" / "room.html",
+        "<h1>{{ room }}</h1>",
+        "<h1>Room {{ room }}</h1>",
+    )
     for page in (ada, bob):
         wait_loaded_again(page)
         assert page.text("h1") == "Room general"
 
     mark(ada)
     mark(bob)
-    replace(folder / "src" / "public" / "css" / "app.css", "h1 { font-size: 1.5rem;", "h1 { font-size: 40px;")
+    replace(
+        folder / "src" / "public" / "css" / "app.css",
+        "h1 { font-size: 1.5rem;",
+        "h1 { font-size: 40px;",
+    )
     for page in (ada, bob):
         wait_loaded_again(page)
-    size = ada.front().execute_script("return getComputedStyle(document.querySelector('h1')).fontSize")
+    size = ada.front().execute_script(
+        "return getComputedStyle(document.querySelector('h1')).fontSize"
+    )
     assert size == "40px"
 
     mark(ada)
     mark(bob)
-    replace(folder / "src" / "routes" / "chat.py", 'str(message["text"])', 'str(message["text"]).upper()')
+    replace(
+        folder / "src" / "routes" / "chat.py",
+        'str(message["text"])',
+        'str(message["text"]).upper()',
+    )
     for page in (ada, bob):
         wait_loaded_again(page)
     say(bob, "from new code")
@@ -117,8 +142,19 @@ def test_a_page_shows_where_code_is_broken_and_comes_back_when_it_is_mended(open
     chat.write_text(whole + "\nthis is no Python\n")
     server.wait_for_log("it starts again when a file has changed")
     place = f"src/routes/chat.py:{len(whole.splitlines()) + 2}: SyntaxError: "
+    eventually(
+        lambda: "500 Internal Server Error" in ada.texts("h1"), "the page says that it is broken"
+    )
+    link = server.wait_for_log(r"/__tina4/live\?token=[\w-]+")[0]
     for page in (ada, bob):
-        eventually(lambda page=page: any(place in text for text in page.texts("h1")), "the page shows the place")
+        address = page.front().current_url
+        page.front().get(server.url + link)
+        page.front().get(address)
+    for page in (ada, bob):
+        eventually(
+            lambda page=page: any(place in text for text in page.texts("h1")),
+            "the page shows the place",
+        )
     chat.write_text(whole + "\n# mended\n")
 
     wait_loaded_again(ada)

@@ -10,8 +10,8 @@ from websockets.sync.client import connect
 from tests.support import servers
 from tests.support.command import RUN_S, run, serving
 from tests.support.nginx import nginx
-from tina4_wsgi.cli.nginx_conf import configuration, fixed_part
-from tina4_wsgi.router import Router
+from tina4_wsgi.cli.nginx import configuration, fixed_part
+from tina4_wsgi.routing.router import Router
 
 SERVER_BLOCK = "# Into the server block:\n"
 
@@ -45,7 +45,9 @@ def lay_out(printed: str) -> str:
     return f"{for_http}\nserver {{\nlisten PORT;\n{for_server}\n}}\n"
 
 
-def configuration_of(*paths: str, upstream: str = "127.0.0.1:7148", ping_interval_s: float = 25.0) -> str:
+def configuration_of(
+    *paths: str, upstream: str = "127.0.0.1:7148", ping_interval_s: float = 25.0
+) -> str:
     router = Router()
     for path in paths:
         router.websocket(path, lambda connection, event, data: None)
@@ -113,7 +115,9 @@ def test_a_route_that_may_be_anywhere_needs_no_second_location():
     assert "proxy_set_header Upgrade" in printed
 
 
-@pytest.mark.parametrize(("interval_s", "timeout"), [(25.0, "60s"), (50.0, "110s"), (0.0, "86400s")])
+@pytest.mark.parametrize(
+    ("interval_s", "timeout"), [(25.0, "60s"), (50.0, "110s"), (0.0, "86400s")]
+)
 def test_nginx_waits_longer_than_pings_take(interval_s, timeout):
     assert f"proxy_read_timeout {timeout};" in configuration_of("/ws", ping_interval_s=interval_s)
 

@@ -10,7 +10,7 @@ import pytest
 from werkzeug.test import Client
 from werkzeug.wrappers import Response
 
-from tina4_wsgi.cli.refreshing import SCRIPT_PATH, Refreshing, leave_own_lines_out
+from tina4_wsgi.supervision.refreshing import SCRIPT_PATH, Refreshing, leave_own_lines_out
 
 PAGE = "<!doctype html><p>hello</p>\n"
 MARK = b'<script src="/__tina4/reload.js?version='
@@ -55,7 +55,10 @@ def test_a_page_of_an_error_gets_it_too():
         (Response(PAGE, mimetype="text/html"), {}),
         (Response('"<p>"', mimetype="application/json"), OPENED),
         (Response(PAGE, mimetype="text/html", headers={"Content-Encoding": "br"}), OPENED),
-        (Response(PAGE, mimetype="text/html", headers={"Content-Disposition": "attachment"}), OPENED),
+        (
+            Response(PAGE, mimetype="text/html", headers={"Content-Disposition": "attachment"}),
+            OPENED,
+        ),
     ],
     ids=["fetch", "anything", "no word", "json", "encoded", "download"],
 )
@@ -127,7 +130,8 @@ FAILED = "GET /__tina4/reload failed"
 
 
 @pytest.mark.parametrize(
-    ("level", "shown"), [("INFO", ["GET /", FAILED]), ("DEBUG", ["GET /", "GET /__tina4/reload", FAILED])]
+    ("level", "shown"),
+    [("INFO", ["GET /", FAILED]), ("DEBUG", ["GET /", "GET /__tina4/reload", FAILED])],
 )
 def test_its_own_lines_are_logged_for_who_debugs_only(level, shown, caplog):
     log = logging.getLogger("tina4_wsgi.access")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import re
@@ -40,6 +41,7 @@ from pathlib import Path
 from tina4_wsgi import App
 app = App(root=Path(__file__).parent)
 """
+LINK = r"/__tina4/live\?token=([\w-]{32})"
 TAG = re.compile(r'<script src="/__tina4/reload\.js\?version=(\w+)"></script>')
 
 
@@ -58,15 +60,28 @@ def write_version(folder: Path, version: str) -> None:
     (folder / "src" / "routes" / "page.py").write_text(ROUTE.replace("VERSION", version))
 
 
-def get(server: Server, path: str, accept: str = "text/html", forwarded: str = "") -> str:
-    """What a browser gets that opens an address; through a proxy where it is `forwarded` for somebody."""
+def get(server: Server, path: str, accept: str = "text/html", cookies: str = "") -> str:
+    """What a browser gets that opens an address."""
     client = http.client.HTTPConnection(*server.address, timeout=RUN_S)
-    fields = {"X-Forwarded-For": forwarded} if forwarded else {}
+    fields = {"Cookie": cookies} if cookies else {}
     try:
         client.request("GET", path, headers={"Accept": accept, **fields})
         return client.getresponse().read().decode()
     finally:
         client.close()
+
+
+def follow_link(server: Server) -> str:
+    """Open the link that the log has once code is broken, and give the cookies that come of it."""
+    link = server.wait_for_log(LINK)[0]
+    client = http.client.HTTPConnection(*server.address, timeout=RUN_S)
+    with contextlib.closing(client):
+        client.request("GET", link)
+        answer = client.getresponse()
+        assert (answer.status, answer.headers["Location"]) == (303, "/"), server.log
+        return "; ".join(
+            field.partition(";")[0] for field in answer.headers.get_all("Set-Cookie", [])
+        )
 
 
 def enter(server: Server, path: str) -> ClientConnection:
@@ -100,7 +115,9 @@ def test_a_websocket_has_its_line_in_the_log_at_once(folder):
 
 
 def wait_for_answer(server: Server, path: str, text: str, **asked: str) -> str:
-    """Ask until the new process answers, and give its answer: the old one may not have read its order yet."""
+    """Ask until the new process answers, and give its answer: the old one may not have read its
+    order yet.
+    """
     give_up_at = time.monotonic() + RUN_S
     while text not in (answer := get(server, path, **asked)):
         assert time.monotonic() < give_up_at, server.log
@@ -110,7 +127,9 @@ def wait_for_answer(server: Server, path: str, text: str, **asked: str) -> str:
 
 def test_a_new_module_is_code_too(folder):
     with serving(folder, None, "--reload") as server:
-        (folder / "src" / "routes" / "more.py").write_text(ROUTE.replace('"/', '"/more/').replace("VERSION", "more"))
+        (folder / "src" / "routes" / "more.py").write_text(
+            ROUTE.replace('"/', '"/more/').replace("VERSION", "more")
+        )
 
         server.wait_for_log(r"more\.py changed, starting again")
         wait_for_answer(server, "/more/version", "more")
@@ -118,9 +137,15 @@ def test_a_new_module_is_code_too(folder):
 
 BROKEN = {
     "syntax": ("if x\n", "src/routes/page.py:1: SyntaxError"),
-    "name": ("\nmissing\n", "src/routes/page.py:2: NameError: name &#39;missing&#39; is not defined"),
+    "name": (
+        "\nmissing\n",
+        "src/routes/page.py:2: NameError: name &#39;missing&#39; is not defined",
+    ),
     "import": ("import no_such_module\n", "src/routes/page.py:1: ModuleNotFoundError"),
-    "route": ("from tina4_wsgi import Router\n@Router.get\ndef f(request, response): ...\n", "@get has no path"),
+    "route": (
+        "from tina4_wsgi import Router\n@Router.get\ndef f(request, response): ...\n",
+        "@get has no path",
+    ),
 }
 
 
@@ -130,7 +155,7 @@ def test_broken_code_shows_where_it_fails_in_the_browser_until_it_is_mended(fold
     with serving(folder, None, "--reload") as server:
         (folder / "src" / "routes" / "page.py").write_text(source)
         server.wait_for_log(r"it starts again when a file has changed")
-        page = wait_for_answer(server, "/any/page", "<h1>")
+        page = wait_for_answer(server, "/any/page", "<h1>", cookies=follow_link(server))
 
         assert told in page
         assert TAG.search(page)  # so the page loads again when a file has changed
@@ -146,7 +171,8 @@ def test_the_last_line_of_the_terminal_says_where_broken_code_fails(folder):
 
         last = [line for line in server.log.splitlines() if "access" not in line][-1]
         assert last.endswith(
-            "src/routes/page.py:1: ZeroDivisionError: division by zero; it starts again when a file has changed"
+            "src/routes/page.py:1: ZeroDivisionError: division by zero; it starts again when a "
+            "file has changed"
         )
 
 
@@ -155,7 +181,10 @@ def test_clients_that_take_no_page_get_the_traceback_as_text_while_code_is_broke
         (folder / "src" / "routes" / "page.py").write_text("1 / 0\n")
         server.wait_for_log("it starts again when a file has changed")
 
-        answer = wait_for_answer(server, "/version", "Traceback", accept="application/json")
+        cookies = follow_link(server)
+        answer = wait_for_answer(
+            server, "/version", "Traceback", accept="application/json", cookies=cookies
+        )
 
         assert answer.endswith("src/routes/page.py:1: ZeroDivisionError: division by zero\n")
 
@@ -172,14 +201,55 @@ def test_a_websocket_that_comes_while_code_is_broken_is_refused_with_503(folder)
         assert refused.value.response.status_code == 503
 
 
-def test_a_request_that_came_through_a_proxy_is_shown_no_line_of_broken_code(folder):
+@pytest.mark.parametrize("cookies", ["", "tina4_debug=x", f"tina4_debug={'0' * 64}"])
+@pytest.mark.parametrize("accept", ["text/html", "application/json", "*/*"])
+def test_who_has_not_followed_the_link_is_shown_no_line_of_broken_code(folder, accept, cookies):
+    """Not from this machine either: behind a proxy on it, everybody comes from here."""
     with serving(folder, None, "--reload") as server:
         (folder / "src" / "routes" / "page.py").write_text("secret = 1 / 0\n")
         server.wait_for_log("it starts again when a file has changed")
 
-        answer = wait_for_answer(server, "/", "the terminal says why", forwarded="203.0.113.5")
+        answer = wait_for_answer(
+            server, "/", "the terminal says why", accept=accept, cookies=cookies
+        )
 
         assert "secret" not in answer
+        assert "page.py" not in answer
+        assert "division" not in answer
+
+
+def test_another_token_opens_no_line_of_broken_code(folder):
+    with serving(folder, None, "--reload") as server:
+        (folder / "src" / "routes" / "page.py").write_text("secret = 1 / 0\n")
+        server.wait_for_log("it starts again when a file has changed")
+
+        assert "the terminal says why" in wait_for_answer(
+            server, f"/__tina4/live?token={'0' * 32}", "<h1>"
+        )
+
+
+def test_the_link_is_good_for_all_of_one_start(folder):
+    with serving(folder, None, "--reload") as server:
+        (folder / "src" / "routes" / "page.py").write_text("1 / 0\n")
+        cookies = follow_link(server)
+        write_version(folder, "mended")
+        wait_for_answer(server, "/version", "mended")
+        (folder / "src" / "routes" / "page.py").write_text("[].pop()\n")
+
+        assert "pop from empty list" in wait_for_answer(server, "/", "IndexError", cookies=cookies)
+        assert len(set(re.findall(LINK, server.log))) == 1
+
+
+def test_with_debug_it_is_the_link_of_the_banner(folder):
+    with serving(folder, None, "--reload", "--debug") as server:
+        server.wait_for_log(LINK)
+        (folder / "src" / "routes" / "page.py").write_text("1 / 0\n")
+        server.wait_for_log("it starts again when a file has changed")
+
+        assert "page.py" in wait_for_answer(
+            server, "/", "ZeroDivisionError", cookies=follow_link(server)
+        )
+        assert len(set(re.findall(LINK, server.log))) == 1
 
 
 def test_code_that_is_broken_from_the_start_is_told_and_served_once_it_is_mended(folder):
@@ -187,7 +257,10 @@ def test_code_that_is_broken_from_the_start_is_told_and_served_once_it_is_mended
 
     with launched(folder, "--reload", "--port", "0", log=folder / "log") as (_, banner):
         assert banner[0].startswith("Tina4 WSGI v")
-        wait_for(folder / "log", "wsgi.py:1: ZeroDivisionError: division by zero; it starts again when a file has")
+        wait_for(
+            folder / "log",
+            "wsgi.py:1: ZeroDivisionError: division by zero; it starts again when a file has",
+        )
         (folder / "wsgi.py").write_text(WSGI)
 
         wait_for(folder / "log", "wsgi.py changed, starting again")
@@ -275,10 +348,14 @@ def test_the_server_stops_when_the_process_above_it_is_killed(folder):
 def test_a_request_that_runs_on_does_not_hold_a_restart_up_for_the_drain_time(folder, monkeypatch):
     monkeypatch.setenv("TINA4_WS_DRAIN_TIMEOUT_S", str(NEVER_S))
     (folder / "src" / "routes" / "slow.py").write_text(
-        "import time\nfrom tina4_wsgi import Router\n\n@Router.get('/slow')\ndef slow(request, response):\n"
+        "import time\nfrom tina4_wsgi import Router\n\n@Router.get('/slow')\ndef slow(request, "
+        "response):\n"
         f"    print('slow has begun', flush=True)\n    time.sleep({NEVER_S:g})\n"
     )
-    with serving(folder, None, "--reload") as server, socket.create_connection(server.address, RUN_S) as client:
+    with (
+        serving(folder, None, "--reload") as server,
+        socket.create_connection(server.address, RUN_S) as client,
+    ):
         client.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
         server.wait_for_log("slow has begun")
 

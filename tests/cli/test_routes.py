@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.command import PATH, run
 
-APP = '''\
+APP = """\
 from tina4_wsgi import App, Router
 
 
@@ -32,9 +32,9 @@ def index(request, response):
 
 
 app = App()
-'''
+"""
 
-FLASK = '''\
+FLASK = """\
 import flask
 from tina4_wsgi.contrib.flask import login_required, websocket, wrap
 
@@ -49,9 +49,9 @@ def live(connection, event, data):
 
 site.register_blueprint(board)
 app = wrap(site)
-'''
+"""
 
-PYRAMID = '''\
+PYRAMID = """\
 import warnings
 warnings.simplefilter("ignore")  # webob needs the `cgi` of the standard library
 from pyramid.config import Configurator
@@ -66,9 +66,9 @@ with Configurator() as config:
     config.include("tina4_wsgi.contrib.pyramid")
     config.add_websocket("/live/{card:int}", live)
 app = wrap(config.make_wsgi_app())
-'''
+"""
 
-FALCON = '''\
+FALCON = """\
 import falcon
 from tina4_wsgi.contrib.falcon import wrap
 
@@ -81,7 +81,7 @@ class Live:
 inner = falcon.App()
 inner.add_route("/live/{card:int}", Live())
 app = wrap(inner)
-'''
+"""
 
 
 def described(folder: Path, source: str, target: str | None = None) -> list[dict[str, object]]:
@@ -98,10 +98,19 @@ def test_the_table_has_a_line_for_each(tmp_path):
     done = run(tmp_path, "routes")
 
     assert done.returncode == 0, done.stderr
-    titles, *rows = (list(filter(None, map(str.strip, line.split("  ")))) for line in done.stdout.splitlines())
+    titles, *rows = (
+        list(filter(None, map(str.strip, line.split("  ")))) for line in done.stdout.splitlines()
+    )
     assert titles == ["KIND", "METHODS", "PATH", "CONVERTERS", "AUTH", "WHERE"]
     assert rows == [
-        ["websocket", "-", "/ws/{room}/<int:table>", "room: string, table: int", "logged_in", "wsgi.py:8"],
+        [
+            "websocket",
+            "-",
+            "/ws/{room}/<int:table>",
+            "room: string, table: int",
+            "logged_in",
+            "wsgi.py:8",
+        ],
         ["http", "GET, HEAD", "/", "-", "-", "wsgi.py:13"],
     ]
 
@@ -124,18 +133,29 @@ def test_json_has_all_that_is_known(tmp_path):
 
 @pytest.mark.parametrize(
     ("source", "path"),
-    [(FLASK, "/board/live/<int:card>"), (PYRAMID, "/live/{card:int}"), (FALCON, "/live/{card:int}")],
+    [
+        (FLASK, "/board/live/<int:card>"),
+        (PYRAMID, "/live/{card:int}"),
+        (FALCON, "/live/{card:int}"),
+    ],
     ids=["flask", "pyramid", "falcon"],
 )
 def test_what_a_wrapped_framework_declares_is_listed(tmp_path, source, path):
     (route,) = described(tmp_path, source)
 
-    assert (route["kind"], route["path"], route["parameters"]) == ("websocket", path, {"card": "int"})
+    assert (route["kind"], route["path"], route["parameters"]) == (
+        "websocket",
+        path,
+        {"card": "int"},
+    )
     assert str(route["location"]).startswith(f"{tmp_path}/wsgi.py:")
 
 
 def test_an_app_inside_of_a_middleware_is_found(tmp_path):
-    source = APP + "inner = app\n\n\ndef app(environ, start_response):\n    return inner(environ, start_response)\n"
+    source = (
+        APP
+        + "inner = app\n\n\ndef app(environ, start_response):\n    return inner(environ, start_response)\n"
+    )
 
     assert len(described(tmp_path, source)) == 2
 
@@ -155,7 +175,8 @@ def test_something_else_is_refused_in_a_sentence(tmp_path):
 
     assert done.returncode == 1
     assert done.stderr == (
-        "tina4-wsgi: the application is a builtins.function, expected a tina4_wsgi.App or something around one\n"
+        "tina4-wsgi: the application is a builtins.function, expected a tina4_wsgi.App or "
+        "something around one\n"
     )
 
 
@@ -173,7 +194,8 @@ def test_code_that_can_not_be_loaded_shows_the_users_traceback(tmp_path, command
 
 
 @pytest.mark.parametrize(
-    ("variables", "has_colours"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+    ("variables", "has_colours"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
 )
 def test_colours_are_for_terminals_whose_user_wants_them(tmp_path, variables, has_colours):
     (tmp_path / "wsgi.py").write_text(APP)
@@ -182,8 +204,12 @@ def test_colours_are_for_terminals_whose_user_wants_them(tmp_path, variables, ha
     try:
         subprocess.run(
             [sys.executable, "-m", "tina4_wsgi", "routes"],
-            cwd=tmp_path, env=env, stdout=theirs, timeout=20, check=True,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env=env,
+            stdout=theirs,
+            timeout=20,
+            check=True,
+        )
         printed = os.read(ours, 10_000).decode()
     finally:
         os.close(ours)
@@ -200,8 +226,13 @@ def test_a_pipe_that_is_closed_early_is_no_error(tmp_path):
     try:
         done = subprocess.run(
             [sys.executable, "-u", "-m", "tina4_wsgi", "routes"],
-            cwd=tmp_path, env={**os.environ, **PATH}, stdout=writing, stderr=subprocess.PIPE, timeout=20, check=False,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env={**os.environ, **PATH},
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            timeout=20,
+            check=False,
+        )
     finally:
         os.close(writing)
 

@@ -47,7 +47,8 @@ def test_without_a_wsgi_py_the_routes_in_src_are_served(tmp_path):
     routes = tmp_path / "src" / "routes"
     routes.mkdir(parents=True)
     (routes / "hello.py").write_text(
-        "from tina4_wsgi import Router\n@Router.get('/hello')\ndef hello(request, response):\n    return 'from src'\n"
+        "from tina4_wsgi import Router\n@Router.get('/hello')\ndef hello(request, response):\n    "
+        "return 'from src'\n"
     )
 
     with serving(tmp_path) as server:
@@ -59,7 +60,10 @@ def test_without_a_wsgi_py_the_routes_in_src_are_served(tmp_path):
     [
         ("shop.web:application", says("'named'").replace("def app", "def application")),
         ("shop.web", says("'named'")),
-        ("shop.web:Site.app", "class Site:\n    @staticmethod" + says("'named'").replace("\n", "\n    ")),
+        (
+            "shop.web:Site.app",
+            "class Site:\n    @staticmethod" + says("'named'").replace("\n", "\n    "),
+        ),
         ("shop.web:make()", says("'named'") + "def make():\n    return app\n"),
     ],
 )
@@ -73,7 +77,9 @@ def test_the_application_may_be_named(tmp_path, target, source):
 
 
 def test_everything_is_patched_before_the_application_is_imported(tmp_path):
-    source = "import socket, threading, gevent.socket\npatched = socket.socket is gevent.socket.socket\n"
+    source = (
+        "import socket, threading, gevent.socket\npatched = socket.socket is gevent.socket.socket\n"
+    )
     (tmp_path / "wsgi.py").write_text(source + says("str(patched)"))
 
     with serving(tmp_path) as server:
@@ -81,7 +87,9 @@ def test_everything_is_patched_before_the_application_is_imported(tmp_path):
 
 
 def test_an_application_that_patches_for_itself_is_fine(tmp_path):
-    (tmp_path / "wsgi.py").write_text("from gevent import monkey\nmonkey.patch_all()\n" + says("'fine'"))
+    (tmp_path / "wsgi.py").write_text(
+        "from gevent import monkey\nmonkey.patch_all()\n" + says("'fine'")
+    )
 
     with serving(tmp_path) as server:
         assert get(server) == "fine"
@@ -150,7 +158,10 @@ def test_a_unix_socket_is_served(tmp_path):
     with launched(tmp_path, "--bind", f"unix:{path}", banner_lines=2) as (process, banner):
         assert ask_unix_socket(path).endswith(b"hello")
 
-    assert banner == [f"Tina4 WSGI v{__version__}", f"HTTP and WebSocket server running at unix:{path}"]
+    assert banner == [
+        f"Tina4 WSGI v{__version__}",
+        f"HTTP and WebSocket server running at unix:{path}",
+    ]
     assert process.returncode == 0
     assert not path.exists()
 

@@ -70,7 +70,10 @@ def patient(monkeypatch):
 def test_websockets_hear_1001_and_close_callbacks_and_requests_finish(tmp_path, how):
     (tmp_path / "wsgi.py").write_text(CHAT)
 
-    with serving(tmp_path) as server, connect(f"ws://127.0.0.1:{server.address[1]}/ws/a") as websocket:
+    with (
+        serving(tmp_path) as server,
+        connect(f"ws://127.0.0.1:{server.address[1]}/ws/a") as websocket,
+    ):
         websocket.send("hi")
         assert websocket.recv(timeout=RUN_S) == "a: hi"
         with socket.create_connection(server.address, RUN_S) as client:

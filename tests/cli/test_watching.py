@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tina4_wsgi.cli.watching import Changes, Watcher
+from tina4_wsgi.supervision.watcher import Changes, Watcher
 
 
 @pytest.fixture
@@ -25,7 +25,14 @@ def write(folder: Path, name: str, text: str = "") -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["wsgi.py", "shop/views.py", "src/routes/page.py", "shop/templates/cards.html", "src/public/odd.py"]
+    "name",
+    [
+        "wsgi.py",
+        "shop/views.py",
+        "src/routes/page.py",
+        "shop/templates/cards.html",
+        "src/public/odd.py",
+    ],
 )
 def test_what_the_server_goes_by_is_code(folder, name):
     watcher = Watcher([folder])
@@ -35,7 +42,13 @@ def test_what_the_server_goes_by_is_code(folder, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["src/templates/a/page.html", "src/public/app.css", "shop/static/app.js", "app/src/templates/page.txt"]
+    "name",
+    [
+        "src/templates/a/page.html",
+        "src/public/app.css",
+        "shop/static/app.js",
+        "app/src/templates/page.txt",
+    ],
 )
 def test_what_only_pages_show_is_of_pages(folder, name):
     watcher = Watcher([folder])
@@ -46,7 +59,14 @@ def test_what_only_pages_show_is_of_pages(folder, name):
 
 @pytest.mark.parametrize(
     "name",
-    ["notes.txt", "data.sqlite", ".git/hook.py", "node_modules/x/y.py", "__pycache__/x.py", "src/public/.app.css.swp"],
+    [
+        "notes.txt",
+        "data.sqlite",
+        ".git/hook.py",
+        "node_modules/x/y.py",
+        "__pycache__/x.py",
+        "src/public/.app.css.swp",
+    ],
 )
 def test_everything_else_is_not_looked_at(folder, name):
     watcher = Watcher([folder])
@@ -112,7 +132,7 @@ def test_what_can_not_be_looked_at_is_passed_over(folder):
 
 
 def test_a_file_that_is_written_without_end_is_not_waited_for_without_end(folder, monkeypatch):
-    monkeypatch.setattr("tina4_wsgi.cli.watching._SETTLE_S", 0.001)
+    monkeypatch.setattr("tina4_wsgi.supervision.watcher._SETTLE_S", 0.001)
     path = write(folder, "wsgi.py")
     watcher = Watcher([folder])
     is_over = threading.Event()

@@ -20,7 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.support.command import RUN_S, ask_unix_socket, launched, run, serving
 from tests.support.deadline import NEVER_S
 from tests.support.servers import Server
-from tina4_wsgi.cli.workers import Worker
+from tina4_wsgi.supervision.worker import Worker
 
 APP = """
 import os
@@ -191,7 +191,9 @@ def test_sighup_with_code_that_can_not_be_loaded_changes_nothing(folder):
 
         server.process.send_signal(signal.SIGHUP)
 
-        server.wait_for_log("ended with exit code 1 before it served, so the others go on with what they have")
+        server.wait_for_log(
+            "ended with exit code 1 before it served, so the others go on with what they have"
+        )
         assert "ZeroDivisionError" in server.log
         assert '"version":"one"' in get(server, "/who")
         assert websocket.ping().wait(RUN_S)
@@ -219,7 +221,10 @@ def test_a_second_sighup_begins_anew_with_the_newest_code(folder):
 
 def test_a_worker_that_dies_while_its_successor_loads_is_succeeded_by_it(folder):
     gate = folder / "gate"
-    held = f"import os, pathlib, time\nprint('begun in', os.getpid(), flush=True)\ngate = pathlib.Path({str(gate)!r})\n"
+    held = (
+        "import os, pathlib, time\nprint('begun in', os.getpid(), flush=True)\ngate = "
+        f"pathlib.Path({str(gate)!r})\n"
+    )
     held += "while not gate.exists():\n    time.sleep(0.01)\n"
     with two_workers(folder) as server:
         first = pids(server)
@@ -254,7 +259,10 @@ def test_code_that_can_not_be_loaded_at_first_ends_it(folder):
 
     assert done.returncode == 1
     assert done.stdout == ""
-    assert re.fullmatch(r"tina4-wsgi: worker \d+ ended with exit code 1 before it served", done.stderr.splitlines()[-1])
+    assert re.fullmatch(
+        r"tina4-wsgi: worker \d+ ended with exit code 1 before it served",
+        done.stderr.splitlines()[-1],
+    )
 
 
 def test_a_second_signal_ends_all_at_once(folder, monkeypatch):
@@ -316,7 +324,9 @@ def test_a_broadcast_reaches_the_clients_of_all_workers(folder):
 
         get(server, "/tell")
 
-        assert [websocket.recv(timeout=RUN_S) for websocket in inside] == ["to everybody"] * len(inside)
+        assert [websocket.recv(timeout=RUN_S) for websocket in inside] == ["to everybody"] * len(
+            inside
+        )
         assert "broadcasts reach the clients of one worker only" not in server.log
 
 
@@ -324,7 +334,9 @@ def test_workers_without_anything_between_them_are_warned_of(folder, monkeypatch
     monkeypatch.setenv("TINA4_WS_BACKPLANE", "none")
 
     with two_workers(folder) as server:
-        server.wait_for_log("broadcasts reach the clients of one worker only, for the backplane is \"none\"; ")
+        server.wait_for_log(
+            'broadcasts reach the clients of one worker only, for the backplane is "none"; '
+        )
 
 
 def test_a_port_that_is_taken_is_said_once(folder):

@@ -49,7 +49,9 @@ class Visit:
 
 
 class Lives:
-    """The site served by one process after the other, each of which begins at once and is killed; see apps/lives.py."""
+    """The site served by one process after the other, each of which begins at once and is killed;
+    see apps/lives.py.
+    """
 
     def __init__(self, keeper: subprocess.Popen[str]) -> None:
         self._keeper = keeper
@@ -85,7 +87,9 @@ class Place:
     @contextlib.contextmanager
     def serve(self, target: str = "visited:app") -> Iterator[Server]:
         """Serve the site, at the port of the first time."""
-        with servers.own(target, APPS, self._folder / "log", "--port", self._port, env=self._env) as server:
+        with servers.own(
+            target, APPS, self._folder / "log", "--port", self._port, env=self._env
+        ) as server:
             self._port = str(server.address[1])
             yield server
 
@@ -94,9 +98,14 @@ class Place:
         """Make ready to serve the site many times."""
         command = [*servers.PYTHON, "lives.py"]
         with subprocess.Popen(
-            command, cwd=APPS, env={**os.environ, **self._env}, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
-        ) as keeper:  # fmt: skip
+            command,
+            cwd=APPS,
+            env={**os.environ, **self._env},
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        ) as keeper:
             try:
                 yield Lives(keeper)
             finally:
@@ -104,7 +113,11 @@ class Place:
 
     @property
     def _env(self) -> dict[str, str]:
-        return {"PYTHONPATH": str(servers.ROOT), "JOURNAL": str(self.journal), "USERS": str(self.users)}
+        return {
+            "PYTHONPATH": str(servers.ROOT),
+            "JOURNAL": str(self.journal),
+            "USERS": str(self.users),
+        }
 
     @property
     def said(self) -> list[str]:

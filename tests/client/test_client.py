@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-STATIC = HERE.parents[1] / "tina4_wsgi" / "static"
+STATIC = HERE.parents[1] / "tina4_wsgi" / "browser"
 RUN_S = 60
 
 # What the two files offer, seen at run time.
@@ -35,29 +35,51 @@ def test_node_finds_that_the_client_keeps_its_word(suite: Path) -> None:
 def test_the_types_let_through_what_works_and_nothing_else(tmp_path: Path) -> None:
     shutil.copy(STATIC / "tina4-ws.d.ts", tmp_path)
     shutil.copy(HERE / "types.ts", tmp_path)
-    (tmp_path / "tsconfig.json").write_text(json.dumps({
-        "compilerOptions": {
-            "strict": True, "noEmit": True, "target": "ES2022", "lib": ["ES2022", "DOM"], "module": "ES2022",
-            "moduleResolution": "node", "types": [], "baseUrl": ".",
-            # As docs/client.md tells.
-            "paths": {"/__tina4/tina4-ws.mjs": ["./tina4-ws.d.ts"]},
-        },
-    }))  # fmt: skip
+    (tmp_path / "tsconfig.json").write_text(
+        json.dumps(
+            {
+                "compilerOptions": {
+                    "strict": True,
+                    "noEmit": True,
+                    "target": "ES2022",
+                    "lib": ["ES2022", "DOM"],
+                    "module": "ES2022",
+                    "moduleResolution": "node",
+                    "types": [],
+                    "baseUrl": ".",
+                    # As docs/client.md tells.
+                    "paths": {"/__tina4/tina4-ws.mjs": ["./tina4-ws.d.ts"]},
+                },
+            }
+        )
+    )
 
     run("tsc", "--project", str(tmp_path))
 
 
 def test_the_types_name_what_a_connection_has() -> None:
-    declared = (STATIC / "tina4-ws.d.ts").read_text().partition("interface Connection {")[2].partition("\n}")[0]
+    declared = (
+        (STATIC / "tina4-ws.d.ts")
+        .read_text()
+        .partition("interface Connection {")[2]
+        .partition("\n}")[0]
+    )
 
     named = sorted(re.findall(r"^  (?:readonly )?(\w+)[:(]", declared, re.MULTILINE))
-    offered = json.loads(run("node", "--input-type=module", "-e", OFFERED, str(STATIC / "tina4-ws.mjs")))
+    offered = json.loads(
+        run("node", "--input-type=module", "-e", OFFERED, str(STATIC / "tina4-ws.mjs"))
+    )
 
     assert named == offered
 
 
 def test_the_types_name_the_options_that_the_client_reads() -> None:
-    declared = (STATIC / "tina4-ws.d.ts").read_text().partition("interface Options {")[2].partition("\n}")[0]
+    declared = (
+        (STATIC / "tina4-ws.d.ts")
+        .read_text()
+        .partition("interface Options {")[2]
+        .partition("\n}")[0]
+    )
     source = (STATIC / "tina4-ws.js").read_text()
 
     named = set(re.findall(r"^  (\w+)\?:", declared, re.MULTILINE))
@@ -73,7 +95,12 @@ def run(*command: str) -> str:
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_S, check=False
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=RUN_S,
+        check=False,
     )
     assert done.returncode == 0, f"exit code {done.returncode}:\n{done.stdout}{done.stderr}"
     return done.stdout

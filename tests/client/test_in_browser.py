@@ -17,7 +17,8 @@ CLIENTS = 50
 RESTARTS = 20
 BASE_MS, CAP_MS = 1_000, 1_000
 
-# Connections that talk all the time, also while there is nobody. What each sends is numbered, and so known again.
+# Connections that talk all the time, also while there is nobody. What each sends is numbered, and
+# so known again.
 CROWD = """
 const [count, baseMs, capMs] = arguments;
 window.waits = [];
@@ -64,7 +65,9 @@ REFUSED = "client.state === 'refused'"
 
 
 @pytest.mark.deadline(180)
-def test_twenty_kills_under_fifty_clients_lose_nobody_and_double_nothing(place: Place, visit: Open) -> None:
+def test_twenty_kills_under_fifty_clients_lose_nobody_and_double_nothing(
+    place: Place, visit: Open
+) -> None:
     waits_ms = []
 
     with place.lives() as lives:
@@ -80,13 +83,21 @@ def test_twenty_kills_under_fifty_clients_lose_nobody_and_double_nothing(place: 
         page.wait_for(NONE_OPEN)
         with lives.one():
             page.wait_for(ALL_OPEN)
-            page.run("clients.forEach((client, own) => clearInterval(client.talk) || client.send(`${own} 999999`))")
-            eventually(lambda: sum(text.endswith(" 999999") for text in place.said) == CLIENTS, "the last ones")
+            page.run(
+                "clients.forEach((client, own) => clearInterval(client.talk) || "
+                "client.send(`${own} 999999`))"
+            )
+            eventually(
+                lambda: sum(text.endswith(" 999999") for text in place.said) == CLIENTS,
+                "the last ones",
+            )
 
     for own in range(CLIENTS):
         numbers = [int(text.split()[1]) for text in place.said if text.startswith(f"{own} ")]
         assert numbers == sorted(set(numbers)), f"client {own}: doubled or out of order"
-    assert min(len({wait // (BASE_MS / 10) for wait in waits}) for waits in waits_ms) >= 7, "they come back spread out"
+    assert min(len({wait // (BASE_MS / 10) for wait in waits}) for waits in waits_ms) >= 7, (
+        "they come back spread out"
+    )
 
 
 def test_what_waits_for_the_server_arrives_once_and_in_order(place: Place, visit: Open) -> None:
@@ -113,7 +124,9 @@ def test_airplane_mode_is_noticed_and_so_is_its_end(place: Place, visit: Open) -
         page.go_offline(True)
         page.wait_for(WAITING)
         page.run("client.send('written in the air')")
-        page.run("Object.defineProperty(Math, 'random', { value: () => 0.99 })")  # the longest waits
+        page.run(
+            "Object.defineProperty(Math, 'random', { value: () => 0.99 })"
+        )  # the longest waits
         page.wait_for("waits.length > 3")
         page.go_offline(False)
 
@@ -122,7 +135,9 @@ def test_airplane_mode_is_noticed_and_so_is_its_end(place: Place, visit: Open) -
     assert place.said == ["written in the air"]
 
 
-def test_a_page_that_sleeps_through_a_restart_is_back_when_it_wakes(place: Place, visit: Open) -> None:
+def test_a_page_that_sleeps_through_a_restart_is_back_when_it_wakes(
+    place: Place, visit: Open
+) -> None:
     with place.serve() as server:
         page = visit(server.url)
         page.run(ONE, "ws/echo")
@@ -151,7 +166,9 @@ def test_a_silent_connection_is_given_up_after_a_long_sleep(place: Place, visit:
         page.wait_for(OPEN)
 
 
-def test_a_page_that_one_leaves_gives_up_its_place_and_takes_it_again(place: Place, visit: Open) -> None:
+def test_a_page_that_one_leaves_gives_up_its_place_and_takes_it_again(
+    place: Place, visit: Open
+) -> None:
     with place.serve() as server:
         page = visit(server.url)
         page.run(ONE, "ws/count")
@@ -179,7 +196,9 @@ def test_a_log_out_that_the_server_notices_is_final(place: Place, visit: Open) -
         assert page.run("return client.code") == 4401
 
 
-def test_a_log_out_that_the_server_answers_401_is_final_until_the_page_logs_in(place: Place, visit: Open) -> None:
+def test_a_log_out_that_the_server_answers_401_is_final_until_the_page_logs_in(
+    place: Place, visit: Open
+) -> None:
     with place.serve() as server:
         page = visit(server.url)
         page.run("document.cookie = 'session=ada'")
@@ -276,11 +295,15 @@ def test_the_module_is_the_same_client(place: Place, visit: Open) -> None:
 
 
 @pytest.mark.parametrize("kind", ["script", "module"])
-def test_an_app_under_a_prefix_is_found_from_any_of_its_pages(place: Place, visit: Open, kind: str) -> None:
+def test_an_app_under_a_prefix_is_found_from_any_of_its_pages(
+    place: Place, visit: Open, kind: str
+) -> None:
     with place.serve("visited:mounted") as server:
         page = visit(f"{server.url}/shop/deep/down/below")
         if kind == "module":
-            page.run("import('/shop/__tina4/tina4-ws.mjs').then((module) => (window.module = module))")
+            page.run(
+                "import('/shop/__tina4/tina4-ws.mjs').then((module) => (window.module = module))"
+            )
             page.wait_for("window.module")
 
         page.run(ONE, "ws/echo")

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import vm from "node:vm";
 
-const SOURCE = readFileSync(new URL("../../tina4_wsgi/static/tina4-ws.js", import.meta.url), "utf8");
+const SOURCE = readFileSync(new URL("../../tina4_wsgi/browser/tina4-ws.js", import.meta.url), "utf8");
 
 /** Timers that run when `pass` is called, in the order of their times. */
 class Clock {

@@ -1,4 +1,6 @@
-"""What PyInstaller packs: serves for as long as it takes to ask itself for everything, and prints the answers."""
+"""What PyInstaller packs: serves for as long as it takes to ask itself for everything, and prints
+the answers.
+"""
 
 from gevent import monkey
 
@@ -10,7 +12,7 @@ import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from tina4_wsgi import App, Router  # noqa: E402
-from tina4_wsgi.cli.scaffold import make_project  # noqa: E402
+from tina4_wsgi.cli.init import make_project  # noqa: E402
 from tina4_wsgi.server.server import Server  # noqa: E402
 
 HANDSHAKE = (
@@ -18,9 +20,14 @@ HANDSHAKE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 PATHS = (
-    "/hello", "/__tina4/tina4-ws.js", "/__tina4/tina4-ws.mjs", "/__tina4/live", "/__tina4/live/table.js",
-    "/metrics", "/nothing",
-)  # fmt: skip
+    "/hello",
+    "/__tina4/tina4-ws.js",
+    "/__tina4/tina4-ws.mjs",
+    "/__tina4/live",
+    "/__tina4/live/table.js",
+    "/metrics",
+    "/nothing",
+)
 
 router = Router()
 

@@ -1,4 +1,6 @@
-"""Whatever a machine lacks, the package installs: with the engine compiled, or without it and with a word about it."""
+"""Whatever a machine lacks, the package installs: with the engine compiled, or without it and with
+a word about it.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,16 @@ def tree(translated: Path, tmp_path: Path) -> Path:
 def build(source: Path, folder: Path, **env: str) -> Build:
     """Have pip make a wheel, with what is installed here."""
     wheels = folder / "wheels"
-    command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "--no-build-isolation", "--no-cache-dir"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-v",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-cache-dir",
+    ]
     done = subprocess.run(
         [*command, "--wheel-dir", str(wheels), str(source)],
         env={**os.environ, "CFLAGS": "-O0", **env},
@@ -146,7 +157,9 @@ def of_sdist(translated: Path, tmp_path_factory: pytest.TempPathFactory) -> Buil
 
 
 def test_an_sdist_becomes_a_wheel_with_every_module_compiled(of_sdist, tmp_path):
-    declared = {str(path.relative_to(ROOT).with_suffix("")) for path in (ROOT / "tina4_wsgi").rglob("*.pxd")}
+    declared = {
+        str(path.relative_to(ROOT).with_suffix("")) for path in (ROOT / "tina4_wsgi").rglob("*.pxd")
+    }
 
     assert of_sdist.modules == declared
     assert used(of_sdist.wheel, tmp_path) == "Hello"
@@ -161,7 +174,11 @@ def test_an_application_that_pyinstaller_packs_has_all_of_it(of_sdist, tmp_path)
     subprocess.run(
         [sys.executable, "-m", "PyInstaller", "--log-level", "ERROR", "packed_app.py"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(site), "PYINSTALLER_CONFIG_DIR": str(tmp_path / "config")},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(site),
+            "PYINSTALLER_CONFIG_DIR": str(tmp_path / "config"),
+        },
         check=True,
         timeout=PACK_S,
     )
@@ -169,8 +186,12 @@ def test_an_application_that_pyinstaller_packs_has_all_of_it(of_sdist, tmp_path)
 
     done = subprocess.run(
         [tmp_path / "dist" / "packed_app" / "packed_app"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
 
     assert "Traceback" not in done.stderr
     assert done.stdout.splitlines() == [
@@ -203,11 +224,11 @@ def test_where_the_compiler_fails_nothing_is_left_half_compiled(tree, tmp_path, 
 
 def test_modules_of_an_earlier_build_are_not_taken_along(tree, tmp_path):
     first = build(tree, tmp_path / "first")
-    (tree / "tina4_wsgi" / "transport.py").touch()
+    (tree / "tina4_wsgi" / "websocket" / "transport.py").touch()
 
     built = build(tree, tmp_path, CC="no-such-cc")
 
-    assert "tina4_wsgi/transport" in first.modules
+    assert "tina4_wsgi/websocket/transport" in first.modules
     assert_it_is_pure_and_works(built, tmp_path)
 
 
@@ -221,7 +242,9 @@ def test_without_cython_the_wheel_is_pure(tree, tmp_path):
 
 
 def test_where_cython_fails_the_wheel_is_pure(tree, tmp_path):
-    (tree / "tina4_wsgi" / "turn.pxd").write_text("cdef class Turn:\n    cdef no_such_type field\n")
+    (tree / "tina4_wsgi" / "hub" / "flush_queue.pxd").write_text(
+        "cdef class Turn:\n    cdef no_such_type field\n"
+    )
 
     built = build(tree, tmp_path)
 

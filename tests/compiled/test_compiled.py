@@ -12,50 +12,88 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TREE = ROOT / ".cache" / "compiled"
-DECLARED = sorted(path.relative_to(ROOT).with_suffix("") for path in (ROOT / "tina4_wsgi").rglob("*.pxd"))
+DECLARED = sorted(
+    path.relative_to(ROOT).with_suffix("") for path in (ROOT / "tina4_wsgi").rglob("*.pxd")
+)
 
 BUILD_S = 110
 TESTS_S = 600  # four thousand tests
 
-# What the compiled modules do, from bytes to servers. What needs none of them isn't run a second time.
+# What the compiled modules do, from bytes to servers. What needs none of them isn't run a second
+# time.
 TESTS = ("tests/protocol", "tests/engine", "tests/acceptance", "tests/hostile")
 
 
 @pytest.fixture(scope="module")
 def tree() -> Path:
-    """A copy of the tree with the modules compiled in place; kept, so that only what has changed is built again."""
+    """A copy of the tree with the modules compiled in place; kept, so that only what has changed is
+    built again.
+    """
     _copy_anew()
-    command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace", "--parallel", str(os.cpu_count())]
+    command = [
+        sys.executable,
+        "setup.py",
+        "--quiet",
+        "build_ext",
+        "--inplace",
+        "--parallel",
+        str(os.cpu_count()),
+    ]
     env = {**os.environ, "TINA4_WSGI_PURE": "0"}  # what can't be compiled is an error here
-    done = subprocess.run(command, cwd=TREE, env=env, capture_output=True, text=True, timeout=BUILD_S, check=False)
+    done = subprocess.run(
+        command, cwd=TREE, env=env, capture_output=True, text=True, timeout=BUILD_S, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return TREE
 
 
 def _copy_anew() -> None:
     TREE.mkdir(parents=True, exist_ok=True)
-    for name in ("tina4_wsgi", "tests", "examples", "wsgi.py", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
+    for name in (
+        "tina4_wsgi",
+        "tests",
+        "examples",
+        "wsgi.py",
+        "setup.py",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+    ):
         source, copy = ROOT / name, TREE / name
         if source.is_file():
             shutil.copy2(source, copy)
             continue
-        for old in [path for path in copy.rglob("*") if path.suffix not in (".so", ".pyc") and path.is_file()]:
+        for old in [
+            path
+            for path in copy.rglob("*")
+            if path.suffix not in (".so", ".pyc") and path.is_file()
+        ]:
             old.unlink()
         # Times go along, or everything would be newer than what was built from it.
-        shutil.copytree(source, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+        shutil.copytree(
+            source, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.so")
+        )
 
 
 def run(tree: Path, *command: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(tree)}
     env.pop("PYTEST_ADDOPTS", None)
     return subprocess.run(
-        [sys.executable, *command], cwd=tree, env=env, capture_output=True, text=True, timeout=timeout_s, check=False
+        [sys.executable, *command],
+        cwd=tree,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
     )
 
 
 def test_every_module_with_a_pxd_is_compiled(tree):
     names = [".".join(module.parts) for module in DECLARED]
-    listing = f"import importlib; [print(importlib.import_module(name).__file__) for name in {names}]"
+    listing = (
+        f"import importlib; [print(importlib.import_module(name).__file__) for name in {names}]"
+    )
 
     done = run(tree, "-W", "error", "-c", listing, timeout_s=20)
 

@@ -40,7 +40,9 @@ sys.exit({status})
 
 def stand_in(folder: Path, verdict: str = "OK", close: str = "OK", status: int = 0) -> Path:
     path = folder / "wstest"
-    path.write_text(STAND_IN.format(python=sys.executable, verdict=verdict, close=close, status=status))
+    path.write_text(
+        STAND_IN.format(python=sys.executable, verdict=verdict, close=close, status=status)
+    )
     path.chmod(0o755)
     return path
 
@@ -50,8 +52,11 @@ def run(wstest: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*command, "--reports", str(wstest.parent / "reports"), *arguments],
         env={**os.environ, "WSTEST": str(wstest), "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.fixture
@@ -70,14 +75,17 @@ def test_a_run_without_a_fault_ends_with_0_and_prints_a_table(wstest, server):
 
 
 def test_informational_is_as_good_as_ok(tmp_path):
-    done = run(stand_in(tmp_path, "INFORMATIONAL", "INFORMATIONAL"), "--server", "own", "--cases", "7.1.6")
+    done = run(
+        stand_in(tmp_path, "INFORMATIONAL", "INFORMATIONAL"), "--server", "own", "--cases", "7.1.6"
+    )
 
     assert done.returncode == 0, done.stderr
     assert "1 INFORMATIONAL" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("verdict", "close"), [("FAILED", "OK"), ("NON-STRICT", "OK"), ("UNIMPLEMENTED", "OK"), ("OK", "UNCLEAN")]
+    ("verdict", "close"),
+    [("FAILED", "OK"), ("NON-STRICT", "OK"), ("UNIMPLEMENTED", "OK"), ("OK", "UNCLEAN")],
 )
 def test_any_other_verdict_ends_with_1_and_is_described(tmp_path, verdict, close):
     done = run(stand_in(tmp_path, verdict, close), "--server", "own", "--cases", "1.1.1")

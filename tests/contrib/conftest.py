@@ -19,8 +19,11 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The Django project under gunicorn, with the newest Django and with the oldest that is supported.
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """The Django project under gunicorn, with the newest Django and with the oldest that is
+    supported.
 
     Files about other frameworks have a `site` of their own.
     """

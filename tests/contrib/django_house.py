@@ -1,4 +1,6 @@
-"""What the tests of Django projects share: the project in `django_site`, served, and people who use it."""
+"""What the tests of Django projects share: the project in `django_site`, served, and people who use
+it.
+"""
 
 from __future__ import annotations
 
@@ -44,19 +46,31 @@ User.objects.get(username="editor").user_permissions.add(Permission.objects.get(
 
 @functools.cache
 def django_folder(version: str) -> str:
-    """Give the folder to import Django from; "" for the one that is installed, another version is fetched once."""
+    """Give the folder to import Django from; "" for the one that is installed, another version is
+    fetched once.
+    """
     if version == "newest":
         return ""
     folder = servers.ROOT / ".cache" / f"django-{version}"
     if not (folder / "complete").exists():
-        command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "install", "--no-deps"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "-qq",
+            "install",
+            "--no-deps",
+        ]
         command += ["--upgrade", "--target", str(folder), f"django=={version}.*"]
         subprocess.run(command, check=True, timeout=INSTALL_S)
         (folder / "complete").touch()
     return str(folder)
 
 
-def environment(version: str, database: str, settings: Mapping[str, Any] | None = None) -> dict[str, str]:
+def environment(
+    version: str, database: str, settings: Mapping[str, Any] | None = None
+) -> dict[str, str]:
     """Give the variables that a process of the project is started with.
 
     Args:
@@ -65,15 +79,25 @@ def environment(version: str, database: str, settings: Mapping[str, Any] | None 
         settings: laid over those of the project.
     """
     path = os.pathsep.join(filter(None, [django_folder(version), str(SITE), str(servers.ROOT)]))
-    return {"PYTHONPATH": path, "SITE_DATABASE": database, "SITE_SETTINGS": json.dumps(settings or {})}
+    return {
+        "PYTHONPATH": path,
+        "SITE_DATABASE": database,
+        "SITE_SETTINGS": json.dumps(settings or {}),
+    }
 
 
 def manage(env: Mapping[str, str], *arguments: str, stdin: str = "") -> str:
     """Run `manage.py` and give what it printed; it must succeed."""
     done = subprocess.run(
         [*servers.PYTHON, "manage.py", *arguments],
-        cwd=SITE, env={**os.environ, **env}, input=stdin, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        cwd=SITE,
+        env={**os.environ, **env},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, f"manage.py {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
     return done.stdout
 
@@ -102,9 +126,15 @@ class Site:
         """Ask for a page; gives status, the session cookie that it set, and the body."""
         connection = http.client.HTTPConnection(*self.server.address, timeout=ANSWER_S)
         with contextlib.closing(connection):
-            connection.request("GET", path, headers={"Connection": "close", **({"Cookie": cookie} if cookie else {})})
+            connection.request(
+                "GET",
+                path,
+                headers={"Connection": "close", **({"Cookie": cookie} if cookie else {})},
+            )
             answer = connection.getresponse()
-            set_cookies = [one.partition(";")[0] for one in answer.headers.get_all("Set-Cookie", [])]
+            set_cookies = [
+                one.partition(";")[0] for one in answer.headers.get_all("Set-Cookie", [])
+            ]
             session = next((one for one in set_cookies if one.startswith("sessionid=")), "")
             return answer.status, session, answer.read()
 
@@ -121,7 +151,9 @@ class Site:
     def ask_upgrade(self, path: str, cookie: str = "", **fields: str) -> int:
         """Ask for a WebSocket and give the status of the answer."""
         with RawClient.dial(self.server.address) as client:
-            return client.ask_upgrade(path, "AAAAAAAAAAAAAAAAAAAAAA==", self._fields(cookie, fields)).status
+            return client.ask_upgrade(
+                path, "AAAAAAAAAAAAAAAAAAAAAA==", self._fields(cookie, fields)
+            ).status
 
     @staticmethod
     def _fields(cookie: str, fields: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -155,9 +187,14 @@ def hear(client: RawClient) -> Json:
 
 @contextlib.contextmanager
 def serving(
-    folder: Path, version: str = "newest", target: str = "project.wsgi:application", *options: str, **settings: Any
+    folder: Path,
+    version: str = "newest",
+    target: str = "project.wsgi:application",
+    *options: str,
+    **settings: Any,
 ) -> Iterator[Site]:
-    """Run the project under stock `gunicorn -k gevent` with a database of its own until the block ends.
+    """Run the project under stock `gunicorn -k gevent` with a database of its own until the block
+    ends.
 
     Args:
         folder: for the database and the log.

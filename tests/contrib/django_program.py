@@ -1,4 +1,6 @@
-"""Small Django projects, each a program of its own: what patches Django, or configures it, does so for a process."""
+"""Small Django projects, each a program of its own: what patches Django, or configures it, does so
+for a process.
+"""
 
 from __future__ import annotations
 
@@ -73,14 +75,20 @@ def printed_by(code: str, version: str = "newest") -> list[str]:
     """Run a project and give what its `main()` printed.
 
     Args:
-        code: defines `main` and what else is of its own: MIDDLEWARE (names begin with "project."), SETTINGS,
-            `urlpatterns`, `act` (what a message does), `make` (how it is wrapped); `ask` opens a WebSocket.
+        code: defines `main` and what else is of its own: MIDDLEWARE (names begin with "project."),
+            SETTINGS, `urlpatterns`, `act` (what a message does), `make` (how it is wrapped); `ask`
+            opens a WebSocket.
         version: of Django, see `django_house`.
     """
     program = _BEGIN + textwrap.dedent(code) + _END
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env={"PYTHONPATH": f"{django_folder(version)}:{ROOT}"},
-        capture_output=True, text=True, timeout=RUN_S, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{django_folder(version)}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=RUN_S,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-3_000:]
     return done.stdout.splitlines()

@@ -93,7 +93,9 @@ class House:
         browser = self.app.test_client()
         assert browser.get(f"/login/{name}{query}").text == "in"
         cookies = [browser.get_cookie(one) for one in ("session", "remember_token")]
-        return [("Cookie", "; ".join(f"{one.key}={one.value}" for one in cookies if one is not None))]
+        return [
+            ("Cookie", "; ".join(f"{one.key}={one.value}" for one in cookies if one is not None))
+        ]
 
     def logout(self, fields: Fields) -> None:
         """Log out by the page, with the cookies of `login`."""
@@ -124,7 +126,8 @@ def serving(app: Flask, *, stack: Any = None, **options: Any) -> Iterator[House]
 
 
 def _settle_checks(wrapped: App) -> None:
-    """Make the checks of this process now, unheard: what a test finds in the log comes from what it does.
+    """Make the checks of this process now, unheard: what a test finds in the log comes from what it
+    does.
 
     They would be made with the first upgrade, and find that nobody patched the tests' process.
     """

@@ -1,4 +1,6 @@
-"""WebSocket routes beside a Bottle app: its request and its hooks around each event; under gunicorn."""
+"""WebSocket routes beside a Bottle app: its request and its hooks around each event; under
+gunicorn.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from tests.support.framework_site import FrameworkSite, facts
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrameworkSite]:
-    with framework_site.framework_site("bottle_site:app", tmp_path_factory.mktemp("bottle")) as running:
+    with framework_site.framework_site(
+        "bottle_site:app", tmp_path_factory.mktemp("bottle")
+    ) as running:
         yield running
 
 

@@ -92,7 +92,9 @@ def test_an_event_inside_of_another_brings_the_outer_one_back(house):
     assert_unbound()
 
 
-@pytest.mark.parametrize(("status", "expected"), [(401, 401), (403, 403), (404, 404), (503, 503), (303, 403)])
+@pytest.mark.parametrize(
+    ("status", "expected"), [(401, 401), (403, 403), (404, 404), (503, 503), (303, 403)]
+)
 def test_a_hook_that_answers_before_the_101_refuses(house, status, expected):
     house.refusal = bottle.HTTPResponse("no", status)
 

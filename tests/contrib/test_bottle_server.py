@@ -26,7 +26,12 @@ COMMANDS = {
     "run": ["bottle_program.py"],
     "run wrapped": ["bottle_program.py", "wrapped"],
     "bottle.py": [*BOTTLE, "--server", "tina4", "bottle_program"],
-    "bottle.py by the class": [*BOTTLE, "--server", "tina4_wsgi.contrib.bottle:Tina4Server", "bottle_program"],
+    "bottle.py by the class": [
+        *BOTTLE,
+        "--server",
+        "tina4_wsgi.contrib.bottle:Tina4Server",
+        "bottle_program",
+    ],
 }
 
 
@@ -39,9 +44,14 @@ def running(arguments: list[str], folder: Path, working_folder: Path = APPS) -> 
     log_path = folder / "log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [*servers.PYTHON, *arguments], cwd=working_folder, env=environment(), stdin=subprocess.DEVNULL, stdout=log,
-            stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+            [*servers.PYTHON, *arguments],
+            cwd=working_folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     server = Server(process, (LOOPBACK, 0), log_path)
     try:
         server.address = (LOOPBACK, int(server.wait_for_log(RUNNING)[1]))
@@ -71,7 +81,10 @@ def test_it_serves_http_and_websockets_each_with_its_own_request(arguments, tmp_
 
 
 def test_a_signal_says_goodbye_and_ends_it_with_0(tmp_path):
-    with running(COMMANDS["run"], tmp_path) as server, RawClient.open(server.address, "/ws/echo/x") as client:
+    with (
+        running(COMMANDS["run"], tmp_path) as server,
+        RawClient.open(server.address, "/ws/echo/x") as client,
+    ):
         client.send_text("1")
         client.read_text()
 
@@ -86,7 +99,11 @@ def test_a_signal_says_goodbye_and_ends_it_with_0(tmp_path):
 @pytest.mark.parametrize("how", ["bottle.py", "run"])
 def test_it_starts_again_when_a_file_changes(tmp_path, how):
     program = tmp_path / "edited.py"
-    text = (APPS / "bottle_program.py").read_text().replace("port=0", "port=0, reloader=True, interval=0.1")
+    text = (
+        (APPS / "bottle_program.py")
+        .read_text()
+        .replace("port=0", "port=0, reloader=True, interval=0.1")
+    )
     program.write_text(text)
     by_name = [*BOTTLE, "--server", "tina4", "--reload", "edited"]
 
@@ -98,8 +115,15 @@ def test_it_starts_again_when_a_file_changes(tmp_path, how):
 
 def test_a_process_that_gevent_has_not_patched_is_told_how():
     done = subprocess.run(
-        [sys.executable, "-c", UNPATCHED], env=environment(), capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-c", UNPATCHED],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
     )
 
     assert done.returncode == 1
-    assert re.search("ConfigError: gevent hasn't patched this process.*monkey.patch_all", done.stderr)
+    assert re.search(
+        "ConfigError: gevent hasn't patched this process.*monkey.patch_all", done.stderr
+    )

@@ -1,4 +1,6 @@
-"""Who may connect to a Django project: its users and permissions decide, before the 101 and again afterwards."""
+"""Who may connect to a Django project: its users and permissions decide, before the 101 and again
+afterwards.
+"""
 
 from __future__ import annotations
 

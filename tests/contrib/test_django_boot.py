@@ -19,7 +19,13 @@ def run(program: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a program in the project."""
     env = {**os.environ, **django_house.environment("newest", ":memory:"), **variables}
     return subprocess.run(
-        [*servers.PYTHON, "-c", program], cwd=SITE, env=env, capture_output=True, text=True, timeout=20, check=False
+        [*servers.PYTHON, "-c", program],
+        cwd=SITE,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
     )
 
 
@@ -33,20 +39,27 @@ def test_patched_too_late_a_handshake_is_refused_with_the_line_to_write(tmp_path
         site = django_house.Site(server)
 
         assert site.ask_upgrade("/ws/notes") == 500
-        server.wait_for_log(r"expected `from gevent import monkey; monkey.patch_all\(\)` as the first line of wsgi.py")
+        server.wait_for_log(
+            r"expected `from gevent import monkey; monkey.patch_all\(\)` as the first line of wsgi.py"
+        )
         assert site.get("/text")[0] == 200
 
 
 def test_patched_by_wsgi_py_preloading_works(tmp_path):
     with (
-        django_house.serving(tmp_path, "newest", "project.patched_wsgi:application", "--preload") as site,
+        django_house.serving(
+            tmp_path, "newest", "project.patched_wsgi:application", "--preload"
+        ) as site,
         site.open("/ws/probe/a") as client,
     ):
         assert hear(client) == {"user": "nobody", "visits": None}
 
 
 def test_wrap_before_django_is_set_up_is_refused():
-    done = run("from tina4_wsgi.contrib.django import wrap; wrap(print)", DJANGO_SETTINGS_MODULE="project.settings")
+    done = run(
+        "from tina4_wsgi.contrib.django import wrap; wrap(print)",
+        DJANGO_SETTINGS_MODULE="project.settings",
+    )
 
     assert "ConfigError: Django is not set up, expected wrap(get_wsgi_application())" in done.stderr
 
@@ -108,7 +121,9 @@ def test_a_login_survives_a_new_secret_key(tmp_path):
         with site.open("/ws/private", cookie) as client:
             assert hear(client)["user"] == "ada"
 
-        assert site.ask_upgrade("/ws/private", cookie) == 101, "the browser still has the key of its session"
+        assert site.ask_upgrade("/ws/private", cookie) == 101, (
+            "the browser still has the key of its session"
+        )
 
 
 def test_a_project_where_all_need_a_login_needs_it_for_websockets_too(tmp_path):

@@ -29,7 +29,9 @@ def database() -> Iterator[Postgres]:
 
 
 def settle(database: Postgres, application: str, most: int) -> list[str]:
-    """Give the connections of the application as soon as there are not more than `most`: a close takes a moment."""
+    """Give the connections of the application as soon as there are not more than `most`: a close
+    takes a moment.
+    """
     give_up_at = time.monotonic() + MOST_S
     while len(states := database.connections(application)) > most and time.monotonic() < give_up_at:
         time.sleep(POLL_S)
@@ -37,13 +39,17 @@ def settle(database: Postgres, application: str, most: int) -> list[str]:
 
 
 @pytest.mark.parametrize("conn_max_age", [0, None], ids=["CONN_MAX_AGE=0", "CONN_MAX_AGE=None"])
-def test_a_hundred_idle_connections_hold_no_database_connection(database: Postgres, tmp_path: Path, conn_max_age):
+def test_a_hundred_idle_connections_hold_no_database_connection(
+    database: Postgres, tmp_path: Path, conn_max_age
+):
     entry = {**database.django(f"idle {conn_max_age}"), "CONN_MAX_AGE": conn_max_age}
     with (
         django_house.serving(tmp_path, DATABASES={"default": entry}) as site,
         contextlib.ExitStack() as clients,
     ):
-        everybody: list[RawClient] = [clients.enter_context(site.open("/ws/notes")) for _ in range(100)]
+        everybody: list[RawClient] = [
+            clients.enter_context(site.open("/ws/notes")) for _ in range(100)
+        ]
         assert [hear(client) for client in everybody] == [{"notes": 0}] * 100
         assert [ask(client, "count") for client in everybody] == [{"notes": 0}] * 100
 
@@ -68,7 +74,10 @@ def test_djangos_pool_keeps_no_more_than_its_own_size(database: Postgres, tmp_pa
 
 def test_atomic_requests_put_a_transaction_around_an_event(database: Postgres, tmp_path: Path):
     entry = {**database.django("atomic"), "ATOMIC_REQUESTS": True}
-    with django_house.serving(tmp_path, DATABASES={"default": entry}) as site, site.open("/ws/probe/a") as client:
+    with (
+        django_house.serving(tmp_path, DATABASES={"default": entry}) as site,
+        site.open("/ws/probe/a") as client,
+    ):
         hear(client)
         client.send_text("visit and fail")
         client.send_text("leave transaction")

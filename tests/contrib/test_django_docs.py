@@ -1,4 +1,6 @@
-"""The walk through a Django project in docs/legacy.md, taken: a shop as it was before, and the page's files."""
+"""The walk through a Django project in docs/legacy.md, taken: a shop as it was before, and the
+page's files.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ PAGE = servers.ROOT / "docs" / "legacy.md"
 MOST_LINES = 20
 
 BEFORE = {
-    "manage.py": (django_house.SITE / "manage.py").read_text().replace("project.settings", "shop.settings"),
+    "manage.py": (django_house.SITE / "manage.py")
+    .read_text()
+    .replace("project.settings", "shop.settings"),
     "shop/settings.py": """
 import os
 SECRET_KEY = "x" * 60
@@ -133,11 +137,14 @@ def order(server: servers.Server, key: str, text: str) -> int:
     token = "a" * 32
     connection = http.client.HTTPConnection(*server.address, timeout=10)
     fields = {
-        "Content-Type": "application/x-www-form-urlencoded", "Cookie": f"sessionid={key}; csrftoken={token}",
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Cookie": f"sessionid={key}; csrftoken={token}",
         "Origin": server.url,
-    }  # fmt: skip
+    }
     try:
-        connection.request("POST", "/order", f"text={text}&csrfmiddlewaretoken={token}".encode(), fields)
+        connection.request(
+            "POST", "/order", f"text={text}&csrfmiddlewaretoken={token}".encode(), fields
+        )
         return connection.getresponse().status
     finally:
         connection.close()
@@ -146,8 +153,14 @@ def order(server: servers.Server, key: str, text: str) -> int:
 def manage(folder: Path, env: dict[str, str], *arguments: str, stdin: str = "") -> str:
     """Run the shop's `manage.py` and give what it printed."""
     done = subprocess.run(
-        [*servers.PYTHON, "manage.py", *arguments], cwd=folder, env={**os.environ, **env}, input=stdin,
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        [*servers.PYTHON, "manage.py", *arguments],
+        cwd=folder,
+        env={**os.environ, **env},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -1,4 +1,6 @@
-"""Django's own hooks are called for WebSocket events as Django calls them, also when somebody has patched them."""
+"""Django's own hooks are called for WebSocket events as Django calls them, also when somebody has
+patched them.
+"""
 
 from __future__ import annotations
 
@@ -122,7 +124,8 @@ def test_process_view_is_given_view_arguments_and_parameters():
 
 
 @pytest.mark.parametrize(
-    ("mark", "expected"), [("login_required", "False"), ("csrf_exempt", "True"), ("a_mark_of_ones_own", "[1]")]
+    ("mark", "expected"),
+    [("login_required", "False"), ("csrf_exempt", "True"), ("a_mark_of_ones_own", "[1]")],
 )
 def test_marks_of_a_callback_are_on_the_view(mark, expected):
     lines = printed_by(f"""

@@ -11,12 +11,16 @@ from tests.contrib import django_house
 from tests.support import same_answers
 from tests.support.same_answers import Address, Case, cases
 
-TOKENS = re.compile(rb"(sessionid=)\w+|(expires=)[^;]+")  # a key that nobody can foretell, and a time
+TOKENS = re.compile(
+    rb"(sessionid=)\w+|(expires=)[^;]+"
+)  # a key that nobody can foretell, and a time
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Address, Address]]:
-    """Where the bare application listens, and where the wrapped one does; each with a database of its own."""
+    """Where the bare application listens, and where the wrapped one does; each with a database of
+    its own.
+    """
     folders = tmp_path_factory.mktemp("bare"), tmp_path_factory.mktemp("wrapped")
     with (
         django_house.serving(folders[0], "newest", "project.wsgi:bare") as bare,

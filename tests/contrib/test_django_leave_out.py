@@ -1,4 +1,6 @@
-"""Middleware that records can be left out of WebSocket events; handshakes and pages pass it all the same."""
+"""Middleware that records can be left out of WebSocket events; handshakes and pages pass it all the
+same.
+"""
 
 from __future__ import annotations
 
@@ -48,13 +50,19 @@ def main():
     print(*seen)
 """
 
-ALL = "auth view counted auth open view counted open message view counted message close view counted close"
+ALL = (
+    "auth view counted auth open view counted open message view counted message close view counted "
+    "close"
+)
 
 
 @pytest.mark.parametrize(
     ("leave_out", "told"),
     [
-        ('["project.Recorder"]', "auth counted auth view counted open counted message counted close"),
+        (
+            '["project.Recorder"]',
+            "auth counted auth view counted open counted message counted close",
+        ),
         ("[Recorder]", "auth counted auth view counted open counted message counted close"),
         ('"project.Recorder"', "auth counted auth view counted open counted message counted close"),
         ("counter", "auth counted auth view open view message view close view"),
@@ -68,7 +76,9 @@ def test_what_is_left_out_sees_handshakes_and_pages_alone(leave_out, told):
 
 
 def test_a_question_that_is_asked_again_passes_it_by():
-    lines = printed_by(RECORDING.replace("LEAVE_OUT", "[Recorder, counter]") + """
+    lines = printed_by(
+        RECORDING.replace("LEAVE_OUT", "[Recorder, counter]")
+        + """
 connections = []
 @router.websocket("/ws/kept", auth=auth)
 def kept(connection, event, data):
@@ -77,21 +87,27 @@ def kept(connection, event, data):
 
 def main():
     print(ask("/ws/kept"), *seen)
-""")  # fmt: skip
+"""
+    )
 
     assert lines == ["True auth counted auth view"]
 
 
-@pytest.mark.parametrize("wrong", ['["project.recorder"]', '"silk.middleware.SilkyMiddleware"', "[len]"])
+@pytest.mark.parametrize(
+    "wrong", ['["project.recorder"]', '"silk.middleware.SilkyMiddleware"', "[len]"]
+)
 def test_what_is_not_there_is_refused_with_what_is(wrong):
-    lines = printed_by(RECORDING.replace("leave_out=LEAVE_OUT", "") + f"""
+    lines = printed_by(
+        RECORDING.replace("leave_out=LEAVE_OUT", "")
+        + f"""
 def main():
     from tina4_wsgi.errors import ConfigError
     try:
         ordinary(get_wsgi_application(), leave_out={wrong})
     except ConfigError as exc:
         print(exc)
-""")  # fmt: skip
+"""
+    )
 
     assert len(lines) == 1
     assert lines[0].endswith("expected middleware of MIDDLEWARE: project.Recorder, project.counter")

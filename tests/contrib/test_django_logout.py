@@ -1,4 +1,6 @@
-"""A log-out in Django ends the WebSockets of its session, in all processes; other sessions of the user stay."""
+"""A log-out in Django ends the WebSockets of its session, in all processes; other sessions of the
+user stay.
+"""
 
 from __future__ import annotations
 
@@ -11,27 +13,32 @@ from tests.contrib import django_house
 from tests.contrib.django_house import VERSIONS, Site, ask, hear
 from tests.contrib.django_program import printed_by
 from tests.support.raw import RawClient
+from tests.support.workers import one_on_each
 
 pytestmark = pytest.mark.deadline(90)
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
-def workers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def workers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     """The project in two processes."""
     folder = tmp_path_factory.mktemp("django")
-    with django_house.serving(folder, request.param, "project.wsgi:application", "-w", "2") as running:
+    with django_house.serving(
+        folder, request.param, "project.wsgi:application", "-w", "2"
+    ) as running:
         yield running
 
 
 def in_both_processes(site: Site, cookie: str, opened: contextlib.ExitStack) -> list[RawClient]:
-    """Connect until both processes have a connection with this cookie."""
-    found: dict[int, RawClient] = {}
-    for _ in range(100):
-        client = opened.enter_context(site.open("/ws/quiet", cookie))
-        found.setdefault(hear(client)["process"], client)
-        if len(found) == 2:
-            return [*found.values()]
-    raise AssertionError("only one process took connections")
+    """Connect to both processes with this cookie."""
+    each = one_on_each(
+        2,
+        lambda: site.open("/ws/quiet", cookie),
+        opened,
+        lambda client: int(hear(client)["process"]),
+    )
+    return [*each.values()]
 
 
 def test_the_sockets_of_the_session_end_in_all_processes_and_no_others(workers):
@@ -99,7 +106,9 @@ def test_wherever_sessions_are_kept(engine):
 
 
 def test_a_handshake_that_a_log_out_overtakes_ends():
-    lines = printed_by(IN_MEMORY % "cache" + """
+    lines = printed_by(
+        IN_MEMORY % "cache"
+        + """
 def auth(request):
     client.get("/end")
     return "ada"
@@ -111,6 +120,7 @@ def main():
     with client.websocket("/ws/slow") as ws:
         ws.wait_closed()
         print(ws.closed_with)
-""")  # fmt: skip
+"""
+    )
 
     assert lines == ["(4401, 'logged out')"]

@@ -1,4 +1,6 @@
-"""ALLOWED_HOSTS and CSRF_TRUSTED_ORIGINS are the origin policy, matched as Django matches them for forms."""
+"""ALLOWED_HOSTS and CSRF_TRUSTED_ORIGINS are the origin policy, matched as Django matches them for
+forms.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ from tina4_wsgi.testing import TestClient
 
 TRUSTED = ["https://friend.example", "https://*.friends.example", "http://*.ported.example:8080"]
 HOSTS = ["shop.example", ".wild.example"]
-PROJECT = {"MIDDLEWARE": ["django.middleware.security.SecurityMiddleware"], "ROOT_URLCONF": __name__}
+PROJECT = {
+    "MIDDLEWARE": ["django.middleware.security.SecurityMiddleware"],
+    "ROOT_URLCONF": __name__,
+}
 urlpatterns: list[Any] = []  # no views
 
 
@@ -38,9 +43,15 @@ def _django() -> Iterator[None]:
 def environ(host: str, origin: str | None = None, **more: Any) -> dict[str, Any]:
     """Lay out what a handshake brings that matters here."""
     found = {
-        "REQUEST_METHOD": "GET", "PATH_INFO": "/ws", "SERVER_NAME": "localhost", "SERVER_PORT": "80",
-        "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(), "HTTP_HOST": host, **more,
-    }  # fmt: skip
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/ws",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(),
+        "HTTP_HOST": host,
+        **more,
+    }
     return found if origin is None else {**found, "HTTP_ORIGIN": origin}
 
 
@@ -53,12 +64,16 @@ def status(host: str, origin: str | None = None, further: tuple[str, ...] = (), 
     return 101
 
 
-@pytest.mark.parametrize("host", ["shop.example", "shop.example:8000", "wild.example", "a.b.wild.example"])
+@pytest.mark.parametrize(
+    "host", ["shop.example", "shop.example:8000", "wild.example", "a.b.wild.example"]
+)
 def test_a_host_of_allowed_hosts_is_served(host):
     assert status(host) == 101
 
 
-@pytest.mark.parametrize("host", ["evil.example", "shop.example.evil.example", "notwild.example", "a:80x", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "shop.example.evil.example", "notwild.example", "a:80x", ""]
+)
 def test_another_host_gets_400(host):
     assert status(host, f"http://{host}") == 400
 
@@ -66,13 +81,29 @@ def test_another_host_gets_400(host):
 @pytest.mark.parametrize(
     "origin",
     [
-        "http://shop.example", "https://shop.example", "http://shop.example:8000", "https://friend.example",
-        "http://friend.example", "https://friend.example:444", "https://a.friends.example", "https://friends.example",
-        "https://a.b.friends.example", "https://evilfriends.example", "http://a.friends.example",
-        "http://a.ported.example:8080", "http://a.ported.example", "null", "", "nonsense", "http://[", "https://",
-        "https://friend.example/", "https://friend.example https://evil.example", "https://user@friend.example",
+        "http://shop.example",
+        "https://shop.example",
+        "http://shop.example:8000",
+        "https://friend.example",
+        "http://friend.example",
+        "https://friend.example:444",
+        "https://a.friends.example",
+        "https://friends.example",
+        "https://a.b.friends.example",
+        "https://evilfriends.example",
+        "http://a.friends.example",
+        "http://a.ported.example:8080",
+        "http://a.ported.example",
+        "null",
+        "",
+        "nonsense",
+        "http://[",
+        "https://",
+        "https://friend.example/",
+        "https://friend.example https://evil.example",
+        "https://user@friend.example",
     ],
-)  # fmt: skip
+)
 def test_an_origin_is_trusted_as_django_trusts_that_of_a_form(origin):
     middleware = CsrfViewMiddleware(lambda request: None)
     is_trusted = middleware._origin_verified(WSGIRequest(environ("shop.example", origin)))
@@ -105,7 +136,9 @@ def test_a_refusal_names_both_sides_and_what_to_set(origin, said):
     with pytest.raises(Refused) as caught:
         origins.check(environ("shop.example", origin), "shop.example", Config())
 
-    assert f"{origin!r}, for Django the request came for 'http://shop.example'" in caught.value.detail
+    assert (
+        f"{origin!r}, for Django the request came for 'http://shop.example'" in caught.value.detail
+    )
     assert said in caught.value.detail
 
 
@@ -130,10 +163,14 @@ def test_what_a_proxy_calls_wss_is_https_to_the_project(header, value):
         return f"{current.get().is_secure()} {current.get().scheme}"
 
     def tell(connection, event, data):
-        connection.send(f"{connection.auth} {current.get().is_secure()} {connection.environ()[name]}")
+        connection.send(
+            f"{connection.auth} {current.get().is_secure()} {connection.environ()[name]}"
+        )
 
     router.websocket("/ws/a", tell, auth=known)
-    with override_settings(SECURE_PROXY_SSL_HEADER=(name, "https"), SECURE_SSL_REDIRECT=True, **PROJECT):
+    with override_settings(
+        SECURE_PROXY_SSL_HEADER=(name, "https"), SECURE_SSL_REDIRECT=True, **PROJECT
+    ):
         app = App(router=router, bridge=DjangoBridge())
         with TestClient(app) as client:
             fields = {header: value, "Host": "shop.example", "Origin": "https://shop.example"}
@@ -152,7 +189,13 @@ def test_a_forwarded_host_counts_if_the_project_says_so():
 
 @pytest.mark.parametrize(
     ("host", "expected"),
-    [("localhost:8000", 101), ("a.localhost", 101), ("127.0.0.1", 101), ("[::1]:8000", 101), ("shop.example", 400)],
+    [
+        ("localhost:8000", 101),
+        ("a.localhost", 101),
+        ("127.0.0.1", 101),
+        ("[::1]:8000", 101),
+        ("shop.example", 400),
+    ],
 )
 def test_with_debug_and_without_hosts_it_is_this_machine(host, expected):
     with override_settings(DEBUG=True, ALLOWED_HOSTS=[]):

@@ -1,4 +1,6 @@
-"""WebSocket routes in a Django project: each event sees session, user and context of its moment, and leaves nothing."""
+"""WebSocket routes in a Django project: each event sees session, user and context of its moment,
+and leaves nothing.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,17 @@ def test_a_message_sees_a_request_made_from_the_handshake(site):
         host = site.server.url.removeprefix("http://")
 
         assert ask(client, "see") == {
-            "event": "message", "is_same_connection": True, "user": "ada", "language": "en", "path": "/ws/probe/käse",
-            "host": host, "method": "GET", "route": "/ws/probe/{name}", "kwargs": {"name": "käse"}, "queries": 0,
-        }  # fmt: skip
+            "event": "message",
+            "is_same_connection": True,
+            "user": "ada",
+            "language": "en",
+            "path": "/ws/probe/käse",
+            "host": host,
+            "method": "GET",
+            "route": "/ws/probe/{name}",
+            "kwargs": {"name": "käse"},
+            "queries": 0,
+        }
 
 
 def test_middleware_decides_the_language_of_each_event(site):
@@ -72,7 +82,9 @@ def test_a_session_that_the_browser_lacks_can_not_be_begun(site):
         hear(client)
         ask(client, "visit")
 
-        site.server.wait_for_log("UsageError: the session was changed, but after the upgrade no cookie can reach")
+        site.server.wait_for_log(
+            "UsageError: the session was changed, but after the upgrade no cookie can reach"
+        )
         assert ask(client, "visit") == {"visits": 1}, "the next event is as if nothing had been"
 
 
@@ -87,7 +99,9 @@ def test_a_callback_that_raises_leaves_no_session_no_context_and_no_row(site):
         assert ask(client, "visit") == {"visits": 1}
     notes = site.state()["notes"]
     assert "to be rolled back" not in notes
-    assert "written before the error" in notes, "without ATOMIC_REQUESTS each statement stands for itself"
+    assert "written before the error" in notes, (
+        "without ATOMIC_REQUESTS each statement stands for itself"
+    )
 
 
 def test_a_transaction_that_nobody_ended_is_rolled_back(site):
@@ -115,7 +129,9 @@ def test_who_is_not_let_in_is_no_error(site):
 
     state = site.state()
     assert "not for you" not in str(state["signalled"])
-    assert "PermissionDenied('not for you')" in state["errors"], "process_exception sees it, as it does that of a view"
+    assert "PermissionDenied('not for you')" in state["errors"], (
+        "process_exception sees it, as it does that of a view"
+    )
 
 
 def test_two_callbacks_at_once_have_transactions_of_their_own(site):
@@ -143,7 +159,9 @@ def test_a_view_pushes_to_a_route(site):
         assert hear(client) == {"said": "hello"}
 
 
-@pytest.mark.parametrize(("answer", "status"), [("403", 403), ("503", 503), ("302", 403), ("200", 403)])
+@pytest.mark.parametrize(
+    ("answer", "status"), [("403", 403), ("503", 503), ("302", 403), ("200", 403)]
+)
 def test_a_middleware_may_refuse_before_the_101(site, answer, status):
     assert site.ask_upgrade(f"/ws/probe/a?refuse=auth:{answer}") == status
 
@@ -152,7 +170,9 @@ def test_a_middleware_may_refuse_beside_auth(site):
     assert site.ask_upgrade("/ws/private?refuse=auth:418", site.log_in("ada")) == 418
 
 
-@pytest.mark.parametrize(("answer", "code"), [("401", 4401), ("403", 4403), ("302", 4403), ("503", 1013)])
+@pytest.mark.parametrize(
+    ("answer", "code"), [("401", 4401), ("403", 4403), ("302", 4403), ("503", 1013)]
+)
 def test_a_middleware_that_refuses_a_message_ends_the_connection(site, answer, code):
     with site.open(f"/ws/probe/a?refuse=message:{answer}") as client:
         hear(client)

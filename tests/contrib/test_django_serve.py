@@ -1,4 +1,6 @@
-"""`manage.py tina4serve`: pages, static files and WebSockets at one address, and a new process after each change."""
+"""`manage.py tina4serve`: pages, static files and WebSockets at one address, and a new process
+after each change.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from tests.contrib import django_house
 from tests.contrib.django_house import SITE, VERSIONS, Site, hear
 from tests.support import servers
 from tests.support.servers import Server
-from tina4_wsgi.contrib.django.supervisor import patched_command
+from tina4_wsgi.contrib.django.reloading import patched_command
 
 pytestmark = pytest.mark.deadline(60)
 
@@ -36,19 +38,30 @@ def project_in(folder: Path, version: str = "newest", **settings: Any) -> dict[s
     shutil.copytree(SITE, folder / "site", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(django_house.prepared_database(version), folder / "db.sqlite3")
     env = django_house.environment(version, str(folder / "db.sqlite3"), {"DEBUG": True, **settings})
-    return {**env, "PYTHONPATH": env["PYTHONPATH"].replace(str(SITE), ""), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        **env,
+        "PYTHONPATH": env["PYTHONPATH"].replace(str(SITE), ""),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 @contextlib.contextmanager
 def managing(folder: Path, env: dict[str, str], *arguments: str) -> Iterator[Server]:
-    """Run `manage.py tina4serve` of the project in `folder`, from another folder as its users might."""
+    """Run `manage.py tina4serve` of the project in `folder`, from another folder as its users
+    might.
+    """
     log_path = folder / "log"
     command = [*servers.PYTHON, str(folder / "site" / "manage.py"), "tina4serve", *arguments]
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
-            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+            command,
+            cwd=folder,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     server = Server(process, (servers.LOOPBACK, 0), log_path)
     try:
         yield server
@@ -64,7 +77,9 @@ def address_of(server: Server, number: int = 1) -> Site:
 
 
 def check_ctrl_c_is_graceful(site: Site) -> None:
-    """Send what a terminal sends to both processes: a client hears 1001, and the command ends with 0."""
+    """Send what a terminal sends to both processes: a client hears 1001, and the command ends with
+    0.
+    """
     process = site.server.process
     with site.open("/ws/probe/a") as client:
         hear(client)
@@ -120,7 +135,9 @@ def test_a_broken_file_is_waited_for(tmp_path):
         routes = tmp_path / "site" / "notes" / "websockets.py"
         rewrite(routes, GREETING, '"user": oops(')
         server.wait_for_log("SyntaxError")
-        server.wait_for_log("the server ended with exit code 1; it starts again when a file has changed")
+        server.wait_for_log(
+            "the server ended with exit code 1; it starts again when a file has changed"
+        )
         rewrite(routes, '"user": oops(', '"user": "mended"')
 
         with address_of(server, 2).open("/ws/probe/a") as client:
@@ -203,7 +220,10 @@ def test_without_reloading_one_process_serves(tmp_path):
 
 def test_a_project_that_is_not_wrapped_is_wrapped_here(tmp_path):
     env = project_in(tmp_path, WSGI_APPLICATION="project.wsgi.bare")
-    with managing(tmp_path, env, "0", "--noreload") as server, address_of(server).open("/ws/probe/a") as client:
+    with (
+        managing(tmp_path, env, "0", "--noreload") as server,
+        address_of(server).open("/ws/probe/a") as client,
+    ):
         assert hear(client)["user"] == "nobody"
 
 
@@ -213,13 +233,20 @@ def test_a_port_in_use_is_said_in_one_sentence(tmp_path, options):
         port = taken.getsockname()[1]
         with managing(tmp_path, project_in(tmp_path), f"127.0.0.1:{port}", *options) as server:
             assert server.process.wait(servers.READY_S) == 4
-            assert f"can't listen on 127.0.0.1, port {port}: it is in use; stop what listens there" in server.log
+            assert (
+                f"can't listen on 127.0.0.1, port {port}: it is in use; stop what listens there"
+                in server.log
+            )
 
 
 @pytest.mark.parametrize(
     ("arguments", "settings", "sentence"),
     [
-        (["eight"], {}, "'eight' is no address, expected a port or address:port, as 8000 or 127.0.0.1:8000"),
+        (
+            ["eight"],
+            {},
+            "'eight' is no address, expected a port or address:port, as 8000 or 127.0.0.1:8000",
+        ),
         (["127.0.0.1:70000"], {}, "'127.0.0.1:70000' is no address"),
         (["0"], {"DEBUG": False, "ALLOWED_HOSTS": []}, "DEBUG is False and ALLOWED_HOSTS is empty"),
     ],
@@ -233,19 +260,34 @@ def test_what_can_not_be_is_said_in_one_sentence(tmp_path, arguments, settings, 
 
 def test_called_by_a_program_it_says_what_to_patch(tmp_path):
     program = "from django.core.management import call_command; call_command('tina4serve', '0')"
-    env = {**os.environ, **project_in(tmp_path), "PYTHONPATH": django_house.environment("newest", "")["PYTHONPATH"]}
+    env = {
+        **os.environ,
+        **project_in(tmp_path),
+        "PYTHONPATH": django_house.environment("newest", "")["PYTHONPATH"],
+    }
     done = subprocess.run(
-        [*servers.PYTHON, "-c", f"import django; django.setup(); {program}"], cwd=SITE, text=True, timeout=20,
-        env={**env, "DJANGO_SETTINGS_MODULE": "project.settings"}, capture_output=True, check=False,
-    )  # fmt: skip
+        [*servers.PYTHON, "-c", f"import django; django.setup(); {program}"],
+        cwd=SITE,
+        text=True,
+        timeout=20,
+        env={**env, "DJANGO_SETTINGS_MODULE": "project.settings"},
+        capture_output=True,
+        check=False,
+    )
 
-    assert "expected `from gevent import monkey; monkey.patch_all()` as manage.py's first line" in done.stderr
+    assert (
+        "expected `from gevent import monkey; monkey.patch_all()` as manage.py's first line"
+        in done.stderr
+    )
 
 
 @pytest.mark.parametrize(
     ("command", "tail"),
     [
-        (["python", "-Werror", "-Xdev", "site/manage.py", "tina4serve", "-v"], ["tina4serve", "-v"]),
+        (
+            ["python", "-Werror", "-Xdev", "site/manage.py", "tina4serve", "-v"],
+            ["tina4serve", "-v"],
+        ),
         (["python", "-m", "django", "tina4serve"], ["django", "tina4serve"]),
     ],
 )

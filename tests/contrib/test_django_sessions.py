@@ -1,4 +1,6 @@
-"""The session of a handshake's request, as a project's middleware puts it there, in a process of its own."""
+"""The session of a handshake's request, as a project's middleware puts it there, in a process of
+its own.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,9 @@ from tina4_wsgi import Router
 from tina4_wsgi.contrib.django.handshake import HandshakeRequest
 from tina4_wsgi.contrib.django.urls import EventUrls
 from tina4_wsgi.contrib.passage import KEY, Event
-from tina4_wsgi.opening import Opening
+from tina4_wsgi.websocket.opening_handshake import OpeningHandshake
 
-environ = Opening({"PATH_INFO": "/ws/x", "HTTP_HOST": "shop.example"}, ()).wsgi_environ()
+environ = OpeningHandshake({"PATH_INFO": "/ws/x", "HTTP_HOST": "shop.example"}, ()).wsgi_environ()
 environ["tina4_wsgi.match"] = None
 environ[KEY] = Event(environ, "message", lambda: None)
 request = HandshakeRequest(environ, EventUrls(Router()))
@@ -55,13 +57,20 @@ print("key of a user kept", store.session_key == before)
 
 def test_a_session_is_whatever_the_middleware_gives_and_only_that_of_a_user_keeps_its_key():
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=RUN_S,
+        [sys.executable, "-W", "error", "-c", PROGRAM],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=RUN_S,
         check=False,
-    )  # fmt: skip
+    )
 
-    assert (done.stderr, done.stdout.splitlines()) == ("", [
-        "without a middleware False",
-        "of another kind {'of': 'another kind'}",
-        "key of nobody renewed True",
-        "key of a user kept True",
-    ])  # fmt: skip
+    assert (done.stderr, done.stdout.splitlines()) == (
+        "",
+        [
+            "without a middleware False",
+            "of another kind {'of': 'another kind'}",
+            "key of nobody renewed True",
+            "key of a user kept True",
+        ],
+    )

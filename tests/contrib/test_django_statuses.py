@@ -1,4 +1,6 @@
-"""What `auth` and callbacks raise becomes a status, or a close code, by the way that Django has for it."""
+"""What `auth` and callbacks raise becomes a status, or a close code, by the way that Django has for
+it.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def closed():
 
 
 def answers(raising: str, more: str = "", version: str = "newest") -> list[str]:
-    """Give the status of a handshake whose `auth` raises, and how often the log tells of an exception."""
+    """Give the status of a handshake whose `auth` raises, and how often the log tells of an
+    exception.
+    """
     import textwrap
 
     code = textwrap.dedent(RAISING).replace("    ...", f"    {raising}") + textwrap.dedent(more)
@@ -66,26 +70,39 @@ def test_an_exception_of_auth_has_the_status_that_a_view_would_give_it(raising, 
 
 
 def test_a_handler_of_the_project_decides():
-    assert answers("raise PermissionDenied", """
+    assert answers(
+        "raise PermissionDenied",
+        """
 handler403 = lambda request, exception: HttpResponse(status=451)
-""") == ["451 0"]  # fmt: skip
+""",
+    ) == ["451 0"]
 
 
 def test_a_handler_that_redirects_is_a_403():
-    assert answers("raise Http404", """
+    assert answers(
+        "raise Http404",
+        """
 handler404 = lambda request, exception: HttpResponseRedirect("/")
-""") == ["403 0"]  # fmt: skip
+""",
+    ) == ["403 0"]
 
 
 def test_a_handler_that_fails_is_a_500_that_is_logged():
-    assert answers("raise Http404", """
+    assert answers(
+        "raise Http404",
+        """
 handler404 = lambda request, exception: 1 / 0
-""") == ["500 1"]  # fmt: skip
+""",
+    ) == ["500 1"]
 
 
-@pytest.mark.parametrize(("answer", "expected"), [("429", "429 0"), ("402", "402 0"), ("200", "403 0")])
+@pytest.mark.parametrize(
+    ("answer", "expected"), [("429", "429 0"), ("402", "402 0"), ("200", "403 0")]
+)
 def test_a_middleware_may_answer_an_exception(answer, expected):
-    assert answers("raise Odd", f"""
+    assert answers(
+        "raise Odd",
+        f"""
 class Answering:
     def __init__(self, get_response):
         self.get_response = get_response
@@ -98,7 +115,8 @@ class Answering:
             return HttpResponse(status={answer})
 
 MIDDLEWARE = ["project.Answering"]
-""") == [expected]  # fmt: skip
+""",
+    ) == [expected]
 
 
 REST = """
@@ -125,7 +143,9 @@ def test_an_exception_of_rest_framework_has_its_own_status(raising, expected):
 
 
 def test_the_exception_handler_of_rest_framework_is_asked():
-    assert answers("raise exceptions().NotAuthenticated", """
+    assert answers(
+        "raise exceptions().NotAuthenticated",
+        """
 from types import SimpleNamespace
 SETTINGS = {"REST_FRAMEWORK": {"EXCEPTION_HANDLER": "project.handle"}}
 def handle(error, context):
@@ -135,7 +155,8 @@ def handle(error, context):
 def exceptions():
     from rest_framework import exceptions
     return exceptions
-""") == ["404 0"]  # fmt: skip
+""",
+    ) == ["404 0"]
 
 
 def test_what_the_client_should_do_is_passed_on():
@@ -171,7 +192,9 @@ def test_what_the_client_should_do_is_passed_on():
         ("raise Odd", "None 2"),
     ],
 )
-def test_a_callback_that_may_not_go_on_closes_and_what_else_it_raises_is_an_error(raising, expected):
+def test_a_callback_that_may_not_go_on_closes_and_what_else_it_raises_is_an_error(
+    raising, expected
+):
     code = RAISING.replace("    ...", f"    {raising}") + REST
     code += """
 def main():

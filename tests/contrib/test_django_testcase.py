@@ -1,4 +1,6 @@
-"""Django's own way to test works for WebSocket routes: a TestCase, its transaction, its client's login."""
+"""Django's own way to test works for WebSocket routes: a TestCase, its transaction, its client's
+login.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,13 @@ def run_tests(env: dict[str, str], *options: str, tests: str = "notes") -> str:
     """Run `manage.py test` and give what it printed; it must succeed."""
     done = subprocess.run(
         [*servers.PYTHON, *options, "manage.py", "test", tests],
-        cwd=SITE, env={**os.environ, **env}, capture_output=True, text=True, timeout=50, check=False,
-    )  # fmt: skip
+        cwd=SITE,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
     return done.stderr
 

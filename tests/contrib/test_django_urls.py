@@ -1,4 +1,6 @@
-"""Middleware that resolves the path finds WebSocket routes, and what keeps to the project's URLs keeps doing so."""
+"""Middleware that resolves the path finds WebSocket routes, and what keeps to the project's URLs
+keeps doing so.
+"""
 
 from __future__ import annotations
 

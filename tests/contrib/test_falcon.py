@@ -1,4 +1,6 @@
-"""Resources with a WebSocket in a Falcon app, and its middleware around each event; under gunicorn."""
+"""Resources with a WebSocket in a Falcon app, and its middleware around each event; under
+gunicorn.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,20 @@ from tests.support.framework_site import FrameworkSite, facts
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrameworkSite]:
-    with framework_site.framework_site("falcon_site:app", tmp_path_factory.mktemp("falcon")) as running:
+    with framework_site.framework_site(
+        "falcon_site:app", tmp_path_factory.mktemp("falcon")
+    ) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def dependent_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrameworkSite]:
-    """Falcon's other way with middleware: `process_response` only where `process_request` has passed."""
-    with framework_site.framework_site("falcon_site:dependent", tmp_path_factory.mktemp("dependent")) as running:
+    """Falcon's other way with middleware: `process_response` only where `process_request` has
+    passed.
+    """
+    with framework_site.framework_site(
+        "falcon_site:dependent", tmp_path_factory.mktemp("dependent")
+    ) as running:
         yield running
 
 
@@ -97,7 +105,9 @@ def test_sessions_are_closed_behind_a_refusal_too(kind, request):
 
 
 def test_without_websocket_auth_the_context_is_what_the_middleware_made_of_it(site):
-    with site.open("/talk/x/live", [*site.login("ada"), ("Sec-WebSocket-Protocol", "talk")]) as client:
+    with site.open(
+        "/talk/x/live", [*site.login("ada"), ("Sec-WebSocket-Protocol", "talk")]
+    ) as client:
         assert client.read_text() == "here, ada"
 
 

@@ -1,4 +1,6 @@
-"""What a Falcon app's resources are refused for when the app is wrapped, and what an event leaves behind."""
+"""What a Falcon app's resources are refused for when the app is wrapped, and what an event leaves
+behind.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class House:
         self.calls: list[str] = []
         self.connection = Connection()
         self.first, self.second = Middleware("first", self.calls), Middleware("second", self.calls)
-        self.falcon_app = falcon.App(middleware=[self.first, self.second], independent_middleware=independent)
+        self.falcon_app = falcon.App(
+            middleware=[self.first, self.second], independent_middleware=independent
+        )
         self.falcon_app.add_route("/ws/{name}", Live())
         self.app = wrap(self.falcon_app, router=Router(), **options)
 
@@ -105,7 +109,10 @@ def test_an_event_that_raises_goes_back_as_a_failure(independent, error):
 
 @pytest.mark.parametrize(
     ("independent", "behind"),
-    [(True, ["second response of failure", "first response of failure"]), (False, ["first response of failure"])],
+    [
+        (True, ["second response of failure", "first response of failure"]),
+        (False, ["first response of failure"]),
+    ],
 )
 def test_what_is_behind_runs_as_falcon_has_it_when_middleware_refuses(independent, behind):
     house = House(independent=independent)
@@ -118,7 +125,9 @@ def test_what_is_behind_runs_as_falcon_has_it_when_middleware_refuses(independen
     assert house.calls == ["first request", "second request", *behind]
 
 
-@pytest.mark.parametrize(("error", "code"), [(falcon.HTTPUnauthorized, 4401), (falcon.HTTPForbidden, 4403)])
+@pytest.mark.parametrize(
+    ("error", "code"), [(falcon.HTTPUnauthorized, 4401), (falcon.HTTPForbidden, 4403)]
+)
 def test_middleware_that_refuses_later_closes(house, error, code):
     house.second.raises["resource"] = error()
 
@@ -269,11 +278,19 @@ def test_dependent_middleware_may_have_nothing_to_do_ahead():
 
     house.run("message", house.note)
 
-    assert house.calls == [*IN, "event", "only behind", "second response of success", "first response of success"]
+    assert house.calls == [
+        *IN,
+        "event",
+        "only behind",
+        "second response of success",
+        "first response of success",
+    ]
 
 
 @pytest.mark.parametrize(("error", "status"), [(None, 101), (falcon.HTTPUnauthorized(), 401)])
-def test_a_route_of_the_router_without_auth_has_the_middleware_asked_before_the_tunnel_opens(error, status):
+def test_a_route_of_the_router_without_auth_has_the_middleware_asked_before_the_tunnel_opens(
+    error, status
+):
     house = House()
     house.app.router.websocket("/plain", lambda connection, event, data: None)
     if error is not None:

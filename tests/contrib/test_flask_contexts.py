@@ -43,7 +43,9 @@ def test_every_event_has_a_fresh_context_that_is_torn_down(app, torn):
         note(event)
 
     def note(event):
-        inside.append((event, g.get("event"), request.path, request.headers["X-Colour"], request.args["q"]))
+        inside.append(
+            (event, g.get("event"), request.path, request.headers["X-Colour"], request.args["q"])
+        )
         g.event = event
         return event
 
@@ -126,7 +128,10 @@ def test_a_context_that_could_only_be_pushed_half_way_is_popped(app, torn, caplo
 def test_an_error_tracker_hears_of_a_callback_that_raises(app):
     heard = []
     websocket(app, "/ws/live")(fail)
-    with heard_by(lambda sender, exception: heard.append((sender, str(exception)))), serving(app) as house:
+    with (
+        heard_by(lambda sender, exception: heard.append((sender, str(exception)))),
+        serving(app) as house,
+    ):
         client = house.connect()
         client.send_text("on purpose")
         eventually(lambda: heard, "the signal came")

@@ -1,4 +1,6 @@
-"""Flask-SQLAlchemy in WebSocket callbacks, on a real PostgreSQL: open sockets hold no database connection."""
+"""Flask-SQLAlchemy in WebSocket callbacks, on a real PostgreSQL: open sockets hold no database
+connection.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Orders:
         return self._postgres.connections(self.pool)
 
     def wait_for_states(self, is_right: Callable[[list[str]], bool]) -> list[str]:
-        """Wait until PostgreSQL sees it so: the last callback may be about to end its transaction."""
+        """Wait until PostgreSQL sees it so: the last callback may be about to end its
+        transaction.
+        """
         give_up_at = time.monotonic() + PATIENCE_S
         while not is_right(states := self.states()) and time.monotonic() < give_up_at:
             time.sleep(0.01)
@@ -66,7 +70,9 @@ def test_a_hundred_connections_that_used_the_orm_hold_no_database_connection(ord
             client.send_text("add")
             assert client.read_text().isdecimal()
 
-        states = orders.wait_for_states(lambda states: len(states) <= most and set(states) <= {"idle"})
+        states = orders.wait_for_states(
+            lambda states: len(states) <= most and set(states) <= {"idle"}
+        )
 
         assert len(states) <= most
         assert set(states) <= {"idle"}  # none is "idle in transaction"

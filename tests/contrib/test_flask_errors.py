@@ -37,7 +37,9 @@ class Teapot(Conflict):
 def app() -> Flask:
     app = make_app()
     app.register_error_handler(OutOfStock, lambda error: ("none left", 410))
-    app.register_error_handler(TokenError, lambda error: (f"bad token: {error}", 401, {"WWW-Authenticate": "Bearer"}))
+    app.register_error_handler(
+        TokenError, lambda error: (f"bad token: {error}", 401, {"WWW-Authenticate": "Bearer"})
+    )
     app.register_error_handler(PermissionError, lambda error: flask.redirect("/login/ada"))
     app.register_error_handler(LookupError, lambda error: {"error": "not here"})
     return app
@@ -54,7 +56,9 @@ def raising(error):
 def heard(app):
     """What the app's error trackers hear."""
     errors = []
-    with flask.got_request_exception.connected_to(lambda sender, exception: errors.append(exception), app):
+    with flask.got_request_exception.connected_to(
+        lambda sender, exception: errors.append(exception), app
+    ):
         yield errors
 
 
@@ -81,13 +85,17 @@ def test_auth_that_raises_is_refused_as_the_apps_handlers_say(app, heard, caplog
 
 def test_a_handler_of_a_status_decides_too(app):
     app.register_error_handler(401, lambda error: ("not you", 499))
-    websocket(app, "/ws/live", auth=lambda request: abort(401))(lambda connection, event, data: None)
+    websocket(app, "/ws/live", auth=lambda request: abort(401))(
+        lambda connection, event, data: None
+    )
     with serving(app) as house:
         assert house.refusal()[0] == 499
 
 
 def test_what_the_app_says_of_its_own_errors_is_told(app):
-    websocket(app, "/ws/live", auth=raising(Forbidden("only on Sundays")))(lambda connection, event, data: None)
+    websocket(app, "/ws/live", auth=raising(Forbidden("only on Sundays")))(
+        lambda connection, event, data: None
+    )
     with serving(app) as house:
         assert house.refusal() == (403, "only on Sundays\n")
 
@@ -95,8 +103,12 @@ def test_what_the_app_says_of_its_own_errors_is_told(app):
 def test_a_blueprint_has_handlers_of_its_own(app):
     blueprint = Blueprint("admin", __name__, url_prefix="/admin")
     blueprint.register_error_handler(OutOfStock, lambda error: ("ask the manager", 423))
-    websocket(blueprint, "/ws", endpoint="ws", auth=raising(OutOfStock()))(lambda connection, event, data: None)
-    websocket(app, "/ws", endpoint="ws", auth=raising(OutOfStock()))(lambda connection, event, data: None)
+    websocket(blueprint, "/ws", endpoint="ws", auth=raising(OutOfStock()))(
+        lambda connection, event, data: None
+    )
+    websocket(app, "/ws", endpoint="ws", auth=raising(OutOfStock()))(
+        lambda connection, event, data: None
+    )
     app.register_blueprint(blueprint)
     with serving(app) as house:
         assert (house.refusal("/admin/ws")[0], house.refusal("/ws")[0]) == (423, 410)
@@ -104,7 +116,9 @@ def test_a_blueprint_has_handlers_of_its_own(app):
 
 def test_a_handler_of_everything_is_asked(app, heard):
     app.register_error_handler(Exception, lambda error: ("we are sorry", 502))
-    websocket(app, "/ws/live", auth=raising(RuntimeError("on purpose")))(lambda connection, event, data: None)
+    websocket(app, "/ws/live", auth=raising(RuntimeError("on purpose")))(
+        lambda connection, event, data: None
+    )
     with serving(app) as house:
         assert house.refusal()[0] == 502
 
@@ -143,7 +157,9 @@ def test_a_handler_that_raises_is_500_with_its_own_error(app, heard):
     assert heard == [error]
 
 
-@pytest.mark.parametrize(("error", "code"), [(ExpiredToken(), 4401), (Forbidden(), 4403), (OutOfStock(), 4401)])
+@pytest.mark.parametrize(
+    ("error", "code"), [(ExpiredToken(), 4401), (Forbidden(), 4403), (OutOfStock(), 4401)]
+)
 def test_a_recheck_goes_the_same_way(app, error, code):
     is_good = True
 
@@ -161,7 +177,8 @@ def test_a_recheck_goes_the_same_way(app, error, code):
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(Unauthorized(), 4401), (ExpiredToken(), 4401), (Forbidden(), 4403), (Teapot(), None)]
+    ("error", "code"),
+    [(Unauthorized(), 4401), (ExpiredToken(), 4401), (Forbidden(), 4403), (Teapot(), None)],
 )
 def test_an_event_that_is_refused_closes(app, heard, caplog, error, code):
     app.register_error_handler(Teapot, lambda error: ("tea", 418))
@@ -226,8 +243,15 @@ def test_signals_are_sent_in_the_order_of_a_view(app):
 
     sent: list[str] = []
     receivers = []
-    for signal in (flask.appcontext_pushed, flask.request_started, flask.got_request_exception, flask.request_finished,
-                   flask.request_tearing_down, flask.appcontext_tearing_down, flask.appcontext_popped):  # fmt: skip
+    for signal in (
+        flask.appcontext_pushed,
+        flask.request_started,
+        flask.got_request_exception,
+        flask.request_finished,
+        flask.request_tearing_down,
+        flask.appcontext_tearing_down,
+        flask.appcontext_popped,
+    ):
         receivers.append(note(signal))
         signal.connect(receivers[-1], app)
     app.add_url_rule("/good", "good", lambda: "good")
@@ -260,7 +284,9 @@ def test_signals_are_sent_in_the_order_of_a_view(app):
 
 
 def test_an_open_telemetry_span_is_begun_and_ended_by_its_own_functions():
-    """Its instrumentation hangs on a `before_request` function, which events don't run otherwise."""
+    """Its instrumentation hangs on a `before_request` function, which events don't run
+    otherwise.
+    """
     app = make_app()
     spans = []
     app._is_instrumented_by_opentelemetry = True  # as its FlaskInstrumentor leaves an app

@@ -11,19 +11,29 @@ from tests.contrib.flask_house import KEY, ask, serving
 from tina4_wsgi import Router, UsageError, broadcast, count
 from tina4_wsgi.contrib.flask import path_for, websocket, wrap
 
-pytestmark = pytest.mark.filterwarnings("ignore:Current server name:UserWarning")  # Werkzeug's, for a foreign host
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Current server name:UserWarning"
+)  # Werkzeug's, for a foreign host
 
 HANDSHAKE = {
-    "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": KEY, "Sec-WebSocket-Version": "13",
-}  # fmt: skip
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Key": KEY,
+    "Sec-WebSocket-Version": "13",
+}
 
 
 def tell(connection, event, data):
     if event == "message":
-        connection.send_json({
-            "params": connection.params, "view_args": request.view_args, "endpoint": request.endpoint,
-            "blueprint": request.blueprint, "path": connection.path,
-        })  # fmt: skip
+        connection.send_json(
+            {
+                "params": connection.params,
+                "view_args": request.view_args,
+                "endpoint": request.endpoint,
+                "blueprint": request.blueprint,
+                "path": connection.path,
+            }
+        )
 
 
 def at(host: str) -> list[tuple[str, str]]:
@@ -83,12 +93,18 @@ def test_another_host_does_not_have_the_route(app, host, path):
 
 def status_of(app: Flask, host: str, path: str) -> int:
     """Ask for an upgrade that no route takes, so that no socket is needed."""
-    return Client(wrap(app, router=Router())).get(path, headers={**HANDSHAKE, "Host": host}).status_code
+    return (
+        Client(wrap(app, router=Router()))
+        .get(path, headers={**HANDSHAKE, "Host": host})
+        .status_code
+    )
 
 
 def test_tenants_on_one_path_never_hear_each_other(app):
     with serving(app) as house:
-        acme, other = (house.connect("/ws/a", at(f"{name}.shop.example")) for name in ("acme", "other"))
+        acme, other = (
+            house.connect("/ws/a", at(f"{name}.shop.example")) for name in ("acme", "other")
+        )
         assert ask(acme)["path"] == "//acme.shop.example/ws/a"
         ask(other)
 
@@ -104,7 +120,10 @@ def test_tenants_on_one_path_never_hear_each_other(app):
 def test_one_host_on_two_ports_is_one_tenant(app):
     app.config["SERVER_NAME"] = "shop.example:5000"
     with serving(app) as house:
-        assert ask(house.connect("/ws/a", at("acme.shop.example:5000")))["path"] == "//acme.shop.example/ws/a"
+        assert (
+            ask(house.connect("/ws/a", at("acme.shop.example:5000")))["path"]
+            == "//acme.shop.example/ws/a"
+        )
 
 
 def test_a_route_without_a_host_keeps_its_path_as_its_name(app):
@@ -129,9 +148,17 @@ def test_a_view_and_a_script_get_the_name_by_path_for(app, endpoint, values, nam
 
 
 def test_path_for_is_relative_to_a_blueprint_as_url_for_is(app):
-    app.add_url_rule("/page", "tenants.page", lambda tenant: path_for(".live", tenant=tenant), subdomain="<tenant>")
+    app.add_url_rule(
+        "/page",
+        "tenants.page",
+        lambda tenant: path_for(".live", tenant=tenant),
+        subdomain="<tenant>",
+    )
 
-    assert app.test_client().get("/page", base_url="http://acme.shop.example").text == "//acme.shop.example/ws/a"
+    assert (
+        app.test_client().get("/page", base_url="http://acme.shop.example").text
+        == "//acme.shop.example/ws/a"
+    )
 
 
 def test_path_for_reads_what_url_for_escapes():
@@ -143,14 +170,21 @@ def test_path_for_reads_what_url_for_escapes():
 
 def test_path_for_refuses_what_is_no_websocket(app):
     app.add_url_rule("/page", "page", lambda: "page")
-    with app.test_request_context("/", base_url="http://shop.example"), pytest.raises(UsageError, match="no WebSocket"):
+    with (
+        app.test_request_context("/", base_url="http://shop.example"),
+        pytest.raises(UsageError, match="no WebSocket"),
+    ):
         path_for("page")
 
 
 def test_the_host_is_that_which_proxies_report(app):
     app.wsgi_app = ProxyFix(app.wsgi_app, x_host=1)
     with serving(app) as house:
-        told = ask(house.connect("/ws/a", [("X-Forwarded-Host", "acme.shop.example"), ("Host", "10.0.0.1")]))
+        told = ask(
+            house.connect(
+                "/ws/a", [("X-Forwarded-Host", "acme.shop.example"), ("Host", "10.0.0.1")]
+            )
+        )
 
     assert (told["params"], told["path"]) == ({"tenant": "acme"}, "//acme.shop.example/ws/a")
 
@@ -167,7 +201,11 @@ def hosts() -> Flask:
 
 @pytest.mark.parametrize(
     ("host", "endpoint", "params"),
-    [("one.example", "one", {}), ("a.many.example", "many", {"name": "a"}), ("b.many.example", "many", {"name": "b"})],
+    [
+        ("one.example", "one", {}),
+        ("a.many.example", "many", {"name": "a"}),
+        ("b.many.example", "many", {"name": "b"}),
+    ],
 )
 def test_hosts_are_matched_as_for_views(hosts, host, endpoint, params):
     with serving(hosts) as house:
@@ -177,11 +215,16 @@ def test_hosts_are_matched_as_for_views(hosts, host, endpoint, params):
 
 
 @pytest.mark.parametrize(
-    ("host", "path"), [("two.example", "/ws"), ("many.example", "/ws"), ("one.example", "/ws/hostless")]
+    ("host", "path"),
+    [("two.example", "/ws"), ("many.example", "/ws"), ("one.example", "/ws/hostless")],
 )
 def test_where_views_would_not_be_found_sockets_are_not(hosts, host, path):
-    hosts.add_url_rule("/ws/hostless/page", "page", lambda: "page")  # Flask takes it for no host at all
-    assert hosts.test_client().get("/ws/hostless/page", base_url=f"http://{host}").status_code == 404
+    hosts.add_url_rule(
+        "/ws/hostless/page", "page", lambda: "page"
+    )  # Flask takes it for no host at all
+    assert (
+        hosts.test_client().get("/ws/hostless/page", base_url=f"http://{host}").status_code == 404
+    )
 
     assert status_of(hosts, host, path) == 404
 
@@ -221,7 +264,9 @@ def test_a_server_name_restricts_hosts_as_it_does_for_views():
         ({"TRUSTED_HOSTS": ["shop.example"]}, "pointed.example", 400),
     ],
 )
-def test_on_the_loopback_alone_a_page_connects_under_a_host_that_the_app_names(settings, host, status):
+def test_on_the_loopback_alone_a_page_connects_under_a_host_that_the_app_names(
+    settings, host, status
+):
     """A page whose name was pointed to 127.0.0.1 looks as if it came from the app itself."""
     app = Flask("shop")
     app.config.update(settings)
@@ -250,4 +295,6 @@ def test_an_app_that_binds_its_map_itself_is_asked():
 
 def test_a_page_gets_the_address_of_its_tenant(app):
     with app.test_request_context("/", base_url="https://acme.shop.example"):
-        assert url_for("tenants.live", tenant="acme", _external=True) == "wss://acme.shop.example/ws/a"
+        assert (
+            url_for("tenants.live", tenant="acme", _external=True) == "wss://acme.shop.example/ws/a"
+        )

@@ -75,7 +75,9 @@ class ByLibrary(JSONProvider):
 
 
 def sent(value, provider: type[JSONProvider] | None = None) -> object:
-    """Send a value as JSON to a client, and give what arrives, or the error; the connection must survive it."""
+    """Send a value as JSON to a client, and give what arrives, or the error; the connection must
+    survive it.
+    """
     app: Flask = make_app()
     if provider is not None:
         app.json = provider(app)
@@ -102,7 +104,11 @@ def sent(value, provider: type[JSONProvider] | None = None) -> object:
         (Point(1, datetime.date(2026, 1, 2)), None, {"x": 1, "when": "2026-01-02"}),
         (Html(), None, "<b>bold</b>"),
         (Money(3), ByDefault, {"EUR": 3}),
-        ([Colour.RED, {"deep": [Money(decimal.Decimal("1.50"))]}], ByDefault, ["red", {"deep": [{"EUR": "1.50"}]}]),
+        (
+            [Colour.RED, {"deep": [Money(decimal.Decimal("1.50"))]}],
+            ByDefault,
+            ["red", {"deep": [{"EUR": "1.50"}]}],
+        ),
         (Point(1, datetime.date(2026, 1, 2)), ByDefault, {"x": 1, "when": "2026-01-02"}),
         (Money(3), ByEncoder, {"EUR": 3}),
         ({2, 1}, ByEncoder, [1, 2]),
@@ -122,7 +128,9 @@ def test_what_is_no_number_in_json_is_refused_whatever_the_provider_says(provide
         assert str(sent(Money(number), provider)).startswith("ValueError: ")
 
 
-@pytest.mark.parametrize(("value", "name"), [(object(), "object"), ({1, 2}, "set"), (b"x", "bytes"), (len, "builtin")])
+@pytest.mark.parametrize(
+    ("value", "name"), [(object(), "object"), ({1, 2}, "set"), (b"x", "bytes"), (len, "builtin")]
+)
 def test_what_no_provider_knows_is_refused_by_the_name_of_its_type(value, name):
     assert str(sent(value, ByDefault)).startswith(f"TypeError: {name}")
 

@@ -15,7 +15,10 @@ from flask import Flask, session
 from tests.contrib.flask_house import Store, ask, eventually, make_app, serving
 from tests.support import servers
 from tests.support.raw import RawClient
+from tests.support.workers import one_on_each
 from tina4_wsgi.contrib.flask import login_required, websocket
+
+pytestmark = pytest.mark.deadline(90)
 
 APPS = Path(__file__).parent / "apps"
 CHROME, FIREFOX = ("User-Agent", "Chrome"), ("User-Agent", "Firefox")
@@ -46,14 +49,14 @@ class Workers:
 
     @contextlib.contextmanager
     def sockets(self, fields: list[tuple[str, str]]) -> Iterator[list[RawClient]]:
-        """Open sockets until each worker has one."""
+        """Open a socket on each worker, and another one."""
         with contextlib.ExitStack() as opened:
-            clients, pids = [], set()
-            while len(pids) < 2:
-                clients.append(opened.enter_context(RawClient.open(self.server.address, "/ws/live", fields)))
-                pids.add(clients[-1].read_text())
-                assert len(clients) < 100, "one worker takes all"
-            yield clients
+            each = one_on_each(
+                2, lambda: RawClient.open(self.server.address, "/ws/live", fields), opened
+            )
+            another = opened.enter_context(RawClient.open(self.server.address, "/ws/live", fields))
+            another.read_text()
+            yield [*each.values(), another]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,11 @@ def test_all_sockets_of_a_session_end_in_all_workers(workers):
 def test_other_users_and_other_browsers_of_the_same_user_stay(workers):
     chrome, firefox = workers.login("ada", CHROME), workers.login("ada", FIREFOX)
     bob = workers.login("bob", CHROME)
-    with workers.sockets(chrome) as ended, workers.sockets(firefox) as others, workers.sockets(bob) as bobs:
+    with (
+        workers.sockets(chrome) as ended,
+        workers.sockets(firefox) as others,
+        workers.sockets(bob) as bobs,
+    ):
         workers.logout(chrome)
 
         assert [one.read_close() for one in ended] == [4401] * len(ended)
@@ -144,7 +151,9 @@ def test_a_session_that_has_changed_since_is_the_same_session(app):
     with serving(app) as house:
         browser = app.test_client()
         browser.get("/login/ada")
-        client = house.connect(fields=[("Cookie", f"session={browser.get_cookie('session').value}")])
+        client = house.connect(
+            fields=[("Cookie", f"session={browser.get_cookie('session').value}")]
+        )
         browser.get("/put")
         browser.get("/leave")
 
@@ -180,7 +189,9 @@ def test_a_log_out_during_the_handshake_ends_it(app):
         go_on.wait()
         return user
 
-    websocket(app, "/ws/slow", endpoint="slow", auth=slow)(lambda connection, event, data: connection.send("in"))
+    websocket(app, "/ws/slow", endpoint="slow", auth=slow)(
+        lambda connection, event, data: connection.send("in")
+    )
     with serving(app) as house:
         cookies = house.login("ada")
         handshake = gevent.spawn(house.connect, "/ws/slow", cookies)
@@ -201,7 +212,10 @@ def test_who_logs_in_again_gets_in(app):
         again.set_cookie("session", cookies[0][1].partition("=")[2])
         again.get("/login/bob")
 
-        assert ask(house.connect(fields=[("Cookie", f"session={again.get_cookie('session').value}")])) == "bob"
+        assert (
+            ask(house.connect(fields=[("Cookie", f"session={again.get_cookie('session').value}")]))
+            == "bob"
+        )
 
 
 def test_a_connection_that_ends_is_forgotten(app):
@@ -213,11 +227,17 @@ def test_a_connection_that_ends_is_forgotten(app):
         eventually(lambda: not logouts._logins, "it is forgotten")
 
 
-@pytest.mark.parametrize("question", [
-    {}, {"ask": "flask.logout"}, {"ask": "flask.logout", "users": "ada-0", "session": ""},
-    {"ask": "flask.logout", "users": ["ada-0"], "session": 5}, {"ask": "flask.logout", "users": [None, {}, "bob-0"],
-     "session": "", "cookies": {}}, {"ask": ["flask.logout"], "users": ["ada-0"], "session": ""},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "question",
+    [
+        {},
+        {"ask": "flask.logout"},
+        {"ask": "flask.logout", "users": "ada-0", "session": ""},
+        {"ask": "flask.logout", "users": ["ada-0"], "session": 5},
+        {"ask": "flask.logout", "users": [None, {}, "bob-0"], "session": "", "cookies": {}},
+        {"ask": ["flask.logout"], "users": ["ada-0"], "session": ""},
+    ],
+)
 def test_a_question_that_is_none_of_ours_ends_nobody(app, question):
     with serving(app) as house:
         client = house.connect(fields=house.login("ada"))

@@ -1,4 +1,6 @@
-"""Handshakes and events pass the middleware inside of a Flask app, or around it, and see what a view sees."""
+"""Handshakes and events pass the middleware inside of a Flask app, or around it, and see what a
+view sees.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ from tina4_wsgi import Router, UsageError, broadcast
 from tina4_wsgi.contrib.flask import websocket, wrap
 
 RECHECK_S = 0.1
-PROXIED = [("X-Forwarded-For", "9.9.9.9, 203.0.113.5, 10.0.0.1"), ("X-Forwarded-Proto", "https, https, http")]
+PROXIED = [
+    ("X-Forwarded-For", "9.9.9.9, 203.0.113.5, 10.0.0.1"),
+    ("X-Forwarded-Proto", "https, https, http"),
+]
 
 
 def facts() -> dict[str, object]:
@@ -64,7 +69,9 @@ class Tenanted:
         self.application = app
 
     def __call__(self, environ, start_response):
-        return self.application({**environ, "shop.tenant": environ["HTTP_HOST"].partition(".")[0]}, start_response)
+        return self.application(
+            {**environ, "shop.tenant": environ["HTTP_HOST"].partition(".")[0]}, start_response
+        )
 
 
 def as_function(app):
@@ -99,12 +106,16 @@ def several(app):
     return as_function(ProxyFix(Tenanted(app), x_for=3, x_proto=1))
 
 
-@pytest.mark.parametrize("middleware", [Tenanted, as_function, as_generator, one_proxy, two_proxies, several])
+@pytest.mark.parametrize(
+    "middleware", [Tenanted, as_function, as_generator, one_proxy, two_proxies, several]
+)
 def test_a_callback_sees_what_a_view_sees(app, middleware):
     app.wsgi_app = middleware(app.wsgi_app)
     fields = [("Host", "acme.shop.example"), *PROXIED]
     with serving(app) as house:
-        seen_by_view = Client(app).get("/page", headers=fields, environ_base={"REMOTE_ADDR": "127.0.0.1"}).json
+        seen_by_view = (
+            Client(app).get("/page", headers=fields, environ_base={"REMOTE_ADDR": "127.0.0.1"}).json
+        )
         seen = ask(house.connect("/live", fields))
 
     assert seen == seen_by_view
@@ -123,7 +134,9 @@ def test_a_route_is_found_behind_a_prefix_and_its_group_has_the_apps_own_path(ap
 
 def test_a_route_of_the_router_is_found_behind_a_prefix_too(app):
     router = Router()
-    router.websocket("/ws/other", lambda connection, event, data: connection.send(request.script_root))
+    router.websocket(
+        "/ws/other", lambda connection, event, data: connection.send(request.script_root)
+    )
     app.wsgi_app = Prefixed(app.wsgi_app)
     with serving(app, router=router) as house:
         assert house.connect("/shop/ws/other", [("X-Script-Name", "/shop")]).read_text() == "/shop"
@@ -140,8 +153,12 @@ def test_a_route_of_the_router_is_found_behind_a_prefix_too(app):
 )
 def test_the_origin_is_compared_with_the_host_as_the_app_sees_it(app, origin, status):
     app.wsgi_app = ProxyFix(app.wsgi_app, x_host=1)
-    fields = [("Host", "127.0.0.1"), ("X-Forwarded-Host", "shop.example"), ("X-Forwarded-Proto", "https"),
-              ("Origin", origin)]  # fmt: skip
+    fields = [
+        ("Host", "127.0.0.1"),
+        ("X-Forwarded-Host", "shop.example"),
+        ("X-Forwarded-Proto", "https"),
+        ("Origin", origin),
+    ]
     with serving(app) as house:
         if status == 101:
             house.connect("/live", fields)
@@ -153,14 +170,19 @@ def test_trusted_hosts_are_those_that_the_app_sees(app):
     app.config["TRUSTED_HOSTS"] = ["shop.example"]
     app.wsgi_app = ProxyFix(app.wsgi_app, x_host=1)
     with serving(app) as house:
-        assert house.refusal("/live", [("Host", "10.0.0.1"), ("X-Forwarded-Host", "evil.example")])[0] == 400
+        assert (
+            house.refusal("/live", [("Host", "10.0.0.1"), ("X-Forwarded-Host", "evil.example")])[0]
+            == 400
+        )
         house.connect("/live", [("Host", "10.0.0.1"), ("X-Forwarded-Host", "shop.example")])
 
 
 def test_auth_sees_it_in_both_requests(app):
     seen = []
 
-    @websocket(app, "/careful", auth=lambda ours: seen.append((ours.ip, request.remote_addr)) or "somebody")
+    @websocket(
+        app, "/careful", auth=lambda ours: seen.append((ours.ip, request.remote_addr)) or "somebody"
+    )
     def careful(connection, event, data):
         if event == "message":
             connection.refresh_auth()
@@ -191,9 +213,14 @@ class Door:
 
 @pytest.mark.parametrize(
     ("answer", "status"),
-    [("401 Unauthorized", 401), ("429 Too Many Requests", 429), ("503 Closed", 503), ("302 Found", 403),
-     ("200 OK", 403)],
-)  # fmt: skip
+    [
+        ("401 Unauthorized", 401),
+        ("429 Too Many Requests", 429),
+        ("503 Closed", 503),
+        ("302 Found", 403),
+        ("200 OK", 403),
+    ],
+)
 def test_middleware_that_answers_by_itself_refuses_the_handshake(app, answer, status):
     app.wsgi_app = Door(app.wsgi_app, answer)
     with serving(app) as house:
@@ -201,7 +228,9 @@ def test_middleware_that_answers_by_itself_refuses_the_handshake(app, answer, st
 
 
 def test_what_a_refusal_asks_for_is_passed_on(app):
-    app.wsgi_app = Door(app.wsgi_app, "401 Unauthorized", [("WWW-Authenticate", 'Basic realm="shop"')])
+    app.wsgi_app = Door(
+        app.wsgi_app, "401 Unauthorized", [("WWW-Authenticate", 'Basic realm="shop"')]
+    )
     client = Client(wrap(app, router=Router()))
 
     answer = client.get("/live", headers={"Tina4-Probe": "1"}, method="HEAD")
@@ -210,7 +239,13 @@ def test_what_a_refusal_asks_for_is_passed_on(app):
 
 
 @pytest.mark.parametrize(
-    ("answer", "code"), [("401 Unauthorized", 4401), ("403 Forbidden", 4403), ("302 Found", 4403), ("503 Closed", 1013)]
+    ("answer", "code"),
+    [
+        ("401 Unauthorized", 4401),
+        ("403 Forbidden", 4403),
+        ("302 Found", 4403),
+        ("503 Closed", 1013),
+    ],
 )
 def test_middleware_that_answers_an_event_by_itself_closes_and_close_still_runs(app, answer, code):
     app.wsgi_app = door = Door(app.wsgi_app, answer)
@@ -275,7 +310,9 @@ class WsgiSession:
         self.store: dict[str, Content] = {}
 
     def __call__(self, environ, start_response):
-        environ["wsgi.session"] = self.store.setdefault(environ.get("HTTP_X_SESSION", ""), Content())
+        environ["wsgi.session"] = self.store.setdefault(
+            environ.get("HTTP_X_SESSION", ""), Content()
+        )
         return self.app(environ, start_response)
 
 
@@ -329,14 +366,19 @@ def test_looking_for_a_route_runs_no_view_and_takes_no_socket(app):
     seen = []
 
     def beside(environ, start_response):
-        seen.append((environ["REQUEST_METHOD"], "gunicorn.socket" in environ, "HTTP_UPGRADE" in environ))
+        seen.append(
+            (environ["REQUEST_METHOD"], "gunicorn.socket" in environ, "HTTP_UPGRADE" in environ)
+        )
         start_response("404 Not Found", [("Content-Type", "text/plain")])
         return [b"beside\n"]
 
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/beside": beside})
     client = Client(wrap(app, router=Router()))
-    answer = client.get("/beside/ws", headers={"Upgrade": "websocket", "Connection": "Upgrade"},
-                        environ_base={"gunicorn.socket": "a socket"})  # fmt: skip
+    answer = client.get(
+        "/beside/ws",
+        headers={"Upgrade": "websocket", "Connection": "Upgrade"},
+        environ_base={"gunicorn.socket": "a socket"},
+    )
 
     assert answer.text == "beside\n"
     assert seen == [("OPTIONS", False, False), ("GET", True, True)]
@@ -345,7 +387,12 @@ def test_looking_for_a_route_runs_no_view_and_takes_no_socket(app):
 def test_pages_are_served_as_before(app):
     app.wsgi_app = Tenanted(app.wsgi_app)
 
-    assert Client(wrap(app, router=Router())).get("/page", headers={"Host": "acme.example"}).json["tenant"] == "acme"
+    assert (
+        Client(wrap(app, router=Router()))
+        .get("/page", headers={"Host": "acme.example"})
+        .json["tenant"]
+        == "acme"
+    )
 
 
 # -- wrap(stack, app=inner)
@@ -363,14 +410,20 @@ def mounted(app):
     ("stack", "path", "seen"),
     [
         (Tenanted, "/live", {"tenant": "acme"}),
-        (lambda app: Tenanted(ProxyFix(app)), "/live", {"tenant": "acme", "address": "203.0.113.5"}),
+        (
+            lambda app: Tenanted(ProxyFix(app)),
+            "/live",
+            {"tenant": "acme", "address": "203.0.113.5"},
+        ),
         (mounted, "/shop/live", {"url": "http://acme.example/shop/page"}),
         (as_generator, "/live", {"tenant": "generator"}),
     ],
 )
 def test_events_pass_middleware_around_an_app(app, stack: Callable, path, seen):
     with serving(app, stack=stack(app)) as house:
-        told = ask(house.connect(path, [("Host", "acme.example"), ("X-Forwarded-For", "203.0.113.5")]))
+        told = ask(
+            house.connect(path, [("Host", "acme.example"), ("X-Forwarded-For", "203.0.113.5")])
+        )
 
     assert seen.items() <= told.items()
 
@@ -386,7 +439,10 @@ def test_pages_of_a_stack_are_those_of_the_stack(app):
     ("arguments", "why"),
     [
         ((mounted(Flask("x")), None), r"wrap\(stack, app=flask_app\)"),
-        ((mounted(Flask("x")), "x"), "expected the flask.Flask that stands inside of the middleware"),
+        (
+            (mounted(Flask("x")), "x"),
+            "expected the flask.Flask that stands inside of the middleware",
+        ),
         (("x", Flask("x")), "expected the WSGI application that stands around the Flask app"),
         ((None, None), "expected a flask.Flask"),
     ],
@@ -430,10 +486,14 @@ def test_events_and_rechecks_leave_out_what_is_named(app, name):
     recorder = SlotRecorder(Tenanted(app.wsgi_app))
     app.wsgi_app = ProxyFix(recorder)
     websocket(app, "/checked", auth=lambda request: "ada")(
-        lambda connection, event, data: connection.send_json(facts()) if connection.refresh_auth() else None
+        lambda connection, event, data: (
+            connection.send_json(facts()) if connection.refresh_auth() else None
+        )
     )
     with serving(app, leave_out=[name]) as house:
-        client = house.connect("/checked", [("Host", "acme.example"), ("X-Forwarded-For", "203.0.113.5")])
+        client = house.connect(
+            "/checked", [("Host", "acme.example"), ("X-Forwarded-For", "203.0.113.5")]
+        )
         client.read_text()
         at_handshake = list(recorder.paths)
         seen = ask(client)
@@ -458,7 +518,10 @@ def test_middleware_around_an_app_can_be_left_out(app):
     ("middleware", "why"),
     [
         (Tenanted, "expected middleware on the way to the Flask app, .*met: .*Tenanted$"),
-        (lambda app: as_function(Recorder(app)), "met: none; behind <function .*> it can't be followed"),
+        (
+            lambda app: as_function(Recorder(app)),
+            "met: none; behind <function .*> it can't be followed",
+        ),
         (lambda app: app, "met: none$"),
     ],
 )
@@ -466,5 +529,3 @@ def test_what_cannot_be_left_out_is_refused(app, middleware, why):
     app.wsgi_app = middleware(app.wsgi_app)
     with pytest.raises(UsageError, match=f"leave_out names '.*Recorder', .*{why}"):
         wrap(app, router=Router(), leave_out=[Recorder])
-
-

@@ -15,20 +15,25 @@ from tina4_wsgi import RouteError, Router, UsageError
 from tina4_wsgi.contrib.flask import websocket, wrap
 
 HANDSHAKE = {
-    "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": KEY, "Sec-WebSocket-Version": "13",
-}  # fmt: skip
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Key": KEY,
+    "Sec-WebSocket-Version": "13",
+}
 
 
 def tell(connection, event, data):
     """Tell the client where it is, as Flask sees it."""
     if event == "message":
-        connection.send_json({
-            "params": connection.params,
-            "view_args": request.view_args,
-            "endpoint": request.endpoint,
-            "blueprint": request.blueprint,
-            "path": request.path,
-        })  # fmt: skip
+        connection.send_json(
+            {
+                "params": connection.params,
+                "view_args": request.view_args,
+                "endpoint": request.endpoint,
+                "blueprint": request.blueprint,
+                "path": request.path,
+            }
+        )
 
 
 @pytest.fixture
@@ -42,8 +47,12 @@ def test_a_route_of_the_app_is_served_and_flask_knows_it(app):
         told = ask(house.connect("/ws/board/7?x=1"))
 
     assert told == {
-        "params": {"board": 7}, "view_args": {"board": 7}, "endpoint": "tell", "blueprint": None, "path": "/ws/board/7",
-    }  # fmt: skip
+        "params": {"board": 7},
+        "view_args": {"board": 7},
+        "endpoint": "tell",
+        "blueprint": None,
+        "path": "/ws/board/7",
+    }
 
 
 def test_a_route_of_a_blueprint_has_its_prefix_and_its_name(app):
@@ -77,7 +86,9 @@ def test_a_callback_gets_the_address_of_a_page(app):
     @websocket(app, "/ws/live")
     def live(connection, event, data):
         if event == "message":
-            connection.send_json([url_for("login", name="ada"), url_for("login", name="ada", _external=True)])
+            connection.send_json(
+                [url_for("login", name="ada"), url_for("login", name="ada", _external=True)]
+            )
 
     with serving(app) as house:
         near, far = ask(house.connect("/ws/live", [("Host", "shop.example")]))
@@ -120,7 +131,9 @@ def test_another_path_is_left_to_flask(app, path):
 
 
 @pytest.mark.parametrize("is_wrapped", [False, True], ids=["bare", "wrapped, but not served"])
-def test_an_app_that_is_served_without_its_websockets_says_how_they_are_served(app, caplog, is_wrapped):
+def test_an_app_that_is_served_without_its_websockets_says_how_they_are_served(
+    app, caplog, is_wrapped
+):
     websocket(app, "/ws/live")(tell)
     if is_wrapped:
         wrap(app, router=Router())
@@ -139,7 +152,10 @@ def test_it_may_be_put_into_the_app_as_middleware_is(app):
 
     assert app.test_client().get("/login/ada").text == "in"
     refused = app.test_client().get("/ws/live", headers=HANDSHAKE)
-    assert (refused.status_code, refused.text.split(";")[0]) == (501, "this server can't hand over its sockets")
+    assert (refused.status_code, refused.text.split(";")[0]) == (
+        501,
+        "this server can't hand over its sockets",
+    )
 
 
 def test_put_into_the_app_it_serves_events_as_well(app):
@@ -173,7 +189,9 @@ def shadowed(app) -> Flask:
     app.add_url_rule("/both", "page", lambda: "a page", methods=["POST"])
     app.add_url_rule("/<name>/all", "all", lambda name: f"all of {name}")
     websocket(app, "/ws/all", endpoint="all_sockets")(tell)
-    app.register_error_handler(404, lambda error: (f"nothing: {type(request.routing_exception).__name__}", 404))
+    app.register_error_handler(
+        404, lambda error: (f"nothing: {type(request.routing_exception).__name__}", 404)
+    )
     return app
 
 
@@ -190,7 +208,9 @@ def shadowed(app) -> Flask:
         ("POST", "/both", (200, "a page")),
     ],
 )
-def test_a_request_for_the_address_of_a_websocket_is_answered_as_if_there_were_none(shadowed, method, path, answer):
+def test_a_request_for_the_address_of_a_websocket_is_answered_as_if_there_were_none(
+    shadowed, method, path, answer
+):
     bare = shadowed.test_client().open(path, method=method)
     wrapped = Client(wrap(shadowed, router=Router())).open(path, method=method)
 
@@ -217,7 +237,9 @@ def test_middleware_that_was_there_before_stays(app):
 
 
 def test_something_else_than_a_flask_app_is_refused():
-    with pytest.raises(UsageError, match=r"wrap\(.*\), expected a flask.Flask; for another WSGI app there is"):
+    with pytest.raises(
+        UsageError, match=r"wrap\(.*\), expected a flask.Flask; for another WSGI app there is"
+    ):
         wrap(lambda environ, start_response: [])
 
 

@@ -1,4 +1,6 @@
-"""A Flask app with Sentry: each failing callback is one error there, with place and user, and nothing else is."""
+"""A Flask app with Sentry: each failing callback is one error there, with place and user, and
+nothing else is.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,17 @@ PATIENCE_S = 10.0
 Events = list[dict[str, Any]]
 
 
-@pytest.fixture(scope="module", params=[("gunicorn", ""), ("gunicorn", "1.0"), ("own", "0")], ids="-".join)
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+@pytest.fixture(
+    scope="module", params=[("gunicorn", ""), ("gunicorn", "1.0"), ("own", "0")], ids="-".join
+)
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     kind, traces = request.param
     folder = tmp_path_factory.mktemp("sentry")
-    with run_site(kind, "flask_sentry:app", folder, env={"TRACES": traces}, working_folder=APPS) as site:
+    with run_site(
+        kind, "flask_sentry:app", folder, env={"TRACES": traces}, working_folder=APPS
+    ) as site:
         yield site
 
 
@@ -41,7 +49,11 @@ def cookie(site: Site) -> list[tuple[str, str]]:
 def errors_of(site: Site, path: str) -> Events:
     """Give the errors so far that name a path, and those that name none."""
     events = json.loads(site.request("GET", "/events")[1])
-    return [one for one in events if one["type"] == "event" and (not one["url"] or one["url"].endswith(path))]
+    return [
+        one
+        for one in events
+        if one["type"] == "event" and (not one["url"] or one["url"].endswith(path))
+    ]
 
 
 def wait_for_error(site: Site, path: str) -> Events:
@@ -82,7 +94,10 @@ def test_a_message_that_fails_is_one_error(site, cookie):
 
 def test_an_auth_that_fails_is_one_error(site, cookie):
     with RawClient.dial(site.address) as client:
-        assert client.ask_upgrade("/ws/live/guarded?fail", "AAAAAAAAAAAAAAAAAAAAAA==", cookie).status == 500
+        assert (
+            client.ask_upgrade("/ws/live/guarded?fail", "AAAAAAAAAAAAAAAAAAAAAA==", cookie).status
+            == 500
+        )
 
     assert errors_of(site, "/ws/live/guarded") == expected(site, "/ws/live/guarded", "auth")
 

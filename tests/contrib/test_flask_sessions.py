@@ -1,4 +1,6 @@
-"""The session of a Flask app in WebSocket callbacks: readable, and writable where the server keeps it."""
+"""The session of a Flask app in WebSocket callbacks: readable, and writable where the server keeps
+it.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,14 @@ from flask import Flask, session
 from tests.contrib.flask_house import Store, User, ask, eventually, make_app, serving
 from tina4_wsgi.contrib.flask import SessionWriteError, websocket
 
-pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # flask-login's
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:datetime.datetime.utcnow:DeprecationWarning"
+)  # flask-login's
 
-ADVICE = "keep it in connection.state or the database, write it in a view, or use a session that the server keeps"
+ADVICE = (
+    "keep it in connection.state or the database, write it in a view, or use a session that the "
+    "server keeps"
+)
 
 
 @pytest.fixture
@@ -127,7 +134,9 @@ def test_a_user_who_is_only_remembered_is_known(app):
     browser.get("/login/ada?remember")
     remembered = browser.get_cookie("remember_token")
 
-    assert run_in_callback(app, user_name, [("Cookie", f"remember_token={remembered.value}")]) == "ada"
+    assert (
+        run_in_callback(app, user_name, [("Cookie", f"remember_token={remembered.value}")]) == "ada"
+    )
 
 
 def user_name() -> str | None:
@@ -176,5 +185,7 @@ def test_a_remembered_user_of_a_session_that_the_server_keeps_is_known(app, capl
     browser.get("/login/ada?remember")
     remembered = browser.get_cookie("remember_token")
 
-    assert run_in_callback(app, user_name, [("Cookie", f"remember_token={remembered.value}")]) == "ada"
+    assert (
+        run_in_callback(app, user_name, [("Cookie", f"remember_token={remembered.value}")]) == "ada"
+    )
     assert caplog.records == []

@@ -46,8 +46,11 @@ def test_a_deactivated_user_is_refused(app):
 def test_who_logs_out_is_closed_at_the_next_check_and_others_stay(app):
     with serving(app, reauth_every=RECHECK_S) as house:
         cookies = house.login("ada")
-        ada, tab, bob = house.connect(fields=cookies), house.connect(fields=cookies), house.connect(
-            fields=house.login("bob"))
+        ada, tab, bob = (
+            house.connect(fields=cookies),
+            house.connect(fields=cookies),
+            house.connect(fields=house.login("bob")),
+        )
         house.logout(cookies)
 
         assert [ada.read_close(), tab.read_close()] == [4401, 4401]

@@ -1,4 +1,6 @@
-"""What Pyramid, Falcon and Bottle answer an exception with is the status of a refusal, and their JSON is ours."""
+"""What Pyramid, Falcon and Bottle answer an exception with is the status of a refusal, and their
+JSON is ours.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def router() -> Router:
 
 
 def outcome(app: App, event: str, error: Exception) -> Any:
-    """Run an event that raises: gives the status of the refusal, or the code of the close, or what came out."""
+    """Run an event that raises: gives the status of the refusal, or the code of the close, or what
+    came out.
+    """
     connection = Connection()
 
     def call() -> None:
@@ -96,12 +100,16 @@ def test_an_exception_view_of_pyramid_decides_the_status(error, status):
     assert outcome(pyramid_app(), "auth", error) == status
 
 
-@pytest.mark.parametrize("error", [RuntimeError("nobody has a view for it"), OSError("its view says 500")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("nobody has a view for it"), OSError("its view says 500")]
+)
 def test_what_pyramid_has_no_answer_to_is_raised_again(error):
     assert outcome(pyramid_app(), "auth", error) is error
 
 
-@pytest.mark.parametrize(("error", "code"), [(httpexceptions.HTTPForbidden(), 4403), (ZeroDivisionError(), 4401)])
+@pytest.mark.parametrize(
+    ("error", "code"), [(httpexceptions.HTTPForbidden(), 4403), (ZeroDivisionError(), 4401)]
+)
 def test_an_exception_view_of_pyramid_may_close(error, code):
     assert outcome(pyramid_app(), "message", error) == code
 
@@ -133,7 +141,9 @@ def test_tweens_and_events_of_pyramid_are_around_an_event():
         def tween(request):
             seen.append("in")
             response = handler(request)
-            seen.append(f"out {response.status_code} {request.matched_route.pattern} {request.matchdict}")
+            seen.append(
+                f"out {response.status_code} {request.matched_route.pattern} {request.matchdict}"
+            )
             return response
 
         return tween
@@ -142,12 +152,20 @@ def test_tweens_and_events_of_pyramid_are_around_an_event():
     with Configurator() as config:
         config.add_tween(f"{__name__}.tween_factory")
         config.add_subscriber(lambda event: seen.append("new request"), "pyramid.events.NewRequest")
-        config.add_subscriber(lambda event: seen.append("context found"), "pyramid.events.ContextFound")
+        config.add_subscriber(
+            lambda event: seen.append("context found"), "pyramid.events.ContextFound"
+        )
         app = with_pyramid.wrap(config.make_wsgi_app(), router=router())
 
     run_event(app, "message", Connection(), lambda: seen.append("event"))
 
-    assert seen == ["in", "new request", "context found", "event", "out 204 /ws/{name} {'name': 'x'}"]
+    assert seen == [
+        "in",
+        "new request",
+        "context found",
+        "event",
+        "out 204 /ws/{name} {'name': 'x'}",
+    ]
 
 
 # -- Falcon
@@ -192,12 +210,16 @@ def test_an_error_handler_of_falcon_decides_the_status(error, status):
     assert outcome(falcon_app(), "auth", error) == status
 
 
-@pytest.mark.parametrize("error", [RuntimeError("nobody has a handler for it"), OSError("its handler says 500")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("nobody has a handler for it"), OSError("its handler says 500")]
+)
 def test_what_falcon_has_no_answer_to_is_raised_again(error):
     assert outcome(falcon_app(), "auth", error) is error
 
 
-@pytest.mark.parametrize(("error", "code"), [(falcon.HTTPForbidden(), 4403), (ZeroDivisionError(), 4401)])
+@pytest.mark.parametrize(
+    ("error", "code"), [(falcon.HTTPForbidden(), 4403), (ZeroDivisionError(), 4401)]
+)
 def test_an_error_handler_of_falcon_may_close(error, code):
     assert outcome(falcon_app(), "message", error) == code
 
@@ -249,7 +271,9 @@ def test_what_bottle_has_no_answer_to_is_raised_again():
     assert outcome(bottle_app(), "auth", error) is error
 
 
-@pytest.mark.parametrize(("error", "code"), [(bottle.HTTPError(401), 4401), (bottle.HTTPError(403), 4403)])
+@pytest.mark.parametrize(
+    ("error", "code"), [(bottle.HTTPError(401), 4401), (bottle.HTTPError(403), 4403)]
+)
 def test_an_answer_of_bottle_may_close(error, code):
     assert outcome(bottle_app(), "message", error) == code
 
@@ -350,4 +374,10 @@ def test_djangos_encoder_is_asked():
                 print("TypeError")
     """)
 
-    assert lines == ["late", "P0DT01H00M00S", str(decimal.Decimal("1.50")), str(uuid.UUID(int=7)), "TypeError"]
+    assert lines == [
+        "late",
+        "P0DT01H00M00S",
+        str(decimal.Decimal("1.50")),
+        str(uuid.UUID(int=7)),
+        "TypeError",
+    ]

@@ -28,7 +28,9 @@ Make = Callable[[], App]
 
 def tell(connection: Any, event: str, data: Any) -> None:
     if event == "open":
-        connection.send_json([connection.path, {name: str(value) for name, value in connection.params.items()}])
+        connection.send_json(
+            [connection.path, {name: str(value) for name, value in connection.params.items()}]
+        )
 
 
 def judge(params: Any) -> str | None:
@@ -37,7 +39,9 @@ def judge(params: Any) -> str | None:
 
 
 def assert_is_as_joined(path: str) -> None:
-    """See that an `auth` that looks at the path is shown the group's name, and its route's slash if that has one."""
+    """See that an `auth` that looks at the path is shown the group's name, and its route's slash if
+    that has one.
+    """
     assert path == path.rstrip("/") + ("/" if path.startswith("/ws/ends/") else "")
 
 
@@ -93,7 +97,9 @@ def in_pyramid() -> App:
 
 def in_falcon() -> App:
     class Resource:
-        def on_websocket(self, req: Any, connection: Any, event: str, data: Any, **params: Any) -> None:
+        def on_websocket(
+            self, req: Any, connection: Any, event: str, data: Any, **params: Any
+        ) -> None:
             tell(connection, event, data)
 
         def websocket_auth(self, req: Any, **params: Any) -> Any:
@@ -120,8 +126,12 @@ def declare(add: Callable[[str], object], bare: str, typed: str, *, turned: bool
 
 
 FRAMEWORKS: dict[str, Make] = {
-    "plain": plain, "flask": in_flask, "bottle": in_bottle, "pyramid": in_pyramid, "falcon": in_falcon,
-}  # fmt: skip
+    "plain": plain,
+    "flask": in_flask,
+    "bottle": in_bottle,
+    "pyramid": in_pyramid,
+    "falcon": in_falcon,
+}
 
 
 @pytest.fixture(params=FRAMEWORKS)
@@ -149,18 +159,33 @@ def test_slashes_at_the_end_are_no_part_of_a_name(client, path, behind):
     assert params in ({"name": "a"}, {"doc": "a/b"}, {"number": "7"})
 
 
-@pytest.mark.parametrize("path", [
-    "/ws/doc/secret", "/ws/doc/secret/", "/ws/doc/secret//", "/ws/doc/secret%2F", "/ws/doc/secret%2f/",
-    "/ws/doc/s%65cret",
-    "/ws/room/secret/", "/ws/ends/secret", "/ws/ends/secret//",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ws/doc/secret",
+        "/ws/doc/secret/",
+        "/ws/doc/secret//",
+        "/ws/doc/secret%2F",
+        "/ws/doc/secret%2f/",
+        "/ws/doc/s%65cret",
+        "/ws/room/secret/",
+        "/ws/ends/secret",
+        "/ws/ends/secret//",
+    ],
+)
 def test_auth_is_asked_about_the_name_that_is_joined(client, path):
     assert status(client, path) == 401
 
 
-@pytest.mark.parametrize("path", [
-    "/ws/doc/./secret", "/ws/doc/../doc/secret", "/ws/doc/a//secret", "/ws/doc/SECRET",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ws/doc/./secret",
+        "/ws/doc/../doc/secret",
+        "/ws/doc/a//secret",
+        "/ws/doc/SECRET",
+    ],
+)
 def test_what_is_no_slash_at_the_end_is_a_name_of_its_own(client, path):
     with client.websocket(path) as ws:
         joined, params = ws.receive_json()
@@ -170,11 +195,22 @@ def test_what_is_no_slash_at_the_end_is_a_name_of_its_own(client, path):
     assert joined != "/ws/doc/secret"
 
 
-@pytest.mark.parametrize(("spelling", "right"), [
-    ("board/07", "board/7"), ("board/007", "board/7"), ("board/%D9%A7", "board/7"), ("board/%EF%BC%97", "board/7"),
-    ("board/00", "board/0"), ("board/07/", "board/7"), ("part/1.50", "part/1.5"), ("part/01.5", "part/1.5"),
-    ("part/0.000010", "part/0.00001"), ("part/%D9%A1.5", "part/1.5"), (f"thing/{str(ID).upper()}", f"thing/{ID}"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spelling", "right"),
+    [
+        ("board/07", "board/7"),
+        ("board/007", "board/7"),
+        ("board/%D9%A7", "board/7"),
+        ("board/%EF%BC%97", "board/7"),
+        ("board/00", "board/0"),
+        ("board/07/", "board/7"),
+        ("part/1.50", "part/1.5"),
+        ("part/01.5", "part/1.5"),
+        ("part/0.000010", "part/0.00001"),
+        ("part/%D9%A1.5", "part/1.5"),
+        (f"thing/{str(ID).upper()}", f"thing/{ID}"),
+    ],
+)
 def test_a_value_has_one_spelling(client, caplog, spelling, right):
     assert status(client, f"/ws/{right}") == 101
     assert status(client, f"/ws/{spelling}") == 404
@@ -182,7 +218,9 @@ def test_a_value_has_one_spelling(client, caplog, spelling, right):
     assert f"its one spelling is '/ws/{right}'" in caplog.text
 
 
-@pytest.mark.parametrize("right", ["board/0", "board/10", "part/0.5", "part/10.0", "part/0.0", f"thing/{ID}"])
+@pytest.mark.parametrize(
+    "right", ["board/0", "board/10", "part/0.5", "part/10.0", "part/0.0", f"thing/{ID}"]
+)
 def test_the_spelling_that_the_converter_writes_passes(client, right):
     assert status(client, f"/ws/{right}") == 101
 
@@ -190,31 +228,54 @@ def test_the_spelling_that_the_converter_writes_passes(client, right):
 @pytest.mark.parametrize("path", ["//ws/room/a", "///ws/room/a", "/%2Fws/room/a", "//ws/board/7"])
 def test_a_path_that_begins_with_two_slashes_is_no_route(client, path):
     environ = {"PATH_INFO": path.replace("%2F", "/")}
-    answer = client.get("/", headers={
-        "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-    }, environ_overrides=environ)  # fmt: skip
+    answer = client.get(
+        "/",
+        headers={
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        },
+        environ_overrides=environ,
+    )
 
     assert answer.status_code in (404, 405, 501)  # where nobody has it, the framework's own answer
 
 
-@pytest.mark.parametrize("spelling", [
-    "board/+7", "board/7_0", "board/-0", "part/1e5", "part/+1.5", "part/-0.0", "part/5", f"thing/{ID.hex}",
-    f"thing/{{{ID}}}", f"thing/urn:uuid:{ID}",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "board/+7",
+        "board/7_0",
+        "board/-0",
+        "part/1e5",
+        "part/+1.5",
+        "part/-0.0",
+        "part/5",
+        f"thing/{ID.hex}",
+        f"thing/{{{ID}}}",
+        f"thing/urn:uuid:{ID}",
+    ],
+)
 def test_what_only_falcons_converters_read_is_refused_as_well(spelling):
     with TestClient(in_falcon()) as client:
         assert status(client, f"/ws/{spelling}") == 404
 
 
-@pytest.mark.parametrize(("template", "right", "wrong"), [
-    ("/n/{n:int(4)}", "/n/0001", "/n/+001"), ("/n/{n:int(min=1, num_digits=3)}", "/n/001", "/n/1_1"),
-    ("/d/{d:dt('%Y-%m-%d')}", "/d/2026-01-05", "/d/2026-1-5"), ("/x/{a:int}-{b:int}.json", "/x/1-2.json",
-    "/x/1-02.json"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("template", "right", "wrong"),
+    [
+        ("/n/{n:int(4)}", "/n/0001", "/n/+001"),
+        ("/n/{n:int(min=1, num_digits=3)}", "/n/001", "/n/1_1"),
+        ("/d/{d:dt('%Y-%m-%d')}", "/d/2026-01-05", "/d/2026-1-5"),
+        ("/x/{a:int}-{b:int}.json", "/x/1-2.json", "/x/1-02.json"),
+    ],
+)
 def test_arguments_of_falcons_converters_are_obeyed(template, right, wrong):
     class Resource:
-        def on_websocket(self, req: Any, connection: Any, event: str, data: Any, **params: Any) -> None: ...
+        def on_websocket(
+            self, req: Any, connection: Any, event: str, data: Any, **params: Any
+        ) -> None: ...
 
     app = falcon.App()
     app.add_route(template, Resource())
@@ -240,10 +301,16 @@ class OneWay(LowerCase):
         raise NotImplementedError
 
 
-@pytest.mark.parametrize(("kind", "path", "expected"), [
-    (LowerCase, "/ws/ada", 101), (LowerCase, "/ws/Ada", 404), (LowerCase, "/ws/ADA/", 404),
-    (OneWay, "/ws/a+b", 101), (OneWay, "/ws/a", 101),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "path", "expected"),
+    [
+        (LowerCase, "/ws/ada", 101),
+        (LowerCase, "/ws/Ada", 404),
+        (LowerCase, "/ws/ADA/", 404),
+        (OneWay, "/ws/a+b", 101),
+        (OneWay, "/ws/a", 101),
+    ],
+)
 def test_a_converter_of_an_apps_own_is_held_to_what_it_writes(kind, path, expected):
     app = flask.Flask(__name__)
     app.url_map.converters["string"] = kind

@@ -1,4 +1,6 @@
-"""WebSocket routes of a Pyramid app: its requests, its transactions, its permissions; under gunicorn."""
+"""WebSocket routes of a Pyramid app: its requests, its transactions, its permissions; under
+gunicorn.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,20 @@ GUARDED = ("/ws/board/7", "/ws/own/7", "/ws/plain", "/ws/plain/own", "/api/v1/li
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrameworkSite]:
     """With a transaction manager for each request."""
-    with framework_site.framework_site("pyramid_site:app", tmp_path_factory.mktemp("pyramid")) as running:
+    with framework_site.framework_site(
+        "pyramid_site:app", tmp_path_factory.mktemp("pyramid")
+    ) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrameworkSite]:
-    """With the manager that pyramid_tm takes by default: one for each thread, so for each greenlet."""
-    with framework_site.framework_site("pyramid_site:shared_manager", tmp_path_factory.mktemp("shared")) as running:
+    """With the manager that pyramid_tm takes by default: one for each thread, so for each
+    greenlet.
+    """
+    with framework_site.framework_site(
+        "pyramid_site:shared_manager", tmp_path_factory.mktemp("shared")
+    ) as running:
         yield running
 
 
@@ -104,7 +112,10 @@ def test_what_a_factory_answers_refuses_with_its_status(site):
 
 
 def test_no_permission_lets_anybody_in_and_says_who_it_is(site):
-    with site.open("/ws/remembered") as stranger, site.open("/ws/remembered", site.login("ada")) as ada:
+    with (
+        site.open("/ws/remembered") as stranger,
+        site.open("/ws/remembered", site.login("ada")) as ada,
+    ):
         assert (stranger.read_text(), ada.read_text()) == ("here, None", "here, ada")
 
 

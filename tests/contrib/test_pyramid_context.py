@@ -1,4 +1,6 @@
-"""What a Pyramid app's WebSocket routes refuse when they are declared, and what an event leaves behind."""
+"""What a Pyramid app's WebSocket routes refuse when they are declared, and what an event leaves
+behind.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ class House:
         self.finished: list[bool] = []
         self.factory_fails = False
         self.connection = Connection()
-        with Configurator(settings={"tm.manager_hook": lambda request: self.tm, **settings}) as config:
+        with Configurator(
+            settings={"tm.manager_hook": lambda request: self.tm, **settings}
+        ) as config:
             config.include("tina4_wsgi.contrib.pyramid")
             if has_tm:
                 config.include("pyramid_tm")
@@ -163,7 +167,9 @@ def test_an_event_inside_of_another_leaves_its_transaction_alone(house):
 def test_the_activate_hook_of_pyramid_tm_is_asked():
     house = House(**{"tm.activate_hook": lambda request: False})
 
-    house.run("message", lambda: house.finished.append("tm.active" in get_current_request().environ))
+    house.run(
+        "message", lambda: house.finished.append("tm.active" in get_current_request().environ)
+    )
 
     assert house.finished == [False]
     assert house.tm.calls == []
@@ -182,7 +188,9 @@ def test_close_runs_although_its_context_is_gone(house):
 def test_an_app_without_pyramid_tm_needs_none():
     house = House(has_tm=False)
 
-    house.run("message", lambda: house.finished.append("tm.active" in get_current_request().environ))
+    house.run(
+        "message", lambda: house.finished.append("tm.active" in get_current_request().environ)
+    )
 
     assert house.finished == [False]
 
@@ -195,7 +203,9 @@ def declare(*arguments: Any, **keywords: Any) -> None:
 
 @pytest.mark.parametrize("path", ["/ws/:name", "/ws/{name:no}", r"/ws/{name:\d+}"])
 def test_a_path_that_cant_be_is_refused_at_the_commit_with_its_line(path):
-    with pytest.raises(ConfigurationExecutionError, match=r"(?s)route .* refused.*test_pyramid_context"):
+    with pytest.raises(
+        ConfigurationExecutionError, match=r"(?s)route .* refused.*test_pyramid_context"
+    ):
         declare(path, callback)
 
 
@@ -214,9 +224,13 @@ def test_one_path_twice_is_a_conflict():
         config.commit()
 
 
-@pytest.mark.parametrize("wrong", [lambda request: None, lambda connection, event: None, "os.getcwd", 7])
+@pytest.mark.parametrize(
+    "wrong", [lambda request: None, lambda connection, event: None, "os.getcwd", 7]
+)
 def test_a_callback_that_cant_be_called_so_is_refused(wrong):
-    with pytest.raises(UsageError, match=r"expected (a function of )?\(request, connection, event, data\)"):
+    with pytest.raises(
+        UsageError, match=r"expected (a function of )?\(request, connection, event, data\)"
+    ):
         declare("/ws", wrong)
 
 

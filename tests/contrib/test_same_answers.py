@@ -1,4 +1,6 @@
-"""A wrapped app of each framework answers every request as it does bare, byte by byte, under gunicorn."""
+"""A wrapped app of each framework answers every request as it does bare, byte by byte, under
+gunicorn.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,13 @@ AT_FLASKS_SOCKET = [  # where the wrapped app has a WebSocket; bare it has the s
 
 
 def cases_but(*own: str) -> list[Case]:
-    """Give the cases for a framework that has no sessions, and answers those named in a way of its own."""
-    return [dataclasses.replace(one, statuses=()) if one.name in own else one for one in cases(without=("session",))]
+    """Give the cases for a framework that has no sessions, and answers those named in a way of its
+    own.
+    """
+    return [
+        dataclasses.replace(one, statuses=()) if one.name in own else one
+        for one in cases(without=("session",))
+    ]
 
 
 CASES: dict[str, Sequence[Case]] = {
@@ -32,7 +39,9 @@ CASES: dict[str, Sequence[Case]] = {
     "flask": [*cases(), *AT_FLASKS_SOCKET],
     "pyramid": cases(),
 }
-EACH = [pytest.param(name, case, id=f"{name}: {case}") for name, some in CASES.items() for case in some]
+EACH = [
+    pytest.param(name, case, id=f"{name}: {case}") for name, some in CASES.items() for case in some
+]
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +49,17 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pair]]
     """The addresses of each framework's bare app and of the wrapped one."""
     with contextlib.ExitStack() as stack:
         yield {
-            name: stack.enter_context(bare_and_wrapped(f"{name}_probe", tmp_path_factory.mktemp(name)))
+            name: stack.enter_context(
+                bare_and_wrapped(f"{name}_probe", tmp_path_factory.mktemp(name))
+            )
             for name in CASES
         }
 
 
 @pytest.mark.parametrize(("name", "case"), EACH)
-def test_a_wrapped_app_answers_as_it_does_bare(pairs: dict[str, Pair], name: str, case: Case) -> None:
+def test_a_wrapped_app_answers_as_it_does_bare(
+    pairs: dict[str, Pair], name: str, case: Case
+) -> None:
     assert_same(*pairs[name], case)
 
 

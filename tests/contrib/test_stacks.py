@@ -1,4 +1,6 @@
-"""Frameworks inside of WSGI middleware, as factories give them: what it puts into the environ is there for events."""
+"""Frameworks inside of WSGI middleware, as factories give them: what it puts into the environ is
+there for events.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Layer:
 
 
 class OtherLayer(Layer):
-    """Middleware that keeps what it wraps under another name, and leaves the environ it got as it is."""
+    """Middleware that keeps what it wraps under another name, and leaves the environ it got as it
+    is.
+    """
 
     def __init__(self, app: Any) -> None:
         self._application = app
@@ -88,7 +92,9 @@ every_event = pytest.mark.parametrize("event", ["auth", "open", "message", "clos
 
 
 def served(framework: str, *layers: Callable[[Any], Any]) -> tuple[App, Callable[[], Environ]]:
-    """Wrap a framework's app inside of middleware; gives also what tells the environ that an event finds."""
+    """Wrap a framework's app inside of middleware; gives also what tells the environ that an event
+    finds.
+    """
     inner, wrap, environ_of = FRAMEWORKS[framework]()
     stack = functools.reduce(lambda app, layer: layer(app), layers, inner)
     router = Router()
@@ -116,7 +122,10 @@ def test_an_event_passes_each_layer(framework, event, layer):
 def test_what_a_layer_knows_is_of_the_moment(framework):
     app, environ_of = served(framework, Layer)
 
-    found = [refuse_nobody(app, "auth", lambda: environ_of()["REMOTE_USER"], HTTP_X_USER=user) for user in "ab"]
+    found = [
+        refuse_nobody(app, "auth", lambda: environ_of()["REMOTE_USER"], HTTP_X_USER=user)
+        for user in "ab"
+    ]
 
     assert found == ["a", "b"]
 
@@ -194,7 +203,11 @@ def test_pages_pass_the_stack_as_before(framework):
 
 @pytest.mark.parametrize(
     ("layers", "where"),
-    [((Layer,), r"\.app"), ((Layer, OtherLayer), r"\._application\.app"), ((Layer, Layer, Layer), r"\.app\.app\.app")],
+    [
+        ((Layer,), r"\.app"),
+        ((Layer, OtherLayer), r"\._application\.app"),
+        ((Layer, Layer, Layer), r"\.app\.app\.app"),
+    ],
 )
 @every_framework
 def test_a_stack_without_its_app_is_told_where_that_is(framework, layers, where):
@@ -306,7 +319,9 @@ def test_a_copy_of_bottle_is_served_with_its_own_request(name, tmp_path, monkeyp
     def abort() -> None:
         copied.abort(401)
 
-    assert run_event(wrapped, "message", Connection(), lambda: copied.request.url_args["name"]) == "x"
+    assert (
+        run_event(wrapped, "message", Connection(), lambda: copied.request.url_args["name"]) == "x"
+    )
     with pytest.raises(Refused) as refused:
         run_event(wrapped, "auth", Connection(), abort)
     assert refused.value.status == 401

@@ -1,4 +1,6 @@
-"""Error trackers, which patch frameworks: each callback that fails is one error, with address, route and user."""
+"""Error trackers, which patch frameworks: each callback that fails is one error, with address,
+route and user.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,18 @@ pytestmark = pytest.mark.deadline(90)
 
 
 def told_by(framework: str, rate: str) -> list[list[str | None]]:
-    """Give what Sentry is told while people connect: exception, address, route and user of each error."""
+    """Give what Sentry is told while people connect: exception, address, route and user of each
+    error.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", "tracked", framework, rate], cwd=APPS, env={"PYTHONPATH": f"{APPS}:{ROOT}"},
-        capture_output=True, text=True, timeout=RUN_S, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "tracked", framework, rate],
+        cwd=APPS,
+        env={"PYTHONPATH": f"{APPS}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=RUN_S,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-3_000:]
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
@@ -40,5 +49,6 @@ def test_sentry_is_told_once_of_each_callback_that_fails_and_of_nothing_else(fra
     route, user = ROUTES[framework]
 
     assert told_by(framework, rate) == [
-        ["OnPurpose", f"http://localhost/ws/{event}", route, user] for event in ("open", "message", "close", "auth")
+        ["OnPurpose", f"http://localhost/ws/{event}", route, user]
+        for event in ("open", "message", "close", "auth")
     ]

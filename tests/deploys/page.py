@@ -1,7 +1,7 @@
 """A client that comes back by itself, as the pages of the examples do, in a greenlet of its own.
 
-What it does after a loss is what docs/deploys.md asks of a client: the hint of the close frame, or else a random
-time below a ceiling that doubles with each failure.
+What it does after a loss is what docs/deploys.md asks of a client: the hint of the close frame, or
+else a random time below a ceiling that doubles with each failure.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ class Page:
             except (OSError, AssertionError):
                 pass  # nobody there, or a refusal: a page can't tell them apart
             delay_s = self._delay_s()
-            self.returns.append(time.monotonic() + delay_s)  # it comes later where the machine is busy
+            self.returns.append(
+                time.monotonic() + delay_s
+            )  # it comes later where the machine is busy
             gevent.sleep(delay_s)
 
     def _listen(self, client: RawClient) -> None:
@@ -104,7 +106,9 @@ class Page:
 
     def _delay_s(self) -> float:
         visit = self.visits[-1] if self.visits and not self._failures else None
-        hint = HINT.search(visit.close[1]) if visit is not None and visit.close is not None else None
+        hint = (
+            HINT.search(visit.close[1]) if visit is not None and visit.close is not None else None
+        )
         ceiling_s = min(CAP_S, BASE_S * 2**self._failures)
         self._failures += 1
         return int(hint[1]) / 1_000 if hint else max(LEAST_S, random.uniform(0.0, ceiling_s))

@@ -49,7 +49,9 @@ def test_a_new_worker_that_waits_for_the_lock_takes_over(sockets: int, tmp_path:
     (tmp_path / "wsgi.py").write_text(APP)
     env = {"PYTHONPATH": str(servers.ROOT)}
 
-    with servers.gunicorn("wsgi:app", tmp_path, tmp_path / "log", "--timeout", "60", env=env) as server:
+    with servers.gunicorn(
+        "wsgi:app", tmp_path, tmp_path / "log", "--timeout", "60", env=env
+    ) as server:
         old = pid_of(server)
         clients = [RawClient.open(server.address, "/ws/x") for _ in range(sockets)]
         server.process.send_signal(signal.SIGHUP)

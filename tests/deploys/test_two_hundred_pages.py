@@ -1,4 +1,6 @@
-"""Two hundred pages live through a deploy: they come back spread out, and hear all that is said from then on."""
+"""Two hundred pages live through a deploy: they come back spread out, and hear all that is said
+from then on.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def restart(site: Site, folder: Path) -> Iterator[None]:
     in_thread(site.server.stop)
     bind = f"127.0.0.1:{site.address[1]}"
     log_path = folder / "second.log"
-    with servers.gunicorn("shout:app", APPS, log_path, "-w", "1", "--bind", bind, env=environment(folder)) as second:
+    with servers.gunicorn(
+        "shout:app", APPS, log_path, "-w", "1", "--bind", bind, env=environment(folder)
+    ) as second:
         try:
             yield
         finally:
@@ -69,10 +73,15 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.deadline(120)
-@pytest.mark.parametrize("deploy", [hup, restart, use_up], ids=["SIGHUP", "SIGTERM and restart", "max_requests"])
+@pytest.mark.parametrize(
+    "deploy", [hup, restart, use_up], ids=["SIGHUP", "SIGTERM and restart", "max_requests"]
+)
 def test_all_come_back_spread_out_and_lose_nothing(tmp_path: Path, deploy: Deploy) -> None:
     options = ["--max-requests", str(MOST_REQUESTS)] if deploy is use_up else []
-    with run_site("gunicorn", "shout:app", tmp_path, *options, working_folder=APPS) as site, crowd(site) as pages:
+    with (
+        run_site("gunicorn", "shout:app", tmp_path, *options, working_folder=APPS) as site,
+        crowd(site) as pages,
+    ):
         old_pid = first_pid(pages)
         with deploy(site, tmp_path):
             wait_until(lambda: all(has_returned(page, old_pid) for page in pages), "everybody back")
@@ -81,13 +90,19 @@ def test_all_come_back_spread_out_and_lose_nothing(tmp_path: Path, deploy: Deplo
             wait_until(lambda: all(has_heard_all(page) for page in pages), "everybody's greetings")
             wait_until(lambda: not Path(f"/proc/{old_pid}").exists(), "the end of the old worker")
 
-        assert {visit.close[0] for page in pages for visit in page.visits[:-1] if visit.close} == {1001}
-        assert (tmp_path / "journal").read_text().splitlines().count(f"{old_pid} 1001") == PAGE_COUNT
+        assert {visit.close[0] for page in pages for visit in page.visits[:-1] if visit.close} == {
+            1001
+        }
+        assert (tmp_path / "journal").read_text().splitlines().count(
+            f"{old_pid} 1001"
+        ) == PAGE_COUNT
         assert_spread([page.returns[0] for page in pages])
         for page in pages:
             new = page.visits[-1]
             assert new.heard == list(range(new.heard[0], 2 * PAGE_COUNT + 1))
-            assert new.heard[0] <= new.joined_at + 1  # it belongs to its group a moment before its "open" runs
+            assert (
+                new.heard[0] <= new.joined_at + 1
+            )  # it belongs to its group a moment before its "open" runs
         assert "Traceback" not in site.server.log
         assert "graceful timeout" not in site.server.log
 

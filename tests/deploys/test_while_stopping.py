@@ -1,4 +1,6 @@
-"""What a stopping server does with those who come late, and how long it lets the slow ones hold it up."""
+"""What a stopping server does with those who come late, and how long it lets the slow ones hold it
+up.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +50,12 @@ def test_an_upgrade_while_the_app_drains_is_refused_with_a_time_to_come_back() -
 
 
 @pytest.mark.parametrize("worker_class", ["gevent", "gevent_pywsgi"])
-def test_a_drain_ends_before_a_graceful_timeout_that_is_shorter(tmp_path: Path, worker_class: str) -> None:
-    """One callback never ends and one client never answers; with ours of 10 s the worker would be killed."""
+def test_a_drain_ends_before_a_graceful_timeout_that_is_shorter(
+    tmp_path: Path, worker_class: str
+) -> None:
+    """One callback never ends and one client never answers; with ours of 10 s the worker would be
+    killed.
+    """
     options = ["--graceful-timeout", "3", "--worker-class", worker_class]
     with (
         run_site("gunicorn", "main:app", tmp_path, *options) as site,

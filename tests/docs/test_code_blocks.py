@@ -1,16 +1,18 @@
 """Every code block in README.md and docs/ does what a reader who copies it would expect.
 
-The blocks of a page are tried in their order, in one empty folder, with the package installed. What stands
-in a language that `tests/support/languages.py` has no check for fails, so that nothing stands in the docs
-unchecked by accident; output is `text`.
+The blocks of a page are tried in their order, in one empty folder, with the package installed. What
+stands in a language that `tests/support/languages.py` has no check for fails, so that nothing
+stands in the docs unchecked by accident; output is `text`.
 
-Python runs as a script under `-W error` and must exit with 0. Everything else has its syntax checked; in
-shell blocks each command, make target and option must exist too.
+Python runs as a script under `-W error` and must exit with 0. Everything else has its syntax
+checked; in shell blocks each command, make target and option must exist too.
 
-A line of its own before the fence changes that. The first is there for readers, too; the others are comments:
+A line of its own before the fence changes that. The first is there for readers, too; the others are
+comments:
 
-**`NAME`**                   the block is that file: it is written into the page's folder; a Python file is
-                             imported, and served when it has an `app`. With `not run` below it is compiled only
+**`NAME`**                   the block is that file: it is written into the page's folder; a Python
+                             file is imported, and served when it has an `app`. With `not run` below
+                             it is compiled only
 `<!-- continues -->`         Python: runs behind the Python block before it, in one script
 `<!-- run -->`               shell: its commands are run too
 `<!-- not run: REASON -->`   Python: is only compiled
@@ -60,7 +62,9 @@ def try_block(block: Block, folder: Path, script: str) -> None:
             assert block.value, "say why it is not run, as in `not run: needs Redis`"
             languages.CHECKS["python"](block.text)
         case _, "file" if not block.name:
-            raise AssertionError(f"readers can't see a comment; name the file by a line **`{block.value}`**")
+            raise AssertionError(
+                f"readers can't see a comment; name the file by a line **`{block.value}`**"
+            )
         case _, "file":
             try_file(block, folder)
         case "sh" | "bash", "run":
@@ -75,14 +79,18 @@ def try_block(block: Block, folder: Path, script: str) -> None:
 def try_file(block: Block, folder: Path) -> None:
     """Write the file; import it if it is Python, and serve it if it has an app."""
     path = folder / block.value
-    assert path.resolve().is_relative_to(folder.resolve()), f"{block.value} is outside of the folder"
+    assert path.resolve().is_relative_to(folder.resolve()), (
+        f"{block.value} is outside of the folder"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(block.text)
     languages.CHECKS[block.language](block.text)
     if block.language != "python":
         return
     if path.parent == folder and HAS_APP.search(block.text):
-        with servers.own(f"{path.stem}:app", folder, folder / ".log", env=languages.environment()) as server:
+        with servers.own(
+            f"{path.stem}:app", folder, folder / ".log", env=languages.environment()
+        ) as server:
             servers.wait_until_answering(server)
     else:
         program = f"import runpy; runpy.run_path({block.value!r}, run_name='imported')"

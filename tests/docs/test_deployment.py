@@ -22,10 +22,18 @@ def test_its_workers_serve_and_hear_each_other(tmp_path):
         if block.value in ("wsgi.py", "gunicorn.conf.py"):
             (tmp_path / block.value).write_text(block.text)
     (tmp_path / "told.py").write_text("from wsgi import app\nprint('loaded')\n")
-    env = {"PYTHONPATH": str(ROOT), "TINA4_WS_BUS_DIR": str(tmp_path / "bus"), "TINA4_WS_DRAIN_SPREAD_S": "0"}
+    env = {
+        "PYTHONPATH": str(ROOT),
+        "TINA4_WS_BUS_DIR": str(tmp_path / "bus"),
+        "TINA4_WS_DRAIN_SPREAD_S": "0",
+    }
 
-    with servers.gunicorn("told:app", tmp_path, tmp_path / "log", "--workers", "2", env=env) as server:
-        server.wait_for_log("(?s)loaded.*loaded")  # earlier, a worker of gunicorn may miss the SIGTERM at the end
+    with servers.gunicorn(
+        "told:app", tmp_path, tmp_path / "log", "--workers", "2", env=env
+    ) as server:
+        server.wait_for_log(
+            "(?s)loaded.*loaded"
+        )  # earlier, a worker of gunicorn may miss the SIGTERM at the end
         with urllib.request.urlopen(f"{server.url}/health", timeout=10) as answer:
             assert json.load(answer)["status"] == "ready"
         with (

@@ -1,4 +1,6 @@
-"""The Flask app of docs/legacy.md gets live updates by fewer than twenty lines, and they work as told."""
+"""The Flask app of docs/legacy.md gets live updates by fewer than twenty lines, and they work as
+told.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,19 @@ FILES = ("shop.py", "templates/orders.html", "wsgi.py")
 def versions(name: str) -> list[str]:
     """The texts of a file in the Flask part of the page, in order."""
     begin, end = _section()
-    return [one.text for one in blocks_of(PAGE) if one.mark == "file" and one.value == name and begin < one.line < end]
+    return [
+        one.text
+        for one in blocks_of(PAGE)
+        if one.mark == "file" and one.value == name and begin < one.line < end
+    ]
 
 
 def _section() -> tuple[int, int]:
-    titles = [(number, line) for number, line in enumerate(PAGE.read_text().splitlines(), 1) if line.startswith("## ")]
+    titles = [
+        (number, line)
+        for number, line in enumerate(PAGE.read_text().splitlines(), 1)
+        if line.startswith("## ")
+    ]
     begin = next(number for number, line in titles if line == "## Flask")
     return begin, next((number for number, _ in titles if number > begin), 10_000)
 

@@ -21,7 +21,10 @@ CHATS = [
     (
         "from_socketio",
         "/ws",
-        ['{"event": "join", "data": {"room": "a"}}', '{"event": "chat", "data": {"room": "a", "text": "hi"}}'],
+        [
+            '{"event": "join", "data": {"room": "a"}}',
+            '{"event": "chat", "data": {"room": "a", "text": "hi"}}',
+        ],
         ['{"event": "system", "data": "somebody came"}', '{"event": "chat", "data": "hi"}'],
     ),
     ("from_tina4_node", "/ws/chat/red", ['{"text": "hi"}'], ['{"room": "red", "text": "hi"}']),
@@ -34,12 +37,17 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[servers.S
     name: Any = request.param
     program = next(block for block in blocks_of(PAGE) if block.value == f"{name}.py")
     (tmp_path / program.value).write_text(program.text)
-    with servers.own(f"{name}:app", tmp_path, tmp_path / "log", env={"PYTHONPATH": str(ROOT)}) as running:
+    with servers.own(
+        f"{name}:app", tmp_path, tmp_path / "log", env={"PYTHONPATH": str(ROOT)}
+    ) as running:
         yield running
 
 
 @pytest.mark.parametrize(
-    ("server", "path", "said", "heard"), CHATS, ids=[name for name, *_ in CHATS], indirect=["server"]
+    ("server", "path", "said", "heard"),
+    CHATS,
+    ids=[name for name, *_ in CHATS],
+    indirect=["server"],
 )
 def test_the_program_after_the_move_works(server, path, said, heard):
     with RawClient.open(server.address, path) as client:

@@ -1,4 +1,6 @@
-"""The application of docs/operations.md shows its live page to who has the token, and its numbers."""
+"""The application of docs/operations.md shows its live page to who has the token, and its
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,15 @@ def browser() -> urllib.request.OpenerDirector:
 
 
 def log_in(server: servers.Server, token: str) -> tuple[str, str]:
-    """Look at the live page, fill in the form that asks for the token, and give address and text of what comes."""
+    """Look at the live page, fill in the form that asks for the token, and give address and text of
+    what comes.
+    """
     opener = browser()
     with opener.open(f"{server.url}{LIVE}", timeout=TIMEOUT_S) as form:
         address = form.geturl()
-    with opener.open(address, urllib.parse.urlencode({"token": token}).encode(), timeout=TIMEOUT_S) as page:
+    with opener.open(
+        address, urllib.parse.urlencode({"token": token}).encode(), timeout=TIMEOUT_S
+    ) as page:
         return urllib.parse.urlsplit(page.geturl()).path, page.read().decode()
 
 

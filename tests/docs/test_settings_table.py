@@ -17,7 +17,10 @@ def row(item: dataclasses.Field[object]) -> str:
     if isinstance(item.default, int | float) and not isinstance(item.default, bool):
         default = f"{item.default:,g}" if item.default < 1e6 else f"{item.default:,}"
     per_route = "yes" if setting.per_route else ""
-    return f"| `{item.name}` | {str(default).replace(',', ' ')} | {setting.unit} | {per_route} | {setting.reason} |"
+    return (
+        f"| `{item.name}` | {str(default).replace(',', ' ')} | {setting.unit} | {per_route} | "
+        f"{setting.reason} |"
+    )
 
 
 def test_the_table_has_every_setting_with_its_default_unit_and_reason() -> None:

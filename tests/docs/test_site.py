@@ -1,4 +1,6 @@
-"""The docs build as a site without a warning, with every page in the menu and the whole public API in the reference."""
+"""The docs build as a site without a warning, with every page in the menu and the whole public API
+in the reference.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +23,44 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 FOREIGN = re.compile(r'(?:src|href)="((?:https?:)?//[^"]*)"')
 ENGINES_OWN = {
-    "app_protocol", "ask_all", "begin", "claims_upgrade", "close_soon", "cut", "dismiss", "failed",
-    "hands_over", "is_over", "limits", "lost", "message_count", "monitor", "on_due", "overflowed",
-    "peer_finished", "received", "rooms", "service", "stalled", "transport", "waiting_count",
-    "warn_of_lost_broadcasts", "was_closed_by_peer", "was_heard", "window_bits", "work",
-}  # fmt: skip
+    "app_protocol",
+    "ask_all",
+    "begin",
+    "claims_upgrade",
+    "close_soon",
+    "cut",
+    "dismiss",
+    "failed",
+    "hands_over",
+    "is_over",
+    "limits",
+    "lost",
+    "message_count",
+    "monitor",
+    "on_due",
+    "overflowed",
+    "peer_finished",
+    "received",
+    "rooms",
+    "service",
+    "stalled",
+    "transport",
+    "waiting_count",
+    "warn_of_lost_broadcasts",
+    "was_closed_by_peer",
+    "was_heard",
+    "window_bits",
+    "work",
+}
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -83,19 +111,25 @@ def test_the_reference_has_every_public_name(site, name):
     assert f'id="{name.lower()}"' in (site / "reference.html").read_text().lower()
 
 
-@pytest.mark.parametrize("name", ["App", "Router", "Connection", "Request", "Response", "testing.TestClient"])
+@pytest.mark.parametrize(
+    "name", ["App", "Router", "Connection", "Request", "Response", "testing.TestClient"]
+)
 def test_the_reference_has_every_public_member(site, name):
     module, _, member = f"tina4_wsgi.{name}".rpartition(".")
     owner = getattr(importlib.import_module(module), member)
     ours = {base for base in owner.__mro__ if base.__module__.startswith("tina4_wsgi.")}
     public = {one for base in ours for one in vars(base) if not one.startswith("_")}
     told = {
-        one for one in public - ENGINES_OWN
-        if not isinstance(getattr(owner, one, None), bool) and inspect.getdoc(getattr(owner, one, None))
-    }  # fmt: skip
+        one
+        for one in public - ENGINES_OWN
+        if not isinstance(getattr(owner, one, None), bool)
+        and inspect.getdoc(getattr(owner, one, None))
+    }
 
     page = (site / "reference.html").read_text()
-    missing = {one for one in told if f"{member}.{one}<" not in page and f">{one}</code>" not in page}
+    missing = {
+        one for one in told if f"{member}.{one}<" not in page and f">{one}</code>" not in page
+    }
 
     assert missing == set()
 
@@ -112,8 +146,12 @@ def test_the_reference_of_a_connection_shows_what_people_call_and_nothing_of_the
 def test_the_pictures_name_modules_that_there_are(picture):
     named = re.findall(r'class="module"[^>]*>([\w.]+)<', (DOCS / "images" / picture).read_text())
 
-    missing = [name for name in named if not PACKAGE.joinpath(*name.split(".")).with_suffix(".py").is_file()
-               and not PACKAGE.joinpath(*name.split(".")).is_dir()]  # fmt: skip
+    missing = [
+        name
+        for name in named
+        if not PACKAGE.joinpath(*name.split(".")).with_suffix(".py").is_file()
+        and not PACKAGE.joinpath(*name.split(".")).is_dir()
+    ]
 
     assert len(named) > 10
     assert missing == []
@@ -122,7 +160,9 @@ def test_the_pictures_name_modules_that_there_are(picture):
 def test_the_map_has_modules_in_their_rows_and_the_compiled_ones_in_blue():
     drawing = (DOCS / "images" / "map.svg").read_text()
     drawn = re.findall(r'class="(row|module|chip hot|chip)"[^>]*>(?:(\d)  )?([\w.]*)', drawing)
-    compiled = {".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.pxd")}
+    compiled = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.pxd")
+    }
     row, is_blue, wrong, blue = -1, False, [], set()
     for kind, number, name in drawn:
         if kind == "row":

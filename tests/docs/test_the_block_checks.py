@@ -33,7 +33,12 @@ def test_a_block_is_found_with_its_mark_its_place_and_its_text(tmp_path):
 
     (block,) = blocks_of(path)
 
-    assert (block.language, block.mark, block.value, block.place) == ("python", "file", "a.py", "page.md:7")
+    assert (block.language, block.mark, block.value, block.place) == (
+        "python",
+        "file",
+        "a.py",
+        "page.md:7",
+    )
     assert block.text == "if 1:\n    x = 2\n"
 
 
@@ -46,7 +51,10 @@ def test_a_mark_belongs_to_the_block_right_behind_it_only(tmp_path):
 
 def test_a_name_that_readers_see_makes_a_block_that_file(tmp_path):
     path = tmp_path / "page.md"
-    path.write_text("**`a.py`**\n\n```python\n```\n```python\n```\n**`b.py`**\n<!-- not run: why -->\n```python\n```\n")
+    path.write_text(
+        "**`a.py`**\n\n```python\n```\n```python\n```\n**`b.py`**\n<!-- not run: why "
+        "-->\n```python\n```\n"
+    )
 
     first, second, third = blocks_of(path)
 
@@ -153,7 +161,7 @@ def test_sound_blocks_pass(page):
         ("```yaml\na: [\n```", "expected the node content"),
         ("```dockerfile\nRUN echo\n```", "begins with RUN, expected FROM"),
         ("```dockerfile\nFROM x\nCOPPY a b\n```", "unknown instruction 'COPPY'"),
-        ("```dockerfile\nFROM x\nCMD [\"gunicorn\", \"--frobnicate\"]\n```", "gunicorn lacks one of"),
+        ('```dockerfile\nFROM x\nCMD ["gunicorn", "--frobnicate"]\n```', "gunicorn lacks one of"),
     ],
 )
 def test_an_unsound_block_is_found_and_named(page, block, why):

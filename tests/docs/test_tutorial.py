@@ -135,7 +135,9 @@ def test_the_live_chat_knows_names_and_who_types(server):
     with clients(server, "/ws/livechat/x", "/ws/livechat/x") as (ada, bob):
         assert read(ada)["message"] == read(bob)["message"] == "Connected to room: x"
         say(ada, type="set-username", username="Ada")
-        assert read(ada) == read(bob) == {"type": "system", "message": "Anonymous is now known as Ada"}
+        assert (
+            read(ada) == read(bob) == {"type": "system", "message": "Anonymous is now known as Ada"}
+        )
         say(ada, type="typing")
         say(ada, text="hello")
 

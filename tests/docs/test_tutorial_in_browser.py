@@ -1,4 +1,6 @@
-"""The page of docs/tutorial.md in a real Chromium: two windows talk, and nothing is complained about."""
+"""The page of docs/tutorial.md in a real Chromium: two windows talk, and nothing is complained
+about.
+"""
 
 from __future__ import annotations
 
@@ -45,19 +47,28 @@ def test_two_windows_talk(driver: WebDriver, server: Server) -> None:
     driver.get_log("browser")
     ada = Page(driver, f"{server.url}/room/general")
     bob = Page(driver, f"{server.url}/room/general", size=PHONE)
-    eventually(lambda: bob.texts("#log li")[:1] == ["Welcome to room: general"], "the second window is in")
+    eventually(
+        lambda: bob.texts("#log li")[:1] == ["Welcome to room: general"], "the second window is in"
+    )
 
     enter(ada, "name", "Ada")
     enter(ada, "text", "hello <b>")
 
-    eventually(lambda: any(line.endswith(" Ada: hello <b>") for line in bob.texts("#log li")), "it is heard")
+    eventually(
+        lambda: any(line.endswith(" Ada: hello <b>") for line in bob.texts("#log li")),
+        "it is heard",
+    )
     assert "Anonymous changed their name to Ada" in bob.texts("#log li")
     assert bob.overflow_px() == 0
-    assert [entry for page in (ada, bob) for entry in page.front().get_log("browser")] == []  # a favicon's 404, too
+    assert [
+        entry for page in (ada, bob) for entry in page.front().get_log("browser")
+    ] == []  # a favicon's 404, too
 
 
 def test_the_echo_is_tried_in_the_console_of_any_page(driver: WebDriver, server: Server) -> None:
-    (typed,) = [block.text for block in BLOCKS if block.language == "js" and "/ws/echo" in block.text]
+    (typed,) = [
+        block.text for block in BLOCKS if block.language == "js" and "/ws/echo" in block.text
+    ]
     page = Page(driver, server.url)
     page.front().get_log("browser")
 

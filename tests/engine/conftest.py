@@ -1,4 +1,6 @@
-"""An engine in this process, and clients at the other end of socket pairs: real bytes, no server, no port."""
+"""An engine in this process, and clients at the other end of socket pairs: real bytes, no server,
+no port.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,14 @@ from gevent import socket
 
 from tests.support.raw import RawClient
 from tina4_wsgi.config import Config
-from tina4_wsgi.connection import Connection, Visit
-from tina4_wsgi.engine import Engine
-from tina4_wsgi.matching import Route
-from tina4_wsgi.opening import Opening
-from tina4_wsgi.params import Params
-from tina4_wsgi.process import Process
-from tina4_wsgi.service import Service
-from tina4_wsgi.upgrade import Taken
+from tina4_wsgi.engine.engine import Engine
+from tina4_wsgi.engine.runtime import Runtime
+from tina4_wsgi.hosting.takeover import Taken
+from tina4_wsgi.routing.matching import Route
+from tina4_wsgi.routing.params import Params
+from tina4_wsgi.websocket.connection import Accepted, Connection
+from tina4_wsgi.websocket.opening_handshake import OpeningHandshake
+from tina4_wsgi.websocket.served_route import ServedRoute
 
 WAIT_S = 5.0
 
@@ -28,7 +30,7 @@ class House:
 
     def __init__(self, **settings: Any) -> None:
         self.config = Config(**settings)
-        self.process = Process(self.config)
+        self.process = Runtime(self.config)
         self.clients: list[RawClient] = []
 
     @property
@@ -36,8 +38,15 @@ class House:
         return self.process.engine()
 
     def connect(
-        self, callback: Callable[..., object], path: str = "/ws/test", *, early: bytes = b"", send_buffer: int = 0,
-        window_bits: int = 0, auth: Callable[..., object] | None = None, wrap: Callable[[Any], Any] | None = None,
+        self,
+        callback: Callable[..., object],
+        path: str = "/ws/test",
+        *,
+        early: bytes = b"",
+        send_buffer: int = 0,
+        window_bits: int = 0,
+        auth: Callable[..., object] | None = None,
+        wrap: Callable[[Any], Any] | None = None,
         **options: Any,
     ) -> tuple[RawClient, Connection]:
         """Let a client in on a route of its own; `wrap` puts something around its socket."""
@@ -52,8 +61,14 @@ class House:
         self.clients.append(client)
         route = Route(path, path, "websocket", frozenset({"GET"}), callback, auth=auth)
         limits = self.config.for_route(options)
-        environ = {"PATH_INFO": path, "QUERY_STRING": "token=t", "HTTP_HOST": "h", "REMOTE_ADDR": "127.0.0.1"}
-        visit = Visit(Service(route, limits), Opening(environ, ()), path, Params(), window_bits=window_bits)
+        environ = {
+            "PATH_INFO": path,
+            "QUERY_STRING": "token=t",
+            "HTTP_HOST": "h",
+            "REMOTE_ADDR": "127.0.0.1",
+        }
+        served, opening = ServedRoute(route, limits), OpeningHandshake(environ, ())
+        visit = Accepted(served, opening, path, Params(), window_bits=window_bits)
         return client, self.engine.adopt(Taken(raw if wrap is None else wrap(raw), early), visit)
 
     def leave(self) -> None:

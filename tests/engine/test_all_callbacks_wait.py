@@ -1,4 +1,6 @@
-"""While callbacks that wait have taken all workers: what needs no callback goes on, and newcomers go elsewhere."""
+"""While callbacks that wait have taken all workers: what needs no callback goes on, and newcomers
+go elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import pytest
 from gevent.event import Event
 
 from tests.support.raw import PING, PONG, TEXT, client_frame
-from tina4_wsgi import dispatch
+from tina4_wsgi.hub import dispatcher
 
 from .conftest import WAIT_S, House, Log
 from .test_mishaps import wait_until
@@ -50,10 +52,12 @@ def crowded() -> Iterator[Crowded]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take a pool for stuck as soon as somebody waits."""
-    monkeypatch.setattr(dispatch, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(dispatcher, "PATIENCE_S", 0.0)
 
 
-def test_a_close_frame_is_answered_and_its_callback_comes_when_there_is_room(crowded: Crowded, log: Log) -> None:
+def test_a_close_frame_is_answered_and_its_callback_comes_when_there_is_room(
+    crowded: Crowded, log: Log
+) -> None:
     client, connection = crowded.connect(log)
     log.wait_for("open")
     crowded.take_all_workers()
@@ -69,7 +73,9 @@ def test_a_close_frame_is_answered_and_its_callback_comes_when_there_is_room(cro
     assert (connection.close_code, connection.close_reason) == (4000, "enough")
 
 
-def test_a_close_frame_behind_a_message_that_waits_is_answered_too(crowded: Crowded, log: Log) -> None:
+def test_a_close_frame_behind_a_message_that_waits_is_answered_too(
+    crowded: Crowded, log: Log
+) -> None:
     client, _ = crowded.connect(log)
     log.wait_for("open")
     crowded.take_all_workers()
@@ -83,7 +89,9 @@ def test_a_close_frame_behind_a_message_that_waits_is_answered_too(crowded: Crow
     assert log == [("open", ""), ("message", "still handled"), ("close", "")]
 
 
-def test_a_newcomer_that_leaves_before_its_open_is_answered_and_gets_both_events(crowded: Crowded, log: Log) -> None:
+def test_a_newcomer_that_leaves_before_its_open_is_answered_and_gets_both_events(
+    crowded: Crowded, log: Log
+) -> None:
     crowded.take_all_workers()
     client, _ = crowded.connect(log)
 
@@ -164,7 +172,9 @@ def test_a_callback_that_runs_has_its_reply_leave_before_the_close_frame(house: 
     assert client.read_close() == 1000
 
 
-def test_a_drain_tells_those_that_wait_and_those_whose_callbacks_run(crowded: Crowded, log: Log) -> None:
+def test_a_drain_tells_those_that_wait_and_those_whose_callbacks_run(
+    crowded: Crowded, log: Log
+) -> None:
     idle, _ = crowded.connect(log)
     log.wait_for("open")
     crowded.take_all_workers()
@@ -217,8 +227,6 @@ def test_a_short_burst_turns_nobody_away(crowded: Crowded, log: Log) -> None:
     assert crowded.engine.has_room()
 
 
-
-
 @pytest.mark.parametrize(
     "errand",
     [
@@ -256,7 +264,9 @@ def test_callbacks_that_wait_for_native_threads_do_not_wait_for_each_other(
     wait_until(lambda: len(done) == MOST)
 
 
-def test_a_native_thread_that_sends_to_a_slow_reader_takes_no_worker(make_house: Callable[..., House]) -> None:
+def test_a_native_thread_that_sends_to_a_slow_reader_takes_no_worker(
+    make_house: Callable[..., House],
+) -> None:
     house = make_house(max_callbacks=1)
     text = "x" * 4_000
 
@@ -270,7 +280,9 @@ def test_a_native_thread_that_sends_to_a_slow_reader_takes_no_worker(make_house:
     assert [client.read_text() for _ in range(100)] == [text] * 100
 
 
-def test_a_hub_whose_workers_are_all_taken_is_drained_from_another_thread(crowded: Crowded, log: Log) -> None:
+def test_a_hub_whose_workers_are_all_taken_is_drained_from_another_thread(
+    crowded: Crowded, log: Log
+) -> None:
     client, _ = crowded.connect(log)
     log.wait_for("open")
     crowded.take_all_workers()

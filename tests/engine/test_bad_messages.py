@@ -1,4 +1,6 @@
-"""A message that its client got wrong fills no log with tracebacks, and ends a session only where that is asked for."""
+"""A message that its client got wrong fills no log with tracebacks, and ends a session only where
+that is asked for.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def records(caplog):
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_what_is_not_json_is_one_warning_without_a_traceback_and_the_connection_stays(client, caplog, text):
+def test_what_is_not_json_is_one_warning_without_a_traceback_and_the_connection_stays(
+    client, caplog, text
+):
     with client.websocket("/ws/reads") as ws:
         ws.send(text)
         ws.send("[1]")

@@ -1,4 +1,6 @@
-"""Who holds the loop is named in the log, with the stack; who doesn't is not, and nothing is left of the watch."""
+"""Who holds the loop is named in the log, with the stack; who doesn't is not, and nothing is left
+of the watch.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,14 @@ def until(is_done: Callable[[], bool]) -> None:
 
 def watches() -> set[int]:
     """Give the native threads that watch a loop; those of other tests may be among them."""
-    stacks = {ident: traceback.extract_stack(frame) for ident, frame in sys._current_frames().items()}
-    return {ident for ident, stack in stacks.items() if any(one.name == "_look_until_the_end" for one in stack)}
+    stacks = {
+        ident: traceback.extract_stack(frame) for ident, frame in sys._current_frames().items()
+    }
+    return {
+        ident
+        for ident, stack in stacks.items()
+        if any(one.name == "_look_until_the_end" for one in stack)
+    }
 
 
 def test_a_callback_that_holds_the_loop_is_logged_with_route_connection_and_stack(
@@ -79,8 +87,9 @@ def test_the_end_is_logged_too(make_house: Any, caplog: pytest.LogCaptureFixture
         gevent.sleep(0.01)
 
     assert [text.partition(",")[0].partition(" for ")[0] for text in held(caplog)] == [
-        "the loop has been held", "the loop runs again",
-    ]  # fmt: skip
+        "the loop has been held",
+        "the loop runs again",
+    ]
 
 
 def test_a_call_in_c_that_keeps_the_interpreter_to_itself_is_found_out(
@@ -102,7 +111,9 @@ def test_a_call_in_c_that_keeps_the_interpreter_to_itself_is_found_out(
     assert "in compute" in held(caplog)[0]
 
 
-def test_many_short_callbacks_are_no_offence(make_house: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_many_short_callbacks_are_no_offence(
+    make_house: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     house = make_house(blocked_loop_s=LIMIT_S)
 
     def echo(connection: Any, event: str, data: str) -> None:
@@ -163,11 +174,11 @@ FORKING = """
 import logging, os, sys, time
 import gevent
 from tina4_wsgi.config import Config
-from tina4_wsgi.process import Process
+from tina4_wsgi.engine.runtime import Runtime
 
 logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(process)d %(message)s")
 config = Config(blocked_loop_s=0.1)
-parent = Process(config)
+parent = Runtime(config)
 parent.engine()
 gevent.sleep(0.05)
 pid = gevent.os.fork()
@@ -175,7 +186,7 @@ if pid:
     print("parent", os.getpid(), "child", pid, flush=True)
     gevent.os.waitpid(pid, 0)
 else:
-    child = Process(config, parent)
+    child = Runtime(config, parent)
     child.engine()
     gevent.sleep(0.05)
     def hold_in_the_child():
@@ -193,7 +204,12 @@ os._exit(0)
 
 def test_a_child_that_was_forked_has_a_watch_of_its_own() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FORKING], cwd=servers.ROOT, capture_output=True, text=True, timeout=20, check=True
+        [sys.executable, "-c", FORKING],
+        cwd=servers.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
     )
 
     named = re.search(r"parent (\d+) child (\d+)", done.stdout)
@@ -205,9 +221,13 @@ def test_a_child_that_was_forked_has_a_watch_of_its_own() -> None:
 
 
 @pytest.fixture(scope="module", params=["own", "gunicorn"])
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     """Patched processes, with the limit that is set by default."""
-    with run_site(request.param, "holding:app", tmp_path_factory.mktemp("holding"), working_folder=APPS) as running:
+    with run_site(
+        request.param, "holding:app", tmp_path_factory.mktemp("holding"), working_folder=APPS
+    ) as running:
         yield running
 
 
@@ -216,7 +236,9 @@ def test_a_callback_on_a_real_server_is_named(site: Site) -> None:
         client.send_text("1")
         connection_id = client.read_text().split()[0]
 
-    named = site.server.wait_for_log(r"the loop has been held for .* by a callback of (\S+), connection (\w+);")
+    named = site.server.wait_for_log(
+        r"the loop has been held for .* by a callback of (\S+), connection (\w+);"
+    )
     assert named[1] == "/ws/hold/{name}"
     assert named[2] == connection_id
     assert "in hold_the_loop" in site.server.log
@@ -247,5 +269,7 @@ def test_a_process_that_was_stopped_held_nothing(site: Site) -> None:
 
 
 def accusations(site: Site) -> list[str]:
-    """The lines that name somebody; those that say that the loop runs again may come a moment later."""
+    """The lines that name somebody; those that say that the loop runs again may come a moment
+    later.
+    """
     return [line for line in site.server.log.splitlines() if "the loop has been held" in line]

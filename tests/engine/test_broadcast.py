@@ -122,7 +122,9 @@ def test_many_large_broadcasts_of_one_turn_arrive_whole(house: House) -> None:
         for _ in range(30):
             connections[0].broadcast(text)
 
-    readers = [gevent.spawn(lambda one=one: [one.read_text() for _ in range(30)]) for one in clients]
+    readers = [
+        gevent.spawn(lambda one=one: [one.read_text() for _ in range(30)]) for one in clients
+    ]
     gevent.spawn(broadcast_all)
 
     for reader in readers:

@@ -9,7 +9,7 @@ import gevent
 import pytest
 
 from tests.support.raw import RawClient, client_frame
-from tina4_wsgi import engine as engine_module
+from tina4_wsgi.engine import engine as engine_module
 
 from .conftest import House
 
@@ -37,7 +37,9 @@ def test_each_member_hears_a_broadcast_in_its_own_form(house: House) -> None:
     pairs[1][1].broadcast(TEXT)
     pairs[2][1].broadcast("end", exclude_self=True)
 
-    heard = [[read(client) for _ in range(3 if n != 2 else 2)] for n, (client, _) in enumerate(pairs)]
+    heard = [
+        [read(client) for _ in range(3 if n != 2 else 2)] for n, (client, _) in enumerate(pairs)
+    ]
     assert heard[0] == [(False, "short"), (False, TEXT), (False, "end")]
     assert heard[1] == heard[3] == [(False, "short"), (True, TEXT), (False, "end")]
     assert heard[2] == [(False, "short"), (True, TEXT)]

@@ -12,8 +12,8 @@ from gevent.event import Event
 from gevent.queue import Queue
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from tina4_wsgi import dispatch
-from tina4_wsgi.dispatch import Dispatcher
+from tina4_wsgi.hub import dispatcher
+from tina4_wsgi.hub.dispatcher import Dispatcher
 
 MOST = 20
 
@@ -205,7 +205,9 @@ def test_a_timeout_that_was_never_cancelled_hits_no_other_job(
         gevent.sleep(0.005)
 
     assert done == ["waited"]
-    assert "failed with Timeout" in capsys.readouterr().err  # the hub shows it, since nobody waits for it
+    assert (
+        "failed with Timeout" in capsys.readouterr().err
+    )  # the hub shows it, since nobody waits for it
     timeouts[0].close()
 
 
@@ -248,7 +250,7 @@ def test_a_pool_is_stuck_when_its_first_job_has_waited_for_long(
     submit_and_wait(pool, lambda: None)
     assert not pool.is_stuck
 
-    monkeypatch.setattr(dispatch, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(dispatcher, "PATIENCE_S", 0.0)
     assert pool.is_stuck
 
     gate.set()

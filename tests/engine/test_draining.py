@@ -1,4 +1,6 @@
-"""A drain tells everybody at a moment of its own and when to come back, and waits for nobody in vain."""
+"""A drain tells everybody at a moment of its own and when to come back, and waits for nobody in
+vain.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from gevent.event import Event
 
 from tests.support.deadline import NEVER_S
 from tests.support.raw import CLOSE, RawClient
-from tina4_wsgi.draining import going_away
+from tina4_wsgi.engine.draining import going_away
 
 from .conftest import House
 

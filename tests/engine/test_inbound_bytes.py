@@ -1,4 +1,6 @@
-"""What clients may have wait for slow callbacks is bounded in bytes: for each of them, and for all together."""
+"""What clients may have wait for slow callbacks is bounded in bytes: for each of them, and for all
+together.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import pytest
 from gevent.event import Event
 
 from tests.support.raw import BINARY, CONTINUATION, TEXT, RawClient, client_frame
-from tina4_wsgi.connection import Connection
+from tina4_wsgi.websocket.connection import Connection
 
 from .conftest import House
 from .test_mishaps import wait_until
@@ -64,7 +66,8 @@ FRAMES = {
     "binary": client_frame(BINARY, bytes(PIECE)),
     "text": client_frame(TEXT, b"x" * PIECE),
     "short": client_frame(TEXT, b"x" * 100) * (PIECE // 100),
-    "fragments": client_frame(BINARY, bytes(PIECE // 2), fin=False) + client_frame(CONTINUATION, bytes(PIECE // 2)),
+    "fragments": client_frame(BINARY, bytes(PIECE // 2), fin=False)
+    + client_frame(CONTINUATION, bytes(PIECE // 2)),
     "deflate": client_frame(0x40 | BINARY, compressed(bytes(PIECE))),
 }
 
@@ -74,7 +77,11 @@ def test_reading_stops_at_the_limit_and_goes_on_when_the_queue_was_handled(
     house: House, slow: Slow, frame: bytes
 ) -> None:
     client, connection = house.connect(
-        slow, window_bits=15, max_inbound_bytes=MOST, max_inbound_messages=100_000, max_deflate_ratio=0
+        slow,
+        window_bits=15,
+        max_inbound_bytes=MOST,
+        max_inbound_messages=100_000,
+        max_deflate_ratio=0,
     )
     sending = flood(client, frame * 100)
 
@@ -97,7 +104,9 @@ def test_one_message_of_any_length_fits(house: House, slow: Slow) -> None:
     wait_until(lambda: slow.sizes == [1 << 20] * 3)
 
 
-def test_a_message_under_way_counts_and_is_read_on_when_nothing_waits(house: House, slow: Slow) -> None:
+def test_a_message_under_way_counts_and_is_read_on_when_nothing_waits(
+    house: House, slow: Slow
+) -> None:
     client, connection = house.connect(slow, max_inbound_bytes=KIB, max_message_bytes=1 << 20)
     first = client_frame(BINARY, bytes(100 * KIB), fin=False)
 

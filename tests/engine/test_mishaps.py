@@ -1,4 +1,6 @@
-"""Mishaps in the life of a connection: our own errors, callbacks that end the program, and ends that meet."""
+"""Mishaps in the life of a connection: our own errors, callbacks that end the program, and ends
+that meet.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from gevent.event import Event
 from greenlet import GreenletExit
 
 from tests.support.raw import BINARY, CLOSE
-from tina4_wsgi.guardian import Guardian
-from tina4_wsgi.sweeper import Sweeper
+from tina4_wsgi.hosting.stop_guard import StopGuard
+from tina4_wsgi.hub.sweeper import Sweeper
 
 from .conftest import WAIT_S, House, Log
 from .test_slow_peers import SMALL_BUFFER, quiet
@@ -39,7 +41,9 @@ def test_an_error_of_ours_ends_that_connection_alone(
     log.wait_for("close")
 
     assert (connection.close_code, client.read_to_end()) == (1006, b"")
-    assert [record.getMessage() for record in caplog.records if record.exc_info] == ["connection to /ws/test failed"]
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == [
+        "connection to /ws/test failed"
+    ]
     other.send_close()
     assert other.read_close() == 1000
 
@@ -160,7 +164,9 @@ def test_what_a_callback_raises_keeps_its_connection_where_errors_may_be(
 
 
 @pytest.mark.parametrize("raises", RAISERS.values(), ids=RAISERS)
-def test_what_a_login_check_raises_ends_no_program(house: House, raises: Callable[[], None]) -> None:
+def test_what_a_login_check_raises_ends_no_program(
+    house: House, raises: Callable[[], None]
+) -> None:
     asked = []
 
     def door(request: Any) -> str:
@@ -172,7 +178,9 @@ def test_what_a_login_check_raises_ends_no_program(house: House, raises: Callabl
         if event == "message":
             connection.refresh_auth()
 
-    other, _ = house.connect(lambda connection, event, data: event == "message" and connection.send(data))
+    other, _ = house.connect(
+        lambda connection, event, data: event == "message" and connection.send(data)
+    )
     house.connect(quiet, auth=door, reauth_every=0.1)
     client, _ = house.connect(refresh, auth=door)
     client.send_text("ask")
@@ -242,7 +250,9 @@ def test_one_member_that_fails_costs_the_others_of_its_batch_nothing(
 
     assert [client.read_text() for client, _ in pairs[1:]] == ["all", "all"]
     wait_until(lambda: not broken.is_open)
-    assert [record.getMessage() for record in caplog.records if record.exc_info] == ["connection to /ws/test failed"]
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == [
+        "connection to /ws/test failed"
+    ]
 
 
 class Broken:
@@ -288,7 +298,9 @@ def test_a_deadline_that_fails_keeps_no_other_from_being_looked_at(error: BaseEx
     assert [alarm.errors for alarm in alarms] == [[error], []]
 
 
-def test_a_client_that_leaves_behind_a_backlog_gets_all_of_it_and_the_close_frame(house: House, log: Log) -> None:
+def test_a_client_that_leaves_behind_a_backlog_gets_all_of_it_and_the_close_frame(
+    house: House, log: Log
+) -> None:
     def flood(connection: Any, event: str, data: str) -> None:
         log(connection, event, data)
         if event == "message":
@@ -413,17 +425,23 @@ def test_a_login_check_that_is_killed_leaves_the_connection_open(
     _, connection = house.connect(quiet, auth=door, reauth_every=0.1)
 
     wait_until(lambda: door.asked > 1)
+    wait_until(lambda: caplog.messages)
 
     assert not connection.closed
-    assert f"callback of /ws/test was killed at 'auth', connection {connection.id}" in caplog.messages
+    assert (
+        f"callback of /ws/test was killed at 'auth', connection {connection.id}" in caplog.messages
+    )
 
 
-def test_a_sender_whose_place_in_the_queue_was_filled_by_broadcasts_does_not_stop_the_loop(house: House) -> None:
+def test_a_sender_whose_place_in_the_queue_was_filled_by_broadcasts_does_not_stop_the_loop(
+    house: House,
+) -> None:
     client, connection = house.connect(quiet, max_outbound_bytes=20_000)
 
     def first() -> None:
         connection.send(b"1" * 1_000_000)
-        # Of these nothing is offered to the kernel before the turn ends; the second one goes on within this turn.
+        # Of these nothing is offered to the kernel before the turn ends; the second one goes on
+        # within this turn.
         connection.broadcast(b"3" * 30_000)
         connection.broadcast(b"for others", exclude_self=True)
 
@@ -435,7 +453,9 @@ def test_a_sender_whose_place_in_the_queue_was_filled_by_broadcasts_does_not_sto
 
 
 def test_a_broadcast_to_a_room_closes_a_slow_member_and_only_it(house: House) -> None:
-    slow, slow_connection = house.connect(quiet, "/ws/slow", send_buffer=SMALL_BUFFER, max_outbound_bytes=65_536)
+    slow, slow_connection = house.connect(
+        quiet, "/ws/slow", send_buffer=SMALL_BUFFER, max_outbound_bytes=65_536
+    )
     fast, connection = house.connect(quiet, "/ws/fast")
     slow_connection.join("r")
     connection.join("r")
@@ -475,12 +495,16 @@ def test_a_flush_that_finds_nothing_left_is_not_measured(make_house: Callable[..
     assert sum(meter.fanout.counts) == 1
 
 
-def test_a_drain_at_the_end_of_the_program_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_drain_at_the_end_of_the_program_that_fails_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     def drain(timeout_s: float, *, is_hurried: bool = False) -> None:
         raise LookupError("a mistake of ours")
 
-    guardian = Guardian(drain, 1.0)
+    guardian = StopGuard(drain, 1.0)
     guardian._at_exit()
     guardian.dismiss()
 
-    assert [(one.getMessage(), one.levelname) for one in caplog.records] == [("draining at exit failed", "ERROR")]
+    assert [(one.getMessage(), one.levelname) for one in caplog.records] == [
+        ("draining at exit failed", "ERROR")
+    ]

@@ -75,7 +75,9 @@ def test_callbacks_of_one_connection_never_overlap(house: House) -> None:
     assert most == 1
 
 
-def test_replies_to_what_came_before_a_bad_frame_leave_before_the_failing_close(house: House) -> None:
+def test_replies_to_what_came_before_a_bad_frame_leave_before_the_failing_close(
+    house: House,
+) -> None:
     def slow_echo(connection: Any, event: str, data: str) -> None:
         if event == "message":
             gevent.sleep(0.01)
@@ -114,7 +116,9 @@ def test_replies_still_reach_a_peer_that_only_ended_its_own_side(house: House) -
     assert client.read_text() == "half"
 
 
-def test_an_exception_in_open_closes_with_1011(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_in_open_closes_with_1011(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     events: list[str] = []
 
     def broken(connection: Any, event: str, data: str) -> None:
@@ -134,7 +138,9 @@ def test_an_exception_in_open_closes_with_1011(house: House, caplog: pytest.LogC
     assert record.exc_info is not None
 
 
-def test_an_exception_in_message_keeps_the_connection(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_in_message_keeps_the_connection(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     def echo_number(connection: Any, event: str, data: str) -> None:
         if event == "message":
             connection.send(str(int(data)))
@@ -194,7 +200,9 @@ def test_messages_behind_close_are_dropped(house: House) -> None:
             connection.close()
 
     client, _ = house.connect(closing)
-    client.send_bytes(b"".join(client_frame(TEXT, str(n).encode()) for n in range(500)) + client_frame(CLOSE))
+    client.send_bytes(
+        b"".join(client_frame(TEXT, str(n).encode()) for n in range(500)) + client_frame(CLOSE)
+    )
 
     assert client.read_close() == 1000
     client.read_to_end()
@@ -214,7 +222,9 @@ def test_sending_after_the_end_raises_connection_closed_with_the_code(house: Hou
     client.send_close(4000, b"mine")
     client.read_to_end()
 
-    assert [(error.code, error.reason, error.was_clean) for error in caught] == [(4000, "mine", True)]
+    assert [(error.code, error.reason, error.was_clean) for error in caught] == [
+        (4000, "mine", True)
+    ]
 
 
 def test_a_reset_ends_with_1006_and_messages_before_it_are_still_delivered(house: House) -> None:

@@ -1,4 +1,6 @@
-"""Calls that other threads leave for the hub: one that raises costs none of those behind it anything."""
+"""Calls that other threads leave for the hub: one that raises costs none of those behind it
+anything.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from tina4_wsgi.mailbox import Mailbox
+from tina4_wsgi.hub.mailbox import Mailbox
 
 from .conftest import House
 from .test_slow_peers import quiet
@@ -20,7 +22,9 @@ def fail(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("bad"), SystemExit(3), gevent.Timeout(1), KeyError("x")], ids=lambda one: type(one).__name__
+    "error",
+    [ValueError("bad"), SystemExit(3), gevent.Timeout(1), KeyError("x")],
+    ids=lambda one: type(one).__name__,
 )
 def test_a_posted_call_that_raises_is_logged_and_those_behind_it_are_run(
     error: BaseException, caplog: pytest.LogCaptureFixture
@@ -44,7 +48,9 @@ def test_a_posted_call_that_raises_is_logged_and_those_behind_it_are_run(
 
 
 @pytest.mark.parametrize("way", ["call", "call_waiting"])
-def test_the_thread_that_waits_gets_the_exception(way: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_thread_that_waits_gets_the_exception(
+    way: str, caplog: pytest.LogCaptureFixture
+) -> None:
     mailbox = Mailbox(gevent.get_hub())
 
     with pytest.raises(LookupError, match="for the thread"):

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from tina4_wsgi import presence
+from tina4_wsgi.engine import presence
 from tina4_wsgi.errors import UsageError
 
 from .conftest import House
@@ -35,31 +35,53 @@ def sent_away(house: House, auth: object) -> list[int]:
 @pytest.mark.parametrize(
     ("auth", "shown"),
     [
-        (Account(), None), ([Account()], None), (math.nan, None), ({"name": {1, 2}}, None), (None, None),
-        (("ada", 7), ["ada", 7]), (Seat("c", 4), ["c", 4]), ({"name": "ada"}, {"name": "ada"}), (UUID(int=1),
-        str(UUID(int=1))),
+        (Account(), None),
+        ([Account()], None),
+        (math.nan, None),
+        ({"name": {1, 2}}, None),
+        (None, None),
+        (("ada", 7), ["ada", 7]),
+        (Seat("c", 4), ["c", 4]),
+        ({"name": "ada"}, {"name": "ada"}),
+        (UUID(int=1), str(UUID(int=1))),
     ],
-)  # fmt: skip
-def test_a_login_is_shown_as_json_shows_it_and_else_not_at_all(house: House, auth: object, shown: object) -> None:
+)
+def test_a_login_is_shown_as_json_shows_it_and_else_not_at_all(
+    house: House, auth: object, shown: object
+) -> None:
     _, connection = house.connect(quiet)
     connection.auth = auth
 
     assert [member.auth for member in house.process.members("/ws/test")] == [shown]
 
 
-def test_state_that_json_cannot_show_is_not_shown_by_its_address(make_house: Callable[..., House]) -> None:
+def test_state_that_json_cannot_show_is_not_shown_by_its_address(
+    make_house: Callable[..., House],
+) -> None:
     house = make_house(presence_fields=("account", "name"))
     _, connection = house.connect(quiet)
     connection.state.update(account=Account(), name="ada")
 
-    assert [member.state for member in house.process.members("/ws/test")] == [{"account": None, "name": "ada"}]
+    assert [member.state for member in house.process.members("/ws/test")] == [
+        {"account": None, "name": "ada"}
+    ]
 
 
 @pytest.mark.parametrize(
     ("meant", "other"),
-    [(1, True), (1, 1.0), (True, "true"), ("1", 1), ({"id": 1}, {"id": True}), ([1], [1.0]), ("ada", ["ada"])],
+    [
+        (1, True),
+        (1, 1.0),
+        (True, "true"),
+        ("1", 1),
+        ({"id": 1}, {"id": True}),
+        ([1], [1.0]),
+        ("ada", ["ada"]),
+    ],
 )
-def test_only_one_text_of_json_is_the_same_login(house: House, meant: object, other: object) -> None:
+def test_only_one_text_of_json_is_the_same_login(
+    house: House, meant: object, other: object
+) -> None:
     client, connection = house.connect(quiet)
     _, stays_connection = house.connect(quiet)
     connection.auth, stays_connection.auth = meant, other
@@ -72,11 +94,17 @@ def test_only_one_text_of_json_is_the_same_login(house: House, meant: object, ot
 @pytest.mark.parametrize(
     ("has", "asked"),
     [
-        ({"id": 1, "name": "ada"}, {"name": "ada", "id": 1}), (("ada", 7), ["ada", 7]), ({1: "a"}, {"1": "a"}),
-        (UUID(int=1), str(UUID(int=1))), ("J\u00fcrgen \ud800", "J\u00fcrgen \ud800"), (Seat("c", 4), ("c", 4)),
+        ({"id": 1, "name": "ada"}, {"name": "ada", "id": 1}),
+        (("ada", 7), ["ada", 7]),
+        ({1: "a"}, {"1": "a"}),
+        (UUID(int=1), str(UUID(int=1))),
+        ("J\u00fcrgen \ud800", "J\u00fcrgen \ud800"),
+        (Seat("c", 4), ("c", 4)),
     ],
-)  # fmt: skip
-def test_a_login_is_found_by_its_text_however_it_is_written(house: House, has: object, asked: object) -> None:
+)
+def test_a_login_is_found_by_its_text_however_it_is_written(
+    house: House, has: object, asked: object
+) -> None:
     client, connection = house.connect(quiet)
     connection.auth = has
 
@@ -84,9 +112,13 @@ def test_a_login_is_found_by_its_text_however_it_is_written(house: House, has: o
     assert client.read_close() == 4003
 
 
-@pytest.mark.parametrize("auth", [Account(), [Account()], math.inf, {1, 2}, object, b"ada", {"a": Account()}])
+@pytest.mark.parametrize(
+    "auth", [Account(), [Account()], math.inf, {1, 2}, object, b"ada", {"a": Account()}]
+)
 def test_a_login_without_a_form_in_json_cannot_be_asked_for(auth: object) -> None:
-    with pytest.raises(UsageError, match=r"has no form in JSON.*have the route's `auth` give an id"):
+    with pytest.raises(
+        UsageError, match=r"has no form in JSON.*have the route's `auth` give an id"
+    ):
         presence.disconnect_question(None, None, auth, 1008, "")
 
 
@@ -95,20 +127,30 @@ def test_a_connection_without_such_a_login_is_never_meant(house: House, auth: ob
     _, connection = house.connect(quiet)
     connection.auth = auth
 
-    assert [sent_away(house, asked) for asked in (repr(auth), "null", "None", "NaN", str(auth))] == [[0]] * 5
+    assert [
+        sent_away(house, asked) for asked in (repr(auth), "null", "None", "NaN", str(auth))
+    ] == [[0]] * 5
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        {"members": 5}, {"members": None}, {"members": {"id": "x"}}, {"members": [5, None, []]}, [], None, "members",
+        {"members": 5},
+        {"members": None},
+        {"members": {"id": "x"}},
+        {"members": [5, None, []]},
+        [],
+        None,
+        "members",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_list_of_members_is_left_out(answer: object) -> None:
     assert presence.members_in([answer, {"members": [{"id": "a", "joined_s": 1.0}]}])[0].id == "a"
 
 
-@pytest.mark.parametrize("joined_s", [1e300, -1e300, math.nan, math.inf, 10**400, "now", None, [], {}])
+@pytest.mark.parametrize(
+    "joined_s", [1e300, -1e300, math.nan, math.inf, 10**400, "now", None, [], {}]
+)
 def test_a_time_that_is_none_is_the_beginning_of_1970(joined_s: object) -> None:
     (member,) = presence.members_in([{"members": [{"id": "a", "joined_s": joined_s, "state": 7}]}])
 
@@ -124,11 +166,18 @@ def test_what_is_no_count_is_not_counted(count: object) -> None:
 @pytest.mark.parametrize(
     "question",
     [
-        {"code": 1008}, {"auth": None, "code": 1008}, {"auth": 5, "code": 1008}, {"path": "/ws/test", "code": 5},
-        {"path": "/ws/test", "code": "1008"}, {"path": "/ws/test"}, {"path": "/ws/test", "code": 1008, "reason": 7},
+        {"code": 1008},
+        {"auth": None, "code": 1008},
+        {"auth": 5, "code": 1008},
+        {"path": "/ws/test", "code": 5},
+        {"path": "/ws/test", "code": "1008"},
+        {"path": "/ws/test"},
+        {"path": "/ws/test", "code": 1008, "reason": 7},
     ],
-)  # fmt: skip
-def test_a_question_that_no_disconnect_asks_sends_nobody_away(house: House, question: dict[str, object]) -> None:
+)
+def test_a_question_that_no_disconnect_asks_sends_nobody_away(
+    house: House, question: dict[str, object]
+) -> None:
     _, connection = house.connect(quiet)
 
     house.process.answer({"ask": "disconnect", **question})

@@ -42,7 +42,9 @@ def work_by_computing() -> None:
 
 
 @pytest.mark.parametrize("work", [work_by_waiting, work_by_computing])
-def test_of_a_long_queue_only_what_is_due_before_the_check_is_handled(house: House, work: Any) -> None:
+def test_of_a_long_queue_only_what_is_due_before_the_check_is_handled(
+    house: House, work: Any
+) -> None:
     door, handled = Door(), []
 
     def callback(connection: Any, event: str, data: str) -> None:
@@ -51,7 +53,9 @@ def test_of_a_long_queue_only_what_is_due_before_the_check_is_handled(house: Hou
             door.is_revoked = True
             work()
 
-    client, connection = house.connect(callback, auth=door, reauth_every=EVERY_S, max_inbound_messages=MANY)
+    client, connection = house.connect(
+        callback, auth=door, reauth_every=EVERY_S, max_inbound_messages=MANY
+    )
     client.send_bytes(b"".join(client_frame(TEXT, str(n).encode()) for n in range(MANY)))
 
     assert client.read_close() == 4401

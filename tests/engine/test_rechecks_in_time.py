@@ -11,7 +11,7 @@ import pytest
 from gevent.event import Event
 from werkzeug.exceptions import Forbidden, ServiceUnavailable
 
-from tina4_wsgi import liveness
+from tina4_wsgi.websocket import deadlines
 
 from .conftest import House
 
@@ -21,7 +21,7 @@ EVERY_S = 0.05
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let re-checks fail for three intervals only, where users get five seconds at least."""
-    monkeypatch.setattr(liveness, "_LEAST_AUTH_S", 0.6)
+    monkeypatch.setattr(deadlines, "_LEAST_AUTH_S", 0.6)
 
 
 class Login:
@@ -74,11 +74,23 @@ def note(events: list[str]) -> Callable[..., None]:
     return callback
 
 
-@pytest.mark.parametrize("act", [
-    fail(LookupError("no database")), fail(ServiceUnavailable()), fail(gevent.Timeout(1)), fail(SystemExit(1)),
-    fail(BaseException("odd")), lambda: ("ada", 200), lambda: Forbidden, hang,
-], ids=["raises", "503", "Timeout", "SystemExit", "BaseException", "a tuple", "a class", "hangs"])  # fmt: skip
-def test_whoever_cannot_be_checked_any_more_is_closed_with_1013(house: House, act, note, events) -> None:
+@pytest.mark.parametrize(
+    "act",
+    [
+        fail(LookupError("no database")),
+        fail(ServiceUnavailable()),
+        fail(gevent.Timeout(1)),
+        fail(SystemExit(1)),
+        fail(BaseException("odd")),
+        lambda: ("ada", 200),
+        lambda: Forbidden,
+        hang,
+    ],
+    ids=["raises", "503", "Timeout", "SystemExit", "BaseException", "a tuple", "a class", "hangs"],
+)
+def test_whoever_cannot_be_checked_any_more_is_closed_with_1013(
+    house: House, act, note, events
+) -> None:
     login = Login(act)
     client, connection = house.connect(note, auth=login, reauth_every=EVERY_S)
 
@@ -105,10 +117,16 @@ def test_not_even_an_auth_that_swallows_everything_keeps_somebody_in(house: Hous
     may_end.set()
 
 
-@pytest.mark.parametrize(("act", "code"), [
-    (lambda: None, 4401), (lambda: False, 4401), (lambda: "", 4401), (fail(Forbidden()), 4403),
-    (lambda: Forbidden(), 4403),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("act", "code"),
+    [
+        (lambda: None, 4401),
+        (lambda: False, 4401),
+        (lambda: "", 4401),
+        (fail(Forbidden()), 4403),
+        (lambda: Forbidden(), 4403),
+    ],
+)
 def test_whoever_is_refused_goes_at_once(house: House, act, code, note) -> None:
     login = Login(act)
     client, _ = house.connect(note, auth=login, reauth_every=EVERY_S)
@@ -117,7 +135,9 @@ def test_whoever_is_refused_goes_at_once(house: House, act, code, note) -> None:
     assert login.count == 1
 
 
-@pytest.mark.parametrize("hiccup", [fail(LookupError("no database")), fail(gevent.Timeout(1)), hang])
+@pytest.mark.parametrize(
+    "hiccup", [fail(LookupError("no database")), fail(gevent.Timeout(1)), hang]
+)
 def test_one_hiccup_sends_nobody_away(house: House, hiccup, note) -> None:
     login = Login(hiccup)
     _, connection = house.connect(note, auth=login, reauth_every=EVERY_S)
@@ -149,7 +169,7 @@ def test_nor_is_anybody_closed_because_of_one(house: House) -> None:
     _, connection = house.connect(lambda *_: may_end.wait(), auth=login, reauth_every=EVERY_S)
 
     began_at_s = house.engine.hub.loop.now()
-    while house.engine.hub.loop.now() < began_at_s + 3 * liveness._LEAST_AUTH_S:
+    while house.engine.hub.loop.now() < began_at_s + 3 * deadlines._LEAST_AUTH_S:
         gevent.sleep(EVERY_S)
 
     assert not connection.closed
@@ -170,9 +190,10 @@ def test_a_re_check_that_waits_is_not_begun_twice(house: House, note) -> None:
     assert max(waiting) == 1
 
 
-
 def test_whoever_asks_again_may_set_a_time_of_their_own(house: House) -> None:
-    """A Timeout belongs to the block that it was made for, and isn't taken for a failure of `auth`."""
+    """A Timeout belongs to the block that it was made for, and isn't taken for a failure of
+    `auth`.
+    """
     told: list[object] = []
 
     def ask(connection: Any, event: str, data: Any) -> None:

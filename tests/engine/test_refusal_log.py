@@ -14,7 +14,10 @@ UPGRADE = {"REQUEST_METHOD": "GET", "HTTP_UPGRADE": "websocket", "REMOTE_ADDR": 
 
 def refusal_of(path: bytes, caplog: pytest.LogCaptureFixture) -> str:
     """Ask an app without routes for an upgrade, and give what it logs."""
-    environ: dict[str, Any] = {**UPGRADE, "PATH_INFO": path.decode("latin-1")}  # as PEP 3333 hands it over
+    environ: dict[str, Any] = {
+        **UPGRADE,
+        "PATH_INFO": path.decode("latin-1"),
+    }  # as PEP 3333 hands it over
     with caplog.at_level(logging.INFO, "tina4_wsgi.upgrade"):
         App(router=Router())(environ, lambda status, headers: None)
     (line,) = caplog.messages

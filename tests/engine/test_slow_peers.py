@@ -46,7 +46,11 @@ def test_a_reader_that_takes_nothing_makes_send_raise_after_its_timeout(house: H
                 raised.append(exc)
 
     _, connection = house.connect(
-        flood, send_buffer=SMALL_BUFFER, max_outbound_bytes=8_192, send_timeout_s=0.3, close_timeout_s=0.3
+        flood,
+        send_buffer=SMALL_BUFFER,
+        max_outbound_bytes=8_192,
+        send_timeout_s=0.3,
+        close_timeout_s=0.3,
     )
     while house.engine.connections:
         gevent.sleep(0.01)
@@ -56,7 +60,9 @@ def test_a_reader_that_takes_nothing_makes_send_raise_after_its_timeout(house: H
 
 
 def test_a_broadcast_over_the_limit_closes_the_slow_member_and_only_it(house: House) -> None:
-    slow, slow_connection = house.connect(quiet, send_buffer=SMALL_BUFFER, max_outbound_bytes=65_536)
+    slow, slow_connection = house.connect(
+        quiet, send_buffer=SMALL_BUFFER, max_outbound_bytes=65_536
+    )
     fast, connection = house.connect(quiet)
     reader = gevent.spawn(lambda: [fast.read_text() for _ in range(100)])
     for _ in range(100):
@@ -77,7 +83,11 @@ def test_a_slow_member_may_lose_broadcasts_instead_of_the_connection(
     house: House, on_slow: str
 ) -> None:
     slow, connection = house.connect(
-        quiet, send_buffer=SMALL_BUFFER, max_outbound_bytes=65_536, on_slow=on_slow, send_timeout_s=60
+        quiet,
+        send_buffer=SMALL_BUFFER,
+        max_outbound_bytes=65_536,
+        on_slow=on_slow,
+        send_timeout_s=60,
     )
     for number in range(100):
         connection.broadcast(f"{number:05}" + "y" * 4_000)
@@ -179,7 +189,9 @@ def test_pings_are_answered_in_order_with_their_payloads(house: House) -> None:
 
     client.send_bytes(b"".join(client_frame(PING, bytes([n])) for n in range(10)))
 
-    assert [client.read_frame() for _ in range(10)] == [(0x80 | PONG, bytes([n])) for n in range(10)]
+    assert [client.read_frame() for _ in range(10)] == [
+        (0x80 | PONG, bytes([n])) for n in range(10)
+    ]
 
 
 def test_while_output_is_stuck_only_the_latest_pong_is_kept(house: House) -> None:
@@ -196,7 +208,9 @@ def test_while_output_is_stuck_only_the_latest_pong_is_kept(house: House) -> Non
     assert client.read_frame() == (0x80 | PONG, b"next")
 
 
-def test_a_silent_peer_is_pinged_and_given_up_with_1006(make_house: Callable[..., House], log: Log) -> None:
+def test_a_silent_peer_is_pinged_and_given_up_with_1006(
+    make_house: Callable[..., House], log: Log
+) -> None:
     house = make_house(ping_interval_s=0.2, pong_timeout_s=0.2)
     client, connection = house.connect(log)
 

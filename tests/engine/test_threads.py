@@ -9,11 +9,11 @@ from typing import Any
 import gevent
 import pytest
 
-from tina4_wsgi.engine import Engine
+from tina4_wsgi.engine.engine import Engine
+from tina4_wsgi.engine.groups import Groups
 from tina4_wsgi.errors import ConnectionClosed
+from tina4_wsgi.hub.flush_queue import FlushQueue
 from tina4_wsgi.protocol.frames import encode_message
-from tina4_wsgi.registry import Registry
-from tina4_wsgi.turn import Turn
 
 from .conftest import House
 
@@ -27,7 +27,9 @@ def in_thread(function: Callable[[], object]) -> None:
     gevent.get_hub().threadpool.apply(function)
 
 
-def started(function: Callable[[], object], ready: threading.Event | None = None) -> threading.Thread:
+def started(
+    function: Callable[[], object], ready: threading.Event | None = None
+) -> threading.Thread:
     """Start a native thread, and wait until it has set `ready`."""
     thread = threading.Thread(target=function)
     thread.start()
@@ -55,7 +57,9 @@ def test_a_native_thread_gets_the_error_of_its_own_send(house: House) -> None:
 def test_a_native_thread_waits_for_a_slow_reader_while_the_hub_goes_on(house: House) -> None:
     client, connection = house.connect(quiet, send_buffer=4_608, max_outbound_bytes=8_192)
 
-    sending = gevent.get_hub().threadpool.spawn(lambda: [connection.send(f"{n:5}" + "x" * 4_000) for n in range(100)])
+    sending = gevent.get_hub().threadpool.spawn(
+        lambda: [connection.send(f"{n:5}" + "x" * 4_000) for n in range(100)]
+    )
 
     assert [int(client.read_text()[:5]) for _ in range(100)] == list(range(100))
     sending.get(timeout=10)
@@ -88,7 +92,9 @@ def test_broadcasts_from_threads_and_greenlets_at_once_lose_nothing(house: House
         for n in range(2_000):
             house.process.fanout.to_path("/ws/test", encode_message(f"{name}{n}"))
 
-    readers = [gevent.spawn(lambda one=one: [one.read_text() for _ in range(6_000)]) for one in clients]
+    readers = [
+        gevent.spawn(lambda one=one: [one.read_text() for _ in range(6_000)]) for one in clients
+    ]
     shouting = [gevent.get_hub().threadpool.spawn(shout, name) for name in ("a", "b")]
     gevent.spawn(shout, "c")
     gevent.joinall(shouting)
@@ -96,7 +102,9 @@ def test_broadcasts_from_threads_and_greenlets_at_once_lose_nothing(house: House
     for reader in readers:
         heard = reader.get(timeout=10)
         for name in "abc":
-            assert [text for text in heard if text[0] == name] == [f"{name}{n}" for n in range(2_000)]
+            assert [text for text in heard if text[0] == name] == [
+                f"{name}{n}" for n in range(2_000)
+            ]
 
 
 def test_close_join_and_leave_work_from_a_thread(house: House) -> None:
@@ -112,7 +120,7 @@ def test_close_join_and_leave_work_from_a_thread(house: House) -> None:
 
 
 def test_the_registry_stays_whole_under_threads_that_come_and_go() -> None:
-    registry = Registry(Turn(lambda flush: None))
+    registry = Groups(FlushQueue(lambda flush: None))
     errors: list[BaseException] = []
 
     def come_and_go(number: int) -> None:
@@ -240,7 +248,9 @@ def test_all_hubs_are_told_to_dismiss_and_to_close(house: House) -> None:
     assert codes == [1012]
 
 
-def test_a_hub_that_stands_still_does_not_hold_up_the_drain(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hub_that_stands_still_does_not_hold_up_the_drain(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     ready, is_over = threading.Event(), threading.Event()
 
     def another_hub() -> None:
@@ -255,9 +265,9 @@ def test_a_hub_that_stands_still_does_not_hold_up_the_drain(house: House, caplog
 
     house.process.drain(0.1)
 
-    assert [record.getMessage() for record in caplog.records if record.name == "tina4_wsgi.process"] == [
-        "1 connections of another thread were left, since its hub stands still"
-    ]
+    assert [
+        record.getMessage() for record in caplog.records if record.name == "tina4_wsgi.process"
+    ] == ["1 connections of another thread were left, since its hub stands still"]
     is_over.set()
     in_thread(thread.join)
 

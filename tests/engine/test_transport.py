@@ -1,4 +1,6 @@
-"""A transport between the watchers and its owner: errors, late wake-ups, and what comes after the end."""
+"""A transport between the watchers and its owner: errors, late wake-ups, and what comes after the
+end.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,16 @@ from typing import Any
 import gevent
 import pytest
 
-from tina4_wsgi.owner import Owner
-from tina4_wsgi.stream import reset_on_close
-from tina4_wsgi.transport import INBOUND_FULL, Transport
-from tina4_wsgi.turn import Turn
+from tina4_wsgi.hub.flush_queue import FlushQueue
+from tina4_wsgi.hub.stream import reset_on_close
+from tina4_wsgi.websocket.transport import INBOUND_FULL, Transport
+from tina4_wsgi.websocket.transport_owner import TransportOwner
 
 WAIT_S = 5.0
 PLENTY = b"x" * 4_000_000
 
 
-class Ear(Owner):
+class Ear(TransportOwner):
     """An owner that writes down what it is told; `raises` names what it fails at."""
 
     transport: Transport
@@ -74,7 +76,7 @@ def connect() -> Iterator[Pair]:
             ours, _ = listener.accept()
         ours.setblocking(False)
         loop, ear = gevent.get_hub().loop, Ear(raises)
-        transport = Transport(ours, loop, Turn(loop.run_callback), ear, len(PLENTY))
+        transport = Transport(ours, loop, FlushQueue(loop.run_callback), ear, len(PLENTY))
         ear.transport = transport
         transport.start()
         made.append((transport, ear, peer))

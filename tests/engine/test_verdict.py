@@ -30,7 +30,7 @@ import tina4_wsgi
 from tina4_wsgi import ANONYMOUS, App, RouteError, Router, UsageError
 from tina4_wsgi.errors import Refused
 from tina4_wsgi.testing import HandshakeRefused, TestClient
-from tina4_wsgi.verdict import judge
+from tina4_wsgi.websocket.verdict import judge
 
 SECRET = "s3cret-token"
 
@@ -99,35 +99,86 @@ def status_of(gives: Any, caplog: pytest.LogCaptureFixture | None = None) -> int
 
 
 def name_of(value: Any) -> str:
-    """Name a case in the same way in each process that runs some of the tests: a repr may hold an address."""
+    """Name a case in the same way in each process that runs some of the tests: a repr may hold an
+    address.
+    """
     shown = repr(value)
     return type(value).__name__ if " at 0x" in shown or "id=" in shown else shown
 
 
-@pytest.mark.parametrize("user", [
-    "ada", 7, -1, True, 1.5, b"ada", ["a"], {"id": 1}, {"a"}, Row(1), Row(0), Person("ada"), Model(),
-    Rights.READ, Sized(1),
-    Mock(), Member(True), OldMember(True), UserMixin(),
-], ids=name_of)  # fmt: skip
+@pytest.mark.parametrize(
+    "user",
+    [
+        "ada",
+        7,
+        -1,
+        True,
+        1.5,
+        b"ada",
+        ["a"],
+        {"id": 1},
+        {"a"},
+        Row(1),
+        Row(0),
+        Person("ada"),
+        Model(),
+        Rights.READ,
+        Sized(1),
+        Mock(),
+        Member(True),
+        OldMember(True),
+        UserMixin(),
+    ],
+    ids=name_of,
+)
 def test_what_is_true_lets_in_and_is_the_connections_auth(user):
     assert judge(user) is user
     assert status_of(user) == 101
 
 
-@pytest.mark.parametrize("nobody", [
-    None, False, 0, 0.0, 0j, "", b"", [], (), {}, set(), frozenset(), range(0), Sized(0), Rights.NONE, bytearray(),
-    types.MappingProxyType({}),
-], ids=name_of)  # fmt: skip
+@pytest.mark.parametrize(
+    "nobody",
+    [
+        None,
+        False,
+        0,
+        0.0,
+        0j,
+        "",
+        b"",
+        [],
+        (),
+        {},
+        set(),
+        frozenset(),
+        range(0),
+        Sized(0),
+        Rights.NONE,
+        bytearray(),
+        types.MappingProxyType({}),
+    ],
+    ids=name_of,
+)
 def test_what_is_not_true_is_refused(nobody):
     with pytest.raises(Refused, match="401 this WebSocket route asks for a login"):
         judge(nobody)
     assert status_of(nobody) == 401
 
 
-@pytest.mark.parametrize("nobody", [
-    Member(False), Member(None), OldMember(False), AnonymousUserMixin(), Mock(is_authenticated=False),
-    LocalProxy(AnonymousUserMixin), LocalProxy(lambda: None), LocalProxy(lambda: Member(False)),
-], ids=lambda one: type(one).__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    "nobody",
+    [
+        Member(False),
+        Member(None),
+        OldMember(False),
+        AnonymousUserMixin(),
+        Mock(is_authenticated=False),
+        LocalProxy(AnonymousUserMixin),
+        LocalProxy(lambda: None),
+        LocalProxy(lambda: Member(False)),
+    ],
+    ids=lambda one: type(one).__name__,
+)
 def test_a_user_who_is_not_logged_in_is_refused(nobody):
     assert status_of(nobody) == 401
 
@@ -217,7 +268,9 @@ def test_what_nobody_gives_on_purpose_is_told_as_a_mistake_and_answered_500(make
 
     (line,) = [one for one in caplog.records if one.levelno == logging.ERROR]
     text = line.getMessage()
-    assert re.fullmatch(r"auth of /ws gave .*, expected the user, ANONYMOUS .*, or None to refuse; raise .*", text)
+    assert re.fullmatch(
+        r"auth of /ws gave .*, expected the user, ANONYMOUS .*, or None to refuse; raise .*", text
+    )
     assert told in text
     assert "\n" not in text
     assert SECRET not in text
@@ -230,7 +283,11 @@ def test_a_response_of_django_is_one_too():
         settings.configure()
     from django.http import HttpResponse, HttpResponseForbidden, JsonResponse
 
-    for response in (HttpResponse(), HttpResponseForbidden(), JsonResponse({"error": "no"}, status=401)):
+    for response in (
+        HttpResponse(),
+        HttpResponseForbidden(),
+        JsonResponse({"error": "no"}, status=401),
+    ):
         with pytest.raises(UsageError, match=r"gave a response, django\.http\.response\."):
             judge(response)
 
@@ -245,22 +302,39 @@ def test_a_mistake_is_raised_in_the_test_that_makes_it():
     client.close()
 
 
-@pytest.mark.parametrize("user", [Unsure(), Member(Unsure()), type("Lazy", (), {"__len__": lambda self: 1 // 0})()])
+@pytest.mark.parametrize(
+    "user", [Unsure(), Member(Unsure()), type("Lazy", (), {"__len__": lambda self: 1 // 0})()]
+)
 def test_whose_truth_cannot_be_told_is_not_let_in(user, caplog):
     assert status_of(user) == 500
     assert "auth of /ws gave what can't be judged" in caplog.text
 
 
-@pytest.mark.parametrize(("error", "expected"), [
-    (Forbidden("no"), 403), (Unauthorized(), 401), (ImATeapot(), 418), (HTTPException(), 403), (redirect, 500),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (Forbidden("no"), 403),
+        (Unauthorized(), 401),
+        (ImATeapot(), 418),
+        (HTTPException(), 403),
+        (redirect, 500),
+    ],
+)
 def test_an_http_exception_that_is_given_refuses_with_its_status(error, expected):
     assert status_of(error) == expected
 
 
-@pytest.mark.parametrize("error", [
-    SystemExit(3), LookupError("x"), RecursionError(), BaseException("b"), gevent.Timeout(1), GeneratorExit(),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemExit(3),
+        LookupError("x"),
+        RecursionError(),
+        BaseException("b"),
+        gevent.Timeout(1),
+        GeneratorExit(),
+    ],
+)
 def test_whatever_auth_raises_is_a_500(error):
     def auth(request: Any) -> Any:
         raise error
@@ -290,7 +364,9 @@ def gives_parts(request: Any) -> Any:
     yield "ada"
 
 
-@pytest.mark.parametrize("auth", [asks_later, asks_in_parts, gives_parts, Asker(), functools.partial(asks_later)])
+@pytest.mark.parametrize(
+    "auth", [asks_later, asks_in_parts, gives_parts, Asker(), functools.partial(asks_later)]
+)
 def test_an_auth_that_a_call_would_not_run_is_refused_when_it_is_registered(auth):
     with pytest.raises(RouteError, match=r"auth (is an `async def`|has a `yield`)"):
         Router().websocket("/ws", lambda connection, event, data: None, auth=auth)

@@ -1,4 +1,6 @@
-"""Lists and dicts go as JSON everywhere; paths that no client can be on are refused where they are given."""
+"""Lists and dicts go as JSON everywhere; paths that no client can be on are refused where they are
+given.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ import pytest
 
 import tina4_wsgi
 from tina4_wsgi import App, Publisher, Router, UsageError, publish
-from tina4_wsgi.service import Bridge
 from tina4_wsgi.testing import TestClient
+from tina4_wsgi.websocket.served_route import Bridge
 
 PATH = "/ws/hall/a"
 
@@ -22,7 +24,9 @@ class Point:
 
 class PointBridge(Bridge):
     def json_default(self, value):
-        return dataclasses.asdict(value) if isinstance(value, Point) else super().json_default(value)
+        return (
+            dataclasses.asdict(value) if isinstance(value, Point) else super().json_default(value)
+        )
 
 
 @pytest.fixture
@@ -75,7 +79,10 @@ def test_types_of_the_app_go_by_the_framework_s_encoder(client):
 
 @pytest.mark.parametrize("message", [None, 5, {1, 2}, (1, 2), object()])
 def test_what_is_neither_text_bytes_list_nor_dict_is_refused_with_what_is_expected(client, message):
-    with client.websocket(PATH), pytest.raises(UsageError, match="expected str, bytes, or a list or dict to be sent"):
+    with (
+        client.websocket(PATH),
+        pytest.raises(UsageError, match="expected str, bytes, or a list or dict to be sent"),
+    ):
         tina4_wsgi.broadcast(PATH, message)
 
 
@@ -143,7 +150,7 @@ def worked_on():
 def test_in_debug_a_broadcast_that_no_route_can_ever_hear_is_pointed_out_once(worked_on, caplog):
     for _ in range(3):
         worked_on.application.broadcast("/ws/orderz", "x")
-        worked_on.settle()
+        worked_on.wait_until(lambda: lost(caplog))
 
     told = "a broadcast to '/ws/orderz' reaches nobody, since no WebSocket route has this path"
     assert set(lost(caplog)) == {f"{told}; did you mean '/ws/orders'?"}
@@ -153,9 +160,11 @@ def test_in_debug_a_broadcast_that_no_route_can_ever_hear_is_pointed_out_once(wo
 def test_what_is_published_from_outside_to_such_a_path_is_pointed_out_too(worked_on, caplog):
     with worked_on.websocket("/ws/orders"):
         publish("/nothing/like/it", "x")
-        worked_on.settle()
+        worked_on.wait_until(lambda: lost(caplog))
 
-    told = "a broadcast to '/nothing/like/it' reaches nobody, since no WebSocket route has this path"
+    told = (
+        "a broadcast to '/nothing/like/it' reaches nobody, since no WebSocket route has this path"
+    )
     assert set(lost(caplog)) == {told}  # apps of other tests may be alive, and are told, too
 
 

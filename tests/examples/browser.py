@@ -35,7 +35,8 @@ _FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # Several windows take turns in front; those behind must go on as a second person's browser would.
+    # Several windows take turns in front; those behind must go on as a second person's browser
+    # would.
     "--disable-background-timer-throttling",
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
@@ -47,7 +48,9 @@ Found = TypeVar("Found")
 @contextmanager
 def chromium() -> Iterator[WebDriver]:
     """A browser with a profile of its own, gone at the end."""
-    with tempfile.TemporaryDirectory(prefix="chapter-browser-", ignore_cleanup_errors=True) as profile:
+    with tempfile.TemporaryDirectory(
+        prefix="chapter-browser-", ignore_cleanup_errors=True
+    ) as profile:
         options = Options()
         options.binary_location = CHROMIUM
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -78,7 +81,12 @@ class Page:
     """One window with one of the examples' pages; each method brings it to the front first."""
 
     def __init__(
-        self, driver: WebDriver, address: str, *, size: tuple[int, int] = DESKTOP, dark: bool = False
+        self,
+        driver: WebDriver,
+        address: str,
+        *,
+        size: tuple[int, int] = DESKTOP,
+        dark: bool = False,
     ) -> None:
         driver.switch_to.new_window("tab")
         self.driver = driver
@@ -94,7 +102,12 @@ class Page:
         is_phone = width < 500
         driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": height, "deviceScaleFactor": 1 + is_phone, "mobile": is_phone},
+            {
+                "width": width,
+                "height": height,
+                "deviceScaleFactor": 1 + is_phone,
+                "mobile": is_phone,
+            },
         )
         driver.execute_cdp_cmd(
             "Emulation.setEmulatedMedia",
@@ -112,7 +125,9 @@ class Page:
 
     def texts(self, selector: str) -> list[str]:
         """What a reader sees of each such element, in the page's order."""
-        script = "return [...document.querySelectorAll(arguments[0])].map((found) => found.innerText)"
+        script = (
+            "return [...document.querySelectorAll(arguments[0])].map((found) => found.innerText)"
+        )
         return list(self.front().execute_script(script, selector))
 
     @property
@@ -140,9 +155,13 @@ class Page:
         return str(self.front().find_element(By.ID, "composer-text").get_property("value"))
 
     def wait_state(self, *states: str, patience_s: float = PATIENCE_S) -> None:
-        """Wait for the connection's badge to be in one of these states: "open", "waiting" and so on."""
+        """Wait for the connection's badge to be in one of these states: "open", "waiting" and so
+        on.
+        """
         eventually(
-            lambda: self.front().find_element(By.ID, "status").get_attribute("data-state") in states,
+            lambda: (
+                self.front().find_element(By.ID, "status").get_attribute("data-state") in states
+            ),
             f"the badge says {' or '.join(states)}",
             patience_s,
         )
@@ -175,8 +194,14 @@ class Page:
         return max(0, width - self._width)
 
     def console_errors(self) -> list[str]:
-        """What the browser complained about: scripts, the content security policy, missing files."""
-        return [entry["message"] for entry in self.front().get_log("browser") if entry["level"] == "SEVERE"]
+        """What the browser complained about: scripts, the content security policy, missing
+        files.
+        """
+        return [
+            entry["message"]
+            for entry in self.front().get_log("browser")
+            if entry["level"] == "SEVERE"
+        ]
 
     def set_cookie(self, server_url: str, name: str, value: str) -> None:
         """Have a cookie for a server, without opening any page of it."""

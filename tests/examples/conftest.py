@@ -1,4 +1,6 @@
-"""The chapter's examples, served by our own server and by gunicorn; the frameworks' by gunicorn, with two browsers."""
+"""The chapter's examples, served by our own server and by gunicorn; the frameworks' by gunicorn,
+with two browsers.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,14 @@ from tests.support.servers import Server
 
 KINDS = ("own", "gunicorn", "preload")
 CONVERSATIONS = (
-    "/echo", "/chat", "/announcements", "/chat/general", "/livechat/general", "/private", "/room/general",
-)  # fmt: skip
+    "/echo",
+    "/chat",
+    "/announcements",
+    "/chat/general",
+    "/livechat/general",
+    "/private",
+    "/room/general",
+)
 """The chapter's pages, apart from the list of them at /."""
 
 StartServer = Callable[..., contextlib.AbstractContextManager[Server]]
@@ -33,14 +41,18 @@ def serve_chapter(kind: str, log_path: Path, port: int | None = None) -> Iterato
         options = ["--port", str(port)] if port else []
         running = servers.own(None, servers.ROOT, log_path, *options)
     else:
-        running = servers.gunicorn("wsgi:app", servers.ROOT, log_path, "-w", "1", *preload, port=port or 0)
+        running = servers.gunicorn(
+            "wsgi:app", servers.ROOT, log_path, "-w", "1", *preload, port=port or 0
+        )
     with running as server:
         servers.wait_until_answering(server)
         yield server
 
 
 @pytest.fixture(scope="session", params=KINDS)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """The chapter, under each kind of server in turn."""
     log_path = tmp_path_factory.mktemp("chapter") / f"{request.param}.log"
     with serve_chapter(request.param, log_path) as running:
@@ -84,7 +96,9 @@ def browsers() -> Iterator[Browsers]:
 
 
 @pytest.fixture
-def open_page(example: Example, browsers: Browsers, server_of_example: Server) -> Iterator[OpenPage]:
+def open_page(
+    example: Example, browsers: Browsers, server_of_example: Server
+) -> Iterator[OpenPage]:
     """Open the example's page as a user, the first in one browser, the second in the other."""
     opened: list[LivePage] = []
 

@@ -29,7 +29,10 @@ def chat_room(driver: WebDriver, url: str, folder: Path) -> None:
     ada.wait_note("Anonymous changed their name to Grace")
     ada.say("Good morning! Three cards moved to Done since yesterday.")
     grace.wait_message("Ada", "Good morning! Three cards moved to Done since yesterday.")
-    for text in ("Lovely. I'll take the next one.", "Does the <b>login page</b> need a second look?"):
+    for text in (
+        "Lovely. I'll take the next one.",
+        "Does the <b>login page</b> need a second look?",
+    ):
         grace.say(text)
         ada.wait_message("Grace", text)
     ada.say("Yes please, before lunch.")

@@ -24,20 +24,26 @@ def test_a_vote_moves_the_bars_on_the_other_page(open_page):
     vote(bob, choice)
 
     for page in (ada, bob):
-        eventually(lambda page=page: voters(page, choice) == [ada.name, bob.name], "both see both votes")
+        eventually(
+            lambda page=page: voters(page, choice) == [ada.name, bob.name], "both see both votes"
+        )
     vote(bob, "Pizza")
     eventually(lambda: voters(ada, choice) == [ada.name], "Ada sees that Bob has changed his mind")
     assert ada.console_errors() == bob.console_errors() == []
 
 
 def vote(page: LivePage, choice: str) -> None:
-    script = "[...document.querySelectorAll('#choices button')].find((one) => one.value === arguments[0]).click()"
+    script = (
+        "[...document.querySelectorAll('#choices button')].find((one) => one.value === "
+        "arguments[0]).click()"
+    )
     page.front().execute_script(script, choice)
 
 
 def voters(page: LivePage, choice: str) -> list[str]:
     script = (
-        "return [...document.querySelectorAll('#choices button')].find((one) => one.value === arguments[0])"
+        "return [...document.querySelectorAll('#choices button')].find((one) => one.value === "
+        "arguments[0])"
         ".querySelector('.who').textContent"
     )
     return str(page.front().execute_script(script, choice)).split(", ")

@@ -164,7 +164,9 @@ def test_markup_stays_text(enter: OpenPage, room: str, prefix: str) -> None:
         assert page.console_errors() == []
 
 
-def test_pages_come_back_when_the_server_does(start_server: StartServer, open_page: OpenPage) -> None:
+def test_pages_come_back_when_the_server_does(
+    start_server: StartServer, open_page: OpenPage
+) -> None:
     with start_server() as first:
         port = first.address[1]
         ada = open_page(f"{first.url}/room/general")
@@ -193,7 +195,9 @@ def test_pages_come_back_when_the_server_does(start_server: StartServer, open_pa
         grace.wait_message("Grace", "me too")
 
 
-def test_text_that_never_arrived_is_given_back(start_server: StartServer, open_page: OpenPage) -> None:
+def test_text_that_never_arrived_is_given_back(
+    start_server: StartServer, open_page: OpenPage
+) -> None:
     with start_server() as server:
         page = open_page(f"{server.url}/room/general")
         page.wait_note("A new user joined")
@@ -229,7 +233,9 @@ def test_right_token_opens_the_private_page(server: Server, open_page: OpenPage)
     eventually(lambda: page.own_messages == ["a note"], "the note came back")
 
 
-@pytest.mark.parametrize(("path", "author"), [("/echo", "Server"), ("/chat", ""), ("/announcements", "")])
+@pytest.mark.parametrize(
+    ("path", "author"), [("/echo", "Server"), ("/chat", ""), ("/announcements", "")]
+)
 def test_small_page_shows_what_comes_back(enter: OpenPage, path: str, author: str) -> None:
     page = enter(path)
 
@@ -269,7 +275,9 @@ def test_reading_older_messages_is_not_disturbed(enter: OpenPage, room: str) -> 
     assert reader.front().execute_script(scrolled) == 0
     button.click()
 
-    eventually(lambda: reader.front().execute_script(scrolled) > 100, "the newest message is in sight")
+    eventually(
+        lambda: reader.front().execute_script(scrolled) > 100, "the newest message is in sight"
+    )
 
 
 @under_one_server
@@ -280,9 +288,18 @@ def test_everything_works_without_a_mouse(enter: OpenPage, room: str) -> None:
     for _ in range(6):
         page.driver.switch_to.active_element.send_keys(Keys.TAB)
         focused = page.driver.switch_to.active_element
-        visited.append(focused.get_attribute("id") or focused.get_attribute("aria-label") or focused.text)
+        visited.append(
+            focused.get_attribute("id") or focused.get_attribute("aria-label") or focused.text
+        )
 
-    assert visited == ["Skip to your message", "All examples", "log", "name-change", "composer-text", "Send"]
+    assert visited == [
+        "Skip to your message",
+        "All examples",
+        "log",
+        "name-change",
+        "composer-text",
+        "Send",
+    ]
 
 
 @under_one_server

@@ -25,7 +25,9 @@ _numbers = count(1)
 
 @pytest.fixture
 def connect(server: Server) -> Iterator[Connect]:
-    """Open a connection to a path; all say goodbye at the end, so that the next test doesn't hear of it."""
+    """Open a connection to a path; all say goodbye at the end, so that the next test doesn't hear
+    of it.
+    """
     clients: list[RawClient] = []
 
     def connect(path: str) -> RawClient:
@@ -163,7 +165,11 @@ def test_scoped_room_calls_the_nameless_anonymous(connect: Connect, room: str) -
     ask(client)
 
     assert {**answer(client), "timestamp": ""} == {
-        "type": "message", "room": room, "from": "Anonymous", "text": "", "timestamp": "",
+        "type": "message",
+        "room": room,
+        "from": "Anonymous",
+        "text": "",
+        "timestamp": "",
     }
 
 
@@ -173,7 +179,9 @@ def test_scoped_room_tells_who_leaves(connect: Connect, room: str) -> None:
 
     leaver.send_close()
 
-    assert stays.read_text() == json.dumps({"type": "system", "message": f"Someone left room {room}"})
+    assert stays.read_text() == json.dumps(
+        {"type": "system", "message": f"Someone left room {room}"}
+    )
 
 
 @pytest.mark.parametrize("prefix", ["/ws/chat", "/ws/livechat", "/ws/room"])
@@ -274,7 +282,9 @@ def test_chat_room_announces_a_new_name_and_uses_it(connect: Connect, room: str)
     ask(ada, type="set-name", name="Ada")
     ask(ada, type="chat", text="hello")
 
-    assert grace.read_text() == '{"type": "system", "message": "Anonymous changed their name to Ada"}'
+    assert (
+        grace.read_text() == '{"type": "system", "message": "Anonymous changed their name to Ada"}'
+    )
     said = answer(grace)
     assert list(said) == ["type", "from", "text", "timestamp"]
     assert CLOCK.fullmatch(said.pop("timestamp"))
@@ -307,7 +317,7 @@ def test_chat_room_tells_by_name_who_left(connect: Connect, room: str) -> None:
 
 
 def test_room_name_may_hold_any_character_but_a_slash(connect: Connect) -> None:
-    name = "käse & <b>\"Brot\" 50% #1?"
+    name = 'käse & <b>"Brot" 50% #1?'
 
     client = connect(f"/ws/room/{quote(name)}")
 
@@ -326,4 +336,6 @@ def test_malformed_json_harms_nobody_and_is_logged_once(server: Server, connect:
     assert answer(other)["text"] == "still here"
     assert answer(sender)["text"] == "still here"
     assert server.log.count("Traceback") == tracebacks_before + 1
-    server.wait_for_log(rf"/ws/chat\b[^\n]*{re.escape(sender_id)}|{re.escape(sender_id)}[^\n]*/ws/chat\b")
+    server.wait_for_log(
+        rf"/ws/chat\b[^\n]*{re.escape(sender_id)}|{re.escape(sender_id)}[^\n]*/ws/chat\b"
+    )

@@ -15,7 +15,7 @@ from tests.support.raw import RawClient
 from tests.support.servers import Server
 
 # The chapter with one more address, which tells how many users its examples keep.
-COUNTING_APP = '''
+COUNTING_APP = """
 import json
 from wsgi import app as chapter
 
@@ -27,7 +27,7 @@ def app(environ, start_response):
     counts = {name: len(scope[name]) for scope in kept for name in names if name in scope}
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(counts).encode()]
-'''
+"""
 
 
 def users(server: Server) -> dict[str, int]:

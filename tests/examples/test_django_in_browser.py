@@ -34,7 +34,9 @@ def test_a_ticket_that_one_has_done_moves_on_the_board_of_the_other(open_page):
 
     grace.front().find_element(By.CSS_SELECTOR, "#open li button").click()
 
-    eventually(lambda: "Water the plants" in ada.texts("#done .title"), "Ada sees it among what is done")
+    eventually(
+        lambda: "Water the plants" in ada.texts("#done .title"), "Ada sees it among what is done"
+    )
     assert ada.text("section:nth-of-type(2) h2") == f"Done {count + 1}"
 
 
@@ -57,7 +59,9 @@ def test_a_user_who_is_deactivated_has_to_go(open_page, served_in):
 
 
 def set_active(folder: Path, is_active: bool) -> None:
-    change = f"from django.contrib.auth.models import User as U; U.objects.update(is_active={is_active})"
+    change = (
+        f"from django.contrib.auth.models import User as U; U.objects.update(is_active={is_active})"
+    )
     DJANGO.run(folder, "manage.py", "shell", "-c", change)
 
 

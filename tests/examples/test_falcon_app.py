@@ -23,7 +23,9 @@ def test_each_reading_of_a_place_takes_the_place_of_the_one_before(open_page):
 
     for celsius in ("12.5", "11.8"):
         ada.measure(place, celsius)
-        eventually(lambda celsius=celsius: reading(bob, place) == f"{celsius} °C", "Bob sees the value")
+        eventually(
+            lambda celsius=celsius: reading(bob, place) == f"{celsius} °C", "Bob sees the value"
+        )
 
     assert bob.shown().count(place) == 1
 
@@ -31,7 +33,8 @@ def test_each_reading_of_a_place_takes_the_place_of_the_one_before(open_page):
 def reading(page: LivePage, place: str) -> str:
     script = (
         "return [...document.querySelectorAll('#values div')]"
-        ".find((one) => one.querySelector('dt').textContent === arguments[0])?.querySelector('.celsius').textContent"
+        ".find((one) => one.querySelector('dt').textContent === "
+        "arguments[0])?.querySelector('.celsius').textContent"
     )
     return str(page.front().execute_script(script, place))
 

@@ -87,15 +87,22 @@ def test_it_works_without_a_script(open_page):
 )
 def test_a_bad_account_is_refused_with_the_reason(environment, name, password, why):
     script = (
-        "import sys, html; from board import create_app; app = create_app(); name, password = sys.argv[1:]\n"
+        "import sys, html; from board import create_app; app = create_app(); name, password = "
+        "sys.argv[1:]\n"
         f"app.test_client().post('/join', data={{'name': 'taken', 'password': {PASSWORD!r}}})\n"
         "answer = app.test_client().post('/join', data={'name': name, 'password': password})\n"
         "print(answer.status_code, html.unescape(answer.text))"
     )
     command = [sys.executable, "-W", "error", "-c", script, name, password]
     done = subprocess.run(
-        command, cwd=FLASK.folder, env=environment, capture_output=True, text=True, timeout=20, check=True,
-    )  # fmt: skip
+        command,
+        cwd=FLASK.folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
 
     assert done.stdout.startswith("422 ")
     assert why in done.stdout
@@ -104,7 +111,9 @@ def test_a_bad_account_is_refused_with_the_reason(environment, name, password, w
 def test_the_app_says_which_setting_it_lacks():
     command = [sys.executable, "-c", "import board; board.create_app()"]
     env = {name: value for name, value in os.environ.items() if not name.startswith("BOARD_")}
-    done = subprocess.run(command, cwd=FLASK.folder, env=env, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(
+        command, cwd=FLASK.folder, env=env, capture_output=True, text=True, timeout=20, check=False
+    )
 
     assert done.returncode == 1
     assert "BOARD_SECRET_KEY is not set" in done.stderr

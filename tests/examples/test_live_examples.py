@@ -1,6 +1,8 @@
-"""What the examples of all five frameworks are held to, in real browsers, one for each user, under gunicorn.
+"""What the examples of all five frameworks are held to, in real browsers, one for each user, under
+gunicorn.
 
-What only one of them has is tested in a file of its own. `EXAMPLE_SCREENSHOTS=DIR` keeps pictures of the pages.
+What only one of them has is tested in a file of its own. `EXAMPLE_SCREENSHOTS=DIR` keeps pictures
+of the pages.
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ pytestmark = pytest.mark.deadline(120)
 LOG_OUT_S = 40.0  # most of the apps look every five seconds; a loaded machine later
 RETURN_S = 40.0  # a page waits for 15 seconds at most between two attempts
 LOOKS = {
-    "desktop-light": (DESKTOP, False), "desktop-dark": (DESKTOP, True),
-    "phone-light": (PHONE, False), "phone-dark": (PHONE, True),
-}  # fmt: skip
+    "desktop-light": (DESKTOP, False),
+    "desktop-dark": (DESKTOP, True),
+    "phone-light": (PHONE, False),
+    "phone-dark": (PHONE, True),
+}
 MARKUP = "<img src=x onerror='hacked = true'>"
 
 
@@ -68,9 +72,13 @@ def test_a_log_out_in_one_window_closes_the_sockets_of_the_others(open_page, ser
 
 
 @pytest.mark.deadline(180)
-def test_a_page_comes_back_after_a_restart_unless_its_user_was_logged_out(example, browsers, tmp_path):
+def test_a_page_comes_back_after_a_restart_unless_its_user_was_logged_out(
+    example, browsers, tmp_path
+):
     with example.serve(tmp_path) as server:
-        ada, bob = (example.page(browser, server.url, number) for number, browser in enumerate(browsers))
+        ada, bob = (
+            example.page(browser, server.url, number) for number, browser in enumerate(browsers)
+        )
         server.stop()
     for page in (ada, bob):
         page.wait_state("waiting")

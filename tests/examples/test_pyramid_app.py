@@ -21,6 +21,8 @@ def test_the_first_account_is_the_agents_and_everybody_sees_what_happens(open_pa
     assert not user.sees("Solved")
     agent.press("Solved")
 
-    eventually(lambda: text in user.texts("#tickets .solved .text"), "the user sees that it is solved")
+    eventually(
+        lambda: text in user.texts("#tickets .solved .text"), "the user sees that it is solved"
+    )
     assert f"{user.name} · solved by {agent.name}" in user.texts("#tickets .who")
     assert agent.console_errors() == user.console_errors() == []

@@ -15,7 +15,9 @@ _tags = count(1)
 
 
 @pytest.fixture(scope="session", params=["own", "gunicorn", "preload"])
-def arena(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def arena(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     """A server with apps/arena.py; one of each kind for the whole run."""
     with run_arena(request.param, tmp_path_factory.mktemp(f"arena-{request.param}")) as running:
         yield running

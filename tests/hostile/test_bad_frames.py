@@ -1,4 +1,6 @@
-"""A client that breaks the protocol gets the one right close frame, and all of it; nobody else notices."""
+"""A client that breaks the protocol gets the one right close frame, and all of it; nobody else
+notices.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def meet(dial: Dial, fault: Fault) -> RawClient:
 
 
 @each_fault
-def test_a_fault_is_answered_by_its_close_frame_and_the_end_of_the_stream(dial: Dial, fault: Fault) -> None:
+def test_a_fault_is_answered_by_its_close_frame_and_the_end_of_the_stream(
+    dial: Dial, fault: Fault
+) -> None:
     client = meet(dial, fault)
 
     client.send_bytes(fault.data)
@@ -46,7 +50,9 @@ def test_nothing_that_follows_a_fault_is_answered(dial: Dial, fault: Fault) -> N
 
 
 @one_of_each
-def test_the_close_frame_arrives_although_the_client_goes_on_sending(dial: Dial, fault: Fault) -> None:
+def test_the_close_frame_arrives_although_the_client_goes_on_sending(
+    dial: Dial, fault: Fault
+) -> None:
     client, answer = meet(dial, fault), close_frame(fault.code, fault.reason)
 
     client.send_bytes(fault.data + bytes(MUCH_BYTES))
@@ -72,7 +78,11 @@ def test_a_fault_is_one_warning_with_the_address_and_the_reason(
 ) -> None:
     log = log_of(dial, fault, arena, tag)
 
-    (line,) = [line for line in log.splitlines() if re.search(rf"/{tag}\b", line) and not line.startswith("INFO ")]
+    (line,) = [
+        line
+        for line in log.splitlines()
+        if re.search(rf"/{tag}\b", line) and not line.startswith("INFO ")
+    ]
     assert line.startswith("WARNING tina4_wsgi.connection failed ")
     assert line.endswith(f" from 127.0.0.1: {fault.code} {fault.reason}")
 

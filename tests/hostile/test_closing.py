@@ -12,12 +12,16 @@ from tests.support.raw import CLOSE, PING, TEXT, RawClient, client_frame
 
 Dial = Callable[..., RawClient]
 
-AFTER = client_frame(PING, b"anybody there?") + client_frame(TEXT, b"[4001, \"again\"]")
+AFTER = client_frame(PING, b"anybody there?") + client_frame(TEXT, b'[4001, "again"]')
 
 
-@pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999])
+@pytest.mark.parametrize(
+    "code", [1000, 1001, 1003, 1007, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999]
+)
 @pytest.mark.parametrize("reason", [b"", b"with a reason"])
-def test_the_code_of_the_client_comes_back_without_its_reason(dial: Dial, code: int, reason: bytes) -> None:
+def test_the_code_of_the_client_comes_back_without_its_reason(
+    dial: Dial, code: int, reason: bytes
+) -> None:
     client = dial("echo")
 
     client.send_bytes(client_frame(CLOSE, code.to_bytes(2, "big") + reason))
@@ -36,7 +40,9 @@ def test_a_close_frame_without_a_code_is_answered_by_one_without(dial: Dial) -> 
 def test_nothing_is_answered_behind_the_close_frame_of_the_client(dial: Dial) -> None:
     client = dial("echo")
 
-    client.send_bytes(client_frame(CLOSE, b"\x03\xe8") + client_frame(PING, b"p") + client_frame(TEXT, b"t"))
+    client.send_bytes(
+        client_frame(CLOSE, b"\x03\xe8") + client_frame(PING, b"p") + client_frame(TEXT, b"t")
+    )
     client.send_bytes(bytes(65_536))
 
     assert read_to_fin(client) == b"\x88\x02\x03\xe8"

@@ -1,4 +1,6 @@
-"""Floods: of pings, messages, answers nobody reads, and connections. Memory stays flat and others are served."""
+"""Floods: of pings, messages, answers nobody reads, and connections. Memory stays flat and others
+are served.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def read_pongs(client: RawClient) -> list[int]:
     return numbers[1:]
 
 
-def test_of_100_000_pings_whose_pongs_are_not_read_the_latest_is_answered(dial: Dial, memory: Memory) -> None:
+def test_of_100_000_pings_whose_pongs_are_not_read_the_latest_is_answered(
+    dial: Dial, memory: Memory
+) -> None:
     client = dial("pinged")
     before = memory.held_bytes()
 
@@ -118,7 +122,9 @@ HANDSHAKE = request_head("/ws/echo/reset", "localhost", "dGhlIHNhbXBsZSBub25jZQ=
         pytest.param(HANDSHAKE + client_frame(TEXT, b"a"), id="behind a message"),
     ],
 )
-def test_a_thousand_connections_that_are_reset_at_once_leave_nothing(arena: Site, data: bytes) -> None:
+def test_a_thousand_connections_that_are_reset_at_once_leave_nothing(
+    arena: Site, data: bytes
+) -> None:
     before = arena.wait_for_state(lambda state: state["connections"] == 1)  # the bystander
     log_before = len(arena.server.log)
 

@@ -1,4 +1,6 @@
-"""What a client names itself or its path never makes a second line of the log, nor moves a terminal's cursor."""
+"""What a client names itself or its path never makes a second line of the log, nor moves a
+terminal's cursor.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from tests.support.site import Site
 FORGED = "ERROR forged line"
 
 
-@pytest.mark.parametrize("trick", ["%0A", "%0D%0A", "%0D", "%1B%5B2J", "%00", "%C2%85", "%E2%80%A8", "%C2%9B", "%7F"])
+@pytest.mark.parametrize(
+    "trick", ["%0A", "%0D%0A", "%0D", "%1B%5B2J", "%00", "%C2%85", "%E2%80%A8", "%C2%9B", "%7F"]
+)
 @pytest.mark.parametrize("what", ["failed", "refused"])
 def test_a_path_forges_no_line_of_the_log(arena: Site, tag: str, trick: str, what: str) -> None:
     fields = [("Origin", "null")] if what == "refused" else []

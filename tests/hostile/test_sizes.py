@@ -1,4 +1,6 @@
-"""What is too long, too many or too slow is refused or borne at a bounded price in memory and time."""
+"""What is too long, too many or too slow is refused or borne at a bounded price in memory and
+time.
+"""
 
 from __future__ import annotations
 
@@ -59,14 +61,17 @@ def test_as_many_fragments_as_allowed_pass(dial: Dial) -> None:
     assert client.read_text() == "a" * 4_096
 
 
-def test_many_fragments_cost_linear_time_where_the_route_allows_them(dial: Dial, arena: Site) -> None:
+def test_many_fragments_cost_linear_time_where_the_route_allows_them(
+    dial: Dial, arena: Site
+) -> None:
     client = dial("fragments")
     cost_s(arena, client, 10_000)
 
     few_s = min(cost_s(arena, client, 10_000) for _ in range(3))
     many_s = min(cost_s(arena, client, 60_000) for _ in range(2))
 
-    # Quadratic would be 36 times as much. Processor time, for what else runs on the machine would count in any other.
+    # Quadratic would be 36 times as much. Processor time, for what else runs on the machine would
+    # count in any other.
     assert many_s < 6 * 2.5 * few_s
 
 

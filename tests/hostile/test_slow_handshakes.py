@@ -1,4 +1,6 @@
-"""Handshakes that are never finished, on our own server: gunicorn leaves these to the proxy before it."""
+"""Handshakes that are never finished, on our own server: gunicorn leaves these to the proxy before
+it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ HANDSHAKE = request_head("/ws/echo/slow", "localhost", "dGhlIHNhbXBsZSBub25jZQ==
 def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Our own server, with little patience."""
     folder = tmp_path_factory.mktemp("arena-impatient")
-    limits = {"TINA4_WS_HANDSHAKE_TIMEOUT_S": str(TIMEOUT_S), "TINA4_WS_KEEPALIVE_TIMEOUT_S": str(NEVER_S)}
+    limits = {
+        "TINA4_WS_HANDSHAKE_TIMEOUT_S": str(TIMEOUT_S),
+        "TINA4_WS_KEEPALIVE_TIMEOUT_S": str(NEVER_S),
+    }
     with run_arena("own", folder, limits) as running:
         yield running
 
@@ -35,7 +40,10 @@ def read_all(client: socket.socket) -> bytes:
 @pytest.mark.parametrize("sent", [0, 1, 40, len(HANDSHAKE) - 2])
 def test_handshakes_that_are_never_finished_are_cut_in_time(arena: Site, sent: int) -> None:
     with contextlib.ExitStack() as opened:
-        clients = [opened.enter_context(socket.create_connection(arena.address, ANSWER_S)) for _ in range(CLIENTS)]
+        clients = [
+            opened.enter_context(socket.create_connection(arena.address, ANSWER_S))
+            for _ in range(CLIENTS)
+        ]
         for client in clients:
             client.sendall(HANDSHAKE[:sent])
 

@@ -1,4 +1,6 @@
-"""An application with WebSockets of another library goes on working: with us installed, and with an App around it."""
+"""An application with WebSockets of another library goes on working: with us installed, and with an
+App around it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ APPS = Path(__file__).with_name("apps")
 GWS = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 SOCKET_IO = "/socket.io/?EIO=4&transport=websocket"
-# simple-websocket closes its socket itself, and Engine.IO says so in its own way, whatever the server is.
+# simple-websocket closes its socket itself, and Engine.IO says so in its own way, whatever the
+# server is.
 PYTHON = (*servers.PYTHON, "-W", "ignore::ResourceWarning")
 
 
@@ -31,7 +34,9 @@ def serving(kind: str, name: str, folder: Path) -> Iterator[servers.Server]:
     if kind == "own":
         running = servers.own(f"guests:{name}", APPS, log_path, env=env, python=PYTHON)
     else:
-        running = servers.gunicorn(f"guests:{name}", APPS, log_path, worker_class=kind, env=env, python=PYTHON)
+        running = servers.gunicorn(
+            f"guests:{name}", APPS, log_path, worker_class=kind, env=env, python=PYTHON
+        )
     with running as server:
         try:
             yield server
@@ -40,7 +45,9 @@ def serving(kind: str, name: str, folder: Path) -> Iterator[servers.Server]:
 
 
 def talk_socket_io(server: servers.Server) -> None:
-    """Open a Socket.IO connection, ask a question, and read its answer (Engine.IO 4, Socket.IO 5)."""
+    """Open a Socket.IO connection, ask a question, and read its answer (Engine.IO 4, Socket.IO
+    5).
+    """
     with RawClient.open(server.address, SOCKET_IO) as client:
         assert client.read_text().startswith("0{")
         client.send_text("40")
@@ -65,7 +72,9 @@ def test_flask_socketio_works_in_gevent_mode_where_its_path_is_named(kind, tmp_p
         assert "Traceback" not in server.log
 
 
-@pytest.mark.parametrize(("kind", "name"), [("gevent", "threading_mode_inside"), ("gevent", "threading_mode")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("gevent", "threading_mode_inside"), ("gevent", "threading_mode")]
+)
 def test_flask_socketio_works_in_threading_mode_without_a_word(kind, name, tmp_path):
     with serving(kind, name, tmp_path) as server:
         talk_socket_io(server)
@@ -87,7 +96,9 @@ def test_flask_sock_works_alone_and_inside(name, tmp_path):
 
 
 @pytest.fixture(scope="module", params=["gevent", "gevent_pywsgi", GWS, "own"])
-def chat(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+def chat(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[servers.Server]:
     """A server of the chat inside of an App."""
     with serving(str(request.param), "chat_inside", tmp_path_factory.mktemp("chat")) as server:
         yield server
@@ -99,7 +110,10 @@ def test_an_app_of_gevent_websocket_has_all_that_it_knows(chat):
 
 
 def test_an_app_of_gevent_websocket_reaches_all_of_its_clients(chat):
-    with RawClient.open(chat.address, "/chat") as first, RawClient.open(chat.address, "/chat/") as second:
+    with (
+        RawClient.open(chat.address, "/chat") as first,
+        RawClient.open(chat.address, "/chat/") as second,
+    ):
         for client in (first, second):
             client.read_text()
         first.send_text("hi")
@@ -154,10 +168,11 @@ def test_a_path_that_is_not_named_is_the_legacy_apps_as_ever(kind, tmp_path):
 @pytest.mark.parametrize(
     ("fields", "status"),
     [
-        ([("Sec-WebSocket-Version", "8")], 426), ([("Sec-WebSocket-Key", "short")], 400),
+        ([("Sec-WebSocket-Version", "8")], 426),
+        ([("Sec-WebSocket-Key", "short")], 400),
         ([("Connection", "close")], 400),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("kind", ["gevent", "gevent_pywsgi"])
 def test_a_handshake_that_is_none_is_refused_before_the_101(kind, fields, status, tmp_path):
     with serving(kind, "chat_inside", tmp_path) as server, RawClient.dial(server.address) as client:
@@ -168,7 +183,10 @@ def test_a_handshake_that_is_none_is_refused_before_the_101(kind, fields, status
 
 @pytest.mark.parametrize("kind", ["gevent", "gevent_pywsgi"])
 def test_a_legacy_app_that_fails_is_logged_and_the_connection_closed(kind, tmp_path):
-    with serving(kind, "failing_inside", tmp_path) as server, RawClient.dial(server.address) as client:
+    with (
+        serving(kind, "failing_inside", tmp_path) as server,
+        RawClient.dial(server.address) as client,
+    ):
         head = client.upgrade("/any", [("Sec-WebSocket-Protocol", "other, legacy.v1")])
 
         assert head.headers["sec-websocket-protocol"] == "legacy.v1"
@@ -193,7 +211,10 @@ def test_a_middleware_around_it_all_is_no_hindrance(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", ["gevent", "own"])
 def test_a_server_that_stops_says_1001_to_the_legacy_apps_clients(kind, tmp_path):
-    with serving(kind, "chat_inside", tmp_path) as server, RawClient.open(server.address, "/chat") as client:
+    with (
+        serving(kind, "chat_inside", tmp_path) as server,
+        RawClient.open(server.address, "/chat") as client,
+    ):
         client.read_text()
         os.kill(server.pid, signal.SIGTERM)
 
@@ -209,9 +230,20 @@ def test_a_path_that_is_none_is_refused_when_it_is_set(paths):
 
 @pytest.mark.parametrize(
     ("path", "expected"),
-    [("/socket.io", True), ("/socket.io/", True), ("/socket.io/x", True), ("/socket.iox", False), ("/", False)],
+    [
+        ("/socket.io", True),
+        ("/socket.io/", True),
+        ("/socket.io/x", True),
+        ("/socket.iox", False),
+        ("/", False),
+    ],
 )
 def test_a_named_path_stands_for_itself_and_what_is_below(path, expected, tmp_path):
-    app = App(lambda environ, start: [], router=Router(), root=tmp_path, gevent_websocket_paths="/socket.io/")
+    app = App(
+        lambda environ, start: [],
+        router=Router(),
+        root=tmp_path,
+        gevent_websocket_paths="/socket.io/",
+    )
 
     assert app.hands_over(path) is expected

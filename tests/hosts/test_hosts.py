@@ -1,4 +1,6 @@
-"""What `make hosts` tries under every gunicorn, with the newest: each column of docs/hosts.md, once at least."""
+"""What `make hosts` tries under every gunicorn, with the newest: each column of docs/hosts.md, once
+at least.
+"""
 
 from __future__ import annotations
 

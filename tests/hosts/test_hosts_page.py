@@ -1,4 +1,6 @@
-"""docs/hosts.md has the form in which `make hosts` writes it, and no cell without a yes or a reason."""
+"""docs/hosts.md has the form in which `make hosts` writes it, and no cell without a yes or a
+reason.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def test_every_cell_is_a_yes_or_the_reason_that_it_may_have(rows):
 def test_every_reason_is_told_below_the_table():
     part = table.part_of(table.PAGE.read_text())
 
-    assert [reason.mark for reason in REASONS if f"- ({reason.mark}) {reason.text}" not in part] == []
+    assert [
+        reason.mark for reason in REASONS if f"- ({reason.mark}) {reason.text}" not in part
+    ] == []
 
 
 def test_every_column_is_explained_on_the_page():
@@ -61,7 +65,9 @@ def test_a_new_table_changes_nothing_else_on_the_page(tmp_path):
 
     table.publish("the table", page)
 
-    assert page.read_text() == f"x before\n\n{table.BEGIN}\n\nthe table\n\n{table.END}\n\nx behind\n"
+    assert (
+        page.read_text() == f"x before\n\n{table.BEGIN}\n\nthe table\n\n{table.END}\n\nx behind\n"
+    )
 
 
 def test_what_failed_is_read_as_written():
@@ -89,7 +95,9 @@ def test_an_environment_that_cannot_be_made_says_why(tmp_path, monkeypatch):
 def test_an_unknown_name_is_refused_with_those_that_there_are(option):
     command = [sys.executable, "-m", "hosts", option, "nobody"]
 
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False
+    )
 
     assert done.returncode == 2
     assert "unknown: 'nobody', expected some of " in done.stderr

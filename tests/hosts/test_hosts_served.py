@@ -1,4 +1,6 @@
-"""Under which names a server is reached: any page can have its name point to 127.0.0.1, and is then of our origin."""
+"""Under which names a server is reached: any page can have its name point to 127.0.0.1, and is then
+of our origin.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,13 @@ ENVIRON = {"PYTHONPATH": str(servers.ROOT)}
 
 
 @contextlib.contextmanager
-def serving(kind: str, target: str, folder: Path, *options: str, **env: str) -> Iterator[servers.Server]:
+def serving(
+    kind: str, target: str, folder: Path, *options: str, **env: str
+) -> Iterator[servers.Server]:
     start = servers.own if kind == "own" else servers.gunicorn
-    with start(f"origins:{target}", APPS, folder / "log", *options, env={**ENVIRON, **env}) as server:
+    with start(
+        f"origins:{target}", APPS, folder / "log", *options, env={**ENVIRON, **env}
+    ) as server:
         yield server
 
 
@@ -60,7 +66,9 @@ def ask(server: servers.Server, path: str, **fields: str) -> tuple[int, str]:
         return answer.status, answer.read().decode()
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "10.0.0.9:{port}", "localhost.evil.example"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:{port}", "10.0.0.9:{port}", "localhost.evil.example"]
+)
 def test_a_page_whose_name_was_pointed_here_may_not_connect(server, host):
     host = host.format(port=server.address[1])
 
@@ -69,7 +77,9 @@ def test_a_page_whose_name_was_pointed_here_may_not_connect(server, host):
     assert "allowed_hosts=[" in server.log
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "app.localhost", "127.0.0.1", "127.8.9.1", "[::1]"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST", "app.localhost", "127.0.0.1", "127.8.9.1", "[::1]"]
+)
 def test_a_page_of_the_loopbacks_own_names_may(server, host):
     named = f"{host}:{server.address[1]}"
 
@@ -81,7 +91,9 @@ def test_what_is_no_page_may_name_any_host(server):
     assert ask(server, "/about", Host="shop.example")[0] == 200
 
 
-@pytest.mark.parametrize("sign", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP", "Via", "Forwarded"])
+@pytest.mark.parametrize(
+    "sign", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP", "Via", "Forwarded"]
+)
 def test_behind_a_proxy_more_than_the_loopback_is_served(server, sign):
     fields = (("Host", "shop.example"), ("Origin", "http://shop.example"), (sign, "http"))
 
@@ -100,9 +112,21 @@ def test_a_page_that_is_let_in_by_name_needs_no_name_of_the_loopback(kind, tmp_p
 
 
 def test_our_own_server_serves_any_host_where_others_reach_it(tmp_path):
-    command = [*servers.PYTHON, "-m", "tina4_wsgi", "serve", "origins:app", "--host", "0.0.0.0", "--port", "0"]
+    command = [
+        *servers.PYTHON,
+        "-m",
+        "tina4_wsgi",
+        "serve",
+        "origins:app",
+        "--host",
+        "0.0.0.0",
+        "--port",
+        "0",
+    ]
     process = servers.start(command, APPS, tmp_path / "log", ENVIRON)
-    with servers.until_the_end(servers.Server(process, ("127.0.0.1", 0), tmp_path / "log")) as server:
+    with servers.until_the_end(
+        servers.Server(process, ("127.0.0.1", 0), tmp_path / "log")
+    ) as server:
         server.address = ("127.0.0.1", int(server.wait_for_log(r"http://0\.0\.0\.0:(\d+)")[1]))
 
         assert upgrade(server, ("Host", "shop.example"), ("Origin", "http://shop.example")) == 101
@@ -119,7 +143,9 @@ def printed_for(server: servers.Server) -> str:
     """What `tina4-wsgi nginx` prints, where it says that it goes."""
     upstream = server.url.removeprefix("http://")
     command = [*servers.PYTHON, "-m", "tina4_wsgi", "nginx", "origins:app", "--upstream", upstream]
-    done = subprocess.run(command, cwd=APPS, env={**os.environ, **ENVIRON}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=APPS, env={**os.environ, **ENVIRON}, capture_output=True, text=True, check=True
+    )
     http, _, inside = done.stdout.partition("# Into the server block:")
     return f"{http} server {{ listen PORT; {inside} }}"
 
@@ -137,11 +163,16 @@ def test_the_nginx_of_the_documentation_goes_on_with_the_default_settings(server
 @pytest.mark.parametrize(
     ("host", "served"),
     [
-        ("shop.example", True), ("SHOP.example:9", True), ("a.friends.example:8443", True),
+        ("shop.example", True),
+        ("SHOP.example:9", True),
+        ("a.friends.example:8443", True),
         ("a.b.friends.example:8443", True),
-        ("a.friends.example", False), ("friends.example:8443", False), ("localhost", False), ("evil.example", False),
+        ("a.friends.example", False),
+        ("friends.example:8443", False),
+        ("localhost", False),
+        ("evil.example", False),
     ],
-)  # fmt: skip
+)
 def test_a_list_of_hosts_holds_for_everything_that_is_asked(listed, host, served):
     status, text = ask(listed, "/about", Host=host)
 

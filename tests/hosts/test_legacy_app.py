@@ -1,4 +1,6 @@
-"""A legacy application inside an App answers to the letter as it does alone, and has its own WebSockets."""
+"""A legacy application inside an App answers to the letter as it does alone, and has its own
+WebSockets.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,17 @@ LARGE = bytes(range(256)) * 4_096
 Served = dict[str, servers.Server]
 
 
-def request(target: str, method: str = "GET", *fields: str, body: bytes = b"", version: str = "1.1") -> bytes:
-    lines = [f"{method} {target} HTTP/{version}", "Host: localhost", "Connection: close", *fields, "", ""]
+def request(
+    target: str, method: str = "GET", *fields: str, body: bytes = b"", version: str = "1.1"
+) -> bytes:
+    lines = [
+        f"{method} {target} HTTP/{version}",
+        "Host: localhost",
+        "Connection: close",
+        *fields,
+        "",
+        "",
+    ]
     return "\r\n".join(lines).encode("latin-1") + body
 
 
@@ -58,9 +69,13 @@ REQUESTS = {
     "dots": request("/a/../b/./c"),
     "path of a socket of ours": request("/ws/red"),
     "path of a socket of ours, with a slash": request("/ws/red/"),
-    **{f"path of a socket of ours, {method}": request("/ws/red", method)
-       for method in ("HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")},
-    "path of a socket of ours, another upgrade": request("/ws/red", "GET", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"),
+    **{
+        f"path of a socket of ours, {method}": request("/ws/red", method)
+        for method in ("HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
+    },
+    "path of a socket of ours, another upgrade": request(
+        "/ws/red", "GET", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"
+    ),
     "PUT": request("/x", "PUT", "Content-Length: 0"),
     "PATCH": request("/x", "PATCH", "Content-Type: a/b", "Content-Length: 1", body=b"x"),
     "DELETE": request("/x", "DELETE"),
@@ -68,7 +83,8 @@ REQUESTS = {
     "HEAD": request("/x", "HEAD"),
     "two cookies": request("/x", "GET", "Cookie: a=1; b=2"),
     "upgrade to h2c": request("/x", "GET", "Upgrade: h2c"),
-    "two on one connection": posted("/echo", b"one").replace(b"Connection: close\r\n", b"") + request("/ignoring"),
+    "two on one connection": posted("/echo", b"one").replace(b"Connection: close\r\n", b"")
+    + request("/ignoring"),
 }
 
 
@@ -90,12 +106,18 @@ def serving(kind: str, target: str, folder: Path) -> Iterator[servers.Server]:
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
     """Each of the applications under one kind of server."""
     with contextlib.ExitStack() as stack:
         yield {
             name: stack.enter_context(
-                serving(request.param, f"legacy:{name}", tmp_path_factory.mktemp(f"{request.param}-{name}"))
+                serving(
+                    request.param,
+                    f"legacy:{name}",
+                    tmp_path_factory.mktemp(f"{request.param}-{name}"),
+                )
             )
             for name in ("bare", "mounted", "between_validators")
         }
@@ -109,7 +131,9 @@ def exchange(server: servers.Server, data: bytes) -> bytes:
 
 
 def body_of(answer: bytes) -> bytes:
-    """Give the body of an answer; a server cuts it in chunks of its own when nobody told it the length."""
+    """Give the body of an answer; a server cuts it in chunks of its own when nobody told it the
+    length.
+    """
     head, _, body = answer.partition(b"\r\n\r\n")
     if b"\r\nTransfer-Encoding: chunked" not in head:
         return body
@@ -129,7 +153,9 @@ def test_inside_an_app_the_answer_is_the_same_to_the_byte(served, name):
     assert alone.startswith(b"HTTP/1.")
 
 
-@pytest.mark.parametrize("name", [name for name in REQUESTS if name not in ("failing late", "raising")])
+@pytest.mark.parametrize(
+    "name", [name for name in REQUESTS if name not in ("failing late", "raising")]
+)
 def test_validators_on_both_sides_find_nothing_wrong(served, name):
     body = body_of(exchange(served["between_validators"], REQUESTS[name]))
 
@@ -196,7 +222,9 @@ def gws_kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def legacy_sockets(gws_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+def legacy_sockets(
+    gws_kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[servers.Server]:
     with serving(gws_kind, "legacy:mounted", tmp_path_factory.mktemp("sockets")) as server:
         yield server
 
@@ -228,7 +256,10 @@ def test_a_legacy_socket_beside_ours_leaves_no_traceback(legacy_sockets):
 def test_a_resource_of_gevent_websocket_keeps_its_subprotocol(gws_kind, tmp_path):
     asked = [("Sec-WebSocket-Protocol", "legacy.v1")]
 
-    with serving(gws_kind, "legacy:resource", tmp_path) as server, RawClient.dial(server.address) as client:
+    with (
+        serving(gws_kind, "legacy:resource", tmp_path) as server,
+        RawClient.dial(server.address) as client,
+    ):
         head = client.upgrade("/theirs", asked)
         client.send_text("hi")
 
@@ -239,14 +270,19 @@ def test_a_resource_of_gevent_websocket_keeps_its_subprotocol(gws_kind, tmp_path
 def test_the_subprotocol_of_a_resource_is_none_of_ours(gws_kind, tmp_path):
     asked = [("Sec-WebSocket-Protocol", "legacy.v1")]
 
-    with serving(gws_kind, "legacy:resource", tmp_path) as server, RawClient.dial(server.address) as client:
+    with (
+        serving(gws_kind, "legacy:resource", tmp_path) as server,
+        RawClient.dial(server.address) as client,
+    ):
         head = client.upgrade("/ws/red", asked)
 
         assert "sec-websocket-protocol" not in head.headers
 
 
 @pytest.mark.parametrize("worker_class", ["gevent", "gevent_pywsgi"])
-def test_an_upgrade_behind_a_middleware_that_replaces_the_input_is_answered_501(worker_class, tmp_path):
+def test_an_upgrade_behind_a_middleware_that_replaces_the_input_is_answered_501(
+    worker_class, tmp_path
+):
     with (
         serving(worker_class, "legacy:between_validators", tmp_path) as server,
         RawClient.dial(server.address) as client,

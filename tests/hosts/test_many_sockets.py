@@ -1,4 +1,6 @@
-"""Open WebSockets take nothing of what gunicorn has for HTTP: its `--worker-connections` count requests alone."""
+"""Open WebSockets take nothing of what gunicorn has for HTTP: its `--worker-connections` count
+requests alone.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,17 @@ GET = "GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 @pytest.fixture(scope="module", params=["gevent", "gevent_pywsgi"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[servers.Server]:
     options = ["--worker-connections", str(WORKER_CONNECTIONS)]
     env = {"PYTHONPATH": str(servers.ROOT)}
     log_path = tmp_path_factory.mktemp("many") / "log"
     with (
         descriptors.at_least(2 * SOCKETS),
-        servers.gunicorn("starved:app", APPS, log_path, *options, worker_class=request.param, env=env) as started,
+        servers.gunicorn(
+            "starved:app", APPS, log_path, *options, worker_class=request.param, env=env
+        ) as started,
     ):
         yield started
 
@@ -41,7 +47,9 @@ def crowd(server: servers.Server) -> Iterator[Crowd]:
             for _ in range(JOINING_AT_ONCE):
                 crowd.join("/ws/open")
             newest = crowd.members[-JOINING_AT_ONCE:]
-            crowd.listen_until(lambda newest=newest: all(one.is_open for one in newest), "the 101", OPEN_S)
+            crowd.listen_until(
+                lambda newest=newest: all(one.is_open for one in newest), "the 101", OPEN_S
+            )
         yield crowd
 
 
@@ -80,6 +88,10 @@ def test_as_many_requests_as_ever_are_served_at_once(server, crowd):
 def test_all_of_the_2000_are_served(server, crowd):
     for number, member in enumerate(crowd.members):
         member.send_text(f"message {number}")
-    crowd.listen_until(lambda: all(member.texts for member in crowd.members), "everybody's echo", OPEN_S)
+    crowd.listen_until(
+        lambda: all(member.texts for member in crowd.members), "everybody's echo", OPEN_S
+    )
 
-    assert [member.texts for member in crowd.members] == [[f"message {number}"] for number in range(SOCKETS)]
+    assert [member.texts for member in crowd.members] == [
+        [f"message {number}"] for number in range(SOCKETS)
+    ]

@@ -1,4 +1,6 @@
-"""Whatever stands around an App: its clients get the 101 before any frame, or another answer and no frame."""
+"""Whatever stands around an App: its clients get the 101 before any frame, or another answer and no
+frame.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,40 @@ GWS = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 §1.3
 PASSING = (
-    "nothing", "iterating", "joining", "collecting", "beginning_late", "without_write", "with_write_of_text",
-    "closing_twice", "never_iterating", "peeking", "tracing", "wrapping", "in_a_greenlet", "compressing", "rewriting",
-    "by_webob", "by_webob_with_a_cookie", "by_werkzeugs_profiler",
-)  # fmt: skip
-ADDING = ("collecting", "beginning_late", "without_write", "with_write_of_text", "never_iterating", "rewriting")
-IN_PLACE = (("forbidding", 403), ("changing_the_status", 200), ("failing_behind", 500),
-            ("failing_at_the_beginning", 500), ("failing_in_the_body", 500))  # fmt: skip
+    "nothing",
+    "iterating",
+    "joining",
+    "collecting",
+    "beginning_late",
+    "without_write",
+    "with_write_of_text",
+    "closing_twice",
+    "never_iterating",
+    "peeking",
+    "tracing",
+    "wrapping",
+    "in_a_greenlet",
+    "compressing",
+    "rewriting",
+    "by_webob",
+    "by_webob_with_a_cookie",
+    "by_werkzeugs_profiler",
+)
+ADDING = (
+    "collecting",
+    "beginning_late",
+    "without_write",
+    "with_write_of_text",
+    "never_iterating",
+    "rewriting",
+)
+IN_PLACE = (
+    ("forbidding", 403),
+    ("changing_the_status", 200),
+    ("failing_behind", 500),
+    ("failing_at_the_beginning", 500),
+    ("failing_in_the_body", 500),
+)
 
 
 @pytest.fixture(scope="module", params=["own", "gevent", "gevent_pywsgi", GWS])
@@ -39,11 +68,15 @@ def server(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[serv
         started.end()
 
 
-def serving(kind: str, log_path: Path, env: dict[str, str]) -> contextlib.AbstractContextManager[servers.Server]:
+def serving(
+    kind: str, log_path: Path, env: dict[str, str]
+) -> contextlib.AbstractContextManager[servers.Server]:
     if kind == "own":
         return servers.own("surrounded:surrounded", APPS, log_path, env=env)
     options = ["--access-logfile", "-", "--access-logformat", "answered %(s)s to %(q)s"]
-    return servers.gunicorn("surrounded:surrounded", APPS, log_path, *options, worker_class=kind, env=env)
+    return servers.gunicorn(
+        "surrounded:surrounded", APPS, log_path, *options, worker_class=kind, env=env
+    )
 
 
 @pytest.mark.parametrize("around", PASSING)
@@ -68,7 +101,10 @@ def test_the_101_precedes_the_first_frame_and_messages_come_back(server, around)
 @pytest.mark.parametrize("around", PASSING)
 def test_frames_right_behind_the_handshake_are_read(server, around):
     with RawClient.dial(server.address) as client:
-        client.send_bytes(request_head(f"/ws/echo?around={around}", "localhost", KEY) + client_frame(TEXT, b"early"))
+        client.send_bytes(
+            request_head(f"/ws/echo?around={around}", "localhost", KEY)
+            + client_frame(TEXT, b"early")
+        )
 
         assert client.read_head().status == 101
         assert [client.read_text(), client.read_text()] == ["hello", "early"]
@@ -80,11 +116,15 @@ def test_the_101_has_what_a_middleware_adds(server, kind, around):
         return  # has sent its 101 by then
 
     with RawClient.dial(server.address) as client:
-        assert client.ask_upgrade(f"/ws/echo?around={around}", KEY).headers["x-around"] == "was here"
+        assert (
+            client.ask_upgrade(f"/ws/echo?around={around}", KEY).headers["x-around"] == "was here"
+        )
 
 
 @pytest.mark.parametrize(("around", "status"), IN_PLACE)
-def test_another_answer_in_place_of_the_101_is_all_that_the_client_gets(server, kind, around, status):
+def test_another_answer_in_place_of_the_101_is_all_that_the_client_gets(
+    server, kind, around, status
+):
     if kind == GWS:
         return
 
@@ -96,7 +136,9 @@ def test_another_answer_in_place_of_the_101_is_all_that_the_client_gets(server, 
         assert head.status == status
         assert b"hello" not in body
         assert client.read_to_end() == b""
-    server.wait_for_log(f"'/ws/echo' was not upgraded: what stands around this app answered {status} in place")
+    server.wait_for_log(
+        f"'/ws/echo' was not upgraded: what stands around this app answered {status} in place"
+    )
 
 
 def test_a_server_that_closes_without_an_answer_is_no_upgrade(server, kind):
@@ -108,6 +150,17 @@ def test_a_server_that_closes_without_an_answer_is_no_upgrade(server, kind):
 
         assert b"hello" not in client.read_to_end()
     server.wait_for_log("was not upgraded")
+
+
+def test_a_middleware_that_calls_it_in_another_thread_is_refused_with_a_sentence(server, kind):
+    """That thread's hub is gone with the call, and nobody would write the 101."""
+    if kind == GWS:
+        return  # it has written its own before the app is called
+    with RawClient.dial(server.address) as client:
+        head = client.ask_upgrade("/ws/echo?around=in_a_native_thread", KEY)
+
+        assert head.status == 500
+        assert b"in another thread" in client.read_exactly(int(head.headers["content-length"]))
 
 
 @pytest.mark.parametrize("around", ["trying_twice", "trying_twice_and_collecting"])
@@ -155,6 +208,8 @@ def test_the_access_log_has_the_101(server, kind, around):
 @pytest.mark.parametrize("around", PASSING)
 def test_pages_are_what_they_are_without_sockets(server, around):
     with RawClient.dial(server.address) as client:
-        client.send_bytes(f"GET /page?around={around} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        client.send_bytes(
+            f"GET /page?around={around} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
+        )
 
         assert client.read_head().status == 200

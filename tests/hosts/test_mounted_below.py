@@ -1,4 +1,6 @@
-"""An App under a prefix of another application: its routes, and so its groups, know nothing of the prefix."""
+"""An App under a prefix of another application: its routes, and so its groups, know nothing of the
+prefix.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def serving(kind: str, target: str, folder: Path, **env: str) -> Iterator[server
     if kind == "own":
         running = servers.own(target, APPS, folder / "log", env={**ENVIRON, **env})
     else:
-        running = servers.gunicorn(target, APPS, folder / "log", worker_class=kind, env={**ENVIRON, **env})
+        running = servers.gunicorn(
+            target, APPS, folder / "log", worker_class=kind, env={**ENVIRON, **env}
+        )
     with running as server:
         try:
             yield server
@@ -74,7 +78,10 @@ def test_pages_of_both_are_found(server):
 
 
 def test_a_broadcast_by_the_path_without_the_prefix_reaches_who_connected_with_it(server):
-    with RawClient.open(server.address, "/live/ws/red") as red, RawClient.open(server.address, "/live/ws/blue") as blue:
+    with (
+        RawClient.open(server.address, "/live/ws/red") as red,
+        RawClient.open(server.address, "/live/ws/blue") as blue,
+    ):
         ask(server, "POST", "/push")
         blue.send_text("only blue")
 
@@ -90,13 +97,18 @@ def test_a_group_is_one_below_all_prefixes(tmp_path):
     ):
         second.send_text("hi")
 
-        assert [client.read_text() for client in (first, second)] == ["/ws/red /deep/er None: hi"] * 2
+        assert [client.read_text() for client in (first, second)] == [
+            "/ws/red /deep/er None: hi"
+        ] * 2
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/live/nothing", 404), ("/live/private", 403), ("/live/private?user=eve", 403)]
+    ("path", "status"),
+    [("/live/nothing", 404), ("/live/private", 403), ("/live/private?user=eve", 403)],
 )
-def test_a_refusal_comes_before_the_101_where_the_host_leaves_the_answer_to_us(server, kind, path, status):
+def test_a_refusal_comes_before_the_101_where_the_host_leaves_the_answer_to_us(
+    server, kind, path, status
+):
     with RawClient.dial(server.address) as client:
         head = client.ask_upgrade(path, KEY)
         if kind == GWS:

@@ -1,4 +1,6 @@
-"""Behind a real nginx, with the configuration that the documentation gives: as it stands there, but for the ports."""
+"""Behind a real nginx, with the configuration that the documentation gives: as it stands there, but
+for the ports.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,11 @@ FORGED = (
 
 def block_of(page: str, needle: str) -> str:
     """Give the nginx block of a page that has this in it."""
-    (found,) = (one for one in blocks_of(servers.ROOT / page) if one.language == "nginx" and needle in one.text)
+    (found,) = (
+        one
+        for one in blocks_of(servers.ROOT / page)
+        if one.language == "nginx" and needle in one.text
+    )
     return found.text
 
 
@@ -68,8 +74,12 @@ def run(kind: str, text: str, folder: Path, *options: str, upstream: str = "") -
 
 
 @pytest.fixture(scope="module", params=["own", "gunicorn"])
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with run(request.param, whole_site(), tmp_path_factory.mktemp(f"nginx-{request.param}")) as started:
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    with run(
+        request.param, whole_site(), tmp_path_factory.mktemp(f"nginx-{request.param}")
+    ) as started:
         yield started
 
 
@@ -83,11 +93,17 @@ def dial(server: servers.Server, source: str = servers.LOOPBACK) -> RawClient:
     return RawClient(socket.create_connection(server.address, ANSWER_S, (source, 0)))
 
 
-def ask(server: servers.Server, method: str, path: str, source: str = servers.LOOPBACK, fields: Any = ()) -> Any:
+def ask(
+    server: servers.Server, method: str, path: str, source: str = servers.LOOPBACK, fields: Any = ()
+) -> Any:
     """Make one request; gives the answer and its body."""
-    connection = http.client.HTTPConnection(*server.address, timeout=ANSWER_S, source_address=(source, 0))
+    connection = http.client.HTTPConnection(
+        *server.address, timeout=ANSWER_S, source_address=(source, 0)
+    )
     with contextlib.closing(connection):
-        connection.request(method, path, body="hello" if method == "POST" else None, headers=dict(fields))
+        connection.request(
+            method, path, body="hello" if method == "POST" else None, headers=dict(fields)
+        )
         answer = connection.getresponse()
         return answer, answer.read().decode()
 
@@ -98,8 +114,10 @@ def about(server: servers.Server, source: str, fields: Any = ()) -> Any:
 
 def test_a_page_says_what_the_proxy_knows_of_its_client(site):
     assert about(site.front, STRANGER) == {
-        "ip": STRANGER, "scheme": "http", "host": f"127.0.0.1:{site.front.address[1]}"
-    }  # fmt: skip
+        "ip": STRANGER,
+        "scheme": "http",
+        "host": f"127.0.0.1:{site.front.address[1]}",
+    }
 
 
 def test_a_message_goes_round_behind_the_proxy(site):
@@ -147,7 +165,9 @@ def test_what_a_client_claims_of_itself_is_not_believed_behind_the_proxy(site):
 def test_an_origin_that_goes_with_a_forged_host_may_not_connect_through_the_proxy(site):
     with dial(site.front, STRANGER) as client:
         head = client.ask_upgrade(
-            "/ws/red", KEY, [("X-Forwarded-Host", "evil.example"), ("Origin", "http://evil.example")]
+            "/ws/red",
+            KEY,
+            [("X-Forwarded-Host", "evil.example"), ("Origin", "http://evil.example")],
         )
 
     assert head.status == 403
@@ -244,7 +264,9 @@ LOCATION = """server {{ listen PORT; location / {{
     {} }} }}"""
 
 
-def fronted(site: Site, folder: Path, lines: str) -> contextlib.AbstractContextManager[servers.Server]:
+def fronted(
+    site: Site, folder: Path, lines: str
+) -> contextlib.AbstractContextManager[servers.Server]:
     """Put another nginx in front of the server, with these lines in its location."""
     return nginx(placed(LOCATION.format(lines), site.server.url), folder)
 
@@ -265,7 +287,12 @@ def test_a_proxy_that_is_trusted_tells_host_and_port_in_many_ways(site, tmp_path
         page.upgrade("/ws/red", [("Origin", front.url)])
 
         port = front.address[1]
-        assert stranger.ask_upgrade("/ws/red", KEY, [("Origin", f"http://127.0.0.1:{port - 1}")]).status == 403
+        assert (
+            stranger.ask_upgrade(
+                "/ws/red", KEY, [("Origin", f"http://127.0.0.1:{port - 1}")]
+            ).status
+            == 403
+        )
 
 
 def test_a_host_that_has_lost_its_port_is_refused_with_what_to_do(site, tmp_path):
@@ -281,7 +308,9 @@ def test_a_host_that_has_lost_its_port_is_refused_with_what_to_do(site, tmp_path
 def test_a_proxy_that_ends_tls_makes_pages_of_https_the_own_ones(site, tmp_path, word):
     lines = f"proxy_set_header Host shop.example; proxy_set_header X-Forwarded-Proto {word};"
     with fronted(site, tmp_path, lines) as front, dial(front) as secure, dial(front) as clear:
-        assert secure.ask_upgrade("/ws/red", KEY, [("Origin", "https://shop.example")]).status == 101
+        assert (
+            secure.ask_upgrade("/ws/red", KEY, [("Origin", "https://shop.example")]).status == 101
+        )
         assert clear.ask_upgrade("/ws/red", KEY, [("Origin", "http://shop.example")]).status == 403
         assert about(front, STRANGER)["scheme"] == "https"
 

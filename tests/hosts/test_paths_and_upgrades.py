@@ -1,5 +1,6 @@
-"""What is asked for decides what is answered, alike under our own server and gunicorn: root paths, odd Upgrade fields,
-paths that no route has."""
+"""What is asked for decides what is answered, alike under our own server and gunicorn: root paths,
+odd Upgrade fields, paths that no route has.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ KINDS = ("own", "gunicorn")
 
 
 @contextlib.contextmanager
-def serving(kind: str, target: str, folder: Path, *options: str, **env: str) -> Iterator[servers.Server]:
+def serving(
+    kind: str, target: str, folder: Path, *options: str, **env: str
+) -> Iterator[servers.Server]:
     start = servers.own if kind == "own" else servers.gunicorn
     env = {"PYTHONPATH": str(servers.ROOT), **env}
     with start(f"origins:{target}", APPS, folder / "log", *options, env=env) as server:
@@ -69,7 +72,9 @@ def test_our_own_pages_say_what_they_take(server, path, version):
     status, fields, body = exchange(server, request("OPTIONS", path, version=version))
 
     assert (status, fields["allow"], body) == (200, "GET, HEAD, OPTIONS", b"")
-    status, fields, _ = exchange(server, request("POST", path, "Content-Length: 0", version=version))
+    status, fields, _ = exchange(
+        server, request("POST", path, "Content-Length: 0", version=version)
+    )
     assert (status, fields["allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
@@ -78,13 +83,18 @@ def test_what_only_looks_like_one_is_none(server, path):
     assert exchange(server, request("GET", path))[0] == 404
 
 
-@pytest.mark.parametrize("upgrade", ["h2c", "TLS/1.0", "", "h2c, TLS/1.0", "websockets", "web socket", ",", "HTTP/2.0"])
+@pytest.mark.parametrize(
+    "upgrade", ["h2c", "TLS/1.0", "", "h2c, TLS/1.0", "websockets", "web socket", ",", "HTTP/2.0"]
+)
 @pytest.mark.parametrize("path", ["/health", "/metrics", "/about"])
 def test_an_upgrade_to_something_else_hides_no_page(server, path, upgrade):
     fields = (f"Upgrade: {upgrade}", "HTTP2-Settings: AAMAAABk")
 
     assert exchange(server, request("GET", path, *fields))[0] == 200
-    assert exchange(server, request("GET", path, *fields).replace(b"close", b"Upgrade, close"))[0] == 200
+    assert (
+        exchange(server, request("GET", path, *fields).replace(b"close", b"Upgrade, close"))[0]
+        == 200
+    )
 
 
 # -- refusals
@@ -97,7 +107,11 @@ def test_a_wrong_version_is_told_both_what_is_spoken_and_by_what_field(server, v
 
     status, answered, _ = exchange(server, data)
 
-    assert (status, answered["upgrade"], answered["sec-websocket-version"]) == (426, "websocket", "13")
+    assert (status, answered["upgrade"], answered["sec-websocket-version"]) == (
+        426,
+        "websocket",
+        "13",
+    )
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
@@ -123,7 +137,9 @@ def test_a_handshake_by_another_method_is_told_the_right_one(server, method):
 @pytest.mark.parametrize("path", ["/ws/typo", "/", "/ws/known/more", "/ws/%FF", "/ws/typo?a=b"])
 @pytest.mark.parametrize("upgrade", ["websocket", "WebSocket", "h2c, websocket"])
 def test_an_upgrade_that_nobody_serves_is_answered_as_a_request(site, path, upgrade):
-    head = request_head(path, "localhost", KEY, [("Upgrade", upgrade), ("Connection", "Upgrade, close")])
+    head = request_head(
+        path, "localhost", KEY, [("Upgrade", upgrade), ("Connection", "Upgrade, close")]
+    )
 
     status, _, body = exchange(site, head)
 
@@ -134,7 +150,10 @@ def test_an_upgrade_that_nobody_serves_is_answered_as_a_request(site, path, upgr
 def test_an_application_that_takes_its_socket_itself_has_it(tmp_path):
     # As flask-sock does; under gunicorn that ends the worker's loop by an exception of its own.
     limits = {"TINA4_WS_HANDSHAKE_TIMEOUT_S": "0.2", "TINA4_WS_KEEPALIVE_TIMEOUT_S": "0.2"}
-    with serving("own", "beside", tmp_path, **limits) as server, RawClient.dial(server.address) as client:
+    with (
+        serving("own", "beside", tmp_path, **limits) as server,
+        RawClient.dial(server.address) as client,
+    ):
         assert client.ask_upgrade("/theirs", KEY).status == 101
         assert client.read_text() == "hi"
         with RawClient.dial(server.address) as silent:
@@ -158,7 +177,11 @@ def test_an_application_that_takes_its_socket_itself_has_it(tmp_path):
         ("own", (), {"SCRIPT_NAME": "/shop"}),
         ("own", (), {"SCRIPT_NAME": "/shop/"}),
         ("own", (), {"TINA4_WS_ROOT_PATH": "/shop"}),
-        ("own", ("--root-path", "/shop"), {"TINA4_WS_ROOT_PATH": "/other", "SCRIPT_NAME": "/third"}),
+        (
+            "own",
+            ("--root-path", "/shop"),
+            {"TINA4_WS_ROOT_PATH": "/other", "SCRIPT_NAME": "/third"},
+        ),
         ("own", ("--root-path", "/shop", "--workers", "2"), {}),
     ],
 )
@@ -170,12 +193,17 @@ def test_below_a_root_path_pages_and_sockets_are_found(kind, options, env, tmp_p
         assert exchange(server, request("GET", "/page"))[0] == 500  # as gunicorn has it
 
 
-@pytest.mark.parametrize("path", ["/", "/shopping/about", "/sho", "/SHOP/about", "/health", "//shop/about"])
+@pytest.mark.parametrize(
+    "path", ["/", "/shopping/about", "/sho", "/SHOP/about", "/health", "//shop/about"]
+)
 def test_what_is_not_below_it_was_not_meant_for_this_server(path, tmp_path):
     with serving("own", "app", tmp_path, "--root-path", "/shop") as server:
         status, _, body = exchange(server, request("GET", path))
 
-        assert (status, body) == (500, b"the path is not below the root path; let the proxy pass on whole paths\n")
+        assert (status, body) == (
+            500,
+            b"the path is not below the root path; let the proxy pass on whole paths\n",
+        )
         server.wait_for_log("refused 500 .*root path")
 
 
@@ -197,7 +225,17 @@ def test_options_of_the_whole_server_are_below_no_path(tmp_path):
 
 @pytest.mark.parametrize("root", ["shop", "/shop?x", "/../x", "https://shop.example"])
 def test_a_root_path_that_is_none_is_refused_at_the_start(root, tmp_path):
-    command = [*servers.PYTHON, "-m", "tina4_wsgi", "serve", "origins:app", "--port", "0", "--root-path", root]
+    command = [
+        *servers.PYTHON,
+        "-m",
+        "tina4_wsgi",
+        "serve",
+        "origins:app",
+        "--port",
+        "0",
+        "--root-path",
+        root,
+    ]
     process = servers.start(command, APPS, tmp_path / "log", {"PYTHONPATH": str(servers.ROOT)})
 
     assert process.wait(servers.READY_S) == 2

@@ -1,4 +1,6 @@
-"""The link that each start prints opens what `debug` shows, in all of its workers; nothing else does."""
+"""The link that each start prints opens what `debug` shows, in all of its workers; nothing else
+does.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,11 @@ SECRET = "a secret of the inside"
 BARE = "server { listen PORT; location / { proxy_pass UPSTREAM; } }"
 
 OWN = {
-    "own": (), "own workers": ("--workers", "2"), "own by flag": ("--debug", "--workers", "2"),
+    "own": (),
+    "own workers": ("--workers", "2"),
+    "own by flag": ("--debug", "--workers", "2"),
     "own reload": ("--reload",),
-}  # fmt: skip
+}
 GUNICORN = {"gunicorn": ("-w", "2"), "gunicorn preload": ("-w", "2", "--preload")}
 
 
@@ -51,7 +55,9 @@ def server(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[serv
         yield started
 
 
-def ask(server: servers.Server, path: str, **fields: str) -> tuple[int, http.client.HTTPMessage, str]:
+def ask(
+    server: servers.Server, path: str, **fields: str
+) -> tuple[int, http.client.HTTPMessage, str]:
     connection = http.client.HTTPConnection(*server.address, timeout=ANSWER_S)
     with contextlib.closing(connection):
         connection.request("GET", path, headers=fields)
@@ -123,6 +129,8 @@ def test_the_token_may_be_set(kind, tmp_path):
 
 def test_where_the_folder_is_not_private_each_worker_has_a_link_and_says_why(tmp_path):
     (tmp_path / "open").mkdir(mode=0o755)
-    with serving("gunicorn", tmp_path, TINA4_WS_BUS_DIR=str(tmp_path / "open"), TINA4_WS_BACKPLANE="none") as server:
+    with serving(
+        "gunicorn", tmp_path, TINA4_WS_BUS_DIR=str(tmp_path / "open"), TINA4_WS_BACKPLANE="none"
+    ) as server:
         assert "expected 0700" in server.wait_for_log("each worker has a link of its own.*").group()
         server.wait_for_log(LINK)

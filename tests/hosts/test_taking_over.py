@@ -1,4 +1,6 @@
-"""Taking a connection from servers behind middlewares, and from those that have answered already."""
+"""Taking a connection from servers behind middlewares, and from those that have answered
+already.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,9 @@ import pytest
 from gevent import socket
 
 from tests.support.raw import MASK, TEXT, RawClient, client_frame
-from tina4_wsgi import App, Router, upgrade
+from tina4_wsgi import App, Router
 from tina4_wsgi.errors import Refused
+from tina4_wsgi.hosting import takeover
 
 HANDSHAKE = {
     "REQUEST_METHOD": "GET",
@@ -31,7 +34,9 @@ def gunicorn_input(early=b""):
 
 
 def gws_environ(sock, address="", clients=None):
-    """What an application gets of gevent-websocket's worker, which keys its clients by their address."""
+    """What an application gets of gevent-websocket's worker, which keys its clients by their
+    address.
+    """
     server = SimpleNamespace(clients={address: object()} if clients is None else clients)
     rfile = io.BufferedReader(io.BytesIO())
     handler = SimpleNamespace(socket=sock, rfile=rfile, client_address=address, server=server)
@@ -54,7 +59,7 @@ class Keeper:
 def take_over(environ, start_response):
     """Take one connection, and give it."""
     keeper = Keeper()
-    upgrade.take_over(upgrade.find_place(environ), environ, start_response, [], keeper)
+    takeover.take_over(takeover.find_place(environ), environ, start_response, [], keeper)
     (taken,) = keeper.taken
     return taken
 
@@ -81,7 +86,7 @@ def test_a_middleware_that_replaces_the_input_is_named_before_anything_is_answer
         environ["gunicorn.socket"] = wire[0]
 
     with pytest.raises(Refused, match="has replaced wsgi") as refused:
-        upgrade.find_place(environ)
+        takeover.find_place(environ)
 
     assert refused.value.status == 501
 
@@ -173,13 +178,18 @@ def test_a_client_that_has_gone_amid_its_upgrade_is_found_out_by_its_transport(w
 def test_clients_of_a_unix_socket_who_have_no_address_are_told_apart(wire):
     server_end, _ = wire
     clients = {"": object()}
-    first, second = gws_environ(server_end, clients=clients), gws_environ(socket.socket(), clients=clients)
+    first, second = (
+        gws_environ(server_end, clients=clients),
+        gws_environ(socket.socket(), clients=clients),
+    )
 
     taken = [take_over(environ, ignore) for environ in (first, second)]
 
     for environ, one in zip((first, second), taken, strict=True):
         one.stream.close()
-        del clients[environ["wsgi.websocket"].handler.client_address]  # as gevent-websocket does at the end
+        del clients[
+            environ["wsgi.websocket"].handler.client_address
+        ]  # as gevent-websocket does at the end
     assert clients == {}
 
 

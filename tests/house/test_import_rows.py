@@ -1,7 +1,8 @@
 """The map of the modules, held: a module imports only from lower rows, and none starts anything.
 
-A new module is put into `ROWS` here, in the row that it belongs to. Imports are read from the source, late
-ones inside functions included; those under `if TYPE_CHECKING:` never happen and don't count.
+A new module is put into `ROWS` here, in the row that it belongs to. Imports are read from the
+source, late ones inside functions included; those under `if TYPE_CHECKING:` never happen and don't
+count.
 """
 
 from __future__ import annotations
@@ -21,43 +22,53 @@ PACKAGE = ROOT / "tina4_wsgi"
 
 ROWS: tuple[tuple[str, ...], ...] = (
     (  # 0: what all may use
-        "errors version",
-        "headers hosts",
-        "forwarded origins",
-        "config descriptors files jsontext logs metrics names params paths places whereraised",
-        "identity",
+        "errors version accepting addresses backplane.bus backplane.redis cli.doctor engine "
+        "hosting "
+        "http hub monitoring",
+        "routing supervision websocket",
+        "http.headers addresses.hosts",
+        "addresses.forwarded addresses.origins",
+        "config hosting.descriptors http.files jsontext logs monitoring.metrics routing.names "
+        "routing.params routing.paths backplane.private_folders hub.raised_in",
+        "websocket.identity settings",
     ),
     (  # 1, pure: no socket, no clock
         "protocol protocol.*",
-        "ambiguity backplane",
-        "backplane.envelope callbacks pattern verdict",
+        "routing.ambiguity backplane",
+        "backplane.envelope routing.callbacks routing.pattern websocket.verdict",
         "server server.request_head",
     ),
     (  # 2: one connection, and what connections share
-        "mishaps",
-        "dispatch inquiries mailbox opening owner shell stream sweeper turn",
-        "backlog backplane.channels backplane.directory backplane.health backplane.port backplane.roots",
-        "backplane.isolation backplane.link backplane.questions backplane.redispublisher backplane.redissubscriber",
-        "backplane.local backplane.redis backplane.redisguest host transport",
-        "liveness registry",
-        "lifecycle",
-        "backplane.guest connection",
+        "hub.mishaps",
+        "hub.dispatcher websocket.inquiries hub.mailbox websocket.opening_handshake "
+        "websocket.transport_owner hosting.socket_shell hub.stream hub.sweeper hub.flush_queue",
+        "hub.backlog backplane.redis.channels backplane.bus.directory backplane.redis.health "
+        "backplane.contract backplane.bus.project_roots",
+        "backplane.isolation backplane.bus.link backplane.questions backplane.redis.publisher "
+        "backplane.redis.subscriber",
+        "backplane.bus.bus backplane.redis.permissions backplane.redis.backplane "
+        "backplane.redis.outside websocket.seams websocket.transport",
+        "websocket.deadlines engine.groups",
+        "websocket.lifecycle",
+        "backplane.outside websocket.connection",
         "backplane.relay",
     ),
     (  # 3: all connections of an app, and the HTTP side
-        "gunicorns observer",
-        "fanout draining loopwatch checks guardian publishing upgrade mounting discovery spelling",
-        "matching static templating",
-        "engine lost refusals request router",
-        "hostlist presence response",
-        "startlink",
-        "census exposition process pages service spool wrappers",
-        "livefeed ownfiles",
-        "assets",
-        "http",
-        "arrival handover monitor",
-        "live",
-        "ownpages",
+        "hosting.gunicorn spy",
+        "engine.fanout engine.draining hub.loop_watch hosting.checks hosting.stop_guard "
+        "backplane.publishing hosting.takeover hosting.claims routing.discovery routing.spelling",
+        "routing.matching http.public_files http.templating",
+        "engine.engine engine.lost_broadcasts hosting.refusals http.request routing.router",
+        "hosting.allowed_hosts engine.presence http.response",
+        "monitoring.start_link",
+        "monitoring.collecting monitoring.prometheus engine.runtime http.error_pages "
+        "websocket.served_route monitoring.worker_files http.results",
+        "monitoring.live_feed http.own_files",
+        "http.client_files",
+        "http.handling",
+        "accepting.arrival accepting.handover monitoring.monitor",
+        "monitoring.live_page",
+        "monitoring.endpoints",
     ),
     (  # 4: the application
         "app",
@@ -66,11 +77,13 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "server.listening server.request_body server.wire",
         "server.handler",
         "server.server",
-        "cli cli.command cli.console cli.gunicorn_settings cli.loading cli.orders cli.probe cli.watching",
-        "cli.broken cli.doctor cli.workers",
-        "cli.doctor_command cli.publish_command cli.refreshing cli.reloading cli.route_table cli.scaffold",
-        "cli.supervisor",
-        "cli.nginx_conf cli.serving",
+        "cli cli.command server.console cli.doctor.gunicorn_settings server.loading "
+        "supervision.orders cli.doctor.probe supervision.watcher",
+        "supervision.broken cli.doctor.examination supervision.worker",
+        "cli.doctor.command cli.publish supervision.refreshing supervision.reloader cli.routes "
+        "cli.init",
+        "supervision.supervisor",
+        "cli.nginx cli.serve",
         "cli.main",
         "__main__",
         "contrib contrib.passage",
@@ -80,8 +93,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "contrib.flask.passage contrib.flask.routes",
         "contrib.flask.bridge",
         "contrib.flask",
-        "contrib.bottle.bridge contrib.django.databases contrib.django.logout contrib.django.scheme",
-        "contrib.django.supervisor",
+        "contrib.bottle.bridge contrib.django.databases contrib.django.logout "
+        "contrib.django.scheme",
+        "contrib.django.reloading",
         "contrib.bottle.server contrib.django.origins contrib.django.urls",
         "contrib.bottle contrib.django.handshake contrib.django.middleware",
         "contrib.django.failures",
@@ -89,29 +103,48 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "contrib.django.auth contrib.django.bridge",
         "contrib.django",
         "contrib.django.management.commands.tina4serve",
-        "testing.codec testing.errands testing.errors testing.live testing.observed testing.tenancy",
+        "testing.codec testing.inline_calls testing.errors testing.live_server testing.spying "
+        "testing.thread_hubs",
         "testing.runner",
-        "testing.stage",
+        "testing.settling",
         "testing.websocket",
         "testing.client",
         "testing",
         "hooks.hook-tina4_wsgi packing pytest_plugin",
     ),
 )
-"""From the bottom up. A row has steps, from the bottom up too: a module imports from lower rows, and from
-lower steps of its own row."""
+"""From the bottom up. A row has steps, from the bottom up too: a module imports from lower rows,
+and from lower steps of its own row.
+"""
 
-PACKAGE_STEP = (len(ROWS), 0)  # `tina4_wsgi` itself gives the public names; nobody inside imports from it
+PACKAGE_STEP = (
+    len(ROWS),
+    0,
+)  # `tina4_wsgi` itself gives the public names; nobody inside imports from it
 
 IMPURE = {
-    "asyncio", "gevent", "geventwebsocket", "greenlet", "logging", "os", "random", "select", "selectors",
-    "socket", "ssl", "subprocess", "threading", "time",
-}  # fmt: skip
+    "asyncio",
+    "gevent",
+    "geventwebsocket",
+    "greenlet",
+    "logging",
+    "os",
+    "random",
+    "select",
+    "selectors",
+    "socket",
+    "ssl",
+    "subprocess",
+    "threading",
+    "time",
+}
 """What a pure module must not know: it is bytes in, events and bytes out."""
 
 
 def name_of(path: Path) -> str:
-    """The name inside the package: "app", "protocol.frames", "protocol", and "" for the package itself."""
+    """The name inside the package: "app", "protocol.frames", "protocol", and "" for the package
+    itself.
+    """
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -128,7 +161,9 @@ def step_of(name: str) -> tuple[int, int]:
             for step, names in enumerate(steps):
                 if wanted in names.split():
                     return row, step
-    raise AssertionError(f"tina4_wsgi.{name} is in no row: put it into ROWS in {Path(__file__).name}")
+    raise AssertionError(
+        f"tina4_wsgi.{name} is in no row: put it into ROWS in {Path(__file__).name}"
+    )
 
 
 def imports_of(name: str) -> set[str]:
@@ -137,7 +172,9 @@ def imports_of(name: str) -> set[str]:
     inside = ["tina4_wsgi", *path.relative_to(PACKAGE).parts[:-1]]
     found: set[str] = set()
     tree = ast.parse(path.read_text(), path)
-    for_types = {child for node in ast.walk(tree) if _is_for_types(node) for child in ast.walk(node)}
+    for_types = {
+        child for node in ast.walk(tree) if _is_for_types(node) for child in ast.walk(node)
+    }
     for node in set(ast.walk(tree)) - for_types:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
@@ -145,7 +182,11 @@ def imports_of(name: str) -> set[str]:
             base = inside[: len(inside) - node.level + 1] if node.level else []
             source = ".".join([*base, *([node.module] if node.module else [])])
             found |= {_module_or_name(source, alias.name) for alias in node.names}
-    return {one.removeprefix("tina4_wsgi").lstrip(".") for one in found if one.partition(".")[0] == "tina4_wsgi"}
+    return {
+        one.removeprefix("tina4_wsgi").lstrip(".")
+        for one in found
+        if one.partition(".")[0] == "tina4_wsgi"
+    }
 
 
 def _is_for_types(node: ast.AST) -> bool:
@@ -178,7 +219,13 @@ def test_there_is_no_import_cycle():
 
 
 def test_the_table_lists_no_module_that_is_gone():
-    listed = {name for steps in ROWS for names in steps for name in names.split() if not name.endswith(".*")}
+    listed = {
+        name
+        for steps in ROWS
+        for names in steps
+        for name in names.split()
+        if not name.endswith(".*")
+    }
 
     assert listed - set(MODULES) == set()
 
@@ -186,7 +233,9 @@ def test_the_table_lists_no_module_that_is_gone():
 def test_the_readme_draws_the_same_rows():
     drawn = {
         name.replace("/", "."): int(row)
-        for row, names in re.findall(r"^\| (\d) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+        for row, names in re.findall(
+            r"^\| (\d) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE
+        )
         for name in re.findall(r"`([\w/]+)", names)
     }
 
@@ -197,8 +246,17 @@ def test_the_readme_draws_the_same_rows():
 @pytest.mark.parametrize("name", [name for name in MODULES if name and step_of(name)[0] == 1])
 def test_a_pure_module_knows_no_socket_and_no_clock(name):
     tree = ast.parse(MODULES[name].read_text())
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    imported |= {
+        str(node.module)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and not node.level
+    }
 
     assert {one.partition(".")[0] for one in imported} & IMPURE == set()
 
@@ -207,13 +265,19 @@ def test_a_pure_module_knows_no_socket_and_no_clock(name):
 def test_only_config_reads_the_environment(name):
     tree = ast.parse(MODULES[name].read_text())
     written = {id(node.value) for node in ast.walk(tree) if _is_assigned_item(node)}
-    reads = [node.lineno for node in ast.walk(tree) if _is_environment(node) and id(node) not in written]
+    reads = [
+        node.lineno for node in ast.walk(tree) if _is_environment(node) and id(node) not in written
+    ]
 
     assert not reads, f"tina4_wsgi.{name} reads os.environ in lines {reads}"
 
 
 def _is_environment(node: ast.AST) -> bool:
-    return isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") and ast.unparse(node.value) == "os"
+    return (
+        isinstance(node, ast.Attribute)
+        and node.attr in ("environ", "getenv")
+        and ast.unparse(node.value) == "os"
+    )
 
 
 def _is_assigned_item(node: ast.AST) -> bool:
@@ -254,8 +318,12 @@ print(json.dumps({
 def test_importing_everything_patches_nothing_and_starts_nothing():
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", WHAT_AN_IMPORT_DOES],
-        cwd=ROOT, capture_output=True, text=True, timeout=20, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
 
     assert done.stderr == ""
     assert json.loads(done.stdout) == {

@@ -43,10 +43,21 @@ def script(path: Path, text: str) -> Path:
 
 
 def run(command: list[str], tree: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    # Not a part of the make that runs these tests, which would have this one say which folders it enters.
-    own = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    # Not a part of the make that runs these tests, which would have this one say which folders it
+    # enters.
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    }
     return subprocess.run(
-        command, cwd=tree, env={**own, **env}, capture_output=True, text=True, timeout=25, check=False
+        command,
+        cwd=tree,
+        env={**own, **env},
+        capture_output=True,
+        text=True,
+        timeout=25,
+        check=False,
     )
 
 
@@ -121,7 +132,9 @@ def test_pythons_that_cannot_be_had_are_an_error_that_says_why(tree):
 
 
 def test_who_is_not_root_is_told_which_package_python_lacks(tree, ordinary_user):
-    bare = script(tree / "bare", f'case "$2" in *ensurepip*) exit 1;; *) exec {sys.executable} "$@";; esac')
+    bare = script(
+        tree / "bare", f'case "$2" in *ensurepip*) exit 1;; *) exec {sys.executable} "$@";; esac'
+    )
 
     done = run(["scripts/setup"], tree, PYTHON=str(bare), **ordinary_user)
 
@@ -132,7 +145,9 @@ def test_who_is_not_root_is_told_which_package_python_lacks(tree, ordinary_user)
 
 
 def test_who_is_not_root_is_told_in_one_line_what_the_tests_lack(tree, ordinary_user):
-    (tree / "scripts" / "system-deps").write_text("no-such-browser chromium # why\n\nno-such-node nodejs\n")
+    (tree / "scripts" / "system-deps").write_text(
+        "no-such-browser chromium # why\n\nno-such-node nodejs\n"
+    )
 
     done = run(["scripts/install-system-deps"], tree, **ordinary_user)
 

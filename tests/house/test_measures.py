@@ -1,4 +1,6 @@
-"""The shape of the package meets the targets of scripts/measure_house.py, and the script counts what it says."""
+"""The shape of the package meets the targets of scripts/measure_house.py, and the script counts
+what it says.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,16 @@ from scripts import measure_house
 from scripts.measure_house import House, Measured
 
 LIMITS = {
-    "flat": 84,
     "chain": 19,
-    "paragraphs": 15.8,
-    "columns": 1743,
-    "skips": 87,
-    "any": 499,
-    "tests": 37.4,
-    "classes": 12,
+    "paragraphs": 14.2,
+    "columns": 33,
+    "any": 439,
+    "tests": 22.8,
+    "classes": 10,
 }
-"""Where the target is missed today: what is allowed until it is met. Tighten these, never loosen them."""
+"""Where the target is missed today: what is allowed until it is met. Tighten these, never loosen
+them.
+"""
 
 FIGURES = {figure.key: figure for figure in measure_house.FIGURES}
 WITH_TARGET = [key for key, figure in FIGURES.items() if figure.target is not None]
@@ -37,7 +39,9 @@ def test_the_target_is_met(house, key):
 
     measured = figure.measure(house)
 
-    is_within_limit = key in LIMITS and measured.value is not None and _is_no_worse(key, measured.value)
+    is_within_limit = (
+        key in LIMITS and measured.value is not None and _is_no_worse(key, measured.value)
+    )
     assert figure.is_met(measured.value) or is_within_limit, _told(key, measured)
 
 
@@ -47,7 +51,12 @@ def _is_no_worse(key: str, value: float) -> bool:
 
 def _told(key: str, measured: Measured) -> str:
     limit = f", today at least as good as {LIMITS[key]:g}" if key in LIMITS else ""
-    return "\n".join([f"{FIGURES[key].text}: {measured.value}, target {FIGURES[key].target}{limit}", *measured.found])
+    return "\n".join(
+        [
+            f"{FIGURES[key].text}: {measured.value}, target {FIGURES[key].target}{limit}",
+            *measured.found,
+        ]
+    )
 
 
 def test_the_table_of_who_tries_what_is_true(house):
@@ -144,10 +153,14 @@ ROWS = {
     ],
 )
 def test_an_import_that_the_table_does_not_name_is_forbidden(build, source, target, is_allowed):
-    files = dict.fromkeys(("config", "errors", "app", "protocol__frames", "protocol__session", "server__wire"), "")
+    files = dict.fromkeys(
+        ("config", "errors", "app", "protocol__frames", "protocol__session", "server__wire"), ""
+    )
     files[source] = f"import tina4_wsgi.{target}\n"
 
-    house = build(tests__house__rows=ROWS, **{f"tina4_wsgi__{name}": text for name, text in files.items()})
+    house = build(
+        tests__house__rows=ROWS, **{f"tina4_wsgi__{name}": text for name, text in files.items()}
+    )
 
     assert len(measure_house.arrows_up(house).found) == (0 if is_allowed else 1)
 
@@ -193,13 +206,17 @@ def test_a_blank_line_counts_between_statements_of_the_function_itself(build, bo
 
 
 def test_a_function_of_eleven_lines_needs_no_blank_line(build):
-    house = build(tina4_wsgi__a='def short():\n    """Say.\n\n    More.\n    """\n' + "    one()\n" * 10)
+    house = build(
+        tina4_wsgi__a='def short():\n    """Say.\n\n    More.\n    """\n' + "    one()\n" * 10
+    )
 
     assert measure_house.paragraphs(house).found == []
 
 
 def test_any_is_counted_where_it_is_used(build):
-    house = build(tina4_wsgi__a="from typing import Any\n\nx: dict[str, Any] = {}\ny: Any = typing.Any\n")
+    house = build(
+        tina4_wsgi__a="from typing import Any\n\nx: dict[str, Any] = {}\ny: Any = typing.Any\n"
+    )
 
     assert measure_house.anys(house).found == ["a.py:3", "a.py:4", "a.py:4"]
 
@@ -222,12 +239,16 @@ def test_a_module_finds_the_test_file_of_its_name(build, module, test):
 def test_a_line_in_the_table_stands_for_a_test_file(build):
     table = 'TRIED_BY = {"hub.turn": "tests/acceptance/test_ends.py"}\n'
 
-    house = build(tina4_wsgi__hub__turn="", tina4_wsgi__hub__stream="", tests__house__tried_by=table)
+    house = build(
+        tina4_wsgi__hub__turn="", tina4_wsgi__hub__stream="", tests__house__tried_by=table
+    )
 
     assert measure_house.tests_by_name(house).found == ["hub.stream"]
 
 
 def test_classes_of_one_name_are_told_with_their_modules(build):
-    house = build(tina4_wsgi__a="class Place: ...\n", tina4_wsgi__b="class Place: ...\nclass Other: ...\n")
+    house = build(
+        tina4_wsgi__a="class Place: ...\n", tina4_wsgi__b="class Place: ...\nclass Other: ...\n"
+    )
 
     assert measure_house.shared_names(house).found == ["Place: a, b"]

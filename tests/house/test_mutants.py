@@ -1,4 +1,6 @@
-"""`make mutants` finds the changes that it should, tries them in copies alone, and ends what they start."""
+"""`make mutants` finds the changes that it should, tries them in copies alone, and ends what they
+start.
+"""
 
 from __future__ import annotations
 
@@ -86,14 +88,17 @@ def test_a_change_touches_its_own_bytes_alone():
 
 
 def test_the_sample_of_a_seed_stays_when_lines_are_added_above():
-    before, after = (sorted(find(text), key=lambda one: one.rank(3)) for text in ("x = a + 1\n", "\n\nx = a + 1\n"))
+    before, after = (
+        sorted(find(text), key=lambda one: one.rank(3))
+        for text in ("x = a + 1\n", "\n\nx = a + 1\n")
+    )
 
     assert [one.after for one in before] == [one.after for one in after]
     assert [one.line for one in before] != [one.line for one in after]
 
 
 def test_each_equivalent_mutant_is_there_and_has_a_reason():
-    there = {one.identity for part in PARTS.values() for one in mutants_of(part)}
+    there = {one.identity for folder in PARTS for one in mutants_of(folder)}
 
     listed = equivalent()
 
@@ -110,7 +115,10 @@ def build(tmp_path: Path):
 
     def build_one(module: str, test: str) -> Copy:
         tree = tmp_path / "original"
-        for path, text in ((tree / "tina4_wsgi" / "a.py", module), (tree / "tests" / "test_a.py", test)):
+        for path, text in (
+            (tree / "tina4_wsgi" / "a.py", module),
+            (tree / "tests" / "test_a.py", test),
+        ):
             path.parent.mkdir(parents=True)
             path.write_text(textwrap.dedent(text))
         return Copy(tmp_path / "copy", tree)
@@ -130,7 +138,9 @@ TEST = """
 def test_a_mutant_is_killed_when_a_test_fails(build, after, is_killed):
     copy = build("def f(a, b):\n    return a + b\n", TEST)
     source = (copy.tree / "tina4_wsgi" / "a.py").read_bytes()
-    mutant = Mutant("a.py", "f", 2, "return a + b", after, source.index(b"return"), len(source), after)
+    mutant = Mutant(
+        "a.py", "f", 2, "return a + b", after, source.index(b"return"), len(source), after
+    )
 
     assert copy.is_killed(mutant, ["tests"], 30)[0] == is_killed
     assert (copy.tree / "tina4_wsgi" / "a.py").read_bytes() == source
@@ -155,7 +165,9 @@ def test_a_test_that_hangs_is_ended_with_what_it_started(build, tmp_path):
 
     assert (code, said) == (-1, "timeout")
     give_up_at = time.monotonic() + 10
-    while not _is_gone(int(started.read_text())):  # the kernel ends it a moment after it was told to
+    while not _is_gone(
+        int(started.read_text())
+    ):  # the kernel ends it a moment after it was told to
         assert time.monotonic() < give_up_at
         time.sleep(0.01)
 

@@ -25,7 +25,8 @@ def test_the_wheel_holds_every_file_of_the_package(names):
     inside = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "tina4_wsgi").rglob("*")
-        if path.is_file() and path.suffix not in (".pyc", ".pxd", ".pyx")  # these are for the build alone
+        if path.is_file()
+        and path.suffix not in (".pyc", ".pxd", ".pyx")  # these are for the build alone
     }
 
     assert inside - names == set()
@@ -46,12 +47,21 @@ def test_the_metadata_say_what_it_is_and_what_it_needs(wheel):
         text = archive.read(f"tina4_wsgi-{__version__}.dist-info/METADATA").decode()
         entry_points = archive.read(f"tina4_wsgi-{__version__}.dist-info/entry_points.txt").decode()
     metadata = Parser().parsestr(text)
-    needed = {line.partition(";")[0].strip() for line in metadata.get_all("Requires-Dist", []) if "extra" not in line}
+    needed = {
+        line.partition(";")[0].strip()
+        for line in metadata.get_all("Requires-Dist", [])
+        if "extra" not in line
+    }
 
     assert metadata["Name"] == "tina4-wsgi"
     assert metadata["Version"] == __version__
     assert metadata["License-Expression"] == "MIT"
-    assert {one.partition(">=")[0] for one in needed} == {"gevent", "gevent-websocket", "werkzeug", "jinja2"}
+    assert {one.partition(">=")[0] for one in needed} == {
+        "gevent",
+        "gevent-websocket",
+        "werkzeug",
+        "jinja2",
+    }
     assert "tina4-wsgi = tina4_wsgi.cli.main:main" in entry_points
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.markdown import blocks_of
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("examples", "tina4_wsgi/static", "tina4_wsgi/templates")
+FOLDERS = ("examples", "tina4_wsgi/browser", "tina4_wsgi/cli/project")
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 ENDINGS = (".html", ".tpl", ".jinja2")
 
@@ -26,7 +26,9 @@ def whole_pages() -> dict[str, str]:
         if file.suffix in ENDINGS
     }
     pages |= {f"{TUTORIAL.name}:{block.line}": block.text for block in blocks_of(TUTORIAL)}
-    return {place: text for place, text in pages.items() if text.lower().startswith("<!doctype html")}
+    return {
+        place: text for place, text in pages.items() if text.lower().startswith("<!doctype html")
+    }
 
 
 PAGES = whole_pages()

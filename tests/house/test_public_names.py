@@ -25,7 +25,9 @@ def test_what_type_checkers_see_is_what_is_given():
     (shown,) = [node for node in tree.body if isinstance(node, ast.If)]
     imports = [node for node in shown.body if isinstance(node, ast.ImportFrom)]
 
-    assert {alias.name: node.module for node in imports for alias in node.names} == tina4_wsgi._MODULE_OF
+    assert {
+        alias.name: node.module for node in imports for alias in node.names
+    } == tina4_wsgi._MODULE_OF
     assert set(tina4_wsgi._MODULE_OF) == set(tina4_wsgi.__all__)
 
 
@@ -35,10 +37,18 @@ def test_another_name_is_an_attribute_error():
 
 
 def test_importing_the_package_and_publish_imports_no_gevent():
-    program = "import sys, tina4_wsgi; tina4_wsgi.publish; print([one for one in sys.modules if 'gevent' in one])"
+    program = (
+        "import sys, tina4_wsgi; tina4_wsgi.publish; print([one for one in sys.modules if 'gevent' "
+        "in one])"
+    )
 
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
     )
 
     assert done.stdout == "[]\n"
@@ -47,6 +57,8 @@ def test_importing_the_package_and_publish_imports_no_gevent():
 def test_public_names_are_listed_before_they_are_used():
     program = "import tina4_wsgi; print(set(tina4_wsgi.__all__) <= set(dir(tina4_wsgi)))"
 
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True
+    )
 
     assert done.stdout == "True\n"

@@ -10,14 +10,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Home folders and folders of one machine. `~`, `/run`, `/srv`, `/etc` and the home of a user called "app" are
-# where documentation and tests may point.
-MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:home/(?!app\b)|(?:root|Users|work|tmp|workspace|builds)/)[\w.-]+")
+# Home folders and folders of one machine. `~`, `/run`, `/srv`, `/etc` and the home of a user called
+# "app" are where documentation and tests may point.
+MACHINE_PATH = re.compile(
+    r"(?<![\w.~-])/(?:home/(?!app\b)|(?:root|Users|work|tmp|workspace|builds)/)[\w.-]+"
+)
 
 ADDRESS = re.compile(r"\b(?:https?|wss?)://(?P<host>\[[^\]]*\]|[\w.-]+)")
 
 # Addresses that a reader, a test or an example may be sent to: this machine, names reserved for
-# documentation (RFC 2606, RFC 5737), names without a dot, names that XML needs, and the specifications.
+# documentation (RFC 2606, RFC 5737), names without a dot, names that XML needs, and the
+# specifications.
 HARMLESS_HOST = re.compile(
     r"""
     [\w-]+ | \[.*\] | 127\.\d+\.\d+\.\d+ | 0\.0\.0\.0
@@ -36,11 +39,15 @@ IGNORED = {".git", ".venv", ".cache", "build", "dist", "__pycache__", ".hypothes
 def tracked_files() -> list[Path]:
     """What git would commit."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    listed = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False
+    )
     if listed.returncode == 0:
         paths = [ROOT / name for name in listed.stdout.split("\0") if name]
     else:
-        paths = [path for path in ROOT.rglob("*") if not IGNORED & set(path.relative_to(ROOT).parts)]
+        paths = [
+            path for path in ROOT.rglob("*") if not IGNORED & set(path.relative_to(ROOT).parts)
+        ]
     return [path for path in paths if path.is_file()]
 
 
@@ -70,7 +77,11 @@ def test_no_file_names_a_folder_of_one_machine():
 
 def test_addresses_point_to_this_machine_or_to_nobody():
     found = matches(ADDRESS)
-    foreign = [f"{place} {match[0]}" for place, match in found if not HARMLESS_HOST.fullmatch(match["host"])]
+    foreign = [
+        f"{place} {match[0]}"
+        for place, match in found
+        if not HARMLESS_HOST.fullmatch(match["host"])
+    ]
 
     assert foreign == []
 
@@ -83,24 +94,39 @@ def test_a_folder_of_one_machine_is_recognised(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["/run/app.sock", "~/work/x", "src/home/page", "/home/", "a/tmp/b", "/room/general", "/home/app/site"]
+    "text",
+    [
+        "/run/app.sock",
+        "~/work/x",
+        "src/home/page",
+        "/home/",
+        "a/tmp/b",
+        "/room/general",
+        "/home/app/site",
+    ],
 )
 def test_an_ordinary_path_is_none(text):
     assert not MACHINE_PATH.search(text)
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "chat.example", "a.example.org", "evil.test"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.1", "[::1]", "chat.example", "a.example.org", "evil.test"]
+)
 def test_a_reserved_host_is_harmless(host):
     assert HARMLESS_HOST.fullmatch(host)
 
 
-@pytest.mark.parametrize("host", ["packages.acme.io", "10.0.0.1", "test.acme.io", "localhost.acme.io"])
+@pytest.mark.parametrize(
+    "host", ["packages.acme.io", "10.0.0.1", "test.acme.io", "localhost.acme.io"]
+)
 def test_a_real_host_is_not(host):
     assert not HARMLESS_HOST.fullmatch(host)
 
 
 def test_nothing_is_kept_that_running_an_example_writes():
     command = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    listed = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False
+    )
 
     assert listed.stdout == ""  # an unpacked sdist, which git doesn't know, keeps nothing either

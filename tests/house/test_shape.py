@@ -41,7 +41,11 @@ def public_without_docstring(tree: ast.Module) -> Iterator[str]:
             yield from _silent(node)
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             for member in node.body:
-                if isinstance(member, Function) and not member.name.startswith("_") and not _is_said_elsewhere(member):
+                if (
+                    isinstance(member, Function)
+                    and not member.name.startswith("_")
+                    and not _is_said_elsewhere(member)
+                ):
                     yield from _silent(member)
 
 
@@ -51,15 +55,23 @@ def _silent(node: ast.ClassDef | Function) -> Iterator[str]:
 
 
 def _is_said_elsewhere(function: Function) -> bool:
-    """A getter speaks for its setter, a function for its overloads, a Protocol for its bare members."""
-    is_bare = isinstance(function.body[0], ast.Expr) and isinstance(function.body[0].value, ast.Constant)
+    """A getter speaks for its setter, a function for its overloads, a Protocol for its bare
+    members.
+    """
+    is_bare = isinstance(function.body[0], ast.Expr) and isinstance(
+        function.body[0].value, ast.Constant
+    )
     decorators = {ast.unparse(one).rpartition(".")[2] for one in function.decorator_list}
     return is_bare or bool(decorators & {"setter", "deleter", "overload"})
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_function_is_no_longer_than_40_lines(module):
-    long = {one.name: lines_of(one) for one in functions(tree_of(module)) if lines_of(one) > MOST_FUNCTION_LINES}
+    long = {
+        one.name: lines_of(one)
+        for one in functions(tree_of(module))
+        if lines_of(one) > MOST_FUNCTION_LINES
+    }
 
     assert long == {}
 

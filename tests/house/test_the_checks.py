@@ -21,10 +21,19 @@ CASES = Path(__file__).parent / "the_checks"
 def run(folder: Path, *arguments: str, **env: str) -> dict[str, str]:
     """Run pytest; give for each case "passed", or "skipped"/"failure"/"error" and the message."""
     report = folder / "report.xml"
-    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), f"--rootdir={ROOT}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        f"--rootdir={ROOT}",
+    ]
     command += ["-o", f"cache_dir={folder}", f"--junit-xml={report}", *arguments]
     clean = {name: value for name, value in os.environ.items() if name != "CI"}
-    done = subprocess.run(command, cwd=ROOT, env=clean | env, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=clean | env, capture_output=True, text=True, timeout=100, check=False
+    )
     assert report.exists(), done.stdout + done.stderr
     outcomes: dict[str, str] = {}
     for case in ElementTree.parse(report).iter("testcase"):
@@ -94,7 +103,9 @@ def test_a_skip_is_a_skip_on_a_developers_machine(outcomes):
     assert outcomes["test_skip"].startswith("skipped")
 
 
-@pytest.mark.parametrize("case", ["test_skip_inside", "test_skip_mark", "test_skip_if", "module_skips", "import_skips"])
+@pytest.mark.parametrize(
+    "case", ["test_skip_inside", "test_skip_mark", "test_skip_if", "module_skips", "import_skips"]
+)
 def test_a_skip_is_a_failure_under_ci(outcomes_under_ci, case):
     assert "skipped under CI" in outcomes_under_ci[case]
     assert "no browser" in outcomes_under_ci[case]

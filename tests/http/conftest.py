@@ -1,4 +1,6 @@
-"""A site to ask: an HTTP side over a router and a folder of its own, seen through the WSGI validator."""
+"""A site to ask: an HTTP side over a router and a folder of its own, seen through the WSGI
+validator.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ import pytest
 from werkzeug.test import Client, EnvironBuilder, TestResponse
 
 from tina4_wsgi.config import Config
-from tina4_wsgi.http import HttpSide
-from tina4_wsgi.router import Router
-from tina4_wsgi.startlink import StartLink
+from tina4_wsgi.http.handling import HttpHandling
+from tina4_wsgi.monitoring.start_link import StartLink
+from tina4_wsgi.routing.router import Router
 
 LOOPBACK = {"REMOTE_ADDR": "127.0.0.1"}
 
@@ -31,18 +33,20 @@ class Site:
         self.router = Router()
         self.settings: dict[str, Any] = {}
         self.fallback: Any = None
-        self._side: HttpSide | None = None
+        self._side: HttpHandling | None = None
 
     @property
-    def side(self) -> HttpSide:
+    def side(self) -> HttpHandling:
         if self._side is None:
             config = Config(**self.settings)
             link = StartLink(config, self.root) if config.debug else None
-            self._side = HttpSide(self.router, config, self.root, self.fallback, link)
+            self._side = HttpHandling(self.router, config, self.root, self.fallback, link)
         return self._side
 
     def debug(self) -> dict[str, str]:
-        """Turn `debug` on; give the variables of a browser that has followed the link of this start."""
+        """Turn `debug` on; give the variables of a browser that has followed the link of this
+        start.
+        """
         self.settings |= {"debug": True, "live_token": "a-token-of-this-test"}
         environ = EnvironBuilder("/__tina4/live?token=a-token-of-this-test").get_environ()
         answer = StartLink(Config(**self.settings), self.root).follow(environ, "/")
@@ -60,7 +64,9 @@ class Site:
     def ask(self, path: str = "/", method: str = "GET", **options: Any) -> TestResponse:
         """Make a request; `options` are those of Werkzeug's `EnvironBuilder`."""
         options["environ_overrides"] = LOOPBACK | options.get("environ_overrides", {})
-        return Client(validator(self.side), use_cookies=False).open(path, method=method, buffered=True, **options)
+        return Client(validator(self.side), use_cookies=False).open(
+            path, method=method, buffered=True, **options
+        )
 
     def answer(self, result: object, **options: Any) -> TestResponse:
         """Give what becomes of a handler's result."""

@@ -11,22 +11,42 @@ from hypothesis import strategies as st
 
 from tina4_wsgi import Router
 from tina4_wsgi.errors import RouteError
-from tina4_wsgi.pattern import Parameter, Pattern, PatternError, parse
+from tina4_wsgi.routing.pattern import Parameter, Pattern, PatternError, parse
 
 REFUSED = [
-    ("/f/{a}-{b}-{c}.json", "/f/{a}/{b}/{c}.json"), ("/{a}.{b}.{c}.{d}", "/{a}/{b}/{c}/{d}"),
-    ("/{a}{b}{c}x", "/{a}/{b}/{c}x"), ("/{a:path}/x/{b:path}", "/{a}/x/{b:path}"),
-    ("/{a:path}/{b:path}", "/{a}/{b:path}"), ("/{a:path}-{b}.json", "/{a:path}/{b}.json"),
-    ("/{a:path}/{b}-{c}.json", "/{a:path}/{b}/{c}.json"), ("/{a:int}{b:int}x", "/{a:int}/{b:int}x"),
-    ("/{a}1{b:int}", "/{a}/{b:int}"), ("/x/<a>_<b>_<c>_", "/x/{a}/{b}/{c}_"),
+    ("/f/{a}-{b}-{c}.json", "/f/{a}/{b}/{c}.json"),
+    ("/{a}.{b}.{c}.{d}", "/{a}/{b}/{c}/{d}"),
+    ("/{a}{b}{c}x", "/{a}/{b}/{c}x"),
+    ("/{a:path}/x/{b:path}", "/{a}/x/{b:path}"),
+    ("/{a:path}/{b:path}", "/{a}/{b:path}"),
+    ("/{a:path}-{b}.json", "/{a:path}/{b}.json"),
+    ("/{a:path}/{b}-{c}.json", "/{a:path}/{b}/{c}.json"),
+    ("/{a:int}{b:int}x", "/{a:int}/{b:int}x"),
+    ("/{a}1{b:int}", "/{a}/{b:int}"),
+    ("/x/<a>_<b>_<c>_", "/x/{a}/{b}/{c}_"),
     ("/{a:string(maxlength=9)}.{b}.{c}.x", "/{a:string(maxlength=9)}/{b}/{c}.x"),
-]  # fmt: skip
+]
 TAKEN = [
-    "/{a}.json", "/{a}-{b}", "/{a}/{b}/{c}.json", "/{a:int}-{b:int}-{c:int}-{d:int}", "/{lat:float},{lon:float}",
-    "/{a:path}", "/files/{a:path}/raw", "/{a:path}/{b}.json", "/{a}-{b:int}.json", "/{a:uuid}-{b:uuid}.{c}",
-    "/{y:string(length=4)}{m:string(length=2)}{d:string(length=2)}", "/{a:any(red, blue)}-{b}.{c:any(png, jpg)}",
-]  # fmt: skip
-BOUNDED = ["/{a}-{b}.json", "/{a}-{b}-{c}", "/{a}{b}x", "/g/{a}.{b}.tar", "/{a:string(minlength=2)}_{b}_"]
+    "/{a}.json",
+    "/{a}-{b}",
+    "/{a}/{b}/{c}.json",
+    "/{a:int}-{b:int}-{c:int}-{d:int}",
+    "/{lat:float},{lon:float}",
+    "/{a:path}",
+    "/files/{a:path}/raw",
+    "/{a:path}/{b}.json",
+    "/{a}-{b:int}.json",
+    "/{a:uuid}-{b:uuid}.{c}",
+    "/{y:string(length=4)}{m:string(length=2)}{d:string(length=2)}",
+    "/{a:any(red, blue)}-{b}.{c:any(png, jpg)}",
+]
+BOUNDED = [
+    "/{a}-{b}.json",
+    "/{a}-{b}-{c}",
+    "/{a}{b}x",
+    "/g/{a}.{b}.tar",
+    "/{a:string(minlength=2)}_{b}_",
+]
 
 
 class Steps:
@@ -34,7 +54,8 @@ class Steps:
 
     def __init__(self, pattern: Pattern) -> None:
         self.pieces = [
-            piece if isinstance(piece, str) else re.compile(converter_regex(piece, pattern)) for piece in row(pattern)
+            piece if isinstance(piece, str) else re.compile(converter_regex(piece, pattern))
+            for piece in row(pattern)
         ]
         self.count = 0
 
@@ -50,7 +71,9 @@ class Steps:
             return False
         self.count += longest.end() - at  # it is read before anything is tried
         ends = range(longest.end(), at, -1)
-        return any(piece.fullmatch(text, at, end) and self.match(text, place + 1, end) for end in ends)
+        return any(
+            piece.fullmatch(text, at, end) and self.match(text, place + 1, end) for end in ends
+        )
 
 
 def row(pattern: Pattern) -> list[Parameter | str]:
@@ -63,7 +86,9 @@ def converter_regex(piece: Parameter, pattern: Pattern) -> str:
     if piece.spans_slashes:
         return r"[^/].*"
     if piece.characters:
-        return piece.characters + ("{36}" if piece.ends == 1 else "+" if piece.ends is None else "{1,4}")
+        return piece.characters + (
+            "{36}" if piece.ends == 1 else "+" if piece.ends is None else "{1,4}"
+        )
     if piece.ends == 1:
         return r"[^/]{" + re.sub(r"\D", "", piece.converter) + "}"
     found = re.search(rf"maxlength=(\d+)\):{piece.name}>", pattern.rule)
@@ -106,15 +131,27 @@ def test_what_is_taken_is_matched_in_linear_time(path):
 
 
 PIECES = [
-    "{}", "{:int}", "{:path}", "{:uuid}", "{:string(length=2)}", "{:string(maxlength=9)}", "-", ".", "/", "1", "x",
-]  # fmt: skip
+    "{}",
+    "{:int}",
+    "{:path}",
+    "{:uuid}",
+    "{:string(length=2)}",
+    "{:string(maxlength=9)}",
+    "-",
+    ".",
+    "/",
+    "1",
+    "x",
+]
 
 
 @settings(deadline=None, max_examples=150)
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=7))
 def test_whatever_is_taken_is_matched_in_linear_time(pieces):
     numbers = itertools.count()
-    path = "/" + "".join(piece.replace("{", f"{{p{next(numbers)}") if "{" in piece else piece for piece in pieces)
+    path = "/" + "".join(
+        piece.replace("{", f"{{p{next(numbers)}") if "{" in piece else piece for piece in pieces
+    )
     try:
         pattern = parse(path)
     except PatternError:
@@ -122,7 +159,10 @@ def test_whatever_is_taken_is_matched_in_linear_time(pieces):
 
     for short, long in zip(hostile(pattern, 600), hostile(pattern, 1_200), strict=True):
         # Below the upper length of two strings, the work may still be that of their 255 characters.
-        assert steps(pattern, long) <= max(2.6 * steps(pattern, short) + 1_000, 140_000), (path, short[:20])
+        assert steps(pattern, long) <= max(2.6 * steps(pattern, short) + 1_000, 140_000), (
+            path,
+            short[:20],
+        )
 
 
 @pytest.mark.parametrize(("path", "fits"), [("/{a}-{b}.json", 255), ("/g/{a}.{b}.tar", 255)])
@@ -139,7 +179,13 @@ def test_two_in_one_segment_hold_as_much_as_a_files_name(path, fits):
 @pytest.mark.parametrize("register", ["get", "websocket"])
 def test_the_refusal_names_the_callback(register):
     router = Router()
-    callback = (lambda connection, event, data: None) if register == "websocket" else (lambda request, response: None)
+    callback = (
+        (lambda connection, event, data: None)
+        if register == "websocket"
+        else (lambda request, response: None)
+    )
 
-    with pytest.raises(RouteError, match=r"test_ambiguity\.py:\d+: route '/\{a\}-\{b\}-\{c\}\.json' refused"):
+    with pytest.raises(
+        RouteError, match=r"test_ambiguity\.py:\d+: route '/\{a\}-\{b\}-\{c\}\.json' refused"
+    ):
         getattr(router, register)("/{a}-{b}-{c}.json", callback)

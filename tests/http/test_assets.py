@@ -10,16 +10,19 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from tina4_wsgi import App, Router
 
-STATIC = Path(__file__).resolve().parents[2] / "tina4_wsgi" / "static"
+STATIC = Path(__file__).resolve().parents[2] / "tina4_wsgi" / "browser"
 ADDRESS = "/__tina4/tina4-ws.js"
 MOST_GZIPPED_BYTES = 3_500
 
 
-@pytest.mark.parametrize(("name", "kind"), [
-    ("tina4-ws.js", "text/javascript; charset=utf-8"),
-    ("tina4-ws.mjs", "text/javascript; charset=utf-8"),
-    ("tina4-ws.d.ts", "text/plain; charset=utf-8"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("tina4-ws.js", "text/javascript; charset=utf-8"),
+        ("tina4-ws.mjs", "text/javascript; charset=utf-8"),
+        ("tina4-ws.d.ts", "text/plain; charset=utf-8"),
+    ],
+)
 def test_each_file_is_served_as_what_it_is(site, name, kind):
     answer = site.ask(f"/__tina4/{name}")
 
@@ -57,10 +60,18 @@ def test_a_route_that_takes_every_path_does_not_hide_it(site):
     assert site.ask("/__tina4/other").text == "the one page"
 
 
-@pytest.mark.parametrize(("path", "method"), [
-    ("/__tina4/", "GET"), ("/__tina4", "GET"), ("/__tina4/x.js", "GET"), ("/__tina4/../app.py", "GET"),
-    ("/__tina4//tina4-ws.js", "GET"), ("/__tina4/tina4-ws.js/", "GET"), (ADDRESS, "POST"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("/__tina4/", "GET"),
+        ("/__tina4", "GET"),
+        ("/__tina4/x.js", "GET"),
+        ("/__tina4/../app.py", "GET"),
+        ("/__tina4//tina4-ws.js", "GET"),
+        ("/__tina4/tina4-ws.js/", "GET"),
+        (ADDRESS, "POST"),
+    ],
+)
 def test_all_else_below_the_folder_is_the_legacy_app_s(site, path, method):
     site.fallback = legacy
 
@@ -89,4 +100,6 @@ def test_it_is_there_below_a_prefix_and_without_discovery(tmp_path):
 
 def legacy(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"" if environ["REQUEST_METHOD"] == "HEAD" else f"legacy {environ['PATH_INFO']}".encode()]
+    return [
+        b"" if environ["REQUEST_METHOD"] == "HEAD" else f"legacy {environ['PATH_INFO']}".encode()
+    ]

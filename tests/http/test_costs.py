@@ -1,4 +1,6 @@
-"""What one request may cost: forms, JSON, and the lists in its head; bounded by counts and sizes."""
+"""What one request may cost: forms, JSON, and the lists in its head; bounded by counts and
+sizes.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,12 @@ import pytest
 from werkzeug.exceptions import HTTPException
 
 from tests.http.test_request import chunked, request_of  # noqa: F401  # fixtures
-from tina4_wsgi import App, Router, files, forwarded, pages
+from tina4_wsgi import App, Router
+from tina4_wsgi.addresses import forwarded
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import Refused
-from tina4_wsgi.headers import MOST_ELEMENTS, first_elements, is_short_list
+from tina4_wsgi.http import error_pages, files
+from tina4_wsgi.http.headers import MOST_ELEMENTS, first_elements, is_short_list
 from tina4_wsgi.protocol.deflate import parse_offers
 from tina4_wsgi.protocol.handshake import choose_subprotocol, has_token, split_tokens
 from tina4_wsgi.testing import HandshakeRefused, TestClient
@@ -40,13 +44,18 @@ def test_a_form_of_too_many_fields_is_answered_413(request_of, body):  # noqa: F
         (lambda request: request.json, "", b"[" + b"1," * 600),
         (lambda request: request.json, "application/json", b'"' + b"x" * 1_100 + b'"'),
     ],
-)  # fmt: skip
+)
 def test_what_costs_many_times_its_size_is_answered_413_before_it_is_read(
-    request_of, read, content_type, body  # noqa: F811
+    request_of,  # noqa: F811
+    read,
+    content_type,
+    body,
 ):
     source = io.BytesIO(body)
     overrides = {"wsgi.input": source}
-    request = request_of(method="POST", data=body, content_type=content_type, config=SMALL, overrides=overrides)
+    request = request_of(
+        method="POST", data=body, content_type=content_type, config=SMALL, overrides=overrides
+    )
 
     status, text = status_of(lambda: read(request))
 
@@ -68,7 +77,11 @@ def test_it_is_so_without_a_length_and_behind_a_look_at_the_body(chunked, name):
 def test_what_is_no_form_is_not_read_for_one(request_of):  # noqa: F811
     source = io.BytesIO(b"x" * 5_000)
     request = request_of(
-        method="POST", data=b"x" * 5_000, content_type="text/plain", config=SMALL, overrides={"wsgi.input": source}
+        method="POST",
+        data=b"x" * 5_000,
+        content_type="text/plain",
+        config=SMALL,
+        overrides={"wsgi.input": source},
     )
 
     assert (len(request.form), len(request.files), source.tell()) == (0, 0, 0)
@@ -79,7 +92,9 @@ def test_an_upload_may_be_larger_than_a_form_but_not_its_fields(request_of):  # 
     assert request_of(method="POST", data=large, config=SMALL).form["name"] == "ada"
 
     fields = {"name": "x" * 2_000}
-    request = request_of(method="POST", data=fields, content_type="multipart/form-data", config=SMALL)
+    request = request_of(
+        method="POST", data=fields, content_type="multipart/form-data", config=SMALL
+    )
     assert status_of(lambda: request.form)[0] == 413
 
 
@@ -103,7 +118,9 @@ def test_of_a_list_that_nobody_has_meant_only_the_first_elements_are_looked_at()
     assert not is_short_list('"' * MANY)
 
 
-@pytest.mark.parametrize("header", ["a;b," * MANY, "a," * 101, "a;x=1," * 101, ("permessage-deflate," * 101)])
+@pytest.mark.parametrize(
+    "header", ["a;b," * MANY, "a," * 101, "a;x=1," * 101, ("permessage-deflate," * 101)]
+)
 def test_extensions_that_nobody_offers_are_refused(header):
     with pytest.raises(Refused, match="400"):
         parse_offers(header)
@@ -120,11 +137,13 @@ def test_a_token_far_behind_is_none():
     assert not has_token("a, " * MANY + "upgrade", "upgrade")
 
 
-@pytest.mark.parametrize("accept", ["a/b;q=.1," * MANY + "application/json", "a;b=" + '\\"' * MANY, "," * MANY])
+@pytest.mark.parametrize(
+    "accept", ["a/b;q=.1," * MANY + "application/json", "a;b=" + '\\"' * MANY, "," * MANY]
+)
 def test_a_page_of_an_error_is_plain_text_for_whoever_accepts_everything(accept):
     started = []
     environ = {"HTTP_ACCEPT": accept, "REQUEST_METHOD": "GET"}
-    body = pages.error(environ, 404)(environ, lambda *head: started.append(head))
+    body = error_pages.error(environ, 404)(environ, lambda *head: started.append(head))
 
     assert b"".join(body).startswith(b"404 Not Found")
 
@@ -141,7 +160,10 @@ def test_a_file_is_sent_whole_to_whoever_has_had_all_versions(tmp_path, name, va
 
 
 def test_addresses_that_the_client_wrote_far_left_are_not_looked_at():
-    environ = {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "9.9.9.9," + "127.0.0.1," * MANY + "10.0.0.7"}
+    environ = {
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_X_FORWARDED_FOR": "9.9.9.9," + "127.0.0.1," * MANY + "10.0.0.7",
+    }
     assert forwarded.client_ip(environ, ("127.0.0.1",)) == "10.0.0.7"
 
     environ["HTTP_X_FORWARDED_FOR"] = "9.9.9.9," + "127.0.0.1," * MANY
@@ -155,7 +177,12 @@ def test_of_far_too_many_cookies_the_first_are_read(request_of):  # noqa: F811
 
 
 @pytest.mark.parametrize(
-    "headers", [{"X-Large": "x" * 40_000}, {f"X-{n}": "y" * 4_000 for n in range(9)}, {"X-Many": "a=b; " * 8_000}]
+    "headers",
+    [
+        {"X-Large": "x" * 40_000},
+        {f"X-{n}": "y" * 4_000 for n in range(9)},
+        {"X-Many": "a=b; " * 8_000},
+    ],
 )
 def test_a_handshake_with_a_head_that_would_be_kept_for_long_is_refused_on_every_host(headers):
     router = Router()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tina4_wsgi.discovery import discover
 from tina4_wsgi.errors import ConfigError, RouteError
-from tina4_wsgi.router import Router
+from tina4_wsgi.routing.discovery import discover
+from tina4_wsgi.routing.router import Router
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,8 @@ def write(root: Path, name: str, code: str | None = None) -> Path:
     """Write a module below src/routes; by default one that registers "/<its name>"."""
     path = root / "src" / "routes" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    default = f"from tina4_wsgi.router import Router\nRouter.get('/{name}', lambda request, response: __name__)\n"
+    importing = "from tina4_wsgi.routing.router import Router\n"
+    default = f"{importing}Router.get('/{name}', lambda request, response: __name__)\n"
     path.write_text(default if code is None else code)
     return path
 
@@ -43,12 +44,30 @@ def test_modules_are_imported_in_the_order_of_their_names(tmp_path):
 
     assert paths() == ["/10.py", "/9.py", "/a.py", "/a/b/c.py", "/a/z.py", "/b.py", "/chat-room.py"]
     assert [Path(str(module.__file__)).name for module in modules] == [
-        "10.py", "9.py", "a.py", "c.py", "z.py", "b.py", "chat-room.py",
-    ]  # fmt: skip
+        "10.py",
+        "9.py",
+        "a.py",
+        "c.py",
+        "z.py",
+        "b.py",
+        "chat-room.py",
+    ]
 
 
-@pytest.mark.parametrize("name", ["_private.py", "_private/a.py", "__pycache__/a.py", ".hidden.py", ".git/a.py",
-                                  "notes.txt", "a.pyc", "sub/_private.py", "sub/__init__.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_private.py",
+        "_private/a.py",
+        "__pycache__/a.py",
+        ".hidden.py",
+        ".git/a.py",
+        "notes.txt",
+        "a.pyc",
+        "sub/_private.py",
+        "sub/__init__.py",
+    ],
+)
 def test_private_hidden_and_other_files_are_left_out(tmp_path, name):
     write(tmp_path, name)
 
@@ -112,9 +131,14 @@ def test_a_root_without_routes_has_none(tmp_path):
     assert discover(tmp_path) == ()
 
 
-@pytest.mark.parametrize(("code", "cause"), [
-    ("1 / 0", ZeroDivisionError), ("import nothing_of_this_name", ModuleNotFoundError), ("def broken(:", SyntaxError),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        ("1 / 0", ZeroDivisionError),
+        ("import nothing_of_this_name", ModuleNotFoundError),
+        ("def broken(:", SyntaxError),
+    ],
+)
 @pytest.mark.parametrize("name", ["sub/chat-room.py", "__init__.py"])
 def test_a_module_that_fails_is_named_and_the_cause_kept(tmp_path, name, code, cause):
     path = write(tmp_path, name, code)
@@ -130,7 +154,11 @@ def test_a_module_that_fails_is_named_and_the_cause_kept(tmp_path, name, code, c
 
 @pytest.mark.parametrize("name", ["bad.py", "__init__.py"])
 def test_a_bad_route_is_refused_as_everywhere(tmp_path, name):
-    path = write(tmp_path, name, "from tina4_wsgi.router import Router\nRouter.get('/:id')(lambda a, b: 1)\n")
+    path = write(
+        tmp_path,
+        name,
+        "from tina4_wsgi.routing.router import Router\nRouter.get('/:id')(lambda a, b: 1)\n",
+    )
 
     with pytest.raises(RouteError) as caught:
         discover(tmp_path)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tina4_wsgi import headers
 from tina4_wsgi.errors import UsageError
+from tina4_wsgi.http import headers
 
 
-@pytest.mark.parametrize("value", ["a\r\nSet-Cookie: x=1", "a\nb", "a\rb", "a\x00b", "\x7f", "a\x0bb"])
+@pytest.mark.parametrize(
+    "value", ["a\r\nSet-Cookie: x=1", "a\nb", "a\rb", "a\x00b", "\x7f", "a\x0bb"]
+)
 def test_a_value_with_a_control_character_is_refused(value):
     with pytest.raises(UsageError, match="control character"):
         headers.field("X-Name", value)

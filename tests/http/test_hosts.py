@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tina4_wsgi import hosts
+from tina4_wsgi.addresses import hosts
 from tina4_wsgi.errors import ConfigError
 
 
@@ -26,10 +26,29 @@ def test_a_host_is_read_with_its_port(text, name, port):
 @pytest.mark.parametrize(
     "text",
     [
-        "", "a b", "a/b", "a@b", "a,b", "a:", "a:b", "a:65536", "a:1:2", "::1", "[::1", "[::1]x", "[127.0.0.1]", "[a]",
-        "ä.example", "a\r\nb", "a\n", "a\0", "*", "http://a", "a" * 300,
+        "",
+        "a b",
+        "a/b",
+        "a@b",
+        "a,b",
+        "a:",
+        "a:b",
+        "a:65536",
+        "a:1:2",
+        "::1",
+        "[::1",
+        "[::1]x",
+        "[127.0.0.1]",
+        "[a]",
+        "ä.example",
+        "a\r\nb",
+        "a\n",
+        "a\0",
+        "*",
+        "http://a",
+        "a" * 300,
     ],
-)  # fmt: skip
+)
 def test_what_is_no_host_is_read_as_none(text):
     assert hosts.parse(text) is None
 
@@ -37,12 +56,22 @@ def test_what_is_no_host_is_read_as_none(text):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("localhost", True), ("LOCALHOST:7148", True), ("localhost.", True), ("app.localhost", True),
-        ("127.0.0.1", True), ("127.255.0.9:80", True), ("[::1]:80", True), ("[::ffff:127.0.0.1]", True),
-        ("localhost.evil.test", False), ("127.0.0.1.evil.test", False), ("notlocalhost", False), ("10.0.0.1", False),
-        ("0.0.0.0", False), ("[::2]", False),
+        ("localhost", True),
+        ("LOCALHOST:7148", True),
+        ("localhost.", True),
+        ("app.localhost", True),
+        ("127.0.0.1", True),
+        ("127.255.0.9:80", True),
+        ("[::1]:80", True),
+        ("[::ffff:127.0.0.1]", True),
+        ("localhost.evil.test", False),
+        ("127.0.0.1.evil.test", False),
+        ("notlocalhost", False),
+        ("10.0.0.1", False),
+        ("0.0.0.0", False),
+        ("[::2]", False),
     ],
-)  # fmt: skip
+)
 def test_the_loopback_has_names_of_its_own(text, expected):
     host = hosts.parse(text)
 

@@ -12,8 +12,8 @@ from werkzeug.test import EnvironBuilder
 from tina4_wsgi.app import App
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import Refused
-from tina4_wsgi.http import HttpSide, decode_path
-from tina4_wsgi.router import Router
+from tina4_wsgi.http.handling import HttpHandling, decode_path
+from tina4_wsgi.routing.router import Router
 
 NOWHERE = Path("/nowhere")
 
@@ -21,7 +21,10 @@ NOWHERE = Path("/nowhere")
 def legacy(environ, start_response):
     """An app that shows where and how it was called."""
     start_response("200 OK", [("Content-Type", "text/plain"), ("X-App", "legacy")])
-    return [f"{environ['SCRIPT_NAME']}|{environ['PATH_INFO']}|".encode("latin-1"), environ["wsgi.input"].read(4)]
+    return [
+        f"{environ['SCRIPT_NAME']}|{environ['PATH_INFO']}|".encode("latin-1"),
+        environ["wsgi.input"].read(4),
+    ]
 
 
 # Routes
@@ -115,7 +118,9 @@ def test_a_websocket_asked_for_by_http_is_answered_426(site, method):
     assert "WebSocket" in answer.text or method == "HEAD"
 
 
-@pytest.mark.parametrize("software", ["WSGIServer/0.2 CPython/3.11.7", "waitress", "a server that nobody has tried"])
+@pytest.mark.parametrize(
+    "software", ["WSGIServer/0.2 CPython/3.11.7", "waitress", "a server that nobody has tried"]
+)
 def test_a_server_that_may_take_no_upgrade_field_gets_none(site, software):
     site.router.websocket("/ws", lambda connection, event, data: None)
 
@@ -135,9 +140,10 @@ def test_a_body_over_the_limit_is_answered_413_before_the_handler_runs(site):
 
     answer = site.ask("/a", "POST", data=b"x" * 11)
 
-    assert (answer.status_code, answer.text) == (413, "413 Request Entity Too Large\nThe body is over 10 bytes.\n") or (
-        answer.text == "413 Content Too Large\nThe body is over 10 bytes.\n"
-    )
+    assert (answer.status_code, answer.text) == (
+        413,
+        "413 Request Entity Too Large\nThe body is over 10 bytes.\n",
+    ) or (answer.text == "413 Content Too Large\nThe body is over 10 bytes.\n")
     assert ran == []
 
 
@@ -219,7 +225,7 @@ def test_the_legacy_app_gets_the_very_environ_and_start_response():
 
     def start_response(status, fields, exc_info=None): ...
 
-    side = HttpSide(Router(), Config(), NOWHERE, app)
+    side = HttpHandling(Router(), Config(), NOWHERE, app)
     environ = EnvironBuilder("/K%C3%A4se?q=1", method="POST", data=b"body").get_environ()
     before = dict(environ)
 
@@ -308,7 +314,7 @@ def test_an_app_that_fails_after_it_began_gets_its_beginning_replaced():
     router = Router()
     router.get("/x", lambda request, response: app)
     environ = EnvironBuilder("/x").get_environ()
-    body = HttpSide(router, Config(), NOWHERE)(environ, start_response)
+    body = HttpHandling(router, Config(), NOWHERE)(environ, start_response)
 
     assert b"".join(body) == b"500 Internal Server Error\n"
     assert [status for status, _ in begun] == ["200 OK", "500 Internal Server Error"]
@@ -347,7 +353,9 @@ def test_a_missing_template_is_a_logged_500_that_names_the_folder_in_the_log_onl
 def test_an_app_says_how_it_is_served_to_whoever_looks_for_a_method_that_does(name):
     app = App(router=Router())
 
-    with pytest.raises(AttributeError, match=f"no attribute '{name}'; serve it with `tina4-wsgi serve"):
+    with pytest.raises(
+        AttributeError, match=f"no attribute '{name}'; serve it with `tina4-wsgi serve"
+    ):
         getattr(app, name)
 
 

@@ -1,4 +1,6 @@
-"""Matching: what each converter takes, which route goes first, and that the tree says what the map says."""
+"""Matching: what each converter takes, which route goes first, and that the tree says what the map
+says.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,9 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import Map, MapAdapter, Rule, WebsocketMismatch
 
 from tina4_wsgi.errors import RouteError
-from tina4_wsgi.matching import Match
-from tina4_wsgi.params import Params
-from tina4_wsgi.router import Router
+from tina4_wsgi.routing.matching import Match
+from tina4_wsgi.routing.params import Params
+from tina4_wsgi.routing.router import Router
 
 
 def handler(request, response): ...
@@ -47,48 +49,85 @@ def websocket(router: Router, path: str) -> Match:
     return match
 
 
-@pytest.mark.parametrize("path", ["/{x}", "/<x>", "/{x:string}", "/<string:x>", "/{ x }", "/{x : string}"])
+@pytest.mark.parametrize(
+    "path", ["/{x}", "/<x>", "/{x:string}", "/<string:x>", "/{ x }", "/{x : string}"]
+)
 def test_all_spellings_of_a_parameter_are_one(path):
     assert found(router_of(path), "/value") == (path, {"x": "value"})
 
 
-@pytest.mark.parametrize(("path", "asked", "value"), [
-    ("/{x:int}", "/007", 7),
-    ("/<int:x>", "/42", 42),
-    ("/{x:int(min=1)}", "/1", 1),
-    ("/<int(min=1, max=9):x>", "/9", 9),
-    ("/{x:int(signed=True)}", "/-3", -3),
-    ("/{x:int(fixed_digits=3)}", "/012", 12),
-    ("/{x:float}", "/1.5", 1.5),
-    ("/{x:float(signed=True)}", "/-1.5", -1.5),
-    ("/{x:path}", "/a/b/c", "a/b/c"),
-    ("/{x:any(red, blue)}", "/blue", "blue"),
-    ("/{x:string(length=2)}", "/de", "de"),
-    ("/{x:uuid}", "/c9bf9e57-1685-4c89-bafb-ff5af830be8a", uuid.UUID("c9bf9e57-1685-4c89-bafb-ff5af830be8a")),
-    ("/v{x:int}.json", "/v2.json", 2),
-    ("/{x}", "/zwölf und mehr", "zwölf und mehr"),
-    ("/{x}", "/a%2Fb", "a%2Fb"),  # decoded by then: this percent sign was sent as %25
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "asked", "value"),
+    [
+        ("/{x:int}", "/007", 7),
+        ("/<int:x>", "/42", 42),
+        ("/{x:int(min=1)}", "/1", 1),
+        ("/<int(min=1, max=9):x>", "/9", 9),
+        ("/{x:int(signed=True)}", "/-3", -3),
+        ("/{x:int(fixed_digits=3)}", "/012", 12),
+        ("/{x:float}", "/1.5", 1.5),
+        ("/{x:float(signed=True)}", "/-1.5", -1.5),
+        ("/{x:path}", "/a/b/c", "a/b/c"),
+        ("/{x:any(red, blue)}", "/blue", "blue"),
+        ("/{x:string(length=2)}", "/de", "de"),
+        (
+            "/{x:uuid}",
+            "/c9bf9e57-1685-4c89-bafb-ff5af830be8a",
+            uuid.UUID("c9bf9e57-1685-4c89-bafb-ff5af830be8a"),
+        ),
+        ("/v{x:int}.json", "/v2.json", 2),
+        ("/{x}", "/zwölf und mehr", "zwölf und mehr"),
+        ("/{x}", "/a%2Fb", "a%2Fb"),  # decoded by then: this percent sign was sent as %25
+    ],
+)
 def test_a_converter_casts_its_value(path, asked, value):
     assert found(router_of(path), asked) == (path, {"x": value})
     assert type(found(router_of(path), asked)[1]["x"]) is type(value)
 
 
-@pytest.mark.parametrize(("path", "asked"), [
-    ("/{x:int}", "/-1"), ("/{x:int}", "/1a"), ("/{x:int}", "/"), ("/{x:int(min=5)}", "/4"),
-    ("/{x:int(fixed_digits=3)}", "/12"), ("/{x:int}", "/" + "9" * 5000), ("/{x:float}", "/1"),
-    ("/{x:any(red, blue)}", "/green"), ("/{x:string(length=2)}", "/deu"), ("/{x:uuid}", "/c9bf9e57"),
-    ("/{x}", "/"), ("/{x}", "/a/b"), ("/{x:path}", "/"), ("/a/{x}", "/a"), ("/a", "/A"), ("/a", "/a/b"),
-    ("/a", "//a"), ("/a", "a"), ("/", "//"), ("/", ""), ("/", "*"), ("/a/b", "/a//b"), ("/{x:any(a,b)}", "/ab"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/{x:int}", "/-1"),
+        ("/{x:int}", "/1a"),
+        ("/{x:int}", "/"),
+        ("/{x:int(min=5)}", "/4"),
+        ("/{x:int(fixed_digits=3)}", "/12"),
+        ("/{x:int}", "/" + "9" * 5000),
+        ("/{x:float}", "/1"),
+        ("/{x:any(red, blue)}", "/green"),
+        ("/{x:string(length=2)}", "/deu"),
+        ("/{x:uuid}", "/c9bf9e57"),
+        ("/{x}", "/"),
+        ("/{x}", "/a/b"),
+        ("/{x:path}", "/"),
+        ("/a/{x}", "/a"),
+        ("/a", "/A"),
+        ("/a", "/a/b"),
+        ("/a", "//a"),
+        ("/a", "a"),
+        ("/", "//"),
+        ("/", ""),
+        ("/", "*"),
+        ("/a/b", "/a//b"),
+        ("/{x:any(a,b)}", "/ab"),
+    ],
+)
 def test_what_does_not_fit_is_not_found(path, asked):
     assert found(router_of(path), asked) == "NotFound"
 
 
-@pytest.mark.parametrize(("path", "asked"), [
-    ("/a", "/a/"), ("/a/", "/a"), ("/{x}", "/1/"), ("/{x}/", "/1"), ("/a/{x:int}/", "/a/1"),
-    ("/{x:path}/", "/a/b"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/a", "/a/"),
+        ("/a/", "/a"),
+        ("/{x}", "/1/"),
+        ("/{x}/", "/1"),
+        ("/a/{x:int}/", "/a/1"),
+        ("/{x:path}/", "/a/b"),
+    ],
+)
 def test_a_final_slash_makes_no_difference(path, asked):
     assert found(router_of(path), asked)[0] == path
 
@@ -220,7 +259,21 @@ def test_a_param_named_like_a_method_of_dict_is_still_an_attribute(path):
 
 # The tree and the map
 
-SEGMENTS = ["a", "b", "", "1", "ab", "{}", "{}", "{:int}", "{:int(min=2)}", "{:path}", "{:any(a, b)}", "a{}", "{}b"]
+SEGMENTS = [
+    "a",
+    "b",
+    "",
+    "1",
+    "ab",
+    "{}",
+    "{}",
+    "{:int}",
+    "{:int(min=2)}",
+    "{:path}",
+    "{:any(a, b)}",
+    "a{}",
+    "{}b",
+]
 PATHS = st.lists(st.sampled_from(SEGMENTS), min_size=1, max_size=3).map("/".join)
 ASKED = st.lists(st.sampled_from(["a", "b", "", "1", "2", "ab", "c"]), min_size=1, max_size=4).map(
     lambda parts: "/" + "/".join(parts)
@@ -237,7 +290,9 @@ def named(path: str) -> str:
 def expected(adapter: MapAdapter, path: str, method: str) -> Any:
     """What `found` should give."""
     if path.startswith("//"):
-        return NotFound.__name__  # Werkzeug takes it for "/"; that is the one thing that we see otherwise.
+        return (
+            NotFound.__name__
+        )  # Werkzeug takes it for "/"; that is the one thing that we see otherwise.
     try:
         route, values = adapter.match(path, method, websocket=False)
     except HTTPException as exc:
@@ -260,7 +315,9 @@ def test_the_tree_never_answers_otherwise_than_the_map(routes, asked):
             continue  # there already, or an empty segment in the middle
         route = router.routes[-1]
         methods = None if kind in ("any", "websocket") else route.methods
-        werkzeug.add(Rule(route.rule, endpoint=route, methods=methods, websocket=kind == "websocket"))
+        werkzeug.add(
+            Rule(route.rule, endpoint=route, methods=methods, websocket=kind == "websocket")
+        )
     adapter = werkzeug.bind("localhost")
 
     for path in asked:

@@ -1,4 +1,6 @@
-"""The same answers on real sockets: streams, chunked bodies and refusals under gunicorn, ours and wsgiref."""
+"""The same answers on real sockets: streams, chunked bodies and refusals under gunicorn, ours and
+wsgiref.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,10 @@ import pytest
 
 from tests.support import servers
 from tina4_wsgi.config import Config
-from tina4_wsgi.http import HttpSide
-from tina4_wsgi.router import Router
+from tina4_wsgi.http.handling import HttpHandling
+from tina4_wsgi.routing.router import Router
 
-SITE = '''
+SITE = """
 import time
 from pathlib import Path
 
@@ -48,7 +50,7 @@ def file(request, response):
 def ws(connection, event, data): ...
 
 app = App(router=router, root=Path(__file__).parent, max_body_bytes=100)
-'''
+"""
 HEAD_END = b"\r\n\r\n"
 DEADLINE_S = 10.0
 
@@ -73,7 +75,7 @@ def wsgiref_address(tmp_path: Path) -> Iterator[tuple[str, int]]:
     """Where wsgiref serves a WebSocket route, in a thread of this process."""
     router = Router()
     router.websocket("/ws", lambda connection, event, data: None)
-    side = HttpSide(router, Config(), tmp_path)
+    side = HttpHandling(router, Config(), tmp_path)
     with make_server("127.0.0.1", 0, side, handler_class=QuietHandler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -84,7 +86,9 @@ def wsgiref_address(tmp_path: Path) -> Iterator[tuple[str, int]]:
             thread.join()
 
 
-@pytest.fixture(scope="module", params=["gunicorn -k gevent", "gunicorn -k sync", "tina4-wsgi serve"])
+@pytest.fixture(
+    scope="module", params=["gunicorn -k gevent", "gunicorn -k sync", "tina4-wsgi serve"]
+)
 def server(request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory):
     log = tmp_path_factory.mktemp("log") / "log"
     env = {"PYTHONPATH": str(servers.ROOT)}
@@ -93,7 +97,7 @@ def server(request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytes
     else:
         running = servers.gunicorn(
             "site_under_test:app", folder, log, env=env, worker_class=request.param.split()[-1]
-        )  # fmt: skip
+        )
     with running as started:
         servers.wait_until_answering(started)
         yield started
@@ -107,7 +111,9 @@ def exchange(address: tuple[str, int], request: bytes) -> bytes:
 
 
 def get(path: str, method: str = "GET", fields: str = "") -> bytes:
-    return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n".encode()
+    return (
+        f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n".encode()
+    )
 
 
 def test_a_stream_arrives_piece_by_piece_and_its_generator_is_closed_when_the_client_leaves(server):
@@ -122,7 +128,9 @@ def test_a_stream_arrives_piece_by_piece_and_its_generator_is_closed_when_the_cl
 
 
 def test_a_chunked_body_is_read(server):
-    request = get("/echo", "POST", "Transfer-Encoding: chunked\r\n") + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    request = (
+        get("/echo", "POST", "Transfer-Encoding: chunked\r\n") + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    )
 
     head, _, body = exchange(server.address, request).partition(HEAD_END)
 
@@ -131,7 +139,12 @@ def test_a_chunked_body_is_read(server):
 
 
 def test_a_chunked_body_over_the_limit_is_answered_413(server):
-    request = get("/echo", "POST", "Transfer-Encoding: chunked\r\n") + b"80\r\n" + b"x" * 128 + b"\r\n0\r\n\r\n"
+    request = (
+        get("/echo", "POST", "Transfer-Encoding: chunked\r\n")
+        + b"80\r\n"
+        + b"x" * 128
+        + b"\r\n0\r\n\r\n"
+    )
 
     assert exchange(server.address, request).startswith(b"HTTP/1.1 413 ")
 

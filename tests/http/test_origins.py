@@ -1,4 +1,6 @@
-"""Origins that are named: exact ones, patterns, functions; what no page can match is refused when it is set."""
+"""Origins that are named: exact ones, patterns, functions; what no page can match is refused when
+it is set.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ import re
 
 import pytest
 
-from tina4_wsgi import App, ConfigError, RouteError, Router, origins
+from tina4_wsgi import App, ConfigError, RouteError, Router
+from tina4_wsgi.addresses import origins
 from tina4_wsgi.testing import HandshakeRefused, TestClient
 
 
@@ -46,13 +49,31 @@ def test_a_star_is_any_subdomain_at_any_depth(pattern, origin, expected):
 @pytest.mark.parametrize(
     "origin",
     [
-        "null", "file://", "capacitor://localhost", "ionic://localhost", "tauri://localhost", "app://.", "http://localhost",
-        "chrome-extension://abcdefghijklmnop", "moz-extension://6f3a-11", "vscode-webview://1a2b", "http://[::1]:8080",
+        "null",
+        "file://",
+        "capacitor://localhost",
+        "ionic://localhost",
+        "tauri://localhost",
+        "app://.",
+        "http://localhost",
+        "chrome-extension://abcdefghijklmnop",
+        "moz-extension://6f3a-11",
+        "vscode-webview://1a2b",
+        "http://[::1]:8080",
         "https://my_host.example",
     ],
-)  # fmt: skip
+)
 def test_what_apps_and_files_send_can_be_named_and_lets_nobody_else_in(origin):
-    others = ["https://evil.test", "null", "file://", "capacitor://evil", "app://evil", "NULL", "file:///", ""]
+    others = [
+        "https://evil.test",
+        "null",
+        "file://",
+        "capacitor://evil",
+        "app://evil",
+        "NULL",
+        "file:///",
+        "",
+    ]
 
     assert is_named(origin, "https://shop.example", origin)
     assert not any(is_named(other, origin) for other in others if other != origin)
@@ -63,20 +84,35 @@ def test_what_apps_and_files_send_can_be_named_and_lets_nobody_else_in(origin):
     [
         ("shop.example", 'has no scheme, write "https://shop.example" or "http://shop.example"'),
         ("//shop.example", 'has no scheme, write "https://shop.example"'),
-        ("localhost:8080", 'has no scheme, write "https://localhost:8080" or "http://localhost:8080"'),
+        (
+            "localhost:8080",
+            'has no scheme, write "https://localhost:8080" or "http://localhost:8080"',
+        ),
         ("*.shop.example", 'has no scheme, write "https://*.shop.example"'),
         ("https:shop.example", 'has no scheme, write "https://shop.example"'),
         ("text and more", "has space in it"),
         (" https://shop.example", "has space in it"),
         ("", "is empty"),
-        ("https://shop.example/", 'ends with a slash, which no origin has: write "https://shop.example"'),
-        ("https://shop.example/path", 'has a path, which no origin has: write "https://shop.example"'),
-        ("https://shop.example?a=b", 'has a path, which no origin has: write "https://shop.example"'),
+        (
+            "https://shop.example/",
+            'ends with a slash, which no origin has: write "https://shop.example"',
+        ),
+        (
+            "https://shop.example/path",
+            'has a path, which no origin has: write "https://shop.example"',
+        ),
+        (
+            "https://shop.example?a=b",
+            'has a path, which no origin has: write "https://shop.example"',
+        ),
         ("app://obsidian.md/", 'ends with a slash, which no origin has: write "app://obsidian.md"'),
         ("wss://shop.example", 'a page comes by http: write "https://shop.example"'),
         ("ws://shop.example:81", 'a page comes by http: write "http://shop.example:81"'),
         ("https://ada@shop.example", 'has a user in it, write "https://shop.example"'),
-        ("https://bücher.example", 'has letters that no browser sends, write "https://xn--bcher-kva.example"'),
+        (
+            "https://bücher.example",
+            'has letters that no browser sends, write "https://xn--bcher-kva.example"',
+        ),
         ("https://*.bücher.example:81", 'write "https://*.xn--bcher-kva.example:81"'),
         ("https://straße.example", 'write "https://xn--strae-oqa.example"'),
         ("https://*", "would be every page that comes by https"),
@@ -98,12 +134,15 @@ def test_what_apps_and_files_send_can_be_named_and_lets_nobody_else_in(origin):
     ],
 )
 def test_what_no_page_can_match_is_refused_with_what_to_write(text, message):
-    with pytest.raises(ConfigError, match=f"^allowed_origins: {re.escape(repr(text))} .*{re.escape(message)}"):
+    with pytest.raises(
+        ConfigError, match=f"^allowed_origins: {re.escape(repr(text))} .*{re.escape(message)}"
+    ):
         App(router=Router(), allowed_origins=[text])
 
 
 @pytest.mark.parametrize(
-    "value", ["text", ["https://ok.example", "https://*"], [7], [None], [b"https://a.example"], [str]]
+    "value",
+    ["text", ["https://ok.example", "https://*"], [7], [None], [b"https://a.example"], [str]],
 )
 def test_a_route_refuses_it_too_and_says_where_it_is(value):
     with pytest.raises(RouteError, match=r"test_origins\.py:\d+.*allowed_origins"):
@@ -128,11 +167,15 @@ class AtShop:
 @pytest.mark.parametrize(
     "function",
     [
-        ends_with_shop, AtShop(), AtShop().decide, functools.partial(re.fullmatch, r"https://\w+\.shop\.example"),
-        re.compile(r"https://\w+\.shop\.example").fullmatch, {"https://acme.shop.example": True}.get,
+        ends_with_shop,
+        AtShop(),
+        AtShop().decide,
+        functools.partial(re.fullmatch, r"https://\w+\.shop\.example"),
+        re.compile(r"https://\w+\.shop\.example").fullmatch,
+        {"https://acme.shop.example": True}.get,
         {"https://acme.shop.example"}.__contains__,
     ],
-)  # fmt: skip
+)
 def test_a_function_decides(function):
     assert is_named("https://acme.shop.example", function)
     assert is_named("https://acme.shop.example", "https://other.example", function)
@@ -142,11 +185,16 @@ def test_a_function_decides(function):
 @pytest.mark.parametrize(
     "origin",
     [
-        "https://evil.test/.shop.example", "https://evil.test?.shop.example", "https://evil.test#.shop.example",
-        "https://evil.test@.shop.example/", "x", "", "https://evil.test, https://a.shop.example",
+        "https://evil.test/.shop.example",
+        "https://evil.test?.shop.example",
+        "https://evil.test#.shop.example",
+        "https://evil.test@.shop.example/",
+        "x",
+        "",
+        "https://evil.test, https://a.shop.example",
         "https://evil.test\t.shop.example",
     ],
-)  # fmt: skip
+)
 def test_a_function_is_asked_for_what_is_an_origin_alone(origin):
     asked = []
 
@@ -179,10 +227,16 @@ def hand_on(origin):
 @pytest.mark.parametrize(
     "function",
     [
-        raising, leaving, hand_on, lambda origin: NotImplemented, lambda origin: ValueError("no"),
-        lambda origin: ends_with_shop, lambda origin: (one for one in ()), lambda origin: ...,
+        raising,
+        leaving,
+        hand_on,
+        lambda origin: NotImplemented,
+        lambda origin: ValueError("no"),
+        lambda origin: ends_with_shop,
+        lambda origin: (one for one in ()),
+        lambda origin: ...,
     ],
-)  # fmt: skip
+)
 def test_a_function_that_fails_or_says_nothing_lets_nobody_in_and_is_logged(function, caplog):
     assert not is_named("https://acme.shop.example", function)
     assert "allowed_origins" in caplog.text
@@ -201,7 +255,15 @@ class Later:
 
 @pytest.mark.parametrize(
     "function",
-    [decide_later, Later(), lambda: True, lambda origin, host: True, str, Router, functools.partial(decide_later)],
+    [
+        decide_later,
+        Later(),
+        lambda: True,
+        lambda origin, host: True,
+        str,
+        Router,
+        functools.partial(decide_later),
+    ],
 )
 def test_what_can_not_be_asked_is_refused_when_it_is_set(function):
     with pytest.raises(ConfigError, match=r"^allowed_origins: "):
@@ -211,7 +273,9 @@ def test_what_can_not_be_asked_is_refused_when_it_is_set(function):
 def test_an_app_and_a_route_of_it_ask_their_own():
     router = Router()
     router.websocket("/ws/app", lambda connection, event, data: None)
-    router.websocket("/ws/own", lambda connection, event, data: None, allowed_origins=[ends_with_shop])
+    router.websocket(
+        "/ws/own", lambda connection, event, data: None, allowed_origins=[ends_with_shop]
+    )
     app = App(router=router, allowed_origins="https://*.friend.example")
 
     with TestClient(app) as client:
@@ -219,6 +283,9 @@ def test_an_app_and_a_route_of_it_ask_their_own():
             pass
         with client.websocket("/ws/own", headers={"Origin": "https://a.shop.example"}):
             pass
-        for path, origin in (("/ws/app", "https://a.shop.example"), ("/ws/own", "https://a.friend.example")):
+        for path, origin in (
+            ("/ws/app", "https://a.shop.example"),
+            ("/ws/own", "https://a.friend.example"),
+        ):
             with pytest.raises(HandshakeRefused):
                 client.websocket(path, headers={"Origin": origin})

@@ -1,4 +1,6 @@
-"""Error pages: plain to the world, a traceback only in debug, for a browser that has followed the link."""
+"""Error pages: plain to the world, a traceback only in debug, for a browser that has followed the
+link.
+"""
 
 from __future__ import annotations
 
@@ -32,19 +34,22 @@ def raising(site, exc: Exception, **options):
     return site.ask("/raise", **options)
 
 
-@pytest.mark.parametrize(("accept", "content_type"), [
-    (BROWSER, "text/html; charset=utf-8"),
-    ("text/html", "text/html; charset=utf-8"),
-    ("application/json", "application/json"),
-    ("application/json, text/plain, */*", "application/json"),
-    ("application/json;q=0.5, text/html", "text/html; charset=utf-8"),
-    ("text/html;q=0.5, application/json", "application/json"),
-    ("*/*", "text/plain; charset=utf-8"),
-    ("", "text/plain; charset=utf-8"),
-    (None, "text/plain; charset=utf-8"),
-    ("image/png", "text/plain; charset=utf-8"),
-    (";;;,,q=", "text/plain; charset=utf-8"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        (BROWSER, "text/html; charset=utf-8"),
+        ("text/html", "text/html; charset=utf-8"),
+        ("application/json", "application/json"),
+        ("application/json, text/plain, */*", "application/json"),
+        ("application/json;q=0.5, text/html", "text/html; charset=utf-8"),
+        ("text/html;q=0.5, application/json", "application/json"),
+        ("*/*", "text/plain; charset=utf-8"),
+        ("", "text/plain; charset=utf-8"),
+        (None, "text/plain; charset=utf-8"),
+        ("image/png", "text/plain; charset=utf-8"),
+        (";;;,,q=", "text/plain; charset=utf-8"),
+    ],
+)
 def test_the_page_is_of_the_kind_that_the_client_likes_best(site, accept, content_type):
     answer = site.ask("/none", headers={} if accept is None else {"Accept": accept})
 
@@ -53,7 +58,10 @@ def test_the_page_is_of_the_kind_that_the_client_likes_best(site, accept, conten
 
 
 def test_the_texts_of_the_three_kinds(site):
-    kinds = {kind: site.ask("/none", headers={"Accept": kind}).text for kind in ("text/plain", "application/json")}
+    kinds = {
+        kind: site.ask("/none", headers={"Accept": kind}).text
+        for kind in ("text/plain", "application/json")
+    }
 
     assert kinds["text/plain"] == "404 Not Found\nThere is nothing at this address.\n"
     assert kinds["application/json"] == (
@@ -62,7 +70,9 @@ def test_the_texts_of_the_three_kinds(site):
 
 
 def test_everything_on_a_page_is_escaped(site):
-    answer = raising(site, NotFound("<script>alert(1)</script> & more"), headers={"Accept": BROWSER})
+    answer = raising(
+        site, NotFound("<script>alert(1)</script> & more"), headers={"Accept": BROWSER}
+    )
 
     assert "<p>&lt;script&gt;alert(1)&lt;/script&gt; &amp; more</p>" in answer.text
 
@@ -81,10 +91,13 @@ def test_an_http_error_without_words_is_its_status_alone(site):
     assert raising(site, NotFound()).text == "404 Not Found\n"
 
 
-@pytest.mark.parametrize(("exc", "name", "value"), [
-    (TooManyRequests(retry_after=30), "Retry-After", "30"),
-    (ServiceUnavailable(retry_after=5), "Retry-After", "5"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("exc", "name", "value"),
+    [
+        (TooManyRequests(retry_after=30), "Retry-After", "30"),
+        (ServiceUnavailable(retry_after=5), "Retry-After", "5"),
+    ],
+)
 def test_an_http_error_keeps_its_headers(site, exc, name, value):
     assert raising(site, exc).headers[name] == value
 
@@ -92,7 +105,9 @@ def test_an_http_error_keeps_its_headers(site, exc, name, value):
 def test_a_login_may_be_asked_for(site):
     from werkzeug.datastructures import WWWAuthenticate
 
-    answer = raising(site, Unauthorized(www_authenticate=WWWAuthenticate("basic", {"realm": "app"})))
+    answer = raising(
+        site, Unauthorized(www_authenticate=WWWAuthenticate("basic", {"realm": "app"}))
+    )
 
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Basic realm=app")
 
@@ -137,7 +152,9 @@ def test_a_failure_says_nothing_of_the_inside(site, debug, accept):
     site.settings["debug"] = debug
     site.router.get("/fail", fail)
 
-    answer = site.ask("/fail", headers={"Accept": accept}, environ_overrides={"REMOTE_ADDR": "192.168.0.9"})
+    answer = site.ask(
+        "/fail", headers={"Accept": accept}, environ_overrides={"REMOTE_ADDR": "192.168.0.9"}
+    )
 
     assert answer.status_code == 500
     assert "Internal Server Error" in answer.text
@@ -159,7 +176,9 @@ def test_a_failure_is_logged_once_with_its_traceback_and_route(site, caplog):
 
     (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert record.name == "tina4_wsgi.http"
-    assert record.getMessage().startswith(f"GET '/fail/a\\nb' failed in /fail/{{name}} at {__file__}:")
+    assert record.getMessage().startswith(
+        f"GET '/fail/a\\nb' failed in /fail/{{name}} at {__file__}:"
+    )
     assert isinstance(record.exc_info[1], RuntimeError)
 
 
@@ -197,16 +216,19 @@ def test_the_debugger_page_begins_with_the_handler_and_not_with_us(site):
     assert f"RuntimeError: <script>{SECRET}" in text
 
 
-@pytest.mark.parametrize("overrides", [
-    {},  # a stranger whom a proxy on this machine lets through looks like this
-    {"HTTP_HOST": "localhost", "REMOTE_ADDR": "::1"},
-    {"HTTP_COOKIE": "tina4_debug="},
-    {"HTTP_COOKIE": "tina4_debug=a-token-of-this-test"},
-    {"HTTP_COOKIE": "tina4_debug=\xff"},
-    {"HTTP_COOKIE": "tina4_live=" + "0" * 64},
-    {"QUERY_STRING": "token=a-token-of-this-test"},
-    {"HTTP_X_FORWARDED_FOR": "127.0.0.1"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {},  # a stranger whom a proxy on this machine lets through looks like this
+        {"HTTP_HOST": "localhost", "REMOTE_ADDR": "::1"},
+        {"HTTP_COOKIE": "tina4_debug="},
+        {"HTTP_COOKIE": "tina4_debug=a-token-of-this-test"},
+        {"HTTP_COOKIE": "tina4_debug=\xff"},
+        {"HTTP_COOKIE": "tina4_live=" + "0" * 64},
+        {"QUERY_STRING": "token=a-token-of-this-test"},
+        {"HTTP_X_FORWARDED_FOR": "127.0.0.1"},
+    ],
+)
 def test_debug_shows_nothing_to_others_but_says_how_to_see_it(site, overrides):
     site.debug()
     site.router.get("/fail", fail)
@@ -222,29 +244,41 @@ def test_the_cookie_for_the_live_page_opens_no_traceback(site):
     site.router.get("/fail", fail)
 
     assert live
-    answer = site.ask("/fail", environ_overrides={"HTTP_COOKIE": f"tina4_live={live}; tina4_debug={live}"})
+    answer = site.ask(
+        "/fail", environ_overrides={"HTTP_COOKIE": f"tina4_live={live}; tina4_debug={live}"}
+    )
     assert "RuntimeError" not in answer.text
 
 
-@pytest.mark.parametrize(("name", "content_type"), [
-    ("style.css", "text/css"), ("debugger.js", "text/javascript"), ("console.png", "image/png"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [
+        ("style.css", "text/css"),
+        ("debugger.js", "text/javascript"),
+        ("console.png", "image/png"),
+    ],
+)
 def test_the_debugger_page_finds_its_files(site, name, content_type):
     followed = site.debug()
 
-    answer = site.ask(f"/any/path?__debugger__=yes&cmd=resource&f={name}", environ_overrides=followed)
+    answer = site.ask(
+        f"/any/path?__debugger__=yes&cmd=resource&f={name}", environ_overrides=followed
+    )
 
     assert (answer.status_code, answer.content_type) == (200, content_type)
     assert len(answer.data) > 100
 
 
-@pytest.mark.parametrize(("debug", "query", "has_followed"), [
-    (False, "__debugger__=yes&cmd=resource&f=style.css", True),
-    (True, "__debugger__=yes&cmd=resource&f=style.css", False),
-    (True, "__debugger__=yes&cmd=resource&f=../__init__.py", True),
-    (True, "__debugger__=yes&cmd=resource&f=/etc/passwd", True),
-    (True, "__debugger__=no&cmd=resource&f=style.css", True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("debug", "query", "has_followed"),
+    [
+        (False, "__debugger__=yes&cmd=resource&f=style.css", True),
+        (True, "__debugger__=yes&cmd=resource&f=style.css", False),
+        (True, "__debugger__=yes&cmd=resource&f=../__init__.py", True),
+        (True, "__debugger__=yes&cmd=resource&f=/etc/passwd", True),
+        (True, "__debugger__=no&cmd=resource&f=style.css", True),
+    ],
+)
 def test_the_debugger_gives_out_nothing_else(site, debug, query, has_followed):
     followed = site.debug()
     site.settings["debug"] = debug

@@ -37,27 +37,33 @@ def probe(app, path, method="HEAD"):
     return Client(app).open(path, method=method, headers=PROBE, buffered=True)
 
 
-@pytest.mark.parametrize(("path", "status"), [
-    ("/ws/open/general", 204),
-    ("/ws/private?token=ada", 204),
-    ("/ws/private", 401),
-    ("/ws/private?token=mallory", 403),
-    ("/ws/unknown", 404),
-    ("/page", 200),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/ws/open/general", 204),
+        ("/ws/private?token=ada", 204),
+        ("/ws/private", 401),
+        ("/ws/private?token=mallory", 403),
+        ("/ws/unknown", 404),
+        ("/page", 200),
+    ],
+)
 def test_it_is_answered_as_the_handshake_would_be(app, path, status):
     answer = probe(app, path)
 
     assert (answer.status_code, answer.data) == (status, b"")
 
 
-@pytest.mark.parametrize(("asked", "status"), [
-    ("v1,secret", 204),
-    ("secret", 204),
-    ("v1, secret", 204),
-    ("v1", 401),
-    ("1", 401),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ("v1,secret", 204),
+        ("secret", 204),
+        ("v1, secret", 204),
+        ("v1", 401),
+        ("1", 401),
+    ],
+)
 def test_auth_sees_the_subprotocols_that_the_handshake_would_offer(app, asked, status):
     answer = Client(app).head("/ws/offered", headers={"Tina4-Probe": asked})
 
@@ -101,6 +107,8 @@ def test_the_legacy_app_answers_for_what_is_its_own(tmp_path):
 def test_a_path_that_is_no_utf8_is_refused(app):
     environ = {"PATH_INFO": "/\xff"}
 
-    answer = Client(app).open("/", method="HEAD", headers=PROBE, environ_overrides=environ, buffered=True)
+    answer = Client(app).open(
+        "/", method="HEAD", headers=PROBE, environ_overrides=environ, buffered=True
+    )
 
     assert answer.status_code == 400

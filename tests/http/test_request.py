@@ -12,8 +12,8 @@ from werkzeug.test import EnvironBuilder
 
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import UsageError
-from tina4_wsgi.params import Params
-from tina4_wsgi.request import Request
+from tina4_wsgi.http.request import Request
+from tina4_wsgi.routing.params import Params
 
 Environ = dict[str, object]
 
@@ -23,7 +23,12 @@ def request_of() -> Iterator[Callable[..., Request]]:
     """Make requests of what `EnvironBuilder` takes; `overrides` go into the environ."""
     with contextlib.ExitStack() as stack:
 
-        def make(path: str = "/", config: Config | None = None, overrides: Environ | None = None, **options) -> Request:
+        def make(
+            path: str = "/",
+            config: Config | None = None,
+            overrides: Environ | None = None,
+            **options,
+        ) -> Request:
             environ = EnvironBuilder(path, environ_overrides=overrides, **options).get_environ()
             stack.callback(environ["wsgi.input"].close)
             request = Request(environ, Params(room="a"), config or Config())
@@ -68,12 +73,19 @@ class Broken(io.RawIOBase):
 
 
 def test_the_parts_of_a_request(request_of):
-    request = request_of("/rooms/K%C3%A4se?tag=a&tag=b&empty=", method="POST",
-                         headers={"X-Token": "t", "Cookie": "id=7; theme=dark"}, base_url="https://example.org:8443/")
+    request = request_of(
+        "/rooms/K%C3%A4se?tag=a&tag=b&empty=",
+        method="POST",
+        headers={"X-Token": "t", "Cookie": "id=7; theme=dark"},
+        base_url="https://example.org:8443/",
+    )
 
     assert (request.method, request.path, request.host, request.scheme) == (
-        "POST", "/rooms/Käse", "example.org:8443", "https",
-    )  # fmt: skip
+        "POST",
+        "/rooms/Käse",
+        "example.org:8443",
+        "https",
+    )
     assert request.query.getlist("tag") == ["a", "b"]
     assert request.query["empty"] == ""
     assert request.query.get("page", 1, type=int) == 1
@@ -84,7 +96,10 @@ def test_the_parts_of_a_request(request_of):
 
 
 def test_a_query_that_is_not_utf8_is_no_error(request_of):
-    assert request_of(overrides={"QUERY_STRING": "a=%FF&b=\xff"}).query.to_dict() == {"a": "\ufffd", "b": "\ufffd"}
+    assert request_of(overrides={"QUERY_STRING": "a=%FF&b=\xff"}).query.to_dict() == {
+        "a": "\ufffd",
+        "b": "\ufffd",
+    }
 
 
 def test_a_missing_query_field_is_the_clients_fault(request_of):
@@ -96,13 +111,27 @@ def test_a_missing_query_field_is_the_clients_fault(request_of):
 
 def test_ip_host_and_scheme_come_from_a_trusted_proxy(request_of):
     config = Config(trusted_proxies=("10.0.0.0/8",))
-    headers = {"X-Forwarded-For": "6.6.6.6, 1.1.1.1", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "example.org"}
+    headers = {
+        "X-Forwarded-For": "6.6.6.6, 1.1.1.1",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "example.org",
+    }
 
     request = request_of(config=config, headers=headers, overrides={"REMOTE_ADDR": "10.1.2.3"})
     other = request_of(config=config, headers=headers, overrides={"REMOTE_ADDR": "8.8.8.8"})
 
-    assert (request.ip, request.scheme, request.host, request.is_secure) == ("1.1.1.1", "https", "example.org", True)
-    assert (other.ip, other.scheme, other.host, other.is_secure) == ("8.8.8.8", "http", "localhost", False)
+    assert (request.ip, request.scheme, request.host, request.is_secure) == (
+        "1.1.1.1",
+        "https",
+        "example.org",
+        True,
+    )
+    assert (other.ip, other.scheme, other.host, other.is_secure) == (
+        "8.8.8.8",
+        "http",
+        "localhost",
+        False,
+    )
 
 
 def test_werkzeugs_request_is_there_for_everything_else(request_of):
@@ -157,7 +186,9 @@ def test_a_length_that_is_no_number_is_answered_400(request_of, length):
 @pytest.mark.parametrize("length", ["11", "99999999999999999999", "9" * 5000])
 def test_a_body_said_to_be_over_the_limit_is_answered_413_and_not_read(request_of, length):
     source = Source(b"x" * 11)
-    request = request_of(config=Config(max_body_bytes=10), overrides={"wsgi.input": source, "CONTENT_LENGTH": length})
+    request = request_of(
+        config=Config(max_body_bytes=10), overrides={"wsgi.input": source, "CONTENT_LENGTH": length}
+    )
 
     with pytest.raises(HTTPException) as caught:
         request.body  # noqa: B018
@@ -206,12 +237,15 @@ def test_json_is_read_whatever_type_it_claims(request_of, content_type):
     assert request.json == {"a": ["é"]}
 
 
-@pytest.mark.parametrize(("body", "reason"), [
-    (b'{"a": }', "The body is not JSON: Expecting value at line 1 column 7."),
-    (b"", "The body is not JSON: empty, expected JSON."),
-    (b"\xff", "The body is not JSON: not UTF-8 at byte 0."),
-    (b"[" * 100_000, "The body is not JSON: nested too deeply."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"a": }', "The body is not JSON: Expecting value at line 1 column 7."),
+        (b"", "The body is not JSON: empty, expected JSON."),
+        (b"\xff", "The body is not JSON: not UTF-8 at byte 0."),
+        (b"[" * 100_000, "The body is not JSON: nested too deeply."),
+    ],
+)
 def test_bad_json_is_answered_400_with_one_line_of_reason(request_of, body, reason):
     with pytest.raises(HTTPException) as caught:
         request_of(data=body, method="POST").json  # noqa: B018
@@ -238,7 +272,11 @@ def test_an_upload_has_fields_and_files(request_of):
 
     assert request.form["title"] == "cat"
     photo = request.files["photo"]
-    assert (photo.filename, photo.content_type, photo.read()) == ("cat.png", "image/png", b"\x89PNG" * 1000)
+    assert (photo.filename, photo.content_type, photo.read()) == (
+        "cat.png",
+        "image/png",
+        b"\x89PNG" * 1000,
+    )
     request.close()
     assert photo.stream.closed
 
@@ -269,16 +307,21 @@ def test_an_upload_may_be_read_as_body_first(request_of):
 
 
 def test_a_large_field_of_a_form_is_bound_by_the_body_limit_alone(request_of):
-    request = request_of(data={"text": "x" * 1_000_000, "photo": (io.BytesIO(b""), "a")}, method="POST")
+    request = request_of(
+        data={"text": "x" * 1_000_000, "photo": (io.BytesIO(b""), "a")}, method="POST"
+    )
 
     assert len(request.form["text"]) == 1_000_000
 
 
-@pytest.mark.parametrize(("content_type", "body"), [
-    ("multipart/form-data", b"no boundary"),
-    ("multipart/form-data; boundary=x", b"no parts"),
-    ("application/x-www-form-urlencoded", b"\xff=1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("multipart/form-data", b"no boundary"),
+        ("multipart/form-data; boundary=x", b"no parts"),
+        ("application/x-www-form-urlencoded", b"\xff=1"),
+    ],
+)
 def test_a_form_that_cannot_be_read_is_answered_400(request_of, content_type, body):
     with pytest.raises(HTTPException) as caught:
         request_of(data=body, content_type=content_type, method="POST").form  # noqa: B018
@@ -288,10 +331,11 @@ def test_a_form_that_cannot_be_read_is_answered_400(request_of, content_type, bo
 
 def test_a_chunked_upload_over_the_limit_is_answered_413_and_its_file_closed(request_of):
     request = request_of(
-        config=Config(max_body_bytes=1_000_000), method="POST",
+        config=Config(max_body_bytes=1_000_000),
+        method="POST",
         data={"photo": (io.BytesIO(b"x" * 2_000_000), "a")},
         overrides={"CONTENT_LENGTH": "", "wsgi.input_terminated": True},
-    )  # fmt: skip
+    )
 
     with pytest.raises(HTTPException) as caught:
         request.files  # noqa: B018

@@ -13,7 +13,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from tina4_wsgi.errors import UsageError
-from tina4_wsgi.response import Response
+from tina4_wsgi.http.response import Response
 
 
 def through(site, build, **options):
@@ -24,20 +24,31 @@ def through(site, build, **options):
 
 def begin(response: Response) -> Any:
     """Give the body that the server would get."""
-    return response({"REQUEST_METHOD": "GET"}, lambda status, fields, exc_info=None, /: lambda data: None)
+    return response(
+        {"REQUEST_METHOD": "GET"}, lambda status, fields, exc_info=None, /: lambda data: None
+    )
 
 
 # Results
 
 
-@pytest.mark.parametrize(("result", "body"), [
-    ({"name": "Käse"}, '{"name":"Käse"}'),
-    ([1, 2], "[1,2]"),
-    ([], "[]"),
-    ({}, "{}"),
-    ({"day": datetime.date(2024, 2, 29), "id": uuid.UUID(int=0), "price": decimal.Decimal("1.10")},
-     '{"day":"2024-02-29","id":"00000000-0000-0000-0000-000000000000","price":"1.10"}'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("result", "body"),
+    [
+        ({"name": "Käse"}, '{"name":"Käse"}'),
+        ([1, 2], "[1,2]"),
+        ([], "[]"),
+        ({}, "{}"),
+        (
+            {
+                "day": datetime.date(2024, 2, 29),
+                "id": uuid.UUID(int=0),
+                "price": decimal.Decimal("1.10"),
+            },
+            '{"day":"2024-02-29","id":"00000000-0000-0000-0000-000000000000","price":"1.10"}',
+        ),
+    ],
+)
 def test_a_dict_or_list_becomes_json(site, result, body):
     answer = site.answer(result)
 
@@ -49,7 +60,11 @@ def test_a_dict_or_list_becomes_json(site, result, body):
 def test_a_str_becomes_a_page_and_is_never_a_template(site):
     answer = site.answer("room.html")
 
-    assert (answer.status_code, answer.content_type, answer.data) == (200, "text/html; charset=utf-8", b"room.html")
+    assert (answer.status_code, answer.content_type, answer.data) == (
+        200,
+        "text/html; charset=utf-8",
+        b"room.html",
+    )
 
 
 @pytest.mark.parametrize("result", [b"\x00\x01", bytearray(b"\x00\x01"), memoryview(b"\x00\x01")])
@@ -82,14 +97,17 @@ def test_none_with_a_status_alone_is_that_status_without_a_body(site):
     assert (answer.status_code, answer.data, answer.headers["Content-Length"]) == (404, b"", "0")
 
 
-@pytest.mark.parametrize(("result", "status", "body"), [
-    (({"a": 1}, 201), 201, b'{"a":1}'),
-    (("<b>gone</b>", 410), 410, b"<b>gone</b>"),
-    ((b"x", 404), 404, b"x"),
-    ((None, 404), 404, b""),
-    (("x", 204), 204, b""),
-    (([1], 304), 304, b""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("result", "status", "body"),
+    [
+        (({"a": 1}, 201), 201, b'{"a":1}'),
+        (("<b>gone</b>", 410), 410, b"<b>gone</b>"),
+        ((b"x", 404), 404, b"x"),
+        ((None, 404), 404, b""),
+        (("x", 204), 204, b""),
+        (([1], 304), 304, b""),
+    ],
+)
 def test_a_tuple_is_a_body_and_its_status(site, result, status, body):
     answer = site.answer(result)
 
@@ -146,23 +164,26 @@ def test_an_http_error_may_be_returned_too(site):
     assert site.answer(NotFound()).status_code == 404
 
 
-@pytest.mark.parametrize(("result", "reason"), [
-    (5, "handler returned int, expected dict, list, str"),
-    (True, "handler returned bool"),
-    ({1, 2}, "handler returned set"),
-    ((1, 2, 3, 4), "handler returned a tuple of 4"),
-    (("a",), "handler returned a tuple of 1"),
-    ((("a", 200), 200), "expected \\(body, status\\)"),
-    ((WerkzeugResponse(), 200), "handler returned a tuple with Response"),
-    (("a", {"X": 1}), "handler returned {'X': 1} as status"),
-    (("a", 99), "status 99, expected a number from 200 to 599"),
-    (("a", 200, 5), "handler returned 5 as headers"),
-    (("a", 200, "X: 1"), "as headers, expected a dict or a list of pairs"),
-    (("a", 200, ["X"]), "as headers, expected a dict or a list of pairs"),
-    (("a", 200, {"X": "1\r\nY: 2"}), "control character"),
-    ({"a": object()}, "object has no form in JSON"),
-    ({"a": float("nan")}, ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (5, "handler returned int, expected dict, list, str"),
+        (True, "handler returned bool"),
+        ({1, 2}, "handler returned set"),
+        ((1, 2, 3, 4), "handler returned a tuple of 4"),
+        (("a",), "handler returned a tuple of 1"),
+        ((("a", 200), 200), "expected \\(body, status\\)"),
+        ((WerkzeugResponse(), 200), "handler returned a tuple with Response"),
+        (("a", {"X": 1}), "handler returned {'X': 1} as status"),
+        (("a", 99), "status 99, expected a number from 200 to 599"),
+        (("a", 200, 5), "handler returned 5 as headers"),
+        (("a", 200, "X: 1"), "as headers, expected a dict or a list of pairs"),
+        (("a", 200, ["X"]), "as headers, expected a dict or a list of pairs"),
+        (("a", 200, {"X": "1\r\nY: 2"}), "control character"),
+        ({"a": object()}, "object has no form in JSON"),
+        ({"a": float("nan")}, ""),
+    ],
+)
 def test_a_result_that_is_no_answer_is_a_logged_500(site, caplog, result, reason):
     answer = site.answer(result)
 
@@ -174,7 +195,9 @@ def test_a_result_that_is_no_answer_is_a_logged_500(site, caplog, result, reason
 # HEAD
 
 
-@pytest.mark.parametrize("result", [{"a": 1}, "page", b"bytes", ({"a": 1}, 404), WerkzeugResponse("werkzeug")])
+@pytest.mark.parametrize(
+    "result", [{"a": 1}, "page", b"bytes", ({"a": 1}, 404), WerkzeugResponse("werkzeug")]
+)
 def test_head_has_the_headers_of_get_and_no_body(site, result):
     get, head = site.answer(result), site.ask("/result", method="HEAD")
 
@@ -202,7 +225,10 @@ def test_head_of_an_app_that_sends_a_body_all_the_same_has_none(site):
 
 
 def test_calls_may_be_chained(site):
-    answer = through(site, lambda response: response.status(201).header("X-A", "1").cookie("c", "d").json({"a": 1}))
+    answer = through(
+        site,
+        lambda response: response.status(201).header("X-A", "1").cookie("c", "d").json({"a": 1}),
+    )
 
     assert (answer.status_code, answer.headers["X-A"], answer.json) == (201, "1", {"a": 1})
 
@@ -228,8 +254,12 @@ def test_html_renders_a_template_by_its_name(site):
     site.write("src/templates/room.html", "<h1>{{ room }}</h1>")
     site.write("src/templates/plain.txt", "{{ room }}")
 
-    site.router.get("/page", lambda request, response: response.html("room.html", {"room": "<Käse>"}))
-    site.router.get("/text", lambda request, response: response.html("plain.txt", {"room": "<Käse>"}))
+    site.router.get(
+        "/page", lambda request, response: response.html("room.html", {"room": "<Käse>"})
+    )
+    site.router.get(
+        "/text", lambda request, response: response.html("plain.txt", {"room": "<Käse>"})
+    )
     site.router.get("/bare", lambda request, response: response.html("room.html"))
 
     assert site.ask("/page").text == "<h1>&lt;Käse&gt;</h1>"
@@ -250,14 +280,18 @@ def test_the_last_body_counts(site):
 
 def test_a_content_type_of_ones_own_goes_before_that_of_the_body(site):
     def build(response):
-        return response.header("content-type", "application/problem+json").json({"a": 1}, status=400)
+        return response.header("content-type", "application/problem+json").json(
+            {"a": 1}, status=400
+        )
 
     assert through(site, build).content_type == "application/problem+json"
 
 
 def test_a_header_replaces_its_namesake_unless_added(site):
     def build(response):
-        response.header("X-A", 1).header("x-a", 2).header("Link", "<a>").header("Link", "<b>", add=True)
+        response.header("X-A", 1).header("x-a", 2).header("Link", "<a>").header(
+            "Link", "<b>", add=True
+        )
 
     answer = through(site, build)
 
@@ -266,7 +300,9 @@ def test_a_header_replaces_its_namesake_unless_added(site):
 
 
 def test_a_cookie_set_as_a_header_stands_beside_others(site):
-    answer = through(site, lambda response: response.cookie("a", "1").header("Set-Cookie", "b=2").text(""))
+    answer = through(
+        site, lambda response: response.cookie("a", "1").header("Set-Cookie", "b=2").text("")
+    )
 
     assert [cookie[:3] for cookie in answer.headers.getlist("Set-Cookie")] == ["a=1", "b=2"]
 
@@ -277,22 +313,25 @@ def test_a_length_of_ones_own_cannot_contradict_the_body(site):
     assert answer.headers.getlist("Content-Length") == ["4"]
 
 
-@pytest.mark.parametrize("build", [
-    lambda response: response.header("X-A", "1\r\nSet-Cookie: admin=1"),
-    lambda response: response.header("X-A\r\n", "1"),
-    lambda response: response.cookie("a", "b", domain="x\r\ny"),
-    lambda response: response.cookie("a\r\nb", "c"),
-    lambda response: response.cookie("a", "b", samesite="x\r\ny"),
-    lambda response: response.redirect("/a\r\nSet-Cookie: b"),
-    lambda response: response.redirect("/a\x00"),
-    lambda response: response.data(b"", "text/x\r\nX: 1"),
-    lambda response: response.stream([], content_type="a\nb"),
-    lambda response: response.header("X-A", "日本"),
-    lambda response: response.header("Transfer-Encoding", "chunked"),
-    lambda response: response.status(700),
-    lambda response: response.redirect("/", status=200),
-    lambda response: response.stream("text"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda response: response.header("X-A", "1\r\nSet-Cookie: admin=1"),
+        lambda response: response.header("X-A\r\n", "1"),
+        lambda response: response.cookie("a", "b", domain="x\r\ny"),
+        lambda response: response.cookie("a\r\nb", "c"),
+        lambda response: response.cookie("a", "b", samesite="x\r\ny"),
+        lambda response: response.redirect("/a\r\nSet-Cookie: b"),
+        lambda response: response.redirect("/a\x00"),
+        lambda response: response.data(b"", "text/x\r\nX: 1"),
+        lambda response: response.stream([], content_type="a\nb"),
+        lambda response: response.header("X-A", "日本"),
+        lambda response: response.header("Transfer-Encoding", "chunked"),
+        lambda response: response.status(700),
+        lambda response: response.redirect("/", status=200),
+        lambda response: response.stream("text"),
+    ],
+)
 def test_what_may_not_go_on_the_wire_is_refused(build):
     with pytest.raises(UsageError):
         build(Response())
@@ -307,17 +346,23 @@ def test_a_refused_header_is_a_500_and_nothing_of_it_is_sent(site):
 
 
 def test_a_cookie_value_cannot_begin_another_cookie_or_header(site):
-    answer = through(site, lambda response: response.cookie("a", 'x; Domain=evil\r\nX: "y"').text(""))
+    answer = through(
+        site, lambda response: response.cookie("a", 'x; Domain=evil\r\nX: "y"').text("")
+    )
 
     assert answer.headers["Set-Cookie"].startswith('a="x\\073 Domain=evil\\015\\012X: \\"y\\""; ')
 
 
-@pytest.mark.parametrize(("base_url", "is_secure"), [("http://localhost/", False), ("https://localhost/", True)])
+@pytest.mark.parametrize(
+    ("base_url", "is_secure"), [("http://localhost/", False), ("https://localhost/", True)]
+)
 def test_a_cookie_is_careful_by_default(site, base_url, is_secure):
     answer = through(site, lambda response: response.cookie("id", "7").text(""), base_url=base_url)
 
     parts = set(answer.headers["Set-Cookie"].split("; "))
-    assert parts == {"id=7", "HttpOnly", "Path=/", "SameSite=Lax"} | ({"Secure"} if is_secure else set())
+    assert parts == {"id=7", "HttpOnly", "Path=/", "SameSite=Lax"} | (
+        {"Secure"} if is_secure else set()
+    )
 
 
 def test_a_cookie_may_be_told_otherwise(site):
@@ -338,12 +383,15 @@ def test_an_unknown_attribute_of_a_cookie_is_refused():
         Response().cookie("a", "b", http_only=True)
 
 
-@pytest.mark.parametrize(("url", "location"), [
-    ("/rooms/1?x=1#y", "/rooms/1?x=1#y"),
-    ("/rooms/Käse und Brot", "/rooms/K%C3%A4se%20und%20Brot"),
-    ("https://bücher.example/", "https://xn--bcher-kva.example/"),
-    ("../up", "../up"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("/rooms/1?x=1#y", "/rooms/1?x=1#y"),
+        ("/rooms/Käse und Brot", "/rooms/K%C3%A4se%20und%20Brot"),
+        ("https://bücher.example/", "https://xn--bcher-kva.example/"),
+        ("../up", "../up"),
+    ],
+)
 def test_a_redirect_names_its_target_in_ascii(site, url, location):
     answer = through(site, lambda response: response.redirect(url))
 
@@ -362,7 +410,11 @@ def test_a_file_is_sent_from_the_root_of_the_app(site):
 
     answer = through(site, lambda response: response.file("data/report.csv"))
 
-    assert (answer.status_code, answer.data, answer.content_type) == (200, b"a,b\n", "text/csv; charset=utf-8")
+    assert (answer.status_code, answer.data, answer.content_type) == (
+        200,
+        b"a,b\n",
+        "text/csv; charset=utf-8",
+    )
     assert answer.headers["Content-Disposition"] == "inline; filename=report.csv"
 
 
@@ -386,7 +438,9 @@ def test_a_file_may_be_an_attachment_with_another_name_headers_and_status(site):
 def test_a_file_may_have_a_type_of_ones_own(site):
     site.write("data/notes", b"# Hi")
 
-    answer = through(site, lambda response: response.header("Content-Type", "text/markdown").file("data/notes"))
+    answer = through(
+        site, lambda response: response.header("Content-Type", "text/markdown").file("data/notes")
+    )
 
     assert answer.content_type == "text/markdown"
 
@@ -400,7 +454,11 @@ def test_a_file_is_sent_in_part_and_only_when_it_has_changed(site):
     unchanged = site.ask("/built", headers={"If-None-Match": etag})
     behind = site.ask("/built", headers={"Range": "bytes=20-"})
 
-    assert (part.status_code, part.data, part.headers["Content-Range"]) == (206, b"234", "bytes 2-4/10")
+    assert (part.status_code, part.data, part.headers["Content-Range"]) == (
+        206,
+        b"234",
+        "bytes 2-4/10",
+    )
     assert (unchanged.status_code, unchanged.data) == (304, b"")
     assert (behind.status_code, behind.headers["Content-Range"]) == (416, "bytes */10")
 
@@ -408,7 +466,9 @@ def test_a_file_is_sent_in_part_and_only_when_it_has_changed(site):
 def test_several_ranges_at_once_are_answered_with_the_whole_file(site):
     site.write("data/a.bin", b"0123456789")
 
-    answer = through(site, lambda response: response.file("data/a.bin"), headers={"Range": "bytes=0-1,4-5"})
+    answer = through(
+        site, lambda response: response.file("data/a.bin"), headers={"Range": "bytes=0-1,4-5"}
+    )
 
     assert (answer.status_code, answer.data) == (200, b"0123456789")
 
@@ -445,14 +505,21 @@ def test_a_stream_sends_each_piece_and_closes_its_generator(site):
 
     assert (answer.status_code, answer.data) == (200, "data: Käse\n\ndata: 2\n\n".encode())
     assert answer.content_type == "text/event-stream"
-    assert (answer.headers["Cache-Control"], answer.headers["X-Accel-Buffering"]) == ("no-cache", "no")
+    assert (answer.headers["Cache-Control"], answer.headers["X-Accel-Buffering"]) == (
+        "no-cache",
+        "no",
+    )
     assert "Content-Length" not in answer.headers
     assert closed == [True]
 
 
 def test_a_stream_may_be_anything_iterable_of_any_type_and_known_length(site):
     def build(response):
-        return response.header("Content-Length", 2).status(201).stream(["a", "b"], content_type="text/csv")
+        return (
+            response.header("Content-Length", 2)
+            .status(201)
+            .stream(["a", "b"], content_type="text/csv")
+        )
 
     answer = through(site, build)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tina4_wsgi.errors import ConfigError, RouteError
-from tina4_wsgi.router import Group, Route, Router
+from tina4_wsgi.routing.router import Group, Route, Router
 
 HERE = str(Path(__file__))
 
@@ -58,12 +58,18 @@ def test_a_route_remembers_what_it_was_registered_with(router):
     def auth(request):
         return request
 
-    router.websocket("/ws/{room:int}", callback, auth=auth, subprotocols=["chat.v2", "chat"], on_error="close")
+    router.websocket(
+        "/ws/{room:int}", callback, auth=auth, subprotocols=["chat.v2", "chat"], on_error="close"
+    )
 
     (route,) = router.routes
     assert route == route
     assert (route.path, route.rule, route.kind) == ("/ws/{room:int}", "/ws/<int:room>", "websocket")
-    assert (route.auth, route.subprotocols, route.options) == (auth, ("chat.v2", "chat"), {"on_error": "close"})
+    assert (route.auth, route.subprotocols, route.options) == (
+        auth,
+        ("chat.v2", "chat"),
+        {"on_error": "close"},
+    )
     assert route.location == f"{HERE}:{line_of(callback)}"
 
 
@@ -109,8 +115,10 @@ def test_a_group_puts_its_prefix_before_each_path(router):
     api.websocket("/ws", callback)
 
     assert [route.path for route in router.routes] == [
-        "/api/{version:int}/users", "/api/{version:int}/admin/{name}", "/api/{version:int}/ws",
-    ]  # fmt: skip
+        "/api/{version:int}/users",
+        "/api/{version:int}/admin/{name}",
+        "/api/{version:int}/ws",
+    ]
 
 
 def test_an_empty_path_in_a_group_is_the_prefix_itself(router):
@@ -148,8 +156,9 @@ def test_include_takes_all_routes_under_a_prefix(router):
     router.include(other, "/sub/{y}")
 
     assert [(route.path, route.rule) for route in router.routes] == [
-        ("/sub/{y}/a", "/sub/<y>/a"), ("/sub/{y}/b/{x}", "/sub/<y>/b/<x>"),
-    ]  # fmt: skip
+        ("/sub/{y}/a", "/sub/<y>/a"),
+        ("/sub/{y}/b/{x}", "/sub/<y>/b/<x>"),
+    ]
     assert router.match_websocket("/sub/1/b/2").route.options == {"max_message_bytes": 1000}
     assert other.match_http("/a", "GET").route.path == "/a"
 
@@ -178,40 +187,49 @@ def test_include_refuses_a_prefix_that_names_a_parameter_twice(router):
 # Paths that are refused
 
 
-@pytest.mark.parametrize(("path", "wrong", "right"), [
-    ("/ws/:room", "':room' in '/ws/:room' is no parameter", "write '/ws/{room}'"),
-    ("/:a/:b/c", "':a'", "write '/{a}/{b}/c'"),
-    ("users", "doesn't begin with a slash", "write '/users'"),
-    ("", "doesn't begin with a slash", "write '/'"),
-    ("/{room", "brackets in '/{room' don't pair up", "write {name} or {name:int}"),
-    ("/room}", "don't pair up at '}'", "write {name}"),
-    ("/<room", "don't pair up", "write {name}"),
-    ("/room>", "don't pair up", "write {name}"),
-    ("/{a{b}}", "don't pair up", "write {name}"),
-    ("/{room>", "don't pair up", "write {name}"),
-    ("/{id:integer}", "unknown converter 'integer'", "write {id:int}"),
-    ("/{id:str}", "expected one of: any, float, int, path, string, uuid", "write {id:string}"),
-    ("/{int:id}", "unknown converter 'id'", "write {id:int}"),
-    ("/<id:int>", "unknown converter 'id'", "write <int:id>"),
-    ("/{rest:.*}", "unknown converter '.*'", "write {rest}"),
-    ("/{id:int(}", "unknown converter 'int('", "write {id:int}"),
-    ("/{id}/<id>", "two parameters are named 'id'", "expected one name for each"),
-    ("/{}", "parameter {} in '/{}' has no proper name", "as in {user_id}"),
-    ("/{user-id}", "has no proper name", "as in {user_id}"),
-    ("/{id:}", "parameter {id:} in '/{id:}' has no converter", "write {id}"),
-    ("/{id:int(foo=1)}", "arguments of {id:int(foo=1)}", "don't fit 'int'"),
-    ("/{id:int(min=x)}", "arguments of {id:int(min=x)}", "don't fit 'int'"),
-    ("/{id:string(length='x')}", "don't fit 'string'", ""),
-    ("/{id:string(minlength=3,maxlength=2)}", "don't fit 'string'", "min repeat greater than max repeat"),
-    ("/{id:any}", "names nothing that may stand there", "write {id:any(red, blue)}"),
-    ("/{id:any()}", "names nothing that may stand there", "write {id:any(red, blue)}"),
-    ("/a?b=1", "holds a query", "expected the path alone"),
-    ("/a#b", "holds a query or fragment", "expected the path alone"),
-    ("//a///b", "has an empty segment", "write '/a/b'"),
-    (b"/a", "path b'/a'", "expected text"),
-    (None, "path None", "expected text"),
-])  # fmt: skip
-def test_a_bad_path_is_refused_with_the_right_spelling_and_the_place_of_the_callback(router, path, wrong, right):
+@pytest.mark.parametrize(
+    ("path", "wrong", "right"),
+    [
+        ("/ws/:room", "':room' in '/ws/:room' is no parameter", "write '/ws/{room}'"),
+        ("/:a/:b/c", "':a'", "write '/{a}/{b}/c'"),
+        ("users", "doesn't begin with a slash", "write '/users'"),
+        ("", "doesn't begin with a slash", "write '/'"),
+        ("/{room", "brackets in '/{room' don't pair up", "write {name} or {name:int}"),
+        ("/room}", "don't pair up at '}'", "write {name}"),
+        ("/<room", "don't pair up", "write {name}"),
+        ("/room>", "don't pair up", "write {name}"),
+        ("/{a{b}}", "don't pair up", "write {name}"),
+        ("/{room>", "don't pair up", "write {name}"),
+        ("/{id:integer}", "unknown converter 'integer'", "write {id:int}"),
+        ("/{id:str}", "expected one of: any, float, int, path, string, uuid", "write {id:string}"),
+        ("/{int:id}", "unknown converter 'id'", "write {id:int}"),
+        ("/<id:int>", "unknown converter 'id'", "write <int:id>"),
+        ("/{rest:.*}", "unknown converter '.*'", "write {rest}"),
+        ("/{id:int(}", "unknown converter 'int('", "write {id:int}"),
+        ("/{id}/<id>", "two parameters are named 'id'", "expected one name for each"),
+        ("/{}", "parameter {} in '/{}' has no proper name", "as in {user_id}"),
+        ("/{user-id}", "has no proper name", "as in {user_id}"),
+        ("/{id:}", "parameter {id:} in '/{id:}' has no converter", "write {id}"),
+        ("/{id:int(foo=1)}", "arguments of {id:int(foo=1)}", "don't fit 'int'"),
+        ("/{id:int(min=x)}", "arguments of {id:int(min=x)}", "don't fit 'int'"),
+        ("/{id:string(length='x')}", "don't fit 'string'", ""),
+        (
+            "/{id:string(minlength=3,maxlength=2)}",
+            "don't fit 'string'",
+            "min repeat greater than max repeat",
+        ),
+        ("/{id:any}", "names nothing that may stand there", "write {id:any(red, blue)}"),
+        ("/{id:any()}", "names nothing that may stand there", "write {id:any(red, blue)}"),
+        ("/a?b=1", "holds a query", "expected the path alone"),
+        ("/a#b", "holds a query or fragment", "expected the path alone"),
+        ("//a///b", "has an empty segment", "write '/a/b'"),
+        (b"/a", "path b'/a'", "expected text"),
+        (None, "path None", "expected text"),
+    ],
+)
+def test_a_bad_path_is_refused_with_the_right_spelling_and_the_place_of_the_callback(
+    router, path, wrong, right
+):
     for register, function in ((router.get, handler), (router.websocket, callback)):
         with pytest.raises(RouteError) as caught:
             register(path)(function)
@@ -261,10 +279,16 @@ class Callable:
     def static(request, response): ...
 
 
-@pytest.mark.parametrize("bad", [
-    async_handler, AsyncCallable(), AsyncCallable().__call__, functools.partial(async_handler),
-    functools.partial(AsyncCallable()),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "bad",
+    [
+        async_handler,
+        AsyncCallable(),
+        AsyncCallable().__call__,
+        functools.partial(async_handler),
+        functools.partial(AsyncCallable()),
+    ],
+)
 def test_an_async_handler_is_refused_with_the_reason(router, bad):
     with pytest.raises(RouteError, match="`async def` and nothing would await it, write `def`"):
         router.get("/x", bad)
@@ -289,17 +313,27 @@ def test_an_async_auth_is_refused(router):
         router.websocket("/x", callback, auth=auth)
 
 
-@pytest.mark.parametrize("bad", [
-    lambda: None, lambda one: None, lambda one, two, three: None, lambda one, *, two: None,
-    lambda one, two, *, needed: None, callback,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda: None,
+        lambda one: None,
+        lambda one, two, three: None,
+        lambda one, *, two: None,
+        lambda one, two, *, needed: None,
+        callback,
+    ],
+)
 def test_a_handler_that_takes_other_than_two_arguments_is_refused(router, bad):
     with pytest.raises(RouteError, match=r"handler takes \(.*\), expected \(request, response\)"):
         router.get("/x", bad)
 
 
 def test_a_websocket_callback_that_takes_other_than_three_arguments_is_refused(router):
-    with pytest.raises(RouteError, match=r"callback takes \(request, response\), expected \(connection, event, data\)"):
+    with pytest.raises(
+        RouteError,
+        match=r"callback takes \(request, response\), expected \(connection, event, data\)",
+    ):
         router.websocket("/x", handler)
 
 
@@ -308,10 +342,21 @@ def test_an_auth_that_takes_other_than_one_argument_is_refused(router):
         router.websocket("/x", callback, auth=handler)
 
 
-@pytest.mark.parametrize("good", [
-    handler, lambda *args: None, lambda a, b, c=1: None, lambda a, b, *, c=1: None, functools.partial(callback, None),
-    Callable(), Callable().method, Callable.of_class, Callable.static, functools.partial(Callable()),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "good",
+    [
+        handler,
+        lambda *args: None,
+        lambda a, b, c=1: None,
+        lambda a, b, *, c=1: None,
+        functools.partial(callback, None),
+        Callable(),
+        Callable().method,
+        Callable.of_class,
+        Callable.static,
+        functools.partial(Callable()),
+    ],
+)
 def test_whatever_can_be_called_with_two_arguments_is_a_handler(router, good):
     router.get("/x", good)
 
@@ -339,7 +384,9 @@ def test_the_location_is_the_function_behind_decorators_partials_and_methods(rou
     @functools.wraps(handler)
     def wrapped(*args): ...
 
-    for number, function in enumerate((wrapped, functools.partial(wrapped), functools.partial(handler))):
+    for number, function in enumerate(
+        (wrapped, functools.partial(wrapped), functools.partial(handler))
+    ):
         router.get(f"/{number}", function)
     router.get("/method", Callable().method)
     router.get("/object", Callable())
@@ -358,10 +405,19 @@ def test_a_callback_written_in_c_is_named_by_its_repr(router):
 # Routes that are there already
 
 
-@pytest.mark.parametrize(("first", "second"), [
-    ("/a", "/a"), ("/a", "/a/"), ("/a/", "/a"), ("/{x}", "/{y}"), ("/{x}", "/<string:y>"), ("/<int:x>", "/{y:int}"),
-    ("/{x:int(min=1)}", "/<int(min=1):y>"), ("/", "/"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("/a", "/a"),
+        ("/a", "/a/"),
+        ("/a/", "/a"),
+        ("/{x}", "/{y}"),
+        ("/{x}", "/<string:y>"),
+        ("/<int:x>", "/{y:int}"),
+        ("/{x:int(min=1)}", "/<int(min=1):y>"),
+        ("/", "/"),
+    ],
+)
 def test_the_same_path_twice_is_refused_and_both_places_are_named(router, first, second):
     def other(request, response): ...
 
@@ -370,17 +426,25 @@ def test_the_same_path_twice_is_refused_and_both_places_are_named(router, first,
     with pytest.raises(RouteError) as caught:
         router.get(second, other)
 
-    assert str(caught.value).startswith(f"{HERE}:{line_of(other)}: GET/HEAD {second!r} is registered already")
+    assert str(caught.value).startswith(
+        f"{HERE}:{line_of(other)}: GET/HEAD {second!r} is registered already"
+    )
     assert f"as GET/HEAD {first!r} at {HERE}:{line_of(handler)}" in str(caught.value)
     assert len(router.routes) == 1
-    assert router.match_http(first.replace("{x}", "1").replace("<int:x>", "1").replace("{x:int(min=1)}", "1"),
-                             "GET").route.callback is handler  # fmt: skip
+    assert (
+        router.match_http(
+            first.replace("{x}", "1").replace("<int:x>", "1").replace("{x:int(min=1)}", "1"), "GET"
+        ).route.callback
+        is handler
+    )
 
 
 def test_the_same_websocket_twice_is_refused(router):
     router.websocket("/ws", callback)
 
-    with pytest.raises(RouteError, match="websocket '/ws/' is registered already, as websocket '/ws'"):
+    with pytest.raises(
+        RouteError, match="websocket '/ws/' is registered already, as websocket '/ws'"
+    ):
         router.websocket("/ws/", callback)
 
 
@@ -415,7 +479,9 @@ def test_converters_that_differ_make_paths_that_differ(router):
 
 
 def test_an_unknown_option_is_refused_with_those_that_exist(router):
-    with pytest.raises(RouteError, match=r"unknown route setting 'max_size', expected .*max_message_bytes") as caught:
+    with pytest.raises(
+        RouteError, match=r"unknown route setting 'max_size', expected .*max_message_bytes"
+    ) as caught:
         router.websocket("/x", callback, max_size=3)
 
     assert isinstance(caught.value.__cause__, ConfigError)
@@ -519,7 +585,9 @@ def test_a_route_is_frozen(router):
 
 
 @pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete", "any", "websocket"])
-def test_a_decorator_without_parentheses_is_refused_with_the_line_and_the_right_spelling(router, method):
+def test_a_decorator_without_parentheses_is_refused_with_the_line_and_the_right_spelling(
+    router, method
+):
     with pytest.raises(RouteError) as caught:
         getattr(router, method)(handler)
 
@@ -584,15 +652,26 @@ class Endpoint:
             connection.send(data)
 
 
-@pytest.mark.parametrize(("callback", "told"), [
-    (misspelt, ["'mesage', which never comes; did you mean 'message'?"]),
-    (capital, ["'Open', which never comes; did you mean 'open'?"]),
-    (of_another_library, ["'connect', which never comes; did you mean 'open'?",
-                          "'disconnect', which never comes; did you mean 'close'?"]),
-    (in_a_case, ["'messages', which never comes; did you mean 'message'?"]),
-    (Endpoint().callback, ["'closed', which never comes; did you mean 'close'?"]),
-], ids=["misspelt", "capital", "of another library", "in a case", "method"])  # fmt: skip
-def test_an_event_that_never_comes_is_told_with_the_one_that_was_meant(router, callback, told, caplog):
+@pytest.mark.parametrize(
+    ("callback", "told"),
+    [
+        (misspelt, ["'mesage', which never comes; did you mean 'message'?"]),
+        (capital, ["'Open', which never comes; did you mean 'open'?"]),
+        (
+            of_another_library,
+            [
+                "'connect', which never comes; did you mean 'open'?",
+                "'disconnect', which never comes; did you mean 'close'?",
+            ],
+        ),
+        (in_a_case, ["'messages', which never comes; did you mean 'message'?"]),
+        (Endpoint().callback, ["'closed', which never comes; did you mean 'close'?"]),
+    ],
+    ids=["misspelt", "capital", "of another library", "in a case", "method"],
+)
+def test_an_event_that_never_comes_is_told_with_the_one_that_was_meant(
+    router, callback, told, caplog
+):
     router.websocket("/ws", callback)
 
     assert [record.getMessage() for record in caplog.records] == [

@@ -1,4 +1,6 @@
-"""Settings that can't be what was meant: each is refused with its name, its value, and what is expected."""
+"""Settings that can't be what was meant: each is refused with its name, its value, and what is
+expected.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ VARIABLES = {
     "DEBUG": ("maybe", "TINA4_WS_DEBUG='maybe', expected yes or no"),
     "MAX_CONNECTIONS": ("many", "TINA4_WS_MAX_CONNECTIONS='many', expected a number"),
     "PING_INTERVAL_S": ("25 s", "TINA4_WS_PING_INTERVAL_S='25 s', expected a number"),
-    "TRUSTED_PROXIES": ("10.0.0.0/8, nginx", "trusted_proxies: 'nginx' is no address or network, expected as 10.0.0.0"),
+    "TRUSTED_PROXIES": (
+        "10.0.0.0/8, nginx",
+        "trusted_proxies: 'nginx' is no address or network, expected as 10.0.0.0",
+    ),
 }
 KEYWORDS = [
     ("max_connections", "10", "max_connections='10', expected int"),
@@ -24,10 +29,18 @@ KEYWORDS = [
     ("ping_interval_s", float("nan"), "ping_interval_s=nan, expected at least 0 seconds"),
     ("ping_interval_s", float("inf"), "ping_interval_s=inf, expected at most 86400 seconds"),
     ("on_slow", "wait", "on_slow='wait', expected one of: close,"),
-    ("metrics", "metrics", 'metrics=\'metrics\', expected a path that begins with a slash, as "/metrics"'),
+    (
+        "metrics",
+        "metrics",
+        "metrics='metrics', expected a path that begins with a slash, as \"/metrics\"",
+    ),
     ("allowed_origins", [1], "allowed_origins: 1 is a int, expected an origin as"),
     ("allowed_origins", 5, "allowed_origins=5, expected tuple"),
-    ("allowed_hosts", "http://shop.example", "allowed_hosts: 'http://shop.example' has a scheme, expected a host as"),
+    (
+        "allowed_hosts",
+        "http://shop.example",
+        "allowed_hosts: 'http://shop.example' has a scheme, expected a host as",
+    ),
     ("allowed_hosts", [1], "allowed_hosts=(1,), expected a list of texts"),
     ("root_path", "shop", "root_path='shop', expected a path as a browser shows it"),
     ("root_path", "/a b", "root_path='/a b', expected a path as a browser shows it"),
@@ -47,7 +60,9 @@ def test_a_variable_that_can_not_be_read_is_named(name):
         Config.from_environ({f"TINA4_WS_{name}": text})
 
 
-@pytest.mark.parametrize(("name", "value", "message"), KEYWORDS, ids=[f"{name}={value}" for name, value, _ in KEYWORDS])
+@pytest.mark.parametrize(
+    ("name", "value", "message"), KEYWORDS, ids=[f"{name}={value}" for name, value, _ in KEYWORDS]
+)
 def test_a_value_out_of_its_range_is_named(name, value, message):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
         Config.from_environ({}, **{name: value})
@@ -56,7 +71,10 @@ def test_a_value_out_of_its_range_is_named(name, value, message):
 @pytest.mark.parametrize("text", ["/shop", "/shop/", "/käse/brot"])
 def test_the_root_path_is_that_of_gunicorn_where_no_other_is_set(text):
     assert Config.from_environ({"SCRIPT_NAME": text}).root_path == text.rstrip("/")
-    assert Config.from_environ({"SCRIPT_NAME": text, "TINA4_WS_ROOT_PATH": "/own/"}).root_path == "/own"
+    assert (
+        Config.from_environ({"SCRIPT_NAME": text, "TINA4_WS_ROOT_PATH": "/own/"}).root_path
+        == "/own"
+    )
     assert Config.from_environ({"SCRIPT_NAME": text}, root_path="/key").root_path == "/key"
 
 
@@ -83,17 +101,26 @@ def test_a_setting_above_its_most_is_named_with_its_unit():
 
 
 def settings():
-    return [(name, field.metadata["setting"]) for name, field in Config.__dataclass_fields__.items()]
+    return [
+        (name, field.metadata["setting"]) for name, field in Config.__dataclass_fields__.items()
+    ]
 
 
-@pytest.mark.parametrize(("text", "is_on"), [("yes", True), ("1", True), ("ON", True), ("no", False), ("0", False)])
+@pytest.mark.parametrize(
+    ("text", "is_on"), [("yes", True), ("1", True), ("ON", True), ("no", False), ("0", False)]
+)
 def test_a_variable_says_yes_or_no_in_several_ways(text, is_on):
     assert Config.from_environ({"TINA4_WS_DEBUG": text}).debug is is_on
 
 
-@pytest.mark.parametrize(("name", "meant"), [
-    ("max_conections", "max_connections"), ("ping_interval", "ping_interval_s"), ("allowed_origin", "allowed_origins"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("max_conections", "max_connections"),
+        ("ping_interval", "ping_interval_s"),
+        ("allowed_origin", "allowed_origins"),
+    ],
+)
 def test_a_misspelt_setting_names_the_one_that_was_probably_meant(name, meant):
     message = rf"^unknown app setting '{name}'; did you mean '{meant}'\? expected one of: "
 
@@ -103,9 +130,13 @@ def test_a_misspelt_setting_names_the_one_that_was_probably_meant(name, meant):
 
 def test_variables_that_are_no_settings_are_found_with_what_was_probably_meant():
     environ = {
-        "TINA4_WS_PING_INTERVAL": "3", "TINA4_WS_MAX_CONECTIONS": "10", "TINA4_WS_COLOUR": "red",
-        "TINA4_WS_DEBUG": "1", "TINA4_WSGI_PURE": "1", "PING_INTERVAL_S": "3",
-    }  # fmt: skip
+        "TINA4_WS_PING_INTERVAL": "3",
+        "TINA4_WS_MAX_CONECTIONS": "10",
+        "TINA4_WS_COLOUR": "red",
+        "TINA4_WS_DEBUG": "1",
+        "TINA4_WSGI_PURE": "1",
+        "PING_INTERVAL_S": "3",
+    }
 
     assert unknown_variables(environ) == {
         "TINA4_WS_COLOUR": "",

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from werkzeug.test import EnvironBuilder
 
-from tina4_wsgi.static import StaticFiles
+from tina4_wsgi.http.public_files import StaticFiles
 
 
 @pytest.fixture
@@ -28,13 +28,19 @@ def public(site):
 
 def ask_raw(site, path: str, **options):
     """Ask for a path as the server would hand it over: decoded, and not tidied up by a client."""
-    return site.ask("/", environ_overrides={"PATH_INFO": path.encode().decode("latin-1")}, **options)
+    return site.ask(
+        "/", environ_overrides={"PATH_INFO": path.encode().decode("latin-1")}, **options
+    )
 
 
 def test_a_file_is_given_with_its_type_and_validators(public):
     answer = public.ask("/app.css")
 
-    assert (answer.status_code, answer.text, answer.content_type) == (200, "body {}", "text/css; charset=utf-8")
+    assert (answer.status_code, answer.text, answer.content_type) == (
+        200,
+        "body {}",
+        "text/css; charset=utf-8",
+    )
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Cache-Control"] == "no-cache"
     assert answer.headers["Content-Length"] == "7"
@@ -45,28 +51,31 @@ def test_a_name_with_blanks_and_accents_is_found(public):
     assert public.ask("/docs/" + quote("a b é.txt")).text == "named"
 
 
-@pytest.mark.parametrize(("name", "expected"), [
-    ("a.html", "text/html; charset=utf-8"),
-    ("a.js", "text/javascript; charset=utf-8"),
-    ("a.mjs", "text/javascript; charset=utf-8"),
-    ("a.json", "application/json"),
-    ("a.map", "application/json"),
-    ("a.svg", "image/svg+xml; charset=utf-8"),
-    ("a.png", "image/png"),
-    ("a.webp", "image/webp"),
-    ("a.avif", "image/avif"),
-    ("a.ico", "image/vnd.microsoft.icon"),
-    ("a.woff2", "font/woff2"),
-    ("a.wasm", "application/wasm"),
-    ("a.webmanifest", "application/manifest+json"),
-    ("a.mp4", "video/mp4"),
-    ("a.tar.gz", "application/gzip"),
-    ("a.css.gz", "application/gzip"),
-    ("a.br", "application/octet-stream"),
-    ("a.unheard-of", "application/octet-stream"),
-    ("LICENSE", "application/octet-stream"),
-    ("data:a.js", "text/javascript; charset=utf-8"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.html", "text/html; charset=utf-8"),
+        ("a.js", "text/javascript; charset=utf-8"),
+        ("a.mjs", "text/javascript; charset=utf-8"),
+        ("a.json", "application/json"),
+        ("a.map", "application/json"),
+        ("a.svg", "image/svg+xml; charset=utf-8"),
+        ("a.png", "image/png"),
+        ("a.webp", "image/webp"),
+        ("a.avif", "image/avif"),
+        ("a.ico", "image/vnd.microsoft.icon"),
+        ("a.woff2", "font/woff2"),
+        ("a.wasm", "application/wasm"),
+        ("a.webmanifest", "application/manifest+json"),
+        ("a.mp4", "video/mp4"),
+        ("a.tar.gz", "application/gzip"),
+        ("a.css.gz", "application/gzip"),
+        ("a.br", "application/octet-stream"),
+        ("a.unheard-of", "application/octet-stream"),
+        ("LICENSE", "application/octet-stream"),
+        ("data:a.js", "text/javascript; charset=utf-8"),
+    ],
+)
 def test_the_type_goes_by_the_name(site, name, expected):
     site.write(f"src/public/{name}", "x")
 
@@ -128,18 +137,47 @@ def test_a_folder_without_final_slash_is_sent_to_the_address_with_it(public):
     assert mounted.headers["Location"] == "/app/docs/"
 
 
-@pytest.mark.parametrize("path", ["/empty", "/empty/", "/", "/none.css", "/app.css/", "/app.css/x", "/docs/a.html/"])
+@pytest.mark.parametrize(
+    "path", ["/empty", "/empty/", "/", "/none.css", "/app.css/", "/app.css/x", "/docs/a.html/"]
+)
 def test_what_is_not_there_is_a_404(public, path):
     assert public.ask(path).status_code == 404
 
 
-@pytest.mark.parametrize("path", [
-    "/../secret.txt", "/../../secret.txt", "/docs/../../secret.txt", "/docs/../app.css", "/./app.css", "/docs/./",
-    "/..\\secret.txt", "/docs\\..\\..\\secret.txt", "//app.css", "/docs//a b é.txt", "/docs//",
-    "//etc/hostname", "/.env", "/.git/config", "/.git/", "/docs/.hidden.css", "/docs/..", "/...", "/..;/secret.txt",
-    "/app.css\x00", "/app.css\x00.txt", "/app\n.css", "/\x7f", "/" + "a" * 5000, "/" + "a/" * 3000,
-    "/%2e%2e/secret.txt", "/docs/%2e%2e/%2e%2e/secret.txt", "/~root", "/C:/secret.txt",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../secret.txt",
+        "/../../secret.txt",
+        "/docs/../../secret.txt",
+        "/docs/../app.css",
+        "/./app.css",
+        "/docs/./",
+        "/..\\secret.txt",
+        "/docs\\..\\..\\secret.txt",
+        "//app.css",
+        "/docs//a b é.txt",
+        "/docs//",
+        "//etc/hostname",
+        "/.env",
+        "/.git/config",
+        "/.git/",
+        "/docs/.hidden.css",
+        "/docs/..",
+        "/...",
+        "/..;/secret.txt",
+        "/app.css\x00",
+        "/app.css\x00.txt",
+        "/app\n.css",
+        "/\x7f",
+        "/" + "a" * 5000,
+        "/" + "a/" * 3000,
+        "/%2e%2e/secret.txt",
+        "/docs/%2e%2e/%2e%2e/secret.txt",
+        "/~root",
+        "/C:/secret.txt",
+    ],
+)
 def test_no_spelling_leads_out_of_the_folder_or_to_a_hidden_file(public, path):
     answer = ask_raw(public, path)
 
@@ -147,9 +185,15 @@ def test_no_spelling_leads_out_of_the_folder_or_to_a_hidden_file(public, path):
     assert "secret" not in answer.text
 
 
-@pytest.mark.parametrize("path", [
-    "/%2e%2e/secret.txt", "/docs/%2e%2e%2f%2e%2e%2fsecret.txt", "/%2eenv", "/..%5csecret.txt",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/%2e%2e/secret.txt",
+        "/docs/%2e%2e%2f%2e%2e%2fsecret.txt",
+        "/%2eenv",
+        "/..%5csecret.txt",
+    ],
+)
 def test_encoding_makes_no_difference(public, path):
     assert public.ask(path).status_code == 404
 
@@ -160,9 +204,15 @@ def test_a_link_inside_the_folder_is_followed(public):
     assert public.ask("/latest.css").text == "body {}"
 
 
-@pytest.mark.parametrize(("link", "target"), [
-    ("out.txt", "../../secret.txt"), ("out", "../.."), ("hidden.txt", ".env"), ("passwd", "/etc/passwd"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        ("out.txt", "../../secret.txt"),
+        ("out", "../.."),
+        ("hidden.txt", ".env"),
+        ("passwd", "/etc/passwd"),
+    ],
+)
 def test_a_link_that_leads_elsewhere_is_not_followed(public, link, target):
     (public.root / "src/public" / link).symlink_to(target)
 
@@ -202,7 +252,9 @@ def test_a_file_that_may_not_be_read_is_a_404(public, monkeypatch):
     def refuse(*args, **options):
         raise PermissionError
 
-    monkeypatch.setattr("builtins.open", refuse)  # Root, as whom tests may run, may read everything.
+    monkeypatch.setattr(
+        "builtins.open", refuse
+    )  # Root, as whom tests may run, may read everything.
 
     assert StaticFiles(public.root).find("/app.css", EnvironBuilder().get_environ()) is None
 

@@ -7,14 +7,16 @@ import os
 import pytest
 
 from tina4_wsgi.errors import UsageError
-from tina4_wsgi.templating import Templates
+from tina4_wsgi.http.templating import Templates
 
 
 def write(root, name: str, content: str) -> None:
     path = root / "src" / "templates" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
-    os.utime(path, ns=(0, len(content)))  # Tells the versions of a file apart, whatever the clock's grain.
+    os.utime(
+        path, ns=(0, len(content))
+    )  # Tells the versions of a file apart, whatever the clock's grain.
 
 
 @pytest.mark.parametrize("name", ["page.html", "page.txt", "page", "mail.j2", "deep/er/page.svg"])
@@ -29,7 +31,11 @@ def test_everything_is_escaped_whatever_the_template_is_called(tmp_path, name):
 def test_templates_extend_and_include_each_other(tmp_path):
     write(tmp_path, "base.html", "<main>{% block body %}{% endblock %}</main>")
     write(tmp_path, "part.html", "{{ name }}")
-    write(tmp_path, "page.html", "{% extends 'base.html' %}{% block body %}{% include 'part.html' %}{% endblock %}")
+    write(
+        tmp_path,
+        "page.html",
+        "{% extends 'base.html' %}{% block body %}{% include 'part.html' %}{% endblock %}",
+    )
 
     assert Templates(tmp_path).render("page.html", {"name": "<x>"}) == "<main>&lt;x&gt;</main>"
 
@@ -68,8 +74,14 @@ def test_a_missing_folder_is_named_as_such(tmp_path):
         Templates(tmp_path).render("room.html")
 
 
-@pytest.mark.parametrize("missing", ["{% include 'part.html' %}", "{% extends 'part.html' %}",
-                                     "{% include ['part.html', 'other.html'] %}"])
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "{% include 'part.html' %}",
+        "{% extends 'part.html' %}",
+        "{% include ['part.html', 'other.html'] %}",
+    ],
+)
 def test_a_missing_part_names_who_wants_it(tmp_path, missing):
     write(tmp_path, "page.html", missing)
 

@@ -61,12 +61,16 @@ def numbers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, numbers_folder: Path) -> Iterator[servers.Server]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, numbers_folder: Path
+) -> Iterator[servers.Server]:
     tmp_path = tmp_path_factory.mktemp("live")
     env = {
-        "ADMIN_COOKIE": COOKIE, "TINA4_WS_METRICS_DIR": str(numbers_folder), "TINA4_WS_DRAIN_TIMEOUT_S": "1",
+        "ADMIN_COOKIE": COOKIE,
+        "TINA4_WS_METRICS_DIR": str(numbers_folder),
+        "TINA4_WS_DRAIN_TIMEOUT_S": "1",
         "TINA4_WS_MAX_CONNECTIONS": "10100",
-    }  # fmt: skip
+    }
     with (
         descriptors.at_least(DESCRIPTORS),
         servers.gunicorn("watched:app", APPS, tmp_path / "log", env=env) as running,

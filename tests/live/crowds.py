@@ -16,7 +16,9 @@ _MOMENT_S = 0.1
 
 
 class Chat:
-    """Connections over many paths, a tenth of them in one large hall; they chat until the `with` block ends."""
+    """Connections over many paths, a tenth of them in one large hall; they chat until the `with`
+    block ends.
+    """
 
     def __init__(self, address: tuple[str, int], connections: int, paths: int) -> None:
         self._address = address
@@ -55,7 +57,9 @@ class Chat:
         for start in range(0, len(self._paths), _BATCH):
             batch = [crowd.join(path) for path in self._paths[start : start + _BATCH]]
             left_s = max(0.0, give_up_at_s - time.monotonic())
-            crowd.listen_until(lambda batch=batch: all(one.is_open for one in batch), "everybody's 101", left_s)
+            crowd.listen_until(
+                lambda batch=batch: all(one.is_open for one in batch), "everybody's 101", left_s
+            )
 
     def _chat(self, crowd: Crowd) -> None:
         until_s = time.monotonic() + _MOMENT_S

@@ -64,8 +64,9 @@ def noted(page: Page) -> dict[str, Any]:
     """Give what has been noted since the last call.
 
     Returns:
-        `tasks` and `gaps` in ms: the browser's long tasks, and how far apart the beats of a 10 ms timer were;
-        `heard`: each message with its `type`, `bytes` and `ms` of script; `elements`: how many the page has now.
+        `tasks` and `gaps` in ms: the browser's long tasks, and how far apart the beats of a 10 ms
+        timer were; `heard`: each message with its `type`, `bytes` and `ms` of script; `elements`:
+        how many the page has now.
     """
     seen: dict[str, Any] = page.front().execute_script(
         "const was = { ...seen, elements: document.querySelectorAll('*').length };"
@@ -78,7 +79,8 @@ def ask(page: Page, what: str, argument: object) -> tuple[float, float]:
     """Do something on the page.
 
     Args:
-        what: "search" for a text, "open" the path in a row, or "kick" by the button with a selector.
+        what: "search" for a text, "open" the path in a row, or "kick" by the button with a
+            selector.
     Returns:
         After how many ms the answer came, and after how many it was drawn.
     """

@@ -36,7 +36,10 @@ class Chat(threading.Thread):
         """Chat until `is_over`."""
         with Crowd(self._address) as crowd:
             members = [crowd.join(f"/ws/room/{_room(number)}") for number in range(CROWD)]
-            lazy, talker = crowd.join("/ws/ticker/prices", receive_buffer_bytes=4_096), crowd.join("/ws/ticker/prices")
+            lazy, talker = (
+                crowd.join("/ws/ticker/prices", receive_buffer_bytes=4_096),
+                crowd.join("/ws/ticker/prices"),
+            )
             crowd.wait_until_open()
             lazy.is_listening = False
             began_at = time.monotonic()
@@ -54,7 +57,9 @@ class Chat(threading.Thread):
 
 
 def _room(number: int) -> str:
-    return ROOMS[int(abs(random.gauss(0, 1.6))) % len(ROOMS)] if number % 3 else f"desk-{number % 90}"
+    return (
+        ROOMS[int(abs(random.gauss(0, 1.6))) % len(ROOMS)] if number % 3 else f"desk-{number % 90}"
+    )
 
 
 def _leave(member: Member) -> None:
@@ -99,7 +104,10 @@ def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as own:
         env = {"ADMIN_COOKIE": COOKIE, "TINA4_WS_METRICS_DIR": f"{own}/numbers"}
         log = Path(own, "log")
-        with servers.gunicorn("watched:app", APPS, log, "-w", "2", env=env) as server, chromium() as driver:
+        with (
+            servers.gunicorn("watched:app", APPS, log, "-w", "2", env=env) as server,
+            chromium() as driver,
+        ):
             take(driver, server, folder)
 
 

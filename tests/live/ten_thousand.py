@@ -1,7 +1,8 @@
 """Measures the live page in front of a large crowd: `python -m tests.live.ten_thousand`.
 
-A crowd spread over thousands of paths chats with one and with two gunicorn workers, while Chromium shows the page.
-Told is what the page costs the server, how long it holds up the browser, and how long people wait for what they ask.
+A crowd spread over thousands of paths chats with one and with two gunicorn workers, while Chromium
+shows the page. Told is what the page costs the server, how long it holds up the browser, and how
+long people wait for what they ask.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ class Bench:
         held, cpu_s, began_s = self._held(), machine.cpu_seconds(self._pids), time.monotonic()
         time.sleep(MEASURE_S)
         cost_ms = 1_000 * (machine.cpu_seconds(self._pids) - cpu_s) / (time.monotonic() - began_s)
-        tell(f"server, {when}: CPU per second; times that its loop was held for over 50 ms",
-             f"{cost_ms:.0f} ms; {self._held() - held}")  # fmt: skip
+        tell(
+            f"server, {when}: CPU per second; times that its loop was held for over 50 ms",
+            f"{cost_ms:.0f} ms; {self._held() - held}",
+        )
 
     def _held(self) -> int:
         return self._server.log.count("the loop has been held")
@@ -58,29 +61,37 @@ class Bench:
 
     def wait_for_paths(self) -> None:
         """Wait until the largest paths are shown."""
-        eventually(lambda: len(self.page.texts("#paths button.link")) == 100, "100 paths are shown", 60)
+        eventually(
+            lambda: len(self.page.texts("#paths button.link")) == 100, "100 paths are shown", 60
+        )
 
     def tell_page(self, when: str) -> None:
         """Tell what the page has noted."""
         seen = noting.noted(self.page)
-        tell(f"page, {when}: longest task; longest gap of a 10 ms timer",
-             f"{max(seen['tasks'], default=0):.0f} ms; {max(seen['gaps']):.0f} ms")  # fmt: skip
+        tell(
+            f"page, {when}: longest task; longest gap of a 10 ms timer",
+            f"{max(seen['tasks'], default=0):.0f} ms; {max(seen['gaps']):.0f} ms",
+        )
         for kind in ("now", "found"):
             heard = [one for one in seen["heard"] if one["type"] == kind]
             if heard:
                 largest_kib = max(one["bytes"] for one in heard) / 1024
                 script_ms = statistics.median(one["ms"] for one in heard)
-                tell(f"page, {when}: `{kind}` messages; largest; script for each",
-                     f"{len(heard)}; {largest_kib:.1f} KiB; {script_ms:.1f} ms")  # fmt: skip
+                tell(
+                    f"page, {when}: `{kind}` messages; largest; script for each",
+                    f"{len(heard)}; {largest_kib:.1f} KiB; {script_ms:.1f} ms",
+                )
         tell(f"page, {when}: elements", seen["elements"])
 
     def ask(self, what: str, *questions: tuple[str, object]) -> None:
         """Do something several times, and tell how long it took."""
         took = [noting.ask(self.page, *question) for question in questions]
         answered_ms, drawn_ms = zip(*took, strict=True)
-        tell(f"{what}: answered, drawn; longest",
-             f"{statistics.median(answered_ms):.0f}, {statistics.median(drawn_ms):.0f} ms; "
-             f"{max(answered_ms):.0f}, {max(drawn_ms):.0f} ms")  # fmt: skip
+        tell(
+            f"{what}: answered, drawn; longest",
+            f"{statistics.median(answered_ms):.0f}, {statistics.median(drawn_ms):.0f} ms; "
+            f"{max(answered_ms):.0f}, {max(drawn_ms):.0f} ms",
+        )
 
 
 def tell(what: str, number: object) -> None:
@@ -98,8 +109,13 @@ def measure(bench: Bench) -> None:
     noting.ask(bench.page, "search", "room/1")
     bench.tell_cost("a search stays open")
     bench.tell_page("a search stays open")
-    bench.ask("search, 200 ms of waiting for further keys in it", *[("search", f"room/{one}") for one in range(TRIES)])
-    bench.ask("search for nobody, the same", *[("search", f"nobody{number}") for number in range(TRIES)])
+    bench.ask(
+        "search, 200 ms of waiting for further keys in it",
+        *[("search", f"room/{one}") for one in range(TRIES)],
+    )
+    bench.ask(
+        "search for nobody, the same", *[("search", f"nobody{number}") for number in range(TRIES)]
+    )
     bench.page.front().find_element(By.ID, "found-close").click()
     bench.wait_for_paths()
     bench.ask("open a path", *[("open", number) for number in range(1, TRIES + 1)])
@@ -119,15 +135,24 @@ def main() -> None:
     machine.raise_descriptor_limit()
     for workers in given.workers:
         with tempfile.TemporaryDirectory() as own:
-            env = {"ADMIN_COOKIE": COOKIE, "TINA4_WS_METRICS_DIR": f"{own}/numbers", "TINA4_WS_BLOCKED_LOOP_S": HELD_S,
-                   "TINA4_WS_MAX_CONNECTIONS": str(given.connections)}  # fmt: skip
+            env = {
+                "ADMIN_COOKIE": COOKIE,
+                "TINA4_WS_METRICS_DIR": f"{own}/numbers",
+                "TINA4_WS_BLOCKED_LOOP_S": HELD_S,
+                "TINA4_WS_MAX_CONNECTIONS": str(given.connections),
+            }
             options = ("-w", str(workers))
             with (
-                servers.gunicorn("watched:app", APPS, Path(own, "log"), *options, env=env) as server,
+                servers.gunicorn(
+                    "watched:app", APPS, Path(own, "log"), *options, env=env
+                ) as server,
                 chromium() as driver,
                 Chat(server.address, given.connections, given.paths),
             ):
-                print(f"\n| {given.connections:,} connections, {given.paths:,} paths, {workers} workers | |\n|---|---|")
+                print(
+                    f"\n| {given.connections:,} connections, {given.paths:,} paths, {workers} "
+                    "workers | |\n|---|---|"
+                )
                 measure(Bench(driver, server))
 
 

@@ -12,18 +12,25 @@ from tests.support.raw import RawClient
 
 SECRET = "secret-token"
 CROWD = 1_000
-MESSAGES = 130  # 8 MB: more than the kernel keeps for one who doesn't read, less than it keeps and we do
+MESSAGES = (
+    130  # 8 MB: more than the kernel keeps for one who doesn't read, less than it keeps and we do
+)
 
 
 def test_connections_are_shown_by_route_and_path(watcher, connect, room):
-    watcher.next("now", lambda now: not now["totals"]["connections"])  # those of earlier tests have gone
+    watcher.next(
+        "now", lambda now: not now["totals"]["connections"]
+    )  # those of earlier tests have gone
     for path in (room, room, f"{room}-b"):
         connect(path)
 
     now = watcher.next("now", lambda now: now["totals"]["connections"] == 3)
 
     assert {"route": "/ws/room/{name}", "connections": 3}.items() <= now["routes"][0].items()
-    assert [(row["path"], row["connections"]) for row in now["paths"]] == [(room, 2), (f"{room}-b", 1)]
+    assert [(row["path"], row["connections"]) for row in now["paths"]] == [
+        (room, 2),
+        (f"{room}-b", 1),
+    ]
     assert [row["connections"] for row in now["workers"]] == [3]
 
 
@@ -33,7 +40,9 @@ def test_messages_are_counted(watcher, connect, room):
     one.send_text("hello")
     two.read_text()
 
-    now = watcher.next("now", lambda now: now["totals"]["messages_received"] > before["messages_received"])
+    now = watcher.next(
+        "now", lambda now: now["totals"]["messages_received"] > before["messages_received"]
+    )
 
     assert now["totals"]["messages_sent"] == before["messages_sent"] + 2
 

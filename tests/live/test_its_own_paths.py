@@ -1,4 +1,6 @@
-"""Nobody but the page's own script joins its group, and what it is asked about is named as groups are."""
+"""Nobody but the page's own script joins its group, and what it is asked about is named as groups
+are.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def client() -> Iterator[TestClient]:
         yield opened
 
 
-@pytest.mark.parametrize("path", [SOCKET, f"{SOCKET}/", f"{SOCKET}//", f"{SOCKET}%2F", "/__tina4%2Flive/socket"])
+@pytest.mark.parametrize(
+    "path", [SOCKET, f"{SOCKET}/", f"{SOCKET}//", f"{SOCKET}%2F", "/__tina4%2Flive/socket"]
+)
 def test_every_spelling_of_the_sockets_address_is_the_pages_own(client, path):
     with client.websocket(path, headers=ORIGIN) as ws:
         assert ws.receive_json()["type"] == "history"
@@ -37,8 +41,19 @@ def test_and_asks_for_the_pages_own_origin(client, path):
         client.websocket(path, headers={"Origin": ""}).__enter__()
 
 
-@pytest.mark.parametrize("path", ["/__tina4", "/__tina4/", "/__tina4/live", "/__tina4/live/", "/__tina4/live/socket/x",
-                                  "/__tina4/other", "/__tina4/live/./socket", "/__tina4//live/socket"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/__tina4",
+        "/__tina4/",
+        "/__tina4/live",
+        "/__tina4/live/",
+        "/__tina4/live/socket/x",
+        "/__tina4/other",
+        "/__tina4/live/./socket",
+        "/__tina4//live/socket",
+    ],
+)
 def test_a_route_that_takes_every_path_takes_none_below_our_own(client, path):
     with pytest.raises(HandshakeRefused, match="404"):
         client.websocket(path).__enter__()
@@ -65,7 +80,10 @@ def test_a_path_that_only_looks_like_it_is_the_apps(client, path):
 def test_connections_are_found_and_kicked_by_any_spelling_of_their_path(path):
     router = Router()
     router.websocket("/room/{name}", lambda connection, event, data: None)
-    with TestClient(App(router=router, live=lambda request: True)) as client, contextlib.ExitStack() as stack:
+    with (
+        TestClient(App(router=router, live=lambda request: True)) as client,
+        contextlib.ExitStack() as stack,
+    ):
         guest = stack.enter_context(client.websocket("/room/a/"))
         watcher = stack.enter_context(client.websocket(SOCKET, headers=ORIGIN))
 

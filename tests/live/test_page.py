@@ -113,8 +113,12 @@ def test_the_console_joins_and_sends(page, connect, room):
 def test_the_console_is_let_in_as_the_visitor_of_this_browser_and_no_further(page, server):
     field = page.front().find_element(By.ID, "console-path")
     field.send_keys("/ws/members" + Keys.ENTER)
-    eventually(lambda: "closed: 1006, refused or broken" in page.texts("#console-log li"), "it is refused")
-    eventually(lambda: any("Authentication failed" in error for error in page.console_errors()), "by a 401")
+    eventually(
+        lambda: "closed: 1006, refused or broken" in page.texts("#console-log li"), "it is refused"
+    )
+    eventually(
+        lambda: any("Authentication failed" in error for error in page.console_errors()), "by a 401"
+    )
 
     page.set_cookie(server.url, "member", "ada")
     page.front().find_element(By.ID, "console-toggle").click()
@@ -122,7 +126,9 @@ def test_the_console_is_let_in_as_the_visitor_of_this_browser_and_no_further(pag
     eventually(lambda: "← hello, ada" in page.texts("#console-log li"), "it is let in")
 
 
-@pytest.mark.parametrize("host", ["//elsewhere.example/ws", "\\\\elsewhere.example\\ws", "wss://elsewhere.example/ws"])
+@pytest.mark.parametrize(
+    "host", ["//elsewhere.example/ws", "\\\\elsewhere.example\\ws", "wss://elsewhere.example/ws"]
+)
 def test_the_console_leaves_this_server_for_no_address(page, server, host):
     page.front().execute_script("""
         const Own = WebSocket;
@@ -131,7 +137,10 @@ def test_the_console_leaves_this_server_for_no_address(page, server, host):
     """)
     page.front().find_element(By.ID, "console-path").send_keys(host + Keys.ENTER)
 
-    eventually(lambda: "closed: 1006, refused or broken" in page.texts("#console-log li"), "there is no such route")
+    eventually(
+        lambda: "closed: 1006, refused or broken" in page.texts("#console-log li"),
+        "there is no such route",
+    )
     (asked,) = page.front().execute_script("return asked")
     assert asked.startswith(server.url.replace("http", "ws") + "/")
 
@@ -161,7 +170,9 @@ def test_names_and_reasons_of_strangers_stay_text(page, connect, room):
 
 def test_the_focus_stays_where_it_is_while_rows_change(page, connect, room):
     connect(room)
-    eventually(lambda: page.texts("#paths button.link") == [room], "the path is there, and nothing else")
+    eventually(
+        lambda: page.texts("#paths button.link") == [room], "the path is there, and nothing else"
+    )
     page.front().execute_script("document.querySelector('#paths button.link').focus()")
 
     connect(f"{room}-b"), connect(f"{room}-b")
@@ -183,13 +194,17 @@ def test_nothing_is_cut_off(page, connect, room, size):
 def another_server(folder: Path, port: int = 0, cookie: str = COOKIE) -> Iterator[servers.Server]:
     """One that may be killed, and started again on the port that it had."""
     env = {"ADMIN_COOKIE": cookie, "TINA4_WS_METRICS_DIR": str(folder / "numbers")}
-    with servers.gunicorn("watched:app", APPS, folder / f"log-{port}", port=port, env=env) as running:
+    with servers.gunicorn(
+        "watched:app", APPS, folder / f"log-{port}", port=port, env=env
+    ) as running:
         servers.wait_until_answering(running)
         yield running
 
 
 @pytest.mark.deadline(90)
-def test_it_comes_back_when_the_server_does_unless_somebody_has_logged_out(driver, open_page, tmp_path):
+def test_it_comes_back_when_the_server_does_unless_somebody_has_logged_out(
+    driver, open_page, tmp_path
+):
     with another_server(tmp_path) as first:
         port = first.address[1]
         page = open_page(first)
@@ -215,7 +230,9 @@ def test_ten_thousand_who_chat_are_small_messages_and_a_small_page(page, server)
 
     with Chat(server.address, CROWD, PATHS):
         eventually(lambda: summaries_of_all() >= 3, "three summaries of everybody", 30)
-        eventually(lambda: tiles(page)["Messages in"] not in ("0/s", "–"), "their messages are counted")
+        eventually(
+            lambda: tiles(page)["Messages in"] not in ("0/s", "–"), "their messages are counted"
+        )
         eventually(lambda: len(page.texts("#paths tr")) == 100, "the largest paths are shown")
         noting.ask(page, "search", "room/1")
         seen = noting.noted(page)

@@ -52,7 +52,9 @@ def test_a_search_by_address_finds_who_comes_from_there(watcher, connect, room):
     assert watcher.next("found", lambda found: found["search"] == "10.0.")["count"] == 0
 
 
-def test_the_files_for_other_workers_hold_no_secrets_either(watcher, server, opened, room, numbers_folder):
+def test_the_files_for_other_workers_hold_no_secrets_either(
+    watcher, server, opened, room, numbers_folder
+):
     fields = [("Cookie", f"session={SECRET}"), ("Authorization", f"Bearer {SECRET}")]
     client = opened.enter_context(RawClient.open(server.address, f"{room}?token={SECRET}", fields))
     client.send_text(SECRET)
@@ -85,7 +87,7 @@ def test_what_is_kicked_with_a_reason_of_any_kind_is_told_it_and_no_line_of_the_
 
 
 def test_the_page_makes_no_markup_of_what_it_is_told():
-    folder = Path(APPS).parents[2] / "tina4_wsgi" / "static" / "live"
+    folder = Path(APPS).parents[2] / "tina4_wsgi" / "browser" / "live"
     scripts = "".join(file.read_text() for file in folder.glob("*.js"))
 
     for word in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval("):

@@ -44,7 +44,9 @@ def test_in_debug_it_is_there_for_who_follows_the_link_of_this_start():
 @pytest.mark.parametrize(
     "environ",
     [
-        pytest.param({}, id="a stranger through a proxy on this machine, which sends no headers of its own"),
+        pytest.param(
+            {}, id="a stranger through a proxy on this machine, which sends no headers of its own"
+        ),
         pytest.param({"REMOTE_ADDR": "10.0.0.9"}, id="another machine"),
         pytest.param({"HTTP_HOST": "rebound.example"}, id="a name that was pointed here"),
         pytest.param({"HTTP_X_FORWARDED_FOR": "10.0.0.9"}, id="through a proxy"),
@@ -69,15 +71,20 @@ def test_in_debug_it_is_for_nobody_else(environ, path, caplog):
 
 
 def test_nobody_else_gets_into_the_socket_either():
-    with TestClient(App(router=Router(), debug=True)) as client, pytest.raises(Tina4Error, match="403"):
+    with (
+        TestClient(App(router=Router(), debug=True)) as client,
+        pytest.raises(Tina4Error, match="403"),
+    ):
         client.websocket(SOCKET, headers={"Origin": "http://localhost"}).__enter__()
 
 
 def test_the_cookies_are_for_no_script_no_other_site_and_no_other_path():
     app = App(router=Router(), debug=True, trusted_proxies="127.0.0.1")
     proxied = {
-        "HTTP_X_FORWARDED_PROTO": "wss", "HTTP_X_FORWARDED_PREFIX": "/shop", "HTTP_X_FORWARDED_HOST": "a.example:8443",
-    }  # fmt: skip
+        "HTTP_X_FORWARDED_PROTO": "wss",
+        "HTTP_X_FORWARDED_PREFIX": "/shop",
+        "HTTP_X_FORWARDED_HOST": "a.example:8443",
+    }
     with TestClient(app) as client:
         followed = client.get(app.start_link.path, environ_overrides=proxied)
 
@@ -91,11 +98,15 @@ def test_the_cookies_are_for_no_script_no_other_site_and_no_other_path():
     assert followed.headers["Cache-Control"] == "no-store"
 
 
-@pytest.mark.parametrize("prefix", ["//evil.test", "/a\r\nX: y", "https://evil.test", "/a;Domain=.test b"])
+@pytest.mark.parametrize(
+    "prefix", ["//evil.test", "/a\r\nX: y", "https://evil.test", "/a;Domain=.test b"]
+)
 def test_a_forged_prefix_leads_nowhere(prefix):
     app = App(router=Router(), debug=True, trusted_proxies="127.0.0.1")
     with TestClient(app) as client:
-        followed = client.get(app.start_link.path, environ_overrides={"HTTP_X_FORWARDED_PREFIX": prefix})
+        followed = client.get(
+            app.start_link.path, environ_overrides={"HTTP_X_FORWARDED_PREFIX": prefix}
+        )
 
     assert followed.headers["Location"] == PAGE
     assert "evil" not in str(followed.headers)
@@ -123,7 +134,11 @@ def test_a_slash_at_the_end_leads_to_the_page_whose_links_are_relative():
 def test_in_debug_the_link_opens_tracebacks_also_where_the_live_page_is_somebodys():
     router = Router()
     router.get("/fail", lambda request, response: 1 / 0)
-    app = App(router=router, debug=True, live=lambda request: request.query.get("token") == "of-the-app" or None)
+    app = App(
+        router=router,
+        debug=True,
+        live=lambda request: request.query.get("token") == "of-the-app" or None,
+    )
     with TestClient(app, raise_errors=False) as client:
         assert "ZeroDivisionError" not in client.get("/fail").text
         assert client.get(app.start_link.path).status_code == 303
@@ -203,9 +218,15 @@ def test_the_page_forbids_foreign_scripts_and_frames(server):
     [
         pytest.param([], 401, id="no cookie"),
         pytest.param([("Cookie", "admin=wrong")], 401, id="a wrong cookie"),
-        pytest.param([("Cookie", f"admin={COOKIE}"), ("Origin", "https://evil.example")], 403, id="another origin"),
+        pytest.param(
+            [("Cookie", f"admin={COOKIE}"), ("Origin", "https://evil.example")],
+            403,
+            id="another origin",
+        ),
         pytest.param([("Cookie", f"admin={COOKIE}"), ("Origin", "")], 403, id="no origin"),
-        pytest.param([("Cookie", f"admin={COOKIE}"), ("Origin", "null")], 403, id="a sandboxed frame"),
+        pytest.param(
+            [("Cookie", f"admin={COOKIE}"), ("Origin", "null")], 403, id="a sandboxed frame"
+        ),
     ],
 )
 def test_the_socket_refuses(server, fields, status):

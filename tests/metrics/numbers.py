@@ -6,17 +6,23 @@ from prometheus_client.parser import text_string_to_metric_families
 
 
 class Numbers:
-    """The samples of one answer; `numbers("tina4_closes_total", code="1000")` adds those up that match."""
+    """The samples of one answer; `numbers("tina4_closes_total", code="1000")` adds those up that
+    match.
+    """
 
     def __init__(self, text: str) -> None:
-        self.samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        self.samples = [
+            sample for family in text_string_to_metric_families(text) for sample in family.samples
+        ]
 
     def __call__(self, name: str, **labels: str) -> float | None:
         """Give the sum of the samples of that name with these labels, None if there is none."""
         found = [
-            sample.value for sample in self.samples
-            if sample.name == name and all(sample.labels.get(key) == value for key, value in labels.items())
-        ]  # fmt: skip
+            sample.value
+            for sample in self.samples
+            if sample.name == name
+            and all(sample.labels.get(key) == value for key, value in labels.items())
+        ]
         return sum(found) if found else None
 
     @property

@@ -50,7 +50,10 @@ def test_a_route_of_the_app_does_not_hide_it():
 
 
 def test_the_way_to_other_processes_is_told_without_its_address(tmp_path):
-    with TestClient(app_with_room(bus_dir=str(tmp_path / "bus"))) as client, client.websocket("/ws"):
+    with (
+        TestClient(app_with_room(bus_dir=str(tmp_path / "bus"))) as client,
+        client.websocket("/ws"),
+    ):
         backplane = client.get("/health").json["backplane"]
 
     assert backplane == {"kind": "local", "is_up": True, "siblings": 0, "queued_messages": 0}

@@ -200,7 +200,9 @@ def test_labels_are_routes_and_never_paths_or_tokens(client):
 
 
 def test_who_asks_for_openmetrics_gets_it(client):
-    response = client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    response = client.get(
+        "/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}
+    )
 
     assert response.headers["Content-Type"].startswith("application/openmetrics-text")
     assert response.text.endswith("# EOF\n")
@@ -241,7 +243,9 @@ def test_no_times_are_taken_without_the_setting(router):
 
 @pytest.mark.parametrize("setting", ["metrics", "health"])
 def test_a_path_without_a_slash_is_refused(setting):
-    with pytest.raises(ConfigError, match=f"{setting}='x', expected a path that begins with a slash"):
+    with pytest.raises(
+        ConfigError, match=f"{setting}='x', expected a path that begins with a slash"
+    ):
         App(router=Router(), **{setting: "x"})
 
 

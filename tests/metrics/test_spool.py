@@ -10,10 +10,10 @@ from pathlib import Path
 import gevent
 import pytest
 
+from tina4_wsgi.backplane.private_folders import default_places
 from tina4_wsgi.errors import ConfigError
-from tina4_wsgi.metrics import Histogram, Sums
-from tina4_wsgi.places import default_places
-from tina4_wsgi.spool import _STALE_S, Spool
+from tina4_wsgi.monitoring.metrics import Histogram, Sums
+from tina4_wsgi.monitoring.worker_files import _STALE_S, WorkerFiles
 
 
 def sums(number: int) -> Sums:
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> str:
 
 
 def test_what_one_writes_the_other_reads(folder):
-    one, two = Spool(folder), Spool(folder)
+    one, two = WorkerFiles(folder), WorkerFiles(folder)
 
     one.write(sums(3), {"pid": 7})
     (told,), past = two.others()
@@ -44,7 +44,7 @@ def test_what_one_writes_the_other_reads(folder):
 
 
 def test_only_this_user_may_look_in(folder):
-    spool = Spool(folder)
+    spool = WorkerFiles(folder)
     spool.write(sums(1), {})
     spool.close()
 
@@ -54,7 +54,7 @@ def test_only_this_user_may_look_in(folder):
 
 
 def test_one_that_has_ended_leaves_its_counters_and_no_gauge(folder):
-    asker, ended = Spool(folder), Spool(folder)
+    asker, ended = WorkerFiles(folder), WorkerFiles(folder)
     asker.write(sums(1), {})
     ended.write(sums(3), {})
     ended.close()
@@ -69,10 +69,10 @@ def test_one_that_has_ended_leaves_its_counters_and_no_gauge(folder):
 
 
 def test_files_of_the_ended_do_not_pile_up(folder):
-    asker = Spool(folder)
+    asker = WorkerFiles(folder)
     asker.write(sums(1), {})
     for _ in range(5):
-        ended = Spool(folder)
+        ended = WorkerFiles(folder)
         ended.write(sums(2), {})
         ended.close()
         asker.others()
@@ -91,11 +91,11 @@ def age(folder, seconds):
 
 def test_after_a_reload_in_which_nobody_was_left_counters_go_on(folder):
     for number in (3, 4):
-        worker = Spool(folder)
+        worker = WorkerFiles(folder)
         worker.write(sums(number), {})
         worker.close()
 
-    asker = Spool(folder)
+    asker = WorkerFiles(folder)
     alive, past = asker.others()
 
     assert alive == []
@@ -105,12 +105,12 @@ def test_after_a_reload_in_which_nobody_was_left_counters_go_on(folder):
 
 
 def test_when_nobody_was_there_for_long_it_begins_anew(folder):
-    first = Spool(folder)
+    first = WorkerFiles(folder)
     first.write(sums(3), {})
     first.close()
     age(folder, _STALE_S + 60)
 
-    second = Spool(folder)
+    second = WorkerFiles(folder)
     alive, past = second.others()
 
     assert (alive, past.counters) == ([], {})
@@ -118,7 +118,7 @@ def test_when_nobody_was_there_for_long_it_begins_anew(folder):
 
 
 def test_one_that_has_not_written_yet_says_nothing(folder):
-    asker, silent = Spool(folder), Spool(folder)
+    asker, silent = WorkerFiles(folder), WorkerFiles(folder)
     asker.write(sums(1), {})
     silent.others()
 
@@ -128,7 +128,7 @@ def test_one_that_has_not_written_yet_says_nothing(folder):
 
 
 def test_what_another_version_wrote_is_left_out(folder):
-    asker, other = Spool(folder), Spool(folder)
+    asker, other = WorkerFiles(folder), WorkerFiles(folder)
     asker.write(sums(1), {})
     other.write(sums(1), {})
     for path in Path(folder).glob(f"{other._name}.json"):
@@ -139,7 +139,7 @@ def test_what_another_version_wrote_is_left_out(folder):
 
 
 def test_one_that_ended_before_it_told_anything_leaves_nothing(folder):
-    asker, silent = Spool(folder), Spool(folder)
+    asker, silent = WorkerFiles(folder), WorkerFiles(folder)
     asker.write(sums(1), {})
     silent.others()
     silent.close()
@@ -150,12 +150,14 @@ def test_one_that_ended_before_it_told_anything_leaves_nothing(folder):
     asker.close()
 
 
-def test_the_default_folder_is_one_per_user_and_project_and_is_made_with_its_parent(tmp_path, monkeypatch):
-    monkeypatch.setattr("tina4_wsgi.places._SHARED", str(tmp_path))
+def test_the_default_folder_is_one_per_user_and_project_and_is_made_with_its_parent(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tina4_wsgi.backplane.private_folders._SHARED", str(tmp_path))
     here, there = (default_places(name, ".metrics")[1] for name in "ab")
     assert here != there
 
-    spool = Spool(here)
+    spool = WorkerFiles(here)
     spool.write(sums(1), {})
     spool.close()
 
@@ -169,17 +171,17 @@ def test_a_link_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "numbers").symlink_to(tmp_path / "real")
 
     with pytest.raises(ConfigError, match="expected a folder that this user alone may write to"):
-        Spool(str(tmp_path / "numbers")).others()
+        WorkerFiles(str(tmp_path / "numbers")).others()
 
 
 def test_a_folder_that_can_not_be_made_is_named(tmp_path):
     with pytest.raises(ConfigError, match="can't make"):
-        Spool(str(tmp_path / "missing" / "numbers")).others()
+        WorkerFiles(str(tmp_path / "missing" / "numbers")).others()
 
 
 def test_a_folder_that_stays_locked_is_an_error(folder, monkeypatch):
-    monkeypatch.setattr("tina4_wsgi.spool._PATIENCE_S", 0.05)
-    one, two = Spool(folder), Spool(folder)
+    monkeypatch.setattr("tina4_wsgi.monitoring.worker_files._PATIENCE_S", 0.05)
+    one, two = WorkerFiles(folder), WorkerFiles(folder)
     one.write(sums(1), {})
 
     with one._whole_folder(), pytest.raises(TimeoutError, match="was locked"):
@@ -188,7 +190,7 @@ def test_a_folder_that_stays_locked_is_an_error(folder, monkeypatch):
 
 
 def test_two_greenlets_that_come_first_share_one_place(folder):
-    holder, spool = Spool(folder), Spool(folder)
+    holder, spool = WorkerFiles(folder), WorkerFiles(folder)
     holder.write(sums(1), {})
     with holder._whole_folder():
         both = [gevent.spawn(spool.write, sums(2), {}) for _ in range(2)]
@@ -209,8 +211,8 @@ def pass_time(folder, seconds=60):
 
 @pytest.fixture
 def pair(folder):
-    asker, other = Spool(folder), Spool(folder)
-    gone = Spool(folder)
+    asker, other = WorkerFiles(folder), WorkerFiles(folder)
+    gone = WorkerFiles(folder)
     for spool, number in ((gone, 100), (asker, 1), (other, 20)):
         spool.write(sums(number), {})
     gone.close()
@@ -292,7 +294,7 @@ def test_the_common_file_of_the_ended_is_not_missed_for_long(pair, folder):
     rewrite(other, 20)
     rewrite(asker, 1)
     pass_time(folder)
-    third = Spool(folder)
+    third = WorkerFiles(folder)
     third.write(sums(1_000), {})
     third.close()
 
@@ -301,7 +303,7 @@ def test_the_common_file_of_the_ended_is_not_missed_for_long(pair, folder):
 
 def test_one_that_was_killed_without_a_lock_is_taken_in(pair, folder):
     asker, _ = pair
-    killed = Spool(folder)
+    killed = WorkerFiles(folder)
     killed._name = f"{2**22 + 1}-00"  # no process has this number
     killed.write(sums(5), {})
     killed.close()
@@ -312,31 +314,31 @@ def test_one_that_was_killed_without_a_lock_is_taken_in(pair, folder):
 
 
 def test_one_that_has_nothing_to_write_shows_that_it_lives(folder):
-    idle = Spool(folder)
+    idle = WorkerFiles(folder)
     idle.write(sums(3), {})
     age(folder, _STALE_S + 60)
     idle.touch()
     idle.close()
 
-    later = Spool(folder)
+    later = WorkerFiles(folder)
     assert total(later, sums(0)) == 3
     later.close()
 
 
 def test_newcomers_take_the_folder_in_which_others_are(tmp_path, monkeypatch):
-    monkeypatch.setattr("tina4_wsgi.places._RUNTIME", str(tmp_path / "run"))
-    monkeypatch.setattr("tina4_wsgi.places._SHARED", str(tmp_path))
+    monkeypatch.setattr("tina4_wsgi.backplane.private_folders._RUNTIME", str(tmp_path / "run"))
+    monkeypatch.setattr("tina4_wsgi.backplane.private_folders._SHARED", str(tmp_path))
     folders = default_places("a", ".metrics")
-    early = Spool(*folders)
+    early = WorkerFiles(*folders)
     early.write(sums(3), {})
     (tmp_path / "run" / str(os.geteuid())).mkdir(parents=True, mode=0o700)
 
-    late = Spool(*folders)
+    late = WorkerFiles(*folders)
     assert total(late, sums(1)) == 4
     assert late._folder == early._folder == folders[1]
     early.close(), late.close()
 
-    first_after_all = Spool(*folders)
+    first_after_all = WorkerFiles(*folders)
     first_after_all.write(sums(1), {})
     assert first_after_all._folder == folders[0]
     first_after_all.close()

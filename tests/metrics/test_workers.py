@@ -1,4 +1,6 @@
-"""The numbers of three gunicorn workers, whichever of them is asked, and what remains of one that was killed."""
+"""The numbers of three gunicorn workers, whichever of them is asked, and what remains of one that
+was killed.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,7 @@ import pytest
 from tests.metrics.numbers import Numbers
 from tests.support import servers
 from tests.support.raw import RawClient
+from tests.support.workers import one_on_each, told_pid
 
 APPS = Path(__file__).parent / "apps"
 WAIT_S = 15.0
@@ -31,7 +34,9 @@ def server(tmp_path: Path) -> Iterator[servers.Server]:
 
 
 def wait_until_loaded(server: servers.Server, times: int) -> None:
-    """Wait for so many workers to be up: gunicorn waits half a minute for one that is stopped while it boots."""
+    """Wait for so many workers to be up: gunicorn waits half a minute for one that is stopped while
+    it boots.
+    """
     server.wait_for_log(r"(?s)" + "loaded by a worker.*" * times)
 
 
@@ -55,29 +60,38 @@ def wait_for(server: servers.Server, is_so: Callable[[Numbers], bool], what: str
         time.sleep(0.1)
 
 
-def on_every_worker(server: servers.Server, opened: contextlib.ExitStack) -> dict[int, list[RawClient]]:
-    """Connect until each of the three workers has a client; give all of them by pid."""
-    by_pid: dict[int, list[RawClient]] = {}
-    give_up_at = time.monotonic() + WAIT_S
-    while len(by_pid) < 3:
-        assert time.monotonic() < give_up_at, f"only {by_pid.keys()} take connections"
-        client = opened.enter_context(RawClient.open(server.address, "/ws/room/general"))
-        by_pid.setdefault(int(client.read_text()), []).append(client)
+def on_every_worker(
+    server: servers.Server, opened: contextlib.ExitStack
+) -> dict[int, list[RawClient]]:
+    """Connect to each of the three workers, and twice more; give all clients by pid."""
+
+    def connect() -> RawClient:
+        return RawClient.open(server.address, "/ws/room/general")
+
+    by_pid = {pid: [client] for pid, client in one_on_each(3, connect, opened).items()}
+    for _ in range(2):
+        client = opened.enter_context(connect())
+        by_pid[told_pid(client)].append(client)
     return by_pid
 
 
 def wait_until_written(folder: Path, pid: int, messages: int) -> None:
-    """Wait until a worker has written that it got so many messages: what is younger is lost when it is killed."""
+    """Wait until a worker has written that it got so many messages: what is younger is lost when it
+    is killed.
+    """
     give_up_at = time.monotonic() + WAIT_S
     while True:
-        told = [json.loads(path.read_bytes())["sums"]["counters"] for path in folder.glob(f"{pid}-*.json")]
+        told = [
+            json.loads(path.read_bytes())["sums"]["counters"]
+            for path in folder.glob(f"{pid}-*.json")
+        ]
         if told and told[0].get("messages_received") == {ROUTE: messages}:
             return
         assert time.monotonic() < give_up_at, told
         time.sleep(0.05)
 
 
-@pytest.mark.deadline(60)
+@pytest.mark.deadline(90)
 def test_any_worker_tells_the_numbers_of_all(server, tmp_path):
     with contextlib.ExitStack() as opened:
         by_pid = on_every_worker(server, opened)
@@ -95,7 +109,7 @@ def test_any_worker_tells_the_numbers_of_all(server, tmp_path):
             assert told("tina4_workers") == 3
 
 
-@pytest.mark.deadline(60)
+@pytest.mark.deadline(90)
 def test_a_killed_worker_leaves_its_counters_and_takes_its_gauges(server, tmp_path):
     with contextlib.ExitStack() as opened:
         by_pid = on_every_worker(server, opened)
@@ -109,13 +123,15 @@ def test_a_killed_worker_leaves_its_counters_and_takes_its_gauges(server, tmp_pa
 
         os.kill(pid, signal.SIGKILL)
 
-        told = wait_for(server, lambda told: told("tina4_connections") == count - len(lost), "the rest remains")
+        told = wait_for(
+            server, lambda told: told("tina4_connections") == count - len(lost), "the rest remains"
+        )
         assert told("tina4_messages_received_total", route=ROUTE) == count
         assert told("tina4_connections_opened_total", route=ROUTE) == count
         wait_until_loaded(server, 4)
 
 
-@pytest.mark.deadline(60)
+@pytest.mark.deadline(90)
 def test_a_reloaded_server_goes_on_counting(server):
     with contextlib.ExitStack() as opened:
         count = sum(map(len, on_every_worker(server, opened).values()))
@@ -123,11 +139,15 @@ def test_a_reloaded_server_goes_on_counting(server):
 
         wait_until_loaded(server, 6)
         wait_for(server, lambda told: told("tina4_connections") == 0, "the old workers have gone")
-        told = wait_for(server, lambda told: told("tina4_closes_total", code="1001") == count, "all were told to go")
+        told = wait_for(
+            server,
+            lambda told: told("tina4_closes_total", code="1001") == count,
+            "all were told to go",
+        )
         assert told("tina4_connections_opened_total", route=ROUTE) == count
 
 
-@pytest.mark.deadline(60)
+@pytest.mark.deadline(90)
 def test_a_worker_that_stops_answers_503_on_a_connection_that_it_kept(tmp_path):
     env = {"TINA4_WS_METRICS_DIR": str(tmp_path / "numbers"), "TINA4_WS_DRAIN_TIMEOUT_S": "5"}
     with (

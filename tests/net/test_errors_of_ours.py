@@ -1,4 +1,6 @@
-"""Errors of ours in the hub, put into an engine that is not compiled: a compiled one lets nobody in."""
+"""Errors of ours in the hub, put into an engine that is not compiled: a compiled one lets nobody
+in.
+"""
 
 from __future__ import annotations
 
@@ -44,10 +46,14 @@ def test_an_error_of_ours_while_reading_ends_the_connection(
     log.wait_for("close")
 
     assert (connection.close_code, client.read_to_end()) == (1006, b"")
-    assert [record.getMessage() for record in caplog.records if record.exc_info] == ["connection to /ws/test failed"]
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == [
+        "connection to /ws/test failed"
+    ]
 
 
-def test_an_error_of_ours_after_a_pause_ends_the_connection(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_of_ours_after_a_pause_ends_the_connection(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     release, log = Event(), Log()
 
     def slow(connection: Any, event: str, data: str) -> None:
@@ -66,4 +72,6 @@ def test_an_error_of_ours_after_a_pause_ends_the_connection(house: House, caplog
     log.wait_for("close")
 
     assert connection.close_code == 1006
-    assert [record.getMessage() for record in caplog.records if record.exc_info] == ["connection to /ws/test failed"]
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == [
+        "connection to /ws/test failed"
+    ]

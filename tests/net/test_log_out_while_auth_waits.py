@@ -11,8 +11,9 @@ from gevent.event import Event
 
 from tests.support.own_server import dial, running
 from tests.support.raw import RawClient, request_head
-from tina4_wsgi import ANONYMOUS, App, Router, presence
-from tina4_wsgi.service import Bridge
+from tina4_wsgi import ANONYMOUS, App, Router
+from tina4_wsgi.engine import presence
+from tina4_wsgi.websocket.served_route import Bridge
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 WAIT_S = 10.0
@@ -36,14 +37,21 @@ class Hall:
         is_slow: whether `auth` waits for `answer`.
     """
 
-    def __init__(self, auth: Any = "ada", bridge: type[Slow] | None = None, **settings: Any) -> None:
+    def __init__(
+        self, auth: Any = "ada", bridge: type[Slow] | None = None, **settings: Any
+    ) -> None:
         self.auth = auth
         self.is_slow = True
         self.is_asked, self.may_answer = Event(), Event()
         self.events: list[str] = []
         router = Router()
         router.websocket("/ws/room/{name}", self.tell, auth=self.ask if bridge is None else None)
-        self.app = App(router=router, backplane="none", bridge=None if bridge is None else bridge(self), **settings)
+        self.app = App(
+            router=router,
+            backplane="none",
+            bridge=None if bridge is None else bridge(self),
+            **settings,
+        )
 
     def wait(self) -> None:
         if self.is_slow:
@@ -72,12 +80,20 @@ class Hall:
             self.app.drain(0.5)
 
 
-@pytest.mark.parametrize(("whom", "expected"), [
-    ({"auth": "ada"}, 401), ({"path": "/ws/room/a"}, 401), ({"path": "/ws/room/a//"}, 401),
-    ({"auth": "ada", "path": "/ws/room/a"}, 401), ({"auth": "ada", "code": 4401}, 401), ({"auth": "ada",
-    "code": 4403}, 403),
-    ({"auth": "ada", "code": 1012}, 503), ({"auth": "ada", "code": 1001}, 503), ({"auth": "ada", "code": 4000}, 401),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("whom", "expected"),
+    [
+        ({"auth": "ada"}, 401),
+        ({"path": "/ws/room/a"}, 401),
+        ({"path": "/ws/room/a//"}, 401),
+        ({"auth": "ada", "path": "/ws/room/a"}, 401),
+        ({"auth": "ada", "code": 4401}, 401),
+        ({"auth": "ada", "code": 4403}, 403),
+        ({"auth": "ada", "code": 1012}, 503),
+        ({"auth": "ada", "code": 1001}, 503),
+        ({"auth": "ada", "code": 4000}, 401),
+    ],
+)
 def test_a_handshake_that_waits_for_auth_is_refused_when_it_is_meant(whom, expected):
     hall = Hall()
     with hall.client() as client:
@@ -90,10 +106,17 @@ def test_a_handshake_that_waits_for_auth_is_refused_when_it_is_meant(whom, expec
     assert hall.events == []
 
 
-@pytest.mark.parametrize("whom", [
-    {"auth": "grace"}, {"path": "/ws/room/b"}, {"auth": "ada", "path": "/ws/room/b"}, {"auth": ["ada"]},
-    {"connection_id": "0" * 32}, {"auth": "ada", "connection_id": "0" * 32},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "whom",
+    [
+        {"auth": "grace"},
+        {"path": "/ws/room/b"},
+        {"auth": "ada", "path": "/ws/room/b"},
+        {"auth": ["ada"]},
+        {"connection_id": "0" * 32},
+        {"auth": "ada", "connection_id": "0" * 32},
+    ],
+)
 def test_nobody_else_is(whom):
     hall = Hall()
     with hall.client() as client:
@@ -170,7 +193,9 @@ def test_nothing_is_kept_of_a_handshake_that_is_over():
 
 @pytest.mark.parametrize("whom", [{"auth": "grace"}, {"auth": "ada"}, {"path": "/ws/room/a"}])
 def test_a_re_check_that_waits_is_not_overtaken_by_a_log_out(whom):
-    """The connection was ada's; while the re-check that makes it grace's waits, either of them is sent away."""
+    """The connection was ada's; while the re-check that makes it grace's waits, either of them is
+    sent away.
+    """
     hall = Hall()
     hall.is_slow = False
     with hall.client() as client:

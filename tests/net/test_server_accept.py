@@ -18,7 +18,7 @@ from tests.support.deadline import NEVER_S
 from tests.support.own_server import ANSWER_S, STOP_S, dial, exchange, hello, read_answer, running
 from tests.support.raw import RawClient
 from tina4_wsgi.config import Config
-from tina4_wsgi.server.listening import Place
+from tina4_wsgi.server.listening import ListenAddress
 from tina4_wsgi.server.server import Server
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -68,7 +68,11 @@ def test_without_descriptors_accepting_pauses_and_goes_on_later(caplog):
 
             assert 2 <= server.looks <= 10
         assert [one.levelname for one in caplog.records] == ["ERROR"]
-        assert caplog.records[0].getMessage().startswith("no connection can be accepted for now: Too many open files")
+        assert (
+            caplog.records[0]
+            .getMessage()
+            .startswith("no connection can be accepted for now: Too many open files")
+        )
         for client in clients:
             client.sendall(GET)
             socket.wait_read(client.fileno(), ANSWER_S)
@@ -100,7 +104,9 @@ def test_a_client_that_has_gone_before_it_was_accepted_is_no_error(caplog):
     with running(hello) as server:
         server.socket = Aborting(server.socket)
 
-        assert exchange(server, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")).endswith(b"hello")
+        assert exchange(
+            server, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        ).endswith(b"hello")
 
         server.socket = server.socket._socket
     assert caplog.messages == []
@@ -139,7 +145,10 @@ def test_a_unix_socket_is_served_and_removed(tmp_path):
 
 def test_two_legacy_websockets_on_one_unix_socket_do_not_meet(tmp_path):
     path = tmp_path / "web.sock"
-    ask = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    ask = (
+        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: "
+        b"Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    )
     ask += b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
     def legacy(environ, start_response):
@@ -196,9 +205,21 @@ def test_a_socket_of_another_kind_is_left_alone(tmp_path):
 @pytest.mark.parametrize(
     ("place", "error", "text"),
     [
-        (Place(port=80), PermissionError(errno.EACCES, "no"), "port 80 is not open to this user; choose one of 1024"),
-        (Place(port=99), OSError(errno.ENOBUFS, "no room"), "can't listen on 127.0.0.1, port 99: no room"),
-        (Place(unix_path="/a"), OSError(errno.EROFS, "read-only"), "can't listen on /a: read-only"),
+        (
+            ListenAddress(port=80),
+            PermissionError(errno.EACCES, "no"),
+            "port 80 is not open to this user; choose one of 1024",
+        ),
+        (
+            ListenAddress(port=99),
+            OSError(errno.ENOBUFS, "no room"),
+            "can't listen on 127.0.0.1, port 99: no room",
+        ),
+        (
+            ListenAddress(unix_path="/a"),
+            OSError(errno.EROFS, "read-only"),
+            "can't listen on /a: read-only",
+        ),
     ],
 )
 def test_what_can_not_be_bound_is_said_in_a_sentence(place, error, text):
@@ -246,7 +267,9 @@ def test_a_refusal_arrives_over_tls_and_ends_with_a_proper_goodbye():
 
 def test_a_head_that_stalls_over_tls_is_answered_408():
     with (
-        serving(hello, port=0, certfile=CERTIFICATE, settings={"handshake_timeout_s": 0.5}) as server,
+        serving(
+            hello, port=0, certfile=CERTIFICATE, settings={"handshake_timeout_s": 0.5}
+        ) as server,
         dial_tls(server) as client,
     ):
         client.send_bytes(GET[:-2])
@@ -272,7 +295,10 @@ def test_a_client_that_does_not_speak_tls_is_cut_and_logged_once(data, caplog):
 def test_a_client_that_never_finishes_its_tls_handshake_does_not_hold_up_the_stop(caplog):
     settings = {"handshake_timeout_s": NEVER_S, "drain_timeout_s": NEVER_S}
 
-    with serving(hello, port=0, certfile=CERTIFICATE, settings=settings) as server, dial(server) as client:
+    with (
+        serving(hello, port=0, certfile=CERTIFICATE, settings=settings) as server,
+        dial(server) as client,
+    ):
         client.send_bytes(b"\x16\x03\x01")
         gevent.sleep(0.05)
         server.stop()

@@ -53,7 +53,9 @@ def serve(router, tmp_path):
     servers = []
 
     def start(wsgi_app=None, **where):
-        server = Server(App(wsgi_app, router=router, root=tmp_path, drain_timeout_s=NEVER_S), port=0, **where)
+        server = Server(
+            App(wsgi_app, router=router, root=tmp_path, drain_timeout_s=NEVER_S), port=0, **where
+        )
         server.start()
         servers.append(server)
         return server
@@ -76,7 +78,9 @@ def test_messages_go_round_a_room(serve):
 
 def test_frames_right_behind_the_handshake_are_not_lost(serve):
     with dial(serve()) as client:
-        client.send_bytes(request_head("/ws/a", "a", KEY) + client_frame(TEXT, b"1") + client_frame(TEXT, b"2"))
+        client.send_bytes(
+            request_head("/ws/a", "a", KEY) + client_frame(TEXT, b"1") + client_frame(TEXT, b"2")
+        )
 
         assert client.read_head().status == 101
         assert [client.read_text(), client.read_text()] == ["1", "2"]
@@ -102,7 +106,9 @@ def test_an_upgrade_may_follow_a_page_on_the_same_connection(serve):
 def test_a_body_reaches_its_route_whichever_way_it_is_laid_out(serve, body):
     with dial(serve()) as client:
         for _ in range(2):
-            client.send_bytes(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" + body)
+            client.send_bytes(
+                b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" + body
+            )
 
             assert json.loads(read_answer(client)[1]) == {"got": {"a": 1}}
 
@@ -208,6 +214,9 @@ def test_static_files_are_in_the_access_log_at_debug_only(tmp_path, serve, path,
     for asked in (path, "/page"):
         exchange(server, f"GET {asked} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
 
-    levels = {record.getMessage().split()[2]: record.levelname for record in caplog.records
-              if record.name == "tina4_wsgi.access"}  # fmt: skip
+    levels = {
+        record.getMessage().split()[2]: record.levelname
+        for record in caplog.records
+        if record.name == "tina4_wsgi.access"
+    }
     assert levels == {path: "DEBUG", "/page": "INFO"}

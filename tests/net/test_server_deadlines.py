@@ -30,7 +30,9 @@ def drip(client, data, every_s):
 
 @contextlib.contextmanager
 def not_before_the_limit():
-    """Fail when the block is over before a timer for a little less than the limit, which runs from its beginning."""
+    """Fail when the block is over before a timer for a little less than the limit, which runs from
+    its beginning.
+    """
     timer = gevent.spawn_later(LIMIT_S * 0.9, bool)
     try:
         yield
@@ -62,12 +64,16 @@ def test_a_head_that_stalls_is_answered_408(caplog):
 
     assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
     assert answer.endswith(b"\r\n\r\nrequest head came too slowly\n")
-    assert [one.getMessage() for one in caplog.records] == ["refused 408 from 127.0.0.1: request head came too slowly"]
+    assert [one.getMessage() for one in caplog.records] == [
+        "refused 408 from 127.0.0.1: request head came too slowly"
+    ]
 
 
 def test_a_head_that_drips_is_cut_all_the_same():
     with running(hello, handshake_timeout_s=LIMIT_S) as server, dial(server) as client:
-        dripping = gevent.spawn(drip, client, GET[:-2] + b"X: " + b"a" * 8_000, 0.02)  # for longer than a test may take
+        dripping = gevent.spawn(
+            drip, client, GET[:-2] + b"X: " + b"a" * 8_000, 0.02
+        )  # for longer than a test may take
         answer = client.read_to_end()
         dripping.kill()
 
@@ -88,7 +94,10 @@ def test_an_idle_connection_is_closed_without_a_word(caplog):
 
 
 def test_the_time_between_requests_is_not_the_time_for_a_head():
-    with running(hello, keepalive_timeout_s=NEVER_S, handshake_timeout_s=LIMIT_S) as server, dial(server) as client:
+    with (
+        running(hello, keepalive_timeout_s=NEVER_S, handshake_timeout_s=LIMIT_S) as server,
+        dial(server) as client,
+    ):
         client.send_bytes(GET)
         read_answer(client)
         gevent.sleep(LIMIT_S * 2)
@@ -146,7 +155,10 @@ def test_time_that_the_application_takes_is_not_the_clients():
 
 
 def test_an_unread_body_that_stalls_does_not_hold_the_connection():
-    with running(hello, handshake_timeout_s=LIMIT_S, keepalive_timeout_s=NEVER_S) as server, dial(server) as client:
+    with (
+        running(hello, handshake_timeout_s=LIMIT_S, keepalive_timeout_s=NEVER_S) as server,
+        dial(server) as client,
+    ):
         client.send_bytes(POST + b"x")
 
         assert client.read_to_end().endswith(b"hello")
@@ -168,7 +180,9 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut(caplog):
         client.send_bytes(GET)
         assert has_ended.wait(ANSWER_S)
 
-    assert [one.getMessage() for one in caplog.records] == ["cut 127.0.0.1: it takes too little of the response"]
+    assert [one.getMessage() for one in caplog.records] == [
+        "cut 127.0.0.1: it takes too little of the response"
+    ]
 
 
 def test_a_client_that_takes_its_answer_slowly_gets_all_of_it():

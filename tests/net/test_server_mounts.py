@@ -1,4 +1,6 @@
-"""Our own server with an App that is not the outermost application: whose an upgrade is, and who says goodbye."""
+"""Our own server with an App that is not the outermost application: whose an upgrade is, and who
+says goodbye.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from tests.support.deadline import NEVER_S
 from tests.support.own_server import ANSWER_S, dial, hello, running
 from tina4_wsgi import App, Router
-from tina4_wsgi.mounting import claims_upgrade
+from tina4_wsgi.hosting.claims import claims_upgrade
 
 
 @pytest.fixture
@@ -63,7 +65,9 @@ def test_an_app_is_asked_without_the_prefix_that_it_is_mounted_under(app_with_le
 
 
 @pytest.mark.parametrize("path", ["/other", "/ws", "/"])
-def test_an_app_leaves_what_it_hands_over_and_what_its_legacy_app_wants_ready_made(app, tmp_path, path):
+def test_an_app_leaves_what_it_hands_over_and_what_its_legacy_app_wants_ready_made(
+    app, tmp_path, path
+):
     legacy = App(made_for_gevent_websocket, router=app.router, root=tmp_path)
     plain = App(hello, router=app.router, root=tmp_path)
 
@@ -95,7 +99,11 @@ def test_middlewares_and_frameworks_are_looked_into(app):
 
 
 def test_an_app_inside_of_an_app_is_found(app, tmp_path):
-    outer = App(DispatcherMiddleware(made_for_gevent_websocket, {"/live": app}), router=Router(), root=tmp_path)
+    outer = App(
+        DispatcherMiddleware(made_for_gevent_websocket, {"/live": app}),
+        router=Router(),
+        root=tmp_path,
+    )
 
     assert outer.claims_upgrade(at("/live/ws/red"))
     assert not outer.claims_upgrade(at("/ws/red"))

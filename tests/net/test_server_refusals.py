@@ -1,4 +1,6 @@
-"""Requests that our own server refuses on its own: the answer, the end, the log, and that nobody else notices."""
+"""Requests that our own server refuses on its own: the answer, the end, the log, and that nobody
+else notices.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("data", "status"), REFUSALS)
-def test_a_bad_head_is_answered_closed_and_logged_once_and_the_application_never_sees_it(data, status, caplog):
+def test_a_bad_head_is_answered_closed_and_logged_once_and_the_application_never_sees_it(
+    data, status, caplog
+):
     seen = []
 
     def app(environ, start_response):
@@ -70,7 +74,9 @@ def test_a_refusal_arrives_although_the_client_keeps_sending():
     [b"X: " + b"a" * 3_000 + b"\r\n", b"Cookie: " + b";" * 500 + b"\r\n", b"X-Many: 1\r\n"],
 )
 def test_a_head_of_lines_that_are_each_short_enough_is_refused_when_all_are_too_long(lines):
-    with running(lambda environ, start_response: [], max_header_count=2_000, max_head_bytes=8_192) as server:
+    with running(
+        lambda environ, start_response: [], max_header_count=2_000, max_head_bytes=8_192
+    ) as server:
         answer = exchange(server, HEAD + lines * (12_000 // len(lines)) + b"\r\n")
 
     assert answer.startswith(b"HTTP/1.1 431 ")
@@ -78,7 +84,13 @@ def test_a_head_of_lines_that_are_each_short_enough_is_refused_when_all_are_too_
 
 
 def test_limits_come_from_the_settings():
-    with running(lambda environ, start_response: [], max_header_count=10, max_header_bytes=1_024) as server:
+    with running(
+        lambda environ, start_response: [], max_header_count=10, max_header_bytes=1_024
+    ) as server:
         assert exchange(server, HEAD + b"X: 1\r\n" * 10 + b"\r\n").startswith(b"HTTP/1.1 431 ")
-        assert exchange(server, HEAD + b"X: " + b"a" * 1_030 + b"\r\n\r\n").startswith(b"HTTP/1.1 431 ")
-        assert exchange(server, b"GET /" + b"a" * 1_030 + b" HTTP/1.1\r\n").startswith(b"HTTP/1.1 414 ")
+        assert exchange(server, HEAD + b"X: " + b"a" * 1_030 + b"\r\n\r\n").startswith(
+            b"HTTP/1.1 431 "
+        )
+        assert exchange(server, b"GET /" + b"a" * 1_030 + b" HTTP/1.1\r\n").startswith(
+            b"HTTP/1.1 414 "
+        )

@@ -64,7 +64,13 @@ def test_without_a_length_there_is_no_body():
 def test_a_body_is_read_in_parts():
     body = of_length(b"hello" + NEXT, 5)
 
-    assert [body.read(2), body.read(0), body.read(2), body.read(9), body.read(9)] == [b"he", b"", b"ll", b"o", b""]
+    assert [body.read(2), body.read(0), body.read(2), body.read(9), body.read(9)] == [
+        b"he",
+        b"",
+        b"ll",
+        b"o",
+        b"",
+    ]
 
 
 def test_a_body_is_read_by_lines():
@@ -76,7 +82,12 @@ def test_a_body_is_read_by_lines():
 def test_a_line_is_cut_at_the_size_asked_for():
     body = of_length(b"abc\nd\n", 6)
 
-    assert [body.readline(2), body.readline(2), body.readline(2), body.readline()] == [b"ab", b"c\n", b"d\n", b""]
+    assert [body.readline(2), body.readline(2), body.readline(2), body.readline()] == [
+        b"ab",
+        b"c\n",
+        b"d\n",
+        b"",
+    ]
 
 
 def test_readlines_stops_at_its_hint():
@@ -87,7 +98,9 @@ def test_readlines_stops_at_its_hint():
 
 
 def test_chunks_are_put_together():
-    rfile = io.BufferedReader(io.BytesIO(b"5\r\nhello\r\n00a; x=y\r\n, world!\nx\r\n0\r\n\r\n" + NEXT))
+    rfile = io.BufferedReader(
+        io.BytesIO(b"5\r\nhello\r\n00a; x=y\r\n, world!\nx\r\n0\r\n\r\n" + NEXT)
+    )
     body = RequestBody(rfile, None, chunked=True)
 
     assert body.read() == b"hello, world!\nx"
@@ -137,13 +150,21 @@ def test_a_chunk_without_a_clear_size_is_refused(data):
     assert (fault.status, fault.message) == (400, "chunk of the request body has no valid size")
 
 
-@pytest.mark.parametrize("data", [b"5\r\nhelloX\r\n0\r\n\r\n", b"5\r\nhello\n0\r\n\r\n", b"5\r\nhello\r0\r\n\r\n"])
+@pytest.mark.parametrize(
+    "data", [b"5\r\nhelloX\r\n0\r\n\r\n", b"5\r\nhello\n0\r\n\r\n", b"5\r\nhello\r0\r\n\r\n"]
+)
 def test_a_chunk_that_does_not_end_where_it_should_is_refused(data):
     assert fault_of(chunked(data)).message == "chunk of the request body is longer than its size"
 
 
 @pytest.mark.parametrize(
-    "data", [b"0\r\nno colon\r\n\r\n", b"0\r\nX : 1\r\n\r\n", b"0\r\nX: 1\n\r\n", b"0\r\nX: 1\r\n 2\r\n\r\n"]
+    "data",
+    [
+        b"0\r\nno colon\r\n\r\n",
+        b"0\r\nX : 1\r\n\r\n",
+        b"0\r\nX: 1\n\r\n",
+        b"0\r\nX: 1\r\n 2\r\n\r\n",
+    ],
 )
 def test_a_trailer_is_held_to_the_rules_of_header_lines(data):
     assert fault_of(chunked(data)).message == "trailer of the request body is not a header line"
@@ -155,7 +176,9 @@ def test_trailers_are_bounded():
     assert fault.message == "request body has too many trailers"
 
 
-@pytest.mark.parametrize("body", [of_length(b"hell", 5), chunked(b"5\r\nhell"), chunked(b"5\r\nhello\r\n")])
+@pytest.mark.parametrize(
+    "body", [of_length(b"hell", 5), chunked(b"5\r\nhell"), chunked(b"5\r\nhello\r\n")]
+)
 def test_a_body_that_ends_early_is_an_error_and_not_a_short_body(body):
     fault = fault_of(body)
 
@@ -232,7 +255,9 @@ def test_an_announced_length_costs_no_memory():
     st.lists(
         st.one_of(
             st.binary(max_size=8),
-            st.sampled_from([b"\r\n", b"0\r\n", b"1\r\na\r\n", b"5\r\nhello\r\n", b"X: 1\r\n", b";x", b"f\r\n"]),
+            st.sampled_from(
+                [b"\r\n", b"0\r\n", b"1\r\na\r\n", b"5\r\nhello\r\n", b"X: 1\r\n", b";x", b"f\r\n"]
+            ),
         ),
         max_size=10,
     )

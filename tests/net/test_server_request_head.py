@@ -79,7 +79,9 @@ def test_values_of_a_repeated_field_are_joined():
 
 
 def test_a_name_with_an_underscore_can_not_stand_in_for_one_with_a_dash():
-    head = accepted(POST + b"X_Forwarded_For: evil\r\nContent_Length: 5\r\nTransfer_Encoding: chunked\r\n\r\n")
+    head = accepted(
+        POST + b"X_Forwarded_For: evil\r\nContent_Length: 5\r\nTransfer_Encoding: chunked\r\n\r\n"
+    )
 
     assert head.variables == {"HTTP_HOST": "a"}
     assert head.content_length is None
@@ -159,7 +161,9 @@ def test_chunked_is_taken_in_any_letter_case():
 def test_continue_is_expected_only_where_a_body_is():
     assert accepted(POST + b"Expect: 100-Continue\r\nContent-Length: 1\r\n\r\n").expects_continue
     assert not accepted(POST + b"Expect: 100-continue\r\n\r\n").expects_continue
-    assert not accepted(b"POST / HTTP/1.0\r\nExpect: 1\r\nContent-Length: 1\r\n\r\n").expects_continue
+    assert not accepted(
+        b"POST / HTTP/1.0\r\nExpect: 1\r\nContent-Length: 1\r\n\r\n"
+    ).expects_continue
 
 
 REFUSALS = [
@@ -175,8 +179,16 @@ REFUSALS = [
         "both Content-Length and Transfer-",
     ),
     (POST + b"Transfer-Encoding: gzip\r\n\r\n", 400, "Transfer-Encoding is not just chunked"),
-    (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n", 400, "Transfer-Encoding is not just chunked"),
-    (POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n", 400, "Transfer-Encoding is not just chunked"),
+    (
+        POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
+        400,
+        "Transfer-Encoding is not just chunked",
+    ),
+    (
+        POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n",
+        400,
+        "Transfer-Encoding is not just chunked",
+    ),
     (POST + b"Transfer-Encoding: identity\r\n\r\n", 400, "Transfer-Encoding is not just chunked"),
     (POST + b"Transfer-Encoding: xchunked\r\n\r\n", 400, "Transfer-Encoding is not just chunked"),
     (POST + b"Transfer-Encoding: \x0bchunked\r\n\r\n", 400, "header value has a control character"),
@@ -186,9 +198,21 @@ REFUSALS = [
         400,
         "Transfer-Encoding is given twice",
     ),
-    (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "Transfer-Encoding needs HTTP/1.1"),
-    (POST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\n", 400, "Content-Length is given twice"),
-    (POST + b"Content-Length: 5\r\nContent-length: 6\r\n\r\n", 400, "Content-Length is given twice"),
+    (
+        b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+        400,
+        "Transfer-Encoding needs HTTP/1.1",
+    ),
+    (
+        POST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\n",
+        400,
+        "Content-Length is given twice",
+    ),
+    (
+        POST + b"Content-Length: 5\r\nContent-length: 6\r\n\r\n",
+        400,
+        "Content-Length is given twice",
+    ),
     (POST + b"Content-Length: 5, 5\r\n\r\n", 400, "Content-Length is not a number of bytes"),
     (POST + b"Content-Length: -1\r\n\r\n", 400, "Content-Length is not a number of bytes"),
     (POST + b"Content-Length: +1\r\n\r\n", 400, "Content-Length is not a number of bytes"),
@@ -196,7 +220,11 @@ REFUSALS = [
     (POST + b"Content-Length: 0x5\r\n\r\n", 400, "Content-Length is not a number of bytes"),
     (POST + b"Content-Length: \xb2\r\n\r\n", 400, "Content-Length is not a number of bytes"),
     (POST + b"Content-Length:\r\n\r\n", 400, "Content-Length is not a number of bytes"),
-    (POST + b"Content-Length: " + b"9" * 19 + b"\r\n\r\n", 400, "Content-Length is not a number of bytes"),
+    (
+        POST + b"Content-Length: " + b"9" * 19 + b"\r\n\r\n",
+        400,
+        "Content-Length is not a number of bytes",
+    ),
     (POST + b"Content-Type: a/b\r\nContent-Type: c/d\r\n\r\n", 400, "Content-Type is given twice"),
     # Header lines
     (POST + b"Content-Length : 5\r\n\r\n", 400, "space before the colon of a header"),
@@ -326,7 +354,19 @@ def test_a_hostile_line_of_64_kib_is_refused_in_no_time():
 
 
 PIECES = [
-    *(b"GET ", b"/", b" HTTP/1.1", b"\r\n", b"Host: a", b"\n", b":", b"\r\n\r\n", b" ", b"chunked", b"http://a"),
+    *(
+        b"GET ",
+        b"/",
+        b" HTTP/1.1",
+        b"\r\n",
+        b"Host: a",
+        b"\n",
+        b":",
+        b"\r\n\r\n",
+        b" ",
+        b"chunked",
+        b"http://a",
+    ),
     *(b"Content-Length: ", b"Transfer-Encoding: ", b"1", b"POST / HTTP/1.1\r\nHost: a\r\n"),
 ]
 

@@ -47,7 +47,9 @@ def test_requests_sent_at_once_are_answered_in_order():
         return [environ["PATH_INFO"].encode()]
 
     with running(path_of) as server, dial(server) as client:
-        client.send_bytes(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(5)))
+        client.send_bytes(
+            b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(5))
+        )
 
         assert [read_answer(client)[1] for _ in range(5)] == [b"/0", b"/1", b"/2", b"/3", b"/4"]
 
@@ -61,7 +63,9 @@ def test_a_client_that_sends_without_pause_leaves_others_their_turn():
 
     with running(keeps_paths) as server:
         # Plain sockets: all is in the kernel before the server gets to see any of it.
-        flood, other = (native_socket.create_connection(("127.0.0.1", server.port)) for _ in range(2))
+        flood, other = (
+            native_socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)
+        )
         with flood, other:
             flood.sendall(b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n" * 1_000)
             other.sendall(b"GET /other HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -74,7 +78,9 @@ def test_a_client_that_sends_without_pause_leaves_others_their_turn():
 
 def test_a_request_may_come_byte_by_byte():
     with running(echo) as server, dial(server) as client:
-        for byte in b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n":
+        for byte in (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+        ):
             client.send_bytes(bytes([byte]))
 
         assert read_answer(client)[1] == b"hi"
@@ -139,7 +145,9 @@ def test_a_large_body_and_a_large_answer_arrive_whole():
     data = bytes(range(256)) * 8_192
 
     with running(echo) as server, dial(server) as client:
-        client.send_bytes(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+        client.send_bytes(
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(data) + data
+        )
 
         assert read_answer(client)[1] == data
 
@@ -166,7 +174,10 @@ def test_after_a_large_body_that_nobody_read_the_connection_is_closed_but_the_an
         return [b"no"]
 
     with running(too_large) as server:
-        answer = exchange(server, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + bytes(700_000))
+        answer = exchange(
+            server,
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + bytes(700_000),
+        )
 
     assert b"\r\nConnection: close\r\n" in answer
     assert answer.endswith(b"\r\n\r\nno")
@@ -174,7 +185,9 @@ def test_after_a_large_body_that_nobody_read_the_connection_is_closed_but_the_an
 
 def test_the_client_is_told_to_continue_when_the_body_is_read():
     with running(echo) as server, dial(server) as client:
-        client.send_bytes(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        client.send_bytes(
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+        )
         assert client.read_exactly(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.send_bytes(b"hi")
 
@@ -183,7 +196,10 @@ def test_the_client_is_told_to_continue_when_the_body_is_read():
 
 def test_a_client_whose_body_is_not_wanted_is_answered_without_continue_and_closed():
     with running(hello) as server:
-        answer = exchange(server, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        answer = exchange(
+            server,
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n",
+        )
 
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\nConnection: close\r\n" in answer
@@ -191,7 +207,10 @@ def test_a_client_whose_body_is_not_wanted_is_answered_without_continue_and_clos
 
 def test_a_badly_chunked_body_is_a_400_and_the_end(caplog):
     with running(echo) as server:
-        answer = exchange(server, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + LAST_GET)
+        answer = exchange(
+            server,
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + LAST_GET,
+        )
 
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert answer.endswith(b"\r\n\r\nchunk of the request body has no valid size\n")
@@ -206,7 +225,8 @@ def test_a_body_that_is_read_amid_the_answer_is_not_asked_for_any_more():
 
     with running(answers_first) as server, dial(server) as client:
         client.send_bytes(
-            b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nhi"
+            b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\nExpect: "
+            b"100-continue\r\n\r\nhi"
         )
         answer = client.read_to_end()
 
@@ -221,7 +241,10 @@ def test_a_bad_body_that_is_read_amid_the_answer_ends_it_without_another(caplog)
         yield environ["wsgi.input"].read()
 
     with running(answers_first) as server:
-        answer = exchange(server, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + LAST_GET)
+        answer = exchange(
+            server,
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + LAST_GET,
+        )
 
     assert answer.endswith(b"\r\n\r\n6\r\nanswer\r\n")
     assert answer.count(b"HTTP/1.1") == 1
@@ -233,8 +256,12 @@ def test_a_bad_body_that_is_read_amid_the_answer_ends_it_without_another(caplog)
 def test_a_client_that_has_gone_before_its_refusal_is_no_error(caplog):
     with running(hello) as server:
         with native_socket.create_connection(("127.0.0.1", server.port), ANSWER_S) as sock:
-            sock.sendall(b"GET / HTTP/1.1\r\n bad\r\n\r\n")  # the server looks at it when the reset is there, too
-            sock.setsockopt(native_socket.SOL_SOCKET, native_socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.sendall(
+                b"GET / HTTP/1.1\r\n bad\r\n\r\n"
+            )  # the server looks at it when the reset is there, too
+            sock.setsockopt(
+                native_socket.SOL_SOCKET, native_socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
 
         assert exchange(server, LAST_GET).endswith(b"hello")
     assert [one for one in caplog.records if one.exc_info] == []
@@ -252,7 +279,8 @@ def test_an_application_that_swallows_a_bad_body_still_does_not_get_the_rest_as_
     with running(swallows) as server:
         answer = exchange(
             server,
-            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nGET /x "
+            b"HTTP/1.1\r\nHost: a\r\n\r\n",
         )
 
     assert seen == ["/"]
@@ -269,7 +297,8 @@ def test_the_environ_is_what_wsgi_asks_for():
     with running(keep) as server:
         exchange(
             server,
-            b"GET /a%2Fb%C3%A9?q=%20 HTTP/1.1\r\nHost: example.org\r\nX-A: 1\r\nX_B: 2\r\nConnection: close\r\n\r\n",
+            b"GET /a%2Fb%C3%A9?q=%20 HTTP/1.1\r\nHost: example.org\r\nX-A: 1\r\nX_B: "
+            b"2\r\nConnection: close\r\n\r\n",
         )
         port = server.port
 
@@ -278,7 +307,11 @@ def test_the_environ_is_what_wsgi_asks_for():
     assert seen["RAW_URI"] == "/a%2Fb%C3%A9?q=%20"
     assert (seen["SERVER_NAME"], seen["SERVER_PORT"]) == ("127.0.0.1", str(port))
     assert (seen["SERVER_PROTOCOL"], seen["wsgi.url_scheme"]) == ("HTTP/1.1", "http")
-    assert (seen["REMOTE_ADDR"], seen["HTTP_HOST"], seen["HTTP_X_A"]) == ("127.0.0.1", "example.org", "1")
+    assert (seen["REMOTE_ADDR"], seen["HTTP_HOST"], seen["HTTP_X_A"]) == (
+        "127.0.0.1",
+        "example.org",
+        "1",
+    )
     assert "HTTP_X_B" not in seen
     assert seen["wsgi.input_terminated"] is True
     assert seen["wsgi.multithread"] is True
@@ -296,7 +329,9 @@ def test_an_application_that_fails_is_a_500_with_one_traceback_in_the_log(caplog
     assert record.exc_info is not None
 
 
-def test_an_application_that_fails_within_its_answer_ends_the_connection_without_the_last_chunk(caplog):
+def test_an_application_that_fails_within_its_answer_ends_the_connection_without_the_last_chunk(
+    caplog,
+):
     def breaks_off(environ, start_response):
         start_response("200 OK", PLAIN)
         yield b"ab"
@@ -317,7 +352,9 @@ def test_whatever_an_application_raises_the_server_goes_on(error, caplog):
         return hello(environ, start_response)
 
     with running(app) as server:
-        assert exchange(server, b"GET /bad HTTP/1.1\r\nHost: a\r\n\r\n").startswith(b"HTTP/1.1 500 ")
+        assert exchange(server, b"GET /bad HTTP/1.1\r\nHost: a\r\n\r\n").startswith(
+            b"HTTP/1.1 500 "
+        )
         assert exchange(server, LAST_GET).endswith(b"hello")
 
 

@@ -9,7 +9,7 @@ from tests.support.deadline import NEVER_S
 from tests.support.own_server import ANSWER_S, hello, read_answer
 from tests.support.raw import RawClient
 from tina4_wsgi.config import Config
-from tina4_wsgi.server.listening import Place
+from tina4_wsgi.server.listening import ListenAddress
 from tina4_wsgi.server.server import Server
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -20,7 +20,7 @@ def dial(port: int) -> RawClient:
 
 
 def test_who_was_accepted_just_before_the_stop_is_answered_and_later_ones_are_left_to_others():
-    with Place(port=0).listen() as listener:
+    with ListenAddress(port=0).listen() as listener:
         server = Server(hello, listener=listener.dup(), config=Config())
         server.start()
         with dial(server.port) as early:
@@ -38,7 +38,7 @@ def test_who_was_accepted_just_before_the_stop_is_answered_and_later_ones_are_le
 
 
 def test_who_says_nothing_holds_the_stop_up_for_half_a_second_only():
-    with Place(port=0).listen() as listener:
+    with ListenAddress(port=0).listen() as listener:
         server = Server(hello, listener=listener.dup(), config=Config(drain_timeout_s=NEVER_S))
         server.start()
         with dial(server.port) as silent:
@@ -58,7 +58,7 @@ def test_an_application_is_told_whether_there_are_other_processes():
         return hello(environ, start_response)
 
     for is_one_of_many in (False, True):
-        with Place(port=0).listen() as listener:
+        with ListenAddress(port=0).listen() as listener:
             server = Server(app, listener=listener, config=Config(), is_one_of_many=is_one_of_many)
             server.start()
             with dial(server.port) as client:

@@ -1,4 +1,6 @@
-"""Starting and stopping our own server within one process: what is finished, what is cut, what is left."""
+"""Starting and stopping our own server within one process: what is finished, what is cut, what is
+left.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,11 @@ from tina4_wsgi.server.server import Server
 CERTIFICATE = Path(__file__).parent / "localhost.pem"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 # So a stop that ends has not waited for any of these.
-PATIENT = {"drain_timeout_s": NEVER_S, "handshake_timeout_s": NEVER_S, "keepalive_timeout_s": NEVER_S}
+PATIENT = {
+    "drain_timeout_s": NEVER_S,
+    "handshake_timeout_s": NEVER_S,
+    "keepalive_timeout_s": NEVER_S,
+}
 
 
 class Held:

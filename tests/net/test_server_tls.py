@@ -30,7 +30,13 @@ class Site:
         router = Router()
         router.websocket("/ws/echo", self.echo, max_inbound_messages=2)
         router.websocket("/ws/slow", self.echo, max_outbound_bytes=65_536)
-        router.websocket("/ws/lossy", self.echo, max_outbound_bytes=500_000, on_slow="drop_oldest", send_timeout_s=60)
+        router.websocket(
+            "/ws/lossy",
+            self.echo,
+            max_outbound_bytes=500_000,
+            on_slow="drop_oldest",
+            send_timeout_s=60,
+        )
         self.server = Server(App(router=router), port=0, config=Config(), certfile=CERTIFICATE)
 
     def echo(self, connection, event, data):
@@ -209,7 +215,9 @@ def leave_unheard(server, data=b""):
         sock.setsockopt(native_socket.SOL_SOCKET, native_socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # of gevent, whose half-made SSLSocket closes itself
+@pytest.mark.filterwarnings(
+    "ignore:unclosed:ResourceWarning"
+)  # of gevent, whose half-made SSLSocket closes itself
 @pytest.mark.parametrize("data", [b"", b"\x16\x03\x01"], ids=["nothing said", "a beginning"])
 def test_a_client_that_has_gone_before_its_tls_handshake_is_no_error(site, data, capfd):
     for _ in range(5):

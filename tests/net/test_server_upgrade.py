@@ -1,4 +1,6 @@
-"""Who answers an upgrade under our own server: the application, or gevent-websocket where that is asked for."""
+"""Who answers an upgrade under our own server: the application, or gevent-websocket where that is
+asked for.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from geventwebsocket.handler import WebSocketHandler
 
 from tests.support.own_server import ANSWER_S, dial, exchange, read_answer, running
 from tests.support.raw import PING, TEXT, client_frame, request_head
-from tina4_wsgi import upgrade
+from tina4_wsgi.hosting import takeover
 from tina4_wsgi.protocol import handshake
 from tina4_wsgi.server.handler import Handler
 
@@ -83,8 +85,10 @@ class TakesOver:
 
     def __call__(self, environ, start_response):
         accept = handshake.check(environ)
-        place = upgrade.find_place(environ)
-        return upgrade.take_over(place, environ, start_response, [("Sec-WebSocket-Accept", accept)], self)
+        place = takeover.find_place(environ)
+        return takeover.take_over(
+            place, environ, start_response, [("Sec-WebSocket-Accept", accept)], self
+        )
 
     def take(self, taken):
         self.taken.append(taken)
@@ -150,7 +154,10 @@ def test_frames_right_behind_the_handshake_reach_a_legacy_application():
 
 
 def test_a_legacy_websocket_may_be_silent_for_longer_than_any_request():
-    with running(legacy_echo, handshake_timeout_s=0.2, keepalive_timeout_s=0.2) as server, dial(server) as client:
+    with (
+        running(legacy_echo, handshake_timeout_s=0.2, keepalive_timeout_s=0.2) as server,
+        dial(server) as client,
+    ):
         client.upgrade("/ws")
         gevent.sleep(0.5)
         client.send_text("hi")
@@ -169,7 +176,9 @@ def test_a_legacy_websocket_may_be_silent_for_longer_than_any_request():
         ([("Upgrade", "websocket, h2c")], "x" * 24, b"400 Bad Request"),
     ],
 )
-def test_a_bad_handshake_for_a_legacy_application_is_refused_before_it_is_called(fields, key, status, caplog):
+def test_a_bad_handshake_for_a_legacy_application_is_refused_before_it_is_called(
+    fields, key, status, caplog
+):
     app = Claiming(legacy_echo)
 
     with running(app) as server:
@@ -192,7 +201,12 @@ def test_a_wrong_version_is_told_the_right_one():
 
 @pytest.mark.parametrize(
     "fields",
-    [[("Connection", "keep-alive")], [("Connection", "Upgradeable")], [("Upgrade", "h2c")], [("Upgrade", "")]],
+    [
+        [("Connection", "keep-alive")],
+        [("Connection", "Upgradeable")],
+        [("Upgrade", "h2c")],
+        [("Upgrade", "")],
+    ],
 )
 def test_what_does_not_ask_for_a_websocket_is_plain_http(fields):
     with running(legacy_echo) as server, dial(server) as client:

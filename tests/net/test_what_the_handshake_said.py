@@ -1,4 +1,6 @@
-"""Any bytes in target and header fields: what events see is a part of what the server's environ was."""
+"""Any bytes in target and header fields: what events see is a part of what the server's environ
+was.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,25 @@ from tina4_wsgi import App, Router
 
 ANSWER_S = 20.0
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
-CONSTANTS = frozenset({
-    "REQUEST_METHOD", "SERVER_PROTOCOL", "wsgi.version", "wsgi.input", "wsgi.errors", "wsgi.multithread",
-    "wsgi.multiprocess", "wsgi.run_once", "tina4_wsgi.connection", "tina4_wsgi.match",
-})  # fmt: skip
+CONSTANTS = frozenset(
+    {
+        "REQUEST_METHOD",
+        "SERVER_PROTOCOL",
+        "wsgi.version",
+        "wsgi.input",
+        "wsgi.errors",
+        "wsgi.multithread",
+        "wsgi.multiprocess",
+        "wsgi.run_once",
+        "tina4_wsgi.connection",
+        "tina4_wsgi.match",
+    }
+)
 """What `connection.environ()` says of itself; see `Opening.wsgi_environ`."""
 
-INJECTED = "\0REMOTE_USER=admin\0HTTP_X_REMOTE_USER=admin\0REMOTE_ADDR=10.6.6.6\0wsgi.url_scheme=https"
+INJECTED = (
+    "\0REMOTE_USER=admin\0HTTP_X_REMOTE_USER=admin\0REMOTE_ADDR=10.6.6.6\0wsgi.url_scheme=https"
+)
 
 KINDS = ("own", "pywsgi")
 LINE = st.binary(max_size=40).map(lambda data: data.replace(b"\n", b"").replace(b"\r", b""))
@@ -55,9 +69,12 @@ class Hall:
     def open(self, connection: Any, event: str, data: Any) -> None:
         if event == "open":
             self.seen = {
-                "environ": connection.environ(), "ip": connection.ip, "cookies": dict(connection.cookies),
-                "stays": connection.refresh_auth(), "auth": connection.auth,
-            }  # fmt: skip
+                "environ": connection.environ(),
+                "ip": connection.ip,
+                "cookies": dict(connection.cookies),
+                "stays": connection.refresh_auth(),
+                "auth": connection.auth,
+            }
             connection.send("seen")
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
@@ -65,10 +82,21 @@ class Hall:
         return self.app(environ, start_response)
 
     def shake(self, target: bytes, *fields: bytes) -> Head:
-        """Make one handshake of these bytes, wait for "open" if it passes, and give the answer's head."""
+        """Make one handshake of these bytes, wait for "open" if it passes, and give the answer's
+        head.
+        """
         self.seen = None
-        lines = [b"GET " + target + b" HTTP/1.1", b"Host: localhost", b"Upgrade: websocket", b"Connection: Upgrade",
-                 b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Key: " + KEY, *fields, b"", b""]  # fmt: skip
+        lines = [
+            b"GET " + target + b" HTTP/1.1",
+            b"Host: localhost",
+            b"Upgrade: websocket",
+            b"Connection: Upgrade",
+            b"Sec-WebSocket-Version: 13",
+            b"Sec-WebSocket-Key: " + KEY,
+            *fields,
+            b"",
+            b"",
+        ]
         with RawClient(socket.create_connection(("127.0.0.1", self.port), ANSWER_S)) as client:
             client.send_bytes(b"\r\n".join(lines))
             head = client.read_head()
@@ -79,7 +107,9 @@ class Hall:
     def check(self) -> None:
         """See that the last handshake's events saw nothing that the server had not said."""
         if self.seen is not None:
-            seen = {name: value for name, value in self.seen["environ"].items() if name not in CONSTANTS}
+            seen = {
+                name: value for name, value in self.seen["environ"].items() if name not in CONSTANTS
+            }
             assert seen.items() <= self.said.items()
             assert "REMOTE_USER" not in seen
             assert self.seen["ip"] == "127.0.0.1"
@@ -121,8 +151,16 @@ def test_any_bytes_of_a_target_and_of_fields_inject_nothing(kind):
         @settings(max_examples=60, deadline=None)
         @given(target=LINE, query=LINE, name=LINE, value=LINE, cookie=LINE)
         @example(target=quote(INJECTED).encode(), query=b"", name=b"X", value=b"", cookie=b"")
-        @example(target=b"x", query=b"", name=b"X", value=INJECTED.encode(), cookie=INJECTED.encode())
-        @example(target=b"x", query=INJECTED.encode(), name=b"X" + INJECTED.encode(), value=b"", cookie=b"a=b")
+        @example(
+            target=b"x", query=b"", name=b"X", value=INJECTED.encode(), cookie=INJECTED.encode()
+        )
+        @example(
+            target=b"x",
+            query=INJECTED.encode(),
+            name=b"X" + INJECTED.encode(),
+            value=b"",
+            cookie=b"a=b",
+        )
         def try_it(target: bytes, query: bytes, name: bytes, value: bytes, cookie: bytes) -> None:
             address = b"/ws/" + quote(target).encode() + b"?" + query
             hall.shake(address, name + b": " + value, b"Cookie: " + cookie)
@@ -139,21 +177,31 @@ def test_a_control_character_of_a_path_is_refused_before_auth_is_asked(hall, con
     assert hall.asked == []
 
 
-@pytest.mark.parametrize("path", [b"/ws/x%7f", b"/ws/%00", b"/ws/%00/", b"/%00/ws/x", b"/ws/%c3%a4%0d", b"/nothing%00"])
+@pytest.mark.parametrize(
+    "path", [b"/ws/x%7f", b"/ws/%00", b"/ws/%00/", b"/%00/ws/x", b"/ws/%c3%a4%0d", b"/nothing%00"]
+)
 def test_nor_does_it_pass_in_other_places_of_a_path(hall, path):
     assert hall.shake(path).status == 400
 
 
-@pytest.mark.parametrize("path", [b"/ws/x%25%30%30y", b"/ws/x%2500REMOTE_USER=admin", b"/ws/%c2%a0", b"/ws/a%20b"])
+@pytest.mark.parametrize(
+    "path", [b"/ws/x%25%30%30y", b"/ws/x%2500REMOTE_USER=admin", b"/ws/%c2%a0", b"/ws/a%20b"]
+)
 def test_what_is_no_control_character_once_decoded_passes(hall, path):
     assert hall.shake(path).status == 101
     hall.check()
 
 
-@pytest.mark.parametrize("field", [
-    b"X-Any: a\0REMOTE_USER=admin", b"Cookie: a=b\0HTTP_X_USER=admin", b"User-Agent: \x01",
-    b"Origin: http://localhost\0", b"X: a\x0bb",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"X-Any: a\0REMOTE_USER=admin",
+        b"Cookie: a=b\0HTTP_X_USER=admin",
+        b"User-Agent: \x01",
+        b"Origin: http://localhost\0",
+        b"X: a\x0bb",
+    ],
+)
 def test_nor_does_a_field_with_one(hall, field):
     hall.asked.clear()
 
@@ -161,9 +209,15 @@ def test_nor_does_a_field_with_one(hall, field):
     assert hall.asked == []
 
 
-@pytest.mark.parametrize("field", [
-    b"Remote-User: admin", b"Remote_User: admin", b"Auth-Type: Basic", b"wsgi.url_scheme: x",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"Remote-User: admin",
+        b"Remote_User: admin",
+        b"Auth-Type: Basic",
+        b"wsgi.url_scheme: x",
+    ],
+)
 def test_no_field_can_be_the_user_whom_the_host_found(hall, field):
     assert hall.shake(b"/ws/x", field).status == 101
 
@@ -204,7 +258,11 @@ def test_who_a_middleware_around_the_app_found_is_there_in_events_and_re_checks(
         if event == "open":
             stays = connection.refresh_auth()
             environ = connection.environ()
-            kept = environ["sso.groups"] is GROUPS, environ["beaker.session"] is SESSION, environ["AUTH_TYPE"]
+            kept = (
+                environ["sso.groups"] is GROUPS,
+                environ["beaker.session"] is SESSION,
+                environ["AUTH_TYPE"],
+            )
             connection.send_json([stays, connection.auth, *kept])
 
     router = Router()

@@ -1,4 +1,6 @@
-"""Deadlines of one connection when the loop was held, so that bytes came in time and were looked at too late."""
+"""Deadlines of one connection when the loop was held, so that bytes came in time and were looked at
+too late.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from tina4_wsgi.server.wire import RequestReader, send
 
 
 class LateWire:
-    """A socket whose every byte takes longer than its timeout, as it seems to a loop that was held meanwhile."""
+    """A socket whose every byte takes longer than its timeout, as it seems to a loop that was held
+    meanwhile.
+    """
 
     timeout: float | None = None
 

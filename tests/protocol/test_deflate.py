@@ -61,9 +61,9 @@ def test_an_offer_is_answered_without_context_takeover_both_ways() -> None:
 
 
 def test_the_first_valid_offer_wins() -> None:
-    assert agreed("x-foo, permessage-deflate; bad, permessage-deflate; server_max_window_bits=10") == (
-        PLAIN_ANSWER + "; server_max_window_bits=10"
-    )
+    assert agreed(
+        "x-foo, permessage-deflate; bad, permessage-deflate; server_max_window_bits=10"
+    ) == (PLAIN_ANSWER + "; server_max_window_bits=10")
 
 
 @pytest.mark.parametrize("window", ["8", "9", "15", '"12"'])
@@ -77,12 +77,20 @@ def test_a_window_that_the_client_asks_for_is_agreed_on(window: str) -> None:
 @pytest.mark.parametrize(
     "parameters",
     [
-        "server_max_window_bits", "server_max_window_bits=7", "server_max_window_bits=16",
-        "server_max_window_bits=010", "server_max_window_bits=+9", "client_max_window_bits=16",
-        "server_no_context_takeover=1", "client_no_context_takeover=true", "unknown", "unknown=1",
-        "client_max_window_bits; client_max_window_bits", "server_no_context_takeover; server_no_context_takeover",
+        "server_max_window_bits",
+        "server_max_window_bits=7",
+        "server_max_window_bits=16",
+        "server_max_window_bits=010",
+        "server_max_window_bits=+9",
+        "client_max_window_bits=16",
+        "server_no_context_takeover=1",
+        "client_no_context_takeover=true",
+        "unknown",
+        "unknown=1",
+        "client_max_window_bits; client_max_window_bits",
+        "server_no_context_takeover; server_no_context_takeover",
     ],
-)  # fmt: skip
+)
 def test_an_offer_with_invalid_parameters_is_declined(parameters: str) -> None:
     assert agreed(f"permessage-deflate; {parameters}") is None
 
@@ -94,9 +102,22 @@ def test_the_client_may_say_what_it_can_do_with_its_own_window(hint: str) -> Non
 
 @pytest.mark.parametrize(
     "header",
-    ["", ",", ";", "permessage-deflate;", "permessage-deflate; =1", "permessage-deflate; a=", 'x; a="b', "a b",
-     "x; a=b c", 'x; a="b c"', "x;; a", "@", 'x, y; a="b'],
-)  # fmt: skip
+    [
+        "",
+        ",",
+        ";",
+        "permessage-deflate;",
+        "permessage-deflate; =1",
+        "permessage-deflate; a=",
+        'x; a="b',
+        "a b",
+        "x; a=b c",
+        'x; a="b c"',
+        "x;; a",
+        "@",
+        'x, y; a="b',
+    ],
+)
 def test_a_header_that_breaks_the_grammar_is_refused(header: str) -> None:
     with pytest.raises(Refused) as info:
         parse_offers(header)
@@ -116,20 +137,31 @@ def test_a_compressed_text_is_inflated() -> None:
 
 
 def test_the_examples_of_rfc_7692_are_understood() -> None:
-    assert feed(b"".join(
-        compressed_frame(bytes.fromhex(text))
-        for text in ("f248cdc9c90700", "000500faff48656c6c6f00", "f348cdc9c9070000", "f248050000 00ffffcac9c90700")
-    )) == ["Hello"] * 3 + ["Hello"]  # fmt: skip
+    assert feed(
+        b"".join(
+            compressed_frame(bytes.fromhex(text))
+            for text in (
+                "f248cdc9c90700",
+                "000500faff48656c6c6f00",
+                "f348cdc9c9070000",
+                "f248050000 00ffffcac9c90700",
+            )
+        )
+    ) == ["Hello"] * 3 + ["Hello"]
 
 
 def test_only_the_first_fragment_carries_the_mark() -> None:
     payload = deflated(b"fragmented" * 10)
 
-    assert feed(compressed_frame(payload[:5], 2, fin=False) + client_frame(0, payload[5:])) == [b"fragmented" * 10]
+    assert feed(compressed_frame(payload[:5], 2, fin=False) + client_frame(0, payload[5:])) == [
+        b"fragmented" * 10
+    ]
 
 
 def test_plain_and_compressed_messages_may_alternate() -> None:
-    assert feed(client_frame(1, b"a") + compressed_frame(deflated(b"b")) + client_frame(1, b"c")) == ["a", "b", "c"]
+    assert feed(
+        client_frame(1, b"a") + compressed_frame(deflated(b"b")) + client_frame(1, b"c")
+    ) == ["a", "b", "c"]
 
 
 def test_an_empty_compressed_message_is_empty() -> None:
@@ -158,7 +190,9 @@ def test_text_that_inflates_to_bad_utf8_is_refused_with_1007() -> None:
 
 
 @pytest.mark.parametrize(("most", "longest"), [(200, 264), (4_096, 4_164), (1_048_576, 1_049_664)])
-def test_what_does_not_get_smaller_may_be_64_bytes_and_a_thousandth_over_the_limit(most: int, longest: int) -> None:
+def test_what_does_not_get_smaller_may_be_64_bytes_and_a_thousandth_over_the_limit(
+    most: int, longest: int
+) -> None:
     head = b"\xc2\xff%b\0\0\0\0" if longest > 0xFFFF else b"\xc2\xfe%b\0\0\0\0"
     width = 8 if longest > 0xFFFF else 2
 
@@ -210,7 +244,9 @@ def test_repetitive_text_that_applications_send_passes(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [bytes(65_536), b"a" * 65_536, b"0," * 30_000, bytes(16_385)], ids=["zeros", "letters", "list", "one over"]
+    "data",
+    [bytes(65_536), b"a" * 65_536, b"0," * 30_000, bytes(16_385)],
+    ids=["zeros", "letters", "list", "one over"],
 )
 def test_what_inflates_to_too_many_times_its_size_is_refused_with_1009(data: bytes) -> None:
     with pytest.raises(ProtocolError, match="1009"):
@@ -226,7 +262,9 @@ def test_the_ratio_is_that_of_all_frames_of_a_message_that_were_announced() -> N
     in_two = compressed_frame(payload[:1_005], 2, fin=False) + client_frame(0, payload[1_005:])
 
     assert feed(whole) == feed(in_two) == [noise + bytes(60_000)]
-    bomb_first = compressed_frame(deflated(bytes(60_000)) + TAIL, 2, fin=False) + client_frame(0, deflated(noise))
+    bomb_first = compressed_frame(deflated(bytes(60_000)) + TAIL, 2, fin=False) + client_frame(
+        0, deflated(noise)
+    )
     with pytest.raises(ProtocolError, match="1009"):
         feed(bomb_first)
 

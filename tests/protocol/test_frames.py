@@ -16,7 +16,25 @@ from tina4_wsgi.protocol.frames import (
     parse_close,
 )
 
-TRAVELLING = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4401, 4999)
+TRAVELLING = (
+    1000,
+    1001,
+    1002,
+    1003,
+    1007,
+    1008,
+    1009,
+    1010,
+    1011,
+    1012,
+    1013,
+    1014,
+    3000,
+    3999,
+    4000,
+    4401,
+    4999,
+)
 NEVER_TRAVELLING = (0, 1, 999, 1004, 1006, 1015, 1016, 1099, 1100, 1999, 2000, 2999, 5000, 65_535)
 
 
@@ -99,7 +117,9 @@ def test_a_later_change_of_a_bytearray_does_not_reach_the_frame():
 
 @pytest.mark.parametrize("message", [None, 1, 1.5, ["a"], {"a": 1}, object()])
 def test_another_type_is_the_callers_fault_and_the_message_says_what_to_do(message):
-    with pytest.raises(UsageError, match=f"message is a {type(message).__name__}, expected .* as JSON"):
+    with pytest.raises(
+        UsageError, match=f"message is a {type(message).__name__}, expected .* as JSON"
+    ):
         encode_message(message)
 
 
@@ -178,7 +198,9 @@ def test_a_peers_code_that_may_not_travel_fails_with_1002(code):
     assert caught.value.close_code == 1002
 
 
-@pytest.mark.parametrize("reason", [b"\xff", b"ok\xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80"])
+@pytest.mark.parametrize(
+    "reason", [b"\xff", b"ok\xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80"]
+)
 def test_a_peers_reason_that_is_not_utf8_fails_with_1007(reason):
     with pytest.raises(ProtocolError) as caught:
         parse_close(b"\x03\xe8" + reason)

@@ -25,41 +25,61 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 pytestmark = pytest.mark.deadline(max(30.0, EXAMPLES / 10))
 
 fuzz = settings(
-    max_examples=EXAMPLES, deadline=None, print_blob=True,
+    max_examples=EXAMPLES,
+    deadline=None,
+    print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)  # fmt: skip
+)
 
 
 def compressed(data: bytes) -> bytes:
     compressor = zlib.compressobj(wbits=-15)
-    return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)).removesuffix(b"\x00\x00\xff\xff")
+    return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)).removesuffix(
+        b"\x00\x00\xff\xff"
+    )
 
 
 # -- what streams are made of
 
 texts = st.text(max_size=60).map(lambda text: text.encode(errors="replace"))
 almost_texts = st.builds(
-    lambda text, at, bad: text[:at] + bad + text[at:], texts, st.integers(0, 20), st.binary(max_size=2)
+    lambda text, at, bad: text[:at] + bad + text[at:],
+    texts,
+    st.integers(0, 20),
+    st.binary(max_size=2),
 )
 payloads = st.one_of(
-    st.binary(max_size=20), texts, almost_texts, st.binary(min_size=120, max_size=140), texts.map(compressed),
+    st.binary(max_size=20),
+    texts,
+    almost_texts,
+    st.binary(min_size=120, max_size=140),
+    texts.map(compressed),
     st.sampled_from([b"", b"\x03\xe8", b"\x03\xe8bye", b"\x03\xed", b"\x03", b"\x10\x00\xff"]),
-)  # fmt: skip
+)
 keys = st.sampled_from([b"\0\0\0\0", b"\x01\x02\x03\x04", b"\xff\xff\xff\xff"])
 opcodes = st.sampled_from([0, 1, 2, 1, 2, 1, 2, 9, 10, 3, 0x41, 0x42, 0x40, 0x10])
 frames = st.builds(
     lambda opcode, payload, mask, fin: client_frame(opcode, payload, mask=mask, fin=fin),
-    opcodes, payloads, st.one_of(keys, keys, keys, keys, keys, st.just(b"")), st.booleans(),
-)  # fmt: skip
+    opcodes,
+    payloads,
+    st.one_of(keys, keys, keys, keys, keys, st.just(b"")),
+    st.booleans(),
+)
 closes = st.builds(
     lambda code, reason: client_frame(8, code.to_bytes(2, "big") + reason),
-    st.one_of(st.sampled_from([1000, 1001, 1005, 1006, 4000]), st.integers(0, 65_535)), texts,
-)  # fmt: skip
+    st.one_of(st.sampled_from([1000, 1001, 1005, 1006, 4000]), st.integers(0, 65_535)),
+    texts,
+)
 heads = st.builds(
     lambda first, second, rest: bytes((first, second)) + rest,
-    st.sampled_from([0x81, 0x82, 0x01, 0x80, 0x88, 0x89]), st.sampled_from([0x80, 0x85, 0xFD, 0xFE, 0xFF, 0x7E]),
-    st.builds(lambda size, rest: size.to_bytes(8, "big").lstrip(b"\0") + rest, st.integers(0, 1 << 40), st.binary()),
-)  # fmt: skip
+    st.sampled_from([0x81, 0x82, 0x01, 0x80, 0x88, 0x89]),
+    st.sampled_from([0x80, 0x85, 0xFD, 0xFE, 0xFF, 0x7E]),
+    st.builds(
+        lambda size, rest: size.to_bytes(8, "big").lstrip(b"\0") + rest,
+        st.integers(0, 1 << 40),
+        st.binary(),
+    ),
+)
 
 
 @st.composite
@@ -79,7 +99,9 @@ def messages(draw: st.DrawFn) -> bytes:
     return stream
 
 
-pieces = st.one_of(messages(), messages(), messages(), frames, closes, heads, st.binary(max_size=40))
+pieces = st.one_of(
+    messages(), messages(), messages(), frames, closes, heads, st.binary(max_size=40)
+)
 streams = st.lists(pieces, max_size=8).map(b"".join)
 mostly = st.sampled_from([True, True, True, False])
 places = st.lists(st.integers(0, 1 << 16), max_size=12)
@@ -103,11 +125,16 @@ def test_good_and_bad_frames_are_heard_the_same_in_any_parts(data, places, may_c
 
 @fuzz
 @given(
-    data=streams, places=places, may_compress=mostly,
-    most_bytes=st.integers(125, 300), most_fragments=st.integers(1, 8),
-)  # fmt: skip
+    data=streams,
+    places=places,
+    may_compress=mostly,
+    most_bytes=st.integers(125, 300),
+    most_fragments=st.integers(1, 8),
+)
 def test_no_message_is_over_the_limits(data, places, may_compress, most_bytes, most_fragments):
-    check_stream(data, places, may_compress, max_message_bytes=most_bytes, max_fragments=most_fragments)
+    check_stream(
+        data, places, may_compress, max_message_bytes=most_bytes, max_fragments=most_fragments
+    )
 
 
 @fuzz
@@ -147,22 +174,50 @@ def test_no_stream_holds_more_memory_than_the_limits_allow(parts, may_compress):
 # A server hands header values on as latin-1, without line breaks at their ends.
 values = st.text(st.characters(max_codepoint=255), max_size=40)
 TELLING = (
-    "", ",", "websocket", "Upgrade", "keep-alive, Upgrade", "13", "8", "dGhlIHNhbXBsZSBub25jZQ==", "0", "null",
-    "example.org", "http://example.org", "https://app.example", "http://[::1]:80", "http://a:b@c", "http://[", "chat",
-    "chat, v1", "permessage-deflate; server_max_window_bits=9", 'x; y="z', "permessage-deflate; a=", "GET", "HTTP/1.1",
-)  # fmt: skip
+    "",
+    ",",
+    "websocket",
+    "Upgrade",
+    "keep-alive, Upgrade",
+    "13",
+    "8",
+    "dGhlIHNhbXBsZSBub25jZQ==",
+    "0",
+    "null",
+    "example.org",
+    "http://example.org",
+    "https://app.example",
+    "http://[::1]:80",
+    "http://a:b@c",
+    "http://[",
+    "chat",
+    "chat, v1",
+    "permessage-deflate; server_max_window_bits=9",
+    'x; y="z',
+    "permessage-deflate; a=",
+    "GET",
+    "HTTP/1.1",
+)
 fields = st.one_of(
-    st.sampled_from(TELLING), values,
+    st.sampled_from(TELLING),
+    values,
     st.builds("{}{}{}".format, st.sampled_from(TELLING), values, st.sampled_from(TELLING)),
-)  # fmt: skip
+)
 CORRECT = {
-    "REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "example.org", "HTTP_UPGRADE": "websocket",
-    "HTTP_CONNECTION": "Upgrade", "HTTP_SEC_WEBSOCKET_KEY": "dGhlIHNhbXBsZSBub25jZQ==",
+    "REQUEST_METHOD": "GET",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "HTTP_HOST": "example.org",
+    "HTTP_UPGRADE": "websocket",
+    "HTTP_CONNECTION": "Upgrade",
+    "HTTP_SEC_WEBSOCKET_KEY": "dGhlIHNhbXBsZSBub25jZQ==",
     "HTTP_SEC_WEBSOCKET_VERSION": "13",
-}  # fmt: skip
+}
 
 
 @fuzz
-@given(changes=st.dictionaries(st.sampled_from(HEADERS), fields), method=st.sampled_from(["GET", "POST", ""]))
+@given(
+    changes=st.dictionaries(st.sampled_from(HEADERS), fields),
+    method=st.sampled_from(["GET", "POST", ""]),
+)
 def test_any_handshake_is_accepted_or_refused_with_a_status(changes, method):
     check_handshake({**CORRECT, "REQUEST_METHOD": method, **changes})

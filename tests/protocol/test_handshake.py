@@ -1,4 +1,6 @@
-"""The opening handshake: what a WSGI environ must hold, who may connect, which subprotocol is spoken."""
+"""The opening handshake: what a WSGI environ must hold, who may connect, which subprotocol is
+spoken.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tina4_wsgi import forwarded
+from tina4_wsgi.addresses import forwarded
 from tina4_wsgi.errors import Refused
 from tina4_wsgi.protocol.handshake import (
     accept_for,
@@ -51,12 +53,16 @@ def test_the_handshake_of_the_rfc_is_accepted():
 # -- which requests are meant
 
 
-@pytest.mark.parametrize("value", ["websocket", "WebSocket", "WEBSOCKET", "h2c, websocket", " websocket "])
+@pytest.mark.parametrize(
+    "value", ["websocket", "WebSocket", "WEBSOCKET", "h2c, websocket", " websocket "]
+)
 def test_an_upgrade_to_websocket_is_meant(value):
     assert wants_websocket(environ(HTTP_UPGRADE=value))
 
 
-@pytest.mark.parametrize("value", [None, "", "h2c", "websockets", "web socket", "websocket/13", "websocket;"])
+@pytest.mark.parametrize(
+    "value", [None, "", "h2c", "websockets", "web socket", "websocket/13", "websocket;"]
+)
 def test_another_upgrade_is_not_meant(value):
     assert not wants_websocket(environ(HTTP_UPGRADE=value))
 
@@ -72,20 +78,41 @@ def test_another_method_than_get_is_405_and_told_so(method):
     assert ("Allow", "GET") in refused.headers
 
 
-@pytest.mark.parametrize("protocol", ["HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "HTTP/2", "http/1.1", "HTTP/1.10", "", None])
+@pytest.mark.parametrize(
+    "protocol", ["HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "HTTP/2", "http/1.1", "HTTP/1.10", "", None]
+)
 def test_another_protocol_than_http_1_1_is_400(protocol):
     assert refusal(SERVER_PROTOCOL=protocol).status == 400
 
 
 @pytest.mark.parametrize(
-    "value", ["upgrade", "UPGRADE", "keep-alive, Upgrade", "Upgrade,keep-alive", "a,\tupgrade ,b", ", ,Upgrade"]
+    "value",
+    [
+        "upgrade",
+        "UPGRADE",
+        "keep-alive, Upgrade",
+        "Upgrade,keep-alive",
+        "a,\tupgrade ,b",
+        ", ,Upgrade",
+    ],
 )
 def test_connection_holds_upgrade_as_a_token(value):
     assert check(environ(HTTP_CONNECTION=value)) == ACCEPT
 
 
 @pytest.mark.parametrize(
-    "value", [None, "", "close", "keep-alive", "Upgradeable", "xUpgrade", "no upgrade", "upgrade;", '"upgrade"']
+    "value",
+    [
+        None,
+        "",
+        "close",
+        "keep-alive",
+        "Upgradeable",
+        "xUpgrade",
+        "no upgrade",
+        "upgrade;",
+        '"upgrade"',
+    ],
 )
 def test_connection_without_the_token_upgrade_is_400(value):
     refused = refusal(HTTP_CONNECTION=value)
@@ -116,7 +143,9 @@ def test_a_transfer_coding_is_400(coding):
 # -- Host
 
 
-@pytest.mark.parametrize("host", ["example.com", "example.com:8080", "127.0.0.1", "[::1]", "[::1]:7148"])
+@pytest.mark.parametrize(
+    "host", ["example.com", "example.com:8080", "127.0.0.1", "[::1]", "[::1]:7148"]
+)
 def test_one_host_is_fine(host):
     assert check(environ(HTTP_HOST=host)) == ACCEPT
 
@@ -131,7 +160,9 @@ def test_no_host_or_two_are_400(host):
 # -- version
 
 
-@pytest.mark.parametrize("version", [None, "", "0", "7", "8", "12", "14", "113", "013", "13, 8", "13,13", "13.0"])
+@pytest.mark.parametrize(
+    "version", [None, "", "0", "7", "8", "12", "14", "113", "013", "13, 8", "13,13", "13.0"]
+)
 def test_another_version_is_426_and_told_which(version):
     refused = refusal(HTTP_SEC_WEBSOCKET_VERSION=version)
 
@@ -150,7 +181,9 @@ def test_the_key_of_the_rfc_gives_its_answer():
     assert accept_for(KEY) == ACCEPT
 
 
-@pytest.mark.parametrize("key", ["AAAAAAAAAAAAAAAAAAAAAA==", "/////////////////////w==", "++++++++++++++++++++++=="])
+@pytest.mark.parametrize(
+    "key", ["AAAAAAAAAAAAAAAAAAAAAA==", "/////////////////////w==", "++++++++++++++++++++++=="]
+)
 def test_any_16_bytes_are_a_key(key):
     assert len(accept_for(key)) == 28
 
@@ -186,7 +219,10 @@ def test_anything_but_the_base64_of_16_bytes_is_400(key):
     with pytest.raises(Refused) as caught:
         accept_for(key)
 
-    assert (caught.value.status, caught.value.message) == (400, "Sec-WebSocket-Key is not the base64 of 16 bytes")
+    assert (caught.value.status, caught.value.message) == (
+        400,
+        "Sec-WebSocket-Key is not the base64 of 16 bytes",
+    )
 
 
 def test_a_missing_key_is_400():
@@ -215,7 +251,9 @@ def test_a_token_is_one(text):
     assert is_token(text)
 
 
-@pytest.mark.parametrize("text", ["", " ", "a b", "a,b", 'a"', "a/b", "a:b", "a=b", "(a)", "[a]", "a@b", "é", "a\n"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "a b", "a,b", 'a"', "a/b", "a:b", "a=b", "(a)", "[a]", "a@b", "é", "a\n"]
+)
 def test_what_is_no_token_is_none(text):
     assert not is_token(text)
 
@@ -245,7 +283,9 @@ def test_letter_case_of_a_token_does_not_count_but_its_ends_do():
 # -- origin
 
 
-def is_allowed(origin: str | None, host: str = "example.org", allowed: tuple[str, ...] = ()) -> bool:
+def is_allowed(
+    origin: str | None, host: str = "example.org", allowed: tuple[str, ...] = ()
+) -> bool:
     try:
         check_origin(origin, host, allowed)
     except Refused as refused:
@@ -359,7 +399,9 @@ def test_what_is_no_origin_may_not_connect(origin):
     assert not is_allowed(origin)
 
 
-@pytest.mark.parametrize("origin", ["https://app.example", "https://app.example:443", "HTTPS://APP.example"])
+@pytest.mark.parametrize(
+    "origin", ["https://app.example", "https://app.example:443", "HTTPS://APP.example"]
+)
 def test_a_named_origin_may_connect_from_anywhere(origin):
     assert is_allowed(origin, allowed=("https://other.example", "https://app.example"))
 
@@ -403,7 +445,9 @@ def test_where_the_scheme_is_known_a_page_must_have_come_by_it(scheme, other):
     assert "X-Forwarded-Proto" in caught.value.detail
 
 
-@pytest.mark.parametrize("origin", ["http://example.org:8080", "https://example.org:8443", "https://EXAMPLE.org:80"])
+@pytest.mark.parametrize(
+    "origin", ["http://example.org:8080", "https://example.org:8443", "https://EXAMPLE.org:80"]
+)
 def test_a_host_that_has_lost_its_port_is_told_apart_from_another_host(origin):
     with pytest.raises(Refused) as caught:
         check_origin(origin, "example.org", ())
@@ -426,13 +470,17 @@ def test_a_refusal_says_what_would_let_the_page_in():
     with pytest.raises(Refused) as caught:
         check_origin("https://shop.example", "example.org", ())
 
-    assert caught.value.detail.endswith("to let its pages in: allowed_origins=['https://shop.example']")
+    assert caught.value.detail.endswith(
+        "to let its pages in: allowed_origins=['https://shop.example']"
+    )
 
 
 # -- origin, through proxies
 
 
-def refusal_of_page(allowed: tuple[str, ...] = (), trusted: tuple[str, ...] = (), **variables: str) -> Refused | None:
+def refusal_of_page(
+    allowed: tuple[str, ...] = (), trusted: tuple[str, ...] = (), **variables: str
+) -> Refused | None:
     seen = {"REMOTE_ADDR": "10.0.0.1", "wsgi.url_scheme": "http", **variables}
     try:
         check_page(seen, forwarded.host(seen, trusted), allowed, trusted)
@@ -445,23 +493,37 @@ def refusal_of_page(allowed: tuple[str, ...] = (), trusted: tuple[str, ...] = ()
     ("variables", "origin"),
     [
         ({"HTTP_HOST": "in.local", "HTTP_X_FORWARDED_HOST": "shop.example"}, "http://shop.example"),
-        ({"HTTP_HOST": "shop.example", "HTTP_X_FORWARDED_PORT": "8443"}, "https://shop.example:8443"),
-        # A port of the container's own, which no browser knows: the Host itself still names the page's origin.
+        (
+            {"HTTP_HOST": "shop.example", "HTTP_X_FORWARDED_PORT": "8443"},
+            "https://shop.example:8443",
+        ),
+        # A port of the container's own, which no browser knows: the Host itself still names the
+        # page's origin.
         ({"HTTP_HOST": "shop.example", "HTTP_X_FORWARDED_PORT": "8080"}, "https://shop.example"),
-        ({"HTTP_HOST": "in.local", "HTTP_FORWARDED": 'host="shop.example:81";proto=http'}, "http://shop.example:81"),
+        (
+            {"HTTP_HOST": "in.local", "HTTP_FORWARDED": 'host="shop.example:81";proto=http'},
+            "http://shop.example:81",
+        ),
         ({"HTTP_HOST": "shop.example", "HTTP_X_FORWARDED_PROTO": "wss"}, "https://shop.example"),
     ],
 )
 def test_a_page_may_connect_to_the_host_that_a_trusted_proxy_tells(variables, origin):
     assert refusal_of_page(trusted=("10.0.0.1",), HTTP_ORIGIN=origin, **variables) is None
-    assert refusal_of_page(trusted=("10.0.0.1",), HTTP_ORIGIN="http://evil.test", **variables) is not None
+    assert (
+        refusal_of_page(trusted=("10.0.0.1",), HTTP_ORIGIN="http://evil.test", **variables)
+        is not None
+    )
 
 
 @pytest.mark.parametrize(
     "variables",
     [
         {"HTTP_HOST": "in.local", "HTTP_X_FORWARDED_HOST": "shop.example"},
-        {"HTTP_HOST": "shop.example", "HTTP_X_FORWARDED_PORT": "8443", "HTTP_ORIGIN": "https://shop.example:8443"},
+        {
+            "HTTP_HOST": "shop.example",
+            "HTTP_X_FORWARDED_PORT": "8443",
+            "HTTP_ORIGIN": "https://shop.example:8443",
+        },
         {"HTTP_HOST": "in.local", "HTTP_FORWARDED": "host=shop.example;proto=https"},
         {"HTTP_HOST": "in.local", "HTTP_X_FORWARDED_HOST": "shop.example", "REMOTE_ADDR": ""},
     ],
@@ -470,11 +532,16 @@ def test_a_proxy_that_is_not_trusted_is_named_where_its_word_would_let_the_page_
     refused = refusal_of_page(**{"HTTP_ORIGIN": "https://shop.example", **variables})
 
     assert refused is not None
-    assert f"trusted_proxies=['{variables.get('REMOTE_ADDR', '10.0.0.1') or '127.0.0.1'}']" in refused.detail
+    assert (
+        f"trusted_proxies=['{variables.get('REMOTE_ADDR', '10.0.0.1') or '127.0.0.1'}']"
+        in refused.detail
+    )
 
 
 def test_a_proxy_that_is_not_trusted_is_not_named_where_its_word_would_not_help():
-    refused = refusal_of_page(HTTP_ORIGIN="http://evil.test", HTTP_HOST="a.test", HTTP_X_FORWARDED_HOST="b.test")
+    refused = refusal_of_page(
+        HTTP_ORIGIN="http://evil.test", HTTP_HOST="a.test", HTTP_X_FORWARDED_HOST="b.test"
+    )
 
     assert refused is not None
     assert "trusted_proxies" not in refused.detail
@@ -492,8 +559,13 @@ def test_a_proxy_that_is_not_trusted_is_not_named_where_its_word_would_not_help(
 def test_a_page_that_came_in_the_clear_may_not_connect_over_tls(variables):
     seen = {"HTTP_HOST": "shop.example", **variables}
 
-    assert refusal_of_page(trusted=("10.0.0.1",), HTTP_ORIGIN="http://shop.example", **seen) is not None
-    assert refusal_of_page(trusted=("10.0.0.1",), HTTP_ORIGIN="https://shop.example", **seen) is None
+    assert (
+        refusal_of_page(trusted=("10.0.0.1",), HTTP_ORIGIN="http://shop.example", **seen)
+        is not None
+    )
+    assert (
+        refusal_of_page(trusted=("10.0.0.1",), HTTP_ORIGIN="https://shop.example", **seen) is None
+    )
 
 
 def test_a_line_break_in_an_origin_cannot_forge_a_line_of_the_log():
@@ -529,7 +601,9 @@ def test_the_first_offered_that_is_spoken_is_chosen_to_the_letter(offered, spoke
     assert choose_subprotocol(offered, spoken) == chosen
 
 
-@pytest.mark.parametrize("offered", ["", ",", " , ", "a b", "a, b c", 'a, "b"', "a/b", "a;b", "é", "a,a", "a, b ,a"])
+@pytest.mark.parametrize(
+    "offered", ["", ",", " , ", "a b", "a, b c", 'a, "b"', "a/b", "a;b", "é", "a,a", "a, b ,a"]
+)
 def test_what_is_no_list_of_different_tokens_is_400(offered):
     with pytest.raises(Refused) as caught:
         choose_subprotocol(offered, ("a",))

@@ -1,4 +1,6 @@
-"""Masking does what RFC 6455 §5.3 says. `tests/compiled` runs these tests on the module that is written for C."""
+"""Masking does what RFC 6455 §5.3 says. `tests/compiled` runs these tests on the module that is
+written for C.
+"""
 
 from __future__ import annotations
 

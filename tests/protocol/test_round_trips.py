@@ -24,9 +24,11 @@ pytestmark = [
 ]
 
 fuzz = settings(
-    max_examples=EXAMPLES, deadline=None, print_blob=True,
+    max_examples=EXAMPLES,
+    deadline=None,
+    print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)  # fmt: skip
+)
 
 
 def environ_of(request: bytes) -> dict[str, str]:
@@ -39,14 +41,18 @@ def environ_of(request: bytes) -> dict[str, str]:
 
 
 def shake_hands(client: Client, spoken: tuple[str, ...] = ()) -> tuple[int, str | None]:
-    """Answer a client's request; gives the window of permessage-deflate, 0 without it, and the subprotocol."""
+    """Answer a client's request; gives the window of permessage-deflate, 0 without it, and the
+    subprotocol.
+    """
     environ = environ_of(client.request())
     assert handshake.wants_websocket(environ)
     lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
     lines.append(f"Sec-WebSocket-Accept: {handshake.check(environ)}")
     window_bits = 0
     if "HTTP_SEC_WEBSOCKET_EXTENSIONS" in environ:
-        agreement = deflate.negotiate(deflate.parse_offers(environ["HTTP_SEC_WEBSOCKET_EXTENSIONS"]))
+        agreement = deflate.negotiate(
+            deflate.parse_offers(environ["HTTP_SEC_WEBSOCKET_EXTENSIONS"])
+        )
         assert agreement is not None
         window_bits = agreement.window_bits
         lines.append(f"Sec-WebSocket-Extensions: {agreement.answer}")
@@ -76,9 +82,13 @@ def test_a_subprotocol_is_agreed_on(make_client):
     assert shake_hands(client, spoken=("chat", "talk")) == (0, "chat")
 
 
-messages = st.one_of(st.text(max_size=200), st.binary(max_size=200), st.text("ab", min_size=300, max_size=3_000))
+messages = st.one_of(
+    st.text(max_size=200), st.binary(max_size=200), st.text("ab", min_size=300, max_size=3_000)
+)
 places = st.lists(st.integers(0, 1 << 16), max_size=6)
-steps = st.lists(st.tuples(messages, places, st.lists(st.binary(max_size=125), max_size=3)), max_size=6)
+steps = st.lists(
+    st.tuples(messages, places, st.lists(st.binary(max_size=125), max_size=3)), max_size=6
+)
 
 
 @fuzz
@@ -88,7 +98,9 @@ def test_what_the_client_says_is_heard(make_client, steps, places, with_deflate)
     shake_hands(client)
     pings = [ping for _, cuts, pings in steps for ping in pings[: len(cuts) + 1]]
 
-    heard = hear(cut_at(b"".join(client.say(*step) for step in steps), places), may_compress=with_deflate)
+    heard = hear(
+        cut_at(b"".join(client.say(*step) for step in steps), places), may_compress=with_deflate
+    )
 
     assert heard.fault is None
     assert heard.messages == [message for message, _, _ in steps]
@@ -101,12 +113,16 @@ def test_what_we_say_the_client_hears(make_client, messages, places, with_deflat
     client = make_client(deflate=with_deflate)
     window_bits, _ = shake_hands(client)
 
-    answer = client.hear(cut_at(b"".join(encoded(message, window_bits) for message in messages), places))
+    answer = client.hear(
+        cut_at(b"".join(encoded(message, window_bits) for message in messages), places)
+    )
 
     assert answer.messages == messages
 
 
-codes = st.one_of(st.sampled_from([1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011]), st.integers(3000, 4999))
+codes = st.one_of(
+    st.sampled_from([1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011]), st.integers(3000, 4999)
+)
 reasons = st.text(max_size=30)
 
 

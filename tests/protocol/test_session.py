@@ -76,7 +76,12 @@ def test_no_byte_is_nothing():
     session, messages = Session(Config()), []
 
     assert session.feed(b"", messages) is False
-    assert (messages, session.pongs, session.peer_close, session.has_buffered) == ([], None, None, False)
+    assert (messages, session.pongs, session.peer_close, session.has_buffered) == (
+        [],
+        None,
+        None,
+        False,
+    )
 
 
 def test_feed_says_whether_there_is_more_than_messages():
@@ -107,7 +112,9 @@ def test_a_length_in_a_longer_form_than_needed_fails_with_1002(hear, head):
     assert hear(head) == Heard(fault=(1002, "payload length not in its shortest form"))
 
 
-@pytest.mark.parametrize("length", [b"\x80" + b"\0" * 7, b"\xff" * 8, b"\x80" + b"\0" * 6 + b"\x01"])
+@pytest.mark.parametrize(
+    "length", [b"\x80" + b"\0" * 7, b"\xff" * 8, b"\x80" + b"\0" * 6 + b"\x01"]
+)
 def test_a_length_with_the_top_bit_set_fails_with_1002(hear, length):
     assert hear(b"\x82\xff" + length) == Heard(fault=(1002, "payload length with the top bit set"))
 
@@ -117,7 +124,15 @@ def test_a_length_with_the_top_bit_set_fails_with_1002(hear, length):
 
 @pytest.mark.parametrize(
     "frame",
-    [b"\x81\x05Hello", b"\x81\x00", b"\x82\x7e\x00\x7e", b"\x89\x00", b"\x8a\x00", b"\x88\x00", b"\x00\x01a"],
+    [
+        b"\x81\x05Hello",
+        b"\x81\x00",
+        b"\x82\x7e\x00\x7e",
+        b"\x89\x00",
+        b"\x8a\x00",
+        b"\x88\x00",
+        b"\x00\x01a",
+    ],
 )
 def test_an_unmasked_frame_fails_with_1002(hear, frame):
     assert hear(frame) == Heard(fault=(1002, "frame is not masked, a client masks every frame"))
@@ -142,7 +157,9 @@ def test_a_reserved_bit_on_a_continuation_fails_with_1002(hear):
 @pytest.mark.parametrize("opcode", [0x3, 0x4, 0x5, 0x6, 0x7, 0xB, 0xC, 0xD, 0xE, 0xF])
 @pytest.mark.parametrize("final", [0x80, 0x00])
 def test_a_reserved_opcode_fails_with_1002(hear, opcode, final):
-    assert hear(bytes((final | opcode, 0x80)) + KEY) == Heard(fault=(1002, f"opcode 0x{opcode:X} is reserved"))
+    assert hear(bytes((final | opcode, 0x80)) + KEY) == Heard(
+        fault=(1002, f"opcode 0x{opcode:X} is reserved")
+    )
 
 
 def test_a_fault_in_the_first_two_bytes_does_not_wait_for_a_third():
@@ -174,7 +191,9 @@ def test_a_pong_is_taken_in_silence(hear, payload):
 
 
 @pytest.mark.parametrize("first", [0x88, 0x89, 0x8A])
-@pytest.mark.parametrize("length", [b"\xfe\x00\x7e", b"\xfe\x00\x05", b"\xff\x00\x00\x00\x00\x00\x01\x00\x00"])
+@pytest.mark.parametrize(
+    "length", [b"\xfe\x00\x7e", b"\xfe\x00\x05", b"\xff\x00\x00\x00\x00\x00\x01\x00\x00"]
+)
 def test_a_control_frame_over_125_bytes_fails_with_1002(hear, first, length):
     heard = hear(bytes((first,)) + length + KEY)
 
@@ -258,20 +277,46 @@ def test_a_new_message_inside_a_fragmented_one_fails_with_1002(hear, first):
 
 @pytest.mark.parametrize(
     "text",
-    ["κόσμε", "\0", "\x7f\x80", "\u07ff\u0800", "\ud7ff\ue000", "\ufffd\uffff", "\U00010000", "\U0010ffff"],
+    [
+        "κόσμε",
+        "\0",
+        "\x7f\x80",
+        "\u07ff\u0800",
+        "\ud7ff\ue000",
+        "\ufffd\uffff",
+        "\U00010000",
+        "\U0010ffff",
+    ],
 )
 def test_characters_may_be_cut_anywhere(hear, text):
     data, pieces = text.encode(), [text.encode()[at : at + 1] for at in range(len(text.encode()))]
-    fragments = masked(0x01, b"") + b"".join(masked(0x00, piece) for piece in pieces) + masked(0x80, b"")
+    fragments = (
+        masked(0x01, b"") + b"".join(masked(0x00, piece) for piece in pieces) + masked(0x80, b"")
+    )
 
     assert hear(masked(0x81, data) + fragments) == Heard([text, text])
 
 
 BAD_UTF8 = (
-    b"\x80", b"\xbf", b"\xfe", b"\xff", b"\xc0\xaf", b"\xc1\xbf", b"\xe0\x80\xaf", b"\xe0\x9f\xbf",
-    b"\xf0\x80\x80\xaf", b"\xf0\x8f\xbf\xbf", b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xf4\x90\x80\x80",
-    b"\xf5\x80\x80\x80", b"\xf8\x88\x80\x80\x80", b"\xc3(", b"\xe2\x82(", b"\xf0\x9f\x98(",
-)  # fmt: skip
+    b"\x80",
+    b"\xbf",
+    b"\xfe",
+    b"\xff",
+    b"\xc0\xaf",
+    b"\xc1\xbf",
+    b"\xe0\x80\xaf",
+    b"\xe0\x9f\xbf",
+    b"\xf0\x80\x80\xaf",
+    b"\xf0\x8f\xbf\xbf",
+    b"\xed\xa0\x80",
+    b"\xed\xbf\xbf",
+    b"\xf4\x90\x80\x80",
+    b"\xf5\x80\x80\x80",
+    b"\xf8\x88\x80\x80\x80",
+    b"\xc3(",
+    b"\xe2\x82(",
+    b"\xf0\x9f\x98(",
+)
 
 
 @pytest.mark.parametrize("bad", BAD_UTF8)
@@ -283,7 +328,9 @@ def test_text_that_is_not_utf8_fails_with_1007(hear, bad):
 
 @pytest.mark.parametrize("bad", BAD_UTF8)
 def test_fragmented_text_that_is_not_utf8_fails_with_1007(hear, bad):
-    data = masked(0x01, b"good ") + b"".join(masked(0x00, bad[at : at + 1]) for at in range(len(bad)))
+    data = masked(0x01, b"good ") + b"".join(
+        masked(0x00, bad[at : at + 1]) for at in range(len(bad))
+    )
 
     assert hear(data + masked(0x80, b" good")) == Heard(fault=(1007, "text is not UTF-8"))
 
@@ -301,7 +348,9 @@ def test_text_that_ends_inside_a_character_fails_with_1007(hear, end):
     assert hear(masked(0x01, end) + masked(0x80, b"")).fault_code == 1007
 
 
-@pytest.mark.parametrize("bad", [b"\xff", b"\xc0", b"\xed\xa0", b"\xed\xbf", b"\xf4\x90", b"\xe0\x80", b"\xf0\x80"])
+@pytest.mark.parametrize(
+    "bad", [b"\xff", b"\xc0", b"\xed\xa0", b"\xed\xbf", b"\xf4\x90", b"\xe0\x80", b"\xf0\x80"]
+)
 def test_bad_utf8_fails_before_its_frame_is_complete(hear, bad):
     announced = b"\x81\xfe\x10\x00" + KEY
 
@@ -337,12 +386,16 @@ def test_a_close_reason_may_have_123_bytes(hear):
     assert hear(masked(0x88, b"\x10\x00" + b"x" * 123)) == Heard(peer_close=(4096, "x" * 123))
 
 
-@pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1007, 1008, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999])
+@pytest.mark.parametrize(
+    "code", [1000, 1001, 1002, 1003, 1007, 1008, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999]
+)
 def test_a_close_code_that_may_travel_is_heard(hear, code):
     assert hear(masked(0x88, code.to_bytes(2, "big"))) == Heard(peer_close=(code, ""))
 
 
-@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535])
+@pytest.mark.parametrize(
+    "code", [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535]
+)
 def test_a_close_code_that_may_not_travel_fails_with_1002(hear, code):
     heard = hear(masked(0x88, code.to_bytes(2, "big")))
 
@@ -362,7 +415,8 @@ def test_a_close_reason_that_is_not_utf8_fails_with_1007(hear):
 
 
 @pytest.mark.parametrize(
-    "behind", [HELLO, masked(0x89, b"ping"), b"\x83\x00", b"\xff" * 20, b"\x81", masked(0x88, b"\x03\xe9")]
+    "behind",
+    [HELLO, masked(0x89, b"ping"), b"\x83\x00", b"\xff" * 20, b"\x81", masked(0x88, b"\x03\xe9")],
 )
 def test_nothing_is_read_behind_a_close_frame(hear, behind):
     assert hear(masked(0x88, b"\x03\xe8") + behind) == Heard(peer_close=(1000, ""))
@@ -382,7 +436,9 @@ def test_a_close_frame_may_come_inside_a_fragmented_message(hear):
 
 
 def test_messages_before_a_close_frame_are_handed_out(hear):
-    assert hear(HELLO + HELLO + masked(0x88, b"\x03\xe8")) == Heard(["Hello", "Hello"], peer_close=(1000, ""))
+    assert hear(HELLO + HELLO + masked(0x88, b"\x03\xe8")) == Heard(
+        ["Hello", "Hello"], peer_close=(1000, "")
+    )
 
 
 # -- faults
@@ -411,7 +467,10 @@ def test_what_came_before_a_fault_is_handed_out_first(hear, bad, code):
 def test_a_reason_of_a_fault_fits_into_a_close_frame(hear):
     heard = hear(b"\x82\xff\x7f" + b"\xff" * 7)
 
-    assert heard.fault == (1009, "message of 9223372036854775807 bytes or more, at most 65536 allowed")
+    assert heard.fault == (
+        1009,
+        "message of 9223372036854775807 bytes or more, at most 65536 allowed",
+    )
 
 
 # -- limits

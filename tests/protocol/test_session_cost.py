@@ -29,9 +29,18 @@ STREAMS: dict[str, Stream] = {
     "fragments of one byte, one by one": lambda count: [FIRST, *repeat(NEXT, count), LAST],
     "empty fragments, at once": lambda count: [FIRST + EMPTY * count + LAST],
     "empty fragments, one by one": lambda count: [FIRST, *repeat(EMPTY, count), LAST],
-    "a text frame byte by byte": lambda count: [b"\x81\xff" + A_MILLION + KEY, *repeat(b"x", count)],
-    "a binary frame byte by byte": lambda count: [b"\x82\xff" + A_MILLION + KEY, *repeat(b"x", count)],
-    "characters cut in two": lambda count: [b"\x81\xff" + A_MILLION + KEY + b"\xc3", *repeat(b"\xa9\xc3", count)],
+    "a text frame byte by byte": lambda count: [
+        b"\x81\xff" + A_MILLION + KEY,
+        *repeat(b"x", count),
+    ],
+    "a binary frame byte by byte": lambda count: [
+        b"\x82\xff" + A_MILLION + KEY,
+        *repeat(b"x", count),
+    ],
+    "characters cut in two": lambda count: [
+        b"\x81\xff" + A_MILLION + KEY + b"\xc3",
+        *repeat(b"\xa9\xc3", count),
+    ],
     "empty messages, at once": lambda count: [(b"\x81\x80" + KEY) * count],
     "pings, at once": lambda count: [PING * count],
     "pings between fragments": lambda count: [FIRST + (PING + NEXT) * count + LAST],
@@ -62,16 +71,18 @@ def processor_s(stream: Stream, count: int, runs: int) -> float:
 def test_time_grows_in_proportion_to_the_bytes(stream):
     few_s, many_s = processor_s(stream, 1_000, runs=4), processor_s(stream, 32_000, runs=2)
 
-    # Linear work takes 32 times as long, quadratic work 1,024 times. It is the one thing here that only a clock shows,
-    # for it would hide in single calls that copy or search a buffer. It is the clock of this thread's own work, so
-    # others on the machine don't count, and what they spoil in caches is far from a factor of six.
+    # Linear work takes 32 times as long, quadratic work 1,024 times. It is the one thing here that
+    # only a clock shows, for it would hide in single calls that copy or search a buffer. It is the
+    # clock of this thread's own work, so others on the machine don't count, and what they spoil in
+    # caches is far from a factor of six.
     assert many_s < 200 * few_s, f"32 times as much took {many_s / few_s:.0f} times as long"
 
 
 def most_bytes_held(parts: Iterable[bytes], config: Config) -> int:
     """Give the peak of what a session had allocated, the parts themselves apart.
 
-    The least of three: other threads of this process, of an earlier test's server, may allocate meanwhile.
+    The least of three: other threads of this process, of an earlier test's server, may allocate
+    meanwhile.
     """
     parts = list(parts)
     Session(config)  # what is allocated once only, is allocated before
@@ -131,7 +142,10 @@ def test_what_follows_a_close_frame_holds_nothing():
 @pytest.mark.parametrize("character", ["x", "é", "€", "\U0001f600"])
 def test_text_that_is_not_whole_holds_little_more_than_its_bytes(character):
     data = character.encode() * (65_000 // len(character.encode()))
-    parts = [b"\x81\xfe" + (65_000).to_bytes(2, "big") + KEY, *(data[at : at + 1] for at in range(len(data) - 1))]
+    parts = [
+        b"\x81\xfe" + (65_000).to_bytes(2, "big") + KEY,
+        *(data[at : at + 1] for at in range(len(data) - 1)),
+    ]
 
     assert most_bytes_held(parts, Config()) < 2 * len(data)
 

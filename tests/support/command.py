@@ -20,13 +20,21 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `tina4-wsgi ARGUMENTS` to its end."""
     command = [sys.executable, "-W", "error", "-m", "tina4_wsgi", *arguments]
     return subprocess.run(
-        command, cwd=folder, env={**os.environ, **PATH}, capture_output=True, text=True, timeout=RUN_S, check=False
+        command,
+        cwd=folder,
+        env={**os.environ, **PATH},
+        capture_output=True,
+        text=True,
+        timeout=RUN_S,
+        check=False,
     )
 
 
 @contextlib.contextmanager
 def serving(folder: Path, target: str | None = None, *options: str) -> Iterator[servers.Server]:
-    """Run `tina4-wsgi serve TARGET` on a free port until the block ends; its log is folder/server.log."""
+    """Run `tina4-wsgi serve TARGET` on a free port until the block ends; its log is
+    folder/server.log.
+    """
     with servers.own(target, folder, folder / "server.log", *options, env=PATH) as server:
         yield server
 
@@ -50,7 +58,8 @@ def launched(
     stderr: int | None = None,
     log: Path | None = None,
 ) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """Run `tina4-wsgi serve OPTIONS` and give the process with its banner; it is ended with the block.
+    """Run `tina4-wsgi serve OPTIONS` and give the process with its banner; it is ended with the
+    block.
 
     Args:
         stderr: a descriptor to print to.

@@ -1,7 +1,8 @@
 """Many WebSocket clients in one thread: raw bytes, one selector, no library.
 
-`RawClient` waits for one answer at a time, which is right for a conversation. A crowd sends on and listens to
-all of its members at once, fast enough that the server and not the test is what takes the time.
+`RawClient` waits for one answer at a time, which is right for a conversation. A crowd sends on and
+listens to all of its members at once, fast enough that the server and not the test is what takes
+the time.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Member:
         has_ended: whether the stream is over, by an end or a reset.
         was_reset: whether it was a reset.
         is_listening: a member that isn't reads nothing.
+        may_be_refused: whether anything but a 101 just ends it, instead of failing the test.
     """
 
     def __init__(self, name: str, sock: socket.socket) -> None:
@@ -39,6 +41,7 @@ class Member:
         self.is_open = self.has_ended = self.was_reset = False
         self.is_listening = True
         self.answers_pings = True
+        self.may_be_refused = False
         self._received = b""
         self._unsent = bytearray()
 
@@ -96,7 +99,10 @@ class Member:
         head, end, rest = self._received.partition(b"\r\n\r\n")
         if not end:
             return 0
-        assert head.startswith(b"HTTP/1.1 101 "), f"{self.name} was refused: {self._received!r}"
+        if not head.startswith(b"HTTP/1.1 101 "):
+            assert self.may_be_refused, f"{self.name} was refused: {self._received!r}"
+            self.has_ended = True
+            return 0
         self.is_open, self._received = True, rest
         return self._read_frames()
 
@@ -151,7 +157,11 @@ class Crowd:
             member.socket.close()
 
     def join(
-        self, path: str, name: str = "", fields: Iterable[tuple[str, str]] = (), receive_buffer_bytes: int = 0
+        self,
+        path: str,
+        name: str = "",
+        fields: Iterable[tuple[str, str]] = (),
+        receive_buffer_bytes: int = 0,
     ) -> Member:
         """Connect one client and send its handshake; see `wait_until_open`."""
         sock = socket.socket()
@@ -173,7 +183,8 @@ class Crowd:
         """Take a connected socket in.
 
         Args:
-            early: what came behind its 101; None if it is yet to make its handshake, or to read the answer.
+            early: what came behind its 101; None if it is yet to make its handshake, or to read the
+                answer.
         """
         sock.setblocking(False)
         member = Member(name, sock)
@@ -188,11 +199,15 @@ class Crowd:
         """Wait for everybody's 101."""
         self.listen_until(lambda: all(member.is_open for member in self.members), "everybody's 101")
 
-    def listen_until(self, is_done: Callable[[], bool], what: str, timeout_s: float = ANSWER_S) -> None:
+    def listen_until(
+        self, is_done: Callable[[], bool], what: str, timeout_s: float = ANSWER_S
+    ) -> None:
         """Send and receive until `is_done()`; too late is an AssertionError that names `what`."""
         give_up_at = time.monotonic() + timeout_s
         while not is_done():
-            assert time.monotonic() < give_up_at, f"{what}: not within {timeout_s:g} s\n{self._describe()}"
+            assert time.monotonic() < give_up_at, (
+                f"{what}: not within {timeout_s:g} s\n{self._describe()}"
+            )
             self._turn()
 
     def _turn(self) -> None:
@@ -201,7 +216,8 @@ class Crowd:
             if member.unsent_bytes:
                 member.write()
                 is_stuck = is_stuck or member.unsent_bytes > 0
-        # With something unsent look again soon; polling is simpler than a second interest, and fast enough.
+        # With something unsent look again soon; polling is simpler than a second interest, and fast
+        # enough.
         for key, _ in self._selector.select(0.001 if is_stuck else SLICE_S):
             member = key.data
             if member.is_listening:
@@ -231,7 +247,8 @@ class Crowd:
 
     def _describe(self) -> str:
         lines = [
-            f"{member.name}: open {member.is_open}, ended {member.has_ended}, {len(member.frames)} frames, "
+            f"{member.name}: open {member.is_open}, ended {member.has_ended}, {len(member.frames)} "
+            "frames, "
             f"{member.unsent_bytes} bytes unsent, last {member.frames[-1:]!r:.200}"
             for member in self.members
         ]

@@ -1,7 +1,8 @@
 """A deadline around a block, that also ends one which gevent's hub runs or which is stuck in C.
 
-First SIGALRM raises in the test, again every second in case something swallowed it. When that does not
-help, because no Python code runs any more, faulthandler prints every stack and ends the process.
+First SIGALRM raises in the test, again every second in case something swallowed it. When that does
+not help, because no Python code runs any more, faulthandler prints every stack and ends the
+process.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from types import FrameType
 import pytest
 
 NEVER_S = 600.0
-"""For a limit that must not be waited for: whoever does wait for it, runs into the deadline of the test."""
+"""For a limit that must not be waited for: whoever does wait for it, runs into the deadline of the
+test.
+"""
 
 AGAIN_S = 1.0
 STUCK_AFTER_S = 20.0  # beyond the deadline: time for `finally` blocks to end servers

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tina4_wsgi import App
-from tina4_wsgi.matching import Match
-from tina4_wsgi.opening import Opening
+from tina4_wsgi.routing.matching import Match
+from tina4_wsgi.websocket.opening_handshake import OpeningHandshake
 
 
 class Connection:
@@ -26,9 +26,14 @@ def found(app: App, path: str) -> Match | None:
     return None if route is None else route[1]
 
 
-def run_event(app: App, event: str, connection: Connection, call: Callable[[], object], **environ: Any) -> object:
+def run_event(
+    app: App, event: str, connection: Connection, call: Callable[[], object], **environ: Any
+) -> object:
     """Run an event on /ws/x and give what it gave; "auth" comes before there is a connection."""
-    made = {**Opening({"PATH_INFO": "/ws/x", "HTTP_HOST": "shop.example"}, ()).wsgi_environ(), **environ}
+    made = {
+        **OpeningHandshake({"PATH_INFO": "/ws/x", "HTTP_HOST": "shop.example"}, ()).wsgi_environ(),
+        **environ,
+    }
     made["tina4_wsgi.match"] = found(app, "/ws/x")
     if event != "auth":
         made["tina4_wsgi.connection"] = connection

@@ -1,4 +1,6 @@
-"""What a client may do wrong once it is connected, as literal bytes, and the close frame it gets for it."""
+"""What a client may do wrong once it is connected, as literal bytes, and the close frame it gets
+for it.
+"""
 
 from __future__ import annotations
 
@@ -78,25 +80,47 @@ RESERVED = (
         for first in (0x81, 0x89)
     ),
     *(
-        Fault(f"reserved opcode {code:#x}", _marked(0x80 | code), 1002, f"opcode 0x{code:X} is reserved")
+        Fault(
+            f"reserved opcode {code:#x}",
+            _marked(0x80 | code),
+            1002,
+            f"opcode 0x{code:X} is reserved",
+        )
         for code in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
     ),
 )
 CONTROLS = (
     *(
-        Fault(f"fragmented control frame {code:#x}", _marked(code), 1002, "fragmented control frame")
+        Fault(
+            f"fragmented control frame {code:#x}", _marked(code), 1002, "fragmented control frame"
+        )
         for code in (CLOSE, PING, PONG)
     ),
     *(
-        Fault(f"long control frame {code:#x}", bytes((0x80 | code, 0xFE, 0, 126)), 1002, "control frame over 125 bytes")
+        Fault(
+            f"long control frame {code:#x}",
+            bytes((0x80 | code, 0xFE, 0, 126)),
+            1002,
+            "control frame over 125 bytes",
+        )
         for code in (CLOSE, PING, PONG)
     ),
 )
 FRAGMENTS = (
     Fault("continuation of nothing", client_frame(CONTINUATION, MARKER), 1002, _NO_START),
-    Fault("endless continuation of nothing", client_frame(CONTINUATION, MARKER, fin=False), 1002, _NO_START),
+    Fault(
+        "endless continuation of nothing",
+        client_frame(CONTINUATION, MARKER, fin=False),
+        1002,
+        _NO_START,
+    ),
     Fault("text in a fragmented text", _STARTED + client_frame(TEXT, MARKER), 1002, _NEW_INSIDE),
-    Fault("binary in a fragmented text", _STARTED + client_frame(BINARY, MARKER, fin=False), 1002, _NEW_INSIDE),
+    Fault(
+        "binary in a fragmented text",
+        _STARTED + client_frame(BINARY, MARKER, fin=False),
+        1002,
+        _NEW_INSIDE,
+    ),
 )
 LENGTHS = (
     Fault("125 in 16 bits", b"\x81\xfe\x00\x7d", 1002, _SHORTEST),
@@ -117,16 +141,30 @@ CLOSES = (
         Fault(f"close code {code}", _close(code), 1002, f"close code {code} may not travel")
         for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 2000, 2999, 5000, 65_535)
     ),
-    Fault("close reason", client_frame(CLOSE, b"\x03\xe8" + MARKER + b"\xc3("), 1007, "close reason is not UTF-8"),
+    Fault(
+        "close reason",
+        client_frame(CLOSE, b"\x03\xe8" + MARKER + b"\xc3("),
+        1007,
+        "close reason is not UTF-8",
+    ),
 )
 TEXTS = (
     Fault("bad text", client_frame(TEXT, MARKER + b"\xc3("), 1007, _NOT_UTF8),
     Fault("long bad text", client_frame(TEXT, MARKER * 100 + b"\xff"), 1007, _NOT_UTF8),
-    Fault("text that ends in a character", client_frame(TEXT, MARKER + b"\xe2\x82"), 1007, _NOT_UTF8),
+    Fault(
+        "text that ends in a character", client_frame(TEXT, MARKER + b"\xe2\x82"), 1007, _NOT_UTF8
+    ),
     Fault("surrogate", client_frame(TEXT, b"\xed\xa0\x80"), 1007, _NOT_UTF8),
     Fault("bad first fragment", client_frame(TEXT, MARKER + b"\xc0", fin=False), 1007, _NOT_UTF8),
-    Fault("bad second fragment", _STARTED + client_frame(CONTINUATION, b"\xf5", fin=False), 1007, _NOT_UTF8),
-    Fault("bad before the end", client_frame(TEXT, b"\xc0\xaf" + MARKER * 50)[:40], 1007, _NOT_UTF8),
+    Fault(
+        "bad second fragment",
+        _STARTED + client_frame(CONTINUATION, b"\xf5", fin=False),
+        1007,
+        _NOT_UTF8,
+    ),
+    Fault(
+        "bad before the end", client_frame(TEXT, b"\xc0\xaf" + MARKER * 50)[:40], 1007, _NOT_UTF8
+    ),
 )
 SIZES = (
     Fault("a byte too many announced", _head_of(65_537), 1009, _too_big(65_537)),
@@ -135,11 +173,20 @@ SIZES = (
     Fault("everything announced", _head_of((1 << 63) - 1), 1009, _too_big((1 << 63) - 1)),
     Fault(
         "fragments in sum",
-        client_frame(BINARY, bytes(40_000), fin=False) + b"\x80\xfe" + (25_537).to_bytes(2, "big") + MASK,
+        client_frame(BINARY, bytes(40_000), fin=False)
+        + b"\x80\xfe"
+        + (25_537).to_bytes(2, "big")
+        + MASK,
         1009,
         _too_big(65_537),
     ),
-    Fault("a byte over the limit of the route", b"\x82\xfe\x00\x7e" + MASK, 1009, _too_big(126, 125), "small"),
+    Fault(
+        "a byte over the limit of the route",
+        b"\x82\xfe\x00\x7e" + MASK,
+        1009,
+        _too_big(126, 125),
+        "small",
+    ),
     Fault(
         "single bytes",
         client_frame(BINARY, b"a", fin=False) + client_frame(CONTINUATION, b"a", fin=False) * 9_999,
@@ -157,7 +204,13 @@ DEFLATE = (
     Fault("bomb", BOMB, 1009, "message inflates beyond the limit", "deflate"),
     Fault("no deflate", _marked(0xC2), 1007, _NO_DEFLATE, "deflate"),
     Fault("reserved block", client_frame(0x40 | TEXT, b"\x07"), 1007, _NO_DEFLATE, "deflate"),
-    Fault("bad text within", client_frame(0x40 | TEXT, _compressed(MARKER + b"\xff")), 1007, _NOT_UTF8, "deflate"),
+    Fault(
+        "bad text within",
+        client_frame(0x40 | TEXT, _compressed(MARKER + b"\xff")),
+        1007,
+        _NOT_UTF8,
+        "deflate",
+    ),
     Fault(
         "endless final blocks",
         client_frame(0x40 | BINARY, b"\x03\x00" * 100),

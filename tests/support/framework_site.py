@@ -1,7 +1,9 @@
-"""One of the frameworks' applications in tests/contrib/apps under gunicorn, and what all of them are held to.
+"""One of the frameworks' applications in tests/contrib/apps under gunicorn, and what all of them
+are held to.
 
-Each has logins (`POST /login?user=ada`, `POST /logout`, a cookie), `GET /state` (see apps/notes.py) and the WebSocket
-`/ws/board/7`, for those who are logged in, which asks five times a second who they are.
+Each has logins (`POST /login?user=ada`, `POST /logout`, a cookie), `GET /state` (see apps/notes.py)
+and the WebSocket `/ws/board/7`, for those who are logged in, which asks five times a second who
+they are.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ class FrameworkSite:
     def __init__(self, server: Server) -> None:
         self.server = server
 
-    def ask(self, method: str, target: str, *fields: tuple[str, str]) -> tuple[int, http.client.HTTPMessage, bytes]:
+    def ask(
+        self, method: str, target: str, *fields: tuple[str, str]
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
         """Make one HTTP request; gives status, header fields and body."""
         connection = http.client.HTTPConnection(*self.server.address, timeout=ANSWER_S)
         with contextlib.closing(connection):
@@ -95,12 +99,16 @@ def framework_site(target: str, folder: Path, *options: str) -> Iterator[Framewo
 
 @contextlib.contextmanager
 def bare_and_wrapped(module: str, folder: Path) -> Iterator[tuple[Address, Address]]:
-    """Run `bare` and `wrapped` of a module in tests/contrib/apps, each under gunicorn; gives where they listen."""
+    """Run `bare` and `wrapped` of a module in tests/contrib/apps, each under gunicorn; gives where
+    they listen.
+    """
     env = {"PYTHONPATH": str(servers.ROOT), **same_answers.ENVIRONMENT}
     with contextlib.ExitStack() as stack:
         addresses = []
         for name in ("bare", "wrapped"):
-            running = servers.gunicorn(f"{module}:{name}", APPS, folder / f"{name}.log", "-w", "1", env=env)
+            running = servers.gunicorn(
+                f"{module}:{name}", APPS, folder / f"{name}.log", "-w", "1", env=env
+            )
             server = stack.enter_context(running)
             stack.callback(server.end)
             servers.wait_until_answering(server)
@@ -116,7 +124,9 @@ def facts(client: RawClient) -> dict[str, Any]:
     return dict(found)
 
 
-def assert_idle_connections_hold_no_database_connection(site: FrameworkSite, count: int = 100) -> None:
+def assert_idle_connections_hold_no_database_connection(
+    site: FrameworkSite, count: int = 100
+) -> None:
     """Let many connections use the database in "open" and "message", and look at the pool then."""
     fields = site.login("ada")
     before = site.state()["checkouts"]
@@ -138,7 +148,11 @@ def assert_idle_connections_hold_no_database_connection(site: FrameworkSite, cou
 def assert_log_out_closes_the_sockets(site: FrameworkSite) -> None:
     """Log out one of two users; that one's are closed with 4401, and "close" runs."""
     leaver, bob = site.login("leaver"), site.login("bob")
-    with site.open(fields=leaver) as first, site.open(fields=leaver) as second, site.open(fields=bob) as other:
+    with (
+        site.open(fields=leaver) as first,
+        site.open(fields=leaver) as second,
+        site.open(fields=bob) as other,
+    ):
         for client in (first, second, other):
             client.read_text()
 
@@ -179,7 +193,9 @@ def assert_an_odd_error_is_logged_and_the_connection_stays(
     site.server.wait_for_log(f"callback of {route} raised at 'message'")
 
 
-def assert_a_raising_callback_leaves_nothing_behind(site: FrameworkSite, text: str) -> dict[str, Any]:
+def assert_a_raising_callback_leaves_nothing_behind(
+    site: FrameworkSite, text: str
+) -> dict[str, Any]:
     """Let a callback write and raise; gives what the next one finds around it."""
     with site.open(fields=site.login("ada")) as client:
         client.read_text()

@@ -1,4 +1,6 @@
-"""What must hold for any bytes at all; shared by `tests/protocol/test_fuzz.py` and `scripts/fuzz.py`."""
+"""What must hold for any bytes at all; shared by `tests/protocol/test_fuzz.py` and
+`scripts/fuzz.py`.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,26 @@ FAULTS = frozenset((1002, 1007, 1008, 1009))
 REFUSALS = frozenset((400, 403, 405, 426))
 
 HEADERS = (
-    "SERVER_PROTOCOL", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "HTTP_HOST", "HTTP_UPGRADE", "HTTP_CONNECTION",
-    "HTTP_SEC_WEBSOCKET_KEY", "HTTP_SEC_WEBSOCKET_VERSION", "HTTP_SEC_WEBSOCKET_PROTOCOL",
-    "HTTP_SEC_WEBSOCKET_EXTENSIONS", "HTTP_ORIGIN",
-)  # fmt: skip
+    "SERVER_PROTOCOL",
+    "CONTENT_LENGTH",
+    "HTTP_TRANSFER_ENCODING",
+    "HTTP_HOST",
+    "HTTP_UPGRADE",
+    "HTTP_CONNECTION",
+    "HTTP_SEC_WEBSOCKET_KEY",
+    "HTTP_SEC_WEBSOCKET_VERSION",
+    "HTTP_SEC_WEBSOCKET_PROTOCOL",
+    "HTTP_SEC_WEBSOCKET_EXTENSIONS",
+    "HTTP_ORIGIN",
+)
 """What a handshake is made of, as a WSGI server names it."""
 
 
-def check_stream(data: bytes, places: Iterable[int], may_compress: bool = False, **limits: Any) -> Heard:
-    """Any bytes are heard or fail with a close code, and the same in any parts; other exceptions get out.
+def check_stream(
+    data: bytes, places: Iterable[int], may_compress: bool = False, **limits: Any
+) -> Heard:
+    """Any bytes are heard or fail with a close code, and the same in any parts; other exceptions
+    get out.
 
     Args:
         places: where to cut, see `cut_at`.
@@ -35,8 +48,8 @@ def check_stream(data: bytes, places: Iterable[int], may_compress: bool = False,
     for parts in (cut_at(data, places), single_bytes(data)):
         again = hear(parts, may_compress=may_compress, **limits)
         if may_compress and heard.fault is not None:
-            # zlib, where it fails, withholds what it inflated in the same call, so bad UTF-8 and bad DEFLATE
-            # in one message may be told in one order or the other.
+            # zlib, where it fails, withholds what it inflated in the same call, so bad UTF-8 and
+            # bad DEFLATE in one message may be told in one order or the other.
             assert again.fault_code == heard.fault_code
             again = replace(again, fault=heard.fault)
         assert again == heard
@@ -78,8 +91,12 @@ def check_handshake(environ: dict[str, Any]) -> None:
     for attempt in (
         lambda: handshake.check(environ),
         lambda: handshake.check_origin(environ.get("HTTP_ORIGIN"), host, ("https://app.example",)),
-        lambda: handshake.choose_subprotocol(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL"), ("chat", "v1")),
-        lambda: deflate.negotiate(deflate.parse_offers(environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", ""))),
+        lambda: handshake.choose_subprotocol(
+            environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL"), ("chat", "v1")
+        ),
+        lambda: deflate.negotiate(
+            deflate.parse_offers(environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", ""))
+        ),
     ):
         refused = _refusal_of(attempt)
         if refused is not None:

@@ -1,4 +1,6 @@
-"""What tests of hostile clients share: a bystander whom nothing may disturb, and measures of what an attack cost."""
+"""What tests of hostile clients share: a bystander whom nothing may disturb, and measures of what
+an attack cost.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from tests.support.site import Site, run_site
 
 ARENA = servers.ROOT / "tests" / "hostile" / "apps"
 
-MOST_WORK_S = 2.0  # what a server computes for all others during one echo, which takes it some 50 µs
+MOST_WORK_S = (
+    2.0  # what a server computes for all others during one echo, which takes it some 50 µs
+)
 PAUSE_S = 0.001
 STUCK_S = 0.4  # no byte taken for so long: reading has stopped
 
@@ -22,11 +26,12 @@ MARKER = b"smuggled-secret"
 
 
 class Bystander:
-    """A client that echoes on a connection of its own, in a thread, for as long as the `with` block runs.
+    """A client that echoes on a connection of its own, in a thread, for as long as the `with` block
+    runs.
 
-    Leaving the block is an AssertionError if an echo was wrong or did not come, if there was none during the block
-    or after it, or if the server computed for too long before one. That is told by its processor time: by the clock
-    an echo is late on a busy machine, too.
+    Leaving the block is an AssertionError if an echo was wrong or did not come, if there was none
+    during the block or after it, or if the server computed for too long before one. That is told by
+    its processor time: by the clock an echo is late on a busy machine, too.
 
     Args:
         pid: the process that serves it.
@@ -55,7 +60,9 @@ class Bystander:
             self._thread.join(ANSWER_S)
             self._client.close()
         assert not self._failure, f"the bystander was disturbed: {self._failure}"
-        assert self._longest_work_s < MOST_WORK_S, f"{self._longest_work_s:.1f} s of work came before an echo"
+        assert self._longest_work_s < MOST_WORK_S, (
+            f"{self._longest_work_s:.1f} s of work came before an echo"
+        )
 
     def _wait_for_echo(self) -> None:
         """Wait for the answer to an echo that is begun from now on."""
@@ -83,8 +90,12 @@ class Bystander:
             self._echoed.notify_all()
 
 
-def run_arena(kind: str, folder: Path, env: Mapping[str, str] | None = None) -> AbstractContextManager[Site]:
-    """Run apps/arena.py; see `run_site`. It sends no pings, which would come between literal bytes."""
+def run_arena(
+    kind: str, folder: Path, env: Mapping[str, str] | None = None
+) -> AbstractContextManager[Site]:
+    """Run apps/arena.py; see `run_site`. It sends no pings, which would come between literal
+    bytes.
+    """
     probe_path = f"{servers.ROOT}:{site.APPS}"  # the probe is with the other applications
     env = {"PYTHONPATH": probe_path, "TINA4_WS_PING_INTERVAL_S": "0", **(env or {})}
     return run_site(kind, "arena:app", folder, env=env, working_folder=ARENA)
@@ -99,7 +110,9 @@ def read_to_fin(client: RawClient) -> bytes:
 
 
 def send_until_stuck(client: RawClient, piece: bytes, most_bytes: int) -> int:
-    """Send the same bytes again and again until nobody takes them any more, and give how many were taken."""
+    """Send the same bytes again and again until nobody takes them any more, and give how many were
+    taken.
+    """
     client.socket.settimeout(STUCK_S)
     taken = 0
     try:

@@ -1,6 +1,8 @@
-"""Clients that other people wrote, `websockets` and `wsproto`, without a socket: bytes out, bytes in.
+"""Clients that other people wrote, `websockets` and `wsproto`, without a socket: bytes out, bytes
+in.
 
-What our own test client gets wrong in the same way as our server would never show; with these it does.
+What our own test client gets wrong in the same way as our server would never show; with these it
+does.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class Client(Protocol):
         """Take the head of the answer; raises if the client doesn't like it."""
 
     def say(self, message: str | bytes, places: Sequence[int], pings: Sequence[bytes]) -> bytes:
-        """Lay out a message, cut at `places`, with a ping behind each fragment while there are pings."""
+        """Lay out a message, cut at `places`, with a ping behind each fragment while there are
+        pings.
+        """
 
     def close(self, code: int, reason: str) -> bytes:
         """Lay out a close frame."""
@@ -58,7 +62,9 @@ class WebsocketsClient:
     def __init__(self, deflate: bool = False, subprotocols: Sequence[str] = ()) -> None:
         self._protocol = websockets.client.ClientProtocol(
             parse_uri(f"ws://{HOST}{PATH}"),
-            extensions=[ClientPerMessageDeflateFactory(client_max_window_bits=True)] if deflate else None,
+            extensions=[ClientPerMessageDeflateFactory(client_max_window_bits=True)]
+            if deflate
+            else None,
             subprotocols=[Subprotocol(name) for name in subprotocols] or None,
         )
 
@@ -102,7 +108,9 @@ class WebsocketsClient:
             elif frame.opcode is Opcode.PONG:
                 pongs.append(bytes(frame.data))
         received = self._protocol.close_rcvd
-        return Answer(messages, pongs, None if received is None else (received.code, received.reason))
+        return Answer(
+            messages, pongs, None if received is None else (received.code, received.reason)
+        )
 
     def answers(self) -> bytes:
         return b"".join(self._protocol.data_to_send())
@@ -131,10 +139,14 @@ class WsprotoClient:
 
     def say(self, message: str | bytes, places: Sequence[int], pings: Sequence[bytes]) -> bytes:
         sent, waiting = b"", list(pings)
-        make: Any = wsproto.events.TextMessage if isinstance(message, str) else wsproto.events.BytesMessage
+        make: Any = (
+            wsproto.events.TextMessage if isinstance(message, str) else wsproto.events.BytesMessage
+        )
         fragments = cut_at(message, places)
         for number, fragment in enumerate(fragments, 1):
-            sent += self._connection.send(make(data=fragment, message_finished=number == len(fragments)))
+            sent += self._connection.send(
+                make(data=fragment, message_finished=number == len(fragments))
+            )
             if waiting:
                 sent += self._connection.send(wsproto.events.Ping(payload=waiting.pop(0)))
         return sent

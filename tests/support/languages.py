@@ -1,4 +1,6 @@
-"""Checks whether a piece of code is sound; what is wrong is an AssertionError, ValueError or SyntaxError."""
+"""Checks whether a piece of code is sound; what is wrong is an AssertionError, ValueError or
+SyntaxError.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,33 @@ ROOT = Path(__file__).resolve().parents[2]
 RUN_S = 20
 
 # Commands that a reader has, or that the text around has just told how to get.
-SHELL_COMMANDS = frozenset({
-    ".", "apt-get", "cat", "cd", "curl", "echo", "export", "git", "gunicorn", "kill", "make", "mkdir", "nginx",
-    "node", "openssl", "pip", "pyinstaller", "python", "python3", "redis-server", "sudo", "systemctl", "tina4-wsgi",
-})  # fmt: skip
+SHELL_COMMANDS = frozenset(
+    {
+        ".",
+        "apt-get",
+        "cat",
+        "cd",
+        "curl",
+        "echo",
+        "export",
+        "git",
+        "gunicorn",
+        "kill",
+        "make",
+        "mkdir",
+        "nginx",
+        "node",
+        "openssl",
+        "pip",
+        "pyinstaller",
+        "python",
+        "python3",
+        "redis-server",
+        "sudo",
+        "systemctl",
+        "tina4-wsgi",
+    }
+)
 ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*=")
 OPTION = re.compile(r"--[a-z][a-z0-9-]*")
 
@@ -53,7 +78,9 @@ def run(command: Sequence[str], folder: Path) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Variables under which this interpreter's commands come first and the package can be imported."""
+    """Variables under which this interpreter's commands come first and the package can be
+    imported.
+    """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
 
@@ -64,7 +91,9 @@ def check_python(text: str) -> None:
 
 
 def check_shell(text: str) -> None:
-    """Its syntax is right, each command is known, and each option of ours, make's and gunicorn's exists."""
+    """Its syntax is right, each command is known, and each option of ours, make's and gunicorn's
+    exists.
+    """
     run(["bash", "-n", "-c", text], ROOT)
     for name, *words in simple_commands(text):
         base = Path(name).name or name  # "." has no name
@@ -74,7 +103,9 @@ def check_shell(text: str) -> None:
 
 def check_console(text: str) -> None:
     """The lines that begin with `$ ` are a sound shell script; the others are output."""
-    check_shell("".join(line[2:] for line in text.splitlines(keepends=True) if line.startswith("$ ")))
+    check_shell(
+        "".join(line[2:] for line in text.splitlines(keepends=True) if line.startswith("$ "))
+    )
 
 
 def simple_commands(text: str) -> list[list[str]]:
@@ -94,21 +125,27 @@ def simple_commands(text: str) -> list[list[str]]:
 def _check_arguments(name: str, words: list[str]) -> None:
     options = {word.partition("=")[0] for word in words if word.startswith("--")}
     if name == "make":
-        targets = {word for word in words if not ASSIGNMENT.match(word) and not word.startswith("-")}
+        targets = {
+            word for word in words if not ASSIGNMENT.match(word) and not word.startswith("-")
+        }
         known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
         assert targets <= known, f"the Makefile has no {targets - known}"
     elif name == "gunicorn":
         assert options <= options_of("gunicorn"), f"gunicorn lacks one of {options}"
     elif name == "tina4-wsgi" or words[:2] == ["-m", "tina4_wsgi"]:
         subcommand = (words if name == "tina4-wsgi" else words[2:])[:1]
-        assert options <= options_of("tina4_wsgi", *subcommand), f"tina4-wsgi lacks one of {options}"
+        assert options <= options_of("tina4_wsgi", *subcommand), (
+            f"tina4-wsgi lacks one of {options}"
+        )
 
 
 @functools.cache
 def options_of(module: str, *subcommand: str) -> frozenset[str]:
     """Give the long options that a command's own help lists."""
     command = [sys.executable, "-m", module, *subcommand, "--help"]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=RUN_S, check=False)
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, timeout=RUN_S, check=False
+    )
     assert done.returncode == 0, f"{' '.join(command[2:])}: {done.stderr}"
     return frozenset(OPTION.findall(done.stdout))
 
@@ -127,9 +164,23 @@ def check_javascript(text: str) -> None:
 class _Page(HTMLParser):
     """Remembers which tags are open, and the text of each script."""
 
-    VOID = frozenset({
-        "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",
-    })  # fmt: skip
+    VOID = frozenset(
+        {
+            "area",
+            "base",
+            "br",
+            "col",
+            "embed",
+            "hr",
+            "img",
+            "input",
+            "link",
+            "meta",
+            "source",
+            "track",
+            "wbr",
+        }
+    )
     SCRIPT_TYPES = (None, "", "module", "text/javascript")
 
     def __init__(self) -> None:
@@ -174,7 +225,9 @@ def check_jinja(text: str) -> None:
 
 
 def check_nginx(text: str) -> None:
-    """Braces and semicolons are right; nginx agrees, where it is installed and no certificate is needed."""
+    """Braces and semicolons are right; nginx agrees, where it is installed and no certificate is
+    needed.
+    """
     text = re.sub(r"#.*", "", text)
     depth = 0
     for end in re.findall(r"[{};]", text):
@@ -203,14 +256,35 @@ def check_yaml(text: str) -> None:
 
 
 DOCKERFILE = {
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "ONBUILD", "RUN",
-    "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
-}  # fmt: skip
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
+}
 
 
 def check_dockerfile(text: str) -> None:
-    """Every instruction exists, the first is FROM, commands in brackets are JSON and others sound shell scripts."""
-    lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
+    """Every instruction exists, the first is FROM, commands in brackets are JSON and others sound
+    shell scripts.
+    """
+    lines = [
+        line
+        for line in text.replace("\\\n", " ").splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
     instructions = [line.partition(" ")[::2] for line in lines]
     assert instructions[0][0] in ("FROM", "ARG"), f"begins with {instructions[0][0]}, expected FROM"
     for name, rest in instructions:

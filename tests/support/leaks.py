@@ -1,7 +1,8 @@
 """Finds what a test left behind: greenlets, sockets, child processes, native threads.
 
 Only the difference between two looks counts, so fixtures of a wider scope may keep what they like.
-What is seen afterwards gets at least `GRACE_S` to end by itself: sockets close and greenlets die a loop turn later.
+What is seen afterwards gets at least `GRACE_S` to end by itself: sockets close and greenlets die a
+loop turn later.
 """
 
 from __future__ import annotations
@@ -78,8 +79,12 @@ def live_greenlets() -> list[Any]:
     return [
         one
         for one in gc.get_objects()
-        # By `type`: lazy objects, as Django has them, evaluate themselves when their `__class__` is asked for.
-        if issubclass(type(one), greenlet) and one is not current and _is_live(one) and not _is_machinery(one)
+        # By `type`: lazy objects, as Django has them, evaluate themselves when their `__class__` is
+        # asked for.
+        if issubclass(type(one), greenlet)
+        and one is not current
+        and _is_live(one)
+        and not _is_machinery(one)
     ]
 
 
@@ -118,7 +123,9 @@ def _is_live(one: Any) -> bool:
 
 
 def _is_machinery(one: Any) -> bool:
-    """Hubs, the main greenlet of each thread, and the workers of gevent's native thread pool stay."""
+    """Hubs, the main greenlet of each thread, and the workers of gevent's native thread pool
+    stay.
+    """
     if one.parent is None:
         return True
     from gevent.hub import Hub
@@ -137,7 +144,9 @@ def _let_others_run() -> None:
 
 def _describe_greenlet(one: Any) -> str:
     frame = one.gr_frame
-    stack = "".join(traceback.format_stack(frame, limit=6)) if frame is not None else "  (not begun)\n"
+    stack = (
+        "".join(traceback.format_stack(frame, limit=6)) if frame is not None else "  (not begun)\n"
+    )
     return f"{one!r}, at\n{stack}".rstrip()
 
 
@@ -153,7 +162,9 @@ def _describe_socket(descriptor: int) -> str:
 
 def _describe_process(pid: int) -> str:
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        command = (
+            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        )
     except FileNotFoundError:
         command = ""
     return f"pid {pid}, {command.strip() or 'ended, but nobody waited for it'}"

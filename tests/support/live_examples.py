@@ -1,6 +1,8 @@
-"""The frameworks' examples, each served as its README says, and a window with its page in a real browser.
+"""The frameworks' examples, each served as its README says, and a window with its page in a real
+browser.
 
-All have accounts, a page that shows what others add while they do, a badge that says "Live", and a log-out.
+All have accounts, a page that shows what others add while they do, a badge that says "Live", and a
+log-out.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ class LivePage(Page):
     """
 
     def __init__(self, driver: WebDriver, url: str, number: int, **look: object) -> None:
-        # Of all sites, and without a page: who was logged in here before would be shown once more, and be live.
+        # Of all sites, and without a page: who was logged in here before would be shown once more,
+        # and be live.
         driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
         driver.get_log("browser")  # what is in there belongs to an earlier test
         super().__init__(driver, url, **look)  # type: ignore[arg-type]
@@ -86,7 +89,8 @@ class LivePage(Page):
         """Press a button by its label; in one step, for the page may change at any time."""
         script = (
             "[...document.querySelectorAll(arguments[0] + ' button')]"
-            ".find((one) => one.checkVisibility() && one.textContent.trim() === arguments[1]).click()"
+            ".find((one) => one.checkVisibility() && one.textContent.trim() === "
+            "arguments[1]).click()"
         )
         self.front().execute_script(script, within, label)
 
@@ -148,9 +152,12 @@ class BoardPage(LivePage):
         """Give the selector of a card."""
         script = (
             "return [...document.querySelectorAll('.card')]"
-            ".find((card) => card.querySelector('.text').textContent === arguments[0])?.dataset.card"
+            ".find((card) => card.querySelector('.text').textContent === "
+            "arguments[0])?.dataset.card"
         )
-        number = eventually(lambda: self.front().execute_script(script, text), f"the card {text!r} is there")
+        number = eventually(
+            lambda: self.front().execute_script(script, text), f"the card {text!r} is there"
+        )
         return f".card[data-card='{number}']"
 
 
@@ -214,7 +221,9 @@ class Example:
                 self.run(folder, "manage.py", *words.split())
         log_path = folder / f"server-{port}.log"
         env = self.variables(folder)
-        with servers.gunicorn(self.target, self.folder, log_path, "-w", "1", port=port, env=env) as server:
+        with servers.gunicorn(
+            self.target, self.folder, log_path, "-w", "1", port=port, env=env
+        ) as server:
             servers.wait_until_answering(server, "/login")
             yield server
             assert "Traceback" not in server.log, server.log
@@ -232,25 +241,39 @@ class Example:
 
 
 BOTTLE = Example(
-    "bottle_app", PollPage, lambda folder: {"POLL_DATABASE": str(folder / "poll.sqlite")}, longest_text=60
+    "bottle_app",
+    PollPage,
+    lambda folder: {"POLL_DATABASE": str(folder / "poll.sqlite")},
+    longest_text=60,
 )
 DJANGO = Example(
-    "django_app", HelpDeskPage, lambda folder: {"HELPDESK_DATABASE": str(folder / "db.sqlite3")}, longest_text=90,
-    target="helpdesk.wsgi", preparations=("migrate --verbosity 0", "demo"),
-)  # fmt: skip
+    "django_app",
+    HelpDeskPage,
+    lambda folder: {"HELPDESK_DATABASE": str(folder / "db.sqlite3")},
+    longest_text=90,
+    target="helpdesk.wsgi",
+    preparations=("migrate --verbosity 0", "demo"),
+)
 FALCON = Example(
-    "falcon_app", ThermometersPage, lambda folder: {"THERMOMETERS_DATABASE": str(folder / "thermometers.sqlite")},
+    "falcon_app",
+    ThermometersPage,
+    lambda folder: {"THERMOMETERS_DATABASE": str(folder / "thermometers.sqlite")},
     longest_text=40,
-)  # fmt: skip
+)
 FLASK = Example(
-    "flask_app", BoardPage,
+    "flask_app",
+    BoardPage,
     lambda folder: {
-        "BOARD_SECRET_KEY": "secret", "BOARD_SQLALCHEMY_DATABASE_URI": f"sqlite:///{folder / 'board.sqlite'}",
+        "BOARD_SECRET_KEY": "secret",
+        "BOARD_SQLALCHEMY_DATABASE_URI": f"sqlite:///{folder / 'board.sqlite'}",
     },
     longest_text=120,
-)  # fmt: skip
+)
 PYRAMID = Example(
-    "pyramid_app", DeskPage, lambda folder: {"DESK_DATABASE": f"sqlite:///{folder / 'desk.sqlite'}"}, longest_text=150
+    "pyramid_app",
+    DeskPage,
+    lambda folder: {"DESK_DATABASE": f"sqlite:///{folder / 'desk.sqlite'}"},
+    longest_text=150,
 )
 
 EXAMPLES = (BOTTLE, DJANGO, FALCON, FLASK, PYRAMID)

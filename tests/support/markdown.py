@@ -1,11 +1,13 @@
-"""Finds the fenced code blocks of a Markdown page, each with its file name and the mark in the comment before it.
+"""Finds the fenced code blocks of a Markdown page, each with its file name and the mark in the
+comment before it.
 
 The name is a line that readers see, right before the fence:
 
     **`wsgi.py`**
 
-A mark is an HTML comment on a line of its own, before the fence and behind the name if there is one. Readers don't see
-it: `KIND` or `KIND: VALUE`; what the kinds mean is said in `tests/docs/test_code_blocks.py`.
+A mark is an HTML comment on a line of its own, before the fence and behind the name if there is
+one. Readers don't see it: `KIND` or `KIND: VALUE`; what the kinds mean is said in
+`tests/docs/test_code_blocks.py`.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ class Block:
 
 
 def blocks_of(page: Path) -> list[Block]:
-    """Give the fenced blocks of a page in their order; a fence that is never closed is a ValueError."""
+    """Give the fenced blocks of a page in their order; a fence that is never closed is a
+    ValueError.
+    """
     blocks: list[Block] = []
     opening: re.Match[str] | None = None
     first_line = 0
@@ -61,7 +65,9 @@ def blocks_of(page: Path) -> list[Block]:
             if line.strip() != opening["fence"]:
                 inside.append(line)
                 continue
-            kind, value = (mark["kind"], mark["value"] or "") if mark else ("file" if name else "", name)
+            kind, value = (
+                (mark["kind"], mark["value"] or "") if mark else ("file" if name else "", name)
+            )
             text = textwrap.dedent("\n".join(inside)) + "\n"
             blocks.append(Block(page, first_line, opening["language"], kind, value, name, text))
             opening, mark, name, inside = None, None, "", []

@@ -1,7 +1,8 @@
 """A real nginx in a folder of its own, with the configuration that a test gives it.
 
-nginx can't be told to choose a port and say which. So the listening socket is made here, on port 0, and handed over
-in the variable NGINX, by which nginx's own binary upgrade hands sockets on: no port is guessed, none is lost.
+nginx can't be told to choose a port and say which. So the listening socket is made here, on port 0,
+and handed over in the variable NGINX, by which nginx's own binary upgrade hands sockets on: no port
+is guessed, none is lost.
 """
 
 from __future__ import annotations
@@ -51,19 +52,27 @@ def nginx(text: str, folder: Path, *, worker_connections: int = 256) -> Iterator
         pytest.skip("nginx is not installed")
     with socket.create_server((servers.LOOPBACK, 0)) as listener:
         port = listener.getsockname()[1]
-        user = "user root;" if os.geteuid() == 0 else ""  # its workers must reach UNIX sockets in folders of this user
+        user = (
+            "user root;" if os.geteuid() == 0 else ""
+        )  # its workers must reach UNIX sockets in folders of this user
         placed = text.replace("listen PORT;", f"listen {servers.LOOPBACK}:{port};")
-        written = CONFIGURATION.format(user=user, worker_connections=worker_connections, text=placed)
+        written = CONFIGURATION.format(
+            user=user, worker_connections=worker_connections, text=placed
+        )
         (folder / "nginx.conf").write_text(written)
         log_path = folder / "log"
-        process = _start([program, "-p", str(folder), "-c", "nginx.conf"], folder, log_path, listener.fileno())
+        process = _start(
+            [program, "-p", str(folder), "-c", "nginx.conf"], folder, log_path, listener.fileno()
+        )
     server = servers.Server(process, (servers.LOOPBACK, port), log_path)
     with servers.until_the_end(server):
         server.wait_for_log("start worker process ")
         yield server
 
 
-def _start(command: list[str], folder: Path, log_path: Path, listener: int) -> subprocess.Popen[bytes]:
+def _start(
+    command: list[str], folder: Path, log_path: Path, listener: int
+) -> subprocess.Popen[bytes]:
     with log_path.open("wb") as log:
         return subprocess.Popen(
             command,

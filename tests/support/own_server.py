@@ -1,4 +1,6 @@
-"""Our own server in this process, on a port that the kernel chose, and a client to talk to it in bytes."""
+"""Our own server in this process, on a port that the kernel chose, and a client to talk to it in
+bytes.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def dial(server: Server) -> RawClient:
 
 
 def exchange(server: Server, data: bytes) -> bytes:
-    """Send these bytes over a connection of their own, and give all that comes until the server closes it."""
+    """Send these bytes over a connection of their own, and give all that comes until the server
+    closes it.
+    """
     with dial(server) as client:
         client.send_bytes(data)
         return client.read_to_end()

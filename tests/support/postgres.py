@@ -24,7 +24,9 @@ from typing import Any
 
 import psycopg
 
-DEBIAN_FOLDERS = Path("/usr/lib/postgresql")  # one folder for each major version, none of them on the PATH
+DEBIAN_FOLDERS = Path(
+    "/usr/lib/postgresql"
+)  # one folder for each major version, none of them on the PATH
 USER = "tester"
 DATABASE = "postgres"
 START_S = 60.0
@@ -32,7 +34,13 @@ STOP_S = 20.0
 POLL_S = 0.05
 
 # A database that is thrown away may lose everything in a crash.
-FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=200")
+FAST = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "shared_buffers=16MB",
+    "max_connections=200",
+)
 
 
 class Postgres:
@@ -58,16 +66,21 @@ class Postgres:
     def django(self, application: str = "") -> dict[str, Any]:  # Any: as Django has it
         """Give its address as an entry of Django's DATABASES."""
         return {
-            "ENGINE": "django.db.backends.postgresql", "NAME": DATABASE, "USER": USER, "HOST": str(self.folder),
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": DATABASE,
+            "USER": USER,
+            "HOST": str(self.folder),
             "OPTIONS": {"application_name": application},
-        }  # fmt: skip
+        }
 
     def connect(self) -> psycopg.Connection[tuple[Any, ...]]:  # Any: what a query gives
         """Connect as one who looks on; each statement is a transaction of its own."""
         return psycopg.connect(host=str(self.folder), dbname=DATABASE, user=USER, autocommit=True)
 
     def connections(self, application: str) -> list[str]:
-        """Give the state of each connection of a client, such as "idle" or "idle in transaction"."""
+        """Give the state of each connection of a client, such as "idle" or "idle in
+        transaction".
+        """
         query = "SELECT state FROM pg_stat_activity WHERE application_name = %s"
         with self.connect() as connection:
             return [str(state) for (state,) in connection.execute(query, [application])]
@@ -89,14 +102,27 @@ def running() -> Iterator[Postgres]:
 
 
 def _serve(folder: Path, owner: str | None) -> Iterator[Postgres]:
-    command = [_program("postgres"), "-D", str(folder / "data"), "-k", str(folder), "-c", "listen_addresses="]
+    command = [
+        _program("postgres"),
+        "-D",
+        str(folder / "data"),
+        "-k",
+        str(folder),
+        "-c",
+        "listen_addresses=",
+    ]
     command += [word for setting in FAST for word in ("-c", setting)]
     log_path = folder / "log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
             **_as_user(owner),
-        )  # fmt: skip
+        )
     try:
         server = Postgres(folder)
         _wait_until_ready(server, process, log_path)
@@ -112,11 +138,24 @@ def _serve(folder: Path, owner: str | None) -> Iterator[Postgres]:
 
 
 def _initialise(folder: Path, owner: str | None) -> None:
-    command = [_program("initdb"), "-D", str(folder / "data"), "-U", USER, "--auth=trust", "--encoding=UTF8"]
+    command = [
+        _program("initdb"),
+        "-D",
+        str(folder / "data"),
+        "-U",
+        USER,
+        "--auth=trust",
+        "--encoding=UTF8",
+    ]
     done = subprocess.run(
         [*command, "--locale=C.UTF-8", "--no-sync"],
-        cwd=folder, capture_output=True, text=True, timeout=START_S, check=False, **_as_user(owner),
-    )  # fmt: skip
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        check=False,
+        **_as_user(owner),
+    )
     assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}{done.stderr}"
 
 
@@ -129,12 +168,16 @@ def _wait_until_ready(server: Postgres, process: subprocess.Popen[bytes], log_pa
         except psycopg.OperationalError as exc:
             if process.poll() is not None or time.monotonic() > give_up_at:
                 log = log_path.read_text(errors="replace")
-                raise AssertionError(f"PostgreSQL is not there (exit code {process.returncode}):\n{log}") from exc
+                raise AssertionError(
+                    f"PostgreSQL is not there (exit code {process.returncode}):\n{log}"
+                ) from exc
         time.sleep(POLL_S)
 
 
 def _program(name: str) -> str:
-    versions = [path for path in DEBIAN_FOLDERS.glob(f"*/bin/{name}") if path.parents[1].name.isdigit()]
+    versions = [
+        path for path in DEBIAN_FOLDERS.glob(f"*/bin/{name}") if path.parents[1].name.isdigit()
+    ]
     if versions:
         return str(max(versions, key=lambda path: int(path.parents[1].name)))
     found = shutil.which(name)

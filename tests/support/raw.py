@@ -1,7 +1,8 @@
 """A WebSocket client that knows nothing: literal bytes out, literal bytes in.
 
-It shares no code with the package, so that an error in our frames can't hide itself. Any socket will do:
-a plain one against a server in another process, a gevent one against a server in this process.
+It shares no code with the package, so that an error in our frames can't hide itself. Any socket
+will do: a plain one against a server in another process, a gevent one against a server in this
+process.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
 GUNICORNS_OWN_REFUSAL = re.compile(
     rb"HTTP/1\.1 \d+ [^\r]*\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: \d+\r\n(?=\n)"
 )
-"""Its empty line is a lone LF, which a reader may take for one (RFC 9112 §2.2), from Python 3.14 on.
+"""Its empty line is a lone LF, which a reader may take for one (RFC 9112 §2.2), from Python 3.14
+on.
 
 `textwrap.dedent`, which gunicorn lays out its text with, takes the CR away there.
 """
@@ -55,7 +57,9 @@ class Head(NamedTuple):
 
 
 def request_head(path: str, host: str, key: str, fields: Iterable[tuple[str, str]] = ()) -> bytes:
-    """Lay out an upgrade request; `fields` replace those of the same name, a value of "" leaves one out."""
+    """Lay out an upgrade request; `fields` replace those of the same name, a value of "" leaves one
+    out.
+    """
     wanted = {
         "Host": host,
         "Upgrade": "websocket",
@@ -68,8 +72,12 @@ def request_head(path: str, host: str, key: str, fields: Iterable[tuple[str, str
     return "\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""]).encode("latin-1")
 
 
-def client_frame(opcode: int, payload: bytes = b"", *, mask: bytes = MASK, fin: bool = True) -> bytes:
-    """Lay out a masked frame, as a client sends it; `mask=b""` leaves it unmasked, which is illegal."""
+def client_frame(
+    opcode: int, payload: bytes = b"", *, mask: bytes = MASK, fin: bool = True
+) -> bytes:
+    """Lay out a masked frame, as a client sends it; `mask=b""` leaves it unmasked, which is
+    illegal.
+    """
     masked = 0x80 if mask else 0
     length = len(payload)
     if length < 126:
@@ -98,7 +106,9 @@ class RawClient:
         return cls(socket.create_connection(address, timeout_s))
 
     @classmethod
-    def open(cls, address: tuple[str, int], path: str, fields: Iterable[tuple[str, str]] = ()) -> RawClient:
+    def open(
+        cls, address: tuple[str, int], path: str, fields: Iterable[tuple[str, str]] = ()
+    ) -> RawClient:
         """Connect and upgrade; anything but a correct 101 is an AssertionError."""
         client = cls.dial(address)
         try:
@@ -146,7 +156,9 @@ class RawClient:
         self.send_frame(CLOSE, struct.pack("!H", code) + reason)
 
     def read_head(self) -> Head:
-        """Read up to the empty line after the header fields; what follows stays for `read_frame`."""
+        """Read up to the empty line after the header fields; what follows stays for
+        `read_frame`.
+        """
         while (end := self._received.find(b"\r\n\r\n")) < 0:
             if sloppy := GUNICORNS_OWN_REFUSAL.match(self._received):
                 self._received[sloppy.end() : sloppy.end()] = b"\r"
@@ -155,7 +167,9 @@ class RawClient:
         first, *lines = bytes(self._received[:end]).decode("latin-1").split("\r\n")
         del self._received[: end + 4]
         fields = (line.split(":", 1) for line in lines)
-        return Head(int(first.split()[1]), {name.strip().lower(): value.strip() for name, value in fields})
+        return Head(
+            int(first.split()[1]), {name.strip().lower(): value.strip() for name, value in fields}
+        )
 
     def read_frame(self) -> Frame:
         """Read one frame; a masked one is an AssertionError, since a server never masks (§5.1)."""

@@ -44,10 +44,22 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        command = [
+            "redis-server",
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
         command += ["--dir", str(self.folder), "--daemonize", "no", *self._options]
         with (self.folder / "redis.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         give_up_at = time.monotonic() + READY_S
         while True:
             try:
@@ -112,7 +124,9 @@ def cluster(folder: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
         _command(second, "CLUSTER", "ADDSLOTSRANGE", 8_192, 16_383)
         _command(first, "CLUSTER", "MEET", "127.0.0.1", second.port, bus_ports[1])
         give_up_at = time.monotonic() + READY_S
-        while not all("cluster_state:ok" in str(_command(node, "CLUSTER", "INFO")) for node in nodes):
+        while not all(
+            "cluster_state:ok" in str(_command(node, "CLUSTER", "INFO")) for node in nodes
+        ):
             assert time.monotonic() < give_up_at, "the cluster doesn't come together"
             time.sleep(POLL_S)
         yield first, second
@@ -120,7 +134,9 @@ def cluster(folder: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
 
 def _command(server: RedisServer, *command: object) -> object:
     with redis.Redis(port=server.port, socket_timeout=READY_S) as client:
-        connection = client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+        connection = client.connection_pool.connection_class(
+            **client.connection_pool.connection_kwargs
+        )
         try:
             connection.send_command(*command)
             return connection.read_response()

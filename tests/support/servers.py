@@ -1,6 +1,7 @@
 """Servers in processes of their own, on a port that the kernel chose, ended by their pid.
 
-Each binds port 0 itself and prints where it listens, so no port is guessed and none is lost in between.
+Each binds port 0 itself and prints where it listens, so no port is guessed and none is lost in
+between.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class Server:
         log_path: the file that holds all it printed.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], address: tuple[str, int], log_path: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], address: tuple[str, int], log_path: Path
+    ) -> None:
         self.process = process
         self.address = address
         self.log_path = log_path
@@ -71,7 +74,9 @@ class Server:
             if self.process.poll() is not None:
                 break
             time.sleep(POLL_S)
-        raise AssertionError(f"{pattern!r} is not in the log (exit code {self.process.poll()}):\n{self.log}")
+        raise AssertionError(
+            f"{pattern!r} is not in the log (exit code {self.process.poll()}):\n{self.log}"
+        )
 
     def stop(self, how: signal.Signals = signal.SIGTERM, timeout_s: float = STOP_S) -> int:
         """End it with a signal to its main process and give the exit code."""
@@ -81,10 +86,14 @@ class Server:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"still running {timeout_s:g} s after {how.name}:\n{self.log}") from None
+            raise AssertionError(
+                f"still running {timeout_s:g} s after {how.name}:\n{self.log}"
+            ) from None
 
     def end(self) -> None:
-        """End it where how it ends doesn't matter: at once, or gracefully for what it covered to be written down."""
+        """End it where how it ends doesn't matter: at once, or gracefully for what it covered to be
+        written down.
+        """
         if "COVERAGE_PROCESS_CONFIG" in os.environ:
             with contextlib.suppress(AssertionError):
                 self.stop()
@@ -134,7 +143,9 @@ def own(
     env: Mapping[str, str] | None = None,
     python: Sequence[str] = PYTHON,
 ) -> Iterator[Server]:
-    """Run `tina4-wsgi serve TARGET` in `folder` until the block ends; without a target, `wsgi:app`."""
+    """Run `tina4-wsgi serve TARGET` in `folder` until the block ends; without a target,
+    `wsgi:app`.
+    """
     command = [*python, "-m", "tina4_wsgi", "serve", *([target] if target else [])]
     command += ["--host", LOOPBACK, "--port", "0", *options]
     process = start(command, folder, log_path, env)
@@ -146,7 +157,9 @@ def own(
 def wait_until_answering(server: Server, path: str = "/", timeout_s: float = READY_S) -> None:
     """Wait for the first byte of an answer to `GET path`: the app is loaded by then."""
     with socket.create_connection(server.address, timeout_s) as asker:
-        asker.sendall(f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\nConnection: close\r\n\r\n".encode())
+        asker.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\nConnection: close\r\n\r\n".encode()
+        )
         assert asker.recv(1), f"no answer to GET {path}:\n{server.log}"
 
 
@@ -157,7 +170,8 @@ def start(
     env: Mapping[str, str] | None,
 ) -> subprocess.Popen[bytes]:
     """Start a process of its own session in `folder`; all it prints goes to `log_path`."""
-    # One bus per server, with whatever else a test has: otherwise all would hear each other's broadcasts.
+    # One bus per server, with whatever else a test has: otherwise all would hear each other's
+    # broadcasts.
     bus = {"TINA4_WS_BUS_DIR": str(log_path) + ".bus"}
     with log_path.open("wb") as log:
         return subprocess.Popen(
@@ -186,7 +200,11 @@ def until_the_end(server: Server) -> Iterator[Server]:
 
 @functools.cache
 def quiet_control(python: str) -> tuple[str, ...]:
-    """The option that stops gunicorn 27 and later from opening one control socket per user, shared by all."""
+    """The option that stops gunicorn 27 and later from opening one control socket per user, shared
+    by all.
+    """
     command = [python, "-m", "gunicorn", "--help"]
-    usage = subprocess.run(command, capture_output=True, text=True, timeout=READY_S, check=True).stdout
+    usage = subprocess.run(
+        command, capture_output=True, text=True, timeout=READY_S, check=True
+    ).stdout
     return ("--no-control-socket",) if "--no-control-socket" in usage else ()

@@ -1,4 +1,6 @@
-"""A server with one of the acceptance tests' applications, and what a test asks of it from outside."""
+"""A server with one of the acceptance tests' applications, and what a test asks of it from
+outside.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ class Site:
         assert status == 200, body
         return json.loads(body)  # type: ignore[no-any-return]
 
-    def wait_for_state(self, is_right: Callable[[Details], bool], timeout_s: float = ANSWER_S) -> Details:
+    def wait_for_state(
+        self, is_right: Callable[[Details], bool], timeout_s: float = ANSWER_S
+    ) -> Details:
         """Ask again and again until the answer is right, and give it."""
         give_up_at = time.monotonic() + timeout_s
         while not is_right(state := self.state()):
@@ -104,7 +108,8 @@ def run_site(
     env: Mapping[str, str] | None = None,
     working_folder: Path = APPS,
 ) -> Iterator[Site]:
-    """Run one of the applications under one kind of server; a test that wants to see the end stops it itself.
+    """Run one of the applications under one kind of server; a test that wants to see the end stops
+    it itself.
 
     Args:
         kind: "own", "gunicorn", or "preload" for `gunicorn --preload`.
@@ -118,10 +123,13 @@ def run_site(
         running = servers.own(target, working_folder, log_path, *options, env=env)
     else:
         preload = ["--preload"] if kind == "preload" else []
-        running = servers.gunicorn(target, working_folder, log_path, "-w", "1", *preload, *options, env=env)
+        running = servers.gunicorn(
+            target, working_folder, log_path, "-w", "1", *preload, *options, env=env
+        )
     with running as server:
         try:
             servers.wait_until_answering(server)
             yield Site(kind, server, Journal(journal_path))
         finally:
-            server.end()  # gunicorn takes two seconds to stop, and how it stops has tests of its own
+            # Gunicorn takes two seconds to stop, and how it stops has tests of its own.
+            server.end()

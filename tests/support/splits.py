@@ -1,7 +1,7 @@
 """One stream of client bytes, told to a `Session` in different parts.
 
-What a session makes of it must not depend on the parts, so each test of the wire runs once per way of
-splitting: see the fixture `hear` in `tests/protocol/conftest.py`.
+What a session makes of it must not depend on the parts, so each test of the wire runs once per way
+of splitting: see the fixture `hear` in `tests/protocol/conftest.py`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def single_bytes(data: bytes) -> list[bytes]:
 
 
 def random_parts(data: bytes) -> list[bytes]:
-    """Parts of random sizes, empty ones among them; prints the seed, which pytest shows with a failure."""
+    """Parts of random sizes, empty ones among them; prints the seed, which pytest shows with a
+    failure.
+    """
     seed = random.randrange(1 << 32)
     print(f"random parts with seed {seed}")
     source = random.Random(seed)
@@ -67,7 +69,9 @@ def random_parts(data: bytes) -> list[bytes]:
 
 
 def cut_at(data: Text, places: Iterable[int]) -> list[Text]:
-    """Cut before each of `places`, taken modulo the length; in any order, equal ones give empty parts."""
+    """Cut before each of `places`, taken modulo the length; in any order, equal ones give empty
+    parts.
+    """
     ends = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
     return [data[start:stop] for start, stop in pairwise(ends)]
 

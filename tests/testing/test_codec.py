@@ -13,7 +13,9 @@ def decode(data: bytes, step: int):
     """Feed bytes in pieces of `step`."""
     decoder = Decoder()
     return [
-        event for start in range(0, len(data), step) for event in decoder.feed(data[start : start + step])
+        event
+        for start in range(0, len(data), step)
+        for event in decoder.feed(data[start : start + step])
     ]
 
 
@@ -63,7 +65,9 @@ def test_unknown_opcodes_and_bad_utf_8_are_refused(data):
         decode(data, 100)
 
 
-@pytest.mark.parametrize("head", [b"\x81\x02", b"\x82\x7e\x00\x7e", b"\x82\x7f" + (65_536).to_bytes(8, "big")])
+@pytest.mark.parametrize(
+    "head", [b"\x81\x02", b"\x82\x7e\x00\x7e", b"\x82\x7f" + (65_536).to_bytes(8, "big")]
+)
 def test_masking_keeps_the_head_and_hides_the_payload(head):
     size = {2: 2, 4: 126, 10: 65_536}[len(head)]
     frame = masked(head + b"x" * size)

@@ -64,7 +64,9 @@ def test_a_close_that_does_not_come_is_an_error(client):
     with client.websocket("/ws/chat/general") as ws:
         ws.send("hi")
 
-        with pytest.raises(ReceiveTimeout, match=r"no close frame .* within 0\.01 s; received before: 'hi'"):
+        with pytest.raises(
+            ReceiveTimeout, match=r"no close frame .* within 0\.01 s; received before: 'hi'"
+        ):
             ws.wait_closed(timeout=0.01)
 
 
@@ -130,7 +132,10 @@ def test_the_client_answers_pings(client):
 
 
 def test_a_close_code_that_may_not_travel_is_refused(client):
-    with client.websocket("/ws/chat/general") as ws, pytest.raises(UsageError, match="1006 may not travel"):
+    with (
+        client.websocket("/ws/chat/general") as ws,
+        pytest.raises(UsageError, match="1006 may not travel"),
+    ):
         ws.close(1006)
 
 

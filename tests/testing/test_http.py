@@ -15,7 +15,11 @@ def mirror():
 
     @router.any("/mirror")
     def answer(request, response):
-        return {"method": request.method, "query": request.query.get("q"), "body": request.body.decode()}
+        return {
+            "method": request.method,
+            "query": request.query.get("q"),
+            "body": request.body.decode(),
+        }
 
     with TestClient(App(router=router)) as client:
         yield client
@@ -32,7 +36,10 @@ def test_each_method_has_a_method(mirror, method):
 def test_requests_and_handshakes_take_the_same_keywords_for_a_query(mirror, keyword):
     seen = []
     mirror.application.router.websocket(
-        "/ws", lambda connection, event, data: seen.append(connection.query.get("q")) if event == "open" else None
+        "/ws",
+        lambda connection, event, data: (
+            seen.append(connection.query.get("q")) if event == "open" else None
+        ),
     )
 
     with mirror.websocket("/ws", **{keyword: {"q": "x"}}):
@@ -62,7 +69,9 @@ def test_a_request_comes_from_loopback(client, chat):
 
 def test_an_app_behind_middleware_is_found():
     router = Router()
-    router.websocket("/ws", lambda connection, event, data: event == "message" and connection.send(data))
+    router.websocket(
+        "/ws", lambda connection, event, data: event == "message" and connection.send(data)
+    )
     app = App(router=router)
 
     def middleware(environ, start_response):

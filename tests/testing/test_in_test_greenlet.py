@@ -1,4 +1,6 @@
-"""Callbacks that run in the test's own greenlet, and so share its thread-locals under monkey-patching."""
+"""Callbacks that run in the test's own greenlet, and so share its thread-locals under
+monkey-patching.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,10 @@ def test_a_local_of_the_test_is_seen_by_the_callback():
             connection.send(transaction.name)
 
     transaction.name = "the test's"
-    with TestClient(App(router=router), in_test_greenlet=True) as client, client.websocket("/ws") as ws:
+    with (
+        TestClient(App(router=router), in_test_greenlet=True) as client,
+        client.websocket("/ws") as ws,
+    ):
         ws.send("hi")
 
         assert ws.receive() == "the test's"

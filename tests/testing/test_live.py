@@ -80,7 +80,7 @@ def test_one_that_was_killed_meanwhile_is_an_error(folder):
 
 
 def test_one_that_never_listens_is_given_up_and_ended(folder, monkeypatch):
-    monkeypatch.setattr("tina4_wsgi.testing.live.START_S", 0.3)
+    monkeypatch.setattr("tina4_wsgi.testing.live_server.START_S", 0.3)
     (folder / "slow.py").write_text("import signal\nsignal.pause()\n")
 
     with pytest.raises(ServerFailed, match=r"did not listen within 0\.3 s"):
@@ -88,7 +88,7 @@ def test_one_that_never_listens_is_given_up_and_ended(folder, monkeypatch):
 
 
 def test_one_that_does_not_stop_is_killed(folder, monkeypatch):
-    monkeypatch.setattr("tina4_wsgi.testing.live.STOP_S", 0.3)
+    monkeypatch.setattr("tina4_wsgi.testing.live_server.STOP_S", 0.3)
     (folder / "deaf.py").write_text(
         APP + "import gevent, signal\n"
         "gevent.spawn_later(0, gevent.signal_handler, signal.SIGTERM, lambda: None)\n"

@@ -1,4 +1,6 @@
-"""`publish` in a test reaches the apps of that test's process, and no server that runs beside it."""
+"""`publish` in a test reaches the apps of that test's process, and no server that runs beside
+it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,11 @@ def rooms() -> App:
 
 
 def test_a_published_message_arrives_and_its_receipt_counts_the_clients():
-    with TestClient(rooms()) as client, client.websocket("/ws/rooms/a") as ada, client.websocket("/ws/rooms/b") as bob:
+    with (
+        TestClient(rooms()) as client,
+        client.websocket("/ws/rooms/a") as ada,
+        client.websocket("/ws/rooms/b") as bob,
+    ):
         assert publish("/ws/rooms/a", "hi") == Receipt(1, 1)
 
         assert ada.receive() == "hi"
@@ -26,7 +32,11 @@ def test_a_published_message_arrives_and_its_receipt_counts_the_clients():
 
 
 def test_a_publisher_reaches_named_rooms_too():
-    with TestClient(rooms()) as client, client.websocket("/ws/rooms/a") as ada, client.websocket("/ws/rooms/b") as bob:
+    with (
+        TestClient(rooms()) as client,
+        client.websocket("/ws/rooms/a") as ada,
+        client.websocket("/ws/rooms/b") as bob,
+    ):
         with Publisher() as publisher:
             receipt = publisher.publish_to_room("everybody", {"to": "all"})
 

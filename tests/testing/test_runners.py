@@ -1,4 +1,6 @@
-"""Tests of an app as its author has them: run by unittest and by pytest, patched and not, in a process of their own."""
+"""Tests of an app as its author has them: run by unittest and by pytest, patched and not, in a
+process of their own.
+"""
 
 from __future__ import annotations
 
@@ -81,11 +83,20 @@ def folder(tmp_path: Path) -> Path:
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python in the folder, a warning being an error."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTEST_", "COV_"))
+    }
     return subprocess.run(
-        [sys.executable, "-W", "error", *arguments], cwd=folder, env={**environment, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=RUN_S, check=False,
-    )  # fmt: skip
+        [sys.executable, "-W", "error", *arguments],
+        cwd=folder,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=RUN_S,
+        check=False,
+    )
 
 
 def run_pytest(folder: Path, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -93,7 +104,9 @@ def run_pytest(folder: Path, text: str, *arguments: str) -> subprocess.Completed
     return run(folder, "-m", "pytest", "-p", "no:cacheprovider", *arguments)
 
 
-@pytest.mark.parametrize("first_line", ["", "from gevent import monkey; monkey.patch_all()"], ids=["plain", "patched"])
+@pytest.mark.parametrize(
+    "first_line", ["", "from gevent import monkey; monkey.patch_all()"], ids=["plain", "patched"]
+)
 def test_a_unittest_file_passes(folder, first_line):
     (folder / "test_shop.py").write_text(first_line + UNITTEST)
 
@@ -104,7 +117,9 @@ def test_a_unittest_file_passes(folder, first_line):
 
 
 def test_a_pytest_file_uses_both_fixtures(folder):
-    (folder / "pytest.ini").write_text("[pytest]\ntina4_app = shop:app\naddopts = --strict-markers\n")
+    (folder / "pytest.ini").write_text(
+        "[pytest]\ntina4_app = shop:app\naddopts = --strict-markers\n"
+    )
 
     done = run_pytest(folder, PYTEST)
 
@@ -116,10 +131,30 @@ def test_a_patched_pytest_run_uses_both_fixtures(folder):
     (folder / "pytest.ini").write_text("[pytest]\ntina4_app = shop:app\n")
     (folder / "conftest.py").write_text("from gevent import monkey; monkey.patch_all()\n")
 
-    # Hypothesis loads trio at the end, and that starts a program: gevent forks for it, beside a thread.
+    # Hypothesis loads trio at the end, and that starts a program: gevent forks for it, beside a
+    # thread.
     done = run_pytest(folder, PYTEST, "-p", "no:hypothesispytest")
 
     assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_an_app_that_patches_after_something_has_imported_ssl_makes_no_warning(folder):
+    """Another plugin has: under `-W error` gevent's warning of it would end each test."""
+    (folder / "conftest.py").write_text("from ssl import SSLContext\n")
+    (folder / "wsgi.py").write_text(
+        "from gevent import monkey; monkey.patch_all()\nfrom shop import app\n"
+    )
+
+    done = run_pytest(
+        folder,
+        "def test_it(tina4_client): tina4_client.get('/')\n",
+        "-W",
+        "error",
+        "-p",
+        "no:hypothesispytest",
+    )
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_marker_names_the_app(folder):
@@ -161,10 +196,13 @@ def test_without_a_name_the_routes_in_src_are_the_app(folder):
     routes = folder / "src" / "routes"
     routes.mkdir(parents=True)
     (routes / "home.py").write_text(
-        "from tina4_wsgi import Router\n@Router.get('/')\ndef home(request, response):\n    return 'found'\n"
+        "from tina4_wsgi import Router\n@Router.get('/')\ndef home(request, response):\n    return "
+        "'found'\n"
     )
 
-    done = run_pytest(folder, "def test_home(tina4_client):\n    assert tina4_client.get('/').text == 'found'\n")
+    done = run_pytest(
+        folder, "def test_home(tina4_client):\n    assert tina4_client.get('/').text == 'found'\n"
+    )
 
     assert "1 passed" in done.stdout, done.stdout
 
@@ -172,13 +210,17 @@ def test_without_a_name_the_routes_in_src_are_the_app(folder):
 @pytest.mark.parametrize(
     ("mark", "why"),
     [
-        ("tina4_app('shop:nothing')", "module 'shop' has no 'nothing', but it has 'app': try shop:app"),
+        (
+            "tina4_app('shop:nothing')",
+            "module 'shop' has no 'nothing', but it has 'app': try shop:app",
+        ),
         ("tina4_app()", r"tina4_app(): expected one text, as in tina4_app('shop.wsgi:app')"),
     ],
 )
 def test_a_wrong_name_is_an_error_that_says_so(folder, mark, why):
     done = run_pytest(
-        folder, f"import pytest\n@pytest.mark.{mark}\ndef test(tina4_client, tina4_server):\n    pass\n"
+        folder,
+        f"import pytest\n@pytest.mark.{mark}\ndef test(tina4_client, tina4_server):\n    pass\n",
     )
 
     assert "1 error" in done.stdout
@@ -187,7 +229,9 @@ def test_a_wrong_name_is_an_error_that_says_so(folder, mark, why):
 
 def test_a_server_that_does_not_start_says_why(folder):
     done = run_pytest(
-        folder, "import pytest\n@pytest.mark.tina4_app('shop:app.nothing')\ndef test(tina4_server):\n    pass\n"
+        folder,
+        "import pytest\n@pytest.mark.tina4_app('shop:app.nothing')\ndef test(tina4_server):\n    "
+        "pass\n",
     )
 
     assert "1 error" in done.stdout
@@ -207,14 +251,17 @@ def test_a_run_that_uses_no_fixture_is_left_alone(folder, monkeypatch):
             assert not loaded & {"gevent", "greenlet", "werkzeug", "jinja2"}
             assert {name for name in sys.modules if name.startswith("tina4_wsgi.")} <= {"tina4_wsgi.pytest_plugin"}
         """,
-        "-p", "no:hypothesispytest",
-    )  # fmt: skip
+        "-p",
+        "no:hypothesispytest",
+    )
 
     assert "1 passed" in done.stdout, done.stdout
 
 
 def test_the_plugin_can_be_left_out(folder):
-    done = run_pytest(folder, UNITTEST + "\ndef test(tina4_client):\n    pass\n", "-p", "no:tina4_wsgi")
+    done = run_pytest(
+        folder, UNITTEST + "\ndef test(tina4_client):\n    pass\n", "-p", "no:tina4_wsgi"
+    )
 
     assert "2 passed, 1 error" in done.stdout
     assert "fixture 'tina4_client' not found" in done.stdout

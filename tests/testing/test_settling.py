@@ -28,7 +28,9 @@ def test_a_message_where_none_is_expected_is_shown(client):
     with client.websocket("/ws/chat/general") as ws:
         ws.send("hi")
 
-        with pytest.raises(AssertionError, match="expected no message on /ws/chat/general, got 'hi'"):
+        with pytest.raises(
+            AssertionError, match="expected no message on /ws/chat/general, got 'hi'"
+        ):
             ws.receive_nothing()
 
 
@@ -89,14 +91,20 @@ def test_a_callback_that_never_returns_is_named_with_its_line(chat, client):
     with client.websocket("/ws/chat/general") as ws:
         ws.send("wait", wait=False)
 
-        with pytest.raises(NotSettled, match=r"/ws/chat/\{room\} has not returned from 'message', it waits at .*gate"):
+        with pytest.raises(
+            NotSettled,
+            match=r"/ws/chat/\{room\} has not returned from 'message', it waits at .*gate",
+        ):
             client.settle(timeout=0.05)
 
         chat.gate.set()
 
 
 def test_a_callback_that_stays_in_open_is_named_too(chat):
-    with TestClient(chat.app, timeout=0.05) as client, pytest.raises(NotSettled, match="from 'open'"):
+    with (
+        TestClient(chat.app, timeout=0.05) as client,
+        pytest.raises(NotSettled, match="from 'open'"),
+    ):
         client.websocket("/ws/ticker")
 
     assert chat.events == [("open", ""), ("close", "")]

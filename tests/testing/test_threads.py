@@ -32,7 +32,6 @@ def run_in_threads(*functions):
         raise errors[0]
 
 
-
 def test_each_thread_has_its_own_client_of_one_app(chat):
     def chat_alone(room):
         with TestClient(chat.app) as client, client.websocket(f"/ws/chat/{room}") as ws:
@@ -40,13 +39,18 @@ def test_each_thread_has_its_own_client_of_one_app(chat):
                 ws.send(f"{room} {number}")
             assert ws.receive_all() == [f"{room} {number}" for number in range(50)]
 
-    run_in_threads(*(lambda room=room: chat_alone(room) for room in ("red", "green", "blue", "grey")))
+    run_in_threads(
+        *(lambda room=room: chat_alone(room) for room in ("red", "green", "blue", "grey"))
+    )
 
     assert chat.online == {}
 
 
 def test_a_broadcast_reaches_the_clients_of_other_threads(chat):
-    both_are_in, has_sent = threading.Barrier(2, timeout=JOIN_S), threading.Barrier(2, timeout=JOIN_S)
+    both_are_in, has_sent = (
+        threading.Barrier(2, timeout=JOIN_S),
+        threading.Barrier(2, timeout=JOIN_S),
+    )
 
     def listen():
         with TestClient(chat.app) as client, client.websocket("/ws/chat/general") as ws:

@@ -34,7 +34,10 @@ def test_what_is_no_json_is_an_error_that_says_so(client):
     with client.websocket("/ws/chat/general") as ws:
         ws.send("{")
 
-        with pytest.raises(ValueError, match=r"what came on /ws/chat/general is no JSON: '\{'; .* at line 1 column 2"):
+        with pytest.raises(
+            ValueError,
+            match=r"what came on /ws/chat/general is no JSON: '\{'; .* at line 1 column 2",
+        ):
             ws.receive_json()
 
 
@@ -56,7 +59,10 @@ def test_a_message_that_is_too_long_for_the_app_ends_the_connection(client):
 
 
 def test_what_is_neither_text_bytes_list_nor_dict_is_not_sent(client):
-    with client.websocket("/ws/chat/general") as ws, pytest.raises(UsageError, match="message is a set, expected str"):
+    with (
+        client.websocket("/ws/chat/general") as ws,
+        pytest.raises(UsageError, match="message is a set, expected str"),
+    ):
         ws.send({"hi"})
 
 
@@ -65,7 +71,9 @@ def test_many_long_messages_come_back_in_order(client):
         for number in range(100):
             ws.send(f"{number} {'x' * 20_000}")
 
-        assert [message.split()[0] for message in ws.receive_all()] == [str(number) for number in range(100)]
+        assert [message.split()[0] for message in ws.receive_all()] == [
+            str(number) for number in range(100)
+        ]
 
 
 def test_what_the_kernel_does_not_take_leaves_when_the_app_reads_on():
@@ -76,7 +84,10 @@ def test_what_the_kernel_does_not_take_leaves_when_the_app_reads_on():
         gate.wait()
         sizes.append(len(data))
 
-    with TestClient(App(router=router)) as client, client.websocket("/ws", wait_for_open=False) as ws:
+    with (
+        TestClient(App(router=router)) as client,
+        client.websocket("/ws", wait_for_open=False) as ws,
+    ):
         for _ in range(100):
             ws.send("x" * 60_000, wait=False)
         gate.set()
@@ -109,7 +120,9 @@ def test_a_single_subprotocol_may_be_a_text(client):
 
 
 def test_query_headers_and_path_arrive(client):
-    with client.websocket("/ws/chat/grün", query={"token": "a b"}, headers={"X-Kind": "test"}) as ws:
+    with client.websocket(
+        "/ws/chat/grün", query={"token": "a b"}, headers={"X-Kind": "test"}
+    ) as ws:
         connection = ws.connection
 
         assert connection.params.room == "grün"
@@ -126,7 +139,9 @@ def test_a_cookie_of_a_page_is_sent_with_the_handshake(client):
 
 
 def test_a_refusal_says_status_headers_and_body(client):
-    with pytest.raises(HandshakeRefused, match=r"/ws/private was answered 401 .*asks for a login") as refused:
+    with pytest.raises(
+        HandshakeRefused, match=r"/ws/private was answered 401 .*asks for a login"
+    ) as refused:
         client.websocket("/ws/private")
 
     assert refused.value.status == 401
@@ -155,7 +170,9 @@ def test_a_time_out_says_what_came_before(client):
         ws.send("one")
         ws.receive()
 
-        with pytest.raises(ReceiveTimeout, match=r"no message on /ws/chat/general within 0.01 s; .*'one'"):
+        with pytest.raises(
+            ReceiveTimeout, match=r"no message on /ws/chat/general within 0.01 s; .*'one'"
+        ):
             ws.receive(timeout=0.01)
 
 

@@ -1,8 +1,10 @@
-"""The package imports and serves without a warning on each supported Python, and on its oldest dependencies.
+"""The package imports and serves without a warning on each supported Python, and on its oldest
+dependencies.
 
-Interpreters are looked for in $TINA4_PYTHONS (paths, separated as in $PATH), among those of `make pythons`, among
-pyenv's, and as `python3.X` on the PATH; the one that runs this test is always among them. Each gets a venv under
-`.cache/pythons`, made once per pyproject.toml, into which the wheel of the tree as it is now is installed.
+Interpreters are looked for in $TINA4_PYTHONS (paths, separated as in $PATH), among those of `make
+pythons`, among pyenv's, and as `python3.X` on the PATH; the one that runs this test is always among
+them. Each gets a venv under `.cache/pythons`, made once per pyproject.toml, into which the wheel of
+the tree as it is now is installed.
 """
 
 from __future__ import annotations
@@ -47,9 +49,13 @@ print(tina4_wsgi.__path__[0])
 
 
 def version_of(python: str) -> str | None:
-    """Its version, or None when it does not run or cannot make a venv: one of pyenv's shims may not."""
+    """Its version, or None when it does not run or cannot make a venv: one of pyenv's shims may
+    not.
+    """
     try:
-        done = subprocess.run([python, "-c", CAN_MAKE_A_VENV], capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(
+            [python, "-c", CAN_MAKE_A_VENV], capture_output=True, text=True, timeout=20, check=False
+        )
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
@@ -73,7 +79,9 @@ def interpreters() -> dict[str, str]:
 
 def venv_for(python: str, name: str, wheel: Path, *requirements: str) -> Path:
     """Give the interpreter of a venv with the wheel, gunicorn and `requirements` in it."""
-    key = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + repr((python, requirements)).encode()).hexdigest()
+    key = hashlib.sha256(
+        (ROOT / "pyproject.toml").read_bytes() + repr((python, requirements)).encode()
+    ).hexdigest()
     folder = VENVS / f"{name}-{key[:12]}"
     inside = str(folder / "bin" / "python")
     pip = [inside, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
@@ -89,8 +97,14 @@ def venv_for(python: str, name: str, wheel: Path, *requirements: str) -> Path:
 
 def run(command: list[str], cwd: Path = ROOT) -> str:
     """Run a command without our PYTHONPATH; give its output."""
-    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONWARNINGS")}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONPATH", "PYTHONWARNINGS")
+    }
+    done = subprocess.run(
+        command, cwd=cwd, env=env, capture_output=True, text=True, timeout=INSTALL_S, check=False
+    )
     assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 
@@ -98,7 +112,9 @@ def run(command: list[str], cwd: Path = ROOT) -> str:
 def lowest_requirements() -> list[str]:
     """The lower bound of each dependency, as a requirement of just that version."""
     needed = [Requirement(line) for line in metadata.requires("tina4-wsgi") or []]
-    needed = [one for one in needed if one.marker is None or one.marker.evaluate({"extra": "gunicorn"})]
+    needed = [
+        one for one in needed if one.marker is None or one.marker.evaluate({"extra": "gunicorn"})
+    ]
     return [re.sub(r">=([\d.]+).*", r"==\1", str(one).partition(";")[0].strip()) for one in needed]
 
 
@@ -124,7 +140,9 @@ def test_everything_imports_without_a_warning(python, folder):
 
 
 def test_our_own_server_serves_without_a_warning(python, folder):
-    with servers.own("smoke_app:app", folder, folder / "log", python=(str(python), "-W", "error")) as server:
+    with servers.own(
+        "smoke_app:app", folder, folder / "log", python=(str(python), "-W", "error")
+    ) as server:
         ask_both(server)
         exit_code = server.stop()
 
@@ -134,7 +152,9 @@ def test_our_own_server_serves_without_a_warning(python, folder):
 
 def test_gunicorn_serves_without_a_warning(python, folder):
     options = ["-W", "error", *(["-W", GUNICORN_23_LEAVES] if "lowest" in str(python) else [])]
-    with servers.gunicorn("smoke_app:app", folder, folder / "log", python=(str(python), *options)) as server:
+    with servers.gunicorn(
+        "smoke_app:app", folder, folder / "log", python=(str(python), *options)
+    ) as server:
         ask_both(server)
         exit_code = server.stop()
 

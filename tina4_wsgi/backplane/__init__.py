@@ -1,1 +1,1 @@
-"""Beyond one process: how broadcasts, questions and kicks reach the other processes that serve an app."""
+"""Carries frames, questions and answers between processes."""

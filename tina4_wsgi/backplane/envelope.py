@@ -1,16 +1,16 @@
-"""What processes tell each other, laid out in bytes: on the bus between workers, and in Redis channels.
+"""What processes tell each other, laid out in bytes: on the bus between workers, and in Redis
+channels.
 
     bytes   what
-    0-3     size of all that follows, big-endian; on the bus only, Redis keeps messages apart by itself
-    4       version, 1
-    5       kind
-    6-13    number: counts a sender's messages; of ACK, ASK and ANSWER the one that is meant; 0 for none
-    14-29   sender, 16 random bytes that a process chose for itself
-    30-31   size of the name, big-endian
-    32-     name in UTF-8: a path or a room; then the body
+    0-3     size of all that follows, big-endian; on the bus only, Redis keeps messages apart by
+    itself 4       version, 1 5       kind 6-13    number: counts a sender's messages; of ACK, ASK
+    and ANSWER the one that is meant; 0 for none 14-29   sender, 16 random bytes that a process
+    chose for itself 30-31   size of the name, big-endian 32-     name in UTF-8: a path or a room;
+    then the body
 
-The body of PATH and ROOM is one whole WebSocket frame as clients get it, so it is checked like a stranger's: it
-would go to them unchanged. All other bodies are JSON, at most `MOST_JSON_BYTES` of it. Nothing is ever unpickled.
+The body of PATH and ROOM is one whole WebSocket frame as clients get it, so it is checked like a
+stranger's: it would go to them unchanged. All other bodies are JSON, at most `MOST_JSON_BYTES` of
+it. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from ..errors import Tina4Error, UsageError
 VERSION = 1
 
 MOST_BYTES = 64 << 20
-"""An envelope is at most so long: what announces more is taken for garbage before memory is given to it."""
+"""An envelope is at most so long: what announces more is taken for garbage before memory is given
+to it.
+"""
 
 MOST_JSON_BYTES = 16 << 20
 """Room for the list of everybody on a path with 100,000 clients."""
@@ -56,7 +58,9 @@ _CARRIES_FRAME = frozenset({Kind.PATH, Kind.ROOM})
 
 
 class EnvelopeError(Tina4Error):
-    """Bytes are no envelope; the message says what is wrong and what is expected, and quotes nothing."""
+    """Bytes are no envelope; the message says what is wrong and what is expected, and quotes
+    nothing.
+    """
 
 
 class Envelope(NamedTuple):
@@ -92,17 +96,30 @@ def pack(kind: Kind, name: str, body: bytes, sender: bytes = NOBODY, number: int
     try:
         name_bytes = name.encode()
     except UnicodeEncodeError as exc:
-        raise UsageError(f"name holds {exc.object[exc.start]!r}, which UTF-8 can't express") from exc
+        raise UsageError(
+            f"name holds {exc.object[exc.start]!r}, which UTF-8 can't express"
+        ) from exc
     if len(name_bytes) > MOST_NAME_BYTES:
-        raise UsageError(f"name of {len(name_bytes)} bytes, at most {MOST_NAME_BYTES} can be told to other processes")
-    most_bytes = (MOST_BYTES if kind in _CARRIES_FRAME else MOST_JSON_BYTES) - _HEAD.size - len(name_bytes)
+        raise UsageError(
+            f"name of {len(name_bytes)} bytes, at most {MOST_NAME_BYTES} can be told to other "
+            "processes"
+        )
+    most_bytes = (
+        (MOST_BYTES if kind in _CARRIES_FRAME else MOST_JSON_BYTES) - _HEAD.size - len(name_bytes)
+    )
     if len(body) > most_bytes:
-        raise UsageError(f"message of {len(body)} bytes, at most {most_bytes} can be told to other processes")
+        raise UsageError(
+            f"message of {len(body)} bytes, at most {most_bytes} can be told to other processes"
+        )
     return _HEAD.pack(VERSION, kind, number, sender, len(name_bytes)) + name_bytes + body
 
 
-def pack_json(kind: Kind, name: str, body: dict[str, Any], sender: bytes = NOBODY, number: int = 0) -> bytes:
-    """Lay out an envelope with a JSON body; raises as `pack` does, and TypeError for what has no form in JSON."""
+def pack_json(
+    kind: Kind, name: str, body: dict[str, Any], sender: bytes = NOBODY, number: int = 0
+) -> bytes:
+    """Lay out an envelope with a JSON body; raises as `pack` does, and TypeError for what has no
+    form in JSON.
+    """
     return pack(kind, name, jsontext.encode_bytes(body), sender, number)
 
 
@@ -145,7 +162,9 @@ def _check_start(data: bytes, at: int = 0) -> None:
 
 
 def _check_frame(frame: bytes) -> None:
-    """See that these bytes are one whole, final, unmasked text or binary frame (RFC 6455 §5.2, §5.6)."""
+    """See that these bytes are one whole, final, unmasked text or binary frame (RFC 6455 §5.2,
+    §5.6).
+    """
     if len(frame) < 2 or frame[0] not in (_TEXT_FRAME, _BINARY_FRAME) or frame[1] > 127:
         raise EnvelopeError("body is no final, unmasked text or binary frame")
     size, start = frame[1], 2
@@ -164,10 +183,14 @@ def _check_frame(frame: bytes) -> None:
 
 
 class Reader:
-    """Takes a stream of sized envelopes apart; keeps at most one unfinished one, of at most `MOST_BYTES`."""
+    """Takes a stream of sized envelopes apart; keeps at most one unfinished one, of at most
+    `MOST_BYTES`.
+    """
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []  # joined only when the envelope is whole: joining each time is quadratic
+        self._parts: list[
+            bytes
+        ] = []  # joined only when the envelope is whole: joining each time is quadratic
         self._held_bytes = 0
         self._wanted_bytes = 0
 
@@ -197,7 +220,8 @@ class Reader:
     def _keep(self, rest: bytes) -> None:
         self._parts = [rest]
         self._held_bytes = len(rest)
-        # Garbage shows by its first bytes: nothing is taken for a size before version and kind are there.
+        # Garbage shows by its first bytes: nothing is taken for a size before version and kind are
+        # there.
         is_told = len(rest) >= _SIZE.size + 2
         self._wanted_bytes = _SIZE.size + (_checked_size(rest, 0) if is_told else 2)
 

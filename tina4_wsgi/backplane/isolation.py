@@ -1,4 +1,5 @@
-"""Whether this process reaches no other: what a test broadcasts must not reach a server that runs beside it.
+"""Whether this process reaches no other: what a test broadcasts must not reach a server that runs
+beside it.
 
 Free of gevent, since publishers ask too.
 """
@@ -8,11 +9,11 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-from .port import Receipt
+from .contract import Receipt
 
 if TYPE_CHECKING:
+    from .contract import Receiver
     from .envelope import Kind
-    from .port import Receiver
 
 
 class Isolation:
@@ -36,7 +37,9 @@ class WithinProcess:
     """A way for publishers of an isolated process: to the apps of that process itself."""
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
-        """Deliver to every app here; the process counts as one, as a server without clients does."""
+        """Deliver to every app here; the process counts as one, as a server without clients
+        does.
+        """
         clients = 0
         for receiver in list(isolation.receivers):
             clients += receiver.count_here(kind, name)

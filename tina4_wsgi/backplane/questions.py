@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import gevent
 from gevent.event import Event
 
+from .contract import Facts, Receiver
 from .envelope import Kind, pack_json
-from .port import Facts, Receiver
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 
@@ -59,7 +59,9 @@ class Question:
         if self._awaited is not None:
             is_done = not self._awaited
         else:
-            is_done = self._expected_count is not None and len(self._answers) >= self._expected_count
+            is_done = (
+                self._expected_count is not None and len(self._answers) >= self._expected_count
+            )
         if is_done:
             self._is_done.set()
 
@@ -94,14 +96,19 @@ class Questions:
 
 
 def answer_of(receiver: Receiver, question: Facts, sender: bytes, number: int) -> bytes:
-    """Lay out this process's answer to a question; nothing, where the question can't be answered. Raises nothing.
+    """Lay out this process's answer to a question; nothing, where the question can't be answered.
+    Raises nothing.
 
-    A question comes from another process, and so perhaps from a stranger who may publish in the same Redis: whatever
-    it holds, it must not cost more than itself.
+    A question comes from another process, and so perhaps from a stranger who may publish in the
+    same Redis: whatever it holds, it must not cost more than itself.
     """
     try:
         return pack_json(Kind.ANSWER, "", receiver.answer(question), sender, number)
     except Exception as exc:  # noqa: BLE001  # whatever a stranger's question makes us do
-        gevent.spawn(logger.warning, "a question of another process is answered with nothing: %s: %s",
-                     type(exc).__name__, exc)  # fmt: skip
+        gevent.spawn(
+            logger.warning,
+            "a question of another process is answered with nothing: %s: %s",
+            type(exc).__name__,
+            exc,
+        )
         return pack_json(Kind.ANSWER, "", {}, sender, number)

@@ -1,7 +1,7 @@
 """A process's way to the others, for whichever thread has something to say.
 
-Started lazily, in the hub that serves. A process without one, such as a task queue's worker that imported the app,
-publishes as a guest instead.
+Started lazily, in the hub that serves. A process without one, such as a task queue's worker that
+imported the app, publishes as a guest instead.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from greenlet import getcurrent
 
 from ..config import Config
 from ..errors import Tina4Error
-from ..mailbox import Mailbox
-from .directory import directory_of
+from ..hub.mailbox import Mailbox
+from .bus.bus import LocalBus
+from .bus.directory import directory_of
+from .contract import Backplane, Facts, Receiver, Status
 from .envelope import Kind
-from .guest import Guest
 from .isolation import isolation
-from .local import LocalBus
-from .port import Backplane, Facts, Receiver, Status
+from .outside import Outsider
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 
@@ -44,19 +44,26 @@ class Relay:
         root: of the project, which names the default bus directory.
         app_number: which of the process's apps this is.
         receiver: the connections here.
-        is_outsider: whether this is the forked child of a process that serves. Its hub has copies of the parent's
-            watchers, so it must not run for our sake, and it serves nobody: it tells all others, the parent too, as a
-            publisher does. Until `start`, from which on it is a process like any other.
+        is_outsider: whether this is the forked child of a process that serves. Its hub has copies
+            of the parent's watchers, so it must not run for our sake, and it serves nobody: it
+            tells all others, the parent too, as a publisher does. Until `start`, from which on it
+            is a process like any other.
 
     Attributes:
         tracks_names: whether `enter` and `leave` do anything.
 
     Greenlets and threads: any, where a method doesn't say less.
-    Locks: `_lock` guards the start; `_core`, `_hub`, `_ident` and `_mailbox` are set together, before `_core`.
+    Locks: `_lock` guards the start; `_core`, `_hub`, `_ident` and `_mailbox` are set together,
+    before `_core`.
     """
 
     def __init__(
-        self, config: Config, root: str, app_number: int, receiver: Receiver, is_outsider: bool = False
+        self,
+        config: Config,
+        root: str,
+        app_number: int,
+        receiver: Receiver,
+        is_outsider: bool = False,
     ) -> None:
         self._config = config
         self._root = root
@@ -75,7 +82,9 @@ class Relay:
         self.tracks_names = config.backplane == "redis"
 
     def start(self) -> None:
-        """Begin in the hub of this thread; harmless when it has begun. A greenlet of the hub calls this."""
+        """Begin in the hub of this thread; harmless when it has begun. A greenlet of the hub calls
+        this.
+        """
         if self._core is not None or self._error or isolation.is_on:
             return
         self._is_outsider = False
@@ -97,13 +106,17 @@ class Relay:
         except Exception as exc:  # noqa: BLE001  # the handshake that came first must not fail for it
             self._error = str(exc) or type(exc).__name__
             core.close()
-            if self._config.backplane == "local":  # with Redis it is the set-up, which stays as it is
+            if (
+                self._config.backplane == "local"
+            ):  # with Redis it is the set-up, which stays as it is
                 self._retry_later()
         else:
             self._error, self._core = "", core
 
     def _retry_later(self) -> None:
-        """Whatever was in the way, another user's folder or a full disk, may go: look again in a while."""
+        """Whatever was in the way, another user's folder or a full disk, may go: look again in a
+        while.
+        """
         self._retry = self._hub.loop.timer(self._retry_s * random.uniform(0.8, 1.2), ref=False)
         self._retry.start(gevent.spawn, self._try_again)
         self._retry_s = min(self._retry_s * 2, _LONGEST_RETRY_S)
@@ -151,7 +164,8 @@ class Relay:
         self._tell("leave", kind, name)
 
     def wait_until_heard(self, kind: Kind, name: str) -> bool:
-        """Wait, not for long, until what others broadcast to `name` arrives here. A greenlet that may wait.
+        """Wait, not for long, until what others broadcast to `name` arrives here. A greenlet that
+        may wait.
 
         Returns:
             Whether it had to wait.
@@ -162,7 +176,9 @@ class Relay:
         return core.wait_until_heard(kind, name, self._config.backplane_wait_s)
 
     def ask(self, question: Facts) -> list[Facts]:
-        """Ask all other processes and wait for their answers. A greenlet or thread that may wait."""
+        """Ask all other processes and wait for their answers. A greenlet or thread that may
+        wait.
+        """
         core = self._running_core()
         if core is None or core.is_alone:
             return []
@@ -199,7 +215,9 @@ class Relay:
                 self._mailbox.post(give_back)
 
     def _in_hub(self, takes_s: float, function: Callable[..., Any], *args: Any) -> Any:
-        """Have a function run in the hub of the others, and wait for it; None if that hub stands still."""
+        """Have a function run in the hub of the others, and wait for it; None if that hub stands
+        still.
+        """
         assert self._mailbox is not None
         try:
             return self._mailbox.begin(function, *args).wait(takes_s + _SLACK_S)
@@ -212,7 +230,12 @@ class Relay:
             core = self._core = None  # the thread that it lived in has ended
         if self._error and self._hub.loop is None:
             self._error, self._retry = "", None  # and with it the timer that would have tried again
-        if core is None and not self._error and not self._is_outsider and isinstance(getcurrent().parent, Hub):
+        if (
+            core is None
+            and not self._error
+            and not self._is_outsider
+            and isinstance(getcurrent().parent, Hub)
+        ):
             self.start()
             core = self._core
         return core
@@ -230,14 +253,18 @@ class Relay:
     def _new_core(self) -> Backplane:
         config = self._config
         if config.backplane == "redis":
-            from .redis import RedisBackplane
+            from .redis.backplane import RedisBackplane
 
             return RedisBackplane(self._hub, config, self._app_number, self._receiver)
         directory = directory_of(config, self._root)
-        return LocalBus(self._hub, directory, self._app_number, self._receiver, config.max_backplane_bytes)
+        return LocalBus(
+            self._hub, directory, self._app_number, self._receiver, config.max_backplane_bytes
+        )
 
     def _carry_from_afar(self, kind: Kind, name: str, frame: bytes) -> None:
-        """Tell the others from a native thread, and wait for it; in that thread gevent's sockets have another hub."""
+        """Tell the others from a native thread, and wait for it; in that thread gevent's sockets
+        have another hub.
+        """
         done = _allocate_lock()
         done.acquire()
 
@@ -251,8 +278,10 @@ class Relay:
         _start_new_thread(carry, ())
         done.acquire()
 
-    def _carry_as_guest(self, kind: Kind, name: str, frame: bytes, level: int = logging.DEBUG) -> None:
-        guest = Guest(self._config, self._root, self._app_number)
+    def _carry_as_guest(
+        self, kind: Kind, name: str, frame: bytes, level: int = logging.DEBUG
+    ) -> None:
+        guest = Outsider(self._config, self._root, self._app_number)
         try:
             guest.carry(kind, name, frame)
         except Tina4Error as exc:

@@ -1,1 +1,1 @@
-"""The command line, a module for each command: `main` is where it begins."""
+"""The command line: one module for each command."""

@@ -1,7 +1,7 @@
 """What the commands of the command line have in common: how each is declared, and how it fails.
 
-Exit codes: 0, done; 1, it can't be done, and one sentence on stderr says why; 2, wrong usage; 128 and the number of
-the signal that ended it before it was done.
+Exit codes: 0, done; 1, it can't be done, and one sentence on stderr says why; 2, wrong usage; 128
+and the number of the signal that ended it before it was done.
 """
 
 from __future__ import annotations

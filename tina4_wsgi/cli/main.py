@@ -1,4 +1,6 @@
-"""The command line: `tina4-wsgi COMMAND`. Each command has a module of its own; `COMMANDS` lists them."""
+"""The command line: `tina4-wsgi COMMAND`. Each command has a module of its own; `COMMANDS` lists
+them.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +16,23 @@ from importlib import metadata
 from typing import Any
 
 from ..errors import Tina4Error
+from ..server.loading import LoadError
 from ..version import __version__
-from . import doctor_command, nginx_conf, publish_command, route_table, scaffold, serving
+from . import init, nginx, publish, routes, serve
 from .command import PROGRAM, Command, WrongUsage
-from .loading import LoadError
+from .doctor import command as doctor_command
 
 COMMANDS: tuple[Command, ...] = (
-    scaffold.COMMAND,
-    serving.COMMAND,
-    route_table.COMMAND,
-    publish_command.COMMAND,
+    init.COMMAND,
+    serve.COMMAND,
+    routes.COMMAND,
+    publish.COMMAND,
     doctor_command.COMMAND,
-    nginx_conf.COMMAND,
+    nginx.COMMAND,
 )
-"""As `--help` lists them. None of these modules may import gevent or the application's side before it runs."""
+"""As `--help` lists them. None of these modules may import gevent or the application's side before
+it runs.
+"""
 
 _DESCRIPTION = "A WSGI framework in which a WebSocket is a route."
 
@@ -45,14 +50,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and give the exit code.
 
     Returns:
-        As the command says; 1 when it can't be done, with one sentence on stderr why; 2 without a command, with the
-        list of them on stderr; 130 when interrupted.
+        As the command says; 1 when it can't be done, with one sentence on stderr why; 2 without a
+        command, with the list of them on stderr; 130 when interrupted.
     Raises:
         SystemExit: 2, the arguments are wrong; 0, --help and --version.
     """
     parser = _parser()
     arguments = parser.parse_args(argv)
-    if "command" not in arguments:  # argparse would only say that one is missing, not which there are
+    if (
+        "command" not in arguments
+    ):  # argparse would only say that one is missing, not which there are
         parser.print_help(sys.stderr)
         return 2
     arguments.argv = argv
@@ -80,14 +87,19 @@ def _fail(exc: Tina4Error, details: str = "") -> int:
 
 def _parser() -> argparse.ArgumentParser:
     as_written = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(PROGRAM, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=as_written)
+    parser = argparse.ArgumentParser(
+        PROGRAM, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=as_written
+    )
     parser.add_argument("--version", action=_Version, help="show what is installed, and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in COMMANDS:
         sub = commands.add_parser(
-            command.name, help=command.help, description=command.description, epilog=command.epilog,
+            command.name,
+            help=command.help,
+            description=command.description,
+            epilog=command.epilog,
             formatter_class=as_written,
-        )  # fmt: skip
+        )
         command.add_options(sub)
         sub.set_defaults(command=command, parser=sub)
     return parser
@@ -96,7 +108,9 @@ def _parser() -> argparse.ArgumentParser:
 class _Version(argparse.Action):
     """Prints the versions, and looks them up only then."""
 
-    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:  # Any: as argparse has it
+    def __init__(
+        self, option_strings: Sequence[str], dest: str, **options: Any
+    ) -> None:  # Any: as argparse has it
         super().__init__(option_strings, dest, nargs=0, **options)
 
     def __call__(self, parser: argparse.ArgumentParser, *values: object) -> None:
@@ -113,8 +127,10 @@ def versions() -> str:
 
 
 def engine_kind() -> str:
-    """Say whether the engine was compiled when the package was installed: "compiled" or "pure Python"."""
-    found = importlib.util.find_spec("tina4_wsgi.transport")
+    """Say whether the engine was compiled when the package was installed: "compiled" or "pure
+    Python".
+    """
+    found = importlib.util.find_spec("tina4_wsgi.websocket.transport")
     is_compiled = (
         found is not None
         and found.origin is not None

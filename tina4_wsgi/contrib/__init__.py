@@ -1,4 +1,5 @@
-"""WebSocket routes inside a framework: one module for each, `tina4_wsgi.contrib.flask` and its neighbours.
+"""WebSocket routes inside a framework: one module for each, `tina4_wsgi.contrib.flask` and its
+neighbours.
 
 None of them is imported by the package itself, and none needs another.
 """

@@ -6,19 +6,20 @@
     app.add_route("/boards/{board_id:int}/live", Board())
     app = wrap(app)
 
-Each event goes through the app as a request does, with a `req` of its own: `process_request` and `process_resource`
-ahead of it, `process_response` behind it, however it ended, and error handlers for what is raised. What middleware,
-resource or an error handler answers with 401 or 403 refuses: before the 101 with that status, afterwards with 4401 or
-4403.
+Each event goes through the app as a request does, with a `req` of its own: `process_request` and
+`process_resource` ahead of it, `process_response` behind it, however it ended, and error handlers
+for what is raised. What middleware, resource or an error handler answers with 401 or 403 refuses:
+before the 101 with that status, afterwards with 4401 or 4403.
 
 A resource may also have:
-`websocket_auth(self, req, **params)`: gives `connection.auth`; what isn't true refuses. Without it that is the
-`req.context` that the middleware filled, None where it is empty.
-`websocket_options`: a dict of settings for its routes, such as `{"reauth_every": 30}`.
-`websocket_subprotocols`: those that it speaks.
+`websocket_auth(self, req, **params)`: gives `connection.auth`; what isn't true refuses. Without it
+that is the `req.context` that the middleware filled, None where it is empty. `websocket_options`: a
+dict of settings for its routes, such as `{"reauth_every": 30}`. `websocket_subprotocols`: those
+that it speaks.
 
-How it works. The app finds its responders by `_router_search`, which gets a stand-in: for an event, which lies in the
-environ, it gives a responder that runs it. Nothing here imports Falcon: an app may have brought a copy of its own.
+How it works. The app finds its responders by `_router_search`, which gets a stand-in: for an event,
+which lies in the environ, it gives a responder that runs it. Nothing here imports Falcon: an app
+may have brought a copy of its own.
 """
 
 from __future__ import annotations
@@ -35,44 +36,56 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from .. import callbacks, spelling
 from ..app import App
 from ..config import Config
 from ..errors import ConfigError, RouteError, UsageError
-from ..params import Params
-from ..paths import normal_path
-from ..router import Match, Route
-from ..service import ANONYMOUS, Environ
+from ..routing import callbacks, spelling
+from ..routing.params import Params
+from ..routing.paths import normal_path
+from ..routing.router import Match, Route
+from ..websocket.served_route import ANONYMOUS, Environ
 from .passage import KEY, QUIET, Event, PassingBridge, class_named, path_to
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from _typeshed.wsgi import WSGIApplication
+    from typing_extensions import Unpack
+
+    from ..settings import RouterSettings
+    from ..websocket.connection import Connection
 
 __all__ = ["current_request", "wrap"]
 
 logger = logging.getLogger("tina4_wsgi.contrib.falcon")
 
-FalconApp = Any  # a `falcon.App`, perhaps of a copy of that package; its types keep to themselves what is needed
+# A `falcon.App`, perhaps of a copy of that package; its types keep to themselves what is needed.
+FalconApp = Any
 
 _ARGUMENTS = ("req", "connection", "event", "data")
 
 
 def wrap(
-    stack: Any, *, app: FalconApp | None = None, middleware_per_event: bool = True, **settings: Any
+    stack: Any,
+    *,
+    app: FalconApp | None = None,
+    middleware_per_event: bool = True,
+    **settings: Unpack[RouterSettings],
 ) -> App:
-    """Serve a Falcon app together with the WebSocket routes of its resources and those of the `Router`.
+    """Serve a Falcon app together with the WebSocket routes of its resources and those of the
+    `Router`.
 
     Args:
         stack: a WSGI `falcon.App`; or WSGI middleware around one.
-        app: the `falcon.App` inside of `stack`, where that is middleware: events pass the middleware, too.
-        middleware_per_event: whether middleware runs for each event; without, only before the 101 and when it is
-            asked again who this is.
+        app: the `falcon.App` inside of `stack`, where that is middleware: events pass the
+            middleware, too.
+        middleware_per_event: whether middleware runs for each event; without, only before the 101
+            and when it is asked again who this is.
         settings: keywords of `App`.
     Raises:
         UsageError: it is something else.
-        RouteError: an `on_websocket` can't be called as a WebSocket route needs it, or its options are wrong.
+        RouteError: an `on_websocket` can't be called as a WebSocket route needs it, or its options
+            are wrong.
     """
     inner = stack if app is None else app
     package = _package_of(inner)
@@ -88,7 +101,9 @@ def _is_falcon(app: object) -> bool:
 
 
 def _package_of(app: object) -> Any | None:
-    """Find the package that an app was made with: `falcon`, or a copy that a project has brought."""
+    """Find the package that an app was made with: `falcon`, or a copy that a project has
+    brought.
+    """
     members = ("_router_search", "_error_handlers", "_middleware")
     found = None
     if not isinstance(app, type) and not inspect.iscoroutinefunction(type(app).__call__):
@@ -100,10 +115,14 @@ def _package_of(app: object) -> Any | None:
 def _no_falcon(given: object, *, is_stack: bool) -> str:
     where = path_to(given, _is_falcon) if is_stack else None
     if where is not None:
-        return f"{given!r} is middleware around a Falcon app, expected that too: wrap(stack, app=stack{where})"
+        return (
+            f"{given!r} is middleware around a Falcon app, expected that too: wrap(stack, "
+            f"app=stack{where})"
+        )
     return (
         f"{given!r} is no WSGI app of Falcon, expected a falcon.App and not one of falcon.asgi, or "
-        "wrap(stack, app=the_falcon_app) for middleware around one; for any other WSGI app there is tina4_wsgi.App"
+        "wrap(stack, app=the_falcon_app) for middleware around one; for any other WSGI app there "
+        "is tina4_wsgi.App"
     )
 
 
@@ -135,7 +154,9 @@ _current: ContextVar[_Passage | None] = ContextVar("tina4_wsgi.contrib.falcon", 
 
 
 class _NoResource:
-    """Stands where a route of the `Router` has no resource; for Falcon that is as if none was found."""
+    """Stands where a route of the `Router` has no resource; for Falcon that is as if none was
+    found.
+    """
 
     def __bool__(self) -> bool:
         return False
@@ -148,7 +169,7 @@ class _Endpoint:
         self.resource = resource
         self._responder = responder
 
-    def __call__(self, connection: Any, event: str, data: Any) -> None:  # Any: a Connection, and its messages
+    def __call__(self, connection: Connection, event: callbacks.Event, data: str | bytes) -> None:
         passage = _current.get()
         assert passage is not None
         self._responder(passage.req, connection, event, data, **passage.params)
@@ -159,12 +180,16 @@ class _Endpoint:
         assert passage is not None
         websocket_auth = getattr(self.resource, "websocket_auth", None)
         if websocket_auth is None:
-            return passage.req.context or ANONYMOUS  # the middleware lets in, and may know nobody in particular
+            return (
+                passage.req.context or ANONYMOUS
+            )  # the middleware lets in, and may know nobody in particular
         return websocket_auth(passage.req, **passage.params)
 
 
 class _FalconBridge(PassingBridge):
-    def __init__(self, stack: Any, app: FalconApp, package: Any, middleware_per_event: bool) -> None:
+    def __init__(
+        self, stack: Any, app: FalconApp, package: Any, middleware_per_event: bool
+    ) -> None:
         super().__init__(stack, (package.HTTPError, package.HTTPStatus))
         self._app = app
         self._responders = f"{package.__name__}.responders"
@@ -174,16 +199,22 @@ class _FalconBridge(PassingBridge):
         for kind in QUIET:
             app.add_error_handler(kind, _answer_quietly)
         default = app._error_handlers.get(Exception)
-        if default == app._python_error_handler:  # it only logs, and so will whoever gets the exception from us
+        if (
+            default == app._python_error_handler
+        ):  # it only logs, and so will whoever gets the exception from us
             app.add_error_handler(Exception, _noting(default))
 
     def check_routes(self) -> None:
-        """See that what has been added so far can be served; a router of the app's own is only asked later."""
+        """See that what has been added so far can be served; a router of the app's own is only
+        asked later.
+        """
         for _ in self.routes():
             pass
 
     def routes(self) -> Iterator[Route]:
-        """Give the routes of the resources with `on_websocket`, as far as Falcon's own router has them."""
+        """Give the routes of the resources with `on_websocket`, as far as Falcon's own router has
+        them.
+        """
         for node in _walk(getattr(self._app._router, "_roots", ())):
             if node.resource is not None:
                 route = self._route_of(node.resource, node.method_map, node.uri_template)
@@ -204,7 +235,8 @@ class _FalconBridge(PassingBridge):
         return Match(route, Params(params))
 
     def _check_spelling(self, path: str, uri_template: str, params: dict[str, Any]) -> None:
-        """Refuse "01" for the number 1: a path that Falcon reads like another one, but that is another group's name.
+        """Refuse "01" for the number 1: a path that Falcon reads like another one, but that is
+        another group's name.
 
         Raises:
             Refused: 404.
@@ -221,11 +253,15 @@ class _FalconBridge(PassingBridge):
 
     def _route_of(self, resource: object, method_map: Any, uri_template: str) -> Route | None:
         responder = method_map.get("WEBSOCKET")
-        if responder is None or responder.__module__ == self._responders:  # its own, which answers 405
+        if (
+            responder is None or responder.__module__ == self._responders
+        ):  # its own, which answers 405
             return None
         route = self._routes.get((uri_template, responder))
         if route is None:
-            route = self._routes[uri_template, responder] = _make_route(resource, responder, uri_template)
+            route = self._routes[uri_template, responder] = _make_route(
+                resource, responder, uri_template
+            )
         return route
 
     def json_default(self, value: object) -> object:
@@ -254,7 +290,9 @@ class _FalconBridge(PassingBridge):
         return cast("WSGIApplication", other)
 
     def _search(self, search: Callable[..., Any], path: str, req: Any = None) -> Any:
-        """Stand in the place of `_router_search`, by which the app finds a resource and its responders."""
+        """Stand in the place of `_router_search`, by which the app finds a resource and its
+        responders.
+        """
         event: Event | None = None if req is None else req.env.get(KEY)
         if event is None:
             return search(path, req=req)
@@ -280,7 +318,9 @@ def _answer_quietly(req: Any, resp: Any, ex: Exception, params: dict[str, Any]) 
 
 
 def _noting(default: Callable[..., None]) -> Callable[..., None]:
-    """Make an error handler that tells an event of the exception, where Falcon's own writes it to `wsgi.errors`."""
+    """Make an error handler that tells an event of the exception, where Falcon's own writes it to
+    `wsgi.errors`.
+    """
 
     def handle(req: Any, resp: Any, ex: Exception, params: dict[str, Any]) -> None:
         event: Event | None = req.env.get(KEY)
@@ -295,7 +335,9 @@ def _noting(default: Callable[..., None]) -> Callable[..., None]:
 
 
 def _hindering_nothing(app: FalconApp) -> tuple[Any, Any, Any]:
-    """Give the middleware of an app such that what it raises or answers ahead of "close" is passed over."""
+    """Give the middleware of an app such that what it raises or answers ahead of "close" is passed
+    over.
+    """
     ahead, resource, behind = app._middleware
     if app._independent_middleware:
         requests: list[Any] = [_unhindering(method) for method in ahead]
@@ -334,7 +376,9 @@ def _written(value: object, specification: str) -> str:
 
 
 def _argument(specification: str, name: str) -> Any:  # Any: text or a number
-    """Give the first argument of a converter as a template has it, as 4 for "int(4)"; None where it has none."""
+    """Give the first argument of a converter as a template has it, as 4 for "int(4)"; None where it
+    has none.
+    """
     call = ast.parse(specification, mode="eval").body
     if not isinstance(call, ast.Call):
         return None
@@ -359,8 +403,17 @@ def _make_route(resource: object, responder: Callable[..., object], uri_template
         raise RouteError(f"{where}: route {uri_template!r} refused: {exc}") from exc
     endpoint = _Endpoint(responder, resource)
     names = tuple(getattr(resource, "websocket_subprotocols", ()))
-    return Route(uri_template, uri_template, "websocket", frozenset({"GET"}), endpoint, endpoint.auth, names, options,
-                 where)
+    return Route(
+        uri_template,
+        uri_template,
+        "websocket",
+        frozenset({"GET"}),
+        endpoint,
+        endpoint.auth,
+        names,
+        options,
+        where,
+    )
 
 
 def _check(responder: Callable[..., object], uri_template: str) -> None:
@@ -371,4 +424,6 @@ def _check(responder: Callable[..., object], uri_template: str) -> None:
         inspect.signature(responder).bind_partial(*_ARGUMENTS, **dict.fromkeys(names))
     except TypeError as exc:
         expected = ", ".join((*_ARGUMENTS, *names))
-        raise UsageError(f"on_websocket takes {inspect.signature(responder)}, expected ({expected})") from exc
+        raise UsageError(
+            f"on_websocket takes {inspect.signature(responder)}, expected ({expected})"
+        ) from exc

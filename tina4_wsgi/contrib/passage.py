@@ -1,13 +1,15 @@
-"""The way of a WebSocket event through a framework: in by the door that requests take, and out again.
+"""The way of a WebSocket event through a framework: in by the door that requests take, and out
+again.
 
-How it works. An event is a request of its own, a GET of the handshake's address. `PassingBridge` calls the WSGI
-application with it, middleware and all, and in the environ lies the `Event`, under a key of ours. Where the framework
-looks for its view, a hook that the bridge has put there finds the event and has it run in the view's place. So what a
-callback sees is what a view would see at this moment, whatever patches the framework (error trackers, tracers) sees
-an ordinary request, and what cleans up behind requests cleans up behind events.
+How it works. An event is a request of its own, a GET of the handshake's address. `PassingBridge`
+calls the WSGI application with it, middleware and all, and in the environ lies the `Event`, under a
+key of ours. Where the framework looks for its view, a hook that the bridge has put there finds the
+event and has it run in the view's place. So what a callback sees is what a view would see at this
+moment, whatever patches the framework (error trackers, tracers) sees an ordinary request, and what
+cleans up behind requests cleans up behind events.
 
-Invariants: an event runs at most once, however often a middleware calls on. "close" always runs. What nobody expects
-is raised again, so that one place logs it.
+Invariants: an event runs at most once, however often a middleware calls on. "close" always runs.
+What nobody expects is raised again, so that one place logs it.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.exceptions import HTTPException
 
 from ..errors import ConnectionClosed, MessageError, Refused
-from ..matching import Match
 from ..protocol.frames import CloseCode
-from ..service import Bridge, Environ, refuse
+from ..routing.matching import Match
+from ..websocket.served_route import Bridge, Environ, refuse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+    from ..websocket.connection import Connection
 
 logger = logging.getLogger("tina4_wsgi.contrib")
 
@@ -33,7 +37,9 @@ KEY = "tina4_wsgi.event"
 
 
 class Interrupted(Exception):
-    """Stands for a SystemExit, a timeout or a killed greenlet, past which frameworks would not clean up."""
+    """Stands for a SystemExit, a timeout or a killed greenlet, past which frameworks would not
+    clean up.
+    """
 
 
 QUIET = (ConnectionClosed, MessageError, Refused, HTTPException, Interrupted)
@@ -61,14 +67,24 @@ class Event:
     """
 
     __slots__ = (
-        "_call", "answered_by", "connection", "error", "failure", "headers", "is_called", "is_handshake", "match",
-        "name", "result", "status",
-    )  # fmt: skip
+        "_call",
+        "answered_by",
+        "connection",
+        "error",
+        "failure",
+        "headers",
+        "is_called",
+        "is_handshake",
+        "match",
+        "name",
+        "result",
+        "status",
+    )
 
     def __init__(self, environ: Environ, name: str, call: Callable[[], object]) -> None:
         self.name = name
         self.match: Match = environ["tina4_wsgi.match"]
-        self.connection: Any = environ.get("tina4_wsgi.connection")  # a Connection
+        self.connection: Connection | None = environ.get("tina4_wsgi.connection")
         self.is_handshake = "HTTP_UPGRADE" in environ or "HTTP_TINA4_PROBE" in environ
         self.is_called = False
         self.result: object = None
@@ -116,7 +132,9 @@ class Event:
         """Give a field of the answer, "" if it has none."""
         return next((value for field, value in self.headers if field.lower() == name), "")
 
-    def _start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[..., None]:
+    def _start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[..., None]:
         self.status = int(status[:3])
         self.headers = headers
         if exc_info and exc_info[1] is not self.error:
@@ -182,7 +200,9 @@ class PassingBridge(Bridge):
     def _close_all_the_same(self, event: Event, environ: Environ) -> None:
         """Run "close", which takes a user who may not be here any more off the lists."""
         if event.failure is not None and not isinstance(event.failure, self._answers):
-            logger.error("middleware raised at 'close' on %r", event.match.route.path, exc_info=event.failure)
+            logger.error(
+                "middleware raised at 'close' on %r", event.match.route.path, exc_info=event.failure
+            )
         event.failure = None
         try:
             self.run_unhindered(event, environ)
@@ -205,7 +225,9 @@ class PassingBridge(Bridge):
         return event.result
 
     def _raise_error(self, event: Event, error: BaseException) -> None:
-        is_the_apps = isinstance(error, Exception) and not isinstance(error, ConnectionClosed | MessageError)
+        is_the_apps = isinstance(error, Exception) and not isinstance(
+            error, ConnectionClosed | MessageError
+        )
         if isinstance(error, HTTPException):
             status = error.code or 403
         elif isinstance(error, Refused):
@@ -215,7 +237,11 @@ class PassingBridge(Bridge):
         else:
             status = event.status
         if event.connection is None:
-            raise error if isinstance(error, QUIET) else _refusal(event, status if status >= 400 else 403) from error
+            raise (
+                error
+                if isinstance(error, QUIET)
+                else _refusal(event, status if status >= 400 else 403)
+            ) from error
         if status in (401, 403):
             refuse(status, event.connection)
         raise error
@@ -224,10 +250,13 @@ class PassingBridge(Bridge):
         status = self.refusal_status(event)
         if status < 500:
             refuse(status, event.connection)
+        assert event.connection is not None
         event.connection.close(CloseCode.TRY_AGAIN_LATER, "the site does not let you in here")
 
     def refusal_status(self, event: Event) -> int:
-        """Say with which status an answer in the callback's place refuses; a redirect would lead nowhere."""
+        """Say with which status an answer in the callback's place refuses; a redirect would lead
+        nowhere.
+        """
         return event.status if event.status >= 400 else 403
 
 
@@ -246,7 +275,8 @@ def plain(rule: str) -> str:
 
 
 def class_named(app: object, name: str, *members: str) -> type | None:
-    """Find a class of this name among those of an object, also where somebody has brought a copy of its package.
+    """Find a class of this name among those of an object, also where somebody has brought a copy of
+    its package.
 
     Args:
         members: what instances must have, so that nothing is taken for what it isn't.
@@ -258,7 +288,9 @@ def class_named(app: object, name: str, *members: str) -> type | None:
 
 
 def path_to(stack: object, is_meant: Callable[[object], bool]) -> str | None:
-    """Say how to get from middleware to the application inside of it, as ".app.app"; None where that isn't seen."""
+    """Say how to get from middleware to the application inside of it, as ".app.app"; None where
+    that isn't seen.
+    """
     waiting: list[tuple[str, object]] = [("", stack)]
     seen: set[int] = set()
     while waiting:

@@ -1,15 +1,17 @@
-"""WebSocket routes of a Pyramid app: each event has a request and a transaction of its own, ACLs are asked before 101.
+"""WebSocket routes of a Pyramid app: each event has a request and a transaction of its own, ACLs
+are asked before 101.
 
     config.include("tina4_wsgi.contrib.pyramid")
     config.add_websocket("/ws/board/{id:int}", board, permission="view")
     app = wrap(config.make_wsgi_app())
 
-An event goes the way of a request, and the callback stands where a view would: execution policy, tweens, `NewRequest`
-and its followers, route factory, exception views, finished callbacks. With pyramid_tm included `request.tm` commits
-when the callback returns and aborts when it raises. Nobody gets the response, so cookies that it would set are lost.
+An event goes the way of a request, and the callback stands where a view would: execution policy,
+tweens, `NewRequest` and its followers, route factory, exception views, finished callbacks. With
+pyramid_tm included `request.tm` commits when the callback returns and aborts when it raises. Nobody
+gets the response, so cookies that it would set are lost.
 
-How it works. `routes_mapper` of the wrapped router gets a stand-in: for an event, which lies in the environ, it gives a
-route of the event's own, and the one view of all such routes runs it.
+How it works. `routes_mapper` of the wrapped router gets a stand-in: for an event, which lies in the
+environ, it gives a route of the event's own, and the one view of all such routes runs it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import venusian
 from gevent import monkey
@@ -42,19 +44,44 @@ from pyramid.threadlocal import get_current_request, manager
 from pyramid.urldispatch import Route as PyramidRoute
 from zope.interface import Interface, implementedBy
 
-from .. import callbacks
 from ..app import App
 from ..errors import ConfigError, Refused, UsageError
-from ..router import Match, Route, Router
-from ..service import ANONYMOUS, Environ
+from ..routing import callbacks
+from ..routing.router import Match, Route, Router
+from ..websocket.served_route import ANONYMOUS, Environ
 from .passage import KEY, QUIET, Event, PassingBridge, path_to, plain
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+    from typing_extensions import Unpack
 
-__all__ = ["add_websocket", "includeme", "login_required", "permission_required", "websocket_config", "wrap"]
+    from ..settings import RouterSettings, RouteSettings
+    from ..websocket.connection import Connection
 
-Callback = Callable[..., object]
+    Callback = (
+        callbacks.WebsocketCallback
+        | Callable[[Request, Connection, callbacks.Event, str | bytes], callbacks.Ignored]
+    )
+
+    class Declaration(RouteSettings, total=False):
+        """The keywords of `add_websocket`."""
+
+        permission: str | None
+        factory: Factory | str | None
+        auth: Auth | str | None
+        subprotocols: Iterable[str]
+
+
+__all__ = [
+    "add_websocket",
+    "includeme",
+    "login_required",
+    "permission_required",
+    "websocket_config",
+    "wrap",
+]
+
+Declared = TypeVar("Declared", bound="Callback")
 Auth = Callable[[Any], object]  # Any: a request, ours or Pyramid's
 Factory = Callable[[Request], object]
 
@@ -62,12 +89,13 @@ _KEY = "tina4_wsgi.routes"
 _ARGUMENTS = ("request", "connection", "event", "data")
 
 
-def wrap(stack: Any, *, app: PyramidApp | None = None, **settings: Any) -> App:
+def wrap(stack: Any, *, app: PyramidApp | None = None, **settings: Unpack[RouterSettings]) -> App:
     """Serve a Pyramid app together with its WebSocket routes and those of the `Router`.
 
     Args:
         stack: what `config.make_wsgi_app()` gave; or middleware around that, as factories give it.
-        app: what `config.make_wsgi_app()` gave, where `stack` is middleware: events pass the middleware, too.
+        app: what `config.make_wsgi_app()` gave, where `stack` is middleware: events pass the
+            middleware, too.
         settings: keywords of `App`.
     Raises:
         UsageError: it is something else.
@@ -81,10 +109,14 @@ def wrap(stack: Any, *, app: PyramidApp | None = None, **settings: Any) -> App:
 def _no_pyramid(given: object, *, is_stack: bool) -> str:
     where = path_to(given, lambda one: isinstance(one, PyramidApp)) if is_stack else None
     if where is not None:
-        return f"{given!r} is middleware around a Pyramid app, expected that too: wrap(stack, app=stack{where})"
+        return (
+            f"{given!r} is middleware around a Pyramid app, expected that too: wrap(stack, "
+            f"app=stack{where})"
+        )
     return (
         f"{given!r} is no Pyramid app, expected what config.make_wsgi_app() gives, or "
-        "wrap(stack, app=the_pyramid_app) for middleware around it; for any other WSGI app there is tina4_wsgi.App"
+        "wrap(stack, app=the_pyramid_app) for middleware around it; for any other WSGI app there "
+        "is tina4_wsgi.App"
     )
 
 
@@ -94,29 +126,41 @@ def includeme(config: Configurator) -> None:
 
 
 def add_websocket(
-    config: Configurator, path: str, callback: Callback | str, *, permission: str | None = None,
-    factory: Factory | str | None = None, auth: Auth | str | None = None, subprotocols: Iterable[str] = (),
-    **options: Any,
+    config: Configurator,
+    path: str,
+    callback: Callback | str,
+    *,
+    permission: str | None = None,
+    factory: Factory | str | None = None,
+    auth: Auth | str | None = None,
+    subprotocols: Iterable[str] = (),
+    **options: Unpack[RouteSettings],
 ) -> None:
     """Serve a path as a WebSocket; the directive `config.add_websocket`.
 
     Args:
         path: as in `Router.websocket`; the route prefix of an `include` is put before it.
-        callback: `callback(request, connection, event, data)`, or without the request; or its dotted name.
-        permission: that the request must have on the context before the 101; by default the default permission.
-        factory: makes the context (`request.context`) of the request; by default the app's root factory.
-        auth: `auth(request)` gives `connection.auth`, what isn't true refuses; by default that is `request.identity`.
+        callback: `callback(request, connection, event, data)`, or without the request; or its
+            dotted name.
+        permission: that the request must have on the context before the 101; by default the default
+            permission.
+        factory: makes the context (`request.context`) of the request; by default the app's root
+            factory.
+        auth: `auth(request)` gives `connection.auth`, what isn't true refuses; by default that is
+            `request.identity`.
         subprotocols, options: as in `Router.websocket`.
     Raises:
-        CallbackError: the callback can't be called so. What else is wrong is a ConfigurationExecutionError
-            at the commit, with the line of the call.
+        CallbackError: the callback can't be called so. What else is wrong is a
+            ConfigurationExecutionError at the commit, with the line of the call.
     """
     path = "/".join(["", *filter(None, [(config.route_prefix or "").strip("/")]), path.lstrip("/")])
     endpoint = _Endpoint(*map(config.maybe_dotted, (callback, factory, auth)))
 
     def register() -> None:
         # Not before the commit: the default permission may be set behind this call.
-        needed = config.registry.queryUtility(IDefaultPermission) if permission is None else permission
+        needed = (
+            config.registry.queryUtility(IDefaultPermission) if permission is None else permission
+        )
         endpoint.permission = None if needed == NO_PERMISSION_REQUIRED else needed
         router = config.registry.setdefault(_KEY, Router())
         router.websocket(path, endpoint, auth=endpoint.auth, subprotocols=subprotocols, **options)
@@ -125,16 +169,20 @@ def add_websocket(
 
 
 class websocket_config:
-    """Declare a callback as a WebSocket route for `config.scan()`; takes what `add_websocket` takes."""
+    """Declare a callback as a WebSocket route for `config.scan()`; takes what `add_websocket`
+    takes.
+    """
 
-    def __init__(self, path: str, **settings: Any) -> None:
+    def __init__(self, path: str, **settings: Unpack[Declaration]) -> None:
         self.path = path
         self.settings = settings
 
-    def __call__(self, callback: Callback) -> Callback:
+    def __call__(self, callback: Declared) -> Declared:
         """Remember the callback; it stays as it is."""
 
-        def register(scanner: Any, name: str, found: Callback) -> None:  # Any: venusian ships no types
+        def register(
+            scanner: Any, name: str, found: Callback
+        ) -> None:  # Any: venusian ships no types
             scanner.config.add_websocket(self.path, found, **self.settings)
 
         venusian.attach(callback, register, category="pyramid")
@@ -162,14 +210,14 @@ class _Endpoint:
         self.permission: str | None = None
         self.factory = factory
         self._auth = auth
-        self._callback = callback
+        self._callback: Callable[..., object] = callback
         self._takes_request = _takes_request(callback)
         callbacks.check_is_no_generator(callback)
         callbacks.check_is_no_coroutine(auth, "auth")
         self.__wrapped__ = callback  # what the router names in messages
         self.__signature__ = inspect.signature(_Endpoint.__call__.__get__(self))
 
-    def __call__(self, connection: Any, event: str, data: Any) -> None:  # Any: a Connection, and its messages
+    def __call__(self, connection: Connection, event: callbacks.Event, data: str | bytes) -> None:
         if self._takes_request:
             self._callback(get_current_request(), connection, event, data)
         else:
@@ -198,8 +246,12 @@ def _takes_request(callback: object) -> bool:
 
 def _identity_with(request: Request, permission: str | None) -> object:
     if permission is not None and not request.has_permission(permission, request.context):
-        raise Refused(403 if request.is_authenticated else 401, "the permission for this WebSocket is missing")
-    return request.identity or ANONYMOUS  # the permission has decided; nobody in particular may have it
+        raise Refused(
+            403 if request.is_authenticated else 401, "the permission for this WebSocket is missing"
+        )
+    return (
+        request.identity or ANONYMOUS
+    )  # the permission has decided; nobody in particular may have it
 
 
 class _PyramidBridge(PassingBridge):
@@ -215,7 +267,12 @@ class _PyramidBridge(PassingBridge):
         adapters(_view, (IViewClassifier, self._iface, Interface), IView, name="")
         for kind in QUIET:
             for iface in (IRequest, self._iface.combined):
-                adapters(_answer_quietly, (IExceptionViewClassifier, iface, implementedBy(kind)), IView, name="")
+                adapters(
+                    _answer_quietly,
+                    (IExceptionViewClassifier, iface, implementedBy(kind)),
+                    IView,
+                    name="",
+                )
 
     def routes(self) -> tuple[Route, ...]:
         """Give the routes that `add_websocket` declared."""
@@ -231,7 +288,8 @@ class _PyramidBridge(PassingBridge):
         """See that requests can't mix, and ask the tweens where no `auth` will."""
         if monkey.is_module_patched("threading") and not isinstance(manager, greenlet_local):
             raise ConfigError(
-                "pyramid was imported before gevent patched threading, so that requests and transactions would mix: "
+                "pyramid was imported before gevent patched threading, so that requests and "
+                "transactions would mix: "
                 "begin the app's module with `from gevent import monkey; monkey.patch_all()`, "
                 "under gunicorn --preload too"
             )
@@ -246,10 +304,16 @@ class _PyramidBridge(PassingBridge):
         return make(get_current_request())(value)
 
     def send(self, event: Event, environ: Environ) -> None:
-        """Send an event through the app; one inside of another, as `refresh_auth()` in a view, in its transaction."""
+        """Send an event through the app; one inside of another, as `refresh_auth()` in a view, in
+        its transaction.
+        """
         outer = get_current_request()
         if outer is not None and outer.environ.get("tm.active"):
-            kept = {name: outer.environ[name] for name in ("tm.active", "tm.manager") if name in outer.environ}
+            kept = {
+                name: outer.environ[name]
+                for name in ("tm.active", "tm.manager")
+                if name in outer.environ
+            }
             environ = {**environ, **kept}
         event.pass_through(self._stack, environ)
 
@@ -280,7 +344,9 @@ class _PyramidBridge(PassingBridge):
         path = plain(route.rule)
         self._registry.registerUtility(self._iface, IRouteRequest, name=path)
         factory = route.callback.factory if isinstance(route.callback, _Endpoint) else None
-        return PyramidRoute(path, path, factory=_that_may_fail_at_close(factory or self._app.root_factory))
+        return PyramidRoute(
+            path, path, factory=_that_may_fail_at_close(factory or self._app.root_factory)
+        )
 
 
 def _find_nothing(request: Request) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """permessage-deflate without context takeover (RFC 7692).
 
-Every message is compressed by itself, both ways: an idle connection holds no zlib state (up to 300 KiB otherwise),
-and a broadcast is compressed once for all members that agreed on the same window.
+Every message is compressed by itself, both ways: an idle connection holds no zlib state (up to 300
+KiB otherwise), and a broadcast is compressed once for all members that agreed on the same window.
 """
 
 from __future__ import annotations
@@ -28,11 +28,15 @@ _LEVEL = 6  # zlib's own default; a broadcast pays it once
 _MEMORY_LEVEL = 8
 
 _MOST_STREAMS = 16
-"""§7.2.3.5 lets a message hold several final blocks, each of which needs an inflater; nobody sends more than one."""
+"""§7.2.3.5 lets a message hold several final blocks, each of which needs an inflater; nobody sends
+more than one.
+"""
 
 
 _FREE_BYTES = 16_384
-"""Up to here a message may inflate from however little: there is nothing to gain by sending many such."""
+"""Up to here a message may inflate from however little: there is nothing to gain by sending many
+such.
+"""
 
 
 class Offer(NamedTuple):
@@ -111,7 +115,9 @@ def _bad_header() -> Refused:
 
 
 def negotiate(offers: list[Offer]) -> Agreement | None:
-    """Accept the first offer of permessage-deflate that is valid; None if there is none (§5.1, §7.1)."""
+    """Accept the first offer of permessage-deflate that is valid; None if there is none (§5.1,
+    §7.1).
+    """
     for offer in offers:
         if offer.name == EXTENSION:
             agreement = _accept(offer)
@@ -149,16 +155,24 @@ class Inflater:
 
     Args:
         most_bytes: of the inflated message; nothing is allocated beyond.
-        most_times: how many times its own size a message may inflate to; 0 for any number. The size is what the heads
-            of its frames have announced so far, so that it doesn't matter in how many parts a frame comes.
+        most_times: how many times its own size a message may inflate to; 0 for any number. The size
+            is what the heads of its frames have announced so far, so that it doesn't matter in how
+            many parts a frame comes.
 
     Attributes:
         fault: what is wrong behind all that `inflate` gave, None if nothing is.
     """
 
     __slots__ = (
-        "_allowed_bytes", "_has_begun", "_inflated_bytes", "_most_bytes", "_most_times", "_streams", "_zlib", "fault",
-    )  # fmt: skip
+        "_allowed_bytes",
+        "_has_begun",
+        "_inflated_bytes",
+        "_most_bytes",
+        "_most_times",
+        "_streams",
+        "_zlib",
+        "fault",
+    )
 
     def __init__(self, most_bytes: int, most_times: int = 0) -> None:
         self.fault: ProtocolError | None = None
@@ -177,8 +191,9 @@ class Inflater:
     def inflate(self, part: bytes, is_last: bool) -> bytes:
         """Inflate the next part of the message.
 
-        Look at what it gives first and at `fault` then, so that it doesn't matter how the message was split.
-        A fault is 1007, it isn't DEFLATE; 1008, it is too many streams; 1009, it grows beyond a limit.
+        Look at what it gives first and at `fault` then, so that it doesn't matter how the message
+        was split. A fault is 1007, it isn't DEFLATE; 1008, it is too many streams; 1009, it grows
+        beyond a limit.
         """
         self._has_begun = self._has_begun or bool(part)
         if not self._has_begun:
@@ -199,7 +214,9 @@ class Inflater:
         self._zlib = zlib.decompressobj(-_LARGEST_WINDOW_BITS)
         self._streams += 1
         if self._streams > _MOST_STREAMS:
-            self._fail(CloseCode.POLICY_VIOLATION, f"message of over {_MOST_STREAMS} DEFLATE streams")
+            self._fail(
+                CloseCode.POLICY_VIOLATION, f"message of over {_MOST_STREAMS} DEFLATE streams"
+            )
 
     def _inflate(self, part: bytes) -> bytes:
         if self.fault is not None:
@@ -216,7 +233,10 @@ class Inflater:
         if self._inflated_bytes > self._most_bytes:
             self._fail(CloseCode.MESSAGE_TOO_BIG, "message inflates beyond the limit")
         elif self._inflated_bytes > most:
-            self._fail(CloseCode.MESSAGE_TOO_BIG, f"message inflates to over {self._most_times} times its size")
+            self._fail(
+                CloseCode.MESSAGE_TOO_BIG,
+                f"message inflates to over {self._most_times} times its size",
+            )
         return inflated
 
     def _fail(self, code: int, reason: str) -> None:

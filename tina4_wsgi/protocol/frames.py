@@ -45,8 +45,11 @@ class CloseCode(IntEnum):
     FORBIDDEN = 4403
 
 
-REGISTERED_CODES = frozenset((1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014))
-"""The codes below 3000 that may stand in a close frame: 1005, 1006 and 1015 never travel (§7.4.1)."""
+REGISTERED_CODES = frozenset(
+    (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014)
+)
+"""The codes below 3000 that may stand in a close frame: 1005, 1006 and 1015 never travel (§7.4.1).
+"""
 
 
 def may_travel(code: int) -> bool:
@@ -59,7 +62,8 @@ def encode_frame(opcode: int, payload: bytes, reserved: int = 0) -> bytes:
 
     Args:
         opcode: see `Opcode`.
-        payload: any length up to 2^63 - 1; for a control frame at most 125 bytes, which the caller has checked.
+        payload: any length up to 2^63 - 1; for a control frame at most 125 bytes, which the caller
+            has checked.
         reserved: RSV bits, already in place: 0x40 marks a compressed message (RFC 7692 §6).
     """
     size = len(payload)
@@ -79,20 +83,24 @@ def encode_message(message: str | bytes) -> bytes:
     """Lay out a whole message as one frame: str as text, bytes-like as binary (§5.6).
 
     Raises:
-        UsageError: neither str nor bytes-like, or a str that UTF-8 can't express (a lone surrogate).
+        UsageError: neither str nor bytes-like, or a str that UTF-8 can't express (a lone
+            surrogate).
     """
     if isinstance(message, str):  # the usual case, and a hot path
         text = message if message.__class__ is str else str.__str__(message)
         try:
             payload = text.encode()
         except UnicodeEncodeError as exc:
-            raise UsageError(f"text holds {exc.object[exc.start]!r}, which UTF-8 can't express") from exc
+            raise UsageError(
+                f"text holds {exc.object[exc.start]!r}, which UTF-8 can't express"
+            ) from exc
         size = len(payload)
         return _TEXT_HEADERS[size] + payload if size < 126 else encode_frame(Opcode.TEXT, payload)
     if message.__class__ is not bytes:
         if not isinstance(message, bytes | bytearray | memoryview):
             raise UsageError(
-                f"message is a {type(message).__name__}, expected str, bytes, or a list or dict to be sent as JSON"
+                f"message is a {type(message).__name__}, expected str, bytes, or a list or dict to "
+                "be sent as JSON"
             )
         message = bytes(message)
     size = len(message)
@@ -119,7 +127,9 @@ def close_payload(code: int, reason: str = "") -> bytes:
     if code == CloseCode.NO_STATUS:
         return b""
     if not may_travel(code):
-        raise UsageError(f"close code {code} may not travel, expected 1000-1003, 1007-1014 or 3000-4999")
+        raise UsageError(
+            f"close code {code} may not travel, expected 1000-1003, 1007-1014 or 3000-4999"
+        )
     text = reason.encode(errors="replace")[: MAX_CONTROL_PAYLOAD_BYTES - 2]
     return code.to_bytes(2, "big") + text.decode(errors="ignore").encode()
 
@@ -130,12 +140,15 @@ def parse_close(payload: bytes) -> tuple[int, str]:
     Returns:
         Code and reason; 1005 and "" for an empty body.
     Raises:
-        ProtocolError: one byte, a code that may not travel (1002), a reason that isn't UTF-8 (1007).
+        ProtocolError: one byte, a code that may not travel (1002), a reason that isn't UTF-8
+            (1007).
     """
     if not payload:
         return CloseCode.NO_STATUS, ""
     if len(payload) == 1:
-        raise ProtocolError(CloseCode.PROTOCOL_ERROR, "close payload of 1 byte, expected none or at least 2")
+        raise ProtocolError(
+            CloseCode.PROTOCOL_ERROR, "close payload of 1 byte, expected none or at least 2"
+        )
     code = int.from_bytes(payload[:2], "big")
     if not may_travel(code):
         raise ProtocolError(CloseCode.PROTOCOL_ERROR, f"close code {code} may not travel")

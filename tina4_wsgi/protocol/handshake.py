@@ -1,6 +1,7 @@
 """The opening handshake, from a WSGI environ to a decision (RFC 6455 §4.2, §10.2).
 
-`check` either gives the answer's `Sec-WebSocket-Accept` or raises `Refused`; nothing is written here.
+`check` either gives the answer's `Sec-WebSocket-Accept` or raises `Refused`; nothing is written
+here.
 """
 
 from __future__ import annotations
@@ -11,15 +12,19 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from .. import forwarded, hosts, origins
+from ..addresses import forwarded, hosts, origins
+from ..addresses.origins import Allowed, Origin
 from ..errors import Refused
-from ..origins import Allowed, Origin
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # §1.3
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")  # the base64 of 16 bytes (RFC 4648 §4)
 MOST_ELEMENTS = 100
-"""Elements of one list field that are looked at, also of subprotocols and extensions that may be offered."""
-_TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+"""Elements of one list field that are looked at, also of subprotocols and extensions that may be
+offered.
+"""
+_TOKEN_CHARACTERS = frozenset(
+    "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
 
 
 def is_token(text: str) -> bool:
@@ -37,7 +42,9 @@ def split_tokens(value: str) -> list[str]:
 
 
 def has_token(value: str, token: str) -> bool:
-    """Say whether a comma-separated header value has `token` as an element; letter case doesn't count."""
+    """Say whether a comma-separated header value has `token` as an element; letter case doesn't
+    count.
+    """
     return value.lower() == token or any(part.lower() == token for part in split_tokens(value))
 
 
@@ -78,7 +85,8 @@ def accept_for(key: str) -> str:
     """Compute `Sec-WebSocket-Accept` (§4.2.2 item 5.4).
 
     Args:
-        key: `Sec-WebSocket-Key` as sent: base64 of 16 bytes. Two of them arrive joined by a comma, and fail.
+        key: `Sec-WebSocket-Key` as sent: base64 of 16 bytes. Two of them arrive joined by a comma,
+            and fail.
     Raises:
         Refused: 400, it is anything else.
     """
@@ -88,7 +96,9 @@ def accept_for(key: str) -> str:
     return binascii.b2a_base64(digest, newline=False).decode()
 
 
-def check_page(environ: Mapping[str, Any], host: str, allowed: Collection[Allowed], trusted: tuple[str, ...]) -> None:
+def check_page(
+    environ: Mapping[str, Any], host: str, allowed: Collection[Allowed], trusted: tuple[str, ...]
+) -> None:
     """Hold the origin policy for a request as it came through proxies; see `check_origin`.
 
     Args:
@@ -106,7 +116,11 @@ def check_page(environ: Mapping[str, Any], host: str, allowed: Collection[Allowe
         peer = environ.get("REMOTE_ADDR") or ""
         # Behind Werkzeug's ProxyFix the peer stands for the client.
         is_rewritten = "werkzeug.proxy_fix.orig" in environ
-        if is_rewritten or forwarded.is_trusted_peer(environ, trusted) or not forwarded.has_sign_of_proxy(environ):
+        if (
+            is_rewritten
+            or forwarded.is_trusted_peer(environ, trusted)
+            or not forwarded.has_sign_of_proxy(environ)
+        ):
             raise
         try:
             # As if the peer were trusted: it is only asked whether that is all there is to mend.
@@ -115,31 +129,47 @@ def check_page(environ: Mapping[str, Any], host: str, allowed: Collection[Allowe
         except Refused:
             raise refusal from None
         named = peer or "127.0.0.1"  # on a UNIX socket any name does
-        why = f"a proxy tells that they are the same, but is not believed: trusted_proxies=[{named!r}]"
+        why = (
+            "a proxy tells that they are the same, but is not believed: "
+            f"trusted_proxies=[{named!r}]"
+        )
         detail = f"{refusal.detail.partition('; ')[0]}; {why}"
         raise Refused(refusal.status, refusal.message, detail=detail) from None
 
 
 def _check_through(
-    environ: Mapping[str, Any], origin: str, host: str, allowed: Collection[Allowed], trusted: tuple[str, ...]
+    environ: Mapping[str, Any],
+    origin: str,
+    host: str,
+    allowed: Collection[Allowed],
+    trusted: tuple[str, ...],
 ) -> None:
     scheme = forwarded.known_scheme(environ, trusted)
-    named_host = forwarded.named_host(environ, trusted) if "HTTP_X_FORWARDED_PORT" in environ else ""
+    named_host = (
+        forwarded.named_host(environ, trusted) if "HTTP_X_FORWARDED_PORT" in environ else ""
+    )
     check_origin(origin, host, allowed, scheme=scheme, named_host=named_host)
 
 
 def check_origin(
-    origin: str | None, host: str, allowed: Collection[Allowed], *, scheme: str = "", named_host: str = ""
+    origin: str | None,
+    host: str,
+    allowed: Collection[Allowed],
+    *,
+    scheme: str = "",
+    named_host: str = "",
 ) -> None:
-    """Hold the origin policy (§10.2): a page may connect to the host that it came from, or is named.
+    """Hold the origin policy (§10.2): a page may connect to the host that it came from, or is
+    named.
 
     Args:
         origin: the Origin header; None means that no browser asks.
         host: the Host under which this request came.
         allowed: further origins, as `Config.allowed_origins` has them.
-        scheme: "http" or "https", by which this request came; "" where that isn't known, for a proxy that ends TLS
-            makes "https" pages arrive here as "http".
-        named_host: the same host without the port that a proxy tells apart from it; either may be the page's own.
+        scheme: "http" or "https", by which this request came; "" where that isn't known, for a
+            proxy that ends TLS makes "https" pages arrive here as "http".
+        named_host: the same host without the port that a proxy tells apart from it; either may be
+            the page's own.
     Raises:
         Refused: 403; for the log it names both sides, and what to set.
     """
@@ -157,9 +187,10 @@ def check_origin(
     came = origins.shown(f"{scheme or 'http(s)'}://{host}")
     why = _why_not(asking, own, scheme) or _how_to_name(origin, asking)
     raise Refused(
-        403, "this origin may not connect; see allowed_origins",
+        403,
+        "this origin may not connect; see allowed_origins",
         detail=f"the page is of origin {origins.shown(origin)}, the request came for {came}; {why}",
-    )  # fmt: skip
+    )
 
 
 def _why_not(asking: Origin | None, own: hosts.Host | None, scheme: str) -> str:
@@ -168,12 +199,15 @@ def _why_not(asking: Origin | None, own: hosts.Host | None, scheme: str) -> str:
         return ""
     if own.port is None and not asking.has_own_port:
         return (
-            "the Host has lost its port on the way: let the proxy pass it on (in nginx: proxy_set_header Host "
-            "$http_host), or tell it as X-Forwarded-Port, with the proxy's address in trusted_proxies"
+            "the Host has lost its port on the way: let the proxy pass it on (in nginx: "
+            "proxy_set_header Host "
+            "$http_host), or tell it as X-Forwarded-Port, with the proxy's address in "
+            "trusted_proxies"
         )
     if scheme and asking.scheme != scheme and origins.is_own(asking, own, ""):
         return (
-            f"by what this server and its proxies say the request came by {scheme}: let the outermost proxy's "
+            f"by what this server and its proxies say the request came by {scheme}: let the "
+            "outermost proxy's "
             "X-Forwarded-Proto through, or name the origin in allowed_origins"
         )
     return ""

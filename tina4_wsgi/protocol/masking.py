@@ -1,7 +1,8 @@
 """Masking of payloads (RFC 6455 §5.3): XOR with a key of four bytes, repeated.
 
-How it works. This is the module in pure Python. `masking.pyx` beside it is the same module written for a C compiler;
-where the engine is compiled, Python finds that one first. A payload of 64 KiB takes about 170 µs here and 6 µs there.
+How it works. This is the module in pure Python. `masking.pyx` beside it is the same module written
+for a C compiler; where the engine is compiled, Python finds that one first. A payload of 64 KiB
+takes about 170 µs here and 6 µs there.
 
 Invariants: both modules have the same functions, take and raise the same, and pass the same tests.
 """

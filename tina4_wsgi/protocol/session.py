@@ -1,14 +1,15 @@
 """What a server hears on one connection: bytes in, messages out (RFC 6455 §5, §6.2, §7).
 
-How it works. `feed` walks over the bytes frame by frame. A short unfragmented text, nearly every frame of
-nearly every app, is handled in the loop itself; all else goes through `_read_frame`. Of a data frame that has
-not arrived whole, what is there is unmasked, checked and put into the `_Message` at once, so no byte is looked
-at twice and bad UTF-8 fails before the frame is complete. Only the head of a frame or a control frame ever
-waits in `_buffer`: at most 139 bytes, or what arrived beyond an inbound limit.
+How it works. `feed` walks over the bytes frame by frame. A short unfragmented text, nearly every
+frame of nearly every app, is handled in the loop itself; all else goes through `_read_frame`. Of a
+data frame that has not arrived whole, what is there is unmasked, checked and put into the
+`_Message` at once, so no byte is looked at twice and bad UTF-8 fails before the frame is complete.
+Only the head of a frame or a control frame ever waits in `_buffer`: at most 139 bytes, or what
+arrived beyond an inbound limit.
 
-An editor keeps true: nothing here knows a socket, a clock or a callback; every limit is checked on the head of
-a frame, before memory is spent on its payload; a fault raises `ProtocolError` *after* the messages before it
-were handed out; the result does not depend on how the bytes were split.
+An editor keeps true: nothing here knows a socket, a clock or a callback; every limit is checked on
+the head of a frame, before memory is spent on its payload; a fault raises `ProtocolError` *after*
+the messages before it were handed out; the result does not depend on how the bytes were split.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _WHOLE_TEXT = _FIN | Opcode.TEXT
 _LONGEST_SHORT = _MASKED | 125
 
 _DEFLATE_SLACK_BYTES = 64
-"""What DEFLATE may add to a message that it can't make smaller, besides a thousandth of its length."""
+"""What DEFLATE may add to a message that it can't make smaller, besides a thousandth of its length.
+"""
 
 
 class Limits(Protocol):
@@ -50,8 +52,15 @@ class _Message:
     """A message that is still arriving, in fragments or in parts of one frame."""
 
     __slots__ = (
-        "_incomplete", "_inflater", "_is_text", "_parts", "_whole", "fragments", "plain_bytes", "size_bytes",
-    )  # fmt: skip
+        "_incomplete",
+        "_inflater",
+        "_is_text",
+        "_parts",
+        "_whole",
+        "fragments",
+        "plain_bytes",
+        "size_bytes",
+    )
 
     def __init__(self, is_text: bool, inflater: Inflater | None) -> None:
         self._inflater = inflater
@@ -75,7 +84,8 @@ class _Message:
         """Append unmasked bytes.
 
         Raises:
-            ProtocolError: 1007, the text can't be UTF-8 whatever follows; see also `Inflater.fault`.
+            ProtocolError: 1007, the text can't be UTF-8 whatever follows; see also
+                `Inflater.fault`.
         """
         fault = None
         if self._inflater is not None:
@@ -140,16 +150,29 @@ class Session:
 
     Attributes:
         is_assembling: whether a message has arrived in part.
-        most_messages, most_bytes: `feed` stops where so many messages wait, or so many bytes of them.
-        queued_bytes: the payload of the messages that `feed` gave, inflated; the owner takes them off again.
-        pongs: frames that answer the pings of the last `feed`, oldest first; the owner takes them away.
-        peer_close: code and reason of the peer's close frame, None until it came; nothing is read after it.
+        most_messages, most_bytes: `feed` stops where so many messages wait, or so many bytes of
+            them.
+        queued_bytes: the payload of the messages that `feed` gave, inflated; the owner takes them
+            off again.
+        pongs: frames that answer the pings of the last `feed`, oldest first; the owner takes them
+            away.
+        peer_close: code and reason of the peer's close frame, None until it came; nothing is read
+            after it.
     """
 
     __slots__ = (
-        "_buffer", "_limits", "_may_compress", "_message", "_payload", "is_assembling", "most_bytes", "most_messages",
-        "peer_close", "pongs", "queued_bytes",
-    )  # fmt: skip
+        "_buffer",
+        "_limits",
+        "_may_compress",
+        "_message",
+        "_payload",
+        "is_assembling",
+        "most_bytes",
+        "most_messages",
+        "peer_close",
+        "pongs",
+        "queued_bytes",
+    )
 
     def __init__(self, limits: Limits, may_compress: bool = False) -> None:
         self._limits = limits
@@ -166,14 +189,20 @@ class Session:
 
     @property
     def has_buffered(self) -> bool:
-        """Whether `feed(b"")` may give more: `feed` stopped at the inbound limit, or in a frame's head."""
+        """Whether `feed(b"")` may give more: `feed` stopped at the inbound limit, or in a frame's
+        head.
+        """
         return bool(self._buffer)
 
     @property
     def held_bytes(self) -> int:
-        """All that lies here or was given and not taken off: messages, and what has arrived of the next one."""
+        """All that lies here or was given and not taken off: messages, and what has arrived of the
+        next one.
+        """
         message = self._message
-        return self.queued_bytes + len(self._buffer) + (0 if message is None else message.plain_bytes)
+        return (
+            self.queued_bytes + len(self._buffer) + (0 if message is None else message.plain_bytes)
+        )
 
     def drop(self) -> None:
         """Forget what has arrived of the next message: nothing is fed any more."""
@@ -184,8 +213,8 @@ class Session:
     def feed(self, data: bytes, messages: list[str | bytes]) -> bool:
         """Take what the socket gave and append each message that it completes.
 
-        Stops as soon as `messages` holds one of the inbound limits, keeps the rest, and goes on from there in the
-        next call.
+        Stops as soon as `messages` holds one of the inbound limits, keeps the rest, and goes on
+        from there in the next call.
 
         Args:
             data: any bytes, split anywhere; b"" to go on after a stop.
@@ -193,7 +222,8 @@ class Session:
         Returns:
             Whether there is something besides messages: see `pongs` and `peer_close`.
         Raises:
-            ProtocolError: with the code that closes the connection; `messages` holds what came before the fault.
+            ProtocolError: with the code that closes the connection; `messages` holds what came
+                before the fault.
         """
         if self._buffer:
             data = self._buffer + data
@@ -201,9 +231,14 @@ class Session:
         if self.peer_close is not None:
             return True
         position = 0 if self._payload is None else self._continue_payload(data, messages)
-        size, raw = len(data), data  # `raw` is a plain pointer where this is compiled: no index is checked
+        size, raw = (
+            len(data),
+            data,
+        )  # `raw` is a plain pointer where this is compiled: no index is checked
         while (
-            size - position >= 2 and len(messages) < self.most_messages and self.queued_bytes < self.most_bytes
+            size - position >= 2
+            and len(messages) < self.most_messages
+            and self.queued_bytes < self.most_bytes
         ):
             second = raw[position + 1]
             stop = position + second - 122  # 122: the bit of the mask, less six bytes of head
@@ -284,17 +319,23 @@ class Session:
         """RFC 7692 §6: RSV1 marks the first frame of a compressed message, and nothing else."""
         is_first = first & 0x0F in (Opcode.TEXT, Opcode.BINARY)
         if first & _RESERVED != COMPRESSED or not self._may_compress or not is_first:
-            raise _broken("reserved bit set, and no extension was agreed on that would mean something by it")
+            raise _broken(
+                "reserved bit set, and no extension was agreed on that would mean something by it"
+            )
 
     def _check_size(self, length: int, is_compressed: bool) -> None:
         size, most = length, self._limits.max_message_bytes
         if self._message is not None:
             size += self._message.size_bytes
             is_compressed = self._message.is_compressed
-        # What can't be compressed grows a little; how much comes out of it is the inflater's business.
+        # What can't be compressed grows a little; how much comes out of it is the inflater's
+        # business.
         slack = _DEFLATE_SLACK_BYTES + (most >> 10) if is_compressed else 0
         if size > most + slack:
-            raise ProtocolError(CloseCode.MESSAGE_TOO_BIG, f"message of {size} bytes or more, at most {most} allowed")
+            raise ProtocolError(
+                CloseCode.MESSAGE_TOO_BIG,
+                f"message of {size} bytes or more, at most {most} allowed",
+            )
 
     def _begin_payload(self, first: int, mask: bytes, length: int) -> None:
         message = self._message
@@ -307,7 +348,8 @@ class Session:
         message.begin_frame(length)
         if message.fragments > self._limits.max_fragments:
             raise ProtocolError(
-                CloseCode.POLICY_VIOLATION, f"message in over {self._limits.max_fragments} fragments"
+                CloseCode.POLICY_VIOLATION,
+                f"message in over {self._limits.max_fragments} fragments",
             )
         self._payload = _Payload(mask, length, first & _FIN != 0)
 

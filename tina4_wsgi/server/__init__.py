@@ -1,1 +1,1 @@
-"""The server of our own: gevent's pywsgi, with a stricter reading of requests and upgrades that it can hand over."""
+"""Our own server, and what running any app by it takes."""

@@ -1,8 +1,9 @@
 """One HTTP connection of our own server: its requests in turn, each answered by the application.
 
-A real gevent-websocket handler, for applications that say that they are written for gevent-websocket; but any other
-upgrade is left to the application (`claims_upgrade`), and everything on the wire is read by `request_head` and
-`request_body`, which are strict where pywsgi is lax.
+A real gevent-websocket handler, for applications that say that they are written for
+gevent-websocket; but any other upgrade is left to the application (`claims_upgrade`), and
+everything on the wire is read by `request_head` and `request_body`, which are strict where pywsgi
+is lax.
 
 Every wait for the client is bounded, in `wire`. After a refusal or half a body the
 connection is closed, since nobody knows where its next request would begin.
@@ -22,9 +23,9 @@ from gevent.exceptions import ConcurrentObjectUseError
 from gevent.pywsgi import format_date_time
 from geventwebsocket.handler import WebSocketHandler
 
-from .. import files
 from ..config import Config
 from ..errors import Refused
+from ..http import files
 from ..protocol import handshake
 from .request_body import BodyError, RequestBody
 from .request_head import RequestHead, read_head
@@ -34,21 +35,26 @@ log = logging.getLogger("tina4_wsgi.server")
 access_log = logging.getLogger("tina4_wsgi.access")
 
 WRITE_PATIENCE_S = 60.0  # as nginx: a video player that has buffered enough pauses reading
-REQUESTS_PER_TURN = 16  # of a client that sends them faster than they are answered, and so never waits
-JOIN_BYTES = 16_384  # up to here copying the body behind the head costs less than a second system call
+REQUESTS_PER_TURN = (
+    16  # of a client that sends them faster than they are answered, and so never waits
+)
+JOIN_BYTES = (
+    16_384  # up to here copying the body behind the head costs less than a second system call
+)
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _GOING_AWAY = b"\x88\x02\x03\xe9"  # a close frame with code 1001
 
 
-class Host(Protocol):
+class HandlerServer(Protocol):
     """What a handler needs of its server.
 
     Attributes:
         handlers: the connections being served; each adds and discards itself.
         is_stopping: no further request is to be read from any connection.
         write_patience_s: how long a client may take none of a response.
-        script_name: the path below which the application is served, as WSGI has it; "" for the whole host.
+        script_name: the path below which the application is served, as WSGI has it; "" for the
+            whole host.
     """
 
     config: Config
@@ -68,14 +74,14 @@ class Host(Protocol):
 class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships no types
     """Serves one accepted connection until it ends, or the application takes it over.
 
-    Greenlets: one per connection, spawned by the server; all methods run in it, but for `cut_waiting`
-    and `end_legacy_websocket`, which the stopping server calls.
+    Greenlets: one per connection, spawned by the server; all methods run in it, but for
+    `cut_waiting` and `end_legacy_websocket`, which the stopping server calls.
 
     Attributes:
         is_waiting: between two requests, or within the head of one.
     """
 
-    server: Host
+    server: HandlerServer
     head: RequestHead
     is_waiting = False
     # Of pywsgi, which has no types.
@@ -89,10 +95,12 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
     _served = 0
     _head_bytes = 0
 
-    def __init__(self, sock: Any, address: Any, server: Host) -> None:
+    def __init__(self, sock: Any, address: Any, server: HandlerServer) -> None:
         reader = RequestReader(sock)
         # gevent-websocket keys its clients by address, and on a UNIX socket all have the same: "".
-        super().__init__(sock, address or f"unix:{sock.fileno()}", server, io.BufferedReader(reader))
+        super().__init__(
+            sock, address or f"unix:{sock.fileno()}", server, io.BufferedReader(reader)
+        )
         self.reader = reader
 
     @property
@@ -148,7 +156,9 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
             self.reader.cut()
 
     def end_legacy_websocket(self) -> None:
-        """Say 1001 on a WebSocket that gevent-websocket drives, and let the application's `receive` end."""
+        """Say 1001 on a WebSocket that gevent-websocket drives, and let the application's `receive`
+        end.
+        """
         websocket = getattr(self, "websocket", None)
         if websocket is None or websocket.closed:
             return
@@ -168,18 +178,22 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         reader.await_request(config.keepalive_timeout_s if self._served else head_s, head_s)
         self.time_start, self.response_length, self.headers_sent = time.time(), 0, False
         if self.server.is_stopping:
-            self.reader.cut()  # begun too late for `cut_waiting`: serve what has come, wait for nothing
+            # Begun too late for `cut_waiting`: serve what has come, wait for nothing.
+            self.reader.cut()
         self.is_waiting = True
         try:
             return read_head(
-                self.rfile.readline, config.max_header_bytes, config.max_header_count, config.max_head_bytes
+                self.rfile.readline,
+                config.max_header_bytes,
+                config.max_header_count,
+                config.max_head_bytes,
             )
         except Refused as refusal:
             if not self.server.is_stopping:
                 self._refuse(refusal.status, refusal.message)
         except TimeoutError:
-            # No answer where no request has begun: browsers open connections ahead of need, and would take
-            # a 408 for the answer to the request that they are about to send.
+            # No answer where no request has begun: browsers open connections ahead of need, and
+            # would take a 408 for the answer to the request that they are about to send.
             if reader.has_begun:
                 self._refuse(408, "request head came too slowly")
         except OSError:
@@ -236,7 +250,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
     # The application
 
     def upgrade_websocket(self) -> list[bytes] | None:
-        """Upgrade as gevent-websocket does, unless the upgrade is left to the application, or there is none.
+        """Upgrade as gevent-websocket does, unless the upgrade is left to the application, or there
+        is none.
 
         Returns:
             None, or the body of a refusal.
@@ -244,13 +259,17 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         if not self.head.wants_websocket:
             return None
         if self.server.claims_upgrade(self.environ):
-            self.socket.settimeout(None)  # of the head; whoever takes the socket over has deadlines of its own
+            self.socket.settimeout(
+                None
+            )  # of the head; whoever takes the socket over has deadlines of its own
             return None
         try:
             handshake.check(self.environ)  # gevent-websocket answers a bad key with a traceback
         except Refused as refusal:
             status = f"{refusal.status} {HTTPStatus(refusal.status).phrase}"
-            self.start_response(status, [("Content-Type", "text/plain; charset=utf-8"), *refusal.headers])
+            self.start_response(
+                status, [("Content-Type", "text/plain; charset=utf-8"), *refusal.headers]
+            )
             return [refusal.message.encode() + b"\n"]
         super().upgrade_websocket()
         self.reader.await_anything()
@@ -258,7 +277,9 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         return None
 
     def handle_one_response(self) -> None:
-        """Call the application and send what it answers; whatever it raises is logged and answered 500."""
+        """Call the application and send what it answers; whatever it raises is logged and answered
+        500.
+        """
         self.time_start = time.time()
         self.status = self.code = self.result = None
         self.response_use_chunked = self.connection_upgraded = False
@@ -283,16 +304,22 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
             self.code, self.close_connection = 101, True
             return
         if not self._has_declared_length():
-            log.error("%s %s: the response is not as long as its Content-Length", self.command, self.target)
+            log.error(
+                "%s %s: the response is not as long as its Content-Length",
+                self.command,
+                self.target,
+            )
             self.close_connection = True
         body = self.wsgi_input
         if body is not None and not self.close_connection and not body.discard():
             self.close_connection = True
 
     def _was_taken(self) -> bool:
-        """Say whether the application has had an upgrade's socket for itself, as flask-sock does, and is done with it.
+        """Say whether the application has had an upgrade's socket for itself, as flask-sock does,
+        and is done with it.
 
-        Such an application calls no `start_response`; it has written its answers, and read to the end, by itself.
+        Such an application calls no `start_response`; it has written its answers, and read to the
+        end, by itself.
         """
         return self.head.wants_websocket and self.status is None and not self.result
 
@@ -313,7 +340,15 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
             length = max(0, self.response_length - self._head_bytes)
             took_ms = (self.time_finish - self.time_start) * 1000
             request = f"{self.command} {self.target} {self.request_version}"
-            access_log.log(level, '%s "%s" %s %d %.1f ms', self.peer, request, self.code or "-", length, took_ms)
+            access_log.log(
+                level,
+                '%s "%s" %s %d %.1f ms',
+                self.peer,
+                request,
+                self.code or "-",
+                length,
+                took_ms,
+            )
 
     # Writing
 
@@ -359,7 +394,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         )
         if (
             has_no_end
-            or body is None  # what a client sends right behind its handshake must not be read as a request
+            or body
+            is None  # what a client sends right behind its handshake must not be read as a request
             or not body.is_worth_discarding
             or self.server.is_stopping
             or not config.keepalive_timeout_s
@@ -381,7 +417,9 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
             raise PeerGone(str(exc)) from exc
 
     def _refuse(self, status: int, message: str) -> None:
-        """Answer with one constant line, if nothing has been answered yet, and close the connection."""
+        """Answer with one constant line, if nothing has been answered yet, and close the
+        connection.
+        """
         log.warning("refused %d from %s: %s", status, self.peer, message)
         self.close_connection = self._lingers = True
         self.code = status

@@ -17,7 +17,7 @@ BACKLOG = 2_048  # many clients come back at once after a restart; the kernel ca
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListenAddress:
     """What the user asked for.
 
     Attributes:
@@ -53,10 +53,14 @@ class Place:
         if self.unix_path is not None:
             return f"HTTP and WebSocket server running at unix:{self.unix_path}"
         url = self.url(bound_to, root)
-        return f"HTTP server running at {url}\nWebSocket server running at {url.replace('http', 'ws', 1)}"
+        return (
+            f"HTTP server running at {url}\nWebSocket server running at "
+            f"{url.replace('http', 'ws', 1)}"
+        )
 
     def url(self, bound_to: Any, root: str = "") -> str:
-        """Give the address of pages, without a slash at its end; of a UNIX socket nobody knows it, and it is the path.
+        """Give the address of pages, without a slash at its end; of a UNIX socket nobody knows it,
+        and it is the path.
 
         Args:
             bound_to, root: as for `addresses`.
@@ -71,7 +75,10 @@ class Place:
         """Say why it can't be bound, and what to do."""
         if self.unix_path is not None:
             if exc.errno == errno.EADDRINUSE:
-                return f"{self.unix_path} is already in use; stop its server, or choose another path with --bind"
+                return (
+                    f"{self.unix_path} is already in use; stop its server, or choose another path "
+                    "with --bind"
+                )
             return f"can't listen on {self.unix_path}: {exc.strerror or exc}"
         if exc.errno == errno.EADDRINUSE:
             return (
@@ -79,14 +86,18 @@ class Place:
                 "stop the program that listens there, or choose another port with --port"
             )
         if exc.errno == errno.EACCES:
-            return f"port {self.port} is not open to this user; choose one of 1024 or above with --port"
+            return (
+                f"port {self.port} is not open to this user; choose one of 1024 or above with "
+                "--port"
+            )
         if exc.errno == errno.EADDRNOTAVAIL or isinstance(exc, socket.gaierror):
             return f"{self.host} is no address of this machine; choose another with --host"
         return f"can't listen on {self.host}, port {self.port}: {exc.strerror or exc}"
 
 
 def listen(family: int, address: Any, backlog: int = BACKLOG) -> socket.socket:
-    """Bind and listen. The file that a killed server left is replaced, the socket of a living one is not.
+    """Bind and listen. The file that a killed server left is replaced, the socket of a living one
+    is not.
 
     Args:
         address: host and port, or the path of a UNIX socket.

@@ -1,8 +1,8 @@
 """The body of a request, as `wsgi.input` under our own server (RFC 9112 §6 and §7.1).
 
-Knows where the body ends, so an application can't read into the next request. A body that is cut short,
-stalls or is laid out wrongly raises `BodyError`, once and then on every read: after that nobody knows where
-the next request would begin, and the connection is closed.
+Knows where the body ends, so an application can't read into the next request. A body that is cut
+short, stalls or is laid out wrongly raises `BodyError`, once and then on every read: after that
+nobody knows where the next request would begin, and the connection is closed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import NoReturn
 from ..errors import Refused
 from .request_head import parse_field
 
-MAX_CHUNK_LINE_BYTES = 256  # the size takes 16; extensions are allowed by the RFC and used by nobody
+MAX_CHUNK_LINE_BYTES = (
+    256  # the size takes 16; extensions are allowed by the RFC and used by nobody
+)
 MAX_TRAILERS = 32  # they are dropped; nobody sends more than a checksum or two
 READ_BLOCK_BYTES = 65_536  # an announced length is not memory to be reserved at once
 MAX_DISCARD_BYTES = 262_144  # what is cheaper to read and drop than to connect anew
@@ -54,7 +56,9 @@ class RequestBody:
         chunked: bool,
         ask_for_body: Callable[[], None] | None = None,
     ) -> None:
-        """Read from `rfile`; `ask_for_body` sends a "100 Continue" before the first byte is awaited."""
+        """Read from `rfile`; `ask_for_body` sends a "100 Continue" before the first byte is
+        awaited.
+        """
         self._rfile = rfile
         self._left = content_length or 0  # of the body, or of the current chunk
         self._chunked = chunked  # and its last chunk has not been seen
@@ -68,7 +72,9 @@ class RequestBody:
 
     @property
     def is_worth_discarding(self) -> bool:
-        """Whether what the application has left may be read and dropped, to use the connection again."""
+        """Whether what the application has left may be read and dropped, to use the connection
+        again.
+        """
         if self._failure is not None:
             return False
         if self._ask_for_body is not None and (self._left or self._chunked):
@@ -101,7 +107,9 @@ class RequestBody:
         return iter(self.readline, b"")
 
     def discard(self) -> bool:
-        """Read and drop what the application has left, and say whether the next request may follow."""
+        """Read and drop what the application has left, and say whether the next request may
+        follow.
+        """
         if not self.is_worth_discarding:
             return False
         dropped = 0

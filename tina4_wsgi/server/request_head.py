@@ -1,12 +1,12 @@
 """Reads and checks the head of an HTTP/1.x request (RFC 9112 §2 to §6), for our own server.
 
-Strict on purpose: wherever two programs could read the same bytes as different requests, they are refused,
-because that is how a request is smuggled past a proxy. Nothing is repaired. Every line is checked as soon
-as it is there, so that a hopeless head is answered before the rest of it has come.
+Strict on purpose: wherever two programs could read the same bytes as different requests, they are
+refused, because that is how a request is smuggled past a proxy. Nothing is repaired. Every line is
+checked as soon as it is there, so that a hopeless head is answered before the rest of it has come.
 
 No sockets here: the bytes come from any `readline`, so that it is tested on literal bytes.
-An editor must keep the two patterns free of adjoining repeats over the same characters: they run on 64 KiB
-lines of the peer's choice and must stay linear when they fail.
+An editor must keep the two patterns free of adjoining repeats over the same characters: they run on
+64 KiB lines of the peer's choice and must stay linear when they fail.
 """
 
 from __future__ import annotations
@@ -61,12 +61,16 @@ class RequestHead:
 
 
 def read_head(
-    readline: Callable[[int], bytes], max_line_bytes: int, max_fields: int, max_head_bytes: int = 1 << 20
+    readline: Callable[[int], bytes],
+    max_line_bytes: int,
+    max_fields: int,
+    max_head_bytes: int = 1 << 20,
 ) -> RequestHead | None:
     """Read one request head, up to and with its empty line.
 
     Args:
-        readline: gives up to so many bytes, up to and with a line feed; b"" at the end of the stream.
+        readline: gives up to so many bytes, up to and with a line feed; b"" at the end of the
+            stream.
         max_line_bytes: the longest line allowed, its line end not counted.
         max_fields: the most header fields allowed.
         max_head_bytes: of all lines together, the request line and the line ends included.
@@ -150,7 +154,11 @@ def _origin_form(head: RequestHead) -> str:
 
 
 def _read_fields(
-    head: RequestHead, readline: Callable[[int], bytes], max_line_bytes: int, max_fields: int, left_bytes: int
+    head: RequestHead,
+    readline: Callable[[int], bytes],
+    max_line_bytes: int,
+    max_fields: int,
+    left_bytes: int,
 ) -> None:
     variables: dict[str, str] = {}
     for _ in range(max_fields):
@@ -238,7 +246,9 @@ def _note_connection(head: RequestHead) -> None:
 
 
 def _options(head: RequestHead, key: str) -> list[str]:
-    """The tokens of a list field in lower case, so that "Upgradeable" is not taken for "upgrade"."""
+    """The tokens of a list field in lower case, so that "Upgradeable" is not taken for
+    "upgrade".
+    """
     value = head.variables.get(key)
     return [part.strip(" \t") for part in value.lower().split(",")] if value else []
 
@@ -279,16 +289,40 @@ _SPELLING = {
     "HTTP_TRANSFER_ENCODING": "Transfer-Encoding",
 }
 
-# Made once for the usual spellings: naming 10 fields anew costs 3 µs, a thirtieth of a whole request.
+# Made once for the usual spellings: naming 10 fields anew costs 3 µs, a thirtieth of a whole
+# request.
 _VARIABLE_NAMES = {
     spelling: _variable_name(name)
     for name in (
-        b"Host", b"User-Agent", b"Accept", b"Accept-Language", b"Accept-Encoding", b"Connection", b"Cookie",
-        b"Referer", b"Origin", b"Cache-Control", b"Pragma", b"Upgrade-Insecure-Requests", b"If-None-Match",
-        b"If-Modified-Since", b"Content-Type", b"Content-Length", b"Authorization", b"X-Forwarded-For",
-        b"X-Forwarded-Proto", b"X-Forwarded-Host", b"Sec-Fetch-Dest", b"Sec-Fetch-Mode", b"Sec-Fetch-Site",
-        b"Sec-Fetch-User", b"Upgrade", b"Sec-WebSocket-Key", b"Sec-WebSocket-Version",
-        b"Sec-WebSocket-Extensions", b"Sec-WebSocket-Protocol",
+        b"Host",
+        b"User-Agent",
+        b"Accept",
+        b"Accept-Language",
+        b"Accept-Encoding",
+        b"Connection",
+        b"Cookie",
+        b"Referer",
+        b"Origin",
+        b"Cache-Control",
+        b"Pragma",
+        b"Upgrade-Insecure-Requests",
+        b"If-None-Match",
+        b"If-Modified-Since",
+        b"Content-Type",
+        b"Content-Length",
+        b"Authorization",
+        b"X-Forwarded-For",
+        b"X-Forwarded-Proto",
+        b"X-Forwarded-Host",
+        b"Sec-Fetch-Dest",
+        b"Sec-Fetch-Mode",
+        b"Sec-Fetch-Site",
+        b"Sec-Fetch-User",
+        b"Upgrade",
+        b"Sec-WebSocket-Key",
+        b"Sec-WebSocket-Version",
+        b"Sec-WebSocket-Extensions",
+        b"Sec-WebSocket-Protocol",
     )
     for spelling in (name, name.lower())
-}  # fmt: skip
+}

@@ -1,7 +1,8 @@
-"""Our own server: gevent's pywsgi with the strict `Handler`, TCP_NODELAY, deadlines and a graceful stop.
+"""Our own server: gevent's pywsgi with the strict `Handler`, TCP_NODELAY, deadlines and a graceful
+stop.
 
-For development, and for production behind nothing or behind a proxy; one process, one port. The same
-application runs under `gunicorn -k gevent` for several workers.
+For development, and for production behind nothing or behind a proxy; one process, one port. The
+same application runs under `gunicorn -k gevent` for several workers.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from gevent.event import Event
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
 
+from ..addresses.hosts import is_loopback_address
 from ..config import Config
-from ..hosts import is_loopback_address
-from ..mounting import claims_upgrade
+from ..hosting.claims import claims_upgrade
 from .handler import WRITE_PATIENCE_S, Handler
 from .listening import BACKLOG, DEFAULT_HOST, DEFAULT_PORT, listen
 from .wire import cancel_wait, ip_of
@@ -32,7 +33,9 @@ from .wire import cancel_wait, ip_of
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-ACCEPT_PAUSE_S = 0.1  # without descriptors the listening socket stays readable: trying at once would spin
+ACCEPT_PAUSE_S = (
+    0.1  # without descriptors the listening socket stays readable: trying at once would spin
+)
 ACCEPT_LOG_EVERY_S = 60.0
 FIRST_REQUEST_S = 0.5  # a round trip to the other side of the world, and a slow device
 KILL_S = 1.5  # for the `finally` blocks of requests that outlived the drain time
@@ -42,18 +45,21 @@ _POLL_S = 0.01
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 # Of a connection that broke before it was accepted; Linux hands these out through accept().
 _BROKEN_BEFORE = frozenset(
-    getattr(errno, name) for name in ("ECONNABORTED", "ECONNRESET", "EPROTO", "ENETDOWN", "ENETUNREACH", "EHOSTUNREACH")
+    getattr(errno, name)
+    for name in ("ECONNABORTED", "ECONNRESET", "EPROTO", "ENETDOWN", "ENETUNREACH", "EHOSTUNREACH")
 )
 
 log = logging.getLogger("tina4_wsgi.server")
 
 
 class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
-    """Serves one WSGI application on one port, on one UNIX socket, or on a socket that others listen on too.
+    """Serves one WSGI application on one port, on one UNIX socket, or on a socket that others
+    listen on too.
 
-    An application may have `claims_upgrade(environ) -> bool`: an upgrade that it doesn't claim is made as
-    gevent-websocket makes it. And it may have `drain(timeout_s)`, which is called when the server stops.
-    `tina4_wsgi.App` has both, and is found inside of other applications, see `mounting`.
+    An application may have `claims_upgrade(environ) -> bool`: an upgrade that it doesn't claim is
+    made as gevent-websocket makes it. And it may have `drain(timeout_s)`, which is called when the
+    server stops. `tina4_wsgi.App` has both, and is found inside of other applications, see
+    `mounting`.
 
     Greenlets: one per HTTP connection; `stop` may be called from any.
 
@@ -67,8 +73,10 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
     handler_class = Handler
     # A callable is entered again while it waits, which is what "multithread" asks.
     base_env: Mapping[str, Any] = {
-        **WSGIServer.base_env, "wsgi.multithread": True, "wsgi.file_wrapper": FileWrapper
-    }  # fmt: skip
+        **WSGIServer.base_env,
+        "wsgi.multithread": True,
+        "wsgi.file_wrapper": FileWrapper,
+    }
     logger = log  # gevent-websocket's handler would make one of its own, with a handler that prints
     write_patience_s = WRITE_PATIENCE_S
     address: Any  # gevent's: a tuple, or the path of a UNIX socket
@@ -96,15 +104,21 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             certfile: the certificate chain in PEM; with it TLS is spoken.
             keyfile: its key, if not in the same file.
             config: the limits; by default the app's own, or those of the environment.
-            listener: a socket that listens already and is another process's too, instead of any address.
+            listener: a socket that listens already and is another process's too, instead of any
+                address.
             is_one_of_many: whether other processes serve the same application on it now.
-            root_path: the path below which a proxy serves `app`, as "/shop"; by default that of the settings.
+            root_path: the path below which a proxy serves `app`, as "/shop"; by default that of the
+                settings.
         Raises:
             OSError: the certificate can't be read (ssl.SSLError, if it is none).
             ConfigError: `root_path` is none.
         """
         self.config = config or _config_of(app)
-        root = self.config.root_path if root_path is None else Config.from_environ({}, root_path=root_path).root_path
+        root = (
+            self.config.root_path
+            if root_path is None
+            else Config.from_environ({}, root_path=root_path).root_path
+        )
         self.script_name = root.encode().decode("latin-1")
         self.handlers: set[Handler] = set()
         self._strangers: set[Any] = set()  # sockets within their TLS handshake
@@ -115,10 +129,13 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         self._accept_logged_at = -ACCEPT_LOG_EVERY_S
         host = host.strip("[]")
         tls = {} if certfile is None else {"ssl_context": _tls_context(certfile, keyfile)}
-        # SERVER_NAME is given because pywsgi would ask the name server for it, which may take its time.
+        # SERVER_NAME is given because pywsgi would ask the name server for it, which may take its
+        # time.
         environ = {
-            "SERVER_NAME": host or "localhost", "tina4_wsgi.server": self, "wsgi.multiprocess": is_one_of_many
-        }  # fmt: skip
+            "SERVER_NAME": host or "localhost",
+            "tina4_wsgi.server": self,
+            "wsgi.multiprocess": is_one_of_many,
+        }
         self._is_shared = listener is not None
         place = (host, port) if listener is None else gevent_socket.socket(fileno=listener.detach())
         super().__init__(place, app, spawn=Pool(), log=None, environ=environ, **tls)
@@ -132,11 +149,14 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
 
     @property
     def is_on_loopback_only(self) -> bool:
-        """Whether it listens where only this machine's own programs reach it, by an address; not on a UNIX socket."""
+        """Whether it listens where only this machine's own programs reach it, by an address; not on
+        a UNIX socket.
+        """
         return isinstance(self.address, tuple) and is_loopback_address(str(self.address[0]))
 
     def start(self) -> None:
-        """Bind and begin to accept connections; they are served when the caller waits or returns to the hub.
+        """Bind and begin to accept connections; they are served when the caller waits or returns to
+        the hub.
 
         Raises:
             OSError: the address can't be bound.
@@ -155,10 +175,12 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             self.stop(stop_timeout)
 
     def stop(self, timeout: float | None = None) -> None:
-        """Stop: no new connections, 1001 to WebSockets, time for running requests to finish; then return.
+        """Stop: no new connections, 1001 to WebSockets, time for running requests to finish; then
+        return.
 
         Args:
-            timeout: seconds for all that; by default `drain_timeout_s`. What still runs then is killed.
+            timeout: seconds for all that; by default `drain_timeout_s`. What still runs then is
+                killed.
         Greenlets: blocks the caller; every further caller waits for the first.
         """
         if self._is_shared and not self.is_stopping and not self._has_stopped.is_set():
@@ -181,7 +203,8 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             self.unix_path.unlink(missing_ok=True)
 
     def _leave_shared_socket(self) -> None:
-        """Leave newcomers to the other processes; who was accepted a moment ago gets the time to say its request.
+        """Leave newcomers to the other processes; who was accepted a moment ago gets the time to
+        say its request.
 
         It could as well have come to one that goes on, and nothing tells it to try again.
         """
@@ -194,7 +217,8 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
     def _drain(self, timeout_s: float) -> None:
         give_up_at = time.monotonic() + timeout_s
         if self.started and not self._is_shared:
-            self._do_read()  # who waits to be accepted has been told by the kernel that it is connected
+            # Who waits to be accepted has been told by the kernel that it is connected.
+            self._do_read()
         self.close()
         app_drain = getattr(self.application, "drain", None)
         draining = gevent.spawn(app_drain, timeout_s) if app_drain is not None else None
@@ -251,10 +275,14 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         if now - self._accept_logged_at >= ACCEPT_LOG_EVERY_S:
             self._accept_logged_at = now
             # In a greenlet, since a log handler may wait for a lock.
-            gevent.spawn(log.error, "no connection can be accepted for now: %s (see ulimit -n)", exc.strerror)
+            gevent.spawn(
+                log.error, "no connection can be accepted for now: %s (see ulimit -n)", exc.strerror
+            )
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
-        """Make the TLS handshake, within the same time as a request head, and serve the connection."""
+        """Make the TLS handshake, within the same time as a request head, and serve the
+        connection.
+        """
         try:
             wire = self.wrap_socket(client_socket, do_handshake_on_connect=False, **self.ssl_args)
         except OSError:  # it is gone already
@@ -289,7 +317,8 @@ def _config_of(app: object) -> Config:
 
 
 def _tls_context(certfile: str | os.PathLike[str], keyfile: str | os.PathLike[str] | None) -> Any:
-    # Imported late: it takes 2 MiB, and patching warns about modules that hold classes of an unpatched ssl.
+    # Imported late: it takes 2 MiB, and patching warns about modules that hold classes of an
+    # unpatched ssl.
     from gevent import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,8 +1,9 @@
 """The socket of one HTTP connection: reading, writing and closing, with every wait bounded.
 
-A wait lasts at most a patience in seconds, which waiting uses up and moving bytes may give back. So a peer
-that stalls and one that drips single bytes are both cut, and a slow but honest one is not. It costs one
-gevent timer per wait, no greenlet, and nothing at all when there is nothing to wait for.
+A wait lasts at most a patience in seconds, which waiting uses up and moving bytes may give back. So
+a peer that stalls and one that drips single bytes are both cut, and a slow but honest one is not.
+It costs one gevent timer per wait, no greenlet, and nothing at all when there is nothing to wait
+for.
 """
 
 from __future__ import annotations
@@ -17,15 +18,24 @@ from gevent import socket as gevent_socket
 
 LEAST_BYTES_PER_S = 500  # that a client takes: slower than any modem, faster than a slow-loris
 LEAST_BODY_BYTES_PER_S = 4_096
-"""That a client sends of a body. What has come of it is kept meanwhile, so this is above what it costs to hold many."""
-LINGER_S = 2.0  # for the client to read a refusal and close, before what it still sends resets the connection
+"""That a client sends of a body. What has come of it is kept meanwhile, so this is above what it
+costs to hold many.
+"""
+# For the client to read a refusal and close, before what it still sends resets the connection.
+LINGER_S = 2.0
 LINGER_READS = 16
 READ_BYTES = 65_536
 
 
 def ip_of(address: Any) -> str:
-    """Give the client's IP address, without what marks IPv4 on a socket for both; on UNIX sockets their name."""
-    return str(address[0]).removeprefix("::ffff:") if isinstance(address, tuple) else str(address or "unix")
+    """Give the client's IP address, without what marks IPv4 on a socket for both; on UNIX sockets
+    their name.
+    """
+    return (
+        str(address[0]).removeprefix("::ffff:")
+        if isinstance(address, tuple)
+        else str(address or "unix")
+    )
 
 
 class _Cut(ConnectionError):
@@ -62,7 +72,8 @@ class RequestReader(socket.SocketIO):
         self.has_begun = False
 
     def await_body(self, patience_s: float, most_s: float) -> None:
-        """Wait so long in all, and longer for a client that sends at the least rate, but never over `most_s`.
+        """Wait so long in all, and longer for a client that sends at the least rate, but never over
+        `most_s`.
 
         What the application takes between two reads doesn't count.
         """
@@ -77,7 +88,9 @@ class RequestReader(socket.SocketIO):
         self._patience_s = None
 
     def cut(self) -> None:
-        """Let whoever reads see the end of the stream, after what has come already; until a body is awaited."""
+        """Let whoever reads see the end of the stream, after what has come already; until a body is
+        awaited.
+        """
         self._is_cut = True
         cancel_wait(self._wire)
 
@@ -91,7 +104,9 @@ class RequestReader(socket.SocketIO):
         wire, patience_s = self._wire, self._patience_s
         if self._is_cut:
             return self._receive_what_is_there(buffer)
-        if wire.timeout == 0.0:  # the application takes the connection over and looks without waiting
+        if (
+            wire.timeout == 0.0
+        ):  # the application takes the connection over and looks without waiting
             return super().readinto(buffer)
         try:
             return self._receive(buffer, patience_s)
@@ -121,7 +136,9 @@ class RequestReader(socket.SocketIO):
         if self.has_begun:
             waited_s = time.monotonic() - began
             self._left_s -= waited_s
-            self._patience_s = min(self._most_s, patience_s - waited_s + count * self._credit_s_per_byte)
+            self._patience_s = min(
+                self._most_s, patience_s - waited_s + count * self._credit_s_per_byte
+            )
         elif count:
             self.has_begun = True
             self._patience_s = self._most_s
@@ -157,7 +174,8 @@ def send(wire: Any, data: bytes, most_s: float) -> None:
 def cancel_wait(wire: Any) -> None:
     """Raise an OSError in the greenlet that waits to read, if one does.
 
-    Not `shutdown(SHUT_RD)`: the end of the stream amid a TLS session makes OpenSSL send a fatal alert.
+    Not `shutdown(SHUT_RD)`: the end of the stream amid a TLS session makes OpenSSL send a fatal
+    alert.
     """
     wire.hub.cancel_wait(wire._read_event, _Cut)
 
@@ -166,8 +184,8 @@ def say_goodbye(wire: Any, lingers: bool) -> None:
     """End the sending side, so that the client gets all of the answer; closing is the caller's.
 
     Args:
-        lingers: wait a moment for the client to close. Bytes of its own that are left unread when the
-            socket is closed reset the connection, and the answer with it.
+        lingers: wait a moment for the client to close. Bytes of its own that are left unread when
+            the socket is closed reset the connection, and the answer with it.
     """
     try:
         if hasattr(wire, "unwrap"):

@@ -1,4 +1,5 @@
-"""Testing apps in memory: `TestClient` talks HTTP and WebSocket to an app, in unittest and in pytest alike.
+"""Testing apps in memory: `TestClient` talks HTTP and WebSocket to an app, in unittest and in
+pytest alike.
 
 See docs/testing.md.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 from .client import TestClient
 from .errors import HandshakeRefused, NotSettled, ReceiveTimeout
-from .live import LiveServer, ServerFailed
+from .live_server import LiveServer, ServerFailed
 from .websocket import WebSocket
 
 __all__ = [

@@ -1,4 +1,6 @@
-"""The client that a test talks to an app with, in memory: no port, no thread, no event loop to know about."""
+"""The client that a test talks to an app with, in memory: no port, no thread, no event loop to know
+about.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,10 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import Client, TestResponse
 
 from ..backplane.isolation import isolation
-from ..observer import KEY
-from . import tenancy
+from ..spy import KEY
+from . import thread_hubs
 from .errors import HandshakeRefused, NotSettled
-from .stage import Stage
+from .settling import Settling
 from .websocket import WebSocket
 
 if TYPE_CHECKING:
@@ -29,20 +31,23 @@ _LOOPBACK = "127.0.0.1"
 
 
 class TestClient(Client):
-    """Talks to one application: `get`, `post` and the others, as Werkzeug's client, and `websocket`.
+    """Talks to one application: `get`, `post` and the others, as Werkzeug's client, and
+    `websocket`.
 
-    Everything goes through the application itself, its routes, handshake, origin policy, `auth`, engine and limits.
-    From the first client on this process reaches no other: what a test broadcasts or publishes reaches the apps of this
-    process, and no server that runs beside it. Cookies are kept, and shared by requests and handshakes.
+    Everything goes through the application itself, its routes, handshake, origin policy, `auth`,
+    engine and limits. From the first client on this process reaches no other: what a test
+    broadcasts or publishes reaches the apps of this process, and no server that runs beside it.
+    Cookies are kept, and shared by requests and handshakes.
 
     Args:
         app: an `App`, or anything around one: middleware, what `tina4_wsgi.contrib` makes.
         timeout: seconds that anything may take for which no other time is named.
-        raise_errors: whether an exception of a callback, a handler or an `auth` is raised in the test too, by the
-            call that lets it happen or the next one. It is logged and answered as in production all the same.
-        in_test_greenlet: run callbacks where the test runs, one after the other, so that under monkey-patching
-            they share its thread-locals, the database connection of a Django `TestCase` for instance. A callback
-            that waits for another one never returns then.
+        raise_errors: whether an exception of a callback, a handler or an `auth` is raised in the
+            test too, by the call that lets it happen or the next one. It is logged and answered as
+            in production all the same.
+        in_test_greenlet: run callbacks where the test runs, one after the other, so that under
+            monkey-patching they share its thread-locals, the database connection of a Django
+            `TestCase` for instance. A callback that waits for another one never returns then.
         kwargs: as for `werkzeug.test.Client`.
 
     Greenlets and threads: one client serves one thread; many may be used by turns there.
@@ -51,19 +56,27 @@ class TestClient(Client):
     __test__ = False  # for pytest, which takes it for a test case
 
     def __init__(
-        self, app: WSGIApplication, *, timeout: float = TIMEOUT_S, raise_errors: bool = True,
-        in_test_greenlet: bool = False, **kwargs: Any,
-    ) -> None:  # fmt: skip
+        self,
+        app: WSGIApplication,
+        *,
+        timeout: float = TIMEOUT_S,
+        raise_errors: bool = True,
+        in_test_greenlet: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(app, **kwargs)
-        self._stage = Stage(timeout, raise_errors, in_test_greenlet)
+        self._stage = Settling(timeout, raise_errors, in_test_greenlet)
         isolation.is_on = True
-        tenancy.enter(self)
+        thread_hubs.enter(self)
 
     def __enter__(self) -> TestClient:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         if error is None:
             self.close()
@@ -103,11 +116,17 @@ class TestClient(Client):
     # -- WebSockets
 
     def websocket(
-        self, path: str, *, headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
-        subprotocols: Iterable[str] = (), query: Mapping[str, Any] | str | None = None, wait_for_open: bool = True,
+        self,
+        path: str,
+        *,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        subprotocols: Iterable[str] = (),
+        query: Mapping[str, Any] | str | None = None,
+        wait_for_open: bool = True,
         **kwargs: Any,
-    ) -> WebSocket:  # fmt: skip
-        """Connect, and give the open WebSocket when "open" has returned; best used as `with … as ws`.
+    ) -> WebSocket:
+        """Connect, and give the open WebSocket when "open" has returned; best used as `with … as
+        ws`.
 
         Args:
             path: with or without a query.
@@ -122,14 +141,23 @@ class TestClient(Client):
             Exception: what a callback or an `auth` raised.
         """
         query = kwargs.pop("query_string", query)
-        overrides = {**kwargs.pop("environ_overrides", {}), "tina4_wsgi.server": self}  # which says goodbye itself
+        overrides = {
+            **kwargs.pop("environ_overrides", {}),
+            "tina4_wsgi.server": self,
+        }  # which says goodbye itself
         ours, theirs = gevent_socket.socketpair()
-        reader = overrides["wsgi.input"] = theirs.makefile("rb")  # where gevent's own server keeps the socket too
+        reader = overrides["wsgi.input"] = theirs.makefile(
+            "rb"
+        )  # where gevent's own server keeps the socket too
         try:
             response = super().open(
-                path, method="GET", headers=_handshake(headers, subprotocols), query_string=query,
-                environ_overrides=overrides, **kwargs,
-            )  # fmt: skip
+                path,
+                method="GET",
+                headers=_handshake(headers, subprotocols),
+                query_string=query,
+                environ_overrides=overrides,
+                **kwargs,
+            )
             observed = self._stage.onlooker.take()
             if observed is None:
                 self._stage.raise_error()
@@ -140,7 +168,9 @@ class TestClient(Client):
         finally:
             reader.close()
             theirs.close()  # a shell, if the app took what was inside
-        websocket = WebSocket(ours, observed, self._stage, path, response.headers, not wait_for_open)
+        websocket = WebSocket(
+            ours, observed, self._stage, path, response.headers, not wait_for_open
+        )
         self._await_open(websocket)
         return websocket
 
@@ -156,12 +186,13 @@ class TestClient(Client):
     def settle(self, timeout: float | None = None) -> None:
         """Run the app until it has done all that this client's WebSockets gave it to do.
 
-        Then every message that was sent has been read, every callback has returned, what they sent or broadcast
-        has arrived, and nothing else is ready to run. What waits for a timer or a native thread is not waited
-        for, unless a callback does.
+        Then every message that was sent has been read, every callback has returned, what they sent
+        or broadcast has arrived, and nothing else is ready to run. What waits for a timer or a
+        native thread is not waited for, unless a callback does.
 
         Raises:
-            NotSettled: that took too long; the message says which callback runs, and where it waits.
+            NotSettled: that took too long; the message says which callback runs, and where it
+                waits.
             Exception: what a callback raised.
         """
         self._stage.settle(self._stage.actors, timeout)
@@ -188,7 +219,8 @@ class TestClient(Client):
     # -- the end
 
     def close(self) -> None:
-        """Close what is open, and give back all that the app holds of this thread; harmless when repeated.
+        """Close what is open, and give back all that the app holds of this thread; harmless when
+        repeated.
 
         Raises:
             Exception: what a callback raised.
@@ -202,19 +234,21 @@ class TestClient(Client):
         for app in self._stage.onlooker.apps:
             app.release()
         self._stage.run_until_idle()
-        tenancy.leave(self)
+        thread_hubs.leave(self)
 
 
 def _handshake(
     headers: Mapping[str, str] | Iterable[tuple[str, str]] | None, subprotocols: Iterable[str]
 ) -> Headers:
     """Lay out the header fields of a handshake (RFC 6455 §4.1)."""
-    fields = Headers({
-        "Upgrade": "websocket",
-        "Connection": "Upgrade",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
-    })  # fmt: skip
+    fields = Headers(
+        {
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
+        }
+    )
     names = [subprotocols] if isinstance(subprotocols, str) else list(subprotocols)
     if names:
         fields["Sec-WebSocket-Protocol"] = ", ".join(names)

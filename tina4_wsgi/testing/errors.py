@@ -25,7 +25,9 @@ class HandshakeRefused(Tina4Error):
         self.status = int(status.split()[0])
         self.headers = headers
         self.body = body
-        super().__init__(f"handshake for {path} was answered {status}, expected 101: {shown(self.text.strip())}")
+        super().__init__(
+            f"handshake for {path} was answered {status}, expected 101: {shown(self.text.strip())}"
+        )
 
     @property
     def text(self) -> str:
@@ -61,4 +63,8 @@ def listed(messages: Sequence[str | bytes]) -> str:
 
 def shown(text: str) -> str:
     """Cut a text that is too long for a message."""
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}… ({len(text)} characters)"
+    return (
+        text
+        if len(text) <= _SHOWN_CHARACTERS
+        else f"{text[:_SHOWN_CHARACTERS]}… ({len(text)} characters)"
+    )

@@ -1,9 +1,9 @@
 """Lets the app run while a test waits.
 
-The test's greenlet and the app share one hub, so the app runs only while the test waits, and what a test sees
-between two waits doesn't change under its hands. "Idle" is when the hub has nothing left to run: no greenlet is
-ready, nothing was posted, no byte waits in a socket. Only a timer, another process or a native thread can bring
-something new then.
+The test's greenlet and the app share one hub, so the app runs only while the test waits, and what a
+test sees between two waits doesn't change under its hands. "Idle" is when the hub has nothing left
+to run: no greenlet is ready, nothing was posted, no byte waits in a socket. Only a timer, another
+process or a native thread can bring something new then.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from gevent.event import Event
 from gevent.monkey import get_original
 
 from ..errors import UsageError
-from .errands import Errands
+from .inline_calls import Errands
 
 _QUIET_TURNS = 2
-"""Of the hub, in which nothing happened. One is enough for libev; libuv calls it idle before it has polled."""
+"""Of the hub, in which nothing happened. One is enough for libev; libuv calls it idle before it has
+polled.
+"""
 
 _LOOK_EVERY_S = 0.01
 """Some things change without a word to us, such as a flag that a test waits for."""
@@ -57,7 +59,9 @@ class Runner:
             UsageError: it is another one; a hub can't be run from there.
         """
         if _get_ident() != self._thread_ident:
-            raise UsageError("this test client belongs to another thread, expected one client for each thread")
+            raise UsageError(
+                "this test client belongs to another thread, expected one client for each thread"
+            )
 
     def idle(self, timeout_s: float) -> bool:
         """Run until the hub has nothing left to run; False if it still had when the time was up."""

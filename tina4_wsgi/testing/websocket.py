@@ -1,7 +1,7 @@
 """A client's end of a WebSocket, in a test.
 
-Its socket is one half of a socketpair. Reading is done in the hub, so whatever lets the hub run takes in what
-came: a test that doesn't look for a while is no slow reader.
+Its socket is one half of a socketpair. Reading is done in the hub, so whatever lets the hub run
+takes in what came: a test that doesn't look for a while is no slow reader.
 """
 
 from __future__ import annotations
@@ -19,11 +19,18 @@ from werkzeug.datastructures import Headers
 
 from .. import jsontext
 from ..errors import ConnectionClosed, ProtocolError
-from ..protocol.frames import CloseCode, Opcode, close_payload, encode_close, encode_frame, encode_message
+from ..protocol.frames import (
+    CloseCode,
+    Opcode,
+    close_payload,
+    encode_close,
+    encode_frame,
+    encode_message,
+)
 from .codec import Decoder, Event, masked
 from .errors import ReceiveTimeout, listed
-from .observed import Observed
-from .stage import CUT_AFTER_S, Stage, not_settled
+from .settling import CUT_AFTER_S, Settling, not_settled
+from .spying import SpiedRoute
 
 _READABLE, _WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
 _READ_BYTES = 65_536
@@ -39,7 +46,13 @@ class WebSocket:
     """
 
     def __init__(
-        self, sock: Any, observed: Observed, stage: Stage, path: str, headers: Headers, may_stay_in_open: bool
+        self,
+        sock: Any,
+        observed: SpiedRoute,
+        stage: Settling,
+        path: str,
+        headers: Headers,
+        may_stay_in_open: bool,
     ) -> None:
         self.path = path
         self.headers = headers
@@ -57,18 +70,26 @@ class WebSocket:
         self._fault: Exception | None = None
         sock.setblocking(False)
         loop = gevent.get_hub().loop
-        self._reader, self._writer = (loop.io(sock.fileno(), events) for events in (_READABLE, _WRITABLE))
+        self._reader, self._writer = (
+            loop.io(sock.fileno(), events) for events in (_READABLE, _WRITABLE)
+        )
         self._reader.start(self._on_readable)
         stage.actors.append(self)
 
     def __repr__(self) -> str:
-        return f"<WebSocket {self.path} {'open' if self._closed_with is None else f'closed {self._closed_with}'}>"
+        return (
+            f"<WebSocket {self.path} "
+            f"{'open' if self._closed_with is None else f'closed {self._closed_with}'}>"
+        )
 
     def __enter__(self) -> WebSocket:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         if error is None:
             self.close()
@@ -137,10 +158,14 @@ class WebSocket:
         try:
             return jsontext.decode(message)
         except ValueError as exc:
-            raise ValueError(f"what came on {self.path} is no JSON: {listed([message])}; {exc}") from None
+            raise ValueError(
+                f"what came on {self.path} is no JSON: {listed([message])}; {exc}"
+            ) from None
 
     def receive_all(self) -> list[str | bytes]:
-        """Give all messages that are there once the app has settled; raises as `TestClient.settle`."""
+        """Give all messages that are there once the app has settled; raises as
+        `TestClient.settle`.
+        """
         messages = list(self.pending)
         self._inbox.clear()
         return messages
@@ -158,7 +183,9 @@ class WebSocket:
 
     @property
     def pending(self) -> tuple[str | bytes, ...]:
-        """The messages that were not asked for yet, once the app has settled; raises as `TestClient.settle`."""
+        """The messages that were not asked for yet, once the app has settled; raises as
+        `TestClient.settle`.
+        """
         self._settle_all()
         return tuple(self._inbox)
 
@@ -176,7 +203,8 @@ class WebSocket:
 
     @property
     def closed_with(self) -> tuple[int, str] | None:
-        """Close code and reason of whoever closed first, once the app has settled; None while it is open.
+        """Close code and reason of whoever closed first, once the app has settled; None while it is
+        open.
 
         1006 if the line broke without a close frame, 1005 if the close frame had no code.
         """
@@ -194,7 +222,9 @@ class WebSocket:
             Exception: what a callback raised.
         """
         limit_s = self._stage.timeout_s if timeout is None else timeout
-        self._stage.runner.until(lambda: self._stage.has_error or self._closed_with is not None, limit_s)
+        self._stage.runner.until(
+            lambda: self._stage.has_error or self._closed_with is not None, limit_s
+        )
         self._stage.raise_error()
         if self._closed_with is None:
             raise ReceiveTimeout(self.path, limit_s, self.received, "close frame")
@@ -204,7 +234,8 @@ class WebSocket:
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Say goodbye, and come back when "close" has returned; harmless if it is over already.
 
-        A callback that still runs after a second, one that never returns for instance, is told by a broken line.
+        A callback that still runs after a second, one that never returns for instance, is told by a
+        broken line.
 
         Args:
             code: 1000-1003, 1007-1014 or 3000-4999.
@@ -222,7 +253,9 @@ class WebSocket:
         self._stage.raise_error()
 
     def abort(self) -> None:
-        """Break the line without a close frame, as a lost network does, and come back when "close" has returned."""
+        """Break the line without a close frame, as a lost network does, and come back when "close"
+        has returned.
+        """
         if self._closed_with is None:
             self._closed_with = int(CloseCode.ABNORMAL), ""
         self._give_back()
@@ -276,14 +309,21 @@ class WebSocket:
         self._stage.settle(self._stage.actors)
 
     def _can_tell(self) -> bool:
-        return bool(self._inbox) or self._closed_with is not None or self._stage.has_error or self._fault is not None
+        return (
+            bool(self._inbox)
+            or self._closed_with is not None
+            or self._stage.has_error
+            or self._fault is not None
+        )
 
     def _closed_error(self) -> ConnectionClosed:
         assert self._closed_with is not None
         return ConnectionClosed(*self._closed_with, self._has_sent_close and self._has_heard_close)
 
     def _unread_bytes(self) -> int:
-        """What the server has not read yet; of a UNIX socket the kernel counts it with its overhead."""
+        """What the server has not read yet; of a UNIX socket the kernel counts it with its
+        overhead.
+        """
         if self._socket is None:
             return 0
         answer = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
@@ -299,7 +339,9 @@ class WebSocket:
         self._flush()
 
     def _flush(self) -> None:
-        """Offer the kernel what has not left yet; what it doesn't take leaves in the hub. Doesn't raise."""
+        """Offer the kernel what has not left yet; what it doesn't take leaves in the hub. Doesn't
+        raise.
+        """
         sock = self._socket
         if sock is None:
             return

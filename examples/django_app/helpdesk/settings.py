@@ -1,10 +1,14 @@
-"""The settings of the help desk. What is there for the live updates is one line in INSTALLED_APPS."""
+"""The settings of the help desk. What is there for the live updates is one line in
+INSTALLED_APPS.
+"""
 
 import os
 from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parents[1]
-SECRET_KEY = os.environ.get("HELPDESK_SECRET_KEY", "not a secret, for trying this on one's own machine only")
+SECRET_KEY = os.environ.get(
+    "HELPDESK_SECRET_KEY", "not a secret, for trying this on one's own machine only"
+)
 DEBUG = os.environ.get("HELPDESK_DEBUG") == "1"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
 

@@ -17,5 +17,7 @@ BOARD = "/ws/board"
 def announce(instance, **kwargs):
     """Send the ticket as the page shows it, once it is sure to be in the database."""
     html = render_to_string("tickets/_ticket.html", {"ticket": instance})
-    message = json.dumps({"ticket": instance.pk, "group": "done" if instance.is_done else "open", "html": html})
+    message = json.dumps(
+        {"ticket": instance.pk, "group": "done" if instance.is_done else "open", "html": html}
+    )
     transaction.on_commit(lambda: broadcast(BOARD, message))

@@ -1,4 +1,6 @@
-"""The pages, as they were before there were live updates: forms, redirects, no JavaScript needed."""
+"""The pages, as they were before there were live updates: forms, redirects, no JavaScript
+needed.
+"""
 
 from django import forms
 from django.contrib.auth.decorators import login_required
@@ -21,7 +23,10 @@ class TicketForm(forms.ModelForm):
 def board(request):
     """Show all tickets."""
     tickets = Ticket.objects.select_related("author")
-    groups = [("open", "Open", tickets.filter(is_done=False)), ("done", "Done", tickets.filter(is_done=True))]
+    groups = [
+        ("open", "Open", tickets.filter(is_done=False)),
+        ("done", "Done", tickets.filter(is_done=True)),
+    ]
     return render(request, "tickets/board.html", {"groups": groups, "form": TicketForm()})
 
 

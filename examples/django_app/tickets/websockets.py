@@ -17,4 +17,6 @@ def board(connection, event, data):
         return  # the page has forms for what it has to say
     name = connection.auth.get_username()
     present[name] += 1 if event == "open" else -1
-    connection.broadcast(json.dumps({"present": sorted(name for name, count in present.items() if count)}))
+    connection.broadcast(
+        json.dumps({"present": sorted(name for name, count in present.items() if count)})
+    )

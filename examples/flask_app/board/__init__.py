@@ -14,7 +14,9 @@ CONTENT_SECURITY_POLICY = (
 
 
 def create_app() -> Flask:
-    """Make the app; BOARD_SECRET_KEY must be set, other settings of Flask may be, as BOARD_<NAME>."""
+    """Make the app; BOARD_SECRET_KEY must be set, other settings of Flask may be, as
+    BOARD_<NAME>.
+    """
     app = Flask(__name__)
     app.config.update(
         SQLALCHEMY_DATABASE_URI="sqlite:///board.sqlite",  # in the instance folder
@@ -22,7 +24,10 @@ def create_app() -> Flask:
     )
     app.config.from_prefixed_env("BOARD")
     if not app.config["SECRET_KEY"]:
-        raise RuntimeError("BOARD_SECRET_KEY is not set, expected a long random text; README.md has a command for it")
+        raise RuntimeError(
+            "BOARD_SECRET_KEY is not set, expected a long random text; README.md has a command for "
+            "it"
+        )
     db.init_app(app)
     accounts.manager.init_app(app)
     app.register_blueprint(accounts.blueprint)

@@ -27,13 +27,21 @@ def load_user(token):
 
 @blueprint.get("/login")
 def login():
-    return redirect(url_for("cards.board")) if current_user.is_authenticated else render_template("login.html")
+    return (
+        redirect(url_for("cards.board"))
+        if current_user.is_authenticated
+        else render_template("login.html")
+    )
 
 
 @blueprint.post("/login")
 def log_in():
     user = db.session.scalar(select(User).where(User.name == request.form["name"].strip()))
-    if user is None or not check_password_hash(user.password_hash, request.form["password"]) or not login_user(user):
+    if (
+        user is None
+        or not check_password_hash(user.password_hash, request.form["password"])
+        or not login_user(user)
+    ):
         return _try_again("There is no such account, or the password is another.")
     return redirect(url_for("cards.board"))
 

@@ -33,8 +33,8 @@ class User(UserMixin, db.Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(40), unique=True)
     password_hash: Mapped[str]
-    # Sessions hold this instead of the id. A log-out changes it, and with that every copy of the cookie is worth
-    # nothing: the one that an open WebSocket came with, too.
+    # Sessions hold this instead of the id. A log-out changes it, and with that every copy of the
+    # cookie is worth nothing: the one that an open WebSocket came with, too.
     token: Mapped[str] = mapped_column(default=new_token, unique=True)
     is_enabled: Mapped[bool] = mapped_column(default=True)
 

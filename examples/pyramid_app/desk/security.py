@@ -28,7 +28,9 @@ class Root:
 
 
 class Policy:
-    """Looks the cookie up in the database: a log-out takes the row away, and with it every copy of the cookie."""
+    """Looks the cookie up in the database: a log-out takes the row away, and with it every copy of
+    the cookie.
+    """
 
     def __init__(self):
         self._identities = RequestLocalCache(self._load)
@@ -49,7 +51,9 @@ class Policy:
 
     def permits(self, request, context, permission):
         person = self.identity(request)
-        principals = [] if person is None else [Authenticated, *(["role:agent"] if person.is_agent else [])]
+        principals = (
+            [] if person is None else [Authenticated, *(["role:agent"] if person.is_agent else [])]
+        )
         return ACLHelper().permits(context, principals, permission)
 
     def remember(self, request, userid, **options):

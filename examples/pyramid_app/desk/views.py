@@ -30,7 +30,9 @@ def tell_everybody(request):
     """Send the queue to every page, once this request's transaction is committed, and only then."""
     request.dbsession.flush()
     message = json.dumps(queue(request.dbsession))
-    request.tm.get().addAfterCommitHook(lambda is_committed: is_committed and broadcast(LIVE, message))
+    request.tm.get().addAfterCommitHook(
+        lambda is_committed: is_committed and broadcast(LIVE, message)
+    )
 
 
 @view_config(route_name="desk", permission="view", renderer="templates/desk.jinja2")
@@ -86,7 +88,9 @@ def join(request):
         request.response.status = 422
         return {"problem": problem}
     is_first = request.dbsession.scalar(select(User.name).limit(1)) is None
-    request.dbsession.add(User(name=name, password=generate_password_hash(password), is_agent=is_first))
+    request.dbsession.add(
+        User(name=name, password=generate_password_hash(password), is_agent=is_first)
+    )
     request.dbsession.flush()
     return HTTPFound(request.route_path("desk"), headers=remember(request, name))
 

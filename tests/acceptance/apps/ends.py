@@ -1,6 +1,8 @@
-"""A route whose callback does at each event what the client's query says, and writes all of it down.
+"""A route whose callback does at each event what the client's query says, and writes all of it
+down.
 
-`/ws/ends/x?tag=7&open=raise&message=close:4000:enough`: what stands behind an event's name is done at that event.
+`/ws/ends/x?tag=7&open=raise&message=close:4000:enough`: what stands behind an event's name is done
+at that event.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ router.websocket("/ws/strict/{place}", ends, on_error="close")
 
 
 def act(connection, action):
-    """Do what the query says: raise, close:CODE:REASON, or outlast:TAG, which waits for another's end."""
+    """Do what the query says: raise, close:CODE:REASON, or outlast:TAG, which waits for another's
+    end.
+    """
     name, _, rest = action.partition(":")
     if name == "raise":
         raise RuntimeError("raised on purpose")

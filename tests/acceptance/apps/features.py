@@ -63,7 +63,9 @@ def send_range(connection, thread, count):
 
 
 def send_from_greenlets(connection, greenlets, count):
-    gevent.joinall([gevent.spawn(send_range, connection, number, count) for number in range(greenlets)])
+    gevent.joinall(
+        [gevent.spawn(send_range, connection, number, count) for number in range(greenlets)]
+    )
 
 
 COMMANDS = {
@@ -74,7 +76,9 @@ COMMANDS = {
     "join": lambda connection, room: connection.join(room),
     "leave": lambda connection, room: connection.leave(room),
     "tell": lambda connection, room, text: connection.broadcast_to_room(room, text),
-    "tell-others": lambda connection, room, text: connection.broadcast_to_room(room, text, exclude_self=True),
+    "tell-others": lambda connection, room, text: connection.broadcast_to_room(
+        room, text, exclude_self=True
+    ),
     "all": lambda connection, text: connection.broadcast(text),
     "others": lambda connection, text: connection.broadcast(text, exclude_self=True),
     "to": lambda connection, path, text: connection.broadcast_to(path, text),

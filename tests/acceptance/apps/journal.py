@@ -1,4 +1,6 @@
-"""Writes down what callbacks are called with: one line of JSON each, in the file that JOURNAL names."""
+"""Writes down what callbacks are called with: one line of JSON each, in the file that JOURNAL
+names.
+"""
 
 from __future__ import annotations
 

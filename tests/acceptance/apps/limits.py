@@ -1,5 +1,6 @@
-"""An application whose limits are tight, so that tests reach them quickly. Settings that are not a route's alone
-come from the environment."""
+"""An application whose limits are tight, so that tests reach them quickly. Settings that are not a
+route's alone come from the environment.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def pinged(connection, event, data):
 
 @router.websocket("/ws/loud/{room}", ping_interval_s=0, send_timeout_s=60)
 def loud(connection, event, data):
-    """Pass on what comes to all in the room. Only the limit on bytes ends who is slow, time doesn't."""
+    """Pass on what comes to all in the room. Only the limit on bytes ends who is slow, time
+    doesn't.
+    """
     if event == "message":
         connection.broadcast(data)
     else:

@@ -1,4 +1,6 @@
-"""The application that most acceptance tests talk to. It patches nothing: that is the server's part."""
+"""The application that most acceptance tests talk to. It patches nothing: that is the server's
+part.
+"""
 
 from __future__ import annotations
 

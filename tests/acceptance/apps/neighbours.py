@@ -1,4 +1,6 @@
-"""A route whose clients could get into each other's way: by what a callback leaves behind, and by what it raises."""
+"""A route whose clients could get into each other's way: by what a callback leaves behind, and by
+what it raises.
+"""
 
 from __future__ import annotations
 

@@ -40,7 +40,9 @@ def from_threads(request, response):
     params = request.params
     start_native_thread = get_original("_thread", "start_new_thread")
     start_native_thread(broadcast_range, (params.name, f"{params.source}-native", 0, params.count))
-    gevent.get_hub().threadpool.spawn(broadcast_range, params.name, f"{params.source}-pool", 0, params.count)
+    gevent.get_hub().threadpool.spawn(
+        broadcast_range, params.name, f"{params.source}-pool", 0, params.count
+    )
     return "started"
 
 

@@ -1,6 +1,8 @@
-"""One publisher that is made first and then used in children of several kinds, and in the parent again.
+"""One publisher that is made first and then used in children of several kinds, and in the parent
+again.
 
-Arguments: how the children come to be. Each child publishes its messages; exit code 1 if one of them fails.
+Arguments: how the children come to be. Each child publishes its messages; exit code 1 if one of
+them fails.
 """
 
 from __future__ import annotations
@@ -56,14 +58,21 @@ def fork():
 
 
 def twice():
-    wait([forked(lambda child=child: wait([forked(lambda: say(child))])) for child in range(CHILDREN)])
+    wait(
+        [
+            forked(lambda child=child: wait([forked(lambda: say(child))]))
+            for child in range(CHILDREN)
+        ]
+    )
 
 
 def threads():
     def fork_from_thread(child):
         wait([forked(lambda: say(child))])
 
-    running = [threading.Thread(target=fork_from_thread, args=(child,)) for child in range(CHILDREN)]
+    running = [
+        threading.Thread(target=fork_from_thread, args=(child,)) for child in range(CHILDREN)
+    ]
     for thread in running:
         thread.start()
     for thread in running:
@@ -86,10 +95,15 @@ def started(method, *more):
 
 
 WAYS = {
-    "fork": fork, "patched fork": fork, "twice": twice, "threads": threads, "closing": closing,
-    "multiprocessing": lambda: started("fork"), "spawn": lambda: started("spawn", publisher),
+    "fork": fork,
+    "patched fork": fork,
+    "twice": twice,
+    "threads": threads,
+    "closing": closing,
+    "multiprocessing": lambda: started("fork"),
+    "spawn": lambda: started("spawn", publisher),
     "forkserver": lambda: started("forkserver", publisher),
-}  # fmt: skip
+}
 
 if __name__ == "__main__":
     publisher.publish(PATH, "before")

@@ -1,10 +1,14 @@
-"""One hall and named rooms; what a client sends is a command, and each process tells about itself over HTTP."""
+"""One hall and named rooms; what a client sends is a command, and each process tells about itself
+over HTTP.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
+import gevent
 from gevent.monkey import get_original
 
 import tina4_wsgi
@@ -25,7 +29,9 @@ def hall(connection, event, data):
     elif event == "message":
         name, _, rest = data.partition(" ")
         try:
-            COMMANDS.get(name, lambda connection, rest: connection.broadcast(data))(connection, rest)
+            COMMANDS.get(name, lambda connection, rest: connection.broadcast(data))(
+                connection, rest
+            )
         except BaseException as exc:
             failures.append(repr(exc))
             raise
@@ -44,11 +50,15 @@ def to_room(connection, rest):
 COMMANDS = {
     "pid": lambda connection, rest: connection.send(f"pid {os.getpid()}"),
     "id": lambda connection, rest: connection.send(connection.id),
-    "who": lambda connection, rest: connection.send_json(sorted(one.state["user"] for one in connection.members())),
+    "who": lambda connection, rest: connection.send_json(
+        sorted(one.state["user"] for one in connection.members())
+    ),
     "room": join,
     "to-room": to_room,
     "others": lambda connection, rest: connection.broadcast(rest, exclude_self=True),
-    "from-thread": lambda connection, rest: get_original("_thread", "start_new_thread")(connection.broadcast, (rest,)),
+    "from-thread": lambda connection, rest: get_original("_thread", "start_new_thread")(
+        connection.broadcast, (rest,)
+    ),
 }
 
 
@@ -58,6 +68,20 @@ def who(request):
 
 
 router.websocket("/ws/members/{name}", hall, auth=who, presence_fields=("user",))
+
+
+def who_in_the_end(request):
+    """Say so in the folder GATE that somebody is being looked at, and answer when there is a file
+    "open".
+    """
+    gate = Path(os.environ["GATE"])
+    (gate / f"asked {request.query.get('user')}").touch()
+    while not (gate / "open").exists():
+        gevent.sleep(0.005)
+    return who(request)
+
+
+router.websocket("/ws/slow/{name}", hall, auth=who_in_the_end, presence_fields=("user",))
 
 
 @router.get("/state/{name}")

@@ -1,4 +1,6 @@
-"""Serves the hall from two hubs of one process: one in the main thread, one in a native thread, unpatched."""
+"""Serves the hall from two hubs of one process: one in the main thread, one in a native thread,
+unpatched.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""A publisher as a task queue's worker or a cron job is one: there is no gevent, and the app is not imported.
+"""A publisher as a task queue's worker or a cron job is one: there is no gevent, and the app is not
+imported.
 
-`outside.py COUNT CLIENTS` publishes so many messages, slower as long as fewer clients are there, and prints, as JSON,
-to how many processes and clients each went as it was told.
+`outside.py COUNT CLIENTS` publishes so many messages, slower as long as fewer clients are there,
+and prints, as JSON, to how many processes and clients each went as it was told.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""The Redis backplane from inside: each function is tried in a patched process of its own, which prints "done".
+"""The Redis backplane from inside: each function is tried in a patched process of its own, which
+prints "done".
 
-The wire of Redis is plain, so where a real one would have to be brought into a state by force, a scripted one answers.
+The wire of Redis is plain, so where a real one would have to be brought into a state by force, a
+scripted one answers.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ import gevent  # noqa: E402
 import pytest  # noqa: E402
 
 from tina4_wsgi.backplane.envelope import Kind, pack, pack_json  # noqa: E402
-from tina4_wsgi.backplane.redis import RedisBackplane  # noqa: E402
-from tina4_wsgi.backplane.redispublisher import _Post  # noqa: E402
+from tina4_wsgi.backplane.redis.backplane import RedisBackplane  # noqa: E402
+from tina4_wsgi.backplane.redis.publisher import _Post  # noqa: E402
 from tina4_wsgi.config import Config  # noqa: E402
 from tina4_wsgi.errors import ConfigError  # noqa: E402
 
@@ -240,7 +242,10 @@ def a_message_that_can_not_be_laid_out_is_dropped_and_the_next_arrives(url: str)
 
 
 def what_an_acl_forbids_is_told_once_and_all_else_is_up(url: str) -> None:
-    rules = b"on >pw +@all ~* resetchannels &tina4:everybody &tina4:inbox:* &tina4:path:/ok* &tina4:room:*"
+    rules = (
+        b"on >pw +@all ~* resetchannels &tina4:everybody &tina4:inbox:* &tina4:path:/ok* "
+        b"&tina4:room:*"
+    )
     assert ask(url, b"ACL SETUSER half " + rules + b"\r\n") == b"+OK\r\n"
     (one, ears), (other, _) = join(url.replace("redis://", "redis://half:pw@")), join(url)
     for name in ("/ok/1", "/no/1", "/ok/2", "/no/2", "/no/1"):
@@ -377,7 +382,11 @@ def reply(kind: bytes, name: bytes) -> bytes:
 def a_shard_that_has_moved_gets_the_message_where_it_is_now() -> None:
     there = Scripted(lambda command: None)
     port = there.url.rpartition(":")[2].encode()
-    here = Scripted(lambda command: b"-MOVED 7 127.0.0.1:" + port + b"\r\n" if command[0] == b"SPUBLISH" else None)
+    here = Scripted(
+        lambda command: (
+            b"-MOVED 7 127.0.0.1:" + port + b"\r\n" if command[0] == b"SPUBLISH" else None
+        )
+    )
     one, _ = join(here.url, backplane_sharded=True)
 
     one.carry(Kind.PATH, "/x", HELLO)
@@ -390,7 +399,9 @@ def a_shard_that_has_moved_gets_the_message_where_it_is_now() -> None:
 
 def an_answer_that_can_not_be_parsed_is_an_outage() -> None:
     answers = [b"-MOVED somewhere\r\n"]
-    here = Scripted(lambda command: answers.pop() if command[0] == b"SPUBLISH" and answers else None)
+    here = Scripted(
+        lambda command: answers.pop() if command[0] == b"SPUBLISH" and answers else None
+    )
     one, _ = join(here.url, backplane_sharded=True)
 
     one.carry(Kind.PATH, "/x", HELLO)
@@ -408,12 +419,18 @@ def a_subscriber_whose_shard_leaves_connects_again() -> None:
     channel = one._channels.of(Kind.PATH, "/x").encode()
     (line,) = here.lines
 
-    line.sendall(reply(b"sunsubscribe", b"unknown") + reply(b"ssubscribe", b"unknown") + reply(b"else", b"unknown"))
+    line.sendall(
+        reply(b"sunsubscribe", b"unknown")
+        + reply(b"ssubscribe", b"unknown")
+        + reply(b"else", b"unknown")
+    )
     line.sendall(b"+PONG\r\n")
     line.sendall(reply(b"sunsubscribe", channel))
 
     wait_until(lambda: here.connections == 2, "another connection")
-    wait_until(lambda: one._subscriber._channels[channel.decode()].confirmed.is_set(), "the subscription")
+    wait_until(
+        lambda: one._subscriber._channels[channel.decode()].confirmed.is_set(), "the subscription"
+    )
     assert one.status().outages == 1
     one.close()
 
@@ -427,7 +444,9 @@ def a_subscriber_that_can_not_write_connects_again() -> None:
     one.enter(Kind.PATH, "/y")
 
     wait_until(lambda: here.connections == 2, "another connection")
-    wait_until(lambda: one._subscriber._channels["tina4:path:/y"].confirmed.is_set(), "the subscription")
+    wait_until(
+        lambda: one._subscriber._channels["tina4:path:/y"].confirmed.is_set(), "the subscription"
+    )
     one.close()
 
 

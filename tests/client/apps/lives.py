@@ -1,7 +1,8 @@
-"""Serves the site of visited.py in one life after the other: a port on standard input begins one, SIGKILL ends it.
+"""Serves the site of visited.py in one life after the other: a port on standard input begins one,
+SIGKILL ends it.
 
-Each is a fork of this process, which has loaded everything and listens nowhere: on a busy machine, twenty starts of
-Python would take longer than all that the test is about.
+Each is a fork of this process, which has loaded everything and listens nowhere: on a busy machine,
+twenty starts of Python would take longer than all that the test is about.
 """
 
 import os

@@ -1,4 +1,6 @@
-"""What the tests of the browser client connect to. Whatever is said is written down, for the time after a kill."""
+"""What the tests of the browser client connect to. Whatever is said is written down, for the time
+after a kill.
+"""
 
 from gevent import monkey
 
@@ -61,7 +63,9 @@ def private(connection, event, data):
         connection.refresh_auth()
 
 
-@router.websocket("/ws/users/{name}", auth=lambda request: Path(os.environ["USERS"]).read_text() or None)
+@router.websocket(
+    "/ws/users/{name}", auth=lambda request: Path(os.environ["USERS"]).read_text() or None
+)
 def user(connection, event, data):
     if event == "message":
         connection.refresh_auth()

@@ -1,4 +1,6 @@
-"""A Bottle app for the matrix of requests in tests/support/same_answers.py, `bare` and `wrapped`."""
+"""A Bottle app for the matrix of requests in tests/support/same_answers.py, `bare` and
+`wrapped`.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def echo():
 @bare.post("/form")
 def form():
     parts = request.files.allitems()
-    files = [[name, one.raw_filename, one.content_type, one.file.read().hex()] for name, one in parts]
+    files = [
+        [name, one.raw_filename, one.content_type, one.file.read().hex()] for name, one in parts
+    ]
     return {"form": list(request.forms.allitems()), "files": files}
 
 
@@ -85,7 +89,9 @@ def refused():
 @bare.get("/cached")
 def cached():
     fields = {"ETag": '"probe"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
-    is_same = request.get_header("If-None-Match") == '"probe"' or request.get_header("If-Modified-Since")
+    is_same = request.get_header("If-None-Match") == '"probe"' or request.get_header(
+        "If-Modified-Since"
+    )
     return HTTPResponse("" if is_same else "cached\n", 304 if is_same else 200, fields)
 
 

@@ -1,4 +1,6 @@
-"""A Bottle app with logins and a database session per request, opened and closed by hooks, and WebSockets beside it."""
+"""A Bottle app with logins and a database session per request, opened and closed by hooks, and
+WebSockets beside it.
+"""
 
 from __future__ import annotations
 

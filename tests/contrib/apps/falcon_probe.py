@@ -1,4 +1,6 @@
-"""A Falcon app for the matrix of requests in tests/support/same_answers.py, `bare` and `wrapped`."""
+"""A Falcon app for the matrix of requests in tests/support/same_answers.py, `bare` and
+`wrapped`.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,11 @@ class Echo:
     """What came."""
 
     def on_get(self, req, resp):
-        body = req.bounded_stream.read() if not req.env.get("wsgi.input_terminated") else req.stream.read()
+        body = (
+            req.bounded_stream.read()
+            if not req.env.get("wsgi.input_terminated")
+            else req.stream.read()
+        )
         resp.media = {
             "method": req.method,
             "query": req.params,
@@ -45,7 +51,10 @@ class Form:
 
     def on_post(self, req, resp):
         if req.content_type.startswith("multipart/"):
-            resp.media = [[part.name, part.filename, part.content_type, part.data.hex()] for part in req.get_media()]
+            resp.media = [
+                [part.name, part.filename, part.content_type, part.data.hex()]
+                for part in req.get_media()
+            ]
         else:
             resp.media = req.get_media()
 
@@ -103,7 +112,10 @@ class Others:
     on_head_cached = on_get_cached
 
     def on_get_path(self, req, resp, rest):
-        resp.media = [rest, *(req.env[name] for name in ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING"))]
+        resp.media = [
+            rest,
+            *(req.env[name] for name in ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")),
+        ]
 
 
 class Echoing:

@@ -1,4 +1,6 @@
-"""A Falcon app with logins by middleware, a database session for each request, and resources with WebSockets."""
+"""A Falcon app with logins by middleware, a database session for each request, and resources with
+WebSockets.
+"""
 
 from __future__ import annotations
 
@@ -134,7 +136,9 @@ class Login:
         resp.status = 204
 
 
-@router.websocket("/ws/plain", auth=lambda request: current_request().context.user, reauth_every=0.1)
+@router.websocket(
+    "/ws/plain", auth=lambda request: current_request().context.user, reauth_every=0.1
+)
 def plain(connection, event, data):
     if event == "open":
         connection.send(f"{current_request().context.user} {connection.auth}")

@@ -1,6 +1,7 @@
 """A Flask app with a database, whose WebSocket uses it at every event.
 
-DATABASE is its address, POOL the name of SQLAlchemy's pool class, "QueuePool" being what Flask-SQLAlchemy has.
+DATABASE is its address, POOL the name of SQLAlchemy's pool class, "QueuePool" being what
+Flask-SQLAlchemy has.
 """
 
 from __future__ import annotations

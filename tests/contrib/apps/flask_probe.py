@@ -5,7 +5,18 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 import itsdangerous
-from flask import Flask, Response, abort, jsonify, redirect, request, send_file, session, stream_with_context, url_for
+from flask import (
+    Flask,
+    Response,
+    abort,
+    jsonify,
+    redirect,
+    request,
+    send_file,
+    session,
+    stream_with_context,
+    url_for,
+)
 
 from tina4_wsgi import Router
 from tina4_wsgi.contrib.flask import websocket, wrap
@@ -28,13 +39,19 @@ def text():
 
 @bare.route("/echo", methods=METHODS)
 def echo():
-    heard = f"{request.method} {request.query_string!r} {request.content_type} {request.headers['Host']} "
+    heard = (
+        f"{request.method} {request.query_string!r} {request.content_type} "
+        f"{request.headers['Host']} "
+    )
     return Response(heard.encode() + request.get_data(), content_type="application/octet-stream")
 
 
 @bare.post("/form")
 def form():
-    files = {name: [file.filename, file.content_type, file.read().hex()] for name, file in request.files.items()}
+    files = {
+        name: [file.filename, file.content_type, file.read().hex()]
+        for name, file in request.files.items()
+    }
     return jsonify(form=request.form.to_dict(flat=False), files=files)
 
 
@@ -70,7 +87,9 @@ def to_text():
 @bare.get("/cookies")
 def cookies():
     response = jsonify(request.cookies.to_dict(flat=False))
-    response.set_cookie("new", 'a "b"; c', max_age=60, path="/cookies", httponly=True, samesite="Lax")
+    response.set_cookie(
+        "new", 'a "b"; c', max_age=60, path="/cookies", httponly=True, samesite="Lax"
+    )
     response.delete_cookie("old")
     return response
 

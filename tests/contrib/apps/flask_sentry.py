@@ -28,17 +28,27 @@ class Kept(Transport):
         for item in envelope.items:
             event = item.payload.json or {}
             errors = (event.get("exception") or {}).get("values") or [{}]
-            sent.append({
-                "type": item.type, "error": errors[-1].get("value"), "transaction": event.get("transaction"),
-                "url": (event.get("request") or {}).get("url"), "user": (event.get("user") or {}).get("id"),
-            })  # fmt: skip
+            sent.append(
+                {
+                    "type": item.type,
+                    "error": errors[-1].get("value"),
+                    "transaction": event.get("transaction"),
+                    "url": (event.get("request") or {}).get("url"),
+                    "user": (event.get("user") or {}).get("id"),
+                }
+            )
 
 
-warnings.filterwarnings("ignore", "The send_default_pii option", DeprecationWarning)  # what apps have
+warnings.filterwarnings(
+    "ignore", "The send_default_pii option", DeprecationWarning
+)  # what apps have
 sentry_sdk.init(
-    dsn="http://key@127.0.0.1:9/1", transport=Kept, send_default_pii=True, max_breadcrumbs=5,
+    dsn="http://key@127.0.0.1:9/1",
+    transport=Kept,
+    send_default_pii=True,
+    max_breadcrumbs=5,
     traces_sample_rate=float(os.environ["TRACES"]) if os.environ["TRACES"] else None,
-)  # fmt: skip
+)
 
 flask_app = Flask(__name__)
 flask_app.secret_key = "sentry"

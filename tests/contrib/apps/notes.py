@@ -1,4 +1,6 @@
-"""What the frameworks' applications have in common: a small database that counts how its connections are used."""
+"""What the frameworks' applications have in common: a small database that counts how its
+connections are used.
+"""
 
 from __future__ import annotations
 
@@ -65,14 +67,18 @@ def with_state(app):
 
 
 def state():
-    """Say how many connections of the pool are in use, how often one was taken, and what notes there are."""
+    """Say how many connections of the pool are in use, how often one was taken, and what notes
+    there are.
+    """
     checked_out = engine.pool.checkedout()
     with Session() as session:
         return {"checked_out": checked_out, "checkouts": checkouts, "notes": notes(session)}
 
 
 def on_board(connection, event, data, session, facts):
-    """Do at a WebSocket of a board what the client says; `session` is the framework's for this event."""
+    """Do at a WebSocket of a board what the client says; `session` is the framework's for this
+    event.
+    """
     if event == "open":
         connection.send_json({"opened by": connection.auth, "notes": len(notes(session))})
     if event == "close":

@@ -1,4 +1,6 @@
-"""A Pyramid app for the matrix of requests in tests/support/same_answers.py, `bare` and `wrapped`."""
+"""A Pyramid app for the matrix of requests in tests/support/same_answers.py, `bare` and
+`wrapped`.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,10 @@ def echo(request):
 def form(request):
     fields = [(name, value) for name, value in request.POST.items() if isinstance(value, str)]
     files = [(name, value) for name, value in request.POST.items() if not isinstance(value, str)]
-    return {"form": fields, "files": [[name, one.filename, one.type, one.file.read().hex()] for name, one in files]}
+    return {
+        "form": fields,
+        "files": [[name, one.filename, one.type, one.file.read().hex()] for name, one in files],
+    }
 
 
 def stream(request):
@@ -87,7 +92,9 @@ def refused(request):
 
 def cached(request):
     last_modified = datetime(2024, 1, 1, tzinfo=timezone.utc)
-    return Response("cached\n", etag="probe", last_modified=last_modified, conditional_response=True)
+    return Response(
+        "cached\n", etag="probe", last_modified=last_modified, conditional_response=True
+    )
 
 
 def file(request):
@@ -98,7 +105,9 @@ def file(request):
 
 def path(request):
     names = ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")
-    return Response(json_body=[request.matchdict["rest"], *(request.environ[name] for name in names)])
+    return Response(
+        json_body=[request.matchdict["rest"], *(request.environ[name] for name in names)]
+    )
 
 
 def wrong_method(request):
@@ -110,9 +119,21 @@ def live(request, connection, event, data):
         connection.send(data)
 
 
-VIEWS = {"/text": text, "/stream": stream, "/stream-fails": stream_fails, "/large": large, "/empty": empty,
-         "/redirect": redirect, "/cookies": cookies, "/session": visits, "/error": error, "/refused": refused,
-         "/cached": cached, "/file": file, "/path/*rest": path}  # fmt: skip
+VIEWS = {
+    "/text": text,
+    "/stream": stream,
+    "/stream-fails": stream_fails,
+    "/large": large,
+    "/empty": empty,
+    "/redirect": redirect,
+    "/cookies": cookies,
+    "/session": visits,
+    "/error": error,
+    "/refused": refused,
+    "/cached": cached,
+    "/file": file,
+    "/path/*rest": path,
+}
 
 with Configurator(session_factory=SignedCookieSessionFactory("probe")) as config:
     config.include("tina4_wsgi.contrib.pyramid")

@@ -150,16 +150,24 @@ def make(**settings):
         config.set_default_permission("own")
         config.add_request_method(session_of, "dbsession", reify=True)
         config.include(under_a_prefix, route_prefix="/api/v1")
-        config.add_websocket("/ws/board/{number:int}", board, permission="view", factory=Board, reauth_every=0.2)
-        config.add_websocket("/ws/own/{number:int}", "pyramid_site.board", permission="own", factory=Board)
+        config.add_websocket(
+            "/ws/board/{number:int}", board, permission="view", factory=Board, reauth_every=0.2
+        )
+        config.add_websocket(
+            "/ws/own/{number:int}", "pyramid_site.board", permission="own", factory=Board
+        )
         config.add_websocket("/ws/remembered", remembered, permission="__no_permission_required__")
         config.scan("pyramid_site")
         for view, renderer in ((login, None), (logout, None), (refresh, "json")):
             name = view.__name__
             config.add_route(name, f"/{name}")
-            config.add_view(view, route_name=name, renderer=renderer, permission="__no_permission_required__")
+            config.add_view(
+                view, route_name=name, renderer=renderer, permission="__no_permission_required__"
+            )
         return config.make_wsgi_app()
 
 
-app = notes.with_state(wrap(make(**{"tm.manager_hook": "pyramid_tm.explicit_manager"}), router=router))
+app = notes.with_state(
+    wrap(make(**{"tm.manager_hook": "pyramid_tm.explicit_manager"}), router=router)
+)
 shared_manager = notes.with_state(wrap(make(), router=Router()))

@@ -1,7 +1,8 @@
-"""What Sentry is told of a framework's WebSockets: `python tracked.py FRAMEWORK RATE` prints its events as JSON.
+"""What Sentry is told of a framework's WebSockets: `python tracked.py FRAMEWORK RATE` prints its
+events as JSON.
 
-Each app has `/ws/{mood}`, which raises at the event that the mood names, and the user "ada" where the framework knows
-users.
+Each app has `/ws/{mood}`, which raises at the event that the mood names, and the user "ada" where
+the framework knows users.
 """
 
 from __future__ import annotations
@@ -76,9 +77,12 @@ def django():
     from tina4_wsgi.contrib.django import wrap
 
     settings.configure(
-        SECRET_KEY="k" * 50, ALLOWED_HOSTS=["*"], ROOT_URLCONF="tracked", DATABASES={},
+        SECRET_KEY="k" * 50,
+        ALLOWED_HOSTS=["*"],
+        ROOT_URLCONF="tracked",
+        DATABASES={},
         MIDDLEWARE=["tracked.user_middleware"],
-    )  # fmt: skip
+    )
     from django.core.wsgi import get_wsgi_application
 
     return wrap(get_wsgi_application(), router=router)

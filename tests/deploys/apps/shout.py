@@ -1,4 +1,6 @@
-"""One room in which whoever speaks is heard by all; every message has the number that the worker gave it."""
+"""One room in which whoever speaks is heard by all; every message has the number that the worker
+gave it.
+"""
 
 from __future__ import annotations
 

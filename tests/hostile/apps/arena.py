@@ -1,4 +1,6 @@
-"""The application that hostile clients meet: echoes under different limits, and a log whose levels can be read."""
+"""The application that hostile clients meet: echoes under different limits, and a log whose levels
+can be read.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message
 
 LARGE_ANSWER = bytes(60_000)
 LARGE_ANSWER_COUNT = 500  # 30 MB: more than the kernel's buffers and half of what may wait
-PATIENT = {"ping_interval_s": 0, "send_timeout_s": 60}  # floods are ended by nothing but their own limits
+PATIENT = {
+    "ping_interval_s": 0,
+    "send_timeout_s": 60,
+}  # floods are ended by nothing but their own limits
 
 router = Router()
 alarms = defaultdict(Event)
@@ -62,7 +67,9 @@ def generous(connection, event, data):
         connection.send(LARGE_ANSWER)
 
 
-@router.websocket("/ws/full/{tag}", max_outbound_bytes=LARGE_ANSWER_COUNT * len(LARGE_ANSWER), **PATIENT)
+@router.websocket(
+    "/ws/full/{tag}", max_outbound_bytes=LARGE_ANSWER_COUNT * len(LARGE_ANSWER), **PATIENT
+)
 def full(connection, event, data):
     """Begin with just so much that nothing blocks, and listen quickly."""
     if event == "open":

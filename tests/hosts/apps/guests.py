@@ -71,7 +71,9 @@ def chat(environ, start_response):
         start_response("404 Not Found", [("Content-Length", "0")])
         return [b""]
     handler = websocket.handler
-    websocket.send(json.dumps([websocket.path, websocket.version, websocket.origin, websocket.protocol]))
+    websocket.send(
+        json.dumps([websocket.path, websocket.version, websocket.origin, websocket.protocol])
+    )
     while (message := websocket.receive()) is not None:
         for client in list(handler.server.clients.values()):
             client.ws.send(f"chat: {message}")

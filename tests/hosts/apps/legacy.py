@@ -1,4 +1,6 @@
-"""A legacy application that uses every corner of PEP 3333: bare, inside an App, and with a validator on both sides."""
+"""A legacy application that uses every corner of PEP 3333: bare, inside an App, and with a
+validator on both sides.
+"""
 
 from __future__ import annotations
 
@@ -133,7 +135,14 @@ class NotedFile(io.BytesIO):
 
 def place(environ, start_response):
     """Say where it was asked."""
-    names = ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "CONTENT_TYPE", "HTTP_COOKIE")
+    names = (
+        "REQUEST_METHOD",
+        "SCRIPT_NAME",
+        "PATH_INFO",
+        "QUERY_STRING",
+        "CONTENT_TYPE",
+        "HTTP_COOKIE",
+    )
     body = repr({name: environ.get(name) for name in names}).encode()
     start_response("200 OK", [*PLAIN, ("Content-Length", str(len(body)))])
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
@@ -151,7 +160,9 @@ def unchanged(environ, start_response):
 
 def cookies(environ, start_response):
     """Two fields of one name, in order."""
-    start_response("302 Found", [*PLAIN, ("Set-Cookie", "a=1"), ("Location", "/b"), ("Set-Cookie", "b=2")])
+    start_response(
+        "302 Found", [*PLAIN, ("Set-Cookie", "a=1"), ("Location", "/b"), ("Set-Cookie", "b=2")]
+    )
     return [b""]
 
 
@@ -160,11 +171,23 @@ def raising(environ, start_response):
 
 
 PATHS = {
-    "/write": by_write, "/generator": by_generator, "/lazily": lazily, "/endless": without_end,
-    "/failing-early": failing_early, "/failing-late": failing_late, "/file": file, "/memory": memory_file,
-    "/own-wrapper": own_wrapper, "/echo": echo, "/lines": lines, "/ignoring": ignoring, "/nothing": nothing,
-    "/unchanged": unchanged, "/cookies": cookies, "/raising": raising,
-}  # fmt: skip
+    "/write": by_write,
+    "/generator": by_generator,
+    "/lazily": lazily,
+    "/endless": without_end,
+    "/failing-early": failing_early,
+    "/failing-late": failing_late,
+    "/file": file,
+    "/memory": memory_file,
+    "/own-wrapper": own_wrapper,
+    "/echo": echo,
+    "/lines": lines,
+    "/ignoring": ignoring,
+    "/nothing": nothing,
+    "/unchanged": unchanged,
+    "/cookies": cookies,
+    "/raising": raising,
+}
 
 
 def bare(environ, start_response):

@@ -28,7 +28,9 @@ def page(request, response):
 def room(connection, event, data):
     if event == "message":
         environ = connection.environ()
-        connection.broadcast(f"{connection.path} {environ['SCRIPT_NAME']} {connection.subprotocol}: {data}")
+        connection.broadcast(
+            f"{connection.path} {environ['SCRIPT_NAME']} {connection.subprotocol}: {data}"
+        )
     if event == "close":
         print(f"closed with {connection.close_code}", flush=True)
 
@@ -70,7 +72,9 @@ by_hand.claims_upgrade = lambda environ: environ["PATH_INFO"].startswith("/live/
 
 
 class Framework:
-    """An application object as Flask's is: called itself, with the callable inside of it replaced."""
+    """An application object as Flask's is: called itself, with the callable inside of it
+    replaced.
+    """
 
     def __init__(self):
         self.wsgi_app = DispatcherMiddleware(legacy, {"/live": app})

@@ -22,11 +22,18 @@ def room(connection, event, data):
 
 @router.get("/about")
 def about(request, response):
-    return {"host": request.host, "scheme": request.scheme, "root": request.root_path, "ip": request.ip}
+    return {
+        "host": request.host,
+        "scheme": request.scheme,
+        "root": request.root_path,
+        "ip": request.ip,
+    }
 
 
 app = App(router=router, health="/health", metrics=os.environ.get("METRICS", ""))
-listed = App(router=router, health="/health", allowed_hosts=["shop.example", "*.friends.example:8443"])
+listed = App(
+    router=router, health="/health", allowed_hosts=["shop.example", "*.friends.example:8443"]
+)
 
 front = flask.Flask("front")
 
@@ -46,9 +53,18 @@ site = wrap(front)
 
 
 def takes_its_socket(environ, start_response):
-    """Take an upgrade's socket as simple-websocket does, answer it, and never call `start_response`."""
-    sock = environ["gunicorn.socket"] if "gunicorn.socket" in environ else environ["wsgi.input"].raw._sock
-    sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x02hi")
+    """Take an upgrade's socket as simple-websocket does, answer it, and never call
+    `start_response`.
+    """
+    sock = (
+        environ["gunicorn.socket"]
+        if "gunicorn.socket" in environ
+        else environ["wsgi.input"].raw._sock
+    )
+    sock.sendall(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
+        b"Upgrade\r\n\r\n\x81\x02hi"
+    )
     sock.recv(100)
     sock.sendall(b"\x88\x00")
     return []

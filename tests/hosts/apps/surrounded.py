@@ -1,4 +1,6 @@
-"""An App with something around it: `?around=NAME` says what. Each does what middlewares in use do."""
+"""An App with something around it: `?around=NAME` says what. Each does what middlewares in use
+do.
+"""
 
 from __future__ import annotations
 
@@ -138,12 +140,19 @@ def tracing(environ, start_response):
 
 
 def wrapping(environ, start_response):
-    return ClosingIterator(app(environ, start_response), [lambda: print("the iterator is closed", flush=True)])
+    return ClosingIterator(
+        app(environ, start_response), [lambda: print("the iterator is closed", flush=True)]
+    )
 
 
 def in_a_greenlet(environ, start_response):
     """Run the app in a greenlet of its own, as middlewares with a timeout do."""
     return gevent.spawn(app, environ, start_response).get(timeout=5)
+
+
+def in_a_native_thread(environ, start_response):
+    """Run the app in a thread of a pool, for its greenlets not to be held up by it."""
+    return gevent.get_hub().threadpool.apply(lambda: [*app(environ, start_response)])
 
 
 def compressing(environ, start_response):
@@ -152,7 +161,9 @@ def compressing(environ, start_response):
     body = b"".join(app(environ, lambda *what: begun.append(what)))
     squeezed = gzip.compress(body)
     status, headers = begun[0][:2]
-    start_response(status, [*headers, ("Content-Encoding", "gzip"), ("Content-Length", str(len(squeezed)))])
+    start_response(
+        status, [*headers, ("Content-Encoding", "gzip"), ("Content-Length", str(len(squeezed)))]
+    )
     return [squeezed]
 
 
@@ -191,7 +202,9 @@ def forbidding(environ, start_response):
 
 def changing_the_status(environ, start_response):
     def begin(status, headers, exc_info=None):
-        return start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "0")], exc_info)
+        return start_response(
+            "200 OK", [("Content-Type", "text/plain"), ("Content-Length", "0")], exc_info
+        )
 
     return app(environ, begin)
 
@@ -236,17 +249,39 @@ def trying_twice_and_collecting(environ, start_response):
 
 
 AROUND = {
-    **{one.__name__: one for one in (
-        iterating, joining, collecting, beginning_late, without_write, with_write_of_text, closing_twice,
-        never_iterating, peeking, tracing, wrapping, in_a_greenlet, compressing, rewriting, forbidding,
-        changing_the_status, failing_behind, failing_at_the_beginning, failing_in_the_body, leaving, trying_twice,
-        trying_twice_and_collecting,
-    )},
+    **{
+        one.__name__: one
+        for one in (
+            iterating,
+            joining,
+            collecting,
+            beginning_late,
+            without_write,
+            with_write_of_text,
+            closing_twice,
+            never_iterating,
+            peeking,
+            tracing,
+            wrapping,
+            in_a_greenlet,
+            in_a_native_thread,
+            compressing,
+            rewriting,
+            forbidding,
+            changing_the_status,
+            failing_behind,
+            failing_at_the_beginning,
+            failing_in_the_body,
+            leaving,
+            trying_twice,
+            trying_twice_and_collecting,
+        )
+    },
     "by_webob": by_webob(app),
     "by_webob_with_a_cookie": by_webob_with_a_cookie(app),
     "by_werkzeugs_profiler": ProfilerMiddleware(app, stream=None),
     "nothing": app,
-}  # fmt: skip
+}
 
 
 def surrounded(environ, start_response):

@@ -1,4 +1,6 @@
-"""An app with a live page that lets in whoever has the cookie; rooms, and a stream for slow readers."""
+"""An app with a live page that lets in whoever has the cookie; rooms, and a stream for slow
+readers.
+"""
 
 from gevent import monkey
 
@@ -13,11 +15,15 @@ router = Router()
 
 @router.websocket("/ws/room/{name}")
 def room(connection, event, data):
+    if event == "open" and "tell" in connection.query:
+        connection.send(str(os.getpid()))
     if event == "message":
         connection.broadcast(data)
 
 
-@router.websocket("/ws/ticker/{name}", send_timeout_s=600, max_outbound_bytes=1 << 24, ping_interval_s=0)
+@router.websocket(
+    "/ws/ticker/{name}", send_timeout_s=600, max_outbound_bytes=1 << 24, ping_interval_s=0
+)
 def ticker(connection, event, data):
     if event == "message":
         connection.broadcast(data * 1_000)

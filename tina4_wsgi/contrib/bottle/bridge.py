@@ -1,10 +1,11 @@
 """Runs the events of WebSocket routes as Bottle runs views: between the hooks, by its own routing.
 
-How it works. `Router.match` and `trigger_hook` of the wrapped instance get a stand-in each. For requests they call on;
-for an event, which lies in the environ, they give a route that runs it, and see what the hooks may do to it.
+How it works. `Router.match` and `trigger_hook` of the wrapped instance get a stand-in each. For
+requests they call on; for an event, which lies in the environ, they give a route that runs it, and
+see what the hooks may do to it.
 
-Invariants: Bottle keeps its request in a `threading.local`, so everything hangs on that being gevent's. Nothing here
-imports Bottle: an app may have brought a copy of its own.
+Invariants: Bottle keeps its request in a `threading.local`, so everything hangs on that being
+gevent's. Nothing here imports Bottle: an app may have brought a copy of its own.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ from gevent.local import local as greenlet_local
 
 from ...app import App
 from ...errors import ConfigError, UsageError
-from ...matching import Match, Route
-from ...service import Environ
+from ...routing.matching import Match, Route
+from ...websocket.served_route import Environ
 from ..passage import KEY, QUIET, Event, PassingBridge, class_named, path_to, plain
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+    from typing_extensions import Unpack
+
+    from ...settings import RouterSettings
 
 logger = logging.getLogger("tina4_wsgi.contrib.bottle")
 
@@ -36,13 +40,21 @@ Bottle = Any  # a `bottle.Bottle`, perhaps of a copy of that module
 Module = Any  # `bottle`, or such a copy
 
 
-def wrap(stack: Any, *, app: Bottle | None = None, hooks_per_event: bool = True, **settings: Any) -> App:
+def wrap(
+    stack: Any,
+    *,
+    app: Bottle | None = None,
+    hooks_per_event: bool = True,
+    **settings: Unpack[RouterSettings],
+) -> App:
     """Serve a Bottle app together with the WebSocket routes of the `Router`.
 
     Args:
         stack: a `bottle.Bottle`, as `bottle.default_app()`; or middleware around one.
-        app: the `Bottle` inside of `stack`, where that is middleware: events pass the middleware, too.
-        hooks_per_event: whether its hooks run for each event; without, only before the 101 and when `auth` is asked.
+        app: the `Bottle` inside of `stack`, where that is middleware: events pass the middleware,
+            too.
+        hooks_per_event: whether its hooks run for each event; without, only before the 101 and when
+            `auth` is asked.
         settings: keywords of `App`.
     Raises:
         UsageError: it is something else.
@@ -51,16 +63,24 @@ def wrap(stack: Any, *, app: Bottle | None = None, hooks_per_event: bool = True,
     module = _module_of(inner)
     if module is None:
         raise UsageError(_no_bottle(inner, is_stack=app is None))
-    return App(cast("WSGIApplication", stack), bridge=_BottleBridge(stack, inner, module, hooks_per_event), **settings)
+    return App(
+        cast("WSGIApplication", stack),
+        bridge=_BottleBridge(stack, inner, module, hooks_per_event),
+        **settings,
+    )
 
 
 def is_bottle(app: object) -> bool:
-    """Say whether this is an instance of `bottle.Bottle`, or of the same class in a copy of that module."""
+    """Say whether this is an instance of `bottle.Bottle`, or of the same class in a copy of that
+    module.
+    """
     return _module_of(app) is not None
 
 
 def _module_of(app: object) -> Module | None:
-    """Find the module that an app was made with; projects such as pypiserver bring one of their own."""
+    """Find the module that an app was made with; projects such as pypiserver bring one of their
+    own.
+    """
     found = class_named(app, "Bottle", "router", "trigger_hook", "_handle")
     module = None if found is None or isinstance(app, type) else sys.modules.get(found.__module__)
     return module if hasattr(module, "LocalRequest") else None
@@ -69,9 +89,13 @@ def _module_of(app: object) -> Module | None:
 def _no_bottle(given: object, *, is_stack: bool) -> str:
     where = path_to(given, is_bottle) if is_stack else None
     if where is not None:
-        return f"{given!r} is middleware around a Bottle app, expected that too: wrap(stack, app=stack{where})"
+        return (
+            f"{given!r} is middleware around a Bottle app, expected that too: wrap(stack, "
+            f"app=stack{where})"
+        )
     return (
-        f"{given!r} is no bottle.Bottle, expected one, or wrap(stack, app=the_bottle) for middleware around one; "
+        f"{given!r} is no bottle.Bottle, expected one, or wrap(stack, app=the_bottle) for "
+        "middleware around one; "
         "for any other WSGI app there is tina4_wsgi.App"
     )
 
@@ -92,8 +116,10 @@ class _BottleBridge(PassingBridge):
         """See that requests can't mix, and ask the hooks where no `auth` will."""
         if monkey.is_module_patched("threading") and not are_greenlet_local(self._module):
             raise ConfigError(
-                "bottle was imported before gevent patched threading, so that requests would mix: begin the app's "
-                "module with `from gevent import monkey; monkey.patch_all()`, under gunicorn --preload too"
+                "bottle was imported before gevent patched threading, so that requests would mix: "
+                "begin the app's "
+                "module with `from gevent import monkey; monkey.patch_all()`, under gunicorn "
+                "--preload too"
             )
         super().admit(environ, match)
 
@@ -106,7 +132,9 @@ class _BottleBridge(PassingBridge):
         raise TypeError(f"{type(value).__name__} can't be written as JSON")
 
     def send(self, event: Event, environ: Environ) -> None:
-        """Bind a request of its own for the event, and log an exception once: Bottle writes it to `wsgi.errors`."""
+        """Bind a request of its own for the event, and log an exception once: Bottle writes it to
+        `wsgi.errors`.
+        """
         errors = io.StringIO()
         with _fresh_locals(self._module):
             event.pass_through(self._stack, {**environ, "wsgi.errors": errors})
@@ -118,7 +146,12 @@ class _BottleBridge(PassingBridge):
         module = self._module
         with _fresh_locals(module):
             path = environ["PATH_INFO"].encode("latin-1").decode(errors="ignore")  # unlike PEP 3333
-            bound = {**environ, "PATH_INFO": path, "bottle.raw_path": environ["PATH_INFO"], "bottle.app": self._app}
+            bound = {
+                **environ,
+                "PATH_INFO": path,
+                "bottle.raw_path": environ["PATH_INFO"],
+                "bottle.app": self._app,
+            }
             module.request.bind({**bound, "route.url_args": dict(event.match.params)})
             module.response.bind()
             event.run()
@@ -134,12 +167,18 @@ class _BottleBridge(PassingBridge):
         """Make Bottle's own kind of route, with the plugins that the app has now."""
         made, plugins = self._routes.get(route, (None, None))
         if made is None or plugins != self._app.plugins:
-            made = self._module.Route(self._app, plain(route.rule), "GET", _view_of(route, self._module))
+            made = self._module.Route(
+                self._app, plain(route.rule), "GET", _view_of(route, self._module)
+            )
             self._routes[route] = made, list(self._app.plugins)
         return made
 
-    def _trigger_hook(self, trigger: Callable[..., Any], name: str, *args: Any, **kwargs: Any) -> Any:
-        """Stand in the place of `Bottle.trigger_hook`: hooks may be kept to the handshake, and stop no "close"."""
+    def _trigger_hook(
+        self, trigger: Callable[..., Any], name: str, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Stand in the place of `Bottle.trigger_hook`: hooks may be kept to the handshake, and stop
+        no "close".
+        """
         event = _bound_event(self._module) if name.endswith("_request") else None
         if event is None:
             return trigger(name, *args, **kwargs)
@@ -165,7 +204,8 @@ def _view_of(route: Route, module: Module) -> Callable[..., object]:
         except QUIET:
             pass
         except module.HTTPResponse as answer:
-            return answer  # returned it is no error to trackers, and error handlers are asked all the same
+            # Returned it is no error to trackers, and error handlers are asked all the same.
+            return answer
         return module.HTTPResponse(status=204)
 
     update_wrapper(view, route.callback)
@@ -180,7 +220,9 @@ def _bound_event(module: Module) -> Event | None:
 
 
 def _locals_of(module: Module) -> list[tuple[Any, str]]:
-    """Name what `request` and `response` keep by greenlet: properties, each around a `threading.local`."""
+    """Name what `request` and `response` keep by greenlet: properties, each around a
+    `threading.local`.
+    """
     return [
         (thing, name)
         for thing in (module.request, module.response)
@@ -191,8 +233,12 @@ def _locals_of(module: Module) -> list[tuple[Any, str]]:
 
 @contextmanager
 def _fresh_locals(module: Module) -> Iterator[None]:
-    """Put aside what is bound, such as in a view that calls `refresh_auth()`, and bring it back at the end."""
-    bound = [(thing, _local(thing, name), _value(thing, name)) for thing, name in _locals_of(module)]
+    """Put aside what is bound, such as in a view that calls `refresh_auth()`, and bring it back at
+    the end.
+    """
+    bound = [
+        (thing, _local(thing, name), _value(thing, name)) for thing, name in _locals_of(module)
+    ]
     try:
         yield
     finally:
@@ -225,6 +271,8 @@ def are_greenlet_local(module: Module) -> bool:
 
 
 def renew_locals(module: Module) -> None:
-    """Make the locals anew, of the class that `threading.local` is now; only while nothing is served yet."""
+    """Make the locals anew, of the class that `threading.local` is now; only while nothing is
+    served yet.
+    """
     for thing, name in _locals_of(module):
         setattr(type(thing), name, module._local_property())

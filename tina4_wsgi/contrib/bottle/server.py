@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import bottle
 from gevent import monkey
 
-from ...cli import console, serving
+from ...cli import serve
 from ...errors import ConfigError
+from ...server import console
 from ...server.server import Server
 from .bridge import are_greenlet_local, renew_locals, wrap
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 
 def _let_go_of_reloader() -> None:
-    """Keep Bottle from waiting for its reloader's thread: of a class from before the patching, it never says it's over.
+    """Keep Bottle from waiting for its reloader's thread: of a class from before the patching, it
+    never says it's over.
 
     It is a daemon and does nothing more at that point.
     """
@@ -28,10 +30,12 @@ def _let_go_of_reloader() -> None:
 
 
 class Tina4Server(bottle.ServerAdapter):  # type: ignore[misc]  # bottle ships no types
-    """Our own server under Bottle's name "tina4": for `bottle.run(server="tina4")` and `bottle.py --server tina4`.
+    """Our own server under Bottle's name "tina4": for `bottle.run(server="tina4")` and `bottle.py
+    --server tina4`.
 
-    Importing this module makes the name known. A Bottle app is wrapped; what is wrapped already is served as it is.
-    Its options are those of `tina4_wsgi.server.server.Server`: `certfile`, `keyfile`, `unix_path`.
+    Importing this module makes the name known. A Bottle app is wrapped; what is wrapped already is
+    served as it is. Its options are those of `tina4_wsgi.server.server.Server`: `certfile`,
+    `keyfile`, `unix_path`.
     """
 
     def run(self, handler: WSGIApplication) -> None:
@@ -52,9 +56,9 @@ class Tina4Server(bottle.ServerAdapter):  # type: ignore[misc]  # bottle ships n
         app = wrap(handler) if isinstance(handler, bottle.Bottle) else handler
         server = Server(app, self.host, self.port, **self.options)
         server.start()
-        serving.stop_on_signal(server)
+        serve.stop_on_signal(server)
         if not self.quiet:
-            print(serving.banner(server), flush=True)
+            print(serve.banner(server), flush=True)
         server.serve_forever()
 
 

@@ -1,4 +1,5 @@
-"""WebSocket routes in a Django project: its sessions, users, middleware and origin policy apply to them too.
+"""WebSocket routes in a Django project: its sessions, users, middleware and origin policy apply to
+them too.
 
 In wsgi.py:
 
@@ -21,5 +22,11 @@ from .bridge import DjangoBridge, wrap
 from .handshake import HandshakeRequest, request
 
 __all__ = [
-    "DjangoBridge", "HandshakeRequest", "login_required", "permission_required", "request", "user_passes_test", "wrap",
-]  # fmt: skip
+    "DjangoBridge",
+    "HandshakeRequest",
+    "login_required",
+    "permission_required",
+    "request",
+    "user_passes_test",
+    "wrap",
+]

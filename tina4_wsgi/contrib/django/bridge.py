@@ -1,12 +1,14 @@
 """Runs the events of WebSocket routes as Django runs views.
 
-How it works. Each event is a request of its own, made from the handshake, that goes through the project's whole
-middleware; at the place of the view the callback is called. So session, user, language, tenant and whatever else
-middleware provides are those of this moment, and what middleware takes back after a view it takes back after an
-event. It enters as a WSGI request does, so around it the signals `request_started` and `request_finished` are sent, by
-which Django and others clean up, and whoever patches Django's handler sees an ordinary request.
+How it works. Each event is a request of its own, made from the handshake, that goes through the
+project's whole middleware; at the place of the view the callback is called. So session, user,
+language, tenant and whatever else middleware provides are those of this moment, and what middleware
+takes back after a view it takes back after an event. It enters as a WSGI request does, so around it
+the signals `request_started` and `request_finished` are sent, by which Django and others clean up,
+and whoever patches Django's handler sees an ordinary request.
 
-A middleware that answers by itself refuses: before the 101 with its status, later by closing the connection.
+A middleware that answers by itself refuses: before the 101 with its status, later by closing the
+connection.
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.module_loading import autodiscover_modules
 
 from ...app import App
-from ...backplane.port import Facts
+from ...backplane.contract import Facts
 from ...config import Config
 from ...errors import ConfigError, UsageError
-from ...router import Router
-from ...service import Environ
-from ...whereraised import remember
+from ...hub.raised_in import remember
+from ...routing.router import Router
+from ...websocket.served_route import Environ
 from ..passage import KEY, Event, PassingBridge
 from . import databases, middleware, origins
 from .handler import EventHandler
@@ -39,31 +41,42 @@ from .urls import EventUrls
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+    from typing_extensions import Unpack
+
+    from ...settings import WrapSettings
 
 LeaveOut = Collection["str | type"] | str | type
 
 
 def wrap(
-    wsgi_app: WSGIApplication, *, app: WSGIHandler | None = None, router: Router | None = None,
-    leave_out: LeaveOut = (), **settings: Any,
-) -> App:  # fmt: skip
+    wsgi_app: WSGIApplication | WSGIHandler,
+    *,
+    app: WSGIHandler | None = None,
+    router: Router | None = None,
+    leave_out: LeaveOut = (),
+    **settings: Unpack[WrapSettings],
+) -> App:
     """Give a Django project WebSocket routes: `application = wrap(get_wsgi_application())`.
 
     Args:
-        wsgi_app: the project's application, which answers all HTTP as before; or middleware around it.
-        app: what `get_wsgi_application()` gave, where `wsgi_app` is middleware that hides it; events pass the
-            middleware, too.
-        router: where the routes are; by default the shared `Router`, and then `websockets.py` of each installed
-            app is imported, which registers them there.
-        leave_out: middleware of MIDDLEWARE that events and re-checks don't pass, by dotted name or as the class:
-            what counts and records. Handshakes do pass it.
+        wsgi_app: the project's application, which answers all HTTP as before; or middleware around
+            it.
+        app: what `get_wsgi_application()` gave, where `wsgi_app` is middleware that hides it;
+            events pass the middleware, too.
+        router: where the routes are; by default the shared `Router`, and then `websockets.py` of
+            each installed app is imported, which registers them there.
+        leave_out: middleware of MIDDLEWARE that events and re-checks don't pass, by dotted name or
+            as the class: what counts and records. Handshakes do pass it.
         settings: fields of `Config` by name, and `root`.
     Raises:
-        ConfigError: Django is not set up; a setting is unknown or out of its range; `leave_out` names no middleware.
+        ConfigError: Django is not set up; a setting is unknown or out of its range; `leave_out`
+            names no middleware.
         UsageError: `app` is something else.
     """
     if not apps.ready:
-        raise ConfigError("Django is not set up, expected wrap(get_wsgi_application()), which does that")
+        raise ConfigError(
+            "Django is not set up, expected wrap(get_wsgi_application()), which does that"
+        )
     if app is not None and not isinstance(app, WSGIHandler):
         raise UsageError(f"app={app!r}, expected what get_wsgi_application() gave")
     if router is None:
@@ -88,9 +101,12 @@ class DjangoBridge(PassingBridge):
     """
 
     def __init__(
-        self, stack: WSGIApplication | None = None, app: WSGIHandler | None = None, router: Router | None = None,
+        self,
+        stack: WSGIApplication | None = None,
+        app: WSGIHandler | None = None,
+        router: Router | None = None,
         leave_out: LeaveOut = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._logouts: Logouts | None = None
         self._urls = EventUrls(Router.default if router is None else router)
         self._handshakes = self._events = EventHandler(self._urls)
@@ -114,7 +130,9 @@ class DjangoBridge(PassingBridge):
         return with_http_scheme(environ)
 
     def check_origin(self, environ: Environ, host: str, limits: Config) -> None:
-        """Hold ALLOWED_HOSTS and CSRF_TRUSTED_ORIGINS; the setting `allowed_origins` adds to these."""
+        """Hold ALLOWED_HOSTS and CSRF_TRUSTED_ORIGINS; the setting `allowed_origins` adds to
+        these.
+        """
         origins.check(environ, host, limits)
 
     def listen_to_logouts(self, served: App) -> None:
@@ -146,7 +164,9 @@ class DjangoBridge(PassingBridge):
             raise
 
     def _run_here(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
-        """Run one event; within another one, as `connection.refresh_auth()` in a callback, its databases go on."""
+        """Run one event; within another one, as `connection.refresh_auth()` in a callback, its
+        databases go on.
+        """
         is_inner, in_transaction = is_nested(), databases.in_transaction()
         try:
             with databases.undisturbed() if is_inner or in_transaction else nullcontext():
@@ -167,7 +187,11 @@ class DjangoBridge(PassingBridge):
         if event.status >= 400:
             return event.status
         request = current.get(None)
-        user = getattr(request, "user", None) if request is not None and request.event is event else None
+        user = (
+            getattr(request, "user", None)
+            if request is not None and request.event is event
+            else None
+        )
         return 401 if user is not None and not user.is_authenticated else 403
 
     def run_unhindered(self, event: Event, environ: Environ) -> None:
@@ -188,7 +212,9 @@ class DjangoBridge(PassingBridge):
         make_request = handler.request_class
 
         def request_class(environ: Environ) -> Any:
-            return HandshakeRequest(environ, self._urls) if KEY in environ else make_request(environ)
+            return (
+                HandshakeRequest(environ, self._urls) if KEY in environ else make_request(environ)
+            )
 
         def get_response(request: Any) -> Any:
             if isinstance(request, HandshakeRequest):
@@ -200,14 +226,21 @@ class DjangoBridge(PassingBridge):
 
 
 def _handler_in(stack: object) -> WSGIHandler | None:
-    """Find the handler of Django's inside of middleware; its own for static files is middleware, too."""
+    """Find the handler of Django's inside of middleware; its own for static files is middleware,
+    too.
+    """
     waiting = [stack]
     seen: set[int] = set()
     while waiting:
         one = waiting.pop(0)
         if isinstance(one, WSGIHandler) and not hasattr(one, "application"):
             return one
-        if callable(one) and not isinstance(one, type) and id(one) not in seen and len(seen) < _MOST_SEEN:
+        if (
+            callable(one)
+            and not isinstance(one, type)
+            and id(one) not in seen
+            and len(seen) < _MOST_SEEN
+        ):
             seen.add(id(one))
             waiting += [*getattr(one, "__dict__", {}).values(), *_enclosed(one)]
     return None

@@ -1,4 +1,6 @@
-"""What an exception of a callback or of `auth` is answered with: what the same exception of a view would be."""
+"""What an exception of a callback or of `auth` is answered with: what the same exception of a view
+would be.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ KNOWN = (BadRequest, SuspiciousOperation, PermissionDenied, Http404)
 
 
 def answer(request: HandshakeRequest, error: Exception) -> HttpResponseBase | None:
-    """Answer what isn't Django's to answer; None leaves it to Django. Behind the project's `process_exception`."""
+    """Answer what isn't Django's to answer; None leaves it to Django. Behind the project's
+    `process_exception`.
+    """
     if isinstance(error, QUIET):
         return quiet(DONE)
     answered = _by_rest_framework(request, error)
@@ -37,7 +41,9 @@ def answer(request: HandshakeRequest, error: Exception) -> HttpResponseBase | No
 
 
 def is_left_to_django(request: HandshakeRequest, error: Exception) -> bool:
-    """Say whether Django has an answer. One like 404 to a message is no answer, but an error like any."""
+    """Say whether Django has an answer. One like 404 to a message is no answer, but an error like
+    any.
+    """
     return isinstance(error, PermissionDenied if request.connection is not None else KNOWN)
 
 
@@ -49,17 +55,26 @@ def quiet(status: int) -> HttpResponse:
 
 
 def is_of_rest_framework(error: BaseException) -> bool:
-    """Say whether this is an exception that Django REST framework answers; it need not be installed."""
+    """Say whether this is an exception that Django REST framework answers; it need not be
+    installed.
+    """
     exceptions = sys.modules.get("rest_framework.exceptions")
     return exceptions is not None and isinstance(error, exceptions.APIException)
 
 
 def _by_rest_framework(request: HandshakeRequest, error: Exception) -> HttpResponseBase | None:
     """Ask the project's EXCEPTION_HANDLER, as an APIView does."""
-    if "rest_framework" not in sys.modules or isinstance(error, KNOWN):  # for these the project has handlers
+    if "rest_framework" not in sys.modules or isinstance(
+        error, KNOWN
+    ):  # for these the project has handlers
         return None
     settings = importlib.import_module("rest_framework.settings")
-    context: dict[str, Any] = {"view": None, "args": (), "kwargs": dict(request.match.params), "request": request}
+    context: dict[str, Any] = {
+        "view": None,
+        "args": (),
+        "kwargs": dict(request.match.params),
+        "request": request,
+    }
     try:
         answered: HttpResponseBase | None = settings.api_settings.EXCEPTION_HANDLER(error, context)
     except Exception:

@@ -1,4 +1,6 @@
-"""A handler of Django's for the requests of events: its own machinery, our URLs, an answer to each exception."""
+"""A handler of Django's for the requests of events: its own machinery, our URLs, an answer to each
+exception.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from .urls import EventUrls
 
 
 class EventHandler(WSGIHandler):  # type: ignore[misc]  # Django ships no types
-    """Takes events through the project's middleware; called as a WSGI application, as whoever patches Django expects.
+    """Takes events through the project's middleware; called as a WSGI application, as whoever
+    patches Django expects.
 
     Args:
         urls: which it resolves with.
@@ -53,7 +56,9 @@ class EventHandler(WSGIHandler):  # type: ignore[misc]  # Django ships no types
             # Before `request_finished`, at which Django closes what is left open in a transaction.
             databases.roll_back(in_transaction)
         if not request.event.is_called:
-            request.event.answered_by = request.answered_by or self._passing.answered_by(request.passed)
+            request.event.answered_by = request.answered_by or self._passing.answered_by(
+                request.passed
+            )
         return response
 
     def resolve_request(self, request: HandshakeRequest) -> ResolverMatch:
@@ -66,9 +71,13 @@ class EventHandler(WSGIHandler):  # type: ignore[misc]  # Django ships no types
     def process_exception_by_middleware(
         self, exception: Exception, request: HandshakeRequest
     ) -> HttpResponseBase | None:
-        """Ask the middleware what to answer, and where it doesn't know find an answer as Django would."""
+        """Ask the middleware what to answer, and where it doesn't know find an answer as Django
+        would.
+        """
         if not isinstance(exception, QUIET) and not failures.is_of_rest_framework(exception):
-            answered: HttpResponseBase | None = super().process_exception_by_middleware(exception, request)
+            answered: HttpResponseBase | None = super().process_exception_by_middleware(
+                exception, request
+            )
             if answered:
                 return answered
         return failures.answer(request, exception)

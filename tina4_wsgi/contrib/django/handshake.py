@@ -18,8 +18,8 @@ from .scheme import with_http_scheme
 from .urls import EventUrls, RoutesFirst, Urlconf
 
 if TYPE_CHECKING:
-    from ...connection import Connection
-    from ...matching import Match
+    from ...routing.matching import Match
+    from ...websocket.connection import Connection
 
 current: ContextVar[HandshakeRequest] = ContextVar("tina4_wsgi.django.request")
 
@@ -27,10 +27,12 @@ current: ContextVar[HandshakeRequest] = ContextVar("tina4_wsgi.django.request")
 class HandshakeRequest(WSGIRequest):  # type: ignore[misc]  # Django ships no types
     """The handshake as an `HttpRequest`: a GET without a body, made anew for each event.
 
-    Middleware that treats a WebSocket in a way of its own asks `getattr(request, "websocket_event", None)`.
+    Middleware that treats a WebSocket in a way of its own asks `getattr(request, "websocket_event",
+    None)`.
 
     Attributes:
-        websocket_event: "auth" before the 101 and when `auth` is asked again, then "open", "message", "close".
+        websocket_event: "auth" before the 101 and when `auth` is asked again, then "open",
+            "message", "close".
         connection: whose event it is; None for "auth".
         match: the route and the parameters of the path.
         event: what the request was made for.
@@ -40,7 +42,9 @@ class HandshakeRequest(WSGIRequest):  # type: ignore[misc]  # Django ships no ty
     """
 
     def __init__(self, environ: Mapping[str, Any], urls: EventUrls) -> None:
-        super().__init__(with_http_scheme(environ))  # a copy: Django writes the decoded path into it
+        super().__init__(
+            with_http_scheme(environ)
+        )  # a copy: Django writes the decoded path into it
         event: Event = environ[KEY]
         self.event = event
         self.websocket_event = event.name
@@ -71,7 +75,9 @@ class HandshakeRequest(WSGIRequest):  # type: ignore[misc]  # Django ships no ty
 
     @property
     def urlconf(self) -> RoutesFirst:
-        """The URLconf that the request is resolved with: what was set, with the WebSocket routes in front."""
+        """The URLconf that the request is resolved with: what was set, with the WebSocket routes in
+        front.
+        """
         return self._urls.around(self._urlconf)
 
     @urlconf.setter
@@ -97,10 +103,11 @@ class HandshakeRequest(WSGIRequest):  # type: ignore[misc]  # Django ships no ty
             session.cycle_key = self._keep_key(session.cycle_key, session)
 
     def _keep_key(self, cycle_key: Callable[[], object], session: Any) -> Callable[[], object]:
-        """Keep Django from renewing the key of a session because SECRET_KEY has changed (SECRET_KEY_FALLBACKS).
+        """Keep Django from renewing the key of a session because SECRET_KEY has changed
+        (SECRET_KEY_FALLBACKS).
 
-        No cookie could tell the browser, so all who reconnect after the change would be logged out. Views still
-        do it. For a session without a user, as in `login()`, nothing is changed.
+        No cookie could tell the browser, so all who reconnect after the change would be logged out.
+        Views still do it. For a session without a user, as in `login()`, nothing is changed.
         """
 
         def keep_or_cycle() -> None:
@@ -123,8 +130,10 @@ class HandshakeRequest(WSGIRequest):  # type: ignore[misc]  # Django ships no ty
         is_cookie = isinstance(session, CookieSession) and not self._has_renewed_hash
         if is_cookie or self._session_key is None or session.session_key != self._session_key:
             raise UsageError(
-                "the session was changed, but after the upgrade no cookie can reach the browser; expected this "
-                "in a view, or a session that is stored on the server and that the browser has already"
+                "the session was changed, but after the upgrade no cookie can reach the browser; "
+                "expected this "
+                "in a view, or a session that is stored on the server and that the browser has "
+                "already"
             )
 
 
@@ -135,12 +144,15 @@ def is_nested() -> bool:
 
 
 def request() -> HandshakeRequest:
-    """Give the request of the event that is running here, with `user` and `session` as they are now.
+    """Give the request of the event that is running here, with `user` and `session` as they are
+    now.
 
     Raises:
         UsageError: none is running here.
     """
     found = current.get(None)
     if found is None:
-        raise UsageError("request() outside of an event, expected inside of a WebSocket callback or its `auth`")
+        raise UsageError(
+            "request() outside of an event, expected inside of a WebSocket callback or its `auth`"
+        )
     return found

@@ -1,8 +1,8 @@
 """A log-out in Django ends the WebSockets of its session, in all processes.
 
-A browser that logs out drops its session; the WebSockets that it opened before would only notice when they are asked
-again who they are. So each process remembers by which session its connections came, and the signal `user_logged_out`
-has all processes look. Other sessions of the same user stay.
+A browser that logs out drops its session; the WebSockets that it opened before would only notice
+when they are asked again who they are. So each process remembers by which session its connections
+came, and the signal `user_logged_out` has all processes look. Other sessions of the same user stay.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from django.contrib.auth.signals import user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
-from ...backplane.port import Facts
+from ...backplane.contract import Facts
 from ...protocol.frames import CloseCode
 from ..passage import Event
 
 if TYPE_CHECKING:
     from ...app import App
-    from ...connection import Connection
+    from ...websocket.connection import Connection
 
 logger = logging.getLogger("tina4_wsgi.django")
 
@@ -32,7 +32,9 @@ _QUESTION = "django.logout"
 _REASON = "logged out"
 
 _OPENING_S = 30.0
-"""How long a log-out is remembered for handshakes that were under way: what `auth` may take to be asked, generously."""
+"""How long a log-out is remembered for handshakes that were under way: what `auth` may take to be
+asked, generously.
+"""
 
 
 class Logouts:
@@ -49,8 +51,12 @@ class Logouts:
         user_logged_out.connect(self._on_logout)  # weakly: it ends with us
 
     def lets(self, event: Event, request: HttpRequest) -> bool:
-        """Take note of whose connection begins and ends; False for one that a log-out has overtaken."""
+        """Take note of whose connection begins and ends; False for one that a log-out has
+        overtaken.
+        """
         connection = event.connection
+        if connection is None:
+            return True
         if event.name == "close":
             self._sessions.pop(connection, None)
         if event.name != "open":
@@ -88,10 +94,13 @@ class Logouts:
 
 
 def _marks_of(request: Any) -> list[str]:  # Any: an HttpRequest, or what stands for one in tests
-    """Return what tells a session from others, and says nothing to those who read questions; empty without one."""
+    """Return what tells a session from others, and says nothing to those who read questions; empty
+    without one.
+    """
     cookie = getattr(request, "COOKIES", {}).get(settings.SESSION_COOKIE_NAME)
     session = getattr(request, "session", None)
     key = session.session_key if isinstance(session, SessionBase) else None
-    # A browser's cookie is the key; the key alone is there in tests, and where a middleware of the project's reads it.
+    # A browser's cookie is the key; the key alone is there in tests, and where a middleware of the
+    # project's reads it.
     found = dict.fromkeys(text for text in (cookie, key) if text)
     return [hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in found]

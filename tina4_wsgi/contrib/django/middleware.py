@@ -1,8 +1,10 @@
-"""The middleware of a project, loaded for events: what it leaves out, what it mustn't do, and who has answered.
+"""The middleware of a project, loaded for events: what it leaves out, what it mustn't do, and who
+has answered.
 
-How it works. Django builds its chain in `load_middleware`, by the dotted names of MIDDLEWARE. While it does so for us,
-`import_string` there is a stand-in of ours that gives each middleware with a note of its own around `get_response`. So
-the one that has answered is the one behind the last that called on.
+How it works. Django builds its chain in `load_middleware`, by the dotted names of MIDDLEWARE. While
+it does so for us, `import_string` there is a stand-in of ours that gives each middleware with a
+note of its own around `get_response`. So the one that has answered is the one behind the last that
+called on.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ def names_of(leave_out: Collection[str | type | Middleware] | str | Middleware) 
     Raises:
         ConfigError: something isn't there.
     """
-    wanted: Collection[Any] = [leave_out] if isinstance(leave_out, str) or callable(leave_out) else leave_out
+    wanted: Collection[Any] = (
+        [leave_out] if isinstance(leave_out, str) or callable(leave_out) else leave_out
+    )
     found = set()
     for one in wanted:
         names = [name for name in settings.MIDDLEWARE if one == name or one is import_string(name)]
@@ -60,7 +64,9 @@ class Passing:
 
     @contextmanager
     def loading(self, leave_out: Collection[str]) -> Iterator[None]:
-        """Have Django load middleware with a note around each; in a process that serves nothing yet."""
+        """Have Django load middleware with a note around each; in a process that serves nothing
+        yet.
+        """
         ordinary = base.import_string
         base.import_string = lambda name: self._noted(name, ordinary(name), name in leave_out)
         try:
@@ -69,7 +75,9 @@ class Passing:
             base.import_string = ordinary
 
     def answered_by(self, passed: str | None) -> str:
-        """Name who has answered, where the event came as far as `passed`, the last that called on."""
+        """Name who has answered, where the event came as far as `passed`, the last that called
+        on.
+        """
         at = 0 if passed is None else self.names.index(passed) + 1
         return self.names[at] if at < len(self.names) else ""
 
@@ -105,7 +113,9 @@ class Passing:
 
 
 def _without_redirects(kind: type[CommonMiddleware]) -> type[CommonMiddleware]:
-    """Make a kind of CommonMiddleware that adds neither "www." nor a slash: a WebSocket follows no redirect."""
+    """Make a kind of CommonMiddleware that adds neither "www." nor a slash: a WebSocket follows no
+    redirect.
+    """
 
     class Kept(kind):  # type: ignore[misc]
         def process_request(self, request: HttpRequest) -> HttpResponse | None:

@@ -1,4 +1,6 @@
-"""Which pages may connect: the project's ALLOWED_HOSTS and CSRF_TRUSTED_ORIGINS, matched as Django matches them."""
+"""Which pages may connect: the project's ALLOWED_HOSTS and CSRF_TRUSTED_ORIGINS, matched as Django
+matches them.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +12,21 @@ from django.core.exceptions import DisallowedHost
 from django.core.handlers.wsgi import WSGIRequest
 from django.utils.http import is_same_domain
 
+from ...addresses.origins import parse, shown
 from ...config import Config
 from ...errors import Refused
-from ...origins import parse, shown
 from ...protocol import handshake
 from .scheme import with_http_scheme
 
 
 def check(environ: dict[str, Any], host: str, limits: Config) -> None:
-    """Hold the origin policy of the project; a request without Origin comes from no browser, and passes.
+    """Hold the origin policy of the project; a request without Origin comes from no browser, and
+    passes.
 
     Args:
         host: under which the request came, for `allowed_origins`.
-        limits: whose `allowed_origins`, if there are any, may connect too, and the pages of `host` with them.
+        limits: whose `allowed_origins`, if there are any, may connect too, and the pages of `host`
+            with them.
     Raises:
         Refused: 400, the host is none of ALLOWED_HOSTS; 403, the page's origin is not trusted.
     """
@@ -30,7 +34,9 @@ def check(environ: dict[str, Any], host: str, limits: Config) -> None:
     try:
         own_host = request.get_host()
     except DisallowedHost as exc:
-        raise Refused(400, "this host is not served here; see ALLOWED_HOSTS", detail=repr(host[:200])) from exc
+        raise Refused(
+            400, "this host is not served here; see ALLOWED_HOSTS", detail=repr(host[:200])
+        ) from exc
     origin = environ.get("HTTP_ORIGIN")
     own_origin = f"{request.scheme}://{own_host}"
     if origin is None or origin == own_origin or _is_trusted(origin):
@@ -39,10 +45,14 @@ def check(environ: dict[str, Any], host: str, limits: Config) -> None:
         handshake.check_page(environ, host, limits.allowed_origins, limits.trusted_proxies)
         return
     raise Refused(
-        403, "this origin may not connect; see CSRF_TRUSTED_ORIGINS",
-        detail=f"the page is of origin {shown(origin)}, for Django the request came for {shown(own_origin)}; "
+        403,
+        "this origin may not connect; see CSRF_TRUSTED_ORIGINS",
+        detail=(
+            f"the page is of origin {shown(origin)}, for Django the request came for "
+            f"{shown(own_origin)}; "
+        )
         + _what_to_set(origin, own_origin),
-    )  # fmt: skip
+    )
 
 
 def _what_to_set(origin: str, own_origin: str) -> str:
@@ -57,7 +67,9 @@ def _what_to_set(origin: str, own_origin: str) -> str:
 
 
 def _is_trusted(origin: str) -> bool:
-    """Compare as CsrfViewMiddleware does: whole origins, or a scheme with "*." and the end of a host."""
+    """Compare as CsrfViewMiddleware does: whole origins, or a scheme with "*." and the end of a
+    host.
+    """
     trusted: list[str] = settings.CSRF_TRUSTED_ORIGINS
     if origin in (known for known in trusted if "*" not in known):
         return True
@@ -67,5 +79,6 @@ def _is_trusted(origin: str) -> bool:
         return False
     patterns = (urlsplit(known) for known in trusted if "*" in known)
     return any(
-        asking.scheme == known.scheme and is_same_domain(asking.netloc, known.netloc.lstrip("*")) for known in patterns
+        asking.scheme == known.scheme and is_same_domain(asking.netloc, known.netloc.lstrip("*"))
+        for known in patterns
     )

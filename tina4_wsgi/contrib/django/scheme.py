@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
-from ... import forwarded
+from ...addresses import forwarded
 
 
 def with_http_scheme(environ: Mapping[str, Any]) -> dict[str, Any]:  # Any: what WSGI puts there

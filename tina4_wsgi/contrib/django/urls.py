@@ -1,8 +1,8 @@
 """The URLconf of events: our WebSocket routes, and behind them all that the project's own one has.
 
-Middleware may look up what a request leads to (`resolve`, APPEND_SLASH, tenants), and a WebSocket's path is in no
-URLconf of the project's. So the request of an event has one that begins with our routes. It is laid around whatever
-URLconf is in force, also one that a middleware sets.
+Middleware may look up what a request leads to (`resolve`, APPEND_SLASH, tenants), and a WebSocket's
+path is in no URLconf of the project's. So the request of an event has one that begins with our
+routes. It is laid around whatever URLconf is in force, also one that a middleware sets.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from django.urls import ResolverMatch, URLPattern, get_resolver
 from django.urls.resolvers import RegexPattern
 
 from ...errors import Refused
-from ...matching import Route
-from ...pattern import parameters
-from ...router import Router
+from ...routing.matching import Route
+from ...routing.pattern import parameters
+from ...routing.router import Router
 from ..passage import plain
 
 Urlconf = Any  # the name of a module, a module, or a list of patterns
@@ -54,7 +54,9 @@ class EventUrls:
 
     def __init__(self, router: Router) -> None:
         self._router = router
-        self._made: dict[Any, RoutesFirst] = {}  # Django keeps a resolver for each as long as the process lives
+        self._made: dict[
+            Any, RoutesFirst
+        ] = {}  # Django keeps a resolver for each as long as the process lives
         self._routes: tuple[Route, ...] = ()
         self._views: dict[Route, View] = {}
 
@@ -100,8 +102,13 @@ class _Pattern(RegexPattern):  # type: ignore[misc]  # Django ships no types
         try:
             found = self._router.match_websocket("/" + path)
         except Refused:
-            return None  # spelled in another way than the route writes it: no handshake of this address passes
-        return ("", (), dict(found.params)) if found is not None and found.route is self._route else None
+            # Spelled in another way than the route writes it: no handshake of this address passes.
+            return None
+        return (
+            ("", (), dict(found.params))
+            if found is not None and found.route is self._route
+            else None
+        )
 
     def check(self) -> list[Any]:
         """Find nothing to warn of: the router has seen to that."""

@@ -5,10 +5,11 @@
 
     app = wrap(app)
 
-Every event is a request of the handshake's address that goes through the middleware in `app.wsgi_app`, in a fresh app
-and request context. So `request`, `g`, `session`, `url_for` and `flask_login.current_user` work as in a view, and
-the context is torn down behind the event, so Flask-SQLAlchemy gives its connection back. There is no response:
-`after_request` functions don't run, and cookies can't be set.
+Every event is a request of the handshake's address that goes through the middleware in
+`app.wsgi_app`, in a fresh app and request context. So `request`, `g`, `session`, `url_for` and
+`flask_login.current_user` work as in a view, and the context is torn down behind the event, so
+Flask-SQLAlchemy gives its connection back. There is no response: `after_request` functions don't
+run, and cookies can't be set.
 """
 
 from __future__ import annotations
@@ -28,31 +29,40 @@ from .stack import LeftOut
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from typing_extensions import Unpack
 
-    from ...request import Request
+    from ...http.request import Request
+    from ...settings import RouterSettings
 
 __all__ = ["SessionWriteError", "login_required", "path_for", "websocket", "wrap"]
 
 
 def wrap(
-    stack: WSGIApplication | None = None, *, app: flask.Flask | None = None, run_before_request: bool = False,
-    leave_out: LeftOut = (), **settings: Any,
+    stack: WSGIApplication | None = None,
+    *,
+    app: flask.Flask | None = None,
+    run_before_request: bool = False,
+    leave_out: LeftOut = (),
+    **settings: Unpack[RouterSettings],
 ) -> App:
-    """Give a WSGI app that serves the WebSocket routes of a Flask app, and passes all else on to it untouched.
+    """Give a WSGI app that serves the WebSocket routes of a Flask app, and passes all else on to it
+    untouched.
 
-    Call it last, when middleware in `app.wsgi_app` is in place: handshakes and events pass it too. Routes are those of
-    `websocket`, and those of the router: the shared `Router` unless `router` names another.
+    Call it last, when middleware in `app.wsgi_app` is in place: handshakes and events pass it too.
+    Routes are those of `websocket`, and those of the router: the shared `Router` unless `router`
+    names another.
 
     Args:
         stack: the Flask app, or middleware around it.
         app: the Flask app, where `stack` is middleware: `wrap(stack, app=flask_app)`.
-        run_before_request: ask the app's `before_request` functions at each handshake: what one of them answers
-            or raises refuses it. They don't run again for events.
-        leave_out: middleware that events and re-checks don't pass, such as what records requests; classes or
-            dotted names. Handshakes pass it.
+        run_before_request: ask the app's `before_request` functions at each handshake: what one of
+            them answers or raises refuses it. They don't run again for events.
+        leave_out: middleware that events and re-checks don't pass, such as what records requests;
+            classes or dotted names. Handshakes pass it.
         settings: of `App`: `router`, `root`, and fields of `Config`.
     Raises:
-        UsageError: there is no Flask app, or `leave_out` names what isn't there or can't be taken out.
+        UsageError: there is no Flask app, or `leave_out` names what isn't there or can't be taken
+            out.
         ConfigError: a setting is unknown or out of its range.
     """
     framework = _framework(stack, app)
@@ -71,14 +81,20 @@ def wrap(
 def login_required(request: Request) -> Any:  # Any: the app's own user object
     """Ask flask-login who this is: for `auth=`, so that `connection.auth` is the user.
 
-    Nobody, and whose `is_active` is false, is refused: with 401 before the 101, with 4401 when asked again.
+    Nobody, and whose `is_active` is false, is refused: with 401 before the 101, with 4401 when
+    asked again.
 
     Returns:
-        The user, as loaded at the handshake or the last re-check; in callbacks `current_user` is a fresh one.
+        The user, as loaded at the handshake or the last re-check; in callbacks `current_user` is a
+        fresh one.
     """
     from flask_login import current_user  # not everybody has it
 
-    return current_user._get_current_object() if current_user.is_authenticated and current_user.is_active else None
+    return (
+        current_user._get_current_object()
+        if current_user.is_authenticated and current_user.is_active
+        else None
+    )
 
 
 def _framework(stack: object, app: object) -> flask.Flask:
@@ -87,13 +103,20 @@ def _framework(stack: object, app: object) -> flask.Flask:
         if isinstance(stack, flask.Flask):
             return stack
         raise UsageError(
-            f"wrap({stack!r:.80}), expected a flask.Flask; for another WSGI app there is tina4_wsgi.App, and where "
+            f"wrap({stack!r:.80}), expected a flask.Flask; for another WSGI app there is "
+            "tina4_wsgi.App, and where "
             "a Flask app stands inside of middleware write wrap(stack, app=flask_app)"
         )
     if not isinstance(app, flask.Flask):
-        raise UsageError(f"wrap(…, app={app!r:.80}), expected the flask.Flask that stands inside of the middleware")
+        raise UsageError(
+            f"wrap(…, app={app!r:.80}), expected the flask.Flask that stands inside of the "
+            "middleware"
+        )
     if stack is not None and not callable(stack):
-        raise UsageError(f"wrap({stack!r:.80}, app=…), expected the WSGI application that stands around the Flask app")
+        raise UsageError(
+            f"wrap({stack!r:.80}, app=…), expected the WSGI application that stands around the "
+            "Flask app"
+        )
     return app
 
 
@@ -106,7 +129,9 @@ def _own_ways(app: flask.Flask, leave_out: LeftOut) -> Ways:
 
 
 def _without_us(app: flask.Flask) -> WSGIApplication:
-    """Give what to call for everything else, also where somebody writes `app.wsgi_app = wrap(app)`."""
+    """Give what to call for everything else, also where somebody writes `app.wsgi_app =
+    wrap(app)`.
+    """
     inner = app.wsgi_app
 
     def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -14,12 +14,12 @@ import flask
 from flask.json.provider import DefaultJSONProvider
 
 from ... import jsontext
-from ...backplane.port import Facts
+from ...backplane.contract import Facts
 from ...config import Config
-from ...http import decode_path
-from ...matching import Match, Route
-from ...paths import normal_path
-from ...service import SEEN, Bridge, Environ
+from ...http.handling import decode_path
+from ...routing.matching import Match, Route
+from ...routing.paths import normal_path
+from ...websocket.served_route import SEEN, Bridge, Environ
 from . import hooks, matching, stack
 from .logout import Logouts
 from .passage import Passage, Sighting, drain
@@ -33,10 +33,17 @@ logger = logging.getLogger("tina4_wsgi.contrib.flask")
 
 _AT_HANDSHAKE = "tina4_wsgi.contrib.flask.at_handshake"
 
-_NOT_SHOWN = frozenset({
-    "HTTP_CONNECTION", "HTTP_UPGRADE", "HTTP_SEC_WEBSOCKET_KEY", "HTTP_SEC_WEBSOCKET_VERSION", "gunicorn.socket",
-    "werkzeug.socket", "wsgi.websocket",
-})  # fmt: skip
+_NOT_SHOWN = frozenset(
+    {
+        "HTTP_CONNECTION",
+        "HTTP_UPGRADE",
+        "HTTP_SEC_WEBSOCKET_KEY",
+        "HTTP_SEC_WEBSOCKET_VERSION",
+        "gunicorn.socket",
+        "werkzeug.socket",
+        "wsgi.websocket",
+    }
+)
 """What nobody on the way may act on while we only look where a handshake goes."""
 
 
@@ -74,7 +81,9 @@ class FlaskBridge(Bridge):
         self._logouts = Logouts.of(self._app, served)
 
     def seen(self, environ: Environ) -> Environ:
-        """Give the environ of a handshake as the app sees it: behind middleware that changes host, path or prefix."""
+        """Give the environ of a handshake as the app sees it: behind middleware that changes host,
+        path or prefix.
+        """
         return environ if self._ways.is_bare else self._look(environ)
 
     def find(self, environ: Environ, path: str) -> tuple[str, Match] | None:
@@ -86,7 +95,9 @@ class FlaskBridge(Bridge):
         return matching.declared(self._app)
 
     def names_host(self, environ: Environ) -> bool:
-        """Say whether TRUSTED_HOSTS, SERVER_NAME or the host or subdomain of the route itself names the host."""
+        """Say whether TRUSTED_HOSTS, SERVER_NAME or the host or subdomain of the route itself names
+        the host.
+        """
         seen = environ.get(SEEN, environ)
         return matching.names_host(self._app, seen, normal_path(decode_path(seen)))
 
@@ -133,7 +144,10 @@ class FlaskBridge(Bridge):
     def json_default(self, value: Any) -> Any:
         """Ask `app.json`, as for what views give."""
         provider = self._app.json
-        if isinstance(provider, DefaultJSONProvider) and type(provider).dumps is DefaultJSONProvider.dumps:
+        if (
+            isinstance(provider, DefaultJSONProvider)
+            and type(provider).dumps is DefaultJSONProvider.dumps
+        ):
             return provider.default(value)
         return jsontext.decode(provider.dumps(value))  # by a library of its own
 
@@ -142,7 +156,9 @@ class FlaskBridge(Bridge):
         return {} if self._logouts is None else self._logouts.answer(question)
 
     def _look(self, environ: Environ) -> Environ:
-        """Send a harmless request down the middleware, and give what the app sees; `environ` where it isn't asked."""
+        """Send a harmless request down the middleware, and give what the app sees; `environ` where
+        it isn't asked.
+        """
         sighting = Sighting(self._app)
         shown = {name: value for name, value in environ.items() if name not in _NOT_SHOWN}
         shown.update({"REQUEST_METHOD": "OPTIONS", "wsgi.input": io.BytesIO(), hooks.KEY: sighting})
@@ -166,7 +182,9 @@ class FlaskBridge(Bridge):
 def _call_as_seen(environ: Environ, call: Callable[[], object]) -> object:
     """Call an `auth`, whose own request has `environ`, with the environ that the app sees."""
     seen = flask.request.environ
-    environ.update({name: value for name, value in seen.items() if name not in (hooks.KEY, "werkzeug.request")})
+    environ.update(
+        {name: value for name, value in seen.items() if name not in (hooks.KEY, "werkzeug.request")}
+    )
     return call()
 
 
@@ -178,11 +196,21 @@ def _host_of(environ: Environ) -> str:
 def _whole_environ(environ: Environ) -> Environ:
     """Fill in what WSGI asks for, where somebody asks about a bare path."""
     return {
-        "SCRIPT_NAME": "", "PATH_INFO": "/", "QUERY_STRING": "", "SERVER_NAME": "localhost", "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "", "wsgi.url_scheme": "http", "wsgi.version": (1, 0),
-        "wsgi.errors": sys.stderr, "wsgi.multithread": True, "wsgi.multiprocess": True, "wsgi.run_once": False,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/",
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "",
+        "wsgi.url_scheme": "http",
+        "wsgi.version": (1, 0),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
         **environ,
-    }  # fmt: skip
+    }
 
 
 def _start_nothing(status: str, fields: Any, _: Any = None, /) -> Callable[[bytes], None]:

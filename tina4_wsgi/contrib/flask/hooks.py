@@ -1,8 +1,10 @@
-"""Two methods of a Flask app, replaced on the instance: what stands at the inner end of its middleware.
+"""Two methods of a Flask app, replaced on the instance: what stands at the inner end of its
+middleware.
 
-`app.wsgi_app` may be any chain of middleware. At its end Flask's own `wsgi_app` makes the contexts and calls
-`full_dispatch_request`. An event of a WebSocket goes down the same chain as a request that carries its passage in the
-environ, and there the passage takes the place of the dispatch. So it sees what a view sees.
+`app.wsgi_app` may be any chain of middleware. At its end Flask's own `wsgi_app` makes the contexts
+and calls `full_dispatch_request`. An event of a WebSocket goes down the same chain as a request
+that carries its passage in the environ, and there the passage takes the place of the dispatch. So
+it sees what a view sees.
 
 A request without a passage pays for one look into its environ.
 """
@@ -20,7 +22,9 @@ KEY = "tina4_wsgi.contrib.flask.passage"
 
 
 class Passage(Protocol):
-    """An event on its way; `arguments` are what Flask hands to the methods of the app, beside the error."""
+    """An event on its way; `arguments` are what Flask hands to the methods of the app, beside the
+    error.
+    """
 
     is_reached: bool
 

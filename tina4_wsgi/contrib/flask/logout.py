@@ -1,7 +1,8 @@
 """A log-out by flask-login ends the WebSockets of its session, in all processes.
 
-A browser that logs out drops its cookie; the WebSockets that it opened before hold a copy, which stays good. So each
-process remembers which login its connections came with, and flask-login's signal has all processes look.
+A browser that logs out drops its cookie; the WebSockets that it opened before hold a copy, which
+stays good. So each process remembers which login its connections came with, and flask-login's
+signal has all processes look.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flask
 
-from ...backplane.port import Facts
+from ...backplane.contract import Facts
 from ...protocol.frames import CloseCode
 from . import sessions
 
 if TYPE_CHECKING:
     from ...app import App
-    from ...connection import Connection
+    from ...websocket.connection import Connection
 
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
 
@@ -41,7 +42,8 @@ class Login(NamedTuple):
 
     Attributes:
         user: the id that flask-login keeps.
-        session: of a session that the server keeps, its id; else what flask-login knows the browser by. "" for neither.
+        session: of a session that the server keeps, its id; else what flask-login knows the browser
+            by. "" for neither.
         cookies: a hash of those that say so, "" without any.
     """
 
@@ -75,7 +77,9 @@ class Logouts:
         return logouts
 
     def during_handshake(self, call: Callable[[], object]) -> object:
-        """Run the `auth` of a handshake: a log-out from now on ends it, though no connection is known yet."""
+        """Run the `auth` of a handshake: a log-out from now on ends it, though no connection is
+        known yet.
+        """
         self._handshakes.begin(_cookie_hash(self._app))
         return call()
 
@@ -90,15 +94,23 @@ class Logouts:
     def answer(self, question: Facts) -> Facts:
         """Close the connections of a session that another process, or this one, has logged out."""
         users, session = question.get("users"), question.get("session")
-        if question.get("ask") != _QUESTION or not isinstance(users, list) or not isinstance(session, str):
+        if (
+            question.get("ask") != _QUESTION
+            or not isinstance(users, list)
+            or not isinstance(session, str)
+        ):
             return {}
         self._handshakes.revoke(str(question.get("cookies")))
-        ended = [one for one, login in list(self._logins.items()) if _is_meant(login, users, session)]
+        ended = [
+            one for one, login in list(self._logins.items()) if _is_meant(login, users, session)
+        ]
         self._served.close_soon(ended, CloseCode.UNAUTHENTICATED, _REASON)
         return {"closed": len(ended)}
 
     def _open(self, connection: Connection) -> bool:
-        """Take note of whose connection it is; False for one whose session was logged out during the handshake."""
+        """Take note of whose connection it is; False for one whose session was logged out during
+        the handshake.
+        """
         login = _login_of_request(self._app)
         if login is None:
             return True
@@ -127,7 +139,10 @@ class _Handshakes:
         """One begins; those that must have failed meanwhile are forgotten."""
         now_s = time.monotonic()
         self._began_at_s.setdefault(cookies, now_s)
-        while next(iter(self._began_at_s.values())) < now_s - _LONGEST_S or len(self._began_at_s) > _MOST_HANDSHAKES:
+        while (
+            next(iter(self._began_at_s.values())) < now_s - _LONGEST_S
+            or len(self._began_at_s) > _MOST_HANDSHAKES
+        ):
             self._revoked.discard(self._began_at_s.popitem(last=False)[0])
 
     def revoke(self, cookies: str) -> None:
@@ -158,7 +173,9 @@ def _question(app: flask.Flask, user: Any) -> Facts:
 
 
 def _login_of_request(app: flask.Flask) -> Login | None:
-    """Find out by the cookies of the current request alone whose it is; the user isn't loaded for it."""
+    """Find out by the cookies of the current request alone whose it is; the user isn't loaded for
+    it.
+    """
     user = flask.session.get("_user_id") or _remembered_user(app)
     if user is None:
         return None
@@ -184,16 +201,23 @@ def _session_id(session: Any) -> str:  # Any: whatever the app's session interfa
 
 
 def _cookie_hash(app: flask.Flask) -> str:
-    """Return what tells a browser's cookies from others, and is worth nothing to those who read questions."""
+    """Return what tells a browser's cookies from others, and is worth nothing to those who read
+    questions.
+    """
     cookies = flask.request.cookies
-    session, remembered = cookies.get(app.session_interface.get_cookie_name(app)), cookies.get(_remember_name(app))
+    session, remembered = (
+        cookies.get(app.session_interface.get_cookie_name(app)),
+        cookies.get(_remember_name(app)),
+    )
     if session is None and remembered is None:
         return ""
     return hashlib.sha256(f"{session}\n{remembered}".encode(errors="replace")).hexdigest()
 
 
 def _is_meant(login: Login, users: list[object], session: str) -> bool:
-    """Return whether a login is what was logged out; sessions that can't be told apart are taken for one."""
+    """Return whether a login is what was logged out; sessions that can't be told apart are taken
+    for one.
+    """
     if login.user not in users:
         return False
     return not (login.session and session) or login.session == session

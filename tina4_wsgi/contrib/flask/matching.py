@@ -1,6 +1,7 @@
 """Finding the WebSocket route that a handshake asks for, and hiding such routes from HTTP.
 
-A route lies in Flask's own map like a view, with its blueprint's prefix, host and subdomain: Flask's matching decides.
+A route lies in Flask's own map like a view, with its blueprint's prefix, host and subdomain:
+Flask's matching decides.
 """
 
 from __future__ import annotations
@@ -17,36 +18,47 @@ from werkzeug.routing import MapAdapter, Rule, WebsocketMismatch
 from werkzeug.wsgi import get_host
 
 from ...errors import Refused
-from ...matching import Match, Route
-from ...params import Params
-from ...service import Environ
-from ...spelling import RuleSpelling
+from ...routing.matching import Match, Route
+from ...routing.params import Params
+from ...routing.spelling import RuleSpelling
+from ...websocket.served_route import Environ
 
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
 
 _NEEDS_SERVER = (
-    "This address is a WebSocket, and the Flask app is served without its WebSockets, as `flask run` does. Serve what "
-    "tina4_wsgi.contrib.flask.wrap(app) gives, in development by `tina4-wsgi serve --reload wsgi:app`."
+    "This address is a WebSocket, and the Flask app is served without its WebSockets, as `flask "
+    "run` does. Serve what "
+    "tina4_wsgi.contrib.flask.wrap(app) gives, in development by `tina4-wsgi serve --reload "
+    "wsgi:app`."
 )
 
 _NO_SUBDOMAIN = "<invalid>"
-"""What Werkzeug takes for the subdomain of a host outside of SERVER_NAME; `<tenant>` would match it."""
+"""What Werkzeug takes for the subdomain of a host outside of SERVER_NAME; `<tenant>` would match
+it.
+"""
 
 _ANY_PLACE: Environ = {
-    "REQUEST_METHOD": "GET", "SERVER_NAME": "localhost", "SERVER_PORT": "80", "wsgi.url_scheme": "http",
-}  # fmt: skip
+    "REQUEST_METHOD": "GET",
+    "SERVER_NAME": "localhost",
+    "SERVER_PORT": "80",
+    "wsgi.url_scheme": "http",
+}
 """What a WSGI environ always has, for those who ask about a bare path."""
 
 
 class Unwrapped:
-    """The view of a WebSocket route; Flask itself only calls it where nobody serves the WebSocket."""
+    """The view of a WebSocket route; Flask itself only calls it where nobody serves the
+    WebSocket.
+    """
 
     def __init__(self, route: Route) -> None:
         self.route = route
         self._has_warned = False
 
     def __call__(self, **params: object) -> Any:
-        """Answer 501, and log the reason once: browsers show nobody the body of a refused handshake."""
+        """Answer 501, and log the reason once: browsers show nobody the body of a refused
+        handshake.
+        """
         if not self._has_warned:
             self._has_warned = True
             logger.warning("%.200r: %s", flask.request.path, _NEEDS_SERVER)
@@ -62,8 +74,8 @@ def find(app: flask.Flask, environ: Environ, path: str) -> tuple[str, Match] | N
     Returns:
         The name of the connection's group, and the match.
     Raises:
-        Refused: 404, only a route for any subdomain takes this host, and it is no subdomain of SERVER_NAME; or the
-            path is spelled in another way than its rule writes it.
+        Refused: 404, only a route for any subdomain takes this host, and it is no subdomain of
+            SERVER_NAME; or the path is spelled in another way than its rule writes it.
     """
     try:
         adapter = _adapter(app, environ)
@@ -75,9 +87,17 @@ def find(app: flask.Flask, environ: Environ, path: str) -> tuple[str, Match] | N
     if not isinstance(view, Unwrapped):
         return None
     if adapter.subdomain == _NO_SUBDOMAIN:
-        raise Refused(404, "no WebSocket route has this host", detail=f"host {environ.get('HTTP_HOST', '')[:200]!r}")
-    RuleSpelling(rule).check(path, values, lambda spelled: adapter.match(spelled, "GET", websocket=True)[1])
-    name = f"//{host_name(get_host({**_ANY_PLACE, **environ}))}{path}" if has_host(app, rule) else path
+        raise Refused(
+            404,
+            "no WebSocket route has this host",
+            detail=f"host {environ.get('HTTP_HOST', '')[:200]!r}",
+        )
+    RuleSpelling(rule).check(
+        path, values, lambda spelled: adapter.match(spelled, "GET", websocket=True)[1]
+    )
+    name = (
+        f"//{host_name(get_host({**_ANY_PLACE, **environ}))}{path}" if has_host(app, rule) else path
+    )
     return name, Match(view.route, Params(values))
 
 
@@ -106,7 +126,7 @@ def check_host(app: flask.Flask, environ: Environ) -> None:
     get_host(environ, _trusted_hosts(app))
 
 
-def _trusted_hosts(app: flask.Flask) -> Any:  # Any: a list of texts, or None
+def _trusted_hosts(app: flask.Flask) -> list[str] | None:
     return app.request_class.trusted_hosts or app.config.get("TRUSTED_HOSTS")
 
 
@@ -134,7 +154,8 @@ def host_name(host: str) -> str:
 def http_error(app: flask.Flask, request: flask.Request) -> Exception | None:
     """Return the routing error of an HTTP request as it would be without our WebSocket routes.
 
-    What an app answers for an address without a view is its 404, also where a WebSocket has that address.
+    What an app answers for an address without a view is its 404, also where a WebSocket has that
+    address.
     """
     error = request.routing_exception
     if not isinstance(error, WebsocketMismatch | MethodNotAllowed):
@@ -159,8 +180,14 @@ def _is_ours(app: flask.Flask, adapter: MapAdapter) -> bool:
 
 
 def _adapter(app: flask.Flask, environ: Environ) -> MapAdapter:
-    """Bind the app's map as Flask does for a request: what SERVER_NAME means depends on its version."""
-    is_host_free = not app.subdomain_matching and not app.url_map.host_matching and not app.config["SERVER_NAME"]
+    """Bind the app's map as Flask does for a request: what SERVER_NAME means depends on its
+    version.
+    """
+    is_host_free = (
+        not app.subdomain_matching
+        and not app.url_map.host_matching
+        and not app.config["SERVER_NAME"]
+    )
     if is_host_free and type(app).create_url_adapter is flask.Flask.create_url_adapter:
         return app.url_map.bind("localhost")  # a tenth of the time
     adapter = app.create_url_adapter(app.request_class({**_ANY_PLACE, **environ}))

@@ -1,7 +1,9 @@
-"""One event of a WebSocket on its way through an app: down its middleware, and at the end in place of a view.
+"""One event of a WebSocket on its way through an app: down its middleware, and at the end in place
+of a view.
 
-What middleware puts into the environ is there for the event, and middleware that answers by itself refuses. Around
-the event are the signals that are around a view, so trackers know the route, the address and the user.
+What middleware puts into the environ is there for the event, and middleware that answers by itself
+refuses. Around the event are the signals that are around a view, so trackers know the route, the
+address and the user.
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ import flask
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from ...errors import ConnectionClosed, MessageError, Refused
-from ...headers import status_line
+from ...http.headers import status_line
 from ...protocol.frames import CloseCode
-from ...service import Environ, refuse
+from ...websocket.served_route import Environ, refuse
 from . import hooks, matching, sessions
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from ...websocket.connection import Connection
 
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
 
@@ -48,8 +52,13 @@ class Passage:
     """
 
     def __init__(
-        self, app: flask.Flask, event: str, call: Callable[[], object], connection: Any = None,  # Any: a Connection
-        *, asks_before_request: bool = False,
+        self,
+        app: flask.Flask,
+        event: str,
+        call: Callable[[], object],
+        connection: Connection | None = None,
+        *,
+        asks_before_request: bool = False,
     ) -> None:
         self.is_reached = False
         self._app: Any = app  # Any: Flask 3.2 hands its methods one argument more
@@ -69,13 +78,16 @@ class Passage:
         Args:
             environ: made for this; it is changed.
         Raises:
-            Refused: at "auth", by middleware, a `before_request` function or an error handler of the app.
+            Refused: at "auth", by middleware, a `before_request` function or an error handler of
+                the app.
             ConnectionClosed: later, by the same; the connection is closed.
             HTTPException: at "auth", raised there.
         """
         # Flask matches it as a WebSocket's.
         environ.update({"HTTP_CONNECTION": "Upgrade", "HTTP_UPGRADE": "websocket", hooks.KEY: self})
-        if flask.has_app_context():  # as in a callback that calls refresh_auth(): its `g` knows a user
+        if (
+            flask.has_app_context()
+        ):  # as in a callback that calls refresh_auth(): its `g` knows a user
             self._ask_in_own_context(stack, environ)
         else:
             self._ask(stack, environ)
@@ -110,21 +122,29 @@ class Passage:
                 raise
             logger.exception("middleware raised at 'close'")
 
-    def _start_response(self, status: str, fields: list[tuple[str, str]], _: Any = None, /) -> Callable[[bytes], None]:
+    def _start_response(
+        self, status: str, fields: list[tuple[str, str]], _: Any = None, /
+    ) -> Callable[[bytes], None]:
         self._status = int(status[:3])
         self._fields = _told(fields) if self._status >= 400 else ()
         return _ignore
 
     def _be_refused(self) -> None:
-        """Refuse as the middleware did that answered in the app's place; "close" is left to the caller."""
+        """Refuse as the middleware did that answered in the app's place; "close" is left to the
+        caller.
+        """
         if self._event == "close":
             return
         status = self._status or _FAILED
         if self._connection is None:
             detail = f"middleware inside of the Flask app answered {status}"
             raise Refused(_refusal_status(status), _REFUSING, self._fields, detail)
-        logger.warning("%r on %.200r: middleware inside of the Flask app answered %d", self._event,
-                       self._connection.path, status)  # fmt: skip
+        logger.warning(
+            "%r on %.200r: middleware inside of the Flask app answered %d",
+            self._event,
+            self._connection.path,
+            status,
+        )
         if status >= 500:
             self._connection.close(CloseCode.TRY_AGAIN_LATER, _REFUSING)
         else:
@@ -182,10 +202,16 @@ class Passage:
         return self._answer(_DONE)
 
     def _handled(self, error: Exception, answer: Any) -> WSGIApplication:
-        """Refuse as an error handler of the app says; in an event only 401 and 403 are more than an error."""
+        """Refuse as an error handler of the app says; in an event only 401 and 403 are more than an
+        error.
+        """
         if self._event == "auth":
             return self._refused(answer)
-        status = answer.code if isinstance(answer, HTTPException) else self._app.make_response(answer).status_code
+        status = (
+            answer.code
+            if isinstance(answer, HTTPException)
+            else self._app.make_response(answer).status_code
+        )
         if status not in (_UNAUTHORIZED, _FORBIDDEN):
             raise error
         try:
@@ -249,7 +275,9 @@ class Sighting:
 
 
 def drain(body: Any, passage: hooks.Passage) -> None:
-    """Read a body to its end, as a server does; but not an answer of middleware, however long, in the app's place."""
+    """Read a body to its end, as a server does; but not an answer of middleware, however long, in
+    the app's place.
+    """
     try:
         for data in body:
             if data and not passage.is_reached:
@@ -278,7 +306,9 @@ _ANSWER_OF_EVENT = answer(_DONE)
 
 
 def _refusal_status(status: int) -> int:
-    """Return the status of a refused handshake; a redirect, as to a log-in page, leads a WebSocket nowhere."""
+    """Return the status of a refused handshake; a redirect, as to a log-in page, leads a WebSocket
+    nowhere.
+    """
     return status if 400 <= status < 600 else _FORBIDDEN
 
 
@@ -287,7 +317,9 @@ def _told(fields: Any) -> Fields:
 
 
 def _begin_span(app: Any) -> None:  # Any: a flask.Flask, with what OpenTelemetry adds
-    """Begin a span where OpenTelemetry looks on: it does so by a `before_request` function, and those don't run."""
+    """Begin a span where OpenTelemetry looks on: it does so by a `before_request` function, and
+    those don't run.
+    """
     if getattr(app, "_is_instrumented_by_opentelemetry", False):
         app._before_request()
 

@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 import flask
 
 from ...errors import UsageError
-from ...router import Router
+from ...routing.router import Router
 from . import hooks
 from .matching import Unwrapped, has_host, host_name
 
-Callback = TypeVar("Callback", bound=Callable[..., object])
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ...routing.callbacks import Auth, Callback, WebsocketDecorator
+    from ...settings import RouteSettings
 
 
 def websocket(
-    app: flask.Flask | flask.Blueprint, path: str, *, endpoint: str | None = None,
-    auth: Callable[..., Any] | None = None, subprotocols: Iterable[str] = (), subdomain: str | None = None,
-    host: str | None = None, **options: Any,
-) -> Callable[[Callback], Callback]:
-    """Serve a path of a Flask app or blueprint as a WebSocket by `callback(connection, event, data)`.
+    app: flask.Flask | flask.Blueprint,
+    path: str,
+    *,
+    endpoint: str | None = None,
+    auth: Auth | None = None,
+    subprotocols: Iterable[str] = (),
+    subdomain: str | None = None,
+    host: str | None = None,
+    **options: Unpack[RouteSettings],
+) -> WebsocketDecorator:
+    """Serve a path of a Flask app or blueprint as a WebSocket by `callback(connection, event,
+    data)`.
 
-    The route stands in Flask's own map: a blueprint's prefix and subdomain apply, `flask routes` lists it, in callbacks
-    `request.endpoint`, `request.view_args` and `request.blueprint` are set, and `url_for(endpoint)` gives the
-    address for a page, as "wss://example.org/ws/board/3".
+    The route stands in Flask's own map: a blueprint's prefix and subdomain apply, `flask routes`
+    lists it, in callbacks `request.endpoint`, `request.view_args` and `request.blueprint` are set,
+    and `url_for(endpoint)` gives the address for a page, as "wss://example.org/ws/board/3".
 
     Args:
         path: as `Router.websocket` takes it; the same for `auth`, `subprotocols` and `options`.
         endpoint: for `url_for`; by default the callback's name.
-        subdomain, host: as for `Flask.route`, for apps with `subdomain_matching` or `host_matching`. The connections
-            of such a route are named by host and path, see `path_for`.
+        subdomain, host: as for `Flask.route`, for apps with `subdomain_matching` or
+            `host_matching`. The connections of such a route are named by host and path, see
+            `path_for`.
     Raises:
         RouteError: something is wrong with the path, the callback or an option.
     """
-    place = {name: value for name, value in (("subdomain", subdomain), ("host", host)) if value is not None}
+    place = {
+        name: value
+        for name, value in (("subdomain", subdomain), ("host", host))
+        if value is not None
+    }
 
     def decorate(callback: Callback) -> Callback:
         router = Router()
@@ -43,12 +59,18 @@ def websocket(
         (route,) = router.routes
         name = endpoint or getattr(callback, "__name__", None)
         if name is None:
-            raise UsageError(f"{route.location}: {callback!r} has no name, expected endpoint=\"…\"")
+            raise UsageError(f'{route.location}: {callback!r} has no name, expected endpoint="…"')
 
         app.add_url_rule(
-            route.rule, name, Unwrapped(route), provide_automatic_options=False,
-            websocket=True, strict_slashes=False, merge_slashes=False, **place,
-        )  # fmt: skip
+            route.rule,
+            name,
+            Unwrapped(route),
+            provide_automatic_options=False,
+            websocket=True,
+            strict_slashes=False,
+            merge_slashes=False,
+            **place,
+        )
         if isinstance(app, flask.Flask):
             hooks.install(app)
         else:
@@ -58,11 +80,12 @@ def websocket(
     return decorate
 
 
-def path_for(endpoint: str, **values: Any) -> str:
-    """Return the name under which the connections of a WebSocket endpoint are reached, for `broadcast` and `count`.
+def path_for(endpoint: str, **values: Any) -> str:  # Any: what the converters of the URL take
+    """Return the name under which the connections of a WebSocket endpoint are reached, for
+    `broadcast` and `count`.
 
-    That is the path; for a route with a host or a subdomain it begins with the host, as in "//acme.shop.example/ws/a",
-    so that two tenants never hear each other.
+    That is the path; for a route with a host or a subdomain it begins with the host, as in
+    "//acme.shop.example/ws/a", so that two tenants never hear each other.
 
     Args:
         endpoint, values: as for `url_for`. Outside of a request Flask needs SERVER_NAME for it.
@@ -73,9 +96,15 @@ def path_for(endpoint: str, **values: Any) -> str:
     app = flask.current_app
     url = urlsplit(flask.url_for(endpoint, _external=True, **values))
     if url.scheme not in ("ws", "wss"):
-        raise UsageError(f"endpoint {endpoint!r} is no WebSocket, expected one that websocket() declared")
+        raise UsageError(
+            f"endpoint {endpoint!r} is no WebSocket, expected one that websocket() declared"
+        )
 
-    root = flask.request.script_root if flask.has_request_context() else app.config["APPLICATION_ROOT"].rstrip("/")
+    root = (
+        flask.request.script_root
+        if flask.has_request_context()
+        else app.config["APPLICATION_ROOT"].rstrip("/")
+    )
     path = unquote(url.path).removeprefix(root)
     is_for_hosts = any(has_host(app, rule) for rule in app.url_map.iter_rules(_absolute(endpoint)))
     return f"//{host_name(url.netloc)}{path}" if is_for_hosts else path

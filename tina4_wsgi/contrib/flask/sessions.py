@@ -1,4 +1,6 @@
-"""The session of a Flask app in callbacks: readable everywhere, writable where the server keeps it."""
+"""The session of a Flask app in callbacks: readable everywhere, writable where the server keeps
+it.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,16 @@ _LOGIN_KEYS = frozenset({"_fresh", "_id", "_remember", "_remember_seconds", "_us
 
 
 class SessionWriteError(UsageError):
-    """A callback wrote into a session that lives in a cookie, and after the upgrade no cookie can be set."""
+    """A callback wrote into a session that lives in a cookie, and after the upgrade no cookie can
+    be set.
+    """
 
     def __init__(self) -> None:
         super().__init__(
-            "the session is a cookie and can't be written after the upgrade, nothing would carry it to the "
-            "browser; keep it in connection.state or the database, write it in a view, or use a session "
+            "the session is a cookie and can't be written after the upgrade, nothing would carry "
+            "it to the "
+            "browser; keep it in connection.state or the database, write it in a view, or use a "
+            "session "
             "that the server keeps (Flask-Session)"
         )
 
@@ -70,7 +76,8 @@ def _refuse_write(session: Any) -> None:
 def _is_login_note(session: Any) -> bool:
     """Return whether nothing has changed but what flask-login notes while it finds out who this is.
 
-    It writes `_user_id` only for a remember cookie; else that was `login_user`, which wants to be kept.
+    It writes `_user_id` only for a remember cookie; else that was `login_user`, which wants to be
+    kept.
     """
     app, request = flask.current_app, flask.request
     before: Any = as_it_came()

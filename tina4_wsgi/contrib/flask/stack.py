@@ -40,7 +40,9 @@ class Chained:
 
 
 def is_bare(app: flask.Flask) -> bool:
-    """Return whether nothing stands between a server and Flask's own code that could change an environ."""
+    """Return whether nothing stands between a server and Flask's own code that could change an
+    environ.
+    """
     is_own = getattr(app.wsgi_app, "__func__", None) is flask.Flask.wsgi_app
     return is_own and type(app).__call__ is flask.Flask.__call__
 
@@ -51,23 +53,29 @@ def own_end(app: flask.Flask) -> WSGIApplication:
 
 
 def without(stack: WSGIApplication, app: flask.Flask, left_out: LeftOut) -> WSGIApplication:
-    """Copy a stack without some of its middleware; those who wrap it are copied too, and all else is shared.
+    """Copy a stack without some of its middleware; those who wrap it are copied too, and all else
+    is shared.
 
     Args:
         stack: what wraps `app`, or `app` itself.
         left_out: classes of middleware, or their dotted names.
     Raises:
-        UsageError: something of it isn't there, or can't be found since what wraps it can't be looked into.
+        UsageError: something of it isn't there, or can't be found since what wraps it can't be
+            looked into.
     """
     names = tuple(left_out) if not isinstance(left_out, str) else (left_out,)
     walk = _Walk(app, names)
     copied: WSGIApplication = walk.without(stack)
 
-    missing = [_name_of(one) if isinstance(one, type) else one for one in names if one not in walk.found]
+    missing = [
+        _name_of(one) if isinstance(one, type) else one for one in names if one not in walk.found
+    ]
     if missing:
         raise UsageError(
-            f"leave_out names {', '.join(map(repr, missing))}, expected middleware on the way to the Flask app, each "
-            f"keeping what it wraps as one of {', '.join(_INSIDE)}; met: {', '.join(walk.passed) or 'none'}{walk.stop}"
+            f"leave_out names {', '.join(map(repr, missing))}, expected middleware on the way to "
+            "the Flask app, each "
+            f"keeping what it wraps as one of {', '.join(_INSIDE)}; met: "
+            f"{', '.join(walk.passed) or 'none'}{walk.stop}"
         )
     return copied
 
@@ -91,7 +99,11 @@ class _Walk:
     def without(self, layer: Any) -> Any:  # Any: whatever middleware is
         if layer is self._app:
             below = self.without(layer.wsgi_app)
-            return layer if below is layer.wsgi_app or below == layer.wsgi_app else Chained(layer, below)
+            return (
+                layer
+                if below is layer.wsgi_app or below == layer.wsgi_app
+                else Chained(layer, below)
+            )
         if getattr(layer, "__self__", None) is self._app:
             return layer
 
@@ -123,7 +135,9 @@ def _with(layer: Any, attribute: str, below: WSGIApplication) -> Any:  # Any: as
         copied = copy.copy(layer)
         setattr(copied, attribute, below)
     except Exception as exc:
-        raise UsageError(f"leave_out needs a copy of {layer!r:.120}, which can't be made: {exc}") from exc
+        raise UsageError(
+            f"leave_out needs a copy of {layer!r:.120}, which can't be made: {exc}"
+        ) from exc
     return copied
 
 

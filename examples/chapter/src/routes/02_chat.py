@@ -16,22 +16,30 @@ def chat(connection, event, data):
     match event:
         case "open":
             print(f"[Chat] New connection: {connection.id}")
-            connection.send(json.dumps({
-                "type": "system",
-                "message": "Welcome to the chat!",
-                "your_id": connection.id,
-            }))
+            connection.send(
+                json.dumps(
+                    {
+                        "type": "system",
+                        "message": "Welcome to the chat!",
+                        "your_id": connection.id,
+                    }
+                )
+            )
 
         case "message":
             message = json.loads(data)
             text = message.get("text", data)
             print(f"[Chat] {connection.id}: {text!r}")
-            connection.broadcast(json.dumps({
-                "type": "message",
-                "from": connection.id,
-                "text": text,
-                "timestamp": utc_now(),
-            }))
+            connection.broadcast(
+                json.dumps(
+                    {
+                        "type": "message",
+                        "from": connection.id,
+                        "text": text,
+                        "timestamp": utc_now(),
+                    }
+                )
+            )
 
         case "close":
             print(f"[Chat] Disconnected: {connection.id}")

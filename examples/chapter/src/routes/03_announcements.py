@@ -1,6 +1,7 @@
 """Broadcasting: a message for every connection on the same path, the sender's own included.
 
-The newcomer hears its own "A new user joined"; the leaver is already gone when the others hear "A user left".
+The newcomer hears its own "A new user joined"; the leaver is already gone when the others hear "A
+user left".
 """
 
 import json
@@ -13,22 +14,34 @@ from ._clock import utc_now
 @Router.websocket("/ws/announcements")
 def announcements(connection, event, data):
     if event == "open":
-        connection.broadcast(json.dumps({
-            "type": "system",
-            "message": "A new user joined",
-        }))
+        connection.broadcast(
+            json.dumps(
+                {
+                    "type": "system",
+                    "message": "A new user joined",
+                }
+            )
+        )
 
     if event == "message":
         message = json.loads(data)
-        connection.broadcast(json.dumps({
-            "type": "announcement",
-            "from": connection.id,
-            "text": message.get("text") or "",
-            "timestamp": utc_now(),
-        }))
+        connection.broadcast(
+            json.dumps(
+                {
+                    "type": "announcement",
+                    "from": connection.id,
+                    "text": message.get("text") or "",
+                    "timestamp": utc_now(),
+                }
+            )
+        )
 
     if event == "close":
-        connection.broadcast(json.dumps({
-            "type": "system",
-            "message": "A user left",
-        }))
+        connection.broadcast(
+            json.dumps(
+                {
+                    "type": "system",
+                    "message": "A user left",
+                }
+            )
+        )

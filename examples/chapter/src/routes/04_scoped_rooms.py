@@ -16,23 +16,35 @@ def scoped_chat(connection, event, data):
     room = connection.params.room
 
     if event == "open":
-        connection.broadcast(json.dumps({
-            "type": "system",
-            "message": f"Someone joined room {room}",
-        }))
+        connection.broadcast(
+            json.dumps(
+                {
+                    "type": "system",
+                    "message": f"Someone joined room {room}",
+                }
+            )
+        )
 
     if event == "message":
         message = json.loads(data)
-        connection.broadcast(json.dumps({
-            "type": "message",
-            "room": room,
-            "from": message.get("username") or "Anonymous",
-            "text": message.get("text") or "",
-            "timestamp": utc_now(),
-        }))
+        connection.broadcast(
+            json.dumps(
+                {
+                    "type": "message",
+                    "room": room,
+                    "from": message.get("username") or "Anonymous",
+                    "text": message.get("text") or "",
+                    "timestamp": utc_now(),
+                }
+            )
+        )
 
     if event == "close":
-        connection.broadcast(json.dumps({
-            "type": "system",
-            "message": f"Someone left room {room}",
-        }))
+        connection.broadcast(
+            json.dumps(
+                {
+                    "type": "system",
+                    "message": f"Someone left room {room}",
+                }
+            )
+        )

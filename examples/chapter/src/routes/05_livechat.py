@@ -1,4 +1,5 @@
-"""Live chat with typing indicators: several kinds of message on one connection, told apart by "type".
+"""Live chat with typing indicators: several kinds of message on one connection, told apart by
+"type".
 
 What a client may send: {"type": "set-username", "username": …}, {"type": "typing"} and
 {"type": "message", "text": …}; without a type it is a message.
@@ -20,11 +21,15 @@ def livechat(connection, event, data):
 
     if event == "open":
         chat_users[connection.id] = {"id": connection.id, "username": "Anonymous", "room": room}
-        connection.send(json.dumps({
-            "type": "welcome",
-            "message": f"Connected to room: {room}",
-            "your_id": connection.id,
-        }))
+        connection.send(
+            json.dumps(
+                {
+                    "type": "welcome",
+                    "message": f"Connected to room: {room}",
+                    "your_id": connection.id,
+                }
+            )
+        )
 
     if event == "message":
         message = json.loads(data)
@@ -34,29 +39,45 @@ def livechat(connection, event, data):
         if kind == "set-username":
             old_name = user["username"]
             user["username"] = message.get("username") or "Anonymous"
-            connection.broadcast(json.dumps({
-                "type": "system",
-                "message": f"{old_name} is now known as {user['username']}",
-            }))
+            connection.broadcast(
+                json.dumps(
+                    {
+                        "type": "system",
+                        "message": f"{old_name} is now known as {user['username']}",
+                    }
+                )
+            )
 
         if kind == "message":
-            connection.broadcast(json.dumps({
-                "type": "message",
-                "from": user["username"],
-                "text": message.get("text") or "",
-                "timestamp": utc_now(),
-            }))
+            connection.broadcast(
+                json.dumps(
+                    {
+                        "type": "message",
+                        "from": user["username"],
+                        "text": message.get("text") or "",
+                        "timestamp": utc_now(),
+                    }
+                )
+            )
 
         if kind == "typing":
-            connection.broadcast(json.dumps({
-                "type": "typing",
-                "username": user["username"],
-            }))
+            connection.broadcast(
+                json.dumps(
+                    {
+                        "type": "typing",
+                        "username": user["username"],
+                    }
+                )
+            )
 
     if event == "close":
         # "close" runs even if "open" failed half-way, so the entry may never have been made.
         user = chat_users.pop(connection.id, {"username": "Unknown"})
-        connection.broadcast(json.dumps({
-            "type": "system",
-            "message": f"{user['username']} left the chat",
-        }))
+        connection.broadcast(
+            json.dumps(
+                {
+                    "type": "system",
+                    "message": f"{user['username']} left the chat",
+                }
+            )
+        )

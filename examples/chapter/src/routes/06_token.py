@@ -4,8 +4,9 @@ A browser can't add headers to a WebSocket, so the token travels in the address:
 Addresses end up in access logs, so give out tokens that live for a minute and work once.
 Close codes from 4000 to 4999 are the application's own; 4401 says what 401 says in HTTP.
 
-A connection is on its path before "open" has looked at the token, so don't broadcast secrets there. To keep
-strangers out altogether, refuse them before the upgrade: `Router.websocket(path, callback, auth=…)`.
+A connection is on its path before "open" has looked at the token, so don't broadcast secrets there.
+To keep strangers out altogether, refuse them before the upgrade: `Router.websocket(path, callback,
+auth=…)`.
 """
 
 import json
@@ -24,15 +25,23 @@ def private(connection, event, data):
             connection.close(4401, "a valid token is needed")
             return
         connection.state["user"] = user
-        connection.send(json.dumps({
-            "type": "system",
-            "message": f"Welcome, {user}",
-        }))
+        connection.send(
+            json.dumps(
+                {
+                    "type": "system",
+                    "message": f"Welcome, {user}",
+                }
+            )
+        )
 
     if event == "message" and "user" in connection.state:
         message = json.loads(data)
-        connection.send(json.dumps({
-            "type": "message",
-            "from": connection.state["user"],
-            "text": message.get("text") or "",
-        }))
+        connection.send(
+            json.dumps(
+                {
+                    "type": "message",
+                    "from": connection.state["user"],
+                    "text": message.get("text") or "",
+                }
+            )
+        )

@@ -20,14 +20,22 @@ def chat_room(connection, event, data):
 
     if event == "open":
         room_users[key] = "Anonymous"
-        connection.send(json.dumps({
-            "type": "system",
-            "message": f"Welcome to room: {room}",
-        }))
-        connection.broadcast(json.dumps({
-            "type": "system",
-            "message": "A new user joined",
-        }))
+        connection.send(
+            json.dumps(
+                {
+                    "type": "system",
+                    "message": f"Welcome to room: {room}",
+                }
+            )
+        )
+        connection.broadcast(
+            json.dumps(
+                {
+                    "type": "system",
+                    "message": "A new user joined",
+                }
+            )
+        )
 
     if event == "message":
         message = json.loads(data)
@@ -35,26 +43,38 @@ def chat_room(connection, event, data):
         if message.get("type") == "set-name":
             old_name = room_users[key]
             room_users[key] = message.get("name") or "Anonymous"
-            connection.broadcast(json.dumps({
-                "type": "system",
-                "message": f"{old_name} changed their name to {room_users[key]}",
-            }))
+            connection.broadcast(
+                json.dumps(
+                    {
+                        "type": "system",
+                        "message": f"{old_name} changed their name to {room_users[key]}",
+                    }
+                )
+            )
 
         if message.get("type") == "chat":
-            connection.broadcast(json.dumps({
-                "type": "chat",
-                "from": room_users[key],
-                "text": message.get("text") or "",
-                "timestamp": time.strftime("%H:%M:%S"),
-            }))
+            connection.broadcast(
+                json.dumps(
+                    {
+                        "type": "chat",
+                        "from": room_users[key],
+                        "text": message.get("text") or "",
+                        "timestamp": time.strftime("%H:%M:%S"),
+                    }
+                )
+            )
 
     if event == "close":
         # "close" runs even if "open" failed half-way, so the entry may never have been made.
         username = room_users.pop(key, "Anonymous")
-        connection.broadcast(json.dumps({
-            "type": "system",
-            "message": f"{username} left the room",
-        }))
+        connection.broadcast(
+            json.dumps(
+                {
+                    "type": "system",
+                    "message": f"{username} left the room",
+                }
+            )
+        )
 
 
 @Router.get("/room/{roomName}")

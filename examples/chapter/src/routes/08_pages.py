@@ -1,4 +1,6 @@
-"""The pages around the examples. The chat room's own page is beside its route, in 07_chat_room.py."""
+"""The pages around the examples. The chat room's own page is beside its route, in
+07_chat_room.py.
+"""
 
 from tina4_wsgi import Router
 

@@ -1,4 +1,6 @@
-"""What time it is, for the examples that say so. Modules whose names begin with "_" are no routes."""
+"""What time it is, for the examples that say so. Modules whose names begin with "_" are no
+routes.
+"""
 
 from datetime import datetime, timezone
 

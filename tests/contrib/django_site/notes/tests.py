@@ -1,4 +1,6 @@
-"""The project's own tests, as `manage.py test` finds them: WebSocket routes inside of a TestCase."""
+"""The project's own tests, as `manage.py test` finds them: WebSocket routes inside of a
+TestCase.
+"""
 
 import json
 
@@ -83,7 +85,9 @@ class RouteTest(TestCase):
 
 
 class ClientTest(TestCase):
-    """The same with a client in memory, which in a patched run has callbacks wait for their turn in the test."""
+    """The same with a client in memory, which in a patched run has callbacks wait for their turn in
+    the test.
+    """
 
     def setUp(self):
         self.sockets = TestClient(application, in_test_greenlet=True)
@@ -95,7 +99,9 @@ class ClientTest(TestCase):
     def test_routes_see_the_transaction_and_the_login_of_the_test(self):
         Note.objects.create(text="one")
         self.client.force_login(User.objects.create_user("ada"))
-        self.sockets.set_cookie("sessionid", self.client.cookies["sessionid"].value, domain="testserver")
+        self.sockets.set_cookie(
+            "sessionid", self.client.cookies["sessionid"].value, domain="testserver"
+        )
 
         with self.connect("/ws/private") as client:
             assert client.receive_json()["user"] == "ada"

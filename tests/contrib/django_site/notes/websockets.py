@@ -23,7 +23,9 @@ def name_of(user):
 def probe(connection, event, data):
     """Does what a message asks for, and says what it sees."""
     if event == "open":
-        connection.send_json({"user": name_of(request().user), "visits": request().session.get("visits")})
+        connection.send_json(
+            {"user": name_of(request().user), "visits": request().session.get("visits")}
+        )
     if event == "message":
         connection.send_json(COMMANDS[data](connection))
     if event == "close":
@@ -99,7 +101,9 @@ COMMANDS = {
 @Router.websocket("/ws/private", auth=login_required, reauth_every=0.2)
 def private(connection, event, data):
     if event == "open":
-        connection.send_json({"user": name_of(connection.auth), "type": type(connection.auth).__name__})
+        connection.send_json(
+            {"user": name_of(connection.auth), "type": type(connection.auth).__name__}
+        )
 
 
 @Router.websocket("/ws/editors", auth=permission_required("notes.change_note"))
@@ -147,8 +151,11 @@ def reader(connection, event, data):
     if event == "message":
         Note.objects.bulk_create(Note(text=f"page {number}") for number in range(5))
         outer = request()
-        pages = [note.text for note in Note.objects.filter(text__startswith="page").iterator(chunk_size=1)
-                 if connection.refresh_auth()]
+        pages = [
+            note.text
+            for note in Note.objects.filter(text__startswith="page").iterator(chunk_size=1)
+            if connection.refresh_auth()
+        ]
         connection.send_json({"pages": len(pages), "is_same_request": request() is outer})
 
 

@@ -26,7 +26,11 @@ class Probe:
     def __call__(self, request):
         event, _, status = request.GET.get("refuse", "").partition(":")
         if event and event == getattr(request, "websocket_event", "http"):
-            return HttpResponseRedirect("/login") if status == "302" else HttpResponse("no", status=int(status))
+            return (
+                HttpResponseRedirect("/login")
+                if status == "302"
+                else HttpResponse("no", status=int(status))
+            )
         response = self.get_response(request)
         response["X-Language"] = get_language()
         return response

@@ -1,4 +1,6 @@
-"""A project as `django-admin startproject` makes it; a test lays its own over it, as JSON in $SITE_SETTINGS."""
+"""A project as `django-admin startproject` makes it; a test lays its own over it, as JSON in
+$SITE_SETTINGS.
+"""
 
 import json
 import os
@@ -31,7 +33,10 @@ ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 DATABASES = {
-    "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ.get("SITE_DATABASE", ":memory:")},
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ.get("SITE_DATABASE", ":memory:"),
+    },
 }
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick, for tests
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]

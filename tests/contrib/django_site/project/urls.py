@@ -1,4 +1,6 @@
-"""The pages: the matrix of `tests/support/same_answers.py`, log-in and log-out, and what tests ask for."""
+"""The pages: the matrix of `tests/support/same_answers.py`, log-in and log-out, and what tests ask
+for.
+"""
 
 from django.urls import path, re_path
 

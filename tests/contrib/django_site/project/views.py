@@ -7,7 +7,13 @@ from pathlib import Path
 from django.contrib.auth import get_user_model, login, logout
 from django.core.exceptions import PermissionDenied
 from django.db import connections
-from django.http import FileResponse, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
+from django.http import (
+    FileResponse,
+    HttpResponse,
+    HttpResponseRedirect,
+    JsonResponse,
+    StreamingHttpResponse,
+)
 from django.utils.translation import get_language
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import condition, require_safe
@@ -27,13 +33,21 @@ def text(request):
 
 @csrf_exempt
 def echo(request):
-    said = [request.method, request.META.get("QUERY_STRING"), request.META.get("CONTENT_TYPE"), request.body.hex()]
+    said = [
+        request.method,
+        request.META.get("QUERY_STRING"),
+        request.META.get("CONTENT_TYPE"),
+        request.body.hex(),
+    ]
     return JsonResponse(said, safe=False)
 
 
 @csrf_exempt
 def form(request):
-    files = {name: [file.name, file.content_type, file.read().hex()] for name, file in request.FILES.items()}
+    files = {
+        name: [file.name, file.content_type, file.read().hex()]
+        for name, file in request.FILES.items()
+    }
     return JsonResponse({"fields": dict(request.POST.lists()), "files": files})
 
 
@@ -101,7 +115,9 @@ def file(request):
 
 def path(request, rest):
     meta = request.META
-    return JsonResponse([rest, meta["SCRIPT_NAME"], meta["PATH_INFO"], meta["QUERY_STRING"]], safe=False)
+    return JsonResponse(
+        [rest, meta["SCRIPT_NAME"], meta["PATH_INFO"], meta["QUERY_STRING"]], safe=False
+    )
 
 
 def log_in(request):
@@ -122,12 +138,14 @@ def deactivate(request):
 
 def state(request):
     """Tell what this process holds."""
-    return JsonResponse({
-        "notes": list(Note.objects.order_by("id").values_list("text", flat=True)),
-        **middleware.seen,
-        "in_atomic_block": connections["default"].in_atomic_block,
-        "language": get_language(),
-    })  # fmt: skip
+    return JsonResponse(
+        {
+            "notes": list(Note.objects.order_by("id").values_list("text", flat=True)),
+            **middleware.seen,
+            "in_atomic_block": connections["default"].in_atomic_block,
+            "language": get_language(),
+        }
+    )
 
 
 def say(request):

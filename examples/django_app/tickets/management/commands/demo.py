@@ -27,5 +27,7 @@ class Command(BaseCommand):
         author = User.objects.get(username=PEOPLE[0])
         if not Ticket.objects.exists():
             for title, is_urgent, is_done in TICKETS:
-                Ticket.objects.create(title=title, is_urgent=is_urgent, is_done=is_done, author=author)
+                Ticket.objects.create(
+                    title=title, is_urgent=is_urgent, is_done=is_done, author=author
+                )
         self.stdout.write(f"log in as {' or '.join(PEOPLE)} with the password demo")

@@ -1,4 +1,6 @@
-"""`manage.py tina4serve [addr:port]`: the development server for a project with WebSocket routes."""
+"""`manage.py tina4serve [addr:port]`: the development server for a project with WebSocket
+routes.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,15 @@ from django.db import connections
 from django.utils import autoreload
 
 from tina4_wsgi.app import App
-from tina4_wsgi.cli import orders
-from tina4_wsgi.cli.console import line_formatter
-from tina4_wsgi.cli.serving import allow_many_descriptors, banner, stop_on_signal
+from tina4_wsgi.cli.serve import allow_many_descriptors, banner, stop_on_signal
 from tina4_wsgi.config import keep_live_token
 from tina4_wsgi.contrib.django.bridge import wrap
 from tina4_wsgi.contrib.django.databases import PATCH, are_patched_in_time
-from tina4_wsgi.contrib.django.supervisor import keep_serving, patched_command
-from tina4_wsgi.server.listening import Place
+from tina4_wsgi.contrib.django.reloading import keep_serving, patched_command
+from tina4_wsgi.server.console import line_formatter
+from tina4_wsgi.server.listening import ListenAddress
 from tina4_wsgi.server.server import Server
+from tina4_wsgi.supervision import orders
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -53,16 +55,35 @@ _WHY_NOT = {
 class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
     """Serves pages, static files and WebSockets, and starts again when a file has changed."""
 
-    help = "Starts a web server for development that serves WebSocket routes too, which runserver can't."
+    help = (
+        "Starts a web server for development that serves WebSocket routes too, which runserver "
+        "can't."
+    )
     requires_system_checks: tuple[str, ...] = ()  # made by each new child
     suppressed_base_arguments = frozenset({"--verbosity", "--traceback"})
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Describe the command line; as far as it goes, it is runserver's."""
         add = parser.add_argument
-        add("address", nargs="?", default=DEFAULT_PORT, metavar="addr:port", help="where to listen (127.0.0.1:8000)")
-        add("--noreload", action="store_false", dest="reloads", help="don't start again when a file has changed")
-        add("--nostatic", action="store_false", dest="serves_static", help="don't serve the files of STATIC_URL")
+        add(
+            "address",
+            nargs="?",
+            default=DEFAULT_PORT,
+            metavar="addr:port",
+            help="where to listen (127.0.0.1:8000)",
+        )
+        add(
+            "--noreload",
+            action="store_false",
+            dest="reloads",
+            help="don't start again when a file has changed",
+        )
+        add(
+            "--nostatic",
+            action="store_false",
+            dest="serves_static",
+            help="don't serve the files of STATIC_URL",
+        )
         add("--insecure", action="store_true", help="serve them also if DEBUG is False")
         add("--patched", action="store_true", help=SUPPRESS)  # for the child, as the next
         add("--inherited", type=orders.inherited, help=SUPPRESS)
@@ -75,23 +96,28 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
         """
         host, port = read_address(options["address"])
         if not settings.DEBUG and not settings.ALLOWED_HOSTS:
-            raise CommandError("DEBUG is False and ALLOWED_HOSTS is empty, expected the names of the site there")
+            raise CommandError(
+                "DEBUG is False and ALLOWED_HOSTS is empty, expected the names of the site there"
+            )
         may_start_anew = self._called_from_command_line and not options["patched"]
         if may_start_anew and (options["reloads"] or not are_patched_in_time()):
             self._start_anew(host, port, options["reloads"])
         if not are_patched_in_time():
-            raise CommandError(f"the standard library is not patched, expected `{PATCH}` as manage.py's first line")
+            raise CommandError(
+                f"the standard library is not patched, expected `{PATCH}` as manage.py's first line"
+            )
         self._serve(host, port, options)
 
     def _start_anew(self, host: str, port: int, reloads: bool) -> None:
         command = [*patched_command(autoreload.get_child_arguments()), "--patched"]
-        keep_live_token()  # a browser that has followed the link goes on when the child starts again
+        # A browser that has followed the link goes on when the child starts again.
+        keep_live_token()
         self.stdout.flush()
         if not reloads:
             os.execv(command[0], command)
         show_log()
         with said_in_a_sentence(host, port):
-            listener = Place(host, port).listen()
+            listener = ListenAddress(host, port).listen()
         with listener:
             sys.exit(keep_serving(command, listener))
 
@@ -111,7 +137,9 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
                 server.start()
             stop_on_signal(server)
         self.stdout.write(banner(server))
-        self.stdout.write(f"settings {settings.SETTINGS_MODULE}; for development only; quit with ^C")
+        self.stdout.write(
+            f"settings {settings.SETTINGS_MODULE}; for development only; quit with ^C"
+        )
         self.stdout.flush()
         server.serve_forever()
         if watching is not None and watching.successful():
@@ -126,7 +154,9 @@ def read_address(text: str) -> tuple[str, int]:
     """
     found = _ADDRESS.fullmatch(text)
     if found is None or int(found["port"]) > 65_535:
-        raise CommandError(f"{text!r} is no address, expected a port or address:port, as 8000 or 127.0.0.1:8000")
+        raise CommandError(
+            f"{text!r} is no address, expected a port or address:port, as 8000 or 127.0.0.1:8000"
+        )
     return (found["host"] or DEFAULT_HOST).strip("[]"), int(found["port"])
 
 
@@ -137,21 +167,31 @@ def said_in_a_sentence(host: str, port: int) -> Iterator[None]:
         yield
     except OSError as exc:
         reason = _WHY_NOT.get(exc.errno or 0, exc.strerror or str(exc))
-        raise CommandError(f"can't listen on {host}, port {port}: {reason}", returncode=CAN_NOT_SERVE) from exc
+        raise CommandError(
+            f"can't listen on {host}, port {port}: {reason}", returncode=CAN_NOT_SERVE
+        ) from exc
 
 
 def application(serves_static: bool, insecure: bool) -> Any:
-    """Give the project's WSGI application, wrapped if it isn't yet, with the static files in front of it."""
+    """Give the project's WSGI application, wrapped if it isn't yet, with the static files in front
+    of it.
+    """
     app = get_internal_wsgi_application()
     if not isinstance(app, App):
         app = wrap(app)
-    if apps.is_installed("django.contrib.staticfiles") and serves_static and (settings.DEBUG or insecure):
+    if (
+        apps.is_installed("django.contrib.staticfiles")
+        and serves_static
+        and (settings.DEBUG or insecure)
+    ):
         return StaticFiles(app)
     return app
 
 
 class StaticFiles(StaticFilesHandler):  # type: ignore[misc]  # Django ships no types
-    """The project's static files, and behind them the app; shows our server what it looks for in an app."""
+    """The project's static files, and behind them the app; shows our server what it looks for in an
+    app.
+    """
 
     def __init__(self, app: App) -> None:
         super().__init__(app)
@@ -174,7 +214,9 @@ def show_log() -> None:
 def start_as_worker(
     app: Any, host: str, port: int, listener_fd: int, orders_fd: int
 ) -> tuple[Server, gevent.Greenlet]:
-    """Serve on the socket of the process above; gives the server, and what succeeds when a file has changed."""
+    """Serve on the socket of the process above; gives the server, and what succeeds when a file has
+    changed.
+    """
     os.set_inheritable(listener_fd, False)
     server = Server(app, host, port, listener=socket.socket(fileno=listener_fd))
     server.start()
@@ -187,7 +229,8 @@ def start_as_worker(
 def watch(server: Server) -> None:
     """Stop the server when a file has changed, and return then."""
     try:
-        # Asked whether it lives, a patched thread lets others run, and changes meanwhile would be missed.
+        # Asked whether it lives, a patched thread lets others run, and changes meanwhile would be
+        # missed.
         autoreload.get_reloader().run(SimpleNamespace(is_alive=lambda: True))
     except SystemExit:  # how the reloader asks for a new process
         server.stop()

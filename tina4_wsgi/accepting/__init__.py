@@ -1,0 +1,1 @@
+"""From a handshake to an adopted connection, or to a refusal."""

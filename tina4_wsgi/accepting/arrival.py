@@ -1,0 +1,94 @@
+"""A client whose handshake is right, until its 101 has left, or never will."""
+
+from __future__ import annotations
+
+import logging
+
+from ..backplane.envelope import Kind
+from ..engine.runtime import Runtime
+from ..hosting.refusals import path_for_log
+from ..hosting.takeover import Taken
+from ..protocol.frames import CloseCode
+from ..websocket.connection import Accepted
+from ..websocket.inquiries import Inquiry
+
+logger = logging.getLogger("tina4_wsgi.upgrade")
+
+_STATUS = slice(len(b"HTTP/1.1 "), len(b"HTTP/1.1 200"))
+
+
+class Arrival:
+    """Has what is broadcast to the client's path come to this process, from before the 101 on, and
+    lets the client in.
+
+    Args:
+        process: where it will be served.
+        visit: whose handshake it is.
+        has_own_drain: whether the server drains the app itself, and so needs no guardian.
+        inquiry: which found out who this is; ended here.
+    """
+
+    __slots__ = ("_has_own_drain", "_inquiry", "_is_over", "_process", "_visit")
+
+    def __init__(
+        self, process: Runtime, visit: Accepted, has_own_drain: bool, inquiry: Inquiry
+    ) -> None:
+        inquiry.keep()
+        self._inquiry = inquiry
+        self._process = process
+        self._visit = visit
+        self._has_own_drain = has_own_drain
+        self._is_over = False
+        process.fanout.entered(Kind.PATH, visit.path)
+
+    def wait_until_heard(self) -> bool:
+        """Wait, not for long, until broadcasts of other processes arrive; says whether it had
+        to.
+        """
+        return self._process.fanout.wait_until_heard(Kind.PATH, self._visit.path)
+
+    def check_is_welcome(self) -> None:
+        """See that nobody has sent this login, or all on this path, away since it was asked for.
+
+        Raises:
+            Refused: somebody has.
+        """
+        if (farewell := self._inquiry.farewell_to(self._visit.auth)) is not None:
+            raise farewell.refusal()
+
+    def take(self, taken: Taken) -> None:
+        """Begin to serve the connection."""
+        engine = self._process.engine()
+        try:
+            connection = engine.adopt(taken, self._visit)
+            if (
+                farewell := self._inquiry.farewell_to(self._visit.auth)
+            ) is not None:  # while the 101 was being sent
+                engine.say_goodbye([connection], farewell.code, farewell.reason)
+        finally:
+            self.cancel()
+        if (
+            self._process.is_draining
+        ):  # since the handshake was checked: a middleware took its time with the answer
+            connection.dismiss(CloseCode.GOING_AWAY, "going away")
+        if not self._has_own_drain:
+            self._process.guardian.stand_guard()
+
+    def give_up(self, answer: bytes) -> None:
+        """Log that the client was let in here, and sent away by a middleware around the app."""
+        self.cancel()
+        status = answer[_STATUS].decode("latin-1") or "nothing"
+        logger.warning(
+            "'%s' was not upgraded: what stands around this app answered %s in place of the 101; "
+            "let it pass on "
+            "the status of requests with an Upgrade field",
+            path_for_log(self._visit.path),
+            status,
+        )
+
+    def cancel(self) -> None:
+        """Ask for no more broadcasts on the client's behalf; harmless when repeated."""
+        if not self._is_over:
+            self._is_over = True
+            self._inquiry.end()
+            self._process.fanout.left(Kind.PATH, self._visit.path)

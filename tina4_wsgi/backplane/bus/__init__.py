@@ -1,0 +1,1 @@
+"""The processes of one machine, linked without a broker."""

@@ -1,0 +1,397 @@
+"""The bus: the processes of one machine that serve the same app, linked to each other without a
+broker.
+
+How it works. Each process listens on a socket in the bus directory. A new one connects to all that
+are there and says HELLO; whoever hears that connects back. So each direction has a link of its own
+and what one process says arrives in order and once: with one link for both, two processes that
+start at once would have two, and what is on the way while one of them is given up would be lost or
+overtaken. The directory is looked through again every few seconds, which heals whatever went wrong.
+
+Publishers are guests: they connect, say HELLO as such, and get an ACK for each message, sent behind
+the flush that hands it to the clients' sockets.
+
+An editor keeps true: nothing here waits or logs but where it says so; a sibling that takes nothing
+is cut off, and never waited for.
+"""
+
+from __future__ import annotations
+
+import _socket
+import logging
+import os
+import random
+import time
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from ...errors import UsageError
+from ..contract import Facts, Receiver, Status
+from ..envelope import Envelope, EnvelopeError, Kind, pack, pack_json, sized
+from ..questions import Questions, answer_of
+from .directory import BusDirectory, app_of, peer_uid, raw_socket, sender_of, socket_name
+from .link import Link
+
+logger = logging.getLogger("tina4_wsgi.backplane")
+
+_SCAN_S = 3.0
+_SOON_S = 0.1
+_HELLO_S = 5.0
+"""Whoever connects and doesn't say who it is for so long is sent away."""
+
+_ACCEPTS_PER_TURN = 32
+_FLUSH_BYTES = 262_144
+_POLL_S = 0.01
+_READABLE = 1  # libev's
+
+PUBLISHER, WORKER = "publisher", "worker"
+
+
+class LocalBus:
+    """This process on the bus; see `port.Backplane`.
+
+    Args:
+        hub: of this thread.
+        app_number: which of the process's apps this is; only the same one of other processes is
+            linked to.
+        receiver: the connections here.
+        most_bytes: what may wait for one sibling.
+    """
+
+    def __init__(
+        self,
+        hub: Any,
+        directory: BusDirectory,
+        app_number: int,
+        receiver: Receiver,
+        most_bytes: int,
+    ) -> None:
+        self._hub = hub
+        self._directory = directory
+        self._app_number = app_number
+        self._receiver = receiver
+        self._most_bytes = most_bytes
+        self._name = socket_name(app_number)
+        self._sender = sender_of(self._name)
+        self._pid = os.getpid()
+        self._listener: Any = None
+        self._acceptor: Any = None
+        self._watchers: list[Any] = []
+        self._out: dict[str, Link] = {}  # by the sibling's name
+        self._targets: tuple[Link, ...] = ()  # of _out; replaced, so any thread may look
+        self._in: set[Link] = set()
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._acks: list[tuple[Link, bytes]] = []
+        self._questions = Questions()
+        self._number = 0
+        self._awaited: set[str] = set()
+        self._is_ready = Event()
+        self._is_retired = False
+        self._is_scan_near = False
+        self._scan_error = ""
+        self._cut_count = 0
+        self._dropped_count = 0
+
+    # -- what a process does with it
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no sibling is linked to."""
+        return not self._targets
+
+    def start(self) -> None:
+        """Listen, and connect to everybody who is there.
+
+        Raises:
+            BackplaneError: the directory can't be used.
+            OSError: it can't be written.
+        """
+        self._listen()
+        timer = self._hub.loop.timer(_SCAN_S * random.uniform(0.8, 1.2), _SCAN_S, ref=False)
+        timer.start(self._scan, update=True)
+        self._watchers.append(timer)
+        self._scan()
+        self._awaited = set(self._out)
+        self._check_ready()
+
+    def carry(self, kind: Kind, name: str, frame: bytes) -> None:
+        """Tell all siblings, at the end of this turn of the hub."""
+        if not self._targets:
+            return
+        try:
+            data = sized(pack(kind, name, frame, self._sender, self._number + 1))
+        except UsageError as exc:
+            self._dropped_count += 1
+            self._report(logging.ERROR, "a broadcast stays in this process: %s", exc)
+            return
+        self._number += 1
+        if not self._pending:
+            self._hub.loop.run_callback(self._flush)
+        self._pending.append(data)
+        self._pending_bytes += len(data)
+        if self._pending_bytes > _FLUSH_BYTES:
+            self._flush()
+
+    def enter(self, kind: Kind, name: str) -> None:
+        """Nothing to do: siblings tell everything."""
+
+    def leave(self, kind: Kind, name: str) -> None:
+        """Nothing to do, either."""
+
+    def wait_until_heard(self, kind: Kind, name: str, timeout_s: float) -> bool:
+        """Wait, once per process, until all who were there at the start have linked back."""
+        if self._is_ready.is_set():
+            return False
+        self._is_ready.wait(timeout_s)
+        self._is_ready.set()
+        return True
+
+    def ask(self, question: Facts, timeout_s: float) -> list[Facts]:
+        """Ask all siblings; waits for their answers."""
+        number, asked = self._questions.new([link.sender for link in self._targets])
+        try:
+            self._flush()  # what was said before arrives before
+            data = sized(pack_json(Kind.ASK, "", question, self._sender, number))
+            for link in self._targets:
+                link.write(data)
+            return asked.wait(timeout_s)
+        finally:
+            self._questions.close(number)
+
+    def retire(self, timeout_s: float) -> None:
+        """Be found no more, and wait until siblings took what was said. Not in the hub."""
+        if self._is_retired:
+            return
+        self._is_retired = True
+        self._stop_listening()
+        for link in list(self._in):
+            link.close()
+        self._flush()
+        give_up_at_s = time.monotonic() + timeout_s
+        while any(link.queued_bytes for link in self._targets) and time.monotonic() < give_up_at_s:
+            gevent.sleep(_POLL_S)
+
+    def close(self) -> None:
+        """Give every socket back."""
+        self._is_retired = True
+        self._flush()
+        self._stop_listening()
+        for link in [*self._in, *self._out.values()]:
+            link.close()
+
+    def status(self) -> Status:
+        """Say how it is."""
+        return Status(
+            "local",
+            not self._scan_error,
+            siblings=len(self._targets),
+            dropped_messages=self._dropped_count,
+            outages=self._cut_count,
+            error=self._scan_error,
+        )
+
+    # -- finding each other
+
+    def _listen(self) -> None:
+        self._directory.make()
+        self._listener = self._directory.listen(self._name)
+        self._acceptor = self._hub.loop.io(self._listener.fileno(), _READABLE, ref=False)
+        self._acceptor.start(self._accept)
+        self._watchers.append(self._acceptor)
+
+    def _stop_listening(self) -> None:
+        for watcher in self._watchers:
+            watcher.stop()
+            watcher.close()
+        self._watchers.clear()
+        if self._listener is None:
+            return
+        self._directory.unlink(self._name)
+        self._listener.close()
+        self._listener = None
+
+    def _scan(self) -> None:
+        """Connect to everybody who is in the directory and not known yet."""
+        self._is_scan_near = False
+        if self._is_retired or os.getpid() != self._pid:
+            return
+        try:
+            names = [name for name in self._directory.names() if app_of(name) == self._app_number]
+            for name in names:
+                if name != self._name and name not in self._out:
+                    self._connect(name)
+            self._send_silent_away()
+            if self._name not in names:
+                self._come_back()
+            if not self._acceptor.active:
+                self._acceptor.start(self._accept)
+            self._scan_error = ""
+        except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the timer
+            if str(exc) != self._scan_error:  # one line, however often it is tried again
+                self._scan_error = str(exc)
+                self._report(logging.ERROR, "looking for siblings failed: %s", exc)
+
+    def _scan_soon(self) -> None:
+        if not self._is_scan_near and not self._is_retired:
+            self._is_scan_near = True
+            timer = self._hub.loop.timer(_SOON_S * random.uniform(0.5, 1.5), ref=False)
+            timer.start(self._scan_once, timer, update=True)
+
+    def _scan_once(self, timer: Any) -> None:
+        timer.close()
+        self._scan()
+
+    def _come_back(self) -> None:
+        """Somebody took our socket's name away, perhaps the whole folder: listen again."""
+        self._stop_listening()
+        timer = self._hub.loop.timer(_SCAN_S, _SCAN_S, ref=False)
+        timer.start(self._scan, update=True)  # before listening: if that fails, it is tried again
+        self._watchers.append(timer)
+        self._listen()
+        self._report(
+            logging.WARNING, "the socket in %s was gone; it is there again", self._directory.path
+        )
+
+    def _connect(self, name: str) -> None:
+        try:
+            sock = raw_socket()
+        except OSError:
+            return  # no descriptor is left; a later scan tries again
+        if not self._directory.connect(name, sock):
+            sock.close()
+            return
+        link = Link(sock, self._hub.loop, self, self._most_bytes, name)
+        link.sender = sender_of(name)
+        hello = {"name": self._name, "pid": self._pid, "role": WORKER}
+        link.write(sized(pack_json(Kind.HELLO, "", hello, self._sender)))
+        if link.is_open:
+            self._out[name] = link
+            self._targets = tuple(self._out.values())
+
+    def _accept(self) -> None:
+        if os.getpid() != self._pid or self._listener is None:
+            return  # a fork has a copy of the watcher; whoever connects means the parent
+        for _ in range(_ACCEPTS_PER_TURN):
+            try:
+                descriptor, _address = self._listener._accept()
+            except BlockingIOError:
+                return
+            except OSError:
+                # No descriptor is left: it would fire without end; the next scan goes on.
+                self._acceptor.stop()
+                return
+            sock = _socket.socket(fileno=descriptor)
+            sock.setblocking(False)
+            if peer_uid(sock) != os.geteuid():
+                sock.close()
+                self._report(logging.WARNING, "another user's process was sent away")
+                continue
+            self._in.add(Link(sock, self._hub.loop, self, self._most_bytes))
+
+    def _send_silent_away(self) -> None:
+        now_s = self._hub.loop.now()
+        for link in [
+            link for link in self._in if not link.sender and now_s - link.opened_at_s > _HELLO_S
+        ]:
+            link.close("said no HELLO")
+
+    def _check_ready(self) -> None:
+        if not self._awaited:
+            self._is_ready.set()
+
+    # -- what comes
+
+    def received(self, link: Link, envelopes: list[Envelope]) -> None:
+        """Take what a sibling or a guest says."""
+        for envelope in envelopes:
+            kind = envelope.kind
+            if kind is Kind.HELLO:
+                self._greet(link, envelope)
+            elif link not in self._in or not link.sender:
+                raise EnvelopeError(f"{kind.name} before HELLO")
+            elif kind is Kind.PATH or kind is Kind.ROOM:
+                self._deliver(link, envelope)
+            elif kind is Kind.ASK:
+                self._answer(link, envelope)
+            elif kind is Kind.ANSWER:
+                self._questions.take(envelope.number, link.sender, envelope.json())
+
+    def _greet(self, link: Link, envelope: Envelope) -> None:
+        if link not in self._in or link.sender:
+            raise EnvelopeError("HELLO where none is expected")
+        hello = envelope.json()
+        if hello.get("role") == PUBLISHER:
+            link.is_guest, link.sender = True, envelope.sender
+            return
+        name = hello.get("name")
+        if (
+            not isinstance(name, str)
+            or app_of(name) != self._app_number
+            or sender_of(name) != envelope.sender
+        ):
+            raise EnvelopeError("HELLO without the name of its sender's socket")
+        link.name, link.sender = name, envelope.sender
+        if name not in self._out:
+            self._connect(name)
+        self._awaited.discard(name)
+        self._check_ready()
+
+    def _deliver(self, link: Link, envelope: Envelope) -> None:
+        kind, name, frame = envelope.kind, envelope.name, envelope.body
+        if link.is_guest:
+            count = self._receiver.count_here(kind, name)
+            if not self._acks:
+                # Behind the flush of the groups, which the first broadcast of this turn has
+                # scheduled or will: so one turn of callbacks later.
+                self._hub.loop.run_callback(self._hub.loop.run_callback, self._send_acks)
+            data = pack_json(Kind.ACK, "", {"clients": count}, self._sender, envelope.number)
+            self._acks.append((link, sized(data)))
+        self._receiver.deliver(kind, name, frame)
+
+    def _send_acks(self) -> None:
+        acks, self._acks = self._acks, []
+        for link, data in acks:
+            link.write(data)
+
+    def _answer(self, link: Link, envelope: Envelope) -> None:
+        data = sized(answer_of(self._receiver, envelope.json(), self._sender, envelope.number))
+        target = link if link.is_guest else self._out.get(link.name)
+        if target is not None:
+            self._flush()
+            target.write(data)
+
+    def _flush(self) -> None:
+        pending = self._pending
+        if not pending:
+            return
+        self._pending = []
+        self._pending_bytes = 0
+        joined = pending[0] if len(pending) == 1 else b"".join(pending)
+        for link in self._targets:
+            link.write(joined)
+
+    def ended(self, link: Link, reason: str) -> None:
+        """A link is gone."""
+        if link in self._in:
+            self._in.discard(link)
+        elif self._out.get(link.name) is link:
+            del self._out[link.name]
+            self._targets = tuple(self._out.values())
+            self._questions.give_up_on(link.sender)
+            self._awaited.discard(link.name)
+            self._check_ready()
+            self._scan_soon()  # unlinks its socket if it died, and links to it again if not
+        if reason:
+            self._cut_count += 1
+            self._report(
+                logging.WARNING,
+                "process %s %s",
+                link.name.split("-")[1] if link.name else "unknown",
+                reason,
+            )
+
+    def _report(self, level: int, message: str, *args: object) -> None:
+        """Log from the hub, where logging itself isn't allowed: it may wait for a lock."""
+        gevent.spawn(logger.log, level, message, *args)

@@ -1,0 +1,181 @@
+"""One socket between two processes of one machine, driven by the hub's watchers.
+
+An editor keeps true, as for a client's transport: no exception leaves a watcher's callback; a
+watcher is closed before its descriptor; nothing here waits or logs.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Protocol
+
+from ...hub.backlog import Backlog
+from ..envelope import Envelope, EnvelopeError, Reader
+
+_READ_BYTES = 65_536
+_READABLE, _WRITABLE = 1, 2  # libev's
+
+
+class LinkOwner(Protocol):
+    """Whoever is told what happens on a link; all in the hub, and nothing may wait or log there."""
+
+    def received(self, link: Link, envelopes: list[Envelope]) -> None:
+        """These came, in order."""
+
+    def ended(self, link: Link, reason: str) -> None:
+        """The socket is gone, once; `reason` is for the log and "" for an ordinary end."""
+
+
+class Link:
+    """A connected socket.
+
+    Args:
+        sock: raw and non-blocking; owned from now on.
+        loop: the hub's event loop.
+        owner: is told what comes.
+        most_bytes: what may wait for a peer that takes nothing; over it the link is cut.
+
+    Attributes:
+        name: the peer's socket, once it is known.
+        sender: the peer's id, once it is known.
+        is_guest: whether the peer only publishes.
+
+    Greenlets: the hub and any of its thread; nothing switches.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_loop",
+        "_most_bytes",
+        "_owner",
+        "_pid",
+        "_queued_bytes",
+        "_reader",
+        "_sock",
+        "_watcher",
+        "is_guest",
+        "name",
+        "opened_at_s",
+        "sender",
+    )
+
+    def __init__(
+        self, sock: Any, loop: Any, owner: LinkOwner, most_bytes: int, name: str = ""
+    ) -> None:
+        self._sock = sock
+        self._loop = loop
+        self._owner = owner
+        self._most_bytes = most_bytes
+        self._pid = os.getpid()
+        self._reader = Reader()
+        self._backlog: Backlog | None = None
+        self._queued_bytes = 0
+        self.name = name
+        self.sender = b""
+        self.is_guest = False
+        self.opened_at_s: float = loop.now()
+        # ref=False: links never keep a process alive.
+        self._watcher = loop.io(sock.fileno(), _READABLE, ref=False)
+        self._watcher.start(self._on_readable)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there still is a socket."""
+        return self._sock is not None
+
+    @property
+    def queued_bytes(self) -> int:
+        """What the peer has not taken yet."""
+        return self._queued_bytes
+
+    def write(self, data: bytes) -> None:
+        """Send whole envelopes; what the kernel doesn't take waits, and over the limit the link is
+        cut.
+        """
+        sock = self._sock
+        if sock is None:
+            return
+        if self._backlog is not None:
+            if self._queued_bytes + len(data) > self._most_bytes:
+                self.close(f"took nothing of {self._queued_bytes} bytes and is cut off")
+                return
+            self._backlog.append(data)
+            self._queued_bytes += len(data)
+            return
+        try:
+            sent = sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.close("")
+            return
+        if sent < len(data):
+            watcher = self._loop.io(sock.fileno(), _WRITABLE, ref=False)
+            self._backlog = Backlog(watcher, data, sent)
+            self._queued_bytes = len(data) - sent
+            watcher.start(self._on_writable)
+
+    def close(self, reason: str = "") -> None:
+        """Give the socket back, with what still waits; idempotent. The owner is told, once."""
+        sock, self._sock = self._sock, None
+        if sock is None:
+            return
+        self._watcher.stop()
+        self._watcher.close()
+        if self._backlog is not None:
+            self._backlog.close()
+            self._backlog = None
+        sock.close()
+        self._queued_bytes = 0
+        self._owner.ended(self, reason)
+
+    def _on_readable(self) -> None:
+        if self._sock is None:
+            return
+        if os.getpid() != self._pid:
+            # A fork that didn't exec has copies of the loop and the socket: they are the parent's.
+            self._watcher.stop()
+            return
+        try:
+            is_over, reason = self._read()
+        except EnvelopeError as exc:
+            is_over, reason = True, f"sent garbage and is cut off: {exc}"
+        except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the watcher
+            is_over, reason = (
+                True,
+                f"is cut off, since handling what it sent raised {type(exc).__name__}",
+            )
+        if is_over:
+            self.close(reason)
+
+    def _read(self) -> tuple[bool, str]:
+        """Take what came; gives whether that was the end."""
+        assert self._sock is not None
+        try:
+            data = self._sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            return False, ""
+        except OSError:
+            return True, ""
+        envelopes: list[Envelope] = []
+        try:
+            self._reader.feed(data, envelopes)
+        finally:
+            if envelopes:  # also what came whole before garbage
+                self._owner.received(self, envelopes)
+        return not data, ""
+
+    def _on_writable(self) -> None:
+        backlog = self._backlog
+        if self._sock is None or backlog is None:
+            return
+        try:
+            self._queued_bytes -= backlog.send_some(self._sock)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close("")
+            return
+        if not backlog:
+            self._backlog = None
+            backlog.close()

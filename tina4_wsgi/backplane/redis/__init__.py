@@ -1,0 +1,1 @@
+"""All machines, through Redis or Valkey."""

@@ -1,0 +1,223 @@
+"""All machines: one Redis channel per path and per room, and one that everybody hears.
+
+A process is subscribed to what it has members for, so a busy room costs nothing where nobody is in
+it. What a process publishes comes back to itself and is dropped by the sender's id. With Redis,
+Redis alone carries everything: processes of one machine don't use the bus too, or they would hear
+things twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections import OrderedDict
+from typing import Any
+
+import gevent
+from gevent.monkey import is_module_patched
+
+from ...config import Config
+from ...errors import BackplaneError, UsageError
+from ..contract import Facts, Receiver, Status
+from ..envelope import SENDER_BYTES, Envelope, EnvelopeError, Kind, pack, pack_json, unpack
+from ..questions import Questions, answer_of
+from .channels import Channels, RedisNode, check_client, new_connection
+from .health import Health
+from .publisher import RedisPublisher
+from .subscriber import RedisSubscriber
+
+logger = logging.getLogger("tina4_wsgi.backplane")
+
+_MOST_REMEMBERED = 20_000
+"""Pairs of sender and channel whose last number is remembered, the latest ones."""
+
+
+_MOST_SENT_AGAIN = 65_536
+"""Messages of one sender that may lie between one and its repetition: a batch, and what has
+overtaken it.
+"""
+
+
+class RedisBackplane:
+    """This process in Redis; see `port.Backplane`.
+
+    Args:
+        hub: of this thread.
+        app_number: which of the process's apps this is; each has channels of its own.
+        receiver: the connections here.
+    """
+
+    def __init__(self, hub: Any, config: Config, app_number: int, receiver: Receiver) -> None:
+        self._config = config
+        self._receiver = receiver
+        self._channels = Channels(config.backplane_prefix, app_number, config.backplane_sharded)
+        self._sender = secrets.token_bytes(SENDER_BYTES)
+        self._number = 0
+        self._health = Health()
+        self._questions = Questions()
+        self._heard: OrderedDict[tuple[bytes, str], int] = OrderedDict()
+        self._publisher: RedisPublisher | None = None
+        self._subscriber: RedisSubscriber | None = None
+        self._has_logged_garbage = False
+
+    @property
+    def is_alone(self) -> bool:
+        """Never surely: only Redis knows who subscribes."""
+        return False
+
+    def start(self) -> None:
+        """Begin to connect; whether Redis is there shows later.
+
+        Raises:
+            BackplaneError: redis-py is missing, the URL is malformed, or the standard library is
+                not patched.
+        """
+        check_client()
+        if not is_module_patched("socket"):
+            raise BackplaneError(
+                "backplane 'redis' needs patched sockets, or waiting for Redis would stop every "
+                "client: begin the "
+                "program with `from gevent import monkey; monkey.patch_all()`"
+            )
+        place = RedisNode()
+        new_connection(self._config, 1.0, place)  # connects to nobody: it reads the URL
+        self._publisher = RedisPublisher(self._config, self._health, place)
+        needed = frozenset({self._channels.everybody, self._channels.inbox(self._sender)})
+        self._subscriber = RedisSubscriber(
+            self._config, self._health, place, self._received, self._publisher.renew, needed
+        )
+        for channel in sorted(needed):
+            self._subscriber.enter(channel)
+
+    def carry(self, kind: Kind, name: str, frame: bytes) -> None:
+        """Publish soon."""
+        assert self._publisher is not None
+        try:
+            data = pack(kind, name, frame, self._sender, self._number + 1)
+        except UsageError as exc:
+            self._health.dropped_messages += 1
+            self._report("a broadcast stays in this process: %s", exc)
+            return
+        self._number += 1
+        self._publisher.put(self._channels.of(kind, name), data)
+
+    def enter(self, kind: Kind, name: str) -> None:
+        """Subscribe to a path or a room soon."""
+        if self._subscriber is not None:
+            self._subscriber.enter(self._channels.of(kind, name))
+
+    def leave(self, kind: Kind, name: str) -> None:
+        """Give up one reason to be subscribed."""
+        if self._subscriber is not None:
+            self._subscriber.leave(self._channels.of(kind, name))
+
+    def wait_until_heard(self, kind: Kind, name: str, timeout_s: float) -> bool:
+        """Wait until the subscription is confirmed; not at all while Redis is away."""
+        if self._subscriber is None:
+            return False
+        return self._subscriber.wait_until_confirmed(self._channels.of(kind, name), timeout_s)
+
+    def ask(self, question: Facts, timeout_s: float) -> list[Facts]:
+        """Ask everybody, or where it is about a path those who have members there; waits for the
+        answers.
+        """
+        assert self._publisher is not None
+        if not self._health.is_up:
+            return []
+        number, asked = self._questions.new(None)
+        path = question.get("path")
+        channel = self._channels.everybody if path is None else self._channels.of(Kind.PATH, path)
+        try:
+            self._publisher.put(
+                channel, pack_json(Kind.ASK, "", question, self._sender, number), asked.expect
+            )
+            return [answer for answer in asked.wait(timeout_s) if answer]
+        finally:
+            self._questions.close(number)
+
+    def retire(self, timeout_s: float) -> None:
+        """Hear nothing more, and wait until what was published has left."""
+        if self._subscriber is not None:
+            self._subscriber.close()
+            self._subscriber = None
+        if self._publisher is not None:
+            self._publisher.flush(timeout_s)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        if self._subscriber is not None:
+            self._subscriber.close()
+        if self._publisher is not None:
+            self._publisher.close()
+
+    def status(self) -> Status:
+        """Say how it is."""
+        health = self._health
+        queued = 0 if self._publisher is None else self._publisher.queued_messages
+        return Status(
+            "redis",
+            health.is_up,
+            0,
+            queued,
+            health.dropped_messages,
+            health.outages,
+            health.error,
+            tuple(health.denied),
+        )
+
+    # -- what comes, in the reading greenlet
+
+    def _received(self, channel: str, data: bytes) -> None:
+        try:
+            self._take(channel, unpack(data))
+        except EnvelopeError as exc:
+            if not self._has_logged_garbage:  # one line, however much of it comes
+                self._has_logged_garbage = True
+                logger.warning("garbage in a Redis channel is dropped: %s", exc)
+        except Exception:
+            logger.exception("a message of another process could not be handed on")
+
+    def _take(self, channel: str, envelope: Envelope) -> None:
+        kind, sender = envelope.kind, envelope.sender
+        if kind is Kind.PATH or kind is Kind.ROOM:
+            if sender == self._sender:
+                return
+            if channel != self._channels.of(kind, envelope.name):
+                raise EnvelopeError("a broadcast in another path's channel")
+            if self._is_news(channel, envelope):
+                self._receiver.deliver(kind, envelope.name, envelope.body)
+        elif kind is Kind.ASK:
+            self._answer(envelope)
+        elif kind is Kind.ANSWER:
+            self._questions.take(envelope.number, sender, envelope.json())
+
+    def _is_news(self, channel: str, envelope: Envelope) -> bool:
+        """Whether this has not come before: publishers send again what Redis didn't answer for.
+
+        Numbers of one sender grow within a channel; publishers from outside have none. A number
+        from far below the last one isn't sent again but begins anew: somebody has sent a huge one
+        in that sender's name, which must not make all that follows look old.
+        """
+        if not envelope.number:
+            return True
+        key = (envelope.sender, channel)
+        last = self._heard.pop(key, 0)
+        is_news = envelope.number > last or envelope.number <= last - _MOST_SENT_AGAIN
+        self._heard[key] = envelope.number if is_news else last
+        if len(self._heard) > _MOST_REMEMBERED:
+            self._heard.popitem(last=False)
+        return is_news
+
+    def _answer(self, envelope: Envelope) -> None:
+        if envelope.sender == self._sender:
+            # Redis counts this process among those who were asked; it has answered for itself
+            # already.
+            self._questions.take(envelope.number, self._sender, {})
+            return
+        assert self._publisher is not None
+        data = answer_of(self._receiver, envelope.json(), self._sender, envelope.number)
+        self._publisher.put(self._channels.inbox(envelope.sender), data)
+
+    def _report(self, message: str, *args: object) -> None:
+        """Log from the hub, where logging itself isn't allowed: it may wait for a lock."""
+        gevent.spawn(logger.error, message, *args)

@@ -1,0 +1,1 @@
+"""`tina4-wsgi doctor`: what is often wrong around an app, examined and told."""

@@ -1,0 +1,50 @@
+"""`tina4-wsgi doctor`: prints what is often wrong; see `doctor` for how it is found."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..command import Command, add_app
+
+if TYPE_CHECKING:
+    from ...hosting.checks import Finding
+
+_DESCRIPTION = """\
+Says what is wrong with an app or a running site, one line each with its fix. The exit code is 1 if
+anything of it is fatal.
+"""
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Say what is wrong, one line each; the `doctor` command. 1 if anything is fatal.
+
+    Raises:
+        LoadError, ConfigError: the app can't be had.
+    """
+    from .examination import examine, examine_site
+
+    findings: list[Finding] = []
+    if arguments.url is None or arguments.app is not None:
+        findings += examine(arguments.app, Path.cwd())
+    if arguments.url is not None:
+        findings += examine_site(arguments.url, arguments.origin)
+    for finding in findings:
+        print(finding)
+    if not findings:
+        print("nothing is wrong")
+    return int(any(finding.is_fatal for finding in findings))
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_app(parser, "the WSGI application to examine")
+    parser.add_argument(
+        "--url", help="ask a running site for an upgrade: http://127.0.0.1:7148/ws/…"
+    )
+    parser.add_argument(
+        "--origin", help="of the page that asks, with --url (default: that of the URL)"
+    )
+
+
+COMMAND = Command("doctor", "look for what is often wrong", _DESCRIPTION, _add_options, doctor)

@@ -1,0 +1,134 @@
+"""`tina4-wsgi doctor`: looks for what is often wrong, before anybody connects."""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from gevent import monkey
+
+from ...app import App
+from ...backplane.redis import permissions
+from ...config import Config
+from ...errors import BackplaneError
+from ...hosting import checks
+from ...hosting.checks import Finding
+from ...hosting.claims import paths_of_gevent_websocket
+from ...server.loading import load_app
+from . import gunicorn_settings
+from .probe import probe
+
+_PARAMETER = re.compile(r"\{[^{}]*\}|<[^<>]*>")
+_MOST_PATHS = 50
+
+
+def examine(target: str | None, folder: Path) -> Iterator[Finding]:
+    """Load the app as `gunicorn --preload` would, unpatched, and look at what it makes of the
+    process.
+
+    Args:
+        target: "module:app"; None for what `tina4-wsgi serve` would serve.
+        folder: where the app and gunicorn's configuration are.
+    Raises:
+        LoadError: there is no such app, or it fails.
+    """
+    before = set(checks.modules())
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", monkey.MonkeyPatchWarning
+        )  # we say it ourselves, with the module's name
+        app = load_app(target, folder)
+    patches_itself = monkey.is_module_patched("socket")
+    served = (target or "wsgi").partition(":")[
+        0
+    ]  # which may patch between its imports, and so ends behind the patch
+    suspects = {name: one for name, one in checks.modules().items() if name not in before}
+    suspects |= {served: sys.modules[served]} if patches_itself and served in sys.modules else {}
+    yield from checks.patched_too_late(suspects)
+    yield from checks.misspelt_variables()
+    yield from checks.libraries()
+    yield from checks.old_libraries()
+    config = _config_of(app)
+    yield from checks.too_few_descriptors(config)
+    yield from checks.trusted_by_django()
+    yield from _redis(app, config)
+    yield from _other_websockets(app)
+    yield from _gunicorn(config, folder, patches_itself)
+
+
+def examine_site(url: str, origin: str | None) -> Iterator[Finding]:
+    """Ask a running site for an upgrade; see `probe`."""
+    return probe(url, origin)
+
+
+def _config_of(app: object) -> Config:
+    config = getattr(app, "config", None)  # of a Flask app it is a dict
+    return config if isinstance(config, Config) else Config.from_environ()
+
+
+def _redis(app: object, config: Config) -> Iterator[Finding]:
+    """Say what the app may not do in its Redis."""
+    if config.backplane != "redis":
+        return
+    try:
+        denied = permissions.denied(config, _paths_of(app))
+    except BackplaneError as exc:
+        yield Finding(str(exc), "or set TINA4_WS_BACKPLANE to another one", is_fatal=True)
+    except permissions.CantAsk as exc:
+        yield Finding(
+            f"Redis can't be asked what the app may do there: {exc}",
+            "see that it runs, and backplane_url",
+        )
+    else:
+        if denied.rules:
+            what = [f"the command {command}" for command in denied.commands]
+            what += [f"channels such as {', '.join(denied.channels)}"] if denied.channels else []
+            yield Finding(
+                f"the ACL of Redis forbids the user {denied.user} {', '.join(what)}",
+                f"ACL SETUSER {denied.user} {' '.join(denied.rules)}",
+                denied.is_fatal,
+            )
+
+
+def _paths_of(app: object) -> list[str]:
+    """Give a path for each of the first WebSocket routes, as clients could be on it."""
+    routes = app.all_routes() if isinstance(app, App) else []
+    paths = (_PARAMETER.sub("1", route.path) for route in routes if route.kind == "websocket")
+    return [*dict.fromkeys(paths)][:_MOST_PATHS]
+
+
+def _other_websockets(app: object) -> Iterator[Finding]:
+    """Name the paths that count on `environ["wsgi.websocket"]`, which gunicorn's own gevent workers
+    don't give.
+    """
+    is_handed_over = getattr(app, "hands_over", lambda path: False)
+    for path in paths_of_gevent_websocket(app):
+        if not is_handed_over(path):
+            yield Finding(
+                f"WebSockets below {path} ask for environ['wsgi.websocket'], since "
+                "gevent-websocket is installed; "
+                "only its own gunicorn worker gives it by itself",
+                f"App(…, gevent_websocket_paths={path!r}), or "
+                f"TINA4_WS_GEVENT_WEBSOCKET_PATHS={path} and an App "
+                "around the application",
+            )
+
+
+def _gunicorn(config: Config, folder: Path, patches_itself: bool) -> Iterator[Finding]:
+    if not gunicorn_settings.is_installed():
+        return
+    yield from gunicorn_settings.check_extra()
+    try:
+        settings = gunicorn_settings.read(folder)
+    except ValueError as exc:
+        yield Finding(
+            f"gunicorn can't read its settings: {exc}", "correct gunicorn.conf.py", is_fatal=True
+        )
+        return
+    if settings is not None:
+        yield from gunicorn_settings.check_worker_class(settings)
+        yield from gunicorn_settings.check_preload(settings, patches_itself)
+        yield from checks.lone_workers(settings.workers, config)

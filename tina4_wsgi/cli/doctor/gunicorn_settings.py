@@ -1,0 +1,120 @@
+"""How gunicorn would run here: what gunicorn.conf.py and GUNICORN_CMD_ARGS say, read by gunicorn
+itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...hosting.checks import PATCH, Finding
+
+_FILE = "gunicorn.conf.py"
+_GEVENT = frozenset({"gevent", "gevent_wsgi", "gevent_pywsgi"})
+_USE_GEVENT = f'gunicorn -k gevent, or worker_class = "gevent" in {_FILE}'
+
+
+class Settings(NamedTuple):
+    """What matters of gunicorn's settings.
+
+    Attributes:
+        worker_class: a name or a class.
+        is_named: whether the class was chosen; otherwise the command line may still do so.
+    """
+
+    worker_class: Any  # gunicorn ships no types
+    is_named: bool
+    workers: int
+    preloads: bool
+
+
+def is_installed() -> bool:
+    """Say whether there is a gunicorn."""
+    return importlib.util.find_spec("gunicorn") is not None
+
+
+def check_extra() -> Iterator[Finding]:
+    """See whether gunicorn has what its gevent worker imports."""
+    try:
+        importlib.import_module("gunicorn.workers.ggevent")
+    except (ImportError, RuntimeError) as exc:
+        yield Finding(
+            f"gunicorn lacks what its gevent worker needs ({exc})",
+            "pip install 'gunicorn[gevent]'",
+            is_fatal=True,
+        )
+
+
+def read(folder: Path) -> Settings | None:
+    """Give the settings; None where nothing is configured.
+
+    Raises:
+        ValueError: gunicorn can't read them; the text is gunicorn's.
+    """
+    from gunicorn.app.base import Application
+
+    class Reader(Application):  # type: ignore[misc]  # no types
+        def init(self, *ignored: object) -> None:
+            """There is no app on this command line."""
+
+        def load(self) -> None:
+            """Nothing is run."""
+
+    arguments, sys.argv = sys.argv, ["gunicorn"]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            cfg = Reader().cfg
+    except SystemExit as exc:
+        raise ValueError(said.getvalue().strip().rpartition("\n")[2]) from exc
+    finally:
+        sys.argv = arguments
+    if not (folder / _FILE).is_file() and not cfg.get_cmd_args_from_env() and cfg.workers == 1:
+        return None
+    chosen = cfg.settings["worker_class"]
+    worker_class = chosen.get()
+    return Settings(
+        worker_class, worker_class != chosen.default, cfg.workers, bool(cfg.preload_app)
+    )
+
+
+def check_worker_class(settings: Settings) -> Iterator[Finding]:
+    """See whether the worker can hand its sockets over."""
+    if not settings.is_named:
+        yield Finding(
+            "gunicorn's settings name no worker class, and the default takes no upgrades",
+            _USE_GEVENT,
+        )
+    elif not _is_gevent(settings.worker_class):
+        yield Finding(
+            f"gunicorn's worker class is {settings.worker_class!r}, which answers every upgrade "
+            "with 501",
+            _USE_GEVENT,
+            is_fatal=True,
+        )
+
+
+def check_preload(settings: Settings, patches_itself: bool) -> Iterator[Finding]:
+    """See whether an app that is imported before the worker patches does so itself."""
+    if settings.preloads and not patches_itself:
+        yield Finding("gunicorn preloads the app before anything is patched", PATCH, is_fatal=True)
+
+
+def _is_gevent(worker_class: Any) -> bool:
+    if worker_class in _GEVENT:
+        return True
+    from gunicorn import util
+
+    try:
+        from gunicorn.workers.ggevent import GeventWorker
+
+        found = util.load_class(worker_class) if isinstance(worker_class, str) else worker_class
+    except (ImportError, RuntimeError, AttributeError):
+        return False
+    return isinstance(found, type) and issubclass(found, GeventWorker)

@@ -1,0 +1,15 @@
+cimport cython
+from ..websocket.transport cimport FrameSource, Transport
+from ..hub.flush_queue cimport FlushQueue
+
+cdef class Group(FrameSource):
+    cdef public dict _members
+    cdef Py_ssize_t _pending_bytes
+    cdef public tuple _snapshot
+    cdef FlushQueue _turn
+    cdef readonly str name
+
+    cpdef tuple members(self)
+    cpdef broadcast(self, bytes frame, Transport exclude=*)
+    @cython.locals(pending=list, joined=bytes, member=Transport, taken=Py_ssize_t)
+    cpdef flush(self)

@@ -1,0 +1,166 @@
+"""Who is where: name → group, and the frames that wait for all of a group.
+
+A broadcast is encoded once and appended once, to the list of its group; at the end of the hub's
+turn the list is joined once and every member gets the same bytes. So a broadcast costs the sender
+the same in a room of two and of two thousand, and thirty broadcasts of one turn cost each member
+one `send` call.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from gevent.monkey import get_original
+
+from ..hub import mishaps
+from ..hub.flush_queue import FlushQueue
+from ..websocket.transport import FrameSource, Transport
+
+logger = logging.getLogger("tina4_wsgi.engine")
+
+_FLUSH_BYTES = 262_144
+"""A group doesn't wait for the end of the turn with more than this: a callback may broadcast
+without end.
+"""
+
+# A native lock, patched or not: it is never held over a switch, and gevent's would not keep native
+# threads out.
+_allocate_lock = get_original("_thread", "allocate_lock")
+
+
+class Group(FrameSource):
+    """The transports on one path, or in one room.
+
+    Greenlets: the hub's thread alone broadcasts and flushes. Membership is the registry's business.
+
+    Attributes:
+        name: the path or the room.
+        pending: frames that leave at the end of the turn, oldest first.
+    """
+
+    __slots__ = ("_members", "_pending_bytes", "_snapshot", "_turn", "name")
+
+    def __init__(self, name: str, turn: FlushQueue) -> None:
+        super().__init__()
+        self.name = name
+        self._turn = turn
+        self._members: dict[Transport, None] = {}  # guarded by the registry's lock
+        self._snapshot: tuple[Transport, ...] | None = ()  # of _members; None after a change
+        self._pending_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def members(self) -> tuple[Transport, ...]:
+        """Give everybody who is in, in the order of joining; made anew only after a change."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            # One C call under the interpreter's lock: whole, whatever other threads do.
+            snapshot = self._snapshot = tuple(self._members)
+        return snapshot
+
+    def broadcast(self, frame: bytes, exclude: Transport | None = None) -> None:
+        """Queue one frame for every member but `exclude`; never waits."""
+        if not self.pending:
+            self._turn.add_group(self)
+        if exclude is not None and exclude.group is self:
+            # It takes what came before and then counts this frame as taken.
+            exclude.take_pending()
+            exclude.mark += 1
+        self.pending.append(frame)
+        self._pending_bytes += len(frame)
+        if self._pending_bytes > _FLUSH_BYTES:
+            self.flush()
+
+    def write_each(self, frame: bytes, exclude: Transport | None) -> None:
+        """Queue one frame with every member but `exclude`, in its own outbox; never waits."""
+        member = None
+        rest = iter(self.members())
+        while True:
+            try:
+                for member in rest:
+                    if member is not exclude:
+                        member.write_shared(frame)
+                return
+            except BaseException as exc:  # noqa: BLE001  # the members behind it get theirs
+                assert member is not None
+                member.failed(exc)
+
+    def flush(self) -> None:
+        """Send the pending frames to every member."""
+        pending = self.pending
+        if not pending:
+            return
+        self.pending = []
+        self._pending_bytes = 0
+        joined = pending[0] if len(pending) == 1 else b"".join(pending)
+        member = None
+        rest = iter(self.members())
+        while True:
+            try:
+                for member in rest:
+                    if not member.mark:
+                        member.sent_messages += len(pending)
+                        member.write_joined(joined)
+                    else:
+                        taken, member.mark = member.mark, 0
+                        if taken < len(pending):
+                            member.sent_messages += len(pending) - taken
+                            member.write_joined(b"".join(pending[taken:]))
+                return
+            except BaseException as exc:  # noqa: BLE001  # the members behind it get theirs
+                assert member is not None
+                member.failed(exc)
+
+    def failed(self, error: BaseException) -> None:
+        """Our own code raised, and for none of the members."""
+        mishaps.report(logger, "broadcasts to %.200r failed", self.name, error=error)
+
+
+class Groups:
+    """Groups by name; a group exists exactly as long as it has members.
+
+    Locks: `_lock` guards `_groups` and every group's members; nothing is called while it is held.
+    """
+
+    def __init__(self, turn: FlushQueue) -> None:
+        self._turn = turn
+        self._lock = _allocate_lock()
+        self._groups: dict[str, Group] = {}
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def get(self, name: str) -> Group | None:
+        """Give the group of that name, None if nobody is in it."""
+        return self._groups.get(name)
+
+    def names(self) -> list[str]:
+        """Give the names of all groups."""
+        with self._lock:
+            return list(self._groups)
+
+    def count(self, name: str) -> int:
+        """Count the members of a group."""
+        group = self._groups.get(name)
+        return 0 if group is None else len(group)
+
+    def add(self, name: str, member: Transport) -> Group:
+        """Put `member` into the group `name`, made if need be; adding it twice is adding it
+        once.
+        """
+        with self._lock:
+            group = self._groups.get(name)
+            if group is None:
+                group = self._groups[name] = Group(name, self._turn)
+            group._members[member] = None
+            group._snapshot = None
+        return group
+
+    def remove(self, group: Group, member: Transport) -> None:
+        """Take `member` out, and the group with its last member; harmless if it wasn't in."""
+        with self._lock:
+            group._members.pop(member, None)
+            group._snapshot = None
+            if not group._members and self._groups.get(group.name) is group:
+                del self._groups[group.name]

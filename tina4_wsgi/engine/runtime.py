@@ -1,0 +1,298 @@
+"""What one process holds of an app: its engines, the fan-out between them, the way to others, and
+the guardian.
+
+Nothing of it may cross a fork, so the app makes a new one whenever it finds itself in another
+process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import weakref
+from collections.abc import Callable
+from typing import ClassVar
+
+import gevent
+from gevent.monkey import get_original
+
+from ..backplane.contract import Facts
+from ..backplane.envelope import Kind
+from ..backplane.relay import Relay
+from ..config import Config
+from ..errors import ForkError
+from ..hosting import checks
+from ..hosting.stop_guard import StopGuard
+from ..hub.mailbox import ThreadCall
+from . import presence
+from .engine import Engine
+from .fanout import Fanout
+
+logger = logging.getLogger("tina4_wsgi.process")
+
+_get_ident = get_original("_thread", "get_ident")
+
+_GOODBYE_S = 1.0
+"""What other processes get to take what was broadcast while this one drained."""
+
+_OVERTIME_S = 2.0
+"""What another thread's hub gets beyond the time for a drain, the last "close" callbacks' second
+included.
+"""
+
+_POLL_S = 0.01
+
+
+class _Forks:
+    """How often this process's line has been forked: tells a fork without a system call for each
+    request.
+
+    In the child, connections become the parent's alone: nothing of the child reads or writes their
+    sockets, and what a callback that forked still broadcasts there leaves as a publisher's message
+    would.
+    """
+
+    count = 0
+    processes: ClassVar[weakref.WeakSet[Runtime]] = weakref.WeakSet()
+
+    @classmethod
+    def add(cls) -> None:
+        cls.count += 1
+        for process in list(cls.processes):
+            process.forsake()
+
+
+def fork_count() -> int:
+    """Say how often this process's line has been forked since this package was imported."""
+    return _Forks.count
+
+
+os.register_at_fork(after_in_child=_Forks.add)
+
+
+class Runtime:
+    """The running side of an app in the current process.
+
+    Args:
+        root: of the project; names the bus directory. None for an app without other processes.
+        app_number: which app of its process this is.
+        parent: what the app held before, in this process's parent; None if nothing.
+        is_serving: whether this process is known to serve: requests have come, or a server has
+            started.
+    Raises:
+        ForkError: the parent had open connections when it forked, and this app has no way to other
+            processes.
+
+    Attributes:
+        on_engine: called with each engine that is made.
+        on_draining: called at the beginning of `drain`; doesn't wait.
+        on_drained: called at its end.
+        on_question: called in the hub with another process's question that isn't about presence;
+            gives the answer.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        parent: Runtime | None = None,
+        root: str | None = None,
+        app_number: int = 0,
+        is_serving: bool = False,
+    ) -> None:
+        self._inherited_count = 0 if parent is None else parent.connection_count
+        if self._inherited_count and (root is None or config.backplane == "none"):
+            raise self._fork_error("and without a backplane it reaches none of their clients")
+        self._fork_count = _Forks.count
+        is_outsider = fork_count() > 0 and not is_serving
+        self.fanout = Fanout()
+        self.fanout.members = self.members
+        if root is not None and config.backplane != "none":
+            self.fanout.relay = Relay(config, root, app_number, self, is_outsider)
+        self.guardian = StopGuard(self.drain, config.drain_timeout_s)
+        self.is_draining = False
+        self.on_engine: Callable[[Engine], None] | None = None
+        self.on_draining: Callable[[], None] | None = None
+        self.on_drained: Callable[[], None] | None = None
+        self.on_question: Callable[[Facts], Facts] | None = None
+        self._config = config
+        self._engines: dict[int, Engine] = {}
+        self._is_checked = False
+        self._root, self._app_number = root, app_number
+        _Forks.processes.add(self)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the process that this was made in, not a child of it."""
+        return self._fork_count == _Forks.count
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections this process serves."""
+        return sum(len(engine.connections) for engine in list(self._engines.values()))
+
+    @property
+    def engines(self) -> list[Engine]:
+        """The engine of each hub that has served; usually one."""
+        return list(self._engines.values())
+
+    def engine(self) -> Engine:
+        """Give the engine of the current thread's hub, made at first need.
+
+        Raises:
+            ForkError: the parent had open connections when it forked.
+        """
+        if self._inherited_count:
+            raise self._fork_error(
+                "and can't serve: fork before the first one (see gunicorn --preload)"
+            )
+        engine = self._engines.get(_get_ident())
+        if engine is not None and not engine.is_alive:
+            engine.close()  # of a thread that has ended, whose number this one was given
+            engine = None
+        if engine is None:
+            engine = self._engines[_get_ident()] = Engine(self._config, self.fanout)
+            if self.on_engine is not None:
+                self.on_engine(engine)
+        if self.fanout.relay is not None:
+            self.fanout.relay.start()
+        return engine
+
+    def _fork_error(self, consequence: str) -> ForkError:
+        return ForkError(self._inherited_count, consequence)
+
+    def forsake(self) -> None:
+        """Let go of everything in a forked child: it is the parent's."""
+        if not self._engines:
+            return
+        relay = None
+        if self.fanout.relay is not None and self._root is not None:
+            relay = Relay(self._config, self._root, self._app_number, self, is_outsider=True)
+        self.fanout.forsake(relay, self.members)
+        for engine in self._engines.values():
+            engine.forsake()
+
+    def look_around(self) -> None:
+        """Log once what is wrong with the surroundings; see `checks`."""
+        if not self._is_checked:
+            self._is_checked = True
+            checks.log_at_boot(self._config)
+
+    # -- for other processes
+
+    def deliver(self, kind: Kind, name: str, frame: bytes) -> None:
+        """Hand on what another process broadcasts."""
+        if kind is Kind.PATH:
+            self.fanout.to_path_here(name, frame)
+        else:
+            self.fanout.to_room_here(name, frame)
+
+    def count_here(self, kind: Kind, name: str) -> int:
+        """Count the connections of this process on path, or in room, `name`."""
+        engines = list(self._engines.values())
+        if kind is Kind.PATH:
+            return sum(engine.count(name) for engine in engines)
+        return sum(engine.count_in_room(name) for engine in engines)
+
+    def answer(self, question: Facts) -> Facts:
+        """Answer a question for this process's connections."""
+        found = presence.answer(question, list(self._engines.values()))
+        return found if found or self.on_question is None else self.on_question(question)
+
+    def ask_all(self, question: Facts) -> list[Facts]:
+        """Put a question to this process and all others, and wait for the answers."""
+        return [self.answer(question), *self.ask_others(question)]
+
+    def ask_others(self, question: Facts) -> list[Facts]:
+        """Put a question to all other processes, and wait for the answers.
+
+        Raises:
+            ForkError: the parent had open connections when it forked.
+        """
+        if self._inherited_count:
+            raise self._fork_error("and can't ask who is there")
+        return [] if self.fanout.relay is None else self.fanout.relay.ask(question)
+
+    def members(self, path: str) -> list[presence.Member]:
+        """Say who is on `path`, in all processes, in the order of joining."""
+        return presence.members_in(self.ask_all(presence.members_question(path)))
+
+    # -- the end
+
+    def dismiss(self, code: int, reason: str) -> None:
+        """Begin to say goodbye to everybody; doesn't wait."""
+        here = _get_ident()
+        for ident, engine in list(self._engines.items()):
+            if ident == here:
+                _dismiss(engine, code, reason)
+            elif engine.is_alive:
+                engine.mailbox.post(_dismiss, engine, code, reason)
+
+    def drain(self, timeout_s: float, *, is_hurried: bool = False) -> None:
+        """Say 1001 to everybody and wait until their "close" callbacks are done; new upgrades are
+        refused meanwhile.
+
+        Args:
+            timeout_s: how long all of it may take.
+            is_hurried: close all at once, whatever `drain_spread_s` says.
+        """
+        self.is_draining = True
+        if self.on_draining is not None:
+            self.on_draining()
+        spread_s = 0.0 if is_hurried else self._config.drain_spread_s
+        here, give_up_at_s = _get_ident(), time.monotonic() + timeout_s + _OVERTIME_S
+        elsewhere = [
+            (engine, engine.mailbox.begin(engine.drain, timeout_s, spread_s))
+            for ident, engine in list(self._engines.items())
+            if ident != here and engine.is_alive
+        ]
+        if here in self._engines:
+            self._engines[here].drain(timeout_s, spread_s)
+        for engine, errand in elsewhere:
+            _wait_for(engine, errand, give_up_at_s)
+        if self.fanout.relay is not None:
+            self.fanout.relay.retire(_GOODBYE_S)
+        if self.on_drained is not None:
+            self.on_drained()
+
+    def release(self) -> None:
+        """Give back the engine of the current thread's hub, if it serves nobody."""
+        engine = self._engines.get(_get_ident())
+        if engine is not None and not engine.connections:
+            del self._engines[_get_ident()]
+            engine.close()
+
+    def close(self) -> None:
+        """Give everything back; only after `drain`."""
+        self.guardian.dismiss()
+        if self.fanout.relay is not None:
+            self.fanout.relay.close()
+        here = _get_ident()
+        for ident, engine in self._engines.items():
+            if ident == here or not engine.is_alive:
+                engine.close()
+            else:
+                engine.mailbox.post(engine.close)
+        self._engines.clear()
+
+
+def _dismiss(engine: Engine, code: int, reason: str) -> None:
+    for connection in list(engine.connections):
+        connection.dismiss(code, reason)
+
+
+def _wait_for(engine: Engine, errand: ThreadCall, give_up_at_s: float) -> None:
+    """Wait for another thread's hub while this one goes on, but not for one that stands still."""
+    while not errand.is_done and engine.is_alive:
+        if time.monotonic() >= give_up_at_s:
+            logger.warning(
+                "%d connections of another thread were left, since its hub stands still",
+                len(engine.connections),
+            )
+            return
+        gevent.sleep(_POLL_S)
+    try:
+        if errand.is_done:
+            errand.wait()
+    except Exception:
+        logger.exception("the drain of another thread's connections failed")

@@ -1,0 +1,172 @@
+"""What stands inside of a server's socket object while, and after, its connection is taken from it.
+
+gevent's sockets keep the kernel's in `_sock`, and a TLS session in `_sslobj`. Two things may stand
+there instead:
+
+* A `Door`, where middlewares around the app decide when, and with which fields, the server writes
+  the 101: it stops that answer, and lets any other pass. So no frame can precede the 101, whatever
+  is done to `start_response`.
+* A `Shell` behind that: it takes whatever is written and has nothing to read, like a connection
+  whose client has left. So nobody needs a signal to leave the connection alone, and nothing done to
+  it is an error.
+
+Invariants: no `Door` outlives the answer; private attributes of gevent's sockets are touched here
+and in `upgrade`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from typing import Any
+
+_OK_SO_FAR = b"HTTP/1.1 1"
+_SWITCHING = b"HTTP/1.1 101"
+_HEAD_END = b"\r\n\r\n"
+
+
+class Shell:
+    """Stands for the kernel's socket that was taken out of one of gevent's.
+
+    False, as gevent's own closed sockets are: gevent has nothing to close here.
+
+    Args:
+        sock: the one that was taken out.
+    """
+
+    __slots__ = ("family", "proto", "type")
+
+    def __init__(self, sock: Any) -> None:  # Any: gevent ships no types
+        self.family, self.type, self.proto = sock.family, sock.type, sock.proto
+
+    def __bool__(self) -> bool:
+        return False
+
+    def fileno(self) -> int:
+        """Return -1, as of any closed socket."""
+        return -1
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        """Take it all."""
+        return memoryview(data).nbytes
+
+    def recv(self, size_bytes: int = 0, flags: int = 0, /) -> bytes:
+        """Be at the end of the stream."""
+        return b""
+
+    def recv_into(self, buffer: Any, size_bytes: int = 0, flags: int = 0, /) -> int:
+        """Be at the end of the stream."""
+        return 0
+
+    def getsockopt(self, level: int, option: int, /) -> int:
+        """Return 0, whatever is asked for."""
+        return 0
+
+    def setsockopt(self, level: int, option: int, value: Any, /) -> None:
+        """Set nothing."""
+
+    def shutdown(self, how: int, /) -> None:
+        """Shut down nothing."""
+
+    def close(self) -> None:
+        """Close nothing."""
+
+    def getpeername(self) -> Any:
+        """Raise what the kernel raises when the client has left.
+
+        Raises:
+            OSError: always.
+        """
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+    getsockname = getpeername
+
+
+class Door:
+    """Stands before a gevent socket's inside until the server has answered.
+
+    Interim answers (100, 103) pass. A 101 doesn't: the socket is as it was when `on_switching` is
+    called. Any other answer passes as well, and then the socket is as it was.
+
+    Args:
+        sock: gevent's.
+        on_switching: called once the server has written the whole head of a 101, with that head; in
+            the greenlet that writes. What it raises reaches the server.
+        on_other: called with the beginning of another answer; with b"" when the server closes
+            without one.
+    """
+
+    def __init__(
+        self, sock: Any, on_switching: Callable[[bytes], None], on_other: Callable[[bytes], None]
+    ) -> None:
+        self._sock = sock
+        self._head = b""
+        self._on_switching = on_switching
+        self._on_other = on_other
+        self._inside = sock._sock
+        self._session = getattr(sock, "_sslobj", None)
+        sock._sock = _Side(self._inside, self)
+        if self._session is not None:
+            sock._sslobj = _Side(self._session, self)
+
+    @staticmethod
+    def stands_before(sock: Any) -> bool:
+        """Whether a door is before this gevent socket."""
+        return isinstance(sock._sock, _Side)
+
+    def remove(self) -> None:
+        """Leave the socket as it was."""
+        self._sock._sock = self._inside
+        if self._session is not None:
+            self._sock._sslobj = self._session
+
+    def pass_on(self, send: Callable[..., int], data: Any, *flags: int) -> int:
+        """Take what the server writes, by `send` unless it is a 101; says how many bytes were
+        taken.
+        """
+        part = bytes(data)
+        head = self._head + part
+        if head.startswith(_SWITCHING):
+            self._head = head
+            end = head.find(_HEAD_END)
+            if end >= 0:
+                self.remove()
+                self._on_switching(head[:end])
+            return len(part)
+        if not head.startswith(_OK_SO_FAR):
+            self.remove()
+            self._on_other(head)
+        return send(data, *flags)
+
+    def close(self) -> None:
+        """Note that the server has closed the socket without an answer."""
+        if isinstance(self._sock._sock, _Side):
+            self.remove()
+        self._on_other(b"")
+
+
+class _Side:
+    """One thing inside of a gevent socket, but for writing and closing, which the door decides
+    on.
+    """
+
+    def __init__(self, inside: Any, door: Door) -> None:
+        self._inside = inside
+        self._door = door
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inside, name)
+
+    def send(self, data: Any, *flags: int) -> int:
+        """Write to a plain socket."""
+        return self._door.pass_on(self._inside.send, data, *flags)
+
+    def write(self, data: Any) -> int:
+        """Write to a TLS session."""
+        return self._door.pass_on(self._inside.write, data)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._inside.close()
+        self._door.close()

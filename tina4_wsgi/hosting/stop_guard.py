@@ -1,0 +1,113 @@
+"""Noticing that the host server stops, so that open connections hear 1001 instead of silence.
+
+The sockets have left the server, so a gunicorn worker that is told to stop sees nothing that it
+should wait for. Therefore the first upgrade puts a greenlet into the server's pool as a guardian:
+it sleeps until the server stops listening, then has the app say goodbye, and the worker waits for
+it as for any running request. It is a greenlet of its own, since that of the request would keep
+what middlewares around the app hold for the length of a request: a transaction of a tracker or of a
+database. `atexit` covers the ends that leave no time for that: SIGINT and SIGQUIT to gunicorn, a
+server without a pool.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import gevent
+
+from . import gunicorn
+
+logger = logging.getLogger("tina4_wsgi.guardian")
+
+
+class Drain(Protocol):
+    """Says goodbye to all connections and waits for their ends."""
+
+    def __call__(self, timeout_s: float, *, is_hurried: bool = False) -> None: ...
+
+
+class StopGuard:
+    """Calls `drain` when this process's server stops, or at the latest when the interpreter ends.
+
+    Args:
+        drain: the process's.
+        drain_timeout_s: what it gets when the server stops, or less where gunicorn's
+            graceful_timeout is shorter.
+    """
+
+    _AT_EXIT_S = (
+        2.0  # a supervisor may be about to kill; enough for close frames and quick callbacks
+    )
+
+    def __init__(self, drain: Drain, drain_timeout_s: float) -> None:
+        self._drain = drain
+        self._drain_timeout_s = drain_timeout_s
+        self._pid = os.getpid()
+        self._is_on_duty = False
+        self._has_drained = False
+        atexit.register(self._at_exit)
+
+    def stand_guard(self) -> None:
+        """See to it that somebody waits for the server to stop; doesn't wait itself.
+
+        Greenlets: the server's, which serves an upgrade; from any other this does nothing, and the
+            next one's is tried.
+        """
+        if self._is_on_duty:
+            return
+        server = _server_of_this_greenlet()
+        if server is None:
+            return
+        self._is_on_duty = True
+        # Through a greenlet outside of the pool, since a full pool has anybody wait who wants in.
+        gevent.spawn(getattr(server.pool, "spawn", gevent.spawn), self._wait, server)
+
+    def _wait(self, server: Any) -> None:  # Any: gevent ships no types
+        server._stop_event.wait()
+        try:
+            self._drain(gunicorn.time_to_stop_s(self._drain_timeout_s))
+        finally:
+            self._has_drained = True  # or cut short: there is no second helping at exit
+
+    def _at_exit(self) -> None:
+        if self._pid != os.getpid() or self._has_drained:
+            return  # registered in a parent, before a fork; or all have had their time
+        try:
+            self._drain(self._AT_EXIT_S, is_hurried=True)
+        except Exception:
+            logger.exception("draining at exit failed")
+
+    def dismiss(self) -> None:
+        """Forget about the interpreter's end."""
+        atexit.unregister(self._at_exit)
+
+
+def _server_of_this_greenlet() -> Any:  # Any: gevent ships no types
+    """Find the gevent StreamServer that spawned the current greenlet, with room for a greenlet that
+    stays.
+
+    gevent's servers spawn their handlers as `handle(client, address)` with a bound method of the
+    server among the arguments; None where that is not so.
+    """
+    for argument in getattr(gevent.getcurrent(), "args", ()):
+        server = getattr(argument, "__self__", None)
+        if hasattr(server, "_stop_event"):
+            size = getattr(getattr(server, "pool", None), "size", None)
+            # In a pool of one the guardian would leave no place for requests. pywsgi's own default
+            # has no pool.
+            return server if size is None or size > 1 else None
+    return None
+
+
+def is_drained(environ: Mapping[str, Any], app: object) -> bool:
+    """Whether the host is our own server, which drains `app`, or has what stands around `app` do
+    it.
+    """
+    server = environ.get("tina4_wsgi.server")
+    return server is not None and app in getattr(
+        server.application, "drains", (server.application,)
+    )

@@ -1,0 +1,362 @@
+"""Taking a connection away from the WSGI server that accepted it.
+
+The answer goes through `start_response`, so the server logs it like any other, and middlewares
+around the app see an ordinary response; then the socket is detached from the object that the server
+holds, together with the bytes that were read behind the handshake. What the server does afterwards,
+it does to a `Shell`.
+
+Where `start_response` is the server's own, the 101 is sure, and we write its bytes ourselves where
+the server lets us: they leave in one packet with what "open" sends, and that saves a seventh of a
+connection's whole cost under gunicorn. Behind anything else a `Door` waits for the server to write
+the 101: a middleware may keep it for later, add fields to it, or answer something else.
+
+Invariants: detach, never `dup()` (pywsgi reads from its own descriptor once more and eats frames);
+recover what was read ahead; no frame before the 101; private attributes of gevent and gunicorn are
+touched here and in `shell` only.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+from gevent.exceptions import ConcurrentObjectUseError
+from gevent.monkey import get_original
+
+from ..errors import Refused
+from ..hub.stream import Stream, TLSStream
+from ..spy import observer_of
+from .socket_shell import Door, Shell
+
+_get_ident = get_original("_thread", "get_ident")
+
+_NEEDS = (
+    "this server can't hand over its sockets; run it under `tina4-wsgi serve`, `gunicorn -k "
+    "gevent` "
+    "or a gevent.pywsgi server"
+)
+_NEEDS_INPUT = (
+    "a middleware around this app has replaced wsgi.input, which holds what the client sent behind "
+    "its handshake; "
+    "let it leave requests with an Upgrade field alone"
+)
+_NEEDS_ONE_CALL = (
+    "this handshake was answered before; a middleware around this app calls it twice for one "
+    "request, "
+    "let it leave requests with an Upgrade field alone"
+)
+_NEEDS_ITS_THREAD = (
+    "a middleware around this app calls it in another thread than its server's, "
+    "let it leave requests with an Upgrade field alone"
+)
+
+_SWITCHING = "101 Switching Protocols"
+_SWITCHING_HEADERS = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
+_BODY_FIELDS = frozenset(
+    {"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"}
+)
+"""Of a server's 101, these are ours to say, or say something of a body, which it has none of."""
+
+
+class Taken(NamedTuple):
+    """A connection that is the server's no more.
+
+    Attributes:
+        stream: the socket, non-blocking.
+        early: bytes that the client sent right behind its handshake.
+        head: the answer where the server hasn't sent it; it leaves before the first frame.
+    """
+
+    stream: Stream
+    early: bytes
+    head: bytes = b""
+
+
+class Taker(Protocol):
+    """Waits for a connection to be taken; one of both is called, once."""
+
+    def take(self, taken: Taken) -> None:
+        """Go on with it: the 101 has left, or is `taken.head`."""
+
+    def give_up(self, answer: bytes) -> None:
+        """Something else was answered in the place of the 101, which began with `answer`; or
+        nothing, b"".
+        """
+
+
+class Answered:
+    """What an application returns for an upgrade: an ordinary response with an empty body.
+
+    Its one piece is b"", since some middlewares ask for a first one.
+    """
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter((b"",))
+
+    def __len__(self) -> int:
+        return 1
+
+    def close(self) -> None:
+        """Do nothing, however often: the connection is somebody else's."""
+
+
+class HostSocket(NamedTuple):
+    """Where a server keeps the socket, and how to get at what it has read ahead."""
+
+    sock: Any  # a gevent socket: no types there
+    read_ahead: Callable[[], bytes]
+    has_input: bool = True
+    is_prompt: bool = (
+        False  # without Nagle's delay: accepted sockets have what gunicorn sets on its listeners
+    )
+
+
+def find_place(environ: dict[str, Any]) -> HostSocket:
+    """Say where `take_over` will find the socket, before anything is answered.
+
+    Raises:
+        Refused: 501, the server offers no socket, or a middleware hides what has been read from
+            it; 500, a middleware asks for the second time, or in another thread.
+    """
+    place = _find(environ)
+    software = str(environ.get("SERVER_SOFTWARE"))
+    if software.startswith("gevent/") if place is None else not place.has_input:
+        raise Refused(501, _NEEDS_INPUT, detail=repr(type(environ.get("wsgi.input"))))
+    if place is None or not hasattr(place.sock, "_detach_socket"):
+        raise Refused(501, _NEEDS, detail=software)
+    if isinstance(place.sock._sock, Shell) or Door.stands_before(place.sock):
+        raise Refused(500, _NEEDS_ONE_CALL)
+    if place.sock.hub.thread_ident != _get_ident() and not is_answered(environ):
+        raise Refused(500, _NEEDS_ITS_THREAD)
+    return place
+
+
+def is_answered(environ: dict[str, Any]) -> bool:
+    """Say whether the server has sent its 101 before it asked: nothing can be refused or agreed on
+    any more.
+    """
+    return environ.get("wsgi.websocket") is not None
+
+
+def take_over(
+    place: HostSocket,
+    environ: dict[str, Any],
+    start_response: Any,
+    headers: list[tuple[str, str]],
+    taker: Taker,
+) -> Iterable[bytes]:
+    """Answer 101 and take the socket: now, or as soon as the server writes its answer.
+
+    Args:
+        place: as `find_place` gave it for this handshake.
+        environ: the checked handshake.
+        start_response: the server's, or a middleware's around it.
+        headers: of the answer, besides Upgrade and Connection.
+        taker: who gets the connection.
+    Returns:
+        What the WSGI application must return.
+    Raises:
+        OSError: the client has gone while the answer was written.
+    """
+    headers = [*_SWITCHING_HEADERS, *headers]
+    if (
+        is_answered(environ) or observer_of(environ) is not None
+    ):  # a test client has no wire for the answer
+        if is_answered(environ):
+            _tell_apart(environ["wsgi.websocket"].handler)
+        start_response(_SWITCHING, headers)  # middlewares, which have a response to wait for
+        taker.take(_take(place, b""))
+    elif _belongs_to(server := getattr(start_response, "__self__", None), place):
+        taker.take(_take(place, _answer(server, start_response, headers)))
+    else:
+        _wait_for_answer(place, start_response, headers, taker)
+    return Answered()
+
+
+class Kept:
+    """A connection that is upgraded, and stays in the server's socket and greenlet until `close`.
+
+    The 101 leaves at once, so fields that a middleware keeps for later are lost.
+
+    Args:
+        place: as `find_place` gave it.
+        start_response: the server's, or a middleware's around it.
+        headers: of the answer, besides Upgrade and Connection.
+
+    Attributes:
+        sock: gevent's socket.
+        early: bytes that the client sent right behind its handshake.
+    """
+
+    # For the client to read what was sent last, before what it still sends resets the connection.
+    _LINGER_S = 1.0
+
+    def __init__(
+        self, place: HostSocket, start_response: Any, headers: list[tuple[str, str]]
+    ) -> None:
+        self.sock = place.sock
+        headers = [*_SWITCHING_HEADERS, *headers]
+        if _belongs_to(server := getattr(start_response, "__self__", None), place):
+            head = _answer(server, start_response, headers)
+        else:
+            start_response(_SWITCHING, headers)
+            head = _head_of(headers)
+        self.early = place.read_ahead()
+        self.sock.sendall(head)
+
+    def end(self, frame: bytes) -> None:
+        """Send a last frame, and let whoever reads see the end of the stream."""
+        try:
+            self.sock.sendall(frame)
+            self.sock._sock.shutdown(socket.SHUT_RD)
+        except (OSError, ConcurrentObjectUseError):
+            pass  # it has gone, or its application is stuck sending to it
+
+    def close(self) -> None:
+        """Close the connection, and leave the server a shell."""
+        sock = self.sock
+        try:
+            sock._sock.shutdown(socket.SHUT_WR)
+            sock.settimeout(self._LINGER_S)
+            while sock.recv(65_536):
+                pass
+        except OSError:
+            pass
+        _detach(sock, is_prompt=True).close()
+
+
+def _belongs_to(server: Any, place: HostSocket) -> bool:
+    """Whether it answers on this very socket: gunicorn's response has it as `sock`, pywsgi's
+    handler as `socket`.
+    """
+    return place.sock is getattr(server, "sock", None) or place.sock is getattr(
+        server, "socket", None
+    )
+
+
+def _answer(server: Any, start_response: Any, headers: list[tuple[str, str]]) -> bytes:
+    """Have the server answer 101; give the bytes that it leaves to us."""
+    if hasattr(server, "force_close"):  # gunicorn's
+        # What it would note for its access log; the checks of its start_response cost 3 % of a
+        # connection, and these headers are our own. It believes that they have left, not to end a
+        # chunked body, and that no request follows.
+        server.status, server.status_code, server.headers = _SWITCHING, 101, headers
+        server.headers_sent, server.chunked = True, False
+        server.force_close()
+        return _head_of(headers)
+    start_response(_SWITCHING, headers)(b"")
+    return b""
+
+
+def _wait_for_answer(
+    place: HostSocket, start_response: Any, headers: list[tuple[str, str]], taker: Taker
+) -> None:
+    """Take the connection when the server writes the 101, which what is around the app decides
+    on.
+    """
+
+    def switch(head: bytes) -> None:
+        taker.take(_take(place, _head_of([*headers, *_added_to(head, headers)])))
+
+    door = Door(place.sock, switch, taker.give_up)
+    try:
+        start_response(_SWITCHING, headers)
+    except BaseException:
+        door.remove()
+        raise
+
+
+def _head_of(headers: Iterable[tuple[str, str]]) -> bytes:
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    return f"HTTP/1.1 {_SWITCHING}\r\n{lines}\r\n".encode("latin-1")
+
+
+def _added_to(head: bytes, headers: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Find what middlewares and the server have added to our fields; gunicorn before 24 announces a
+    chunked body.
+    """
+    ours = _BODY_FIELDS.union(name.lower() for name, _ in headers)
+    for line in head.decode("latin-1").split("\r\n")[1:]:
+        name, _, value = line.partition(":")
+        if name.lower() not in ours:
+            yield name, value.strip()
+
+
+def _find(environ: dict[str, Any]) -> HostSocket | None:
+    body = environ.get("wsgi.input")
+    if is_answered(environ):  # by gevent-websocket
+        handler = environ["wsgi.websocket"].handler
+        return HostSocket(handler.socket, lambda: _take_buffered(handler.rfile, handler.socket))
+    if "gunicorn.socket" in environ:
+        sock = environ["gunicorn.socket"]
+        has_input = hasattr(getattr(body, "reader", None), "unreader")
+        return HostSocket(sock, lambda: _take_unread(body), has_input, True)
+    sock = getattr(getattr(body, "raw", None), "_sock", None)
+    if (
+        sock is not None
+    ):  # pywsgi hands out its buffered reader for requests that ask for an upgrade
+        return HostSocket(sock, lambda: _take_buffered(body, sock))
+    return None
+
+
+def _tell_apart(handler: Any) -> None:
+    """Give a client of a UNIX socket a name: gevent-websocket keys its clients by address, and
+    theirs is empty.
+
+    While the app waits for one's `auth`, the next would take its entry, which is then missing.
+    """
+    if not handler.client_address:
+        clients = handler.server.clients
+        client = clients.pop(handler.client_address, None)
+        handler.client_address = f"unix:{id(handler)}"
+        clients[handler.client_address] = client
+
+
+def _take_unread(body: Any) -> bytes:
+    """Empty the buffer of gunicorn's request parser."""
+    buffer = body.reader.unreader.buf
+    data: bytes = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return data
+
+
+def _take_buffered(reader: Any, sock: Any) -> bytes:
+    """Empty pywsgi's BufferedReader; with nothing in it, `peek` reads once, and must not wait."""
+    timeout = sock.gettimeout()
+    sock.settimeout(0)
+    try:
+        data: bytes = reader.read(len(reader.peek(1)))
+    except (BlockingIOError, ssl.SSLWantReadError):
+        data = b""
+    except OSError:
+        data = b""  # the peer has gone; the transport will find out
+    finally:
+        sock.settimeout(timeout)
+    return data
+
+
+def _take(place: HostSocket, head: bytes) -> Taken:
+    early = place.read_ahead()
+    return Taken(_detach(place.sock, place.is_prompt), early, head)
+
+
+def _detach(sock: Any, is_prompt: bool) -> Stream:
+    """Leave the server a shell in its gevent socket, and give what was inside."""
+    session = getattr(sock, "_sslobj", None)
+    raw = sock._sock
+    if session is not None:
+        sock._sslobj = None
+    sock._closed = True
+    sock._detach_socket("detached")
+    sock._sock = Shell(raw)
+    if raw.gettimeout() != 0:  # it is 0 within gevent's sockets; saying so again is a system call
+        raw.setblocking(False)
+    if not is_prompt:
+        try:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            pass  # a UNIX socket has no such delay
+    return raw if session is None else TLSStream(raw, session)

@@ -1,0 +1,1 @@
+"""What an HTTP handler is given, and what its result becomes."""

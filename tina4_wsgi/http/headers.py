@@ -1,0 +1,142 @@
+"""What may stand in the head of an answer: header fields and status lines.
+
+Everything that a handler puts into a head passes `field`, so that a value taken from a request
+can't begin a header or an answer of its own (RFC 9110 §5.5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from ..errors import UsageError
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+MOST_ELEMENTS = 100
+"""Elements of one list field that are looked at; browsers send ten at most, and each costs as much
+as a short field.
+"""
+
+_MOST_LIST_CHARACTERS = 8_192
+
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Header fields between two servers; PEP 3333 leaves them to the server alone."""
+
+_PASS_UPGRADE_ON = ("gunicorn", "gevent/")  # by SERVER_SOFTWARE; the latter is our own server too
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_STATUS_LINES = {code: f"{code} {_PHRASES.get(code, 'Unknown')}" for code in range(200, 600)}
+
+
+def passes_upgrade(environ: Mapping[str, Any]) -> bool:
+    """Whether this server lets an application send the field Upgrade.
+
+    RFC 9110 §15.5.22 asks for it with a 426, PEP 3333 keeps it from apps: wsgiref and waitress
+    answer 500 for it.
+    """
+    return str(environ.get("SERVER_SOFTWARE", "")).startswith(_PASS_UPGRADE_ON)
+
+
+def status_line(code: int) -> str:
+    """Give the status as WSGI wants it: `404` as "404 Not Found".
+
+    Raises:
+        UsageError: not a final status, 200-599.
+    """
+    try:
+        return _STATUS_LINES[code]
+    except (KeyError, TypeError):
+        raise UsageError(f"status {code!r}, expected a number from 200 to 599") from None
+
+
+def phrase(code: int) -> str:
+    """Give the words for a status code: "Not Found" for 404."""
+    return status_line(code)[4:]
+
+
+def is_bodiless(code: int) -> bool:
+    """Whether an answer of this status never has a body (RFC 9110 §6.4.1)."""
+    return code in (204, 304)
+
+
+def first_elements(value: str, separator: str = ",") -> list[str]:
+    """Split a list field of the client's; of one that is far too long only the first elements are
+    given.
+    """
+    return value[:_MOST_LIST_CHARACTERS].split(separator, MOST_ELEMENTS)[:MOST_ELEMENTS]
+
+
+def is_short_list(value: str) -> bool:
+    """Whether a list field is one that somebody may have meant, so that it is worth to be
+    parsed.
+    """
+    return len(value) <= _MOST_LIST_CHARACTERS and value.count(",") < MOST_ELEMENTS
+
+
+def is_token(text: str) -> bool:
+    """Whether a text is a token (RFC 9110 §5.6.2), as names of headers and subprotocols are."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a text has no control character but tabs, so that it can't end the line that it
+    stands in.
+    """
+    return _CONTROL.search(text) is None
+
+
+def field(name: str, value: object) -> tuple[str, str]:
+    """Give a header field that is fit for the wire.
+
+    Args:
+        name: a token.
+        value: text of latin-1 without control characters, or anything whose `str()` is.
+    Raises:
+        UsageError: the field could break the head, or is one that only the server may send.
+    """
+    if not isinstance(name, str) or not is_token(name):
+        raise UsageError(f"header name {name!r}, expected letters, digits and dashes")
+    if name.lower() in HOP_BY_HOP:
+        raise UsageError(f"header {name!r} belongs to the server, expected an end-to-end header")
+    text = value if isinstance(value, str) else str(value)
+    if not is_one_line(text):
+        raise UsageError(
+            f"header {name!r} with a control character in {text!r}, expected one line of text"
+        )
+    if not text.isascii() and not _is_latin1(text):
+        raise UsageError(f"header {name!r} with {text!r}, expected characters of latin-1")
+    return name, text
+
+
+def _is_latin1(text: str) -> bool:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def cookie_text(environ: Mapping[str, Any]) -> str:
+    """Return the Cookie field of a request such that Werkzeug's parser takes it.
+
+    That parser raises for bytes that are no UTF-8, which any client may send; here they become
+    U+FFFD.
+    """
+    raw: str = environ.get("HTTP_COOKIE", "")
+    return raw.encode("latin-1", "replace").decode(errors="replace").encode().decode("latin-1")

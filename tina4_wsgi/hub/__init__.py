@@ -1,0 +1,3 @@
+"""What one gevent hub does for the owners of its sockets: turns, workers, deadlines, calls from
+other threads.
+"""

@@ -1,0 +1,186 @@
+"""Noticing that something holds the loop, and saying who: greenlets take turns, and one that
+computes gives none.
+
+How it works. A timer of the hub counts; a native thread looks at the count, and when it stands
+still for too long takes the stack of the hub's thread. Who it is, is read from the arguments in
+that stack, so nobody has to note anything beforehand: a message costs nothing.
+
+gevent's own monitor isn't used because it traces every switch of a greenlet, which a message has
+two of, and because it knows neither route nor connection.
+
+An editor keeps true: the thread touches no object of gevent's, and it must end when `close` is
+called, when the hub is gone, and by itself in no other case.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from types import FrameType
+from typing import Any
+
+from gevent._hub_local import get_hub_if_exists
+from gevent.monkey import get_original
+
+from ..websocket.connection import Connection
+
+logger = logging.getLogger("tina4_wsgi.loop")
+
+# Native ones also in a patched process: a greenlet could not watch the loop that it runs on.
+_start_new_thread = get_original("_thread", "start_new_thread")
+_allocate_lock = get_original("_thread", "allocate_lock")
+
+_LOOKS_PER_LIMIT = 8
+"""How finely time is measured: at 500 ms one look in 62 ms, which a core notices by 0.1 %."""
+
+_LEAST_STEP_S = 0.01
+_MOST_FRAMES = 40  # the innermost of a stack
+
+_IDLE = (
+    "run",
+    "switch",
+)  # of gevent's hub, when the machine and not a callback keeps it from its turn
+
+_MAIN_GREENLETS = ("<module>", "_bootstrap")  # where the stack of a thread's first greenlet begins
+
+
+class LoopWatch:
+    """Logs what holds the loop of one hub for longer than `limit_s`: who, for how long, and the
+    stack.
+
+    Made and closed in the hub's thread; the native thread that it starts ends soon after `close`.
+    """
+
+    def __init__(
+        self, hub: Any, thread_ident: int, limit_s: float
+    ) -> None:  # Any: gevent ships no types
+        self._hub = hub
+        self._thread_ident = thread_ident
+        self._limit_s = limit_s
+        self._step_s = max(limit_s / _LOOKS_PER_LIMIT, _LEAST_STEP_S)
+        self._pid = os.getpid()
+        self._beats = 0
+        self._ending = _allocate_lock()
+        self._ending.acquire()
+        # ref=False: the watch alone keeps no process alive.
+        self._timer = hub.loop.timer(self._step_s, self._step_s, ref=False)
+        self._timer.start(self._beat, update=True)
+        _start_new_thread(self._watch, ())
+
+    def close(self) -> None:
+        """End the thread, and give the timer back."""
+        self._timer.stop()
+        self._timer.close()
+        if self._ending.locked():
+            self._ending.release()
+
+    def _beat(self) -> None:
+        self._beats += 1
+        if os.getpid() != self._pid:
+            self._timer.stop()  # inherited by a child, where there is no thread to look
+
+    # -- in the native thread
+
+    def _watch(self) -> None:
+        sys.settrace(
+            threading.gettrace()
+        )  # as in a thread of `threading`: for debuggers, and for coverage
+        try:
+            self._look_until_the_end()
+        except Exception:
+            logger.exception("the watch of the loop failed")
+        finally:
+            hub = (
+                get_hub_if_exists()
+            )  # a patched lock of a log handler that somebody else held makes one
+            if hub is not None:
+                hub.destroy()
+
+    def _look_until_the_end(self) -> None:
+        clock = _Clock(self._step_s)
+        beats, held_s, who = self._beats, 0.0, ""
+        while not self._ending.acquire(timeout=self._step_s):
+            passed_s = clock.passed_s()
+            if self._hub.loop is None:
+                return  # its thread has ended
+            if self._beats != beats:
+                if who:
+                    logger.warning(
+                        "the loop runs again, it was held for %.1f s by %s",
+                        held_s + self._step_s,
+                        who,
+                    )
+                beats, held_s, who = self._beats, 0.0, ""
+                continue
+            held_s += passed_s
+            if held_s > self._limit_s and not who:
+                who = self._report(held_s)
+
+    def _report(self, held_s: float) -> str:
+        """Log the stack, and give the name of who is in it; "" if there is nobody."""
+        frame = sys._current_frames().get(self._thread_ident)
+        if frame is None or _is_idle(frame):
+            return ""
+        frames = list(traceback.walk_stack(frame))
+        if frames[-1][0].f_code.co_name in _MAIN_GREENLETS:
+            return ""  # a test between two calls of its client, or a script: nobody's callback
+        who = _who(one for one, _ in frames)
+        stack = traceback.StackSummary.extract(iter(frames[:_MOST_FRAMES]), lookup_lines=False)
+        stack.reverse()
+        logger.warning(
+            "the loop has been held for %.1f s by %s; nobody else is served meanwhile\n%s",
+            held_s,
+            who,
+            "".join(stack.format()).rstrip(),
+        )
+        return who
+
+
+class _Clock:
+    """Time between looks, without the time that this process could not have used.
+
+    A process that was stopped, a machine that slept or that is overloaded holds no loop: then time
+    goes by and CPU time doesn't. A call in C that keeps the interpreter to itself stops the watch
+    too, but takes CPU time.
+    """
+
+    def __init__(self, step_s: float) -> None:
+        self._step_s = step_s
+        self._looked_at_s = time.monotonic()
+        self._used_s = time.process_time()
+
+    def passed_s(self) -> float:
+        now_s, used_s = time.monotonic(), time.process_time()
+        passed_s, cpu_s = now_s - self._looked_at_s, used_s - self._used_s
+        self._looked_at_s, self._used_s = now_s, used_s
+        if passed_s <= 2 * self._step_s:
+            return passed_s
+        return max(self._step_s, min(passed_s, cpu_s))
+
+
+def _is_idle(frame: FrameType) -> bool:
+    """Whether the hub itself runs, and nothing that it called."""
+    return frame.f_globals.get("__name__") == "gevent.hub" and frame.f_code.co_name in _IDLE
+
+
+def _who(frames: Any) -> str:
+    """Name the connection or the request that the outermost arguments of a stack speak of.
+
+    Args:
+        frames: innermost first.
+    """
+    found = "something that is neither a callback nor a request"
+    for frame in frames:
+        code = frame.f_code
+        values = frame.f_locals
+        for name in code.co_varnames[: code.co_argcount]:
+            value = values.get(name)
+            if isinstance(value, Connection):
+                found = f"a callback of {value.route}, connection {value.id}"
+            elif name == "environ" and isinstance(value, dict) and "PATH_INFO" in value:
+                found = f"the request {value.get('REQUEST_METHOD')} {value['PATH_INFO'][:200]!r}"
+    return found

@@ -1,0 +1,148 @@
+"""How other threads reach the hub: calls that are run there, in order.
+
+gevent's objects may be touched by one thread only. A native thread (a `threading.Thread` of an
+unpatched process, a worker of `gevent.get_hub().threadpool`) leaves its call here and the hub is
+woken.
+
+None of these calls asks the `Dispatcher` for a worker: callbacks that wait for a native thread may
+have taken them all, and the thread that waits for one would wait for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from gevent.monkey import get_original
+
+from . import mishaps
+
+logger = logging.getLogger("tina4_wsgi.mailbox")
+
+_MOST_POSTED = 1_024
+"""Posts that may wait for the hub; a thread that posts faster than the hub runs waits, so memory
+stays bounded.
+"""
+
+# Under monkey-patching these names would give gevent's, which greenlets share and native threads
+# can't wait on.
+_allocate_lock = get_original("_thread", "allocate_lock")
+
+
+class Mailbox:
+    """Calls from other threads to the thread of one hub.
+
+    Greenlets: none of the hub's own thread; they call directly.
+    Locks: `_lock` guards `_posted` and `_is_woken`; it is held for a few instructions, never over a
+    call.
+    """
+
+    def __init__(self, hub: Any) -> None:  # Any: gevent ships no types
+        self._loop = hub.loop
+        self._lock = _allocate_lock()
+        self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._waiting_threads: deque[Any] = deque()
+        self._is_woken = False
+
+    def post(self, function: Callable[..., object], *args: Any) -> None:
+        """Have `function(*args)` run in the hub, and go on; waits only while very many posts are
+        waiting.
+
+        Args:
+            function: runs in the hub, so it neither waits nor logs. What it raises is logged, and
+                costs none of the calls behind it.
+        """
+        gate = None
+        with self._lock:
+            self._posted.append((function, args))
+            must_wake, self._is_woken = not self._is_woken, True
+            if len(self._posted) > _MOST_POSTED:
+                gate = _allocate_lock()
+                gate.acquire()
+                self._waiting_threads.append(gate)
+        if must_wake:
+            self._loop.run_callback_threadsafe(self._run)
+        if gate is not None:
+            gate.acquire()  # until the hub has emptied the box
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:  # Any: whatever it gives
+        """Run `function(*args)` in the hub, wait for it, and return what it returns.
+
+        Args:
+            function: neither waits nor logs; what it raises is raised here.
+        """
+        errand = ThreadCall(function, args)
+        self.post(errand.work)
+        return errand.wait()
+
+    def call_waiting(self, function: Callable[..., Any], *args: Any) -> Any:  # Any: as above
+        """Do as `call` does, but in a greenlet of its own, so that `function` may wait."""
+        return self.begin(function, *args).wait()
+
+    def begin(self, function: Callable[..., Any], *args: Any) -> ThreadCall:
+        """Do as `call_waiting` does, but leave the waiting to the caller."""
+        errand = ThreadCall(function, args)
+        # There are at most as many of these greenlets as there are threads that wait for one.
+        self.post(gevent.spawn, errand.work)
+        return errand
+
+    def _run(self) -> None:
+        with self._lock:
+            posted, self._posted = self._posted, deque()
+            gates, self._waiting_threads = self._waiting_threads, deque()
+            self._is_woken = False
+
+        for gate in gates:
+            gate.release()
+
+        for function, args in posted:
+            try:
+                function(*args)
+            except BaseException as exc:  # noqa: BLE001  # whatever it is, those behind it are somebody else's
+                mishaps.report(logger, "a call from another thread failed", error=exc)
+
+
+class ThreadCall:
+    """A call that another thread waits for."""
+
+    __slots__ = ("_args", "_done", "_error", "_function", "_result")
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self._function = function
+        self._args = args
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._done = _allocate_lock()
+        self._done.acquire()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `wait` wouldn't wait."""
+        return not self._done.locked()
+
+    def work(self) -> None:
+        """Do it, in the hub or in a greenlet of it."""
+        try:
+            self._result = self._function(*self._args)
+        except BaseException as exc:  # noqa: BLE001  # raised again in the thread that waits
+            self._error = exc
+        finally:
+            self._done.release()
+
+    def wait(self, timeout_s: float = -1) -> Any:
+        """Wait, hub and all, until it is done, and give what it gave or raise what it raised.
+
+        Args:
+            timeout_s: how long; negative for ever.
+        Raises:
+            TimeoutError: it isn't done by then.
+        """
+        if not self._done.acquire(True, timeout_s):
+            raise TimeoutError(f"not done within {timeout_s:g} s")
+        self._done.release()
+        if self._error is not None:
+            raise self._error
+        return self._result

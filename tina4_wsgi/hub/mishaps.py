@@ -1,0 +1,82 @@
+"""What becomes of an exception that no caller is left to catch: it is logged, and it ends nothing.
+
+One exception is passed on: the KeyboardInterrupt by which Python itself tells of ^C. The same
+exception raised by somebody's code, as SystemExit is by argparse, is a mistake of that code and
+costs nobody else anything.
+"""
+
+from __future__ import annotations
+
+import dis
+import logging
+import signal
+from types import TracebackType
+from typing import Any
+
+import gevent
+
+from .raised_in import run_there
+
+_RAISE = dis.opmap["RAISE_VARARGS"]
+"""The instruction of every `raise`. Python's own handler of SIGINT raises between any two
+instructions.
+"""
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether `error` is ^C itself, and no KeyboardInterrupt that some code raised.
+
+    Servers that handle SIGINT themselves, `tina4-wsgi serve` and gunicorn among them, never see
+    one.
+    """
+    if (
+        not isinstance(error, KeyboardInterrupt)
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        return False
+    place = error.__traceback__
+    return place is None or not _is_at_raise(place)
+
+
+def _is_at_raise(place: TracebackType) -> bool:
+    while place.tb_next is not None:
+        place = place.tb_next
+    instructions = place.tb_frame.f_code.co_code  # empty where the code was compiled to C
+    return not 0 <= place.tb_lasti < len(instructions) or instructions[place.tb_lasti] == _RAISE
+
+
+def pass_interrupt_on(hub: Any, error: BaseException) -> None:  # Any: gevent ships no types
+    """Raise `error` in the main greenlet if it is ^C; in any other case do nothing. Any greenlet
+    may call this.
+    """
+    if is_interrupt(error):
+        hub.handle_system_error(type(error), error)
+
+
+def log(
+    logger: logging.Logger,
+    level: int,
+    message: str,
+    *args: object,
+    error: BaseException | None = None,
+) -> None:
+    """Log; what a filter or a handler of the app's raises is printed, and ends nothing."""
+    try:
+        # Three frames up is whoever calls this.
+        run_there(error, logger.log, level, message, *args, exc_info=error, stacklevel=3)
+    except BaseException as exc:  # noqa: BLE001  # also what would end the program
+        show(logger, exc)
+
+
+def report(logger: logging.Logger, message: str, *args: object, error: BaseException) -> None:
+    """Log an error from the hub, where logging itself isn't allowed: it may wait for a lock."""
+    gevent.spawn(log, logger, logging.ERROR, message, *args, error=error)
+    pass_interrupt_on(gevent.get_hub(), error)
+
+
+def show(context: object, error: BaseException) -> None:
+    """Have the hub print `error` on stderr: for errors that can't be logged."""
+    hub = gevent.get_hub()
+    # Not handle_error, which hands SystemExit to the main greenlet.
+    hub.print_exception(context, type(error), error, error.__traceback__)
+    pass_interrupt_on(hub, error)

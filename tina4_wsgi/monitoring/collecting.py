@@ -1,0 +1,120 @@
+"""Adding up the numbers of one process: what routes remember, and what open connections have done
+so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import gevent
+
+from ..engine.engine import Engine
+from ..websocket.connection import Connection
+from .metrics import Sums, Tally
+
+_AT_ONCE = 1_000  # connections that are looked at before others get their turn, about a millisecond
+
+
+def collect(tallies: Iterable[tuple[str, Tally]], engines: Iterable[Engine]) -> Sums:
+    """Add up one process.
+
+    Args:
+        tallies: by route; a route may come more than once.
+        engines: one for each hub; those of other threads are only read.
+    Greenlets: one that may wait; others run in between.
+    """
+    sums = Sums()
+    connections: list[Connection] = []
+    # No switch up to the end of these loops, so every connection is either in its route's tally or
+    # in the list.
+    for route, tally in tallies:
+        _look_at_tally(sums, route, tally)
+    for engine in engines:
+        _look_at_engine(sums, engine)
+        connections += engine.connections
+    _tell(sums, _look_at_connections(connections))
+    return sums
+
+
+def _look_at_tally(sums: Sums, route: str, tally: Tally) -> None:
+    sums.gauge("connections", 0, route)  # a route that nobody is on is shown, too
+    sums.count("connections_opened", tally.opened_count, route)
+    sums.count("messages_received", tally.messages_received, route)
+    sums.count("messages_sent", tally.messages_sent, route)
+    sums.count("received_bytes", tally.received_bytes, route)
+    sums.count("sent_bytes", tally.sent_bytes, route)
+    sums.count("callback_errors", tally.error_count, route)
+    for code, number in list(tally.closes.items()):
+        sums.count("closes", number, route, code)
+    for event, histogram in tally.callback_times.items():
+        sums.observe("callback_seconds", histogram, route, event)
+
+
+def _look_at_engine(sums: Sums, engine: Engine) -> None:
+    dispatcher = engine.dispatcher
+    sums.count("slow_consumers", engine.slow_consumers)
+    sums.count("broadcasts_dropped", engine.drops_for_slow)
+    sums.count("broadcasts", engine.path_broadcasts, "path")
+    sums.count("broadcasts", engine.room_broadcasts, "room")
+    sums.gauge("callbacks_running", dispatcher.busy_count)
+    sums.gauge("callbacks_waiting", dispatcher.waiting_count)
+    if engine.meter is not None:
+        sums.observe("fanout_members", engine.meter.fanout)
+        sums.observe("flush_seconds", engine.meter.flush_times)
+
+
+class _Route:
+    """What the open connections of one route come to."""
+
+    __slots__ = (
+        "messages_received",
+        "messages_sent",
+        "open_count",
+        "queued_bytes",
+        "queued_messages",
+        "received_bytes",
+        "sent_bytes",
+        "stalled_count",
+    )
+
+    def __init__(self) -> None:
+        self.open_count = self.stalled_count = self.queued_bytes = self.queued_messages = 0
+        self.messages_received = self.messages_sent = self.received_bytes = self.sent_bytes = 0
+
+    def add(self, connection: Connection) -> None:
+        transport = connection.transport
+        self.open_count += not connection.closed
+        self.messages_received += connection.message_count
+        self.messages_sent += transport.sent_messages
+        self.received_bytes += transport.received_bytes
+        self.sent_bytes += transport.sent_bytes
+        self.queued_messages += connection.waiting_count
+        if transport.queued_bytes:
+            self.queued_bytes += transport.queued_bytes
+            self.stalled_count += transport.stalled_since_s is not None
+
+
+def _look_at_connections(connections: list[Connection]) -> dict[str, _Route]:
+    routes: dict[str, _Route] = {}
+    for start in range(0, len(connections), _AT_ONCE):
+        if start:
+            gevent.sleep(0)  # one that goes meanwhile keeps its numbers
+        for connection in connections[start : start + _AT_ONCE]:
+            path = connection.service.path
+            route = routes.get(path)
+            if route is None:
+                route = routes[path] = _Route()
+            route.add(connection)
+    return routes
+
+
+def _tell(sums: Sums, routes: Mapping[str, _Route]) -> None:
+    for path, route in routes.items():
+        sums.gauge("connections", route.open_count, path)
+        sums.gauge("queued_bytes", route.queued_bytes, path)
+        sums.gauge("queued_messages", route.queued_messages, path)
+        sums.gauge("stalled_connections", route.stalled_count, path)
+        sums.count("messages_received", route.messages_received, path)
+        sums.count("messages_sent", route.messages_sent, path)
+        sums.count("received_bytes", route.received_bytes, path)
+        sums.count("sent_bytes", route.sent_bytes, path)

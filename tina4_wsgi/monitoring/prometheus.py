@@ -1,0 +1,113 @@
+"""Numbers as Prometheus reads them, by the library `prometheus_client` (the extra `metrics`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigError
+from .metrics import FAMILIES, SEPARATOR, Family, Sums
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+PREFIX = "tina4_"
+
+_NANO = 1e-9
+_SECONDS_BITS = range(14, 36, 2)  # from 16 µs in steps of four to 17 s
+_SIZES_BITS = range(1, 16, 2)  # 1, 7, 31 … 32,767 members
+
+
+def check() -> None:
+    """See whether the library is here.
+
+    Raises:
+        ConfigError: it isn't.
+    """
+    try:
+        import prometheus_client  # noqa: F401  # not everybody has it
+    except ImportError as exc:
+        raise ConfigError(
+            "metrics is set, and prometheus_client isn't installed, expected: pip install "
+            "'tina4-wsgi[metrics]'"
+        ) from exc
+
+
+def expose(sums: Sums, accept: str = "") -> tuple[bytes, str]:
+    """Lay the numbers out.
+
+    Args:
+        accept: what the client likes, as its `Accept` says: OpenMetrics, or else Prometheus' own
+            text.
+    Returns:
+        The text, and its media type.
+    """
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.exposition import choose_encoder
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Collector(sums))
+    encode, media_type = choose_encoder(accept)
+    return encode(registry), media_type
+
+
+class Collector:
+    """Numbers for a registry of `prometheus_client`."""
+
+    def __init__(self, sums: Sums) -> None:
+        self._sums = sums
+
+    def describe(self) -> list[Metric]:
+        """Say nothing in advance: the registry needn't ask for numbers to learn names."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Give every family that has a value."""
+        for family in FAMILIES:
+            if family.kind in ("counter", "gauge"):
+                yield from _numbers(family, self._sums)
+            else:
+                yield from _histograms(family, self._sums)
+
+
+def _labels(family: Family, key: str) -> list[str]:
+    return key.split(SEPARATOR) if family.labels else []
+
+
+def _numbers(family: Family, sums: Sums) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    is_counter = family.kind == "counter"
+    values = (sums.counters if is_counter else sums.gauges).get(family.name)
+    if not values:
+        return
+    made = CounterMetricFamily if is_counter else GaugeMetricFamily
+    metric = made(PREFIX + family.name, family.help, labels=family.labels)
+    for key, value in sorted(values.items()):
+        metric.add_metric(_labels(family, key), value)
+    yield metric
+
+
+def _histograms(family: Family, sums: Sums) -> Iterator[Metric]:
+    from prometheus_client.core import HistogramMetricFamily
+
+    values = sums.histograms.get(family.name)
+    if not values:
+        return
+    metric = HistogramMetricFamily(PREFIX + family.name, family.help, labels=family.labels)
+    for key, numbers in sorted(values.items()):
+        buckets, total = _buckets(family, numbers)
+        metric.add_metric(_labels(family, key), buckets, total)
+    yield metric
+
+
+def _buckets(family: Family, numbers: list[int]) -> tuple[list[tuple[str, float]], float]:
+    """Give the cumulative buckets that Prometheus wants, and the sum."""
+    *counts, total = numbers
+    is_time = family.kind == "seconds"
+    buckets: list[tuple[str, float]] = []
+    for bits in _SECONDS_BITS if is_time else _SIZES_BITS:
+        bound = (1 << bits) * _NANO if is_time else (1 << bits) - 1
+        buckets.append((repr(float(f"{bound:.6g}")), sum(counts[: bits + 1])))
+    buckets.append(("+Inf", sum(counts)))
+    return buckets, total * _NANO if is_time else total

@@ -1,2 +1,0 @@
-cdef class Owner:
-    cpdef received(self, bytes data)

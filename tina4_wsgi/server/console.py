@@ -1,0 +1,61 @@
+"""What is printed on a terminal: log lines, and colours where they are wanted."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+from ..config import wants_colours
+from ..logs import LineFormatter
+
+BOLD = "1"
+DIM = "2"
+RED = "31"
+GREEN = "32"
+YELLOW = "33"
+CYAN = "36"
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Say whether a stream takes colours: it is a terminal, and neither NO_COLOR nor TERM=dumb is
+    set.
+    """
+    return stream.isatty() and wants_colours()
+
+
+def coloured(text: str, colour: str, *, wanted: bool = True) -> str:
+    """Give a text in a colour (ECMA-48 SGR), or as it is."""
+    return f"\x1b[{colour}m{text}\x1b[0m" if wanted and colour else text
+
+
+def configure_logging(level: str, *, shows_process: bool = False) -> None:
+    """Log to stderr, one line per record; does nothing when the application has set up logging
+    itself.
+    """
+    root = logging.getLogger()
+    if not root.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(line_formatter(shows_process=shows_process))
+        root.addHandler(handler)
+        root.setLevel(level.upper())
+
+
+def line_formatter(*, shows_process: bool = False) -> LineFormatter:
+    """Return what lays out log lines for stderr, in colour where that takes it."""
+    kind = ColouredLines if has_colours(sys.stderr) else LineFormatter
+    return kind(shows_process=shows_process)
+
+
+class ColouredLines(LineFormatter):
+    """The same lines with the level in colour."""
+
+    def level_of(self, record: logging.LogRecord) -> str:
+        """Return the level as the line shows it."""
+        return coloured(super().level_of(record), _colour(record.levelno))
+
+
+def _colour(level: int) -> str:
+    if level >= logging.ERROR:
+        return RED
+    return YELLOW if level >= logging.WARNING else ""

@@ -1,0 +1,176 @@
+"""Finds the application that the command line names, and says clearly why it can't be had."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RouteError, Tina4Error
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+DEFAULT_ATTRIBUTE = "app"
+
+_OUR_FOLDER = f"{Path(__file__).resolve().parents[1]}{os.sep}"
+
+
+class LoadError(Tina4Error):
+    """The application can't be loaded.
+
+    Attributes:
+        user_traceback: where the user's own code failed, "" if it did not.
+    """
+
+    def __init__(self, message: str, user_traceback: str = "") -> None:
+        super().__init__(message)
+        self.user_traceback = user_traceback
+
+
+def load_app(target: str | None, folder: Path) -> WSGIApplication:
+    """Give the WSGI application that `target` names.
+
+    Args:
+        target: "module:name", "module" or "module:make()"; None for `wsgi:app` where there is a
+            wsgi.py, and otherwise for the folder's routes in src/.
+        folder: where the user's modules are; it is put first on sys.path.
+    Raises:
+        LoadError: there is no such thing, or the user's code failed.
+    """
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    if target is None:
+        if not (folder / "wsgi.py").is_file():
+            return _app_of_folder(folder)
+        target = "wsgi"
+    module_name, _, attribute = target.partition(":")
+    if not all(part.isidentifier() for part in module_name.split(".")) or module_name.endswith(
+        ".py"
+    ):
+        raise LoadError(f"{target!r} names no module, expected module:app as in wsgi:app")
+    app = _find(_import(module_name, folder), module_name, attribute or DEFAULT_ATTRIBUTE, folder)
+    if not callable(app):
+        kind = type(app).__name__
+        raise LoadError(
+            f"{target!r} is of type {kind}, expected a WSGI application, which can be called"
+        )
+    return app  # type: ignore[no-any-return]  # whatever the user has there
+
+
+def _app_of_folder(folder: Path) -> WSGIApplication:
+    if not (folder / "src").is_dir():
+        raise LoadError(
+            f"there is neither a wsgi.py nor a src folder in {folder}; "
+            "name the application as module:app, or put routes into src/routes"
+        )
+    from ..app import App
+
+    try:
+        return App(root=folder)
+    except Exception as exc:
+        raise _failed("the application in src can't be made", exc, folder) from exc
+
+
+def _import(name: str, folder: Path) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as exc:
+        if exc.name is not None and f"{name}.".startswith(f"{exc.name}."):
+            raise LoadError(
+                f"there is no module {name!r} in {folder}, nor is one installed"
+            ) from exc
+        raise _failed(f"module {name!r} can't be imported", exc, folder) from exc
+    except Exception as exc:
+        raise _failed(f"module {name!r} can't be imported", exc, folder) from exc
+
+
+def _find(module: ModuleType, module_name: str, path: str, folder: Path) -> Any:
+    """Follow a dotted path; with "()" behind it, call what is there, as Flask's factories want
+    it.
+    """
+    names = path.removesuffix("()").split(".")
+    found: Any = module
+    for name in names:
+        if not hasattr(found, name):
+            raise LoadError(f"module {module_name!r} has no {name!r}{_hint(module, module_name)}")
+        found = getattr(found, name)
+    if not path.endswith("()"):
+        return found
+    try:
+        return found()
+    except Exception as exc:
+        raise _failed(f"{module_name}:{path} failed", exc, folder) from exc
+
+
+def _hint(module: ModuleType, module_name: str) -> str:
+    """Name what is likely to be meant: what other servers look for by default."""
+    for name in ("app", "application", "create_app"):
+        if callable(getattr(module, name, None)):
+            call = "()" if name == "create_app" else ""
+            return f", but it has {name!r}: try {module_name}:{name}{call}"
+    return ""
+
+
+def _failed(what: str, exc: Exception, folder: Path) -> LoadError:
+    if isinstance(exc, RouteError):
+        return LoadError(str(exc))  # which says where, and what is right
+    return LoadError(_place_and_error(exc, folder) or what, _of_user(exc))
+
+
+def _place_and_error(exc: BaseException, folder: Path) -> str:
+    """Say on one line where the user's code failed, and how: "src/routes/chat.py:26: SyntaxError:
+    invalid syntax".
+    """
+    while isinstance(exc, Tina4Error) and exc.__cause__ is not None:
+        exc = exc.__cause__  # what we made of it says less
+
+    (error, *_) = traceback.format_exception_only(exc)[-1].splitlines()
+    if isinstance(exc, SyntaxError) and exc.filename:
+        return f"{_below(exc.filename, folder)}:{exc.lineno}: {error}"
+
+    report = traceback.TracebackException.from_exception(exc)
+    _keep(report, is_ours_kept=not isinstance(exc, Tina4Error))
+    # Where the user's own line is known it is the place, not the library that it called.
+    own = [step for step in report.stack if Path(step.filename).is_relative_to(folder)]
+    steps = own or list(report.stack)
+    return f"{_below(steps[-1].filename, folder)}:{steps[-1].lineno}: {error}" if steps else ""
+
+
+def _below(filename: str, folder: Path) -> str:
+    path = Path(filename)
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
+def _of_user(exc: BaseException) -> str:
+    """Lay out a traceback without the import machinery's lines, and without ours where the mistake
+    is the user's.
+    """
+    report = traceback.TracebackException.from_exception(exc)
+    _keep(report, is_ours_kept=not isinstance(exc, Tina4Error))
+    return "".join(report.format())
+
+
+def _keep(report: traceback.TracebackException, is_ours_kept: bool) -> None:
+    steps = [
+        step
+        for step in report.stack
+        if "importlib" not in step.filename and step.filename != __file__
+    ]
+    # An error that arises in our code unforeseen is ours, and then the way to it is shown.
+    if not (is_ours_kept and steps and _is_ours(steps[-1])):
+        steps = [step for step in steps if not _is_ours(step)]
+    report.stack[:] = steps
+    for earlier in (report.__cause__, report.__context__):
+        if earlier is not None:
+            _keep(earlier, is_ours_kept)
+
+
+def _is_ours(step: traceback.FrameSummary) -> bool:
+    return (
+        step.filename.startswith(_OUR_FOLDER) or step.filename == "<string>"
+    )  # what dataclasses write for us

@@ -1,0 +1,1 @@
+"""Processes above those that serve: they start, watch and replace them."""

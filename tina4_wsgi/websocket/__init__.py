@@ -1,0 +1,1 @@
+"""One connection, from its 101 to its last close frame."""

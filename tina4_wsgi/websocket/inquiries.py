@@ -1,0 +1,111 @@
+"""Who is being asked about right now, and who was sent away meanwhile.
+
+`disconnect` looks at connections. Whoever has none yet, because the route's `auth` still waits for
+a database, or whose connection is about to get another `auth`, would slip through: the log-out is
+over when the answer of before it arrives. So each `disconnect` is also noted with the inquiries
+that are open, and they look when they have the answer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..errors import Refused
+from ..protocol.frames import CloseCode
+from . import identity
+
+_COMING_BACK = frozenset(
+    {CloseCode.GOING_AWAY, CloseCode.SERVICE_RESTART, CloseCode.TRY_AGAIN_LATER}
+)
+_RETRY_AFTER_S = 1
+
+
+class Farewell(NamedTuple):
+    """What a `disconnect` says to those whom it means.
+
+    Attributes:
+        auth: the text of whom it means, see `identity.text_of`; None for all on its path.
+    """
+
+    auth: str | None
+    code: int
+    reason: str
+
+    def refusal(self) -> Refused:
+        """Say the same before the 101: 401, or 403 for 4403; 503 where the code asks a client to
+        come back.
+        """
+        if self.code in _COMING_BACK:
+            return Refused(503, "come back in a moment", (("Retry-After", str(_RETRY_AFTER_S)),))
+        status = 403 if self.code == CloseCode.FORBIDDEN else 401
+        return Refused(status, "this login was sent away while it was being looked at")
+
+
+class Inquiry:
+    """One question who somebody is, from before it is put until its answer is in force; for a
+    `with` block.
+
+    Args:
+        path: that is joined, normal.
+    """
+
+    __slots__ = ("_all", "_farewells", "_is_kept", "path")
+
+    def __init__(self, everyone: Inquiries, path: str) -> None:
+        self._all = everyone
+        self._farewells: list[Farewell] = []
+        self._is_kept = False
+        self.path = path
+
+    def __enter__(self) -> Inquiry:
+        self._all.open[self] = None
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if not self._is_kept or raised[0] is not None:
+            self.end()
+
+    def keep(self) -> None:
+        """Go on behind the block, until `end`: the answer isn't in force yet."""
+        self._is_kept = True
+
+    def end(self) -> None:
+        """Look no more; harmless when repeated."""
+        self._all.open.pop(self, None)
+
+    def note(self, farewell: Farewell) -> None:
+        """Remember a `disconnect` for the answer; any thread may call this."""
+        self._farewells.append(farewell)
+
+    def farewell_to(self, auth: object) -> Farewell | None:
+        """Give what was said meanwhile to whom `auth` is, None if nothing."""
+        if not self._farewells:
+            return None
+        text = identity.text_of(auth)
+        return next((one for one in self._farewells if one.auth is None or one.auth == text), None)
+
+
+class Inquiries:
+    """All of one process.
+
+    Attributes:
+        open: those that wait for an answer. Changed and copied by one C call each, so any thread
+            may.
+    """
+
+    def __init__(self) -> None:
+        self.open: dict[Inquiry, None] = {}
+
+    def begin(self, path: str) -> Inquiry:
+        """Make one, for a `with` block."""
+        return Inquiry(self, path)
+
+    def note(self, farewell: Farewell, path: str | None) -> None:
+        """Note a `disconnect` with all that it may mean; any thread may call this.
+
+        Args:
+            path: whom it means; None for all paths.
+        """
+        for inquiry in list(self.open):
+            if path is None or inquiry.path == path:
+                inquiry.note(farewell)

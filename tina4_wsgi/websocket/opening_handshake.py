@@ -1,0 +1,196 @@
+"""What a client said when it connected, kept small for as long as it stays.
+
+A WSGI environ takes 3 to 5 KiB; of it a connection keeps the header fields and a few words, and
+puts that together again when somebody asks. The values stand in one text, their lengths beside it,
+and the names, which browsers of one kind send alike, are shared between handshakes. Nothing in a
+value can end it: no separator is looked for.
+
+Invariant: what `environ` gives is a part of the environ that the server, or a middleware around the
+app, gave.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from array import array
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl
+
+from werkzeug.datastructures import EnvironHeaders, ImmutableMultiDict
+from werkzeug.http import parse_cookie
+
+from ..addresses import forwarded
+from ..errors import Refused
+from ..http.headers import cookie_text
+
+_KEPT = frozenset(
+    {
+        "AUTH_TYPE",
+        "PATH_INFO",
+        "QUERY_STRING",
+        "REMOTE_ADDR",
+        "REMOTE_PORT",
+        "REMOTE_USER",
+        "SCRIPT_NAME",
+        "SERVER_NAME",
+        "SERVER_PORT",
+        "wsgi.url_scheme",
+    }
+)
+"""Beside `HTTP_*`. No header can set REMOTE_USER and AUTH_TYPE: the server does, or a middleware
+around the app.
+"""
+
+_DROPPED = frozenset(
+    {
+        "HTTP_CONNECTION",
+        "HTTP_UPGRADE",
+        "HTTP_SEC_WEBSOCKET_KEY",
+        "HTTP_SEC_WEBSOCKET_VERSION",
+    }
+)
+
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0a-\x1f\x7f]"
+)  # a tab may stand in a field value (RFC 9110 §5.5)
+_CONTROL_IN_NAME = re.compile(r"[\x00-\x20\x7f]")
+
+_SHARED_HEADS = 256
+_LONGEST_SHARED = (
+    2_048  # characters of all names together; clients choose them, and shared ones stay
+)
+
+
+def head_bytes(environ: Mapping[str, Any]) -> int:
+    """Say how large a handshake is, near enough: a bound on its head, under servers that have none
+    of their own.
+
+    Everything in the environ that is text counts, which is quicker than to tell header fields
+    apart.
+    """
+    texts = [value for value in environ.values() if value.__class__ is str]
+    return sum(map(len, environ)) + sum(map(len, texts))
+
+
+class OpeningHandshake:
+    """The request that a connection began with.
+
+    Args:
+        environ: the WSGI environ; not kept.
+        trusted_proxies: see `Config.trusted_proxies`.
+        keep_environ: see `Config.keep_environ`; these are kept by reference.
+    Raises:
+        Refused: 400, a control character stands in what would be kept.
+    """
+
+    __slots__ = ("_lengths", "_names", "_others", "_text", "_trusted_proxies")
+
+    def __init__(
+        self,
+        environ: Mapping[str, Any],
+        trusted_proxies: tuple[str, ...],
+        keep_environ: tuple[str, ...] = (),
+    ) -> None:
+        self._trusted_proxies = trusted_proxies
+        names = [
+            name
+            for name in environ
+            if (name[:5] == "HTTP_" and name not in _DROPPED) or name in _KEPT
+        ]
+        values = [environ[name] for name in names]
+        by_reference = keep_environ
+        try:
+            self._text = "".join(values)
+        except TypeError:  # a middleware's own, or a port that a server gives as a number
+            by_reference = (
+                *keep_environ,
+                *(name for name in names if not isinstance(environ[name], str)),
+            )
+            names = [name for name in names if isinstance(environ[name], str)]
+            self._text = "".join(values := [environ[name] for name in names])
+        if _CONTROL.search(self._text) is not None:
+            raise Refused(400, "this request holds a control character")
+        self._lengths = array("I", map(len, values)).tobytes()
+
+        is_short = sum(map(len, names)) <= _LONGEST_SHARED
+        self._names = (_shared if is_short else _checked)(tuple(names))
+        self._others = {name: environ[name] for name in by_reference if name in environ} or None
+
+    def environ(self) -> dict[str, Any]:
+        """Rebuild the part of the WSGI environ that was kept: header fields, path, query, peer,
+        user.
+        """
+        text, begin = self._text, 0
+        found: dict[str, Any] = {}
+        for name, length in zip(self._names, array("I", self._lengths), strict=True):
+            found[name] = text[begin : begin + length]
+            begin += length
+        if self._others is not None:
+            found.update(self._others)
+        return found
+
+    def wsgi_environ(self) -> dict[str, Any]:
+        """Make an environ that any WSGI framework takes: a GET of the same address, without a
+        body.
+        """
+        return {
+            "SCRIPT_NAME": "",
+            "PATH_INFO": "/",
+            "QUERY_STRING": "",
+            "SERVER_NAME": "localhost",
+            "SERVER_PORT": "80",
+            "wsgi.url_scheme": "http",
+            **self.environ(),
+            "REQUEST_METHOD": "GET",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "wsgi.version": (1, 0),
+            "wsgi.input": io.BytesIO(),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": True,
+            "wsgi.run_once": False,
+        }
+
+    @property
+    def headers(self) -> EnvironHeaders:
+        """The header fields; names in any letter case."""
+        return EnvironHeaders(self.environ())
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        """The cookies by name."""
+        return parse_cookie(cookie_text(self.environ()))
+
+    @property
+    def query(self) -> ImmutableMultiDict[str, str]:
+        """The fields of the query; `query["name"]` is the first of that name."""
+        text = self.environ().get("QUERY_STRING", "")
+        return ImmutableMultiDict(parse_qsl(text, keep_blank_values=True, max_num_fields=1_000))
+
+    @property
+    def ip(self) -> str:
+        """The client's address; behind trusted proxies what they say it is; "" for a UNIX
+        socket.
+        """
+        return forwarded.client_ip(self.environ(), self._trusted_proxies)
+
+
+def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the names of a head.
+
+    Raises:
+        Refused: 400, one holds a control character or a space.
+    """
+    if _CONTROL_IN_NAME.search("".join(names)) is not None:
+        raise Refused(400, "the name of a header field holds a control character")
+    return names
+
+
+_shared = lru_cache(maxsize=_SHARED_HEADS)(_checked)
+"""Give the first tuple of these names that came; those that haven't been used for longest are
+forgotten.
+"""

@@ -1,0 +1,11 @@
+cdef class ConnectionOwner:
+    cdef readonly object hub
+    cdef readonly object dispatcher
+    cdef readonly object inquiries
+    cdef readonly object mailbox
+    cdef readonly unsigned long long thread_ident
+    cdef public double now_s
+    cdef public long long inbound_bytes
+    cdef readonly long long most_inbound_bytes
+    cdef public Py_ssize_t slow_consumers
+    cdef public Py_ssize_t drops_for_slow

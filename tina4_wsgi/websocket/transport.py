@@ -1,0 +1,467 @@
+"""One socket on the watchers of the gevent hub, with the bytes that wait for it.
+
+How it works. The read watcher's callback runs in the hub: it receives, hands the bytes to the
+owner, and sends what the owner queued meanwhile in one `send` call. What the kernel doesn't take
+goes into a `Backlog` behind a write watcher. Frames of the owner's group don't pass through here
+one by one: the group keeps one list for all its members, and `mark` says how much of it this member
+has already taken.
+
+An editor keeps true:
+- No exception leaves a watcher's callback: it would silently end the watcher.
+- A watcher is stopped and closed before its descriptor: otherwise libev aborts the process.
+- Nothing here waits, logs or calls user code; the one exception is that `owner.received` switches
+  into a worker.
+- `write` appends after taking over the group's frames, so frames leave in the order of the calls.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from ..hub.backlog import Backlog
+from ..hub.flush_queue import FlushQueue
+from ..hub.stream import Stream, TLSStream, reset_on_close
+from .transport_owner import TransportOwner
+
+READ_BYTES = 65_536
+"""Taken from a socket at once; also the bound of one client's work per turn of the hub."""
+
+_FIRST_READ_BYTES = 16_384
+"""Until a read fills it: Python allocates what is asked for, and 64 KiB for 70 bytes cost half a
+microsecond.
+"""
+
+_READABLE, _WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
+
+# Why a transport doesn't read: bits, and plain ones, since an IntFlag costs a microsecond per test.
+INBOUND_FULL, OUTBOUND_FULL, ENDED = 1, 2, 4
+
+
+class FrameSource:
+    """A group as its members see it: frames that wait for the end of the turn. This one stands for
+    no group.
+    """
+
+    __slots__ = ("pending",)
+
+    def __init__(self) -> None:
+        self.pending: list[bytes] = []
+
+
+_NO_GROUP = FrameSource()
+
+
+class Transport:
+    """The socket of one connection.
+
+    Greenlets: the hub and any greenlet of its thread; no method switches, but `wait_for_room`.
+
+    Args:
+        stream: connected and non-blocking; owned from now on.
+        loop: the hub's event loop.
+        turn: flushes at the end of the hub's turn.
+        owner: is told what happens.
+        most_bytes: that may wait; beyond half of it the peer is no longer read, the owner holds the
+            limit itself.
+
+    Attributes:
+        group: the group whose broadcasts this transport sends.
+        mark: how many of the group's pending frames this transport has taken this turn.
+        outbox: frames that leave at the end of the turn.
+        queued_bytes: outbox and backlog together; `most_bytes` as given.
+        received_bytes, sent_bytes, sent_messages: since the start; control frames are no messages.
+        was_heard: set whenever bytes came; whoever watches for silence clears it.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_is_discarding",
+        "_is_drained",
+        "_is_finishing",
+        "_is_flush_near",
+        "_is_peer_done",
+        "_is_tls",
+        "_loop",
+        "_owner",
+        "_pauses",
+        "_pong",
+        "_read_bytes",
+        "_reader",
+        "_stream",
+        "_turn",
+        "group",
+        "mark",
+        "most_bytes",
+        "outbox",
+        "queued_bytes",
+        "received_bytes",
+        "sent_bytes",
+        "sent_messages",
+        "was_heard",
+    )
+
+    def __init__(
+        self, stream: Stream, loop: Any, turn: FlushQueue, owner: TransportOwner, most_bytes: int
+    ) -> None:
+        self._stream: Stream | None = stream
+        self._loop, self._turn, self._owner = loop, turn, owner
+        self.most_bytes = most_bytes
+        self._is_tls = isinstance(stream, TLSStream)
+        self._read_bytes = _FIRST_READ_BYTES
+        self._reader = loop.io(stream.fileno(), _READABLE)
+        self._backlog: Backlog | None = None
+        self._pong: bytes | None = None
+        self._is_flush_near = self._is_drained = False
+        self._is_finishing = self._is_peer_done = self._is_discarding = False
+        self.group: FrameSource = _NO_GROUP
+        self.outbox: list[bytes] = []
+        self._pauses = self.mark = self.queued_bytes = self.received_bytes = self.sent_bytes = (
+            self.sent_messages
+        ) = 0
+        self.was_heard = True
+
+    # -- state
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there still is a socket."""
+        return self._stream is not None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the peer isn't read for now, and so can't be heard."""
+        return bool(self._pauses)
+
+    @property
+    def stalled_since_s(self) -> float | None:
+        """When the kernel last took something of a backlog, on the monotonic clock; None without
+        one.
+        """
+        return None if self._backlog is None else self._backlog.progressed_at_s
+
+    # -- reading
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._reader.start(self._on_readable)
+        self._read_pending()
+
+    def pause(self, reason: int) -> None:
+        """Stop reading until `resume` was called for each reason."""
+        if not self._pauses and self._stream is not None:
+            self._reader.stop()
+        self._pauses |= reason
+
+    def resume(self, reason: int) -> None:
+        """Take one reason not to read back."""
+        was_paused = self._pauses
+        self._pauses &= ~reason
+        if was_paused and not self._pauses and self._stream is not None:
+            self._reader.start(self._on_readable)
+            self._read_pending()
+
+    def _read_pending(self) -> None:
+        """Have what OpenSSL decrypted read soon: the server may have read a part of a TLS record
+        before us.
+        """
+        if isinstance(self._stream, TLSStream) and self._stream.has_pending:
+            self._loop.run_callback(self._on_readable)
+
+    def _on_readable(self) -> None:
+        try:
+            stream = self._stream
+            if stream is None or self._pauses:
+                return  # a callback scheduled for pending TLS bytes came late
+            try:
+                data = stream.recv(self._read_bytes)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.close()
+                return
+            if not data or self._is_discarding:
+                self._read_the_end(data)
+                return
+            self.was_heard = True
+            self.received_bytes += len(data)
+            self._is_drained = len(data) < self._read_bytes
+            if not self._is_drained:
+                self._read_bytes = READ_BYTES
+            # What the callbacks send meanwhile leaves below in one go.
+            self._is_flush_near = True
+            self._owner.received(data)
+            self._is_flush_near = False
+            if self.outbox:
+                self.flush()
+        except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the watcher
+            self._owner.failed(exc)
+
+    def _read_the_end(self, data: bytes) -> None:
+        if not self._is_discarding:
+            self.pause(ENDED)
+            self._owner.peer_finished()
+        elif not data:
+            self.close()
+
+    # -- writing
+
+    def write(self, frame: bytes) -> int:
+        """Queue one frame behind all that was sent or broadcast to this connection before.
+
+        Returns:
+            `queued_bytes` as it is now. A closed transport takes the frame, and drops it.
+        """
+        if self.group.pending:
+            self.take_pending()
+        outbox = self.outbox
+        if not outbox and not self._is_flush_near:
+            self._turn.add_transport(self)
+        outbox.append(frame)
+        self.queued_bytes = queued_bytes = self.queued_bytes + len(frame)
+        return queued_bytes
+
+    def write_pongs(self, pongs: list[bytes]) -> None:
+        """Queue answers to pings; while the kernel takes nothing only the latest is kept (RFC 6455
+        §5.5.3).
+        """
+        if self._backlog is not None:
+            self._pong = pongs[-1]
+            return
+        for pong in pongs:
+            self.write(pong)
+
+    def take_pending(self) -> None:
+        """Move the group's pending frames to the own outbox, so that what follows stays behind
+        them.
+        """
+        pending = self.group.pending
+        taken = pending[self.mark :]
+        if taken:
+            self.mark = len(pending)
+            if not self.outbox and not self._is_flush_near:
+                self._turn.add_transport(self)
+            self.outbox.extend(taken)
+            self.sent_messages += len(taken)
+            self.queued_bytes += sum(map(len, taken))
+
+    def write_shared(self, data: bytes) -> None:
+        """Queue a broadcast frame that doesn't come through the own group; never waits."""
+        if self.group.pending:
+            self.take_pending()
+        self.sent_messages += 1
+        if self._backlog is not None or self.queued_bytes + len(data) > self.most_bytes:
+            self._write_behind(data)
+        else:
+            self.write(data)
+
+    def _write_behind(self, data: bytes) -> None:
+        """Queue a broadcast behind a backlog, if it may wait there; a slow reader must not fill the
+        memory.
+        """
+        self.flush()  # keeps the order; and much may be queued only because the turn hasn't ended
+        stream = self._stream
+        if stream is None:
+            return
+        if self._backlog is None:
+            self._offer(stream, data)  # however long: one message may always wait alone
+        elif self.queued_bytes + len(data) <= self.most_bytes or self._owner.overflowed(len(data)):
+            self._backlog.append(data, is_droppable=True)
+            self.queued_bytes += len(data)
+            self._check_high_water()
+
+    def write_joined(self, data: bytes) -> None:
+        """Send frames of the group at the end of a turn: at once if nothing waits before them."""
+        stream = self._stream
+        if stream is None:
+            return
+        if self._backlog is not None or self.outbox:
+            self._write_behind(data)
+        else:
+            self._offer(stream, data)
+
+    def leave_group(self) -> None:
+        """Belong to no group any more; what was broadcast before still leaves."""
+        self.take_pending()
+        self.group = _NO_GROUP
+        self.mark = 0
+
+    def flush(self) -> None:
+        """Offer the outbox to the kernel in one call; what it doesn't take goes to the backlog."""
+        outbox = self.outbox
+        if not outbox:
+            return
+        data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
+        outbox.clear()
+        stream = self._stream
+        if self._backlog is not None:
+            self._backlog.append(data)
+            self._check_high_water()
+        elif stream is not None:
+            self._offer(stream, data)
+
+    def _offer(self, stream: Stream, data: bytes) -> None:
+        """Send all that is queued, in one call; what the kernel doesn't take begins a backlog."""
+        try:
+            sent = stream.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.close()
+            return
+        self.sent_bytes += sent
+        self.queued_bytes = len(data) - sent
+        if not self.queued_bytes:
+            return
+        watcher = self._loop.io(stream.fileno(), _WRITABLE)
+        self._backlog = Backlog(watcher, data, sent)
+        watcher.start(self._on_writable)
+        self._check_high_water()
+        self._owner.stalled()
+
+    def _check_high_water(self) -> None:
+        """A client that sends and doesn't take the answers is not read any further."""
+        if self.queued_bytes > self.most_bytes // 2:
+            self.pause(OUTBOUND_FULL)
+
+    def _on_writable(self) -> None:
+        try:
+            stream, backlog = self._stream, self._backlog
+            if stream is None or backlog is None:
+                return
+            try:
+                sent = backlog.send_some(stream)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.close()
+                return
+            self.sent_bytes += sent
+            self.queued_bytes -= sent
+            if self.queued_bytes <= self.most_bytes // 4:
+                self.resume(OUTBOUND_FULL)
+            if not backlog:
+                self._end_backlog(backlog)
+        except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the watcher
+            self._owner.failed(exc)
+
+    def _end_backlog(self, backlog: Backlog) -> None:
+        self._backlog = None
+        backlog.close()
+        if self._pong is not None:
+            pong, self._pong = self._pong, None
+            self.write(pong)
+        self.resume(OUTBOUND_FULL)
+        self.flush()
+        if self._is_finishing and self._stream is not None and self._backlog is None:
+            self._is_peer_done = False  # the owner has looked already: now the peer's FIN ends it
+            self._shut_down()
+
+    def wait_for_room(self) -> None:
+        """Wait until the kernel took something of the backlog, which there must be, or the
+        connection is over.
+
+        Greenlets: not the hub. The deadline is the owner's: it aborts a transport that stalls for
+            too long.
+        """
+        assert self._backlog is not None
+        self._backlog.wait_for_room()
+
+    def drop_oldest(self, least_bytes: int) -> None:
+        """Forget the oldest broadcasts of the backlog, which there must be: so many bytes of them
+        if there are.
+        """
+        assert self._backlog is not None
+        self.queued_bytes -= self._backlog.drop_oldest(least_bytes)
+
+    def drop_backlog(self) -> None:
+        """Forget what waits behind a stall, except for the piece that has partly left: a frame
+        can't be cut short.
+        """
+        self.outbox.clear()
+        self.mark = len(self.group.pending)
+        backlog = self._backlog
+        assert backlog is not None
+        self.queued_bytes = backlog.drop()
+        if not backlog:
+            self._end_backlog(backlog)
+
+    def failed(self, error: BaseException) -> None:
+        """Our own code raised in the midst of a batch; what it had to send may be lost."""
+        self._owner.failed(error)
+
+    # -- the end
+
+    def finish(self, is_peer_done: bool = False) -> None:
+        """Send what waits, then end the writing side and read the peer's rest away.
+
+        Without the last part the kernel answers unread bytes with a reset, and the close frame may
+        be lost. The owner bounds the time by `abort`.
+
+        Args:
+            is_peer_done: the peer has said that it sends no more, so behind what was read nothing
+                will come.
+        """
+        if self._stream is None or self._is_finishing:
+            return
+        self._is_finishing = True
+        self._is_peer_done = is_peer_done
+        self.flush()
+        if self._stream is not None and self._backlog is None:
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        assert self._stream is not None
+        try:
+            self._stream.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+            return
+        self._is_discarding = True
+        if self._is_peer_done and self._is_drained and not self._is_tls:
+            # Nobody waits for the peer's FIN: the owner closes this soon, without another look.
+            return
+        self.resume(INBOUND_FULL | OUTBOUND_FULL | ENDED)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether both have said all and only `close` remains: soon, since at once a reset might
+        overtake our frame.
+        """
+        return self._is_discarding and self.is_paused
+
+    def abort(self) -> None:
+        """End the connection with a reset: what waits is dropped, and the peer is told so by the
+        kernel.
+        """
+        if self._stream is None:
+            return
+        reset_on_close(self._stream)
+        self.close()
+
+    def close(self) -> None:
+        """Give the socket back, with what still waits; idempotent. The owner is told, once."""
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        self._reader.stop()
+        self._reader.close()
+        backlog, self._backlog = self._backlog, None
+        if backlog is not None:
+            backlog.close()
+        stream.close()
+        self.outbox.clear()
+        self.queued_bytes = 0
+        self.group = _NO_GROUP
+        self._owner.lost()
+
+    def forsake(self) -> None:
+        """Touch the socket no more, in a forked child: it is the parent's. Nobody is told."""
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        self._reader.stop()
+        backlog, self._backlog = self._backlog, None
+        if backlog is not None:
+            backlog.close()
+        stream.close()  # of this process's descriptor; the connection itself stays as it is

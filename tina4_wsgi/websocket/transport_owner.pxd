@@ -1,0 +1,2 @@
+cdef class TransportOwner:
+    cpdef received(self, bytes data)
