@@ -78,14 +78,14 @@ class Copy:
             except subprocess.TimeoutExpired:
                 return -1, "timeout"
             finally:
-                self._end_what_is_left()
+                self.end_what_is_left()
                 pytest.wait()
             output.seek(0)
             return code, next(
                 (line for line in reversed(output.read().splitlines()) if line.strip()), ""
             )
 
-    def _end_what_is_left(self) -> None:
+    def end_what_is_left(self) -> None:
         """Kill what the tests started in this copy and did not end: a mutant may have broken
         how.
         """

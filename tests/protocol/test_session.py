@@ -658,6 +658,25 @@ def test_control_frames_do_not_count_towards_the_inbound_limit():
     assert session.pongs == [b"\x8a\x01a"] * 3
 
 
+# -- what is held
+
+
+def test_a_session_holds_what_waits_and_what_has_arrived_of_the_next_message():
+    session, messages = Session(Config(max_inbound_messages=1)), []
+    assert session.held_bytes == 0
+
+    session.feed(masked(0x82, b"x" * 100)[:-40], messages)
+    assert session.held_bytes == 60
+
+    session.feed(masked(0x82, b"x" * 100)[-40:] + HELLO[:3], messages)
+    assert session.held_bytes == 103
+
+    session.queued_bytes -= 100
+    assert session.held_bytes == 3
+    session.drop()
+    assert session.held_bytes == 0
+
+
 # -- after a partial frame
 
 
