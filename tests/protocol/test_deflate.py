@@ -329,6 +329,16 @@ def test_a_message_that_is_cut_inside_a_block_is_refused_with_1007(opcode: int, 
         feed(compressed_frame(payload[:-cut], opcode))
 
 
+@pytest.mark.parametrize("kept", range(10, 15))
+def test_a_message_that_is_cut_inside_the_head_of_a_block_is_refused_with_1007(kept: int) -> None:
+    letters = bytes(97 + (n * n * 2_654_435_761 >> 13) % 17 for n in range(400))
+    payload = deflated(letters)
+    assert payload[0] >> 1 & 0b11 == 0b10  # a block that begins with codes of its own
+
+    with pytest.raises(ProtocolError, match="1007"):
+        feed(compressed_frame(payload[:kept], 2))
+
+
 def test_a_payload_of_nothing_is_an_empty_message() -> None:
     assert feed(compressed_frame(b"")) == [""]
 
