@@ -81,9 +81,9 @@ class Copy:
                 self.end_what_is_left()
                 pytest.wait()
             output.seek(0)
-            return code, next(
-                (line for line in reversed(output.read().splitlines()) if line.strip()), ""
-            )
+            lines = [line for line in output.read().splitlines() if line.strip()]
+            failed = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
+            return code, next(iter(failed or lines[-1:]), "")
 
     def end_what_is_left(self) -> None:
         """Kill what the tests started in this copy and did not end: a mutant may have broken

@@ -558,6 +558,13 @@ def test_10_000_fragments_of_one_byte_make_a_message(hear):
     assert hear(data, max_fragments=10_000) == Heard(["x" * 10_000])
 
 
+@pytest.mark.parametrize("first", [0x88, 0x89, 0x8A])
+def test_a_control_frame_between_fragments_is_no_part_of_their_size(hear, first):
+    data = masked(0x02, b"x" * 150) + masked(first, b"\x03\xe8" + b"y" * 100)
+
+    assert hear(data, max_message_bytes=200).fault is None
+
+
 # -- the inbound limit
 
 
