@@ -261,7 +261,7 @@ class Session:
             if stop < 0:
                 break
             position = stop
-        if position < size and self.peer_close is None:
+        if position < size:
             self._buffer = data[position:]
         return self.pongs is not None or self.peer_close is not None
 
