@@ -67,6 +67,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "http.client_files",
         "http.handling",
         "accepting.arrival accepting.handover monitoring.monitor",
+        "accepting.acceptor",
         "monitoring.live_page",
         "monitoring.endpoints",
     ),

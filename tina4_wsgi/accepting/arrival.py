@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from ..backplane.envelope import Kind
-from ..engine.runtime import Runtime
 from ..hosting.refusals import path_for_log
-from ..hosting.takeover import Taken
 from ..protocol.frames import CloseCode
-from ..websocket.connection import Accepted
-from ..websocket.inquiries import Inquiry
+
+if TYPE_CHECKING:
+    from ..engine.runtime import Runtime
+    from ..hosting.takeover import Taken
+    from ..websocket.connection import Accepted
+    from ..websocket.inquiries import Inquiry
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..hosting.refusals import path_for_log
@@ -19,6 +18,8 @@ from ..hosting.takeover import Answered, Kept, find_place
 from ..protocol import handshake
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
