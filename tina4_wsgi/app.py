@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from .routing.callbacks import Auth
     from .routing.matching import Route
     from .settings import AppSettings
+    from .websocket.bridge import Bridge
     from .websocket.connection import Connection
-    from .websocket.served_route import Bridge
 
     Answering = Callable[[Facts], Facts]
 

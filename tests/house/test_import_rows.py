@@ -60,7 +60,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "routing.matching http.public_files http.templating",
         "engine.engine engine.lost_broadcasts hosting.refusals http.request routing.router",
         "hosting.allowed_hosts engine.presence http.response",
-        "monitoring.start_link",
+        "monitoring.start_link websocket.bridge",
         "monitoring.collecting monitoring.prometheus engine.runtime http.error_pages "
         "websocket.served_route monitoring.worker_files http.results",
         "monitoring.live_feed http.own_files",

@@ -17,9 +17,10 @@ from ..protocol import handshake
 from ..routing.names import MOST_NAME_BYTES, check_name
 from ..routing.paths import has_control_character, is_own, normal_path
 from ..spy import observer_of
+from ..websocket.bridge import SEEN, bodiless
 from ..websocket.connection import Accepted
 from ..websocket.opening_handshake import OpeningHandshake, head_bytes
-from ..websocket.served_route import SEEN, ServedRoute, bodiless
+from ..websocket.served_route import ServedRoute
 from .arrival import Arrival
 from .handover import Handovers, is_below
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from ..engine.runtime import Runtime
     from ..routing.matching import Match, Route
     from ..routing.router import Router
-    from ..websocket.served_route import Bridge
+    from ..websocket.bridge import Bridge
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
 

@@ -24,7 +24,7 @@ from werkzeug.exceptions import HTTPException
 from ..errors import ConnectionClosed, MessageError, Refused
 from ..protocol.frames import CloseCode
 from ..routing.matching import Match
-from ..websocket.served_route import Bridge, Environ, refuse
+from ..websocket.bridge import Bridge, Environ, refuse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -19,7 +19,7 @@ from ..http.response import Response
 from ..protocol import handshake
 from ..routing.matching import Match, Route
 from ..routing.paths import LIVE_PAGE, normal_path
-from ..websocket.served_route import Bridge
+from ..websocket.bridge import Bridge
 from . import prometheus
 from .live_feed import SOCKET_PATH
 from .live_page import LivePage, auth_of

@@ -29,8 +29,9 @@ from ..routing.matching import Match, Route
 from ..routing.names import check_name
 from ..routing.params import Params
 from ..routing.paths import LIVE_PAGE, normal_path
+from ..websocket.bridge import ANONYMOUS, Bridge, bodiless
 from ..websocket.connection import Connection
-from ..websocket.served_route import ANONYMOUS, Bridge, ServedRoute, bodiless
+from ..websocket.served_route import ServedRoute
 from . import live_feed
 from .live_feed import SOCKET_PATH
 from .monitor import Monitor

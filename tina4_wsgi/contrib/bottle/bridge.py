@@ -25,7 +25,7 @@ from gevent.local import local as greenlet_local
 from ...app import App
 from ...errors import ConfigError, UsageError
 from ...routing.matching import Match, Route
-from ...websocket.served_route import Environ
+from ...websocket.bridge import Environ
 from ..passage import KEY, QUIET, Event, PassingBridge, class_named, path_to, plain
 
 if TYPE_CHECKING:

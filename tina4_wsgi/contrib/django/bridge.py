@@ -30,7 +30,7 @@ from ...config import Config
 from ...errors import ConfigError, UsageError
 from ...hub.raised_in import remember
 from ...routing.router import Router
-from ...websocket.served_route import Environ
+from ...websocket.bridge import Environ
 from ..passage import KEY, Event, PassingBridge
 from . import databases, middleware, origins
 from .handler import EventHandler

@@ -19,7 +19,7 @@ from ...config import Config
 from ...http.handling import decode_path
 from ...routing.matching import Match, Route
 from ...routing.paths import normal_path
-from ...websocket.served_route import SEEN, Bridge, Environ
+from ...websocket.bridge import SEEN, Bridge, Environ
 from . import hooks, matching, stack
 from .logout import Logouts
 from .passage import Passage, Sighting, drain

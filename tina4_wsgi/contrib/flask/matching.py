@@ -21,7 +21,7 @@ from ...errors import Refused
 from ...routing.matching import Match, Route
 from ...routing.params import Params
 from ...routing.spelling import RuleSpelling
-from ...websocket.served_route import Environ
+from ...websocket.bridge import Environ
 
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
 

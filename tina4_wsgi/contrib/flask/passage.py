@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from ...errors import ConnectionClosed, MessageError, Refused
 from ...http.headers import status_line
 from ...protocol.frames import CloseCode
-from ...websocket.served_route import Environ, refuse
+from ...websocket.bridge import Environ, refuse
 from . import hooks, matching, sessions
 
 if TYPE_CHECKING:
