@@ -26,6 +26,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "hosting "
         "http hub monitoring",
         "routing supervision websocket",
+        "protocol.grammar",
         "http.headers addresses.hosts",
         "addresses.forwarded addresses.origins",
         "config hosting.descriptors http.files jsontext logs monitoring.metrics routing.names "

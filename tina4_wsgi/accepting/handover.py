@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..hosting.refusals import path_for_log
 from ..hosting.takeover import Answered, Kept, find_place
 from ..protocol import handshake
+from ..protocol.grammar import split_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,7 +93,7 @@ class Handovers:
         """
         spoken = getattr(self.application, "app_protocol", None)
         known = str(spoken(environ.get("PATH_INFO") or "/") or "") if spoken is not None else ""
-        offered = handshake.split_tokens(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", ""))
+        offered = split_tokens(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", ""))
         return known if known in offered else ""
 
 

@@ -12,14 +12,9 @@ from http import HTTPStatus
 from typing import Any
 
 from ..errors import UsageError
+from ..protocol.grammar import MOST_ELEMENTS, is_token
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-
-MOST_ELEMENTS = 100
-"""Elements of one list field that are looked at; browsers send ten at most, and each costs as much
-as a short field.
-"""
 
 _MOST_LIST_CHARACTERS = 8_192
 
@@ -87,11 +82,6 @@ def is_short_list(value: str) -> bool:
     parsed.
     """
     return len(value) <= _MOST_LIST_CHARACTERS and value.count(",") < MOST_ELEMENTS
-
-
-def is_token(text: str) -> bool:
-    """Whether a text is a token (RFC 9110 §5.6.2), as names of headers and subprotocols are."""
-    return _TOKEN.fullmatch(text) is not None
 
 
 def is_one_line(text: str) -> bool:

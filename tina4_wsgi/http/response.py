@@ -14,6 +14,7 @@ from werkzeug.urls import iri_to_uri
 
 from .. import jsontext
 from ..errors import UsageError
+from ..protocol.grammar import is_token
 from . import files, headers
 from .request import Request
 
@@ -113,7 +114,7 @@ class Response:
             attributes: those of `werkzeug.http.dump_cookie`: `max_age` in seconds, `expires`,
                 `path`, `domain`, `secure`, `httponly`, `samesite`, `partitioned`.
         """
-        if not isinstance(name, str) or not headers.is_token(name):
+        if not isinstance(name, str) or not is_token(name):
             raise UsageError(f"cookie name {name!r}, expected letters, digits and dashes")
         is_secure = self._request is not None and self._request.is_secure
         chosen = {"httponly": True, "samesite": "Lax", "secure": is_secure, **attributes}

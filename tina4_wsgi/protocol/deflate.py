@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..errors import ProtocolError, Refused
 from .frames import CloseCode, encode_frame
-from .handshake import MOST_ELEMENTS, is_token
+from .grammar import MOST_ELEMENTS, is_token
 
 EXTENSION = "permessage-deflate"
 COMPRESSED = 0x40

@@ -15,37 +15,10 @@ from typing import Any
 from ..addresses import forwarded, hosts, origins
 from ..addresses.origins import Allowed, Origin
 from ..errors import Refused
+from .grammar import MOST_ELEMENTS, has_token, is_token, split_tokens
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # §1.3
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")  # the base64 of 16 bytes (RFC 4648 §4)
-MOST_ELEMENTS = 100
-"""Elements of one list field that are looked at, also of subprotocols and extensions that may be
-offered.
-"""
-_TOKEN_CHARACTERS = frozenset(
-    "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-)
-
-
-def is_token(text: str) -> bool:
-    """Say whether `text` is a token (RFC 9110 §5.6.2): one or more of a small set of characters."""
-    return bool(text) and _TOKEN_CHARACTERS.issuperset(text)
-
-
-def split_tokens(value: str) -> list[str]:
-    """Split a comma-separated header value; empty elements are dropped (RFC 9110 §5.6.1).
-
-    Of one that is far too long only the first elements are given: clients send a handful.
-    """
-    pieces = value.split(",", MOST_ELEMENTS)[:MOST_ELEMENTS]
-    return [part for part in (piece.strip(" \t") for piece in pieces) if part]
-
-
-def has_token(value: str, token: str) -> bool:
-    """Say whether a comma-separated header value has `token` as an element; letter case doesn't
-    count.
-    """
-    return value.lower() == token or any(part.lower() == token for part in split_tokens(value))
 
 
 def wants_websocket(environ: Mapping[str, Any]) -> bool:
