@@ -15,7 +15,7 @@ from ..http.handling import decode_path
 from ..http.headers import passes_upgrade, status_line
 from ..protocol import handshake
 from ..routing.names import MOST_NAME_BYTES, check_name
-from ..routing.paths import has_control_character, is_own, normal_path
+from ..routing.paths import decode, has_control_character, is_own, normal_path
 from ..spy import observer_of
 from ..websocket.bridge import SEEN, bodiless
 from ..websocket.connection import Accepted
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..engine.engine import Engine
     from ..engine.runtime import Runtime
+    from ..hosting.takeover import HostSocket
+    from ..protocol.handshake import Handshake
     from ..routing.matching import Match, Route
     from ..routing.router import Router
     from ..websocket.bridge import Bridge
@@ -53,8 +55,16 @@ class ExtraRoutes(Protocol):
 
 
 class _Answer(NamedTuple):
-    """What a handshake will be answered: the fields of the 101, and what they agree on."""
+    """What a handshake will be answered, and where.
 
+    Attributes:
+        place: where its socket is.
+        headers: of the 101, besides Upgrade and Connection.
+        subprotocol: agreed on; None for none.
+        window_bits: of permessage-deflate; 0 without it.
+    """
+
+    place: HostSocket
     headers: list[tuple[str, str]]
     subprotocol: str | None
     window_bits: int
@@ -107,14 +117,15 @@ class Acceptor:
 
     def upgrade(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one handshake: accept it, refuse it, or pass it on to the legacy application."""
+        asked = handshake.read(environ)
         try:
-            found = self.find_route(environ)
+            found = self.find_route(environ, asked.path)
             if found is None:
-                return self._pass_on(environ, start_response)
+                return self._pass_on(asked, environ, start_response)
             if head_bytes(environ) > self._config.max_head_bytes:
                 raise Refused(431, "the head of this handshake is too long")
             path, match = found
-            return self._accept(environ, start_response, _group_name(path), match)
+            return self._accept(asked, environ, start_response, _group_name(path), match)
         except Refused as refusal:
             return self.refuse(environ, start_response, refusal)
 
@@ -132,7 +143,7 @@ class Acceptor:
             The body; None, and nothing has been answered, if no route has this address.
         """
         try:
-            found = self.find_route(environ)
+            found = self.find_route(environ, environ.get("PATH_INFO") or "/")
             if found is None:
                 return None
             match = found[1]
@@ -189,18 +200,20 @@ class Acceptor:
 
     # -- routes
 
-    def find_route(self, environ: WSGIEnvironment) -> tuple[str, Match] | None:
+    def find_route(self, environ: WSGIEnvironment, raw_path: str) -> tuple[str, Match] | None:
         """Find the group that a client would join, and its route; None if no route is for it.
 
         One text for all: what `auth` is asked about is what is joined.
 
+        Args:
+            raw_path: as WSGI has it, "/" for none.
         Raises:
             Refused: 400, the path is no text; 404, it is spelled in another way than its route
                 writes it.
         """
         seen = environ if self._bridge is None else environ.get(SEEN) or self._bridge.seen(environ)
         try:
-            path = normal_path(decode_path(seen))
+            path = normal_path(decode(raw_path) if seen is environ else decode_path(seen))
         except Refused:
             if self._wsgi_app is None:
                 raise
@@ -216,7 +229,7 @@ class Acceptor:
     def has_route(self, environ: WSGIEnvironment) -> bool:
         """Return whether an upgrade is ours to answer, even by a refusal."""
         try:
-            return self.find_route(environ) is not None
+            return self.find_route(environ, environ.get("PATH_INFO") or "/") is not None
         except Refused:
             return True
 
@@ -251,22 +264,27 @@ class Acceptor:
     # -- accepting
 
     def _accept(
-        self, environ: WSGIEnvironment, start_response: StartResponse, path: str, match: Match
+        self,
+        asked: Handshake,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        path: str,
+        match: Match,
     ) -> Iterable[bytes]:
         route, params = match
         runtime = self._runtime()  # first: a new process begins with routes of its own
         served = self._served_route(route)
-        answer = self._answer(environ, served)
-        place = find_place(environ)
+        answer = self._answer(asked, environ, served)
         engine = _engine_with_room(runtime, spare := self._extra.spare(route))
         opening = OpeningHandshake(environ, self._config.trusted_proxies, self._config.keep_environ)
+
         with engine.inquiries.begin(path) as inquiry:
             auth = served.admit(environ, match)
             visit = Accepted(
                 served, opening, path, params, auth, answer.subprotocol, answer.window_bits
             )
-            if (observer := observer_of(environ)) is not None:
-                visit = observer.visiting(self._app, visit)
+            if (spy := answer.place.spy) is not None:
+                visit = spy.visiting(self._app, visit)
             else:
                 runtime.look_around()
             arrival = Arrival(runtime, visit, is_drained(environ, self._app), inquiry)
@@ -277,54 +295,56 @@ class Acceptor:
                 # Again: `auth` may have waited, too.
                 _engine_with_room(runtime, spare)
             arrival.check_is_welcome()
-            return take_over(place, environ, start_response, answer.headers, arrival)
+            return take_over(answer.place, start_response, answer.headers, arrival)
         except BaseException:
             arrival.cancel()
             raise
 
-    def _answer(self, environ: WSGIEnvironment, served: ServedRoute) -> _Answer:
-        """Check a handshake as RFC 6455 has it, and negotiate what the client offers.
+    def _answer(self, asked: Handshake, environ: WSGIEnvironment, served: ServedRoute) -> _Answer:
+        """Check a handshake as RFC 6455 has it, negotiate, and find the socket to answer on.
 
         Raises:
-            Refused: 400, 403, 405, 421 or 426.
+            Refused: 400, 403, 405, 421, 426, 500 or 501.
         """
-        headers = [("Sec-WebSocket-Accept", handshake.check(environ))]
-        served.check_origin(environ, forwarded.host(environ, self._config.trusted_proxies))
-        self._check_host(environ)
-        subprotocol = handshake.choose_subprotocol(
-            environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL"), served.route.subprotocols
-        )
-        agreement = served.agree_on_deflate(environ)
+        trusted = self._config.trusted_proxies
+        headers = [("Sec-WebSocket-Accept", asked.accept())]
+        host = forwarded.host(environ, trusted) if trusted else asked.host
+        served.check_origin(asked, environ, host)
+        self._check_host(asked, environ)
+        subprotocol = asked.choose_subprotocol(served.route.subprotocols)
+        agreement = asked.agree_on_deflate(served.limits.deflate)
 
-        if is_answered(environ):
+        place = find_place(environ)
+        if place.answered_by is not None:
             subprotocol = agreement = None  # the client knows of neither
         if subprotocol is not None:
             headers.append(("Sec-WebSocket-Protocol", subprotocol))
-        if agreement is not None:
-            headers.append(("Sec-WebSocket-Extensions", agreement.answer))
-        return _Answer(headers, subprotocol, 0 if agreement is None else agreement.window_bits)
+        if agreement is None:
+            return _Answer(place, headers, subprotocol, 0)
+        headers.append(("Sec-WebSocket-Extensions", agreement.answer))
+        return _Answer(place, headers, subprotocol, agreement.window_bits)
 
-    def _check_host(self, environ: WSGIEnvironment) -> None:
-        """Hold the list of hosts; for a browser's handshake also the list that needs no setting.
+    def _check_host(self, asked: Handshake, environ: WSGIEnvironment) -> None:
+        """Hold the list of hosts that needs no setting, for a browser's handshake.
+
+        `App` has held the setting `allowed_hosts` already, as for every request.
 
         Raises:
             Refused: 421.
         """
-        if "HTTP_ORIGIN" not in environ:
+        if asked.origin is None or self._config.allowed_hosts:
             return
         try:
-            allowed_hosts.check_for_page(environ, self._config)
+            allowed_hosts.check_for_page(environ, self._config, asked.host, asked.origin)
         except Refused:
-            if (
-                self._config.allowed_hosts
-                or self._bridge is None
-                or not self._bridge.names_host(environ)
-            ):
+            if self._bridge is None or not self._bridge.names_host(environ):
                 raise
 
     # -- the legacy application
 
-    def _pass_on(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def _pass_on(
+        self, asked: Handshake, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
         """Have the legacy application answer an upgrade that no route has.
 
         Raises:
@@ -332,12 +352,16 @@ class Acceptor:
         """
         if self._wsgi_app is None:
             raise Refused(404, "no WebSocket route has this path")
-        if self.hands_over(environ.get("PATH_INFO") or "/"):
-            return self._hand_over(self._wsgi_app, environ, start_response)
+        if self.hands_over(asked.path):
+            return self._hand_over(self._wsgi_app, asked, environ, start_response)
         return self._wsgi_app(environ, start_response)
 
     def _hand_over(
-        self, wsgi_app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
+        self,
+        wsgi_app: WSGIApplication,
+        asked: Handshake,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
     ) -> Iterable[bytes]:
         if is_answered(environ) or observer_of(environ) is not None:
             return wsgi_app(environ, start_response)
@@ -347,7 +371,7 @@ class Acceptor:
             raise Refused(503, "this server is about to stop, try again", _RETRY_LATER)
         if not is_drained(environ, self._app):
             runtime.guardian.stand_guard()
-        return self.handovers.serve(environ, start_response)
+        return self.handovers.serve(asked, environ, start_response)
 
 
 def _as_handshake(probe: WSGIEnvironment) -> WSGIEnvironment:

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..hosting.refusals import path_for_log
 from ..hosting.takeover import Answered, Kept, find_place
-from ..protocol import handshake
 from ..protocol.grammar import split_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from ..protocol.handshake import Handshake
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
 
@@ -58,25 +59,25 @@ class Handovers:
         self.clients: dict[Any, Any] = {}
         self._guests: set[_Guest] = set()
 
-    def serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def serve(
+        self, asked: Handshake, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
         """Upgrade as gevent-websocket does, and let the application serve the connection to its
         end.
 
         Raises:
             Refused: 400, 405, 426 or 501; nothing has been answered then.
         """
-        headers = [("Sec-WebSocket-Accept", handshake.check(environ))]
+        headers = [("Sec-WebSocket-Accept", asked.accept())]
         place = find_place(environ)
-        if protocol := self._subprotocol(environ):
+        if protocol := self._subprotocol(asked):
             headers.append(("Sec-WebSocket-Protocol", protocol))
         guest = _Guest(Kept(place, start_response, headers), environ, self)
         self._guests.add(guest)
         try:
             guest.run()
         except Exception:
-            logger.exception(
-                "the application failed on '%s'", path_for_log(environ.get("PATH_INFO") or "/")
-            )
+            logger.exception("the application failed on '%s'", path_for_log(asked.path))
         finally:
             self._guests.discard(guest)
             guest.close()
@@ -87,13 +88,13 @@ class Handovers:
         for guest in list(self._guests):
             guest.say_goodbye()
 
-    def _subprotocol(self, environ: WSGIEnvironment) -> str:
+    def _subprotocol(self, asked: Handshake) -> str:
         """Ask the application as gevent-websocket does: for the one of a path, whatever is
         offered.
         """
         spoken = getattr(self.application, "app_protocol", None)
-        known = str(spoken(environ.get("PATH_INFO") or "/") or "") if spoken is not None else ""
-        offered = split_tokens(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", ""))
+        known = str(spoken(asked.path) or "") if spoken is not None else ""
+        offered = split_tokens(asked.subprotocols or "")
         return known if known in offered else ""
 
 

@@ -40,17 +40,21 @@ def check(environ: Mapping[str, Any], config: Config) -> None:
         )
 
 
-def check_for_page(environ: Mapping[str, Any], config: Config) -> None:
-    """Hold it for what a page does in a browser, on a server of this machine alone also without the
-    setting.
+def check_for_page(
+    environ: Mapping[str, Any], config: Config, asked: str, origin: str | None
+) -> None:
+    """Hold it for what a page does in a browser, also without the setting on a local server.
 
+    Args:
+        asked: the field Host, "" without one.
+        origin: the field Origin, None without one.
     Raises:
         Refused: 421.
     """
     if config.allowed_hosts:
         check(environ, config)
         return
-    text = environ.get("HTTP_HOST") or "localhost"
+    text = asked or "localhost"
     host = hosts.parse(text)
     if (host is not None and hosts.is_loopback(host)) or config.trusted_proxies:
         return
@@ -58,7 +62,7 @@ def check_for_page(environ: Mapping[str, Any], config: Config) -> None:
         return
     if host is not None and host.name == str(environ.get("SERVER_NAME", "")).lower():
         return  # `--host dev.test`: the user has named it
-    asking = origins.parse(environ.get("HTTP_ORIGIN") or "")
+    asking = origins.parse(origin or "")
     if asking is not None and host is not None and asking.host.name != host.name:
         return  # a page of another site, which allowed_origins lets in: it has no need of a trick
     raise Refused(

@@ -37,7 +37,7 @@ def refuse_late(environ: dict[str, Any], start_response: Any, refusal: Refused) 
         place = find_place(environ)
     except Refused:
         return Answered()  # a middleware asks again: the first answer stands
-    return take_over(place, environ, start_response, [], _LateRefusal(refusal))
+    return take_over(place, start_response, [], _LateRefusal(refusal))
 
 
 class _LateRefusal:

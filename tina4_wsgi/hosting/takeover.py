@@ -27,7 +27,7 @@ from gevent.monkey import get_original
 
 from ..errors import Refused
 from ..hub.stream import Stream, TLSStream
-from ..spy import observer_of
+from ..spy import Spy, observer_of
 from .socket_shell import Door, Shell
 
 _get_ident = get_original("_thread", "get_ident")
@@ -103,14 +103,24 @@ class Answered:
 
 
 class HostSocket(NamedTuple):
-    """Where a server keeps the socket, and how to get at what it has read ahead."""
+    """Where a server keeps the socket of one handshake.
 
-    sock: Any  # a gevent socket: no types there
+    Attributes:
+        sock: a gevent socket: no types there.
+        read_ahead: takes what the server has read behind the handshake.
+        spy: who looks on, None if nobody does; a test client has no wire for the answer.
+        has_input: False where a middleware hides what was read.
+        is_prompt: without Nagle's delay: accepted sockets have what gunicorn sets on its listeners.
+        answered_by: gevent-websocket's handler where it has sent the 101 already: nothing can be
+            refused or agreed on any more.
+    """
+
+    sock: Any
     read_ahead: Callable[[], bytes]
+    spy: Spy | None = None
     has_input: bool = True
-    is_prompt: bool = (
-        False  # without Nagle's delay: accepted sockets have what gunicorn sets on its listeners
-    )
+    is_prompt: bool = False
+    answered_by: Any = None
 
 
 def find_place(environ: dict[str, Any]) -> HostSocket:
@@ -128,7 +138,7 @@ def find_place(environ: dict[str, Any]) -> HostSocket:
         raise Refused(501, _NEEDS, detail=software)
     if isinstance(place.sock._sock, Shell) or Door.stands_before(place.sock):
         raise Refused(500, _NEEDS_ONE_CALL)
-    if place.sock.hub.thread_ident != _get_ident() and not is_answered(environ):
+    if place.sock.hub.thread_ident != _get_ident() and place.answered_by is None:
         raise Refused(500, _NEEDS_ITS_THREAD)
     return place
 
@@ -141,17 +151,12 @@ def is_answered(environ: dict[str, Any]) -> bool:
 
 
 def take_over(
-    place: HostSocket,
-    environ: dict[str, Any],
-    start_response: Any,
-    headers: list[tuple[str, str]],
-    taker: Taker,
+    place: HostSocket, start_response: Any, headers: list[tuple[str, str]], taker: Taker
 ) -> Iterable[bytes]:
     """Answer 101 and take the socket: now, or as soon as the server writes its answer.
 
     Args:
         place: as `find_place` gave it for this handshake.
-        environ: the checked handshake.
         start_response: the server's, or a middleware's around it.
         headers: of the answer, besides Upgrade and Connection.
         taker: who gets the connection.
@@ -161,11 +166,9 @@ def take_over(
         OSError: the client has gone while the answer was written.
     """
     headers = [*_SWITCHING_HEADERS, *headers]
-    if (
-        is_answered(environ) or observer_of(environ) is not None
-    ):  # a test client has no wire for the answer
-        if is_answered(environ):
-            _tell_apart(environ["wsgi.websocket"].handler)
+    if place.answered_by is not None or place.spy is not None:
+        if place.answered_by is not None:
+            _tell_apart(place.answered_by)
         start_response(_SWITCHING, headers)  # middlewares, which have a response to wait for
         taker.take(_take(place, b""))
     elif _belongs_to(server := getattr(start_response, "__self__", None), place):
@@ -286,18 +289,23 @@ def _added_to(head: bytes, headers: list[tuple[str, str]]) -> Iterator[tuple[str
 
 def _find(environ: dict[str, Any]) -> HostSocket | None:
     body = environ.get("wsgi.input")
-    if is_answered(environ):  # by gevent-websocket
+    spy = observer_of(environ)
+    if is_answered(environ):
         handler = environ["wsgi.websocket"].handler
-        return HostSocket(handler.socket, lambda: _take_buffered(handler.rfile, handler.socket))
+        return HostSocket(
+            handler.socket,
+            lambda: _take_buffered(handler.rfile, handler.socket),
+            spy,
+            answered_by=handler,
+        )
     if "gunicorn.socket" in environ:
         sock = environ["gunicorn.socket"]
         has_input = hasattr(getattr(body, "reader", None), "unreader")
-        return HostSocket(sock, lambda: _take_unread(body), has_input, True)
+        return HostSocket(sock, lambda: _take_unread(body), spy, has_input, is_prompt=True)
+    # pywsgi hands out its buffered reader for requests that ask for an upgrade.
     sock = getattr(getattr(body, "raw", None), "_sock", None)
-    if (
-        sock is not None
-    ):  # pywsgi hands out its buffered reader for requests that ask for an upgrade
-        return HostSocket(sock, lambda: _take_buffered(body, sock))
+    if sock is not None:
+        return HostSocket(sock, lambda: _take_buffered(body, sock), spy)
     return None
 
 

@@ -18,6 +18,7 @@ from werkzeug.wsgi import ClosingIterator
 
 from ..config import Config
 from ..errors import Refused, UsageError
+from ..routing.paths import decode
 from ..routing.router import Route, Router
 from ..spy import observer_of
 from . import client_files, error_pages
@@ -49,13 +50,7 @@ def decode_path(environ: WSGIEnvironment) -> str:
     Raises:
         Refused: 400, it isn't UTF-8.
     """
-    raw: str = environ.get("PATH_INFO") or "/"
-    if raw.isascii():
-        return raw
-    try:
-        return raw.encode("latin-1").decode()
-    except UnicodeError as exc:
-        raise Refused(400, "The path is not UTF-8.", detail=repr(raw[:200])) from exc
+    return decode(environ.get("PATH_INFO") or "/")
 
 
 class HttpHandling:

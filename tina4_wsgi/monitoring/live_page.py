@@ -115,7 +115,8 @@ class LivePage:
     def page(self, environ: WSGIEnvironment) -> WSGIApplication:
         """Answer a request for one of `paths`."""
         try:
-            allowed_hosts.check_for_page(environ, self._app.config)
+            asked, origin = environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN")
+            allowed_hosts.check_for_page(environ, self._app.config, asked, origin)
             self._service.admit(bodiless(environ), self._page)
         except Refused as refusal:
             if isinstance(refusal.__cause__, HTTPException):

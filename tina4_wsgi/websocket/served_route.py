@@ -17,21 +17,21 @@ from ..errors import Refused, UsageError
 from ..http.request import Request
 from ..hub.raised_in import run_there
 from ..monitoring.metrics import Tally
-from ..protocol.deflate import negotiate, parse_offers
+from ..protocol.handshake import check_through_proxies
 from ..routing.matching import Match
 from ..routing.paths import normal_path
-from .bridge import Bridge, bodiless
+from .bridge import bodiless
 from .verdict import judge, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..config import Config
-    from ..protocol.deflate import Agreement
+    from ..protocol.handshake import Handshake
     from ..routing.callbacks import Auth, Event
     from ..routing.matching import Route
     from ..routing.params import Params
-    from .bridge import Environ
+    from .bridge import Bridge, Environ
     from .connection import Connection
 
 logger = logging.getLogger("tina4_wsgi.service")
@@ -98,30 +98,21 @@ class ServedRoute:
                 self.route.location,
             )
 
-    def check_origin(self, environ: Environ, host: str) -> None:
+    def check_origin(self, asked: Handshake, environ: Environ, host: str) -> None:
         """Hold the origin policy of the framework or of the route.
 
+        Args:
+            host: under which the request came, as seen through trusted proxies.
         Raises:
             Refused: 403.
         """
-        if self._bridge is None:
-            _PLAIN.check_origin(environ, host, self.limits)
-        else:
-            self._bridge.check_origin(self._as_pages_come(environ), host, self.limits)
-
-    def agree_on_deflate(self, environ: Environ) -> Agreement | None:
-        """Give what is agreed on for permessage-deflate, None for nothing.
-
-        Raises:
-            Refused: 400, the header is broken.
-        """
-        offered = environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS")
-        if offered is None:
-            return None
-        offers = parse_offers(
-            offered
-        )  # also where nothing is agreed on: a broken header is refused
-        return negotiate(offers) if self.limits.deflate else None
+        limits = self.limits
+        if self._bridge is not None:
+            self._bridge.check_origin(self._as_pages_come(environ), host, limits)
+        elif asked.origin is not None:
+            check_through_proxies(
+                asked.origin, environ, host, limits.allowed_origins, limits.trusted_proxies
+            )
 
     def admit(self, environ: Environ, match: Match) -> object:
         """Ask the framework whether this handshake may pass, and the route's `auth` who it is.
@@ -222,5 +213,4 @@ class ServedRoute:
         return self._bridge.with_page_schemes(environ)
 
 
-_PLAIN = Bridge()
 _NOT_FOUND_OUT = "the server could not find out who you are"
