@@ -101,7 +101,7 @@ class Config:
     max_message_bytes: int = _setting(
         65_536,
         "bytes",
-        "bulk data belongs on HTTP; a message over it is closed with 1009",
+        "bulk data belongs on HTTP; a larger message is closed with 1009",
         least=125,
         most=1 << 30,
         per_route=True,
@@ -109,7 +109,8 @@ class Config:
     max_fragments: int = _setting(
         4_096,
         "fragments",
-        "a message in single bytes must not cost unbounded work; over it 1008",
+        "a message in single bytes must not cost unbounded work; more fragments are closed "
+        "with 1008",
         least=1,
         most=1 << 24,
         per_route=True,
@@ -131,28 +132,29 @@ class Config:
     max_head_bytes: int = _setting(
         32_768,
         "bytes",
-        "all of a request's head, as nginx takes; a WebSocket keeps most of it, so over it 431",
+        "the whole head of a request, as large as nginx takes; a WebSocket keeps most of its "
+        "head, so larger ones are answered 431",
         least=8_192,
         most=1 << 20,
     )
     handshake_timeout_s: float = _setting(
         10.0,
         "seconds",
-        "a request head that takes longer is a slow-loris",
+        "a client that takes longer to send a request head is a slow loris",
         least=0.1,
         most=600,
     )
     max_connections: int = _setting(
         10_000,
         "connections per worker",
-        "what one process carries with room for HTTP; over it 503",
+        "what one process can carry with room left for HTTP; further clients are answered 503",
         least=1,
         most=10_000_000,
     )
     ping_interval_s: float = _setting(
         25.0,
         "seconds, 0 is never",
-        "below the 30 to 60 s after which proxies cut silent connections",
+        "shorter than the 30 to 60 s after which proxies cut silent connections",
         least=0,
         most=86_400,
         per_route=True,
@@ -160,7 +162,7 @@ class Config:
     pong_timeout_s: float = _setting(
         10.0,
         "seconds",
-        "a peer that lets a ping wait longer is gone; its connection ends with 1006",
+        "a peer that leaves a ping unanswered for longer is gone; its connection ends with 1006",
         least=0.1,
         most=86_400,
         per_route=True,
@@ -168,7 +170,7 @@ class Config:
     idle_timeout_s: float = _setting(
         0.0,
         "seconds, 0 is never",
-        "a peer that answers pings may still have nothing to say; closed with 1000",
+        "a peer that answers pings may still have nothing to say; it is closed with 1000",
         least=0,
         most=86_400 * 365,
         per_route=True,
@@ -176,9 +178,8 @@ class Config:
     reauth_every: float = _setting(
         0.0,
         "seconds, 0 is never",
-        "`auth` is asked again so often; a user it refuses by then is closed with 4401, and with "
-        "1013 when it could "
-        "not be asked for three times as long",
+        "how often `auth` is asked again; a user that it then refuses is closed with 4401, "
+        "and with 1013 if it could not be asked for three times as long",
         least=0,
         most=86_400 * 365,
         per_route=True,
@@ -194,7 +195,7 @@ class Config:
     max_outbound_bytes: int = _setting(
         1 << 20,
         "bytes per connection",
-        "what may wait for a slow reader; over it 1013",
+        "what may wait for a slow reader; one with more is closed with 1013",
         least=4_096,
         most=1 << 32,
         per_route=True,
@@ -211,7 +212,7 @@ class Config:
     send_timeout_s: float = _setting(
         5.0,
         "seconds without progress",
-        "a reader that takes nothing for so long is closed with 1013",
+        "a reader that takes nothing for this long is closed with 1013",
         least=0.1,
         most=3_600,
         per_route=True,
@@ -219,7 +220,7 @@ class Config:
     max_inbound_messages: int = _setting(
         64,
         "messages per connection",
-        "what may wait for a slow callback; then reading pauses",
+        "what may wait for a slow callback; beyond that, reading pauses",
         least=1,
         most=100_000,
         per_route=True,
@@ -227,8 +228,8 @@ class Config:
     max_inbound_bytes: int = _setting(
         1 << 20,
         "bytes per connection",
-        "what may wait for a slow callback, a message under way included; then reading pauses, "
-        "and one message of any length always fits",
+        "what may wait for a slow callback, a message still arriving included; beyond that, "
+        "reading pauses, but one message of any length always fits",
         least=1_024,
         most=1 << 32,
         per_route=True,
@@ -236,21 +237,23 @@ class Config:
     max_worker_inbound_bytes: int = _setting(
         256 << 20,
         "bytes per worker",
-        "the same for all connections together; then those whose callbacks are slow are not read",
+        "the same for all connections together; beyond that, connections with slow callbacks "
+        "are not read",
         least=65_536,
         most=1 << 40,
     )
     max_callbacks: int = _setting(
         1_000,
         "callbacks at once per worker",
-        "bounds greenlets, and with them database connections",
+        "limits greenlets, and with them database connections",
         least=1,
         most=1_000_000,
     )
     blocked_loop_s: float = _setting(
         0.5,
         "seconds, 0 is never",
-        "what holds the loop so long is logged with its stack; nobody else is served then",
+        "code that holds the event loop for this long is logged with its stack; no other "
+        "client is served meanwhile",
         least=0,
         most=3_600,
     )
@@ -282,14 +285,15 @@ class Config:
     keepalive_timeout_s: float = _setting(
         75.0,
         "seconds",
-        "own server only: how long an idle HTTP connection is kept; 0 is one request each",
+        "own server only: how long an idle HTTP connection stays open; 0 closes it after each "
+        "request",
         least=0,
         most=3_600,
     )
     deflate: bool = _setting(
         False,
         "",
-        "permessage-deflate costs CPU; worth it for texts of some KiB",
+        "permessage-deflate costs CPU; it pays off for texts of some KiB",
         per_route=True,
     )
     deflate_threshold_bytes: int = _setting(
@@ -302,9 +306,8 @@ class Config:
     max_deflate_ratio: int = _setting(
         300,
         "times its size, 0 is any",
-        "what a compressed message over 16 KiB may inflate to: JSON reaches 20, equal rows 250, a "
-        "bomb 1 000; "
-        "over it 1009",
+        "how far a compressed message over 16 KiB may inflate: JSON reaches 20, equal rows "
+        "250, a bomb 1 000; one that inflates further is closed with 1009",
         least=0,
         most=1_100,
         per_route=True,
@@ -312,37 +315,36 @@ class Config:
     on_error: Literal["keep", "close"] = _setting(
         "keep",
         "",
-        'a bad message must not end a session; "close" ends it: 1011 for a failing callback, 1007 '
-        "for what is not JSON",
+        'a bad message must not end a session; "close" ends it: 1011 for a failing callback, '
+        "1007 for invalid JSON",
         choices=("keep", "close"),
         per_route=True,
     )
     allowed_origins: tuple[Allowed, ...] = _setting(
         (),
         "",
-        'pages that may connect besides those of the same origin, as "https://example.org" or '
-        '"https://*.example.org"; '
-        'a function of the origin; "null", "file://"; "*" is any',
+        'pages that may connect besides those of the same origin: "https://example.org", '
+        '"https://*.example.org", "null", "file://", or a function of the origin; "*" allows '
+        "any",
         per_route=True,
     )
     allowed_hosts: tuple[str, ...] = _setting(
         (),
         "",
-        'hosts that are served, as "example.org" or "*.example.org", others get 421; by default '
-        "any, but pages may "
-        "connect to a server that listens on loopback only, without a proxy, under the loopback's "
-        "names",
+        'hosts that are served, such as "example.org" or "*.example.org"; others are answered '
+        "421. By default any host is served, but pages reach a server that listens on "
+        "loopback only, without a proxy, under the loopback's names alone",
     )
     trusted_proxies: tuple[str, ...] = _setting(
         (),
         "",
-        "addresses or networks whose X-Forwarded-* and Forwarded headers are believed",
+        "addresses or networks whose X-Forwarded-* and Forwarded headers are trusted",
     )
     root_path: str = _setting(
         "",
         "",
-        'own server only: the path below which a proxy serves the app, as "/shop"; else that of '
-        "SCRIPT_NAME",
+        'own server only: the path below which a proxy serves the app, such as "/shop"; by '
+        "default that of SCRIPT_NAME",
     )
     max_body_bytes: int = _setting(
         16 << 20,
@@ -354,52 +356,55 @@ class Config:
     gevent_websocket_paths: tuple[str, ...] = _setting(
         (),
         "",
-        'where the wrapped app wants `environ["wsgi.websocket"]`, as "/socket.io"; what is below '
-        "belongs to it",
+        'paths where the wrapped app wants `environ["wsgi.websocket"]`, such as "/socket.io"; '
+        "the paths below belong to them",
     )
     max_form_bytes: int = _setting(
         1 << 20,
         "bytes",
-        "forms without their files, and JSON, which cost many times their size; over it 413",
+        "forms without their files, and JSON, cost many times their size to parse; larger "
+        "ones are answered 413",
         least=1_024,
         most=1 << 30,
     )
     max_form_fields: int = _setting(
         1_000,
         "fields",
-        "of a form, files included; each costs what thousands of its bytes do; over it 413",
+        "fields of a form, files included; each costs as much as thousands of its bytes; "
+        "forms with more are answered 413",
         least=1,
         most=1_000_000,
     )
     body_timeout_s: float = _setting(
         600.0,
         "seconds",
-        "own server only: the longest a request's body may take, and 4 KiB a second at least",
+        "own server only: the longest a request body may take; it must also arrive at 4 KiB a "
+        "second or faster",
         least=1,
         most=86_400,
     )
     browser_client: bool = _setting(
         True,
         "",
-        "serves /__tina4/tina4-ws.js, which pages connect with; off leaves that address to the app",
+        "serves /__tina4/tina4-ws.js, with which pages connect; off leaves that address to the app",
     )
     backplane: Literal["local", "redis", "none"] = _setting(
         "local",
         "",
-        'how broadcasts reach other processes: "local", those of this machine; "redis", all; '
-        '"none"',
+        'which other processes broadcasts reach: "local", those of this machine; "redis", '
+        'all; "none", none',
         choices=("local", "redis", "none"),
     )
     backplane_url: str = _setting(
         "redis://127.0.0.1:6379",
         "",
-        "where Redis or Valkey is; rediss:// for TLS, user:password@ before the host",
+        "where Redis or Valkey runs; rediss:// for TLS, user:password@ before the host",
         is_secret=True,
     )
     backplane_prefix: str = _setting(
         "tina4",
         "",
-        "begins every Redis channel; apps that share one Redis need one each",
+        "prefix of every Redis channel; apps that share one Redis need one each",
     )
     backplane_sharded: bool = _setting(
         False,
@@ -409,7 +414,8 @@ class Config:
     backplane_wait_s: float = _setting(
         1.0,
         "seconds",
-        "how long the first client of a path waits for its subscription; over it, it is let in",
+        "how long the first client of a path waits for its subscription; after that it is let "
+        "in anyway",
         least=0,
         most=60,
     )
@@ -423,43 +429,43 @@ class Config:
     presence_fields: tuple[str, ...] = _setting(
         (),
         "",
-        "which fields of `connection.state` `members()` shows, to this app's other processes too",
+        "fields of `connection.state` that `members()` shows, also to this app's other processes",
         per_route=True,
     )
     keep_environ: tuple[str, ...] = _setting(
         (),
         "",
-        "environ keys of a middleware around the app that events and re-checks see too, by "
-        "reference",
+        "environ keys of a middleware around the app that events and re-checks can read too; "
+        "kept by reference",
     )
     bus_dir: str = _setting(
         "",
         "",
-        "where processes of this machine meet; by default one folder per user and project",
+        "the folder where processes of this machine meet; by default one per user and project",
     )
     metrics: str = _setting(
         "",
         "",
-        'where numbers for Prometheus are, as "/metrics"; off by default: a proxy must keep '
-        "strangers out",
+        'the address of the numbers for Prometheus, such as "/metrics"; off by default, since '
+        "a proxy must keep strangers out",
         is_path=True,
     )
     metrics_dir: str = _setting(
         "",
         "",
-        "where workers put their numbers together; by default one folder per user and project",
+        "the folder where workers add up their numbers; by default one per user and project",
     )
     health: str = _setting(
         "",
         "",
-        'where a load balancer asks whether to send requests here, as "/health"; off, it is the '
-        "app's own",
+        "the address where a load balancer asks whether to send requests here, such as "
+        '"/health"; off leaves it to the app',
         is_path=True,
     )
     debug: bool = _setting(
         False,
         "",
-        "the live page, and tracebacks in the browser, for whoever has this start's link; "
+        "the live page, and tracebacks in the browser, for anyone with this start's link; "
         "templates reload",
     )
     live_token: str = _setting(
