@@ -1,6 +1,4 @@
-"""The application: a WSGI callable that answers HTTP, takes upgrades over, and passes the rest
-on.
-"""
+"""The application: a WSGI callable that answers HTTP and takes WebSocket upgrades."""
 
 from __future__ import annotations
 
@@ -131,9 +129,7 @@ class App:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
-            """Say how an app is served to whoever looks for `run`, as Flask's and Bottle's apps
-            have it.
-            """
+            """Name the way to serve an app where somebody looks for `run`, as of Flask."""
             hint = f"; serve it with {_HOW_TO_SERVE}" if name in _SERVING_ELSEWHERE else ""
             raise AttributeError(f"App has no attribute {name!r}{hint}", name=name, obj=self)
 
@@ -155,12 +151,11 @@ class App:
         return self._http(environ, start_response)
 
     def claims_upgrade(self, environ: WSGIEnvironment) -> bool:
-        """Say whether our own server leaves an upgrade to this app, instead of making it as
-        gevent-websocket does.
+        """Return whether our own server leaves an upgrade to this app.
 
-        It does unless the app hands it over to a legacy app that is made for gevent-websocket. What
-        no route has, a legacy app gets as the request that it is, and answers with 404, or with the
-        socket that it takes by itself.
+        False only where a legacy app is made for gevent-websocket; then the server makes the
+        upgrade as gevent-websocket does. Any other legacy app gets an upgrade that no route has as
+        the request that it is, and answers 404, or takes the socket itself.
         """
         if self._wsgi_app is None:
             return True
@@ -171,8 +166,7 @@ class App:
         )
 
     def hands_over(self, path: str) -> bool:
-        """Say whether the legacy app wants upgrades of this path ready-made, as
-        `environ["wsgi.websocket"]`.
+        """Return whether the legacy app wants upgrades of this path as `wsgi.websocket`.
 
         Args:
             path: PATH_INFO, as WSGI has it.
@@ -180,11 +174,10 @@ class App:
         return self._acceptor.hands_over(path)
 
     def app_protocol(self, path: str) -> str:
-        """Give the subprotocol of a legacy gevent-websocket application at `path`; "" where that is
-        not asked.
+        """Return the subprotocol of a legacy gevent-websocket app at `path`, "" for none.
 
         For gevent-websocket's handler, which knows nothing else of subprotocols. Our routes can't
-        use it: it is not told what the client offered.
+        use it, since the handler doesn't say what the client offered: "" where one has the path.
 
         Args:
             path: PATH_INFO, as WSGI has it.
@@ -195,8 +188,9 @@ class App:
         return str(legacy(path) or "")
 
     def broadcast(self, path: str, message: jsontext.Message) -> None:
-        """Send one message to every connection on `path`; from any greenlet or thread, and never
-        waits for clients.
+        """Send one message to every connection on `path`.
+
+        Any greenlet or thread may call this; it never waits for clients.
 
         Args:
             path: of clients, as "/ws/chat/ada"; not the pattern of a route.
@@ -209,17 +203,18 @@ class App:
         self._here().fanout.to_path(normal_path(check_path(path)), frame)
 
     def count(self, path: str) -> int:
-        """Count the connections on `path` in all processes; waits for their answers, about a
-        millisecond.
+        """Count the connections on `path` in all processes.
+
+        Waits for their answers, about a millisecond.
         """
         return presence.counts_in(
             self._here().ask_all(presence.count_question(normal_path(check_path(path))))
         )
 
     def members(self, path: str) -> list[Member]:
-        """Say who is on `path`, in all processes, in the order of joining; waits for their answers.
+        """Return who is on `path`, in all processes, in the order of joining.
 
-        A process that doesn't answer within a second is left out.
+        Waits for their answers. A process that doesn't answer within a second is left out.
         """
         return self._here().members(normal_path(check_path(path)))
 
@@ -232,8 +227,9 @@ class App:
         code: int = CloseCode.POLICY_VIOLATION,
         reason: str = "",
     ) -> int:
-        """Close connections in all processes: those for whom all that is given is true; waits for
-        the answers.
+        """Close the connections that meet all given conditions, in all processes.
+
+        Waits for the answers of the other processes.
 
         Args:
             connection_id: of one connection.
@@ -256,14 +252,12 @@ class App:
         return presence.counts_in(self._here().ask_all(question), "closed")
 
     def backplane_status(self) -> Status:
-        """Say how the way to other processes is, for a health page."""
+        """Return how the connection to other processes is, for a health page."""
         relay = self._here().fanout.relay
         return Status("none", True) if relay is None else relay.status()
 
     def ask_all(self, question: Facts) -> list[Facts]:
-        """Put a question to the bridges of all processes that serve this app, and wait for the
-        answers.
-        """
+        """Ask the bridges of all processes that serve this app, and wait for their answers."""
         return self._here().ask_all(question)
 
     def close_soon(self, connections: Iterable[Connection], code: int, reason: str) -> None:
@@ -275,9 +269,7 @@ class App:
             )
 
     def all_routes(self) -> list[Route]:
-        """Give the routes of the router, and those that a wrapped framework declares for
-        WebSockets.
-        """
+        """Return the router's routes, and the WebSocket routes of a wrapped framework."""
         return [*self.router.routes, *(self._bridge.routes() if self._bridge is not None else ())]
 
     def warn_of_lost_broadcasts(self) -> None:
@@ -291,18 +283,17 @@ class App:
         self._here().fanout.watch = self._lost.look
 
     def dismiss(self, code: int, reason: str = "") -> None:
-        """Begin to close all connections of this process, behind the callbacks that run; doesn't
-        wait for their ends.
+        """Begin to close all connections of this process; don't wait for their ends.
 
-        For a restart: who comes back meanwhile is served. `drain` waits, and refuses newcomers.
+        Callbacks that run come first. This is for a restart: clients that come back meanwhile are
+        served. `drain` waits, and refuses new connections.
         """
         runtime = self._runtime
         if runtime is not None and runtime.is_here:
             runtime.dismiss(code, reason)
 
     def drain(self, timeout_s: float | None = None) -> None:
-        """Say 1001 to every client, wait until all "close" callbacks are done, and give everything
-        back.
+        """Close every connection with 1001, wait for the "close" callbacks, and release everything.
 
         Args:
             timeout_s: how long the clients get; by default `drain_timeout_s`.
@@ -320,8 +311,7 @@ class App:
                 self._runtime = None
 
     def release(self) -> None:
-        """Give back what the current thread's hub holds of this app, if no connection is left
-        there.
+        """Release what the current thread's hub holds of this app, if no connection is left there.
 
         For threads that end, and for tests; a server drains. The app may serve in this thread
         again.
@@ -331,7 +321,7 @@ class App:
             runtime.release()
 
     def monitor(self) -> Monitor:
-        """Give what counts in this process; made with the process's other parts."""
+        """Return what counts in this process; made with the process's other parts."""
         self._here()
         assert self._monitor is not None
         return self._monitor
@@ -373,8 +363,9 @@ class App:
         return runtime
 
     def _misdirected(self, environ: WSGIEnvironment) -> WSGIApplication | None:
-        """Give the answer to a request for a host that isn't served; the health page is asked for
-        by address.
+        """Return the answer to a request for a host that isn't served, None for others.
+
+        Load balancers ask for the health page by address, so it takes any host.
         """
         try:
             if not self._own.is_health(environ):
@@ -388,7 +379,7 @@ class App:
 
 
 def _first_answer(ask: Answering, ask_next: Answering | None) -> Answering:
-    """Put two who answer questions into one."""
+    """Return a function that asks one, and the next if the first has no answer."""
 
     def answer(question: Facts) -> Facts:
         found = ask(question)
@@ -408,7 +399,10 @@ def broadcast(path: str, message: jsontext.Message) -> None:
 
 
 def members(path: str) -> list[Member]:
-    """Say who is on `path`, in all processes that serve the apps of this one; see `App.members`."""
+    """Return who is on `path`, in all processes that serve the apps of this one.
+
+    See `App.members`.
+    """
     return sorted(
         (one for app in list(_apps) for one in app.members(path)),
         key=lambda member: member.joined_at,
@@ -416,8 +410,9 @@ def members(path: str) -> list[Member]:
 
 
 def count(path: str) -> int:
-    """Count the connections on `path`, in all processes that serve the apps of this one; see
-    `App.count`.
+    """Count the connections on `path`, in all processes that serve the apps of this one.
+
+    See `App.count`.
     """
     return sum(app.count(path) for app in list(_apps))
 
@@ -444,5 +439,5 @@ def _any_has_websocket(path: str) -> bool:
 
 
 def apps_of_this_process() -> list[App]:
-    """Give all applications that were made in this process and are in use."""
+    """Return all applications of this process that are in use."""
     return list(_apps)

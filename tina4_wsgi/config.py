@@ -52,7 +52,7 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the documentation and the checks know of one field of `Config`.
+    """One field of `Config`, as the documentation and the checks see it.
 
     Attributes:
         unit: what the number counts; "" where there is none.
@@ -520,7 +520,7 @@ class Config:
         return cls(**values)
 
     def for_route(self, options: Mapping[str, object]) -> Config:
-        """Give the settings of one route: these, with `options` laid over them.
+        """Return the settings of one route: these, with `options` laid over them.
 
         Raises:
             ConfigError: an option is unknown, or is the app's alone, or is out of its range.
@@ -538,8 +538,7 @@ ROUTE_OPTIONS = frozenset(
 
 
 def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Find variables that look like settings and are none: they change nothing, and nobody would
-    notice.
+    """Find variables that look like settings and are none, so that they change nothing.
 
     Args:
         environ: the process's own by default.
@@ -562,8 +561,9 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str
 
 
 def isolated_environ() -> dict[str, str]:
-    """Give this process's variables for a server of a test: it reaches no other process unless they
-    say how.
+    """Return this process's variables for a test's server that reaches no other process.
+
+    Variables that say how to reach others stay in force.
     """
     environ = dict(os.environ)
     if not {f"{ENVIRONMENT_PREFIX}BACKPLANE", f"{ENVIRONMENT_PREFIX}BUS_DIR"} & environ.keys():
@@ -572,30 +572,27 @@ def isolated_environ() -> dict[str, str]:
 
 
 def new_live_token() -> str:
-    """Make a `live_token` that nobody guesses."""
+    """Return a `live_token` that nobody guesses."""
     return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
 def keep_live_token() -> None:
-    """Give the processes that this one will start the token of this start, unless somebody has set
-    one.
-    """
+    """Pass this start's live token on to child processes, unless one is set."""
     token = Config.from_environ().live_token or new_live_token()
     os.environ[f"{ENVIRONMENT_PREFIX}LIVE_TOKEN"] = token
 
 
 def is_in_gunicorn(environ: Mapping[str, str] | None = None) -> bool:
-    """Say whether gunicorn runs this process, its master or a worker; also before it has told the
-    process anything.
+    """Return whether gunicorn runs this process, as its master or as a worker.
+
+    Known before gunicorn has told the process anything else.
     """
     environ = os.environ if environ is None else environ
     return environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
 
 
 def wants_colours(environ: Mapping[str, str] | None = None) -> bool:
-    """Say whether the user lets programs colour what they print: not with NO_COLOR, nor on a TERM
-    that is dumb.
-    """
+    """Return whether the user lets programs colour their output: see NO_COLOR, and TERM."""
     environ = os.environ if environ is None else environ
     return not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
@@ -618,9 +615,7 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _normal(values: Mapping[str, object]) -> dict[str, Any]:  # Any: each field has its own type
-    """Lists become tuples and one origin a tuple of one, so that a Config stays hashable; a path
-    ends without slash.
-    """
+    """Make lists tuples, so that a Config stays hashable; take the slash off a path's end."""
     normal: dict[str, Any] = dict(values)
     if isinstance(root := normal.get("root_path"), str):
         normal["root_path"] = root.rstrip("/")
@@ -682,9 +677,7 @@ def _check(
 
 
 def _check_redis_url(url: str) -> None:
-    """See to the parts of a Redis URL; no text here quotes one, since a password may stand in any
-    of them.
-    """
+    """Check the parts of a Redis URL; no message quotes them, since they may hold a password."""
     if not url.startswith(_REDIS_SCHEMES):
         raise ConfigError(
             f"backplane_url, expected one that begins with {' or '.join(_REDIS_SCHEMES)}"

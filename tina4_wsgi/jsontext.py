@@ -33,8 +33,7 @@ def encode(data: object) -> str:
 
 
 def encoder(default: Callable[[Any], Any]) -> Encode:  # Any: the application's own types
-    """Build a function that writes as `encode` does, and asks `default` about types that `encode`
-    doesn't know.
+    """Return a function that encodes as `encode` does, and asks `default` about other types.
 
     Args:
         default: takes a value and returns a stand-in that has a form in JSON, or raises TypeError.
@@ -106,9 +105,7 @@ def decode(body: bytes | str) -> Any:  # Any: whatever the JSON holds
 
 
 def _refuse_halves(text: str) -> None:
-    """Refuse half a surrogate pair: `send` couldn't send it, nor could a path, a room or a file be
-    named so.
-    """
+    """Refuse half a surrogate pair: no message, path, room or file could hold it."""
     if text.isascii():
         return
     try:

@@ -1,4 +1,4 @@
-"""What a log line looks like, and where ours go when the application has not configured logging.
+"""The look of our log lines, and where they go if the application configures no logging.
 
 Python's own last resort prints bare messages: under gunicorn, say, a traceback without a time, a
 level or a process.
@@ -65,8 +65,9 @@ class FallbackHandler(_Stream):
 
 
 def install_fallback() -> None:
-    """Have our log lines shown in full where the application configures no logging; harmless when
-    repeated.
+    """Show our log lines in full where the application configures no logging.
+
+    Harmless when repeated.
     """
     logger = logging.getLogger(ROOT)
     if not any(isinstance(one, FallbackHandler) for one in logger.handlers):

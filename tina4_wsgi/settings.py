@@ -1,5 +1,4 @@
-"""The settings as type checkers see them: what `App(...)` and `Router.websocket(...)` take as
-keywords.
+"""The settings of `App(...)` and `Router.websocket(...)`, as type checkers see them.
 
 Names, types and choices are those of `Config`, where each setting has its default and its reason; a
 test compares the two. A function that passes settings on says so by `**settings:
@@ -103,7 +102,7 @@ class AppSettings(TypedDict, total=False):
 
 
 class WrapSettings(AppSettings, total=False):
-    """What the `wrap` of a framework passes on to `App(...)`."""
+    """The settings that the `wrap` of a framework passes on to `App(...)`."""
 
     root: str | os.PathLike[str] | None
     live: Auth | bool | None

@@ -55,7 +55,7 @@ class ExtraRoutes(Protocol):
 
 
 class _Answer(NamedTuple):
-    """What a handshake will be answered, and where.
+    """The answer to a handshake, and the socket for it.
 
     Attributes:
         place: where its socket is.
@@ -325,7 +325,7 @@ class Acceptor:
         return _Answer(place, headers, subprotocol, agreement.window_bits)
 
     def _check_host(self, asked: Handshake, environ: WSGIEnvironment) -> None:
-        """Hold the list of hosts that needs no setting, for a browser's handshake.
+        """Check the host of a browser's handshake, on a server that only this machine reaches.
 
         `App` has held the setting `allowed_hosts` already, as for every request.
 

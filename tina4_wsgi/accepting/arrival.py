@@ -21,8 +21,7 @@ _STATUS = slice(len(b"HTTP/1.1 "), len(b"HTTP/1.1 200"))
 
 
 class Arrival:
-    """Has what is broadcast to the client's path come to this process, from before the 101 on, and
-    lets the client in.
+    """Has broadcasts to a client's path come to this process before its 101, then lets it in.
 
     Args:
         process: where it will be served.
@@ -45,13 +44,11 @@ class Arrival:
         process.fanout.entered(Kind.PATH, visit.path)
 
     def wait_until_heard(self) -> bool:
-        """Wait, not for long, until broadcasts of other processes arrive; says whether it had
-        to.
-        """
+        """Wait briefly until broadcasts of other processes arrive; return whether it had to."""
         return self._process.fanout.wait_until_heard(Kind.PATH, self._visit.path)
 
     def check_is_welcome(self) -> None:
-        """See that nobody has sent this login, or all on this path, away since it was asked for.
+        """Check that no `disconnect` has meant this login or this path since `auth` was asked.
 
         Raises:
             Refused: somebody has.

@@ -1,5 +1,4 @@
-"""Handing upgrades to a legacy application as `environ["wsgi.websocket"]`, on servers that don't do
-so themselves.
+"""Handing upgrades to a legacy application as `environ["wsgi.websocket"]`.
 
 For applications that are made for gevent-websocket: those that read that key, and Flask-SocketIO in
 its gevent mode, since python-engineio asks for it wherever gevent-websocket is installed. The
@@ -31,8 +30,9 @@ _BUFFER_BYTES = 8_192
 
 
 def is_below(path: str, prefixes: Iterable[str]) -> bool:
-    """Say whether `path`, as WSGI has it, is one of `prefixes` or below one; a slash at their ends
-    doesn't count.
+    """Return whether `path`, as WSGI has it, is one of `prefixes` or below one.
+
+    A slash at their ends doesn't count.
     """
     return any(f"{path}/".startswith(f"{_as_wsgi(prefix).rstrip('/')}/") for prefix in prefixes)
 
@@ -62,8 +62,7 @@ class Handovers:
     def serve(
         self, asked: Handshake, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Upgrade as gevent-websocket does, and let the application serve the connection to its
-        end.
+        """Upgrade as gevent-websocket does; the application serves the connection to its end.
 
         Raises:
             Refused: 400, 405, 426 or 501; nothing has been answered then.
@@ -84,13 +83,14 @@ class Handovers:
         return Answered()
 
     def end(self) -> None:
-        """Say 1001 on each, and let the application's `receive` end."""
+        """Send 1001 on each, so that the application's `receive` ends."""
         for guest in list(self._guests):
             guest.say_goodbye()
 
     def _subprotocol(self, asked: Handshake) -> str:
-        """Ask the application as gevent-websocket does: for the one of a path, whatever is
-        offered.
+        """Ask the application for the subprotocol of a path, as gevent-websocket does.
+
+        It is the answer only if the client has offered it.
         """
         spoken = getattr(self.application, "app_protocol", None)
         known = str(spoken(asked.path) or "") if spoken is not None else ""
@@ -156,7 +156,7 @@ class _Guest:
 
 
 class _Rest(io.RawIOBase):
-    """What a client sends, beginning with what has been read of it already."""
+    """The bytes of a client, beginning with those that have been read already."""
 
     def __init__(self, early: bytes, sock: Any) -> None:  # Any: gevent ships no types
         self._early = early

@@ -1,5 +1,4 @@
-"""Who asks, by which scheme and for which host, when proxies stand between: `X-Forwarded-*` and
-`Forwarded`.
+"""Client, scheme and host of a request that came through proxies.
 
 Anybody can send these headers. So the peer of the socket must be trusted before any is read, and
 addresses are read from the right, where our own proxies wrote, to the first one that isn't ours. A
@@ -83,7 +82,7 @@ Element = dict[str, str]
 
 
 def client_ip(environ: Environ, trusted: tuple[str, ...]) -> str:
-    """Give the address of the client: the right-most one that no trusted proxy has.
+    """Return the address of the client: the right-most one that no trusted proxy has.
 
     Args:
         trusted: addresses and networks, as in `Config.trusted_proxies`.
@@ -110,13 +109,13 @@ def client_ip(environ: Environ, trusted: tuple[str, ...]) -> str:
 
 
 def scheme(environ: Environ, trusted: tuple[str, ...]) -> str:
-    """Give "http" or "https" as the client sees it."""
+    """Return "http" or "https" as the client sees it."""
     own = _SCHEMES.get(str(environ.get("wsgi.url_scheme", "http")).lower(), "http")
     return _told_scheme(environ, trusted) or own
 
 
 def known_scheme(environ: Environ, trusted: tuple[str, ...]) -> str:
-    """Give "http" or "https" where it is sure by which the client came, and "" where it is not.
+    """Return "http" or "https" where the client's scheme is certain, "" where it is not.
 
     It is where a trusted proxy tells it, and where this server speaks TLS. Plain HTTP alone says
     nothing: a proxy that nobody trusts may have ended TLS before.
@@ -129,7 +128,7 @@ def known_scheme(environ: Environ, trusted: tuple[str, ...]) -> str:
 
 
 def host(environ: Environ, trusted: tuple[str, ...]) -> str:
-    """Give the host, with its port where one is given, as the client wrote it.
+    """Return the host, with its port where one is given, as the client wrote it.
 
     A trusted proxy tells it as `X-Forwarded-Host` or in `Forwarded`; and in `X-Forwarded-Port` the
     port, where it passes on a host without one.
@@ -138,7 +137,7 @@ def host(environ: Environ, trusted: tuple[str, ...]) -> str:
 
 
 def named_host(environ: Environ, trusted: tuple[str, ...]) -> str:
-    """Give the host as `host` does, but without a port that stands in `X-Forwarded-Port` alone."""
+    """Return the host as `host` does, without a port that only `X-Forwarded-Port` has."""
     named: str = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
     if not is_trusted_peer(environ, trusted):
         return named
@@ -152,11 +151,10 @@ def named_host(environ: Environ, trusted: tuple[str, ...]) -> str:
 
 
 def root(environ: Environ, trusted: tuple[str, ...]) -> str:
-    """Give the path below which the client finds this application, without a slash at the end; ""
-    for the whole host.
+    """Return the path below which the client finds this application, "" for the whole host.
 
-    That is `SCRIPT_NAME`, and before it what a trusted proxy has taken off and tells as
-    `X-Forwarded-Prefix`.
+    It has no slash at its end. That is `SCRIPT_NAME`, and before it what a trusted proxy has
+    taken off and tells as `X-Forwarded-Prefix`.
     """
     own: str = environ.get("SCRIPT_NAME", "").rstrip("/")
     if not is_trusted_peer(environ, trusted):
@@ -173,20 +171,20 @@ def root(environ: Environ, trusted: tuple[str, ...]) -> str:
 
 
 def is_trusted_peer(environ: Environ, trusted: tuple[str, ...]) -> bool:
-    """Whether the other end of the socket is one of our proxies."""
+    """Return whether the other end of the socket is one of our proxies."""
     return bool(trusted) and _is_trusted(_peer(environ), trusted)
 
 
 def has_sign_of_proxy(environ: Environ) -> bool:
-    """Whether a header says that a proxy has touched this request; without one it may have done so
-    all the same.
+    """Return whether a header shows that a proxy has passed this request on.
+
+    A proxy may also have done so without leaving one.
     """
     return any(environ.get(name) for name in _SIGNS)
 
 
 def with_page_schemes(environ: dict[str, Any], *more: str) -> dict[str, Any]:
-    """Give an environ for a framework, in which the schemes of WebSockets are those of pages: "wss"
-    is "https".
+    """Return an environ in which "wss" is "https", and "ws" is "http", for a framework.
 
     Frameworks know only those, wherever a scheme comes from. Whom to believe remains theirs to say.
 
@@ -238,9 +236,7 @@ def _with_told_port(named: str, environ: Environ, trusted: tuple[str, ...]) -> s
 
 
 def _elements(environ: Environ, trusted: tuple[str, ...]) -> list[Element] | None:
-    """Give what trusted proxies wrote into `Forwarded`, the nearest one's part first; None where it
-    doesn't count.
-    """
+    """Return what trusted proxies wrote into `Forwarded`, nearest first; None if unused."""
     header = environ.get("HTTP_FORWARDED")
     if not header or any(environ.get(name) for name in _INSTEAD_OF_FORWARDED):
         return None
@@ -258,8 +254,7 @@ def _elements(environ: Environ, trusted: tuple[str, ...]) -> list[Element] | Non
 
 
 def _from_the_right(header: str) -> Iterator[Element]:
-    """Take `Forwarded` apart from its end, where our own proxies wrote, up to the first part that
-    is broken.
+    """Yield the elements of `Forwarded` from its end, up to the first that is broken.
 
     A comma inside quotes begins no part: behind it stands an odd number of quotes, and that is no
     element.
@@ -279,8 +274,9 @@ def _from_the_right(header: str) -> Iterator[Element]:
 
 
 def _read_element(text: str) -> Element | None:
-    """Read one part (RFC 7239 §4); an empty one says nothing, None is for what is broken or says a
-    thing twice.
+    """Read one element (RFC 7239 §4); {} if it is empty, None if it is broken.
+
+    One that says a thing twice is broken.
     """
     if not text.strip(" \t"):
         return {}

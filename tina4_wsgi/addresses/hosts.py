@@ -1,5 +1,4 @@
-"""Names of hosts: how one is written, which of them are this machine's own, and lists of those that
-are served.
+"""Hosts: how they are written, which are this machine's own, and lists of them.
 
 Pure, and strict: a text that two programs could read as different hosts is read as none. The
 patterns must stay free of adjoining repeats over the same characters, for clients write what they
@@ -55,7 +54,7 @@ class Pattern(NamedTuple):
     is_wildcard: bool
 
     def matches_name(self, name: str) -> bool:
-        """Say whether a host of this name is meant, whatever its port."""
+        """Return whether a host of this name is meant, whatever its port."""
         if not self.is_wildcard:
             return name == self.host.name
         return name.endswith(self.host.name) and len(name) > len(self.host.name)
@@ -79,9 +78,7 @@ def parse(text: str) -> Host | None:
 
 
 def is_loopback(host: Host) -> bool:
-    """Say whether a host is this machine's own: a loopback address, or "localhost" and what is
-    below it (RFC 6761).
-    """
+    """Return whether a host is this machine's own, such as "localhost" (RFC 6761)."""
     name = host.name.rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -89,9 +86,7 @@ def is_loopback(host: Host) -> bool:
 
 
 def is_loopback_address(text: str) -> bool:
-    """Say whether a text is an address of the loopback network; brackets and a port don't
-    matter.
-    """
+    """Return whether a text is a loopback address, with or without brackets and port."""
     address = read_address(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
@@ -119,8 +114,7 @@ def _read_address(text: str) -> Address | None:
 
 
 def read_pattern(text: str) -> Pattern:
-    """Read a host of a setting: "shop.example", "shop.example:8443", "127.0.0.1", "[::1]" or
-    "*.shop.example".
+    """Read an entry of a setting: a host, or a pattern for its subdomains.
 
     Raises:
         ValueError: no request can match it; the message says why, and what to write.
@@ -147,9 +141,7 @@ def read_pattern(text: str) -> Pattern:
 
 
 def in_ascii(text: str) -> str:
-    """Write a host as browsers send it, with punycode for labels that have other letters (RFC
-    3492).
-    """
+    """Return a host as browsers send it, with punycode for other letters (RFC 3492)."""
     labels = text.lower().split(".")
     return ".".join(
         label if label.isascii() else "xn--" + label.encode("punycode").decode() for label in labels
@@ -157,7 +149,7 @@ def in_ascii(text: str) -> str:
 
 
 def check_list(name: str, texts: Iterable[str]) -> None:
-    """See that each entry of a list of hosts can match a request.
+    """Check that each entry of a list of hosts can match a request.
 
     Args:
         name: of the setting.
@@ -174,7 +166,7 @@ def check_list(name: str, texts: Iterable[str]) -> None:
 
 
 def is_listed(host: Host, texts: tuple[str, ...]) -> bool:
-    """Say whether a list of hosts has this one; an entry without a port means any port.
+    """Return whether a list of hosts has this one; an entry without a port means any port.
 
     Args:
         texts: as `check_list` took them.

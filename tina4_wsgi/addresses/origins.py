@@ -1,5 +1,4 @@
-"""Where pages come from: an origin as browsers send it (RFC 6454), and the list of those that may
-connect.
+"""Origins of pages as browsers send them (RFC 6454), and lists of those that may connect.
 
 Pure. An entry of the list is an exact origin, a pattern for the subdomains of one domain, "null" or
 "file://", "*" for every page, or a function that decides. What no page can match is refused when it
@@ -51,14 +50,12 @@ class Origin(NamedTuple):
 
     @property
     def has_own_port(self) -> bool:
-        """Whether a browser leaves the port out, for it is the scheme's own."""
+        """Whether a browser leaves the port out, because it is the scheme's own."""
         return self.host.port == _WEB.get(self.scheme)
 
 
 def parse(text: str) -> Origin | None:
-    """Read what a browser sends as Origin; None for "null", for two origins, or for anything that
-    is none.
-    """
+    """Read the field Origin; None for "null", for two origins, or for anything else."""
     found = _ORIGIN.fullmatch(text) if len(text) <= _LONGEST else None
     if found is None:
         return None
@@ -71,7 +68,7 @@ def parse(text: str) -> Origin | None:
 
 
 def is_own(asking: Origin, host: Host, scheme: str) -> bool:
-    """Say whether a page came from the host that it wants to connect to.
+    """Return whether a page came from the host that it wants to connect to.
 
     Args:
         host: under which the request came.
@@ -84,7 +81,7 @@ def is_own(asking: Origin, host: Host, scheme: str) -> bool:
 
 
 def is_named(text: str, allowed: Collection[Allowed]) -> bool:
-    """Say whether `allowed_origins` lets a page of this origin in.
+    """Return whether `allowed_origins` lets a page of this origin connect.
 
     Functions are asked for what is an origin alone, so `origin.endswith(".shop.example")` is no
     trap. What one of them raises is logged, and lets nobody in.
@@ -105,7 +102,7 @@ def is_named(text: str, allowed: Collection[Allowed]) -> bool:
 
 
 def check_list(name: str, allowed: Iterable[Allowed]) -> None:
-    """See that each entry can match a page.
+    """Check that each entry can match a page.
 
     Args:
         name: of the setting.
@@ -121,7 +118,7 @@ def check_list(name: str, allowed: Iterable[Allowed]) -> None:
 
 
 def fault(text: str) -> str | None:
-    """Say why no page can have this origin, and what to write; None where one can."""
+    """Return why no page can have this origin, and what to write; None if one can."""
     if text == ANY or text in OPAQUE:
         return None
     try:
@@ -211,7 +208,7 @@ def _check_behind_scheme(scheme: str, rest: str) -> None:
 
 
 def _in_an_origin(scheme: str, rest: str, wrong: str) -> str:
-    """Say what is wrong with a host as part of an origin."""
+    """Return what is wrong with a host as part of an origin."""
     if not rest.isascii():
         return f'has letters that no browser sends, write "{scheme}://{hosts.in_ascii(rest)}"'
     if rest.startswith("."):
@@ -268,9 +265,7 @@ def _decides_for(function: Callable[[str], object], text: str) -> bool:
 
 
 def _is_mistake(answer: object) -> bool:
-    """Say whether an answer is true without saying yes: what was never called or awaited, or an
-    error not raised.
-    """
+    """Return whether an answer is true by mistake, such as a function or a coroutine."""
     if inspect.iscoroutine(answer):
         answer.close()  # else Python warns of one that nobody awaited, too
         return True

@@ -1,4 +1,4 @@
-"""Under which hosts an app is served.
+"""The hosts under which an app is served.
 
 Without the setting `allowed_hosts` any host will do, with one exception. A server that only this
 machine reaches needs no login, people think; but any page can have its name point to 127.0.0.1, and
@@ -22,7 +22,7 @@ _MESSAGE = "this host is not served here"
 
 
 def check(environ: Mapping[str, Any], config: Config) -> None:
-    """Hold the setting `allowed_hosts`, if there is one.
+    """Apply the setting `allowed_hosts`, if it is set.
 
     Raises:
         Refused: 421.
@@ -43,7 +43,7 @@ def check(environ: Mapping[str, Any], config: Config) -> None:
 def check_for_page(
     environ: Mapping[str, Any], config: Config, asked: str, origin: str | None
 ) -> None:
-    """Hold it for what a page does in a browser, also without the setting on a local server.
+    """Check the host that a browser's page asks for, on a local server without the setting too.
 
     Args:
         asked: the field Host, "" without one.
@@ -76,9 +76,7 @@ def check_for_page(
 
 
 def _serves_this_machine_alone(environ: Mapping[str, Any]) -> bool:
-    """Whether only loopback is listened on. Of servers other than ours and gunicorn nobody knows,
-    so it is not.
-    """
+    """Return whether only loopback is listened on; False under a server that can't tell."""
     server = environ.get("tina4_wsgi.server")
     if server is not None:
         return getattr(server, "is_on_loopback_only", False) is True

@@ -1,4 +1,4 @@
-"""What is often wrong around an app, found by looking at the process that it was loaded into.
+"""Common mistakes around an app, found in the process that has loaded it.
 
 Each check gives findings, one line each with its fix. They are made once per process, at the first
 upgrade, and logged; `tina4-wsgi doctor` makes them before anybody connects.
@@ -102,9 +102,7 @@ _FIRST_WITH_GEVENT = (3, 1, 14)  # psycopg 3; before, it waits in a `select` of 
 
 
 class Finding(NamedTuple):
-    """Something that is wrong, and what to do about it: both in a few words, on one line
-    together.
-    """
+    """A mistake and what to do about it, in a few words, to stand on one line together."""
 
     what: str
     fix: str
@@ -131,9 +129,7 @@ def log_unknown_variables() -> None:
 
 
 def misspelt_variables() -> Iterator[Finding]:
-    """Find environment variables that look like settings and are none, so that what they ask for
-    does not happen.
-    """
+    """Find environment variables that look like settings and are none, and so do nothing."""
     for name, meant in unknown_variables().items():
         fix = f"did you mean {meant}?" if meant else "the README's table lists all settings"
         yield Finding(f"{name} is no setting and changes nothing", fix)
@@ -160,8 +156,9 @@ def unpatched() -> Iterator[Finding]:
 
 
 def modules() -> dict[str, ModuleType]:
-    """Return the modules that may have taken hold of what was patched later, in the order of their
-    ends.
+    """Return the modules that may have taken hold of what was patched later.
+
+    They come in the order in which their imports ended.
 
     Those of the standard library and the like are left out, agents, and all that were imported
     after the patch: what they hold in spite of it they asked for (`monkey.get_original`).
@@ -239,9 +236,7 @@ def _held_by(suspects: dict[str, ModuleType], wanted: Mapping[str, tuple[str, ..
 
 
 def _asks_for_originals(name: str, module: ModuleType) -> bool:
-    """Whether a module's code knows `get_original` of gevent, and so holds on purpose what it
-    holds.
-    """
+    """Return whether a module takes originals on purpose, by gevent's `get_original`."""
     get_code = getattr(getattr(module, "__loader__", None), "get_code", None)
     try:
         code = get_code(name) if get_code is not None else None
@@ -315,8 +310,9 @@ def lone_workers(count: int, config: Config) -> Iterator[Finding]:
 
 
 def trusted_by_django() -> Iterator[Finding]:
-    """Look at CSRF_TRUSTED_ORIGINS, which Django takes as it is; our own setting is refused where
-    it is set.
+    """Check CSRF_TRUSTED_ORIGINS, which Django takes as it is.
+
+    Our own setting refuses such an entry when it is set.
     """
     settings = getattr(sys.modules.get("django.conf"), "settings", None)
     if settings is not None and settings.configured:
@@ -324,9 +320,7 @@ def trusted_by_django() -> Iterator[Finding]:
 
 
 def dead_origins(listed: Iterable[str], where: str) -> Iterator[Finding]:
-    """Find origins that no browser sends in this form, compared to the letter, so that their pages
-    are refused.
-    """
+    """Find origins that no browser sends in this form, so that their pages are refused."""
     for origin in listed:
         wrong = origins.fault(origin) or _what_browsers_write(origin)
         if wrong is not None:

@@ -1,5 +1,4 @@
-"""Who makes an upgrade under our own server, where an App may stand somewhere inside of another
-application.
+"""Decides whether an App nested inside another application handles an upgrade itself.
 
 The server has to know before it asks the application. It leaves an upgrade to the application, as
 the request that it is, unless that says of itself that it wants upgrades ready-made, as
@@ -22,7 +21,7 @@ _LAYERS = ("_wsgi_app", *_INSIDE, "application")
 
 
 def claims_upgrade(app: Any, environ: Environ) -> bool:
-    """Say whether an upgrade is left to `app`, or to what that would pass the request to.
+    """Return whether an upgrade is left to `app`, or to the app that it would pass it to.
 
     Args:
         app: any WSGI application. What has `claims_upgrade(environ)` is asked; Werkzeug's
@@ -64,9 +63,7 @@ def paths_of_gevent_websocket(app: Any) -> Iterator[str]:
 
 
 def _asks_for_gevent_websocket() -> bool:
-    """Whether python-engineio runs in its gevent mode, and found gevent-websocket when it looked
-    for it.
-    """
+    """Return whether python-engineio runs in its gevent mode, and has found gevent-websocket."""
     driver = sys.modules.get("engineio.async_drivers.gevent")
     return driver is not None and getattr(driver, "SimpleWebSocketWSGI", None) is None
 

@@ -1,6 +1,4 @@
-"""Refusing an upgrade: what is logged of it, and how it is said where 101 has been answered
-already.
-"""
+"""Refusing an upgrade: the path in the log, and the answer where 101 was sent already."""
 
 from __future__ import annotations
 
@@ -16,8 +14,9 @@ _LOGGED_PATH_BYTES = 200
 
 
 def path_for_log(path: str) -> str:
-    """Give a raw path as a client would write it, on one line: bytes that are no UTF-8, control
-    characters and the quote that ends it in the log as escapes.
+    """Return a raw path as a client would write it, on one line.
+
+    Bytes that are no UTF-8, control characters, and the quote that ends it are escaped.
     """
     text = (
         path[:_LOGGED_PATH_BYTES]
@@ -30,9 +29,7 @@ def path_for_log(path: str) -> str:
 
 
 def refuse_late(environ: dict[str, Any], start_response: Any, refusal: Refused) -> Iterable[bytes]:
-    """Refuse where gevent-websocket's worker has answered 101 before it asked us: by a close
-    frame.
-    """
+    """Refuse by a close frame where gevent-websocket's worker has sent the 101 already."""
     try:
         place = find_place(environ)
     except Refused:

@@ -1,4 +1,4 @@
-"""What stands inside of a server's socket object while, and after, its connection is taken from it.
+"""Stand-ins for the socket inside a server's socket object, once its connection is taken.
 
 gevent's sockets keep the kernel's in `_sock`, and a TLS session in `_sslobj`. Two things may stand
 there instead:
@@ -112,7 +112,7 @@ class Door:
 
     @staticmethod
     def stands_before(sock: Any) -> bool:
-        """Whether a door is before this gevent socket."""
+        """Return whether a door is before this gevent socket."""
         return isinstance(sock._sock, _Side)
 
     def remove(self) -> None:
@@ -122,8 +122,9 @@ class Door:
             self._sock._sslobj = self._session
 
     def pass_on(self, send: Callable[..., int], data: Any, *flags: int) -> int:
-        """Take what the server writes, by `send` unless it is a 101; says how many bytes were
-        taken.
+        """Take what the server writes, or send it; return how many bytes were taken.
+
+        Anything but a 101 is sent by `send`.
         """
         part = bytes(data)
         head = self._head + part
@@ -147,9 +148,7 @@ class Door:
 
 
 class _Side:
-    """One thing inside of a gevent socket, but for writing and closing, which the door decides
-    on.
-    """
+    """A gevent socket's inner socket, but the door decides on writing and closing."""
 
     def __init__(self, inside: Any, door: Door) -> None:
         self._inside = inside

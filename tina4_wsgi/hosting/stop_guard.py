@@ -52,7 +52,7 @@ class StopGuard:
         atexit.register(self._at_exit)
 
     def stand_guard(self) -> None:
-        """See to it that somebody waits for the server to stop; doesn't wait itself.
+        """Start to wait for the server's stop, in a greenlet of its own; return at once.
 
         Greenlets: the server's, which serves an upgrade; from any other this does nothing, and the
             next one's is tried.
@@ -87,11 +87,11 @@ class StopGuard:
 
 
 def _server_of_this_greenlet() -> Any:  # Any: gevent ships no types
-    """Find the gevent StreamServer that spawned the current greenlet, with room for a greenlet that
-    stays.
+    """Find the gevent StreamServer that spawned the current greenlet.
 
-    gevent's servers spawn their handlers as `handle(client, address)` with a bound method of the
-    server among the arguments; None where that is not so.
+    It must have room for a greenlet that stays. gevent's servers spawn their handlers as
+    `handle(client, address)` with a bound method of the server among the arguments; None where
+    that is not so.
     """
     for argument in getattr(gevent.getcurrent(), "args", ()):
         server = getattr(argument, "__self__", None)
@@ -104,8 +104,9 @@ def _server_of_this_greenlet() -> Any:  # Any: gevent ships no types
 
 
 def is_drained(environ: Mapping[str, Any], app: object) -> bool:
-    """Whether the host is our own server, which drains `app`, or has what stands around `app` do
-    it.
+    """Return whether our own server hosts `app`, and so drains it.
+
+    Our server may also host what stands around `app`, and drain `app` through that.
     """
     server = environ.get("tina4_wsgi.server")
     return server is not None and app in getattr(

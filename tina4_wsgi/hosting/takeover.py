@@ -81,13 +81,11 @@ class Taker(Protocol):
         """Go on with it: the 101 has left, or is `taken.head`."""
 
     def give_up(self, answer: bytes) -> None:
-        """Something else was answered in the place of the 101, which began with `answer`; or
-        nothing, b"".
-        """
+        """End: no 101 was sent, but an answer that began with `answer`, or nothing, b""."""
 
 
 class Answered:
-    """What an application returns for an upgrade: an ordinary response with an empty body.
+    """The return value of an application for an upgrade: a response with an empty body.
 
     Its one piece is b"", since some middlewares ask for a first one.
     """
@@ -124,7 +122,7 @@ class HostSocket(NamedTuple):
 
 
 def find_place(environ: dict[str, Any]) -> HostSocket:
-    """Say where `take_over` will find the socket, before anything is answered.
+    """Find where `take_over` will get the socket, before anything is answered.
 
     Raises:
         Refused: 501, the server offers no socket, or a middleware hides what has been read from
@@ -144,8 +142,9 @@ def find_place(environ: dict[str, Any]) -> HostSocket:
 
 
 def is_answered(environ: dict[str, Any]) -> bool:
-    """Say whether the server has sent its 101 before it asked: nothing can be refused or agreed on
-    any more.
+    """Return whether gevent-websocket's server has sent its 101 before it asked.
+
+    Then nothing can be refused or agreed on any more.
     """
     return environ.get("wsgi.websocket") is not None
 
@@ -231,8 +230,9 @@ class Kept:
 
 
 def _belongs_to(server: Any, place: HostSocket) -> bool:
-    """Whether it answers on this very socket: gunicorn's response has it as `sock`, pywsgi's
-    handler as `socket`.
+    """Return whether a server's object answers on this very socket.
+
+    gunicorn's response has it as `sock`, pywsgi's handler as `socket`.
     """
     return place.sock is getattr(server, "sock", None) or place.sock is getattr(
         server, "socket", None
@@ -240,7 +240,7 @@ def _belongs_to(server: Any, place: HostSocket) -> bool:
 
 
 def _answer(server: Any, start_response: Any, headers: list[tuple[str, str]]) -> bytes:
-    """Have the server answer 101; give the bytes that it leaves to us."""
+    """Have the server answer 101; return the bytes that it leaves to us."""
     if hasattr(server, "force_close"):  # gunicorn's
         # What it would note for its access log; the checks of its start_response cost 3 % of a
         # connection, and these headers are our own. It believes that they have left, not to end a
@@ -256,8 +256,9 @@ def _answer(server: Any, start_response: Any, headers: list[tuple[str, str]]) ->
 def _wait_for_answer(
     place: HostSocket, start_response: Any, headers: list[tuple[str, str]], taker: Taker
 ) -> None:
-    """Take the connection when the server writes the 101, which what is around the app decides
-    on.
+    """Take the connection when the server writes the 101.
+
+    What stands around the app decides whether and when that happens.
     """
 
     def switch(head: bytes) -> None:
@@ -277,8 +278,9 @@ def _head_of(headers: Iterable[tuple[str, str]]) -> bytes:
 
 
 def _added_to(head: bytes, headers: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Find what middlewares and the server have added to our fields; gunicorn before 24 announces a
-    chunked body.
+    """Find the fields that middlewares and the server have added to ours.
+
+    gunicorn before 24 announces a chunked body, which is left out.
     """
     ours = _BODY_FIELDS.union(name.lower() for name, _ in headers)
     for line in head.decode("latin-1").split("\r\n")[1:]:
@@ -310,10 +312,10 @@ def _find(environ: dict[str, Any]) -> HostSocket | None:
 
 
 def _tell_apart(handler: Any) -> None:
-    """Give a client of a UNIX socket a name: gevent-websocket keys its clients by address, and
-    theirs is empty.
+    """Give each client of a UNIX socket a name of its own.
 
-    While the app waits for one's `auth`, the next would take its entry, which is then missing.
+    gevent-websocket keys its clients by address, and theirs is empty. While the app waits for
+    one's `auth`, the next would take its entry, which is then missing.
     """
     if not handler.client_address:
         clients = handler.server.clients

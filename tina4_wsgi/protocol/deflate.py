@@ -84,7 +84,7 @@ def _split(text: str, separator: str) -> list[str]:
 
 
 def _joined_quotes(pieces: list[str], separator: str) -> list[str]:
-    """Put pieces together again between which a separator was quoted."""
+    """Join the pieces again between which a separator was quoted."""
     parts: list[str] = []
     open_pieces: list[str] = []
     for piece in pieces:
@@ -112,9 +112,7 @@ def _bad_header() -> Refused:
 
 
 def negotiate(offers: list[Offer]) -> Agreement | None:
-    """Accept the first offer of permessage-deflate that is valid; None if there is none (§5.1,
-    §7.1).
-    """
+    """Accept the first valid offer of permessage-deflate; None without one (§5.1, §7.1)."""
     for offer in offers:
         if offer.name == EXTENSION:
             agreement = _accept(offer)

@@ -53,7 +53,7 @@ REGISTERED_CODES = frozenset(
 
 
 def may_travel(code: int) -> bool:
-    """Say whether a close frame may carry `code`: a registered one, or 3000-4999 (§7.4.2)."""
+    """Return whether a close frame may carry `code`: a registered one, or 3000-4999 (§7.4.2)."""
     return code in REGISTERED_CODES or 3000 <= code <= 4999
 
 

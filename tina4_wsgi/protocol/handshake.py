@@ -151,7 +151,7 @@ def accept_for(key: str) -> str:
 def check_page(
     environ: Mapping[str, Any], host: str, allowed: Collection[Allowed], trusted: tuple[str, ...]
 ) -> None:
-    """Hold the origin policy for the page that sent a request; see `check_through_proxies`."""
+    """Apply the origin policy to the page that sent a request; see `check_through_proxies`."""
     origin = environ.get("HTTP_ORIGIN")
     if origin is not None:
         check_through_proxies(origin, environ, host, allowed, trusted)
@@ -164,7 +164,7 @@ def check_through_proxies(
     allowed: Collection[Allowed],
     trusted: tuple[str, ...],
 ) -> None:
-    """Hold the origin policy for a request as it came through proxies; see `check_origin`.
+    """Apply the origin policy to a request as it came through proxies; see `check_origin`.
 
     Args:
         origin: the field Origin.
@@ -223,8 +223,7 @@ def check_origin(
     scheme: str = "",
     named_host: str = "",
 ) -> None:
-    """Hold the origin policy (§10.2): a page may connect to the host that it came from, or is
-    named.
+    """Apply the origin policy (§10.2): pages may connect to their own host, or are named.
 
     Args:
         origin: the Origin header; None means that no browser asks.
@@ -258,7 +257,7 @@ def check_origin(
 
 
 def _why_not(asking: Origin | None, own: hosts.Host | None, scheme: str) -> str:
-    """Say what a proxy may have lost on the way, where both sides are nearly the same."""
+    """Return what a proxy may have lost on the way, where both sides are nearly the same."""
     if asking is None or own is None or asking.host.name != own.name:
         return ""
     if own.port is None and not asking.has_own_port:

@@ -1,4 +1,4 @@
-"""What a server hears on one connection: bytes in, messages out (RFC 6455 §5, §6.2, §7).
+"""The receiving side of one connection: bytes in, messages out (RFC 6455 §5, §6.2, §7).
 
 How it works. `feed` walks over the bytes frame by frame. A short unfragmented text, nearly every
 frame of nearly every app, is handled in the loop itself; all else goes through `_read_frame`. Of a
@@ -189,16 +189,15 @@ class Session:
 
     @property
     def has_buffered(self) -> bool:
-        """Whether `feed(b"")` may give more: `feed` stopped at the inbound limit, or in a frame's
-        head.
+        """Whether `feed(b"")` may return more messages.
+
+        That is so where `feed` stopped at the inbound limit, or in a frame's head.
         """
         return bool(self._buffer)
 
     @property
     def held_bytes(self) -> int:
-        """All that lies here or was given and not taken off: messages, and what has arrived of the
-        next one.
-        """
+        """How many bytes are held: messages not taken yet, and what has arrived of the next one."""
         message = self._message
         return (
             self.queued_bytes + len(self._buffer) + (0 if message is None else message.plain_bytes)

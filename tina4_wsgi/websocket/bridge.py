@@ -1,4 +1,4 @@
-"""Where a framework has a say in our WebSocket routes, and what it says there."""
+"""Where a framework has a say in our WebSocket routes."""
 
 from __future__ import annotations
 
@@ -50,8 +50,7 @@ class Bridge:
         """
 
     def seen(self, environ: Environ) -> Environ:
-        """Give the environ of a handshake as the framework sees it; `environ` itself where that is
-        the same.
+        """Return the environ of a handshake as the framework sees it; by default the same.
 
         Middleware inside of the framework's app may change host, path or prefix.
         """
@@ -70,28 +69,26 @@ class Bridge:
         return None if match is None else (path, match)
 
     def routes(self) -> Iterable[Route]:
-        """Give the routes that the framework declares, for listings; those of the router are known
-        already.
-        """
+        """Return the routes that the framework declares, for listings; not those of the router."""
         return ()
 
     def names_host(self, environ: Environ) -> bool:
-        """Say whether the framework's own settings or routes name the host of a handshake that it
-        has a route for.
+        """Return whether the framework's settings or routes name the host of this handshake.
 
-        Then nobody else has pointed that name here. Asked where our own setting `allowed_hosts`
-        names none.
+        Only asked about handshakes that the framework has a route for. Then nobody else has
+        pointed that name here. Asked where our own setting `allowed_hosts` names none.
         """
         return False
 
     def with_page_schemes(self, environ: Environ) -> Environ:
-        """Give an environ in which "wss" is "https" and "ws" is "http", wherever the framework
-        looks for the scheme.
+        """Return an environ in which "wss" is "https" and "ws" is "http".
+
+        It changes every place where the framework looks for the scheme.
         """
         return forwarded.with_page_schemes(environ)
 
     def check_origin(self, environ: Environ, host: str, limits: Config) -> None:
-        """Hold the origin policy.
+        """Apply the origin policy.
 
         Args:
             host: under which the request came, as seen through trusted proxies.
@@ -101,8 +98,7 @@ class Bridge:
         handshake.check_page(environ, host, limits.allowed_origins, limits.trusted_proxies)
 
     def admit(self, environ: Environ, match: Match) -> None:
-        """Let the framework refuse a handshake before the route's `auth` is asked; outside of
-        `context`.
+        """Let the framework refuse a handshake before `auth` is asked, outside of `context`.
 
         Args:
             environ: a copy, without a body.
@@ -111,8 +107,9 @@ class Bridge:
         """
 
     def context(self, environ: Environ, event: str) -> AbstractContextManager[object]:
-        """Enter the framework's context for one event, a fresh one each time; what leaves the block
-        is raised again.
+        """Enter the framework's context for one event, a fresh one each time.
+
+        An error that leaves the block is raised again.
 
         Args:
             environ: a WSGI environ of the handshake, made for this event: a GET without a body.
@@ -123,7 +120,7 @@ class Bridge:
         return nullcontext()
 
     def run(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
-        """Make one call inside of `context`, and give what it gives.
+        """Make one call inside of `context`, and return what it returns.
 
         For a framework whose context is no block but a chain of functions around a view: it has
         `call` take the view's place. Then `environ["tina4_wsgi.match"]` is of use, the route and
@@ -133,8 +130,7 @@ class Bridge:
             return call()
 
     def answer(self, question: Facts) -> Facts:
-        """Answer a question that this bridge has put to all processes by `App.ask_all`; {} for any
-        other.
+        """Answer a question that this bridge has asked by `App.ask_all`; {} for any other.
 
         Greenlets: the hub's; never waits.
         """
@@ -143,8 +139,7 @@ class Bridge:
     def json_default(
         self, value: Any
     ) -> Any:  # Any: the application's own types, and what JSON can write
-        """Give a JSON-able stand-in for `value`, by the framework's own encoder, or raise
-        TypeError.
+        """Return a stand-in for `value` that JSON can write, or raise TypeError.
 
         Asked about types that `jsontext` doesn't know.
         """
@@ -152,7 +147,7 @@ class Bridge:
 
 
 def refuse(status: int, connection: Connection | None = None) -> NoReturn:
-    """Say no in a framework's name: before the 101 with its status, afterwards with 4401 or 4403.
+    """Refuse in a framework's name: with its status before the 101, with 4401 or 4403 after it.
 
     Args:
         status: what the framework would answer with; a redirect makes no sense to a WebSocket and
@@ -172,7 +167,5 @@ def refuse(status: int, connection: Connection | None = None) -> NoReturn:
 
 
 def bodiless(environ: Mapping[str, Any]) -> Environ:
-    """Copy an environ for somebody who might read its body, which holds the frames that came
-    early.
-    """
+    """Copy an environ for code that might read its body, which holds the client's first frames."""
     return {**environ, "wsgi.input": io.BytesIO()}

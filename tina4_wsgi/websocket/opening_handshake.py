@@ -1,4 +1,4 @@
-"""What a client said when it connected, kept small for as long as it stays.
+"""The request that a connection began with, kept small for as long as it stays.
 
 A WSGI environ takes 3 to 5 KiB; of it a connection keeps the header fields and a few words, and
 puts that together again when somebody asks. The values stand in one text, their lengths beside it,
@@ -66,8 +66,7 @@ _LONGEST_SHARED = (
 
 
 def head_bytes(environ: Mapping[str, Any]) -> int:
-    """Say how large a handshake is, near enough: a bound on its head, under servers that have none
-    of their own.
+    """Estimate the size of a handshake's head, for servers that have no limit of their own.
 
     Everything in the environ that is text counts, which is quicker than to tell header fields
     apart.
@@ -121,9 +120,7 @@ class OpeningHandshake:
         self._others = {name: environ[name] for name in by_reference if name in environ} or None
 
     def environ(self) -> dict[str, Any]:
-        """Rebuild the part of the WSGI environ that was kept: header fields, path, query, peer,
-        user.
-        """
+        """Rebuild what was kept of the environ: header fields, path, query, peer, user."""
         text, begin = self._text, 0
         found: dict[str, Any] = {}
         for name, length in zip(self._names, array("I", self._lengths), strict=True):
@@ -134,9 +131,7 @@ class OpeningHandshake:
         return found
 
     def wsgi_environ(self) -> dict[str, Any]:
-        """Make an environ that any WSGI framework takes: a GET of the same address, without a
-        body.
-        """
+        """Return an environ that any WSGI framework takes: a GET without a body."""
         return {
             "SCRIPT_NAME": "",
             "PATH_INFO": "/",
@@ -173,14 +168,12 @@ class OpeningHandshake:
 
     @property
     def ip(self) -> str:
-        """The client's address; behind trusted proxies what they say it is; "" for a UNIX
-        socket.
-        """
+        """The client's address, through trusted proxies; "" for a UNIX socket."""
         return forwarded.client_ip(self.environ(), self._trusted_proxies)
 
 
 def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Give the names of a head.
+    """Return the names of a head.
 
     Raises:
         Refused: 400, one holds a control character or a space.

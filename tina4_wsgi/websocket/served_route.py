@@ -1,6 +1,4 @@
-"""One WebSocket route as one app serves it: its settings, its callback, its login, in the
-framework's own context.
-"""
+"""One WebSocket route as one app serves it: settings, callback, login, context."""
 
 from __future__ import annotations
 
@@ -77,16 +75,16 @@ class ServedRoute:
 
     @property
     def asks(self) -> bool:
-        """Whether `admit` asks anybody."""
+        """Whether `admit` asks a framework or an `auth`."""
         return self._bridge is not None or self.has_auth
 
     @property
     def has_auth(self) -> bool:
-        """Whether somebody is asked who connects."""
+        """Whether the route has an `auth`."""
         return self.route.auth is not None
 
     def told_result(self, event: str, result: object) -> None:
-        """Tell, once, that what a callback returned goes nowhere; may wait for the log."""
+        """Warn, once, that a callback's return value goes nowhere; may wait for the log."""
         if not self._has_told_result:
             self._has_told_result = True
             logger.warning(
@@ -99,7 +97,7 @@ class ServedRoute:
             )
 
     def check_origin(self, asked: Handshake, environ: Environ, host: str) -> None:
-        """Hold the origin policy of the framework or of the route.
+        """Apply the origin policy of the framework or of the route.
 
         Args:
             host: under which the request came, as seen through trusted proxies.
@@ -183,8 +181,7 @@ class ServedRoute:
         return self._bridge.run(environ, "auth", partial(auth, request))
 
     def _as_joined(self, environ: Environ) -> Environ:
-        """Spell the path as the name of the group that is joined, so that `auth` and frameworks
-        judge that.
+        """Spell the path as the name of the joined group, so that `auth` and frameworks judge that.
 
         "/x/" and "/x//" are "/x" here; where the route itself ends with a slash, all are "/x/".
         """
@@ -208,7 +205,7 @@ class ServedRoute:
         return results[0] if results else None
 
     def _as_pages_come(self, environ: Environ) -> Environ:
-        """Give what a framework is shown: schemes of WebSockets are none of its own."""
+        """Return the environ with the schemes of pages, which frameworks know."""
         assert self._bridge is not None
         return self._bridge.with_page_schemes(environ)
 

@@ -1,5 +1,4 @@
-"""What the answer of an `auth` means: who is let in, who is refused, and what must have been a
-mistake.
+"""The meaning of what an `auth` returns: let in, refused, or a mistake.
 
 It fails closed. Only what is true lets in; a value that no `auth` gives on purpose, such as a
 response, a class or a coroutine, is true as well, and is taken for the mistake that it is: logged,
@@ -51,7 +50,7 @@ _HEADER_NAMES = ("header", "headers", "headerlist", "_headers")
 
 
 def judge(answer: object) -> object:
-    """Say who is let in by what `auth` gave.
+    """Return who is let in by what `auth` returned.
 
     Returns:
         The value for `connection.auth`: `answer`, or what it stands for where it is a lazy proxy;
@@ -72,8 +71,9 @@ def judge(answer: object) -> object:
 
 
 def _behind_proxy(answer: object) -> object:
-    """Give what a lazy proxy of Werkzeug or Django stands for: outside of this request it would be
-    somebody else.
+    """Return the object behind a lazy proxy of Werkzeug or Django.
+
+    Outside of this request the proxy would stand for somebody else.
     """
     for kind in type(answer).__mro__:
         if kind.__name__ == "LocalProxy" and kind.__module__ == "werkzeug.local":
@@ -91,7 +91,7 @@ def _is_authenticated(user: object) -> bool:
 
 
 def _mistake(answer: object) -> str | None:
-    """Say what an answer is that no `auth` gives on purpose; None for one that may be meant."""
+    """Describe an answer that no `auth` gives on purpose; None for one that may be meant."""
     kind = type(answer)
     if kind in _PLAIN:
         return None
@@ -107,7 +107,7 @@ def _mistake(answer: object) -> str | None:
 
 
 def _code_mistake(answer: object) -> str | None:
-    """Say which piece of code an answer is; None for none."""
+    """Describe a piece of code as an answer; None for anything else."""
     kind = type(answer)
     if isinstance(answer, type):
         return f"the class {answer.__name__}"
@@ -124,8 +124,9 @@ def _code_mistake(answer: object) -> str | None:
 
 
 def _is_response(answer: object) -> bool:
-    """Recognise the responses of all frameworks: those of Django by name, others by a status and
-    header fields.
+    """Recognise the responses of all frameworks.
+
+    Django's are known by name, others by a status and header fields.
     """
     kinds = type(answer).__mro__
     if any(
@@ -146,6 +147,9 @@ def _has_one(spaces: Iterable[Mapping[str, object]], names: tuple[str, ...]) -> 
 
 
 def refusal_of(error: HTTPException) -> Refused:
-    """Say before the 101 what was raised, or given; a redirect makes no sense to a WebSocket."""
+    """Return the refusal for an HTTPException that was raised or returned before the 101.
+
+    A redirect makes no sense to a WebSocket, and becomes 403.
+    """
     code = error.code if error.code is not None and 400 <= error.code < 600 else 403
     return Refused(code, error.description or status_line(code))
