@@ -100,18 +100,21 @@ class App:
         self.root = Path(os.getcwd() if root is None else root)
         self._wsgi_app = wsgi_app
         self.start_link = StartLink(self.config, self.root) if self.config.debug else None
+
         self._http = HttpHandling(self.router, self.config, self.root, wsgi_app, self.start_link)
         self.templates = self._http.templates
         self._bridge = bridge
         self._encode_json = (
             jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
         )
+
         self._own = Endpoints(self, live, bridge, self.start_link)
         self._acceptor = Acceptor(
             self, self.config, self.router, bridge, self._own, wsgi_app, self._here
         )
         self._lost = LostBroadcasts(self.all_routes, _any_has_websocket)
         self._warns_of_lost = self.config.debug
+
         self._runtime: Runtime | None = None
         # The number of forks at the last request: a child of this process has more.
         self._served_at = -1
@@ -119,6 +122,7 @@ class App:
         self._monitor: Monitor | None = None
         # Native, also where the app is imported before patching.
         self._runtime_lock = _allocate_lock()
+
         if router is None:
             discover(self.root)
         _apps.add(self)
@@ -138,10 +142,13 @@ class App:
         self._served_at = fork_count()
         if self.config.allowed_hosts and (refusal := self._misdirected(environ)) is not None:
             return refusal(environ, start_response)
+
         if self._own.paths and (page := self._own.find(environ)) is not None:
             return page(environ, start_response)
+
         if "HTTP_UPGRADE" in environ and handshake.wants_websocket(environ):
             return self._acceptor.upgrade(environ, start_response)
+
         if "HTTP_TINA4_PROBE" in environ and environ["REQUEST_METHOD"] == "HEAD":
             # A question begins nothing: where no connection was served, there is room.
             running = None if self._runtime is None else self._here()

@@ -478,16 +478,19 @@ class Config:
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             _check(item.name, getattr(self, item.name), item.default, item.metadata["setting"])
+
         for network in self.trusted_proxies:
             _check_network(network)
         for path in self.gevent_websocket_paths:
             _check_prefix("gevent_websocket_paths", path)
         for key in self.keep_environ:
             _check_kept_key(key)
+
         origins.check_list("allowed_origins", self.allowed_origins)
         hosts.check_list("allowed_hosts", self.allowed_hosts)
         _check_root(self.root_path)
         _check_redis_url(self.backplane_url)
+
         if self.live_token and not _TOKEN.fullmatch(self.live_token):
             raise ConfigError(
                 "live_token, expected at least 16 letters, digits, dashes or underscores"
@@ -511,9 +514,11 @@ class Config:
             text = environ.get(ENVIRONMENT_PREFIX + item.name.upper())
             if text is not None:
                 values[item.name] = _parse(item.name, text.strip(), item.default)
+
         values = _normal(values)
         if "root_path" not in values and environ.get(_SCRIPT_NAME):
             values["root_path"] = _root_of_environ(environ[_SCRIPT_NAME])
+
         given = {name: value for name, value in overrides.items() if value is not None}
         _refuse_unknown(given, {item.name for item in dataclasses.fields(cls)}, "app")
         values.update(_normal(given))
@@ -634,11 +639,13 @@ def _parse(name: str, text: str, default: object) -> object:
         if text.lower() not in _TRUE | _FALSE:
             raise ConfigError(f"{variable}={text!r}, expected yes or no")
         return text.lower() in _TRUE
+
     if isinstance(default, int | float):
         try:
             return type(default)(text)
         except ValueError as exc:
             raise ConfigError(f"{variable}={text!r}, expected a number") from exc
+
     if isinstance(default, tuple):
         return tuple(part.strip() for part in text.split(",") if part.strip())
     return text
@@ -653,21 +660,25 @@ def _check(
         expected = (int, float)
     else:
         expected = type(default)
+
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         shown = f" is a {type(value).__name__}" if setting.is_secret else f"={value!r}"
         raise ConfigError(f"{name}{shown}, expected {type(default).__name__}")
+
     if setting.least is not None and not value >= setting.least:  # also NaN, which is no less
         raise ConfigError(
             f"{name}={value!r}, expected at least {setting.least:.15g} {setting.unit}"
         )
     if setting.most is not None and value > setting.most:
         raise ConfigError(f"{name}={value!r}, expected at most {setting.most:.15g} {setting.unit}")
+
     if setting.choices and value not in setting.choices:
         raise ConfigError(f"{name}={value!r}, expected one of: {', '.join(setting.choices)}")
     if setting.is_path and value and not value.startswith("/"):
         raise ConfigError(
             f'{name}={value!r}, expected a path that begins with a slash, as "/{name}"'
         )
+
     if (
         isinstance(value, tuple)
         and name != "allowed_origins"
@@ -691,16 +702,19 @@ def _check_redis_url(url: str) -> None:
             "redis://user:password@host:6379/0 with the special "
             "characters of the password percent-encoded"
         ) from None
+
     if port == 0:
         raise ConfigError("backplane_url has port 0, expected 1 to 65535")
     if parts.fragment:
         raise ConfigError("backplane_url has a part behind #, expected the # of a password as %23")
+
     if parts.scheme == "unix":
         if not parts.path.strip("/"):
             raise ConfigError(
                 "backplane_url names no socket, expected as unix:///run/redis/redis.sock"
             )
         return
+
     database = parts.path.strip("/")
     if database and not (database.isascii() and database.isdecimal()):
         raise ConfigError(

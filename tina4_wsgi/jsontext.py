@@ -91,6 +91,7 @@ def decode(body: bytes | str) -> Any:  # Any: whatever the JSON holds
         raise ValueError(f"not UTF-8 at byte {exc.start}") from None
     if not text.strip():
         raise ValueError("empty, expected JSON")
+
     try:
         found = _decode(text)
         if "\\u" in text and _SPELLED_SURROGATE.search(text):

@@ -105,6 +105,7 @@ class Acceptor:
         self._extra = extra
         self._wsgi_app = wsgi_app
         self._runtime = runtime
+
         self.served: dict[Route, ServedRoute] = {}
         self.refused: dict[int, int] = {}
         self.handovers = Handovers(wsgi_app)
@@ -122,6 +123,7 @@ class Acceptor:
             found = self.find_route(environ, asked.path)
             if found is None:
                 return self._pass_on(asked, environ, start_response)
+
             if head_bytes(environ) > self._config.max_head_bytes:
                 raise Refused(431, "the head of this handshake is too long")
             path, match = found
@@ -146,6 +148,7 @@ class Acceptor:
             found = self.find_route(environ, environ.get("PATH_INFO") or "/")
             if found is None:
                 return None
+
             match = found[1]
             if running is not None:
                 _engine_with_room(running, self._extra.spare(match[0]))
@@ -154,6 +157,7 @@ class Acceptor:
             self.refuse(environ, start_response, refusal)
         else:
             start_response("204 No Content", [("Cache-Control", "no-store")])
+
         return []
 
     def refuse(
@@ -188,6 +192,7 @@ class Acceptor:
         # One with a detail is a mistake that somebody can mend, such as a second spelling of a
         # number.
         is_quiet = refusal.status in _QUIET and not refusal.detail
+
         logger.log(
             logging.INFO if is_quiet else logging.WARNING,
             "refused '%s' from %s: %d %s%s",
@@ -218,10 +223,12 @@ class Acceptor:
             if self._wsgi_app is None:
                 raise
             return None  # a path that is not UTF-8 is none of ours, and may be the legacy app's
+
         # Matchers and frameworks take "//x" and "x" for "/x"; as a group's name neither is that.
         found = self._match(seen, path) if path[:1] == "/" and path[:2] != "//" else None
         if has_control_character(path) and (found is not None or self._wsgi_app is None):
             raise Refused(400, "the path holds a control character")
+
         if found is not None and seen is not environ:
             environ[SEEN] = seen
         return found

@@ -71,6 +71,7 @@ class Handovers:
         place = find_place(environ)
         if protocol := self._subprotocol(asked):
             headers.append(("Sec-WebSocket-Protocol", protocol))
+
         guest = _Guest(Kept(place, start_response, headers), environ, self)
         self._guests.add(guest)
         try:
@@ -80,6 +81,7 @@ class Handovers:
         finally:
             self._guests.discard(guest)
             guest.close()
+
         return Answered()
 
     def end(self) -> None:

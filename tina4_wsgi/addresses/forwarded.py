@@ -92,16 +92,19 @@ def client_ip(environ: Environ, trusted: tuple[str, ...]) -> str:
     peer = _peer(environ)
     if not is_trusted_peer(environ, trusted):
         return peer
+
     elements = _elements(environ, trusted)
     if elements is not None:
         texts = [element.get("for", "") for element in elements]
     else:
         texts = environ.get("HTTP_X_FORWARDED_FOR", "").rsplit(",", _MOST_HOPS)[-_MOST_HOPS:][::-1]
+
     found = peer
     for text in texts:
         address = _address(text)
+        # Nobody knows who wrote what stands to the left of a word that is no address.
         if address is None:
-            break  # What stands left of a word that is no address was written by who knows whom.
+            break
         found = str(address)
         if not _is_in(address, _networks(trusted)):
             break
@@ -159,6 +162,7 @@ def root(environ: Environ, trusted: tuple[str, ...]) -> str:
     own: str = environ.get("SCRIPT_NAME", "").rstrip("/")
     if not is_trusted_peer(environ, trusted):
         return own
+
     prefix = _last(environ.get("HTTP_X_FORWARDED_PREFIX", "")).rstrip("/")
     if (
         len(prefix) > _MOST_PREFIX
@@ -166,6 +170,7 @@ def root(environ: Environ, trusted: tuple[str, ...]) -> str:
         or {".", ".."} & set(prefix.split("/"))
     ):
         return own
+
     # Some proxies tell a prefix that they have left in the path.
     return own if f"{own}/".startswith(f"{prefix}/") else prefix + own
 
@@ -196,10 +201,12 @@ def with_page_schemes(environ: dict[str, Any], *more: str) -> dict[str, Any]:
     for name in (*_SCHEME_HEADERS, *more):
         if (value := environ.get(name)) not in (None, "http", "https"):
             changed[name] = _SCHEME.sub(lambda found: f"http{found[1].lower()}", value)
+
     if (value := environ.get("HTTP_FORWARDED")) is not None:
         changed["HTTP_FORWARDED"] = _PROTO.sub(
             lambda found: f"{found[1]}http{found[2].lower()}", value
         )
+
     own = str(environ.get("wsgi.url_scheme", "http"))
     if own.lower() in ("ws", "wss"):
         changed["wsgi.url_scheme"] = _SCHEMES[own.lower()]
@@ -240,6 +247,7 @@ def _elements(environ: Environ, trusted: tuple[str, ...]) -> list[Element] | Non
     header = environ.get("HTTP_FORWARDED")
     if not header or any(environ.get(name) for name in _INSTEAD_OF_FORWARDED):
         return None
+
     found: list[Element] = []
     for element in _from_the_right(header):
         found.append(element)

@@ -65,9 +65,11 @@ def parse(text: str) -> Host | None:
     found = _HOST.fullmatch(text) if len(text) <= _LONGEST else None
     if found is None:
         return None
+
     port = None if found["port"] is None else int(found["port"])
     if port is not None and port > _MOST_PORT:
         return None
+
     name = found["name"].lower()
     if name[0] == "[":
         address = read_address(name)
@@ -121,15 +123,18 @@ def read_pattern(text: str) -> Pattern:
     """
     if not text.isascii():
         raise ValueError(f"has letters that no browser sends, write {in_ascii(text)!r}")
+
     is_wildcard = text.startswith("*.")
     host = parse(text[2:] if is_wildcard else text)
     if host is None or host.port == 0:
         raise ValueError(_what_is_wrong(text))
+
     name = host.name
     if name[0] == "[":
         if is_wildcard:
             raise ValueError("has a star before an address, expected one before a name")
         return Pattern(host, False)
+
     labels = name.removesuffix(".").split(".")
     if not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError(_what_is_wrong(text))
@@ -187,6 +192,7 @@ def _patterns(texts: tuple[str, ...]) -> tuple[Pattern, ...]:
 
 def _what_is_wrong(text: str) -> str:
     expected = 'expected a host as "shop.example", "shop.example:8443" or "*.shop.example"'
+
     if "://" in text:
         return f"has a scheme, {expected}"
     if "*" in text:
@@ -199,6 +205,7 @@ def _what_is_wrong(text: str) -> str:
         return f"has a user in it, {expected}"
     if "/" in text or "?" in text or "#" in text:
         return f"has a path, {expected}"
+
     port = text.rpartition(":")[2]
     if ":" in text and "[" not in text and not (port.isdecimal() and 0 < int(port) <= _MOST_PORT):
         return f"has a port that is none, {expected}"

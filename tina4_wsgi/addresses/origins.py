@@ -158,11 +158,13 @@ def _entry(text: str) -> _Entry:
     scheme, separator, rest = text.partition("://")
     scheme = scheme.lower()
     _check_shape(text, scheme, separator, rest)
+
     if scheme not in _WEB:
         origin = parse(text)
         if origin is None:
             raise ValueError(f"is no origin, {_EXPECTED}")
         return _Entry(scheme, Pattern(origin.host, False))
+
     try:
         pattern = hosts.read_pattern(rest)
     except ValueError as exc:
@@ -175,15 +177,18 @@ def _check_shape(text: str, scheme: str, separator: str, rest: str) -> None:
         raise ValueError(
             f'is no origin that a browser sends, write "{"null" if "n" in text.lower() else "file://"}"'
         )
+
     if not text or any(character.isspace() for character in text):
         raise ValueError(f"has space in it, {_EXPECTED}" if text else f"is empty, {_EXPECTED}")
     if "," in text:
         raise ValueError("has a comma in it, expected a list with one origin in each entry")
+
     if not separator:
         host = re.sub(r"^(https?:)?/*", "", text)
         if fault(f"https://{host}") is not None:
             raise ValueError(f"is no origin, {_EXPECTED}")
         raise ValueError(f'has no scheme, write "https://{host}" or "http://{host}"')
+
     if scheme in ("ws", "wss"):
         page = f"{scheme.replace('ws', 'http')}://{rest}"
         raise ValueError(f'is where a WebSocket goes, and a page comes by http: write "{page}"')
@@ -197,8 +202,10 @@ def _check_behind_scheme(scheme: str, rest: str) -> None:
         raise ValueError(
             f'would be every page that comes by {scheme}, expected "*" for all, or {_EXPECTED[9:]}'
         )
+
     if "@" in rest:
         raise ValueError(f'has a user in it, write "{scheme}://{rest.rpartition("@")[2]}"')
+
     host = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
     if not host:
         raise ValueError(f"has no host, {_EXPECTED}")
@@ -227,19 +234,21 @@ def _check_function(name: str, one: object) -> None:
             f"{name}: {one!r:.80} is a {type(one).__name__}, {_EXPECTED}, or a function of the "
             "origin"
         )
+
     if isinstance(one, type):
         raise ConfigError(
             f"{name}: {one!r:.80} is a class, {_EXPECTED}, or a function of the origin"
         )
-    call = (
-        one.__call__ if not inspect.isroutine(one) else one
-    )  # an object may be called as a function is
+
+    # An object may be callable by its class.
+    call = one if inspect.isroutine(one) else one.__call__
     if any(map(inspect.iscoroutinefunction, (one, call))) or any(
         map(inspect.isasyncgenfunction, (one, call))
     ):
         raise ConfigError(
             f"{name}: {one!r:.80} is an `async def` and nothing would await it, write `def`"
         )
+
     try:
         inspect.signature(one).bind("https://shop.example")
     except ValueError:
@@ -269,6 +278,7 @@ def _is_mistake(answer: object) -> bool:
     if inspect.iscoroutine(answer):
         answer.close()  # else Python warns of one that nobody awaited, too
         return True
+
     return (
         callable(answer)
         or inspect.isawaitable(answer)

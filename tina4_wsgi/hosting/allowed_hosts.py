@@ -29,6 +29,7 @@ def check(environ: Mapping[str, Any], config: Config) -> None:
     """
     if not config.allowed_hosts:
         return
+
     text = forwarded.host(environ, config.trusted_proxies)
     host = hosts.parse(text)
     if host is None or not hosts.is_listed(host, config.allowed_hosts):
@@ -54,6 +55,7 @@ def check_for_page(
     if config.allowed_hosts:
         check(environ, config)
         return
+
     text = asked or "localhost"
     host = hosts.parse(text)
     if (host is not None and hosts.is_loopback(host)) or config.trusted_proxies:
@@ -62,9 +64,11 @@ def check_for_page(
         return
     if host is not None and host.name == str(environ.get("SERVER_NAME", "")).lower():
         return  # `--host dev.test`: the user has named it
+
     asking = origins.parse(origin or "")
     if asking is not None and host is not None and asking.host.name != host.name:
         return  # a page of another site, which allowed_origins lets in: it has no need of a trick
+
     raise Refused(
         _MISDIRECTED,
         _MESSAGE,

@@ -183,6 +183,7 @@ def modules_of_the_app() -> dict[str, ModuleType]:
     loads an app.
     """
     names = list(sys.modules)
+
     if _GUNICORNS_LAST in names:
         of_the_app = {*names[names.index(_GUNICORNS_LAST) :]}
     elif _is_script(sys.modules.get("__main__")):
@@ -192,6 +193,7 @@ def modules_of_the_app() -> dict[str, ModuleType]:
         of_the_app = {"__main__", *names[last_before + 1 :]}
     else:
         return {}
+
     return {name: one for name, one in modules().items() if name in of_the_app}
 
 
@@ -225,11 +227,13 @@ def _held_by(suspects: dict[str, ModuleType], wanted: Mapping[str, tuple[str, ..
         for name, one in getattr(monkey, "saved", {}).get(module, {}).items()
         if name in names
     }
+
     held = {}
     for name, module in suspects.items():
         for value in list(vars(module).values()):
             if id(value) in originals and not _asks_for_originals(name, module):
                 held[name] = originals[id(value)]
+
     named = [f"{name} holds {what}" for name, what in sorted(held.items())[:_MOST_NAMED]]
     more = f" and {len(held) - _MOST_NAMED} more" if len(held) > _MOST_NAMED else ""
     return f"{', '.join(named)}{more}"
@@ -260,6 +264,7 @@ def libraries() -> Iterator[Finding]:
             "query",
             is_fatal=True,
         )
+
     version = getattr(sys.modules.get("psycopg"), "__version__", "")
     if version and _numbers(version) < _FIRST_WITH_GEVENT:
         yield Finding(
@@ -267,6 +272,7 @@ def libraries() -> Iterator[Finding]:
             "pip install 'psycopg>=3.1.14'",
             is_fatal=True,
         )
+
     if getattr(sys.modules.get("grpc._cython.cygrpc"), "g_gevent_activated", None) is False:
         yield Finding(
             "grpc waits in C, so a call holds up all others",

@@ -33,12 +33,14 @@ def claims_upgrade(app: Any, environ: Environ) -> bool:
         claims = getattr(app, "claims_upgrade", None)
         if claims is not None:
             return bool(claims(environ))
+
         if isinstance(app, DispatcherMiddleware):
             app, environ = _dispatched(app, environ)
         else:
             app = next(
                 (inner for name in _INSIDE if callable(inner := getattr(app, name, None))), None
             )
+
         if app is None:
             break
     return True

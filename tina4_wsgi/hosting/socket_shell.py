@@ -128,6 +128,7 @@ class Door:
         """
         part = bytes(data)
         head = self._head + part
+
         if head.startswith(_SWITCHING):
             self._head = head
             end = head.find(_HEAD_END)
@@ -135,6 +136,7 @@ class Door:
                 self.remove()
                 self._on_switching(head[:end])
             return len(part)
+
         if not head.startswith(_OK_SO_FAR):
             self.remove()
             self._on_other(head)

@@ -132,12 +132,15 @@ def find_place(environ: dict[str, Any]) -> HostSocket:
     software = str(environ.get("SERVER_SOFTWARE"))
     if software.startswith("gevent/") if place is None else not place.has_input:
         raise Refused(501, _NEEDS_INPUT, detail=repr(type(environ.get("wsgi.input"))))
+
     if place is None or not hasattr(place.sock, "_detach_socket"):
         raise Refused(501, _NEEDS, detail=software)
+
     if isinstance(place.sock._sock, Shell) or Door.stands_before(place.sock):
         raise Refused(500, _NEEDS_ONE_CALL)
     if place.sock.hub.thread_ident != _get_ident() and place.answered_by is None:
         raise Refused(500, _NEEDS_ITS_THREAD)
+
     return place
 
 
@@ -165,6 +168,7 @@ def take_over(
         OSError: the client has gone while the answer was written.
     """
     headers = [*_SWITCHING_HEADERS, *headers]
+
     if place.answered_by is not None or place.spy is not None:
         if place.answered_by is not None:
             _tell_apart(place.answered_by)
@@ -174,6 +178,7 @@ def take_over(
         taker.take(_take(place, _answer(server, start_response, headers)))
     else:
         _wait_for_answer(place, start_response, headers, taker)
+
     return Answered()
 
 
@@ -300,10 +305,12 @@ def _find(environ: dict[str, Any]) -> HostSocket | None:
             spy,
             answered_by=handler,
         )
+
     if "gunicorn.socket" in environ:
         sock = environ["gunicorn.socket"]
         has_input = hasattr(getattr(body, "reader", None), "unreader")
         return HostSocket(sock, lambda: _take_unread(body), spy, has_input, is_prompt=True)
+
     # pywsgi hands out its buffered reader for requests that ask for an upgrade.
     sock = getattr(getattr(body, "raw", None), "_sock", None)
     if sock is not None:
@@ -337,6 +344,7 @@ def _take_buffered(reader: Any, sock: Any) -> bytes:
     """Empty pywsgi's BufferedReader; with nothing in it, `peek` reads once, and must not wait."""
     timeout = sock.gettimeout()
     sock.settimeout(0)
+
     try:
         data: bytes = reader.read(len(reader.peek(1)))
     except (BlockingIOError, ssl.SSLWantReadError):
@@ -359,9 +367,11 @@ def _detach(sock: Any, is_prompt: bool) -> Stream:
     raw = sock._sock
     if session is not None:
         sock._sslobj = None
+
     sock._closed = True
     sock._detach_socket("detached")
     sock._sock = Shell(raw)
+
     if raw.gettimeout() != 0:  # it is 0 within gevent's sockets; saying so again is a system call
         raw.setblocking(False)
     if not is_prompt:

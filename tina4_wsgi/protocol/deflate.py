@@ -64,12 +64,14 @@ def parse_offers(header: str) -> list[Offer]:
     elements = _split(header, ",")
     if len(elements) > MOST_ELEMENTS:
         raise _bad_header()
+
     offers = []
     for element in elements:
         name, *pieces = (piece.strip(" \t") for piece in _split(element, ";"))
         if not is_token(name):
             raise _bad_header()
         offers.append(Offer(name, [_parse_parameter(piece) for piece in pieces]))
+
     if not offers:
         raise _bad_header()
     return offers
@@ -87,12 +89,14 @@ def _joined_quotes(pieces: list[str], separator: str) -> list[str]:
     """Join the pieces again between which a separator was quoted."""
     parts: list[str] = []
     open_pieces: list[str] = []
+
     for piece in pieces:
         open_pieces.append(piece)
         is_quoted = (len(open_pieces) > 1) != bool(piece.count('"') % 2)
         if not is_quoted:
             parts.append(separator.join(open_pieces))
             open_pieces = []
+
     if open_pieces:
         raise _bad_header()
     return parts
@@ -125,6 +129,7 @@ def _accept(offer: Offer) -> Agreement | None:
     names = [name for name, _ in offer.parameters]
     if len(set(names)) != len(names):
         return None
+
     answer = [EXTENSION, "server_no_context_takeover", "client_no_context_takeover"]
     window_bits = _LARGEST_WINDOW_BITS
     for name, value in offer.parameters:
@@ -142,6 +147,7 @@ def _accept(offer: Offer) -> Agreement | None:
             # Its value is a hint. We inflate any window, so there is nothing to ask for.
         else:
             return None
+
     return Agreement(window_bits, "; ".join(answer))
 
 
@@ -198,6 +204,7 @@ class Inflater:
         self._has_begun = self._has_begun or bool(part)
         if not self._has_begun:
             return b""  # some clients send nothing where §7.2.3.6 has one byte
+
         inflated = self._inflate(part + _EMPTY_BLOCK if is_last else part)
         while self.fault is None and self._zlib.eof and self._zlib.unused_data:
             part = self._zlib.unused_data
@@ -205,6 +212,7 @@ class Inflater:
                 return inflated  # it ended with a final block
             self._begin_stream()
             inflated += self._inflate(part)
+
         # Between two blocks a final empty one is in order; inside of one, it is not.
         if is_last and self.fault is None and (self._inflate(_FINAL_BLOCK) or not self._zlib.eof):
             self._fail(CloseCode.INVALID_PAYLOAD, "compressed message ends inside a block")

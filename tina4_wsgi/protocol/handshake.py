@@ -88,6 +88,7 @@ def read(environ: Mapping[str, Any]) -> Handshake:
     method = environ["REQUEST_METHOD"]
     host = get("HTTP_HOST", "")
     version = get("HTTP_SEC_WEBSOCKET_VERSION")
+
     return Handshake(
         method,
         get("PATH_INFO") or "/",
@@ -117,13 +118,16 @@ def _early_refusal(
 ) -> Refused | None:
     if method != "GET":
         return Refused(405, "a WebSocket handshake is a GET request", (("Allow", "GET"),))
+
     if environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
         return Refused(400, "a WebSocket handshake needs HTTP/1.1")
     if not has_token(environ.get("HTTP_CONNECTION", ""), "upgrade"):
         return Refused(400, "header Connection lacks the token Upgrade")
+
     if environ.get("CONTENT_LENGTH") not in (None, "", "0") or "HTTP_TRANSFER_ENCODING" in environ:
         # The bytes of a body would be read as frames.
         return Refused(400, "a WebSocket handshake has no body")
+
     if not host or "," in host:
         return Refused(400, "exactly one Host header is expected")
     if version != "13":
@@ -186,12 +190,14 @@ def check_through_proxies(
             or not forwarded.has_sign_of_proxy(environ)
         ):
             raise
+
         try:
             # As if the peer were trusted: it is only asked whether that is all there is to mend.
             trusting = (peer,) if hosts.read_address(peer) else ("127.0.0.1",)
             _check_once(environ, origin, forwarded.host(environ, trusting), (), trusting)
         except Refused:
             raise refusal from None
+
         named = peer or "127.0.0.1"  # on a UNIX socket any name does
         why = (
             "a proxy tells that they are the same, but is not believed: "
@@ -238,6 +244,7 @@ def check_origin(
     """
     if origin is None or origins.ANY in allowed:
         return
+
     asking, own = origins.parse(origin), hosts.parse(host)
     if asking is not None:
         if own is not None and origins.is_own(asking, own, scheme):
@@ -245,8 +252,10 @@ def check_origin(
         named = hosts.parse(named_host)
         if named is not None and origins.is_own(asking, named, scheme):
             return
+
     if allowed and origins.is_named(origin, allowed):
         return
+
     came = origins.shown(f"{scheme or 'http(s)'}://{host}")
     why = _why_not(asking, own, scheme) or _how_to_name(origin, asking)
     raise Refused(
@@ -260,6 +269,7 @@ def _why_not(asking: Origin | None, own: hosts.Host | None, scheme: str) -> str:
     """Return what a proxy may have lost on the way, where both sides are nearly the same."""
     if asking is None or own is None or asking.host.name != own.name:
         return ""
+
     if own.port is None and not asking.has_own_port:
         return (
             "the Host has lost its port on the way: let the proxy pass it on (in nginx: "
@@ -267,6 +277,7 @@ def _why_not(asking: Origin | None, own: hosts.Host | None, scheme: str) -> str:
             "$http_host), or tell it as X-Forwarded-Port, with the proxy's address in "
             "trusted_proxies"
         )
+
     if scheme and asking.scheme != scheme and origins.is_own(asking, own, ""):
         return (
             f"by what this server and its proxies say the request came by {scheme}: let the "

@@ -64,10 +64,12 @@ class ServedRoute:
         self.limits = limits
         self._bridge = bridge
         self._has_told_result = False
+
         self.encode_json: jsontext.Encode = (
             jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
         )
         self.tally = Tally()
+
         self.callback: Callable[[Connection, Event, str | bytes], object]
         self.callback = route.callback if bridge is None else self._call_in_context
         if limits.metrics:
@@ -139,6 +141,7 @@ class ServedRoute:
         auth = self.route.auth
         if auth is None:
             return None
+
         found = self._asked(self._ask_in_context, auth, self._as_joined(environ), params)
         try:
             return judge(found)
@@ -163,6 +166,7 @@ class ServedRoute:
             raise
         except BaseException as exc:  # also SystemExit: the client is answered
             raise self._failed(exc) from exc
+
         if isinstance(answer, HTTPException):
             raise refusal_of(answer)
         return answer

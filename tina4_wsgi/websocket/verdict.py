@@ -95,12 +95,14 @@ def _mistake(answer: object) -> str | None:
     kind = type(answer)
     if kind in _PLAIN:
         return None
+
     if answer is NotImplemented or answer is Ellipsis:
         return repr(answer)
     if isinstance(answer, BaseException):
         return f"an exception, {kind.__name__}, and didn't raise it"
     if kind is tuple and answer:
         return f"a tuple of {len(answer)}"  # type: ignore[arg-type]  # mypy doesn't narrow by `is`
+
     if _is_response(answer):
         return f"a response, {kind.__module__}.{kind.__name__}"
     return _code_mistake(answer)
@@ -109,11 +111,13 @@ def _mistake(answer: object) -> str | None:
 def _code_mistake(answer: object) -> str | None:
     """Describe a piece of code as an answer; None for anything else."""
     kind = type(answer)
+
     if isinstance(answer, type):
         return f"the class {answer.__name__}"
     if isinstance(answer, _CODE):
         name = getattr(answer, "__name__", None) or kind.__name__
         return f"the {kind.__name__} {name} itself"
+
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
             answer.close()  # else it would be told of as never awaited
@@ -134,6 +138,7 @@ def _is_response(answer: object) -> bool:
         for kind in kinds
     ):
         return True
+
     # What a class makes up in __getattr__, as a Mock does, isn't asked.
     own = getattr(answer, "__dict__", None)
     spaces: list[Mapping[str, object]] = [vars(kind) for kind in kinds]
