@@ -32,6 +32,7 @@ from .routing.discovery import discover
 from .routing.names import check_name, check_path
 from .routing.paths import normal_path
 from .routing.router import Router
+from .websocket.bridge import encoder_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -82,6 +83,12 @@ class App:
     Greenlets and threads: calls may come from any; nothing is started before the first upgrade.
     """
 
+    _runtime: Runtime | None = None
+    _monitor: Monitor | None = None
+
+    # The number of forks at the last request: a child of this process has more.
+    _served_at = -1
+
     def __init__(
         self,
         wsgi_app: WSGIApplication | None = None,
@@ -104,9 +111,7 @@ class App:
         self._http = HttpHandling(self.router, self.config, self.root, wsgi_app, self.start_link)
         self.templates = self._http.templates
         self._bridge = bridge
-        self._encode_json = (
-            jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
-        )
+        self._encode_json = encoder_of(bridge)
 
         self._own = Endpoints(self, live, bridge, self.start_link)
         self._acceptor = Acceptor(
@@ -115,20 +120,13 @@ class App:
         self._lost = LostBroadcasts(self.all_routes, _any_has_websocket)
         self._warns_of_lost = self.config.debug
 
-        self._runtime: Runtime | None = None
-        # The number of forks at the last request: a child of this process has more.
-        self._served_at = -1
         self._number = len(_apps)
-        self._monitor: Monitor | None = None
         # Native, also where the app is imported before patching.
         self._runtime_lock = _allocate_lock()
 
         if router is None:
             discover(self.root)
-        _apps.add(self)
-        if self._own.is_shared and gunicorn.worker() is not None:
-            # Otherwise this worker would be missing until its first client or question.
-            self.monitor().join()
+        self._join()
 
     if not TYPE_CHECKING:
 
@@ -333,6 +331,13 @@ class App:
         assert self._monitor is not None
         return self._monitor
 
+    def _join(self) -> None:
+        """Be among the apps of this process, and where numbers are shared, among its workers."""
+        _apps.add(self)
+        if self._own.is_shared and gunicorn.worker() is not None:
+            # Otherwise this worker would be missing until its first client or question.
+            self.monitor().join()
+
     def _here(self) -> Runtime:
         """Return what serves connections in this process; begin it if nothing does yet."""
         runtime = self._runtime
@@ -440,9 +445,8 @@ def disconnect(
 
 
 def _any_has_websocket(path: str) -> bool:
-    return any(
-        app._acceptor.has_websocket(path) for app in list(_apps)
-    )  # `broadcast` tells all of them
+    # `broadcast` of the module sends to all apps.
+    return any(app._acceptor.has_websocket(path) for app in list(_apps))
 
 
 def apps_of_this_process() -> list[App]:

@@ -13,16 +13,16 @@ import ipaddress
 import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from .addresses import hosts, origins
-from .addresses.origins import Allowed
 from .errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from typing_extensions import Unpack
 
     from .settings import AppSettings
@@ -320,7 +320,7 @@ class Config:
         choices=("keep", "close"),
         per_route=True,
     )
-    allowed_origins: tuple[Allowed, ...] = _setting(
+    allowed_origins: tuple[origins.Allowed, ...] = _setting(
         (),
         "",
         'pages that may connect besides those of the same origin: "https://example.org", '

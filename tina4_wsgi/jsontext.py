@@ -57,10 +57,10 @@ def encoder(default: Callable[[Any], Any]) -> Encode:  # Any: the application's 
     ).encode
 
 
-def as_message(
-    message: Any, encode_json: Encode = encode
-) -> Any:  # Any: what is no str or bytes is refused later
+def as_message(message: Any, encode_json: Encode = encode) -> Any:
     """Return what is sent for a message: a list or a dict as JSON text, anything else as it is.
+
+    What is no text and no bytes either is refused when it becomes a frame.
 
     Raises:
         TypeError, ValueError: as `encode` does.
@@ -135,8 +135,7 @@ def _refuse_constant(text: str) -> NoReturn:
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
 ).encode
-_encode_leniently = json.JSONEncoder(
-    ensure_ascii=False
-).encode  # what was decoded holds nothing else
+# What was decoded holds nothing that needs a stand-in.
+_encode_leniently = json.JSONEncoder(ensure_ascii=False).encode
 _encode_ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_plain).encode
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode

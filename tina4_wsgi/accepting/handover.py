@@ -13,7 +13,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from ..hosting.refusals import path_for_log
-from ..hosting.takeover import Answered, Kept, find_place
+from ..hosting.takeover import Answered, KeptConnection, find_place
 from ..protocol.grammar import split_tokens
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from ..hosting.socket_shell import GeventSocket
     from ..protocol.handshake import Handshake
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
@@ -72,7 +73,7 @@ class Handovers:
         if protocol := self._subprotocol(asked):
             headers.append(("Sec-WebSocket-Protocol", protocol))
 
-        guest = _Guest(Kept(place, start_response, headers), environ, self)
+        guest = _Guest(KeptConnection(place, start_response, headers), environ, self)
         self._guests.add(guest)
         try:
             guest.run()
@@ -108,7 +109,7 @@ class _Guest:
             gevent-websocket has them.
     """
 
-    def __init__(self, kept: Kept, environ: dict[str, Any], server: Handovers) -> None:
+    def __init__(self, kept: KeptConnection, environ: WSGIEnvironment, server: Handovers) -> None:
         from geventwebsocket.handler import Client  # here, since few apps need it
         from geventwebsocket.websocket import Stream, WebSocket
 
@@ -160,7 +161,7 @@ class _Guest:
 class _Rest(io.RawIOBase):
     """The bytes of a client, beginning with those that have been read already."""
 
-    def __init__(self, early: bytes, sock: Any) -> None:  # Any: gevent ships no types
+    def __init__(self, early: bytes, sock: GeventSocket) -> None:
         self._early = early
         self._sock = sock
 

@@ -18,10 +18,14 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import hosts
-from .hosts import Address
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from .hosts import Address
 
 Network = IPv4Network | IPv6Network
 Environ = Mapping[str, Any]  # Any: what WSGI puts there
@@ -188,7 +192,7 @@ def has_sign_of_proxy(environ: Environ) -> bool:
     return any(environ.get(name) for name in _SIGNS)
 
 
-def with_page_schemes(environ: dict[str, Any], *more: str) -> dict[str, Any]:
+def with_page_schemes(environ: WSGIEnvironment, *more: str) -> WSGIEnvironment:
     """Return an environ in which "wss" is "https", and "ws" is "http", for a framework.
 
     Frameworks know only those, wherever a scheme comes from. Whom to believe remains theirs to say.
@@ -197,7 +201,7 @@ def with_page_schemes(environ: dict[str, Any], *more: str) -> dict[str, Any]:
         environ: is not changed; given back where there is nothing to do.
         more: further variables that hold a scheme.
     """
-    changed: dict[str, Any] = {}
+    changed: dict[str, str] = {}
     for name in (*_SCHEME_HEADERS, *more):
         if (value := environ.get(name)) not in (None, "http", "https"):
             changed[name] = _SCHEME.sub(lambda found: f"http{found[1].lower()}", value)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -42,7 +44,7 @@ class Host(NamedTuple):
         return self.name if self.port is None else f"{self.name}:{self.port}"
 
 
-class Pattern(NamedTuple):
+class HostPattern(NamedTuple):
     """Which hosts a list lets in.
 
     Attributes:
@@ -115,7 +117,7 @@ def _read_address(text: str) -> Address | None:
         return None
 
 
-def read_pattern(text: str) -> Pattern:
+def read_pattern(text: str) -> HostPattern:
     """Read an entry of a setting: a host, or a pattern for its subdomains.
 
     Raises:
@@ -133,7 +135,7 @@ def read_pattern(text: str) -> Pattern:
     if name[0] == "[":
         if is_wildcard:
             raise ValueError("has a star before an address, expected one before a name")
-        return Pattern(host, False)
+        return HostPattern(host, False)
 
     labels = name.removesuffix(".").split(".")
     if not all(_LABEL.fullmatch(label) for label in labels):
@@ -142,7 +144,7 @@ def read_pattern(text: str) -> Pattern:
         is_wildcard or not isinstance(read_address(name), ipaddress.IPv4Address)
     ):
         raise ValueError("ends in a number, expected a name, or an address as 127.0.0.1")
-    return Pattern(host._replace(name=f".{name}") if is_wildcard else host, is_wildcard)
+    return HostPattern(host._replace(name=f".{name}") if is_wildcard else host, is_wildcard)
 
 
 def in_ascii(text: str) -> str:
@@ -186,7 +188,7 @@ def is_listed(host: Host, texts: tuple[str, ...]) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _patterns(texts: tuple[str, ...]) -> tuple[Pattern, ...]:
+def _patterns(texts: tuple[str, ...]) -> tuple[HostPattern, ...]:
     return tuple(read_pattern(text) for text in texts)
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ..errors import ConfigError
 from . import hosts
-from .hosts import Host, Pattern
+from .hosts import Host, HostPattern
 
 logger = logging.getLogger("tina4_wsgi.origins")
 
@@ -138,7 +138,7 @@ class _Entry(NamedTuple):
     """A text of the list, taken apart."""
 
     scheme: str
-    pattern: Pattern
+    pattern: HostPattern
 
     def matches(self, asking: Origin) -> bool:
         return (
@@ -163,7 +163,7 @@ def _entry(text: str) -> _Entry:
         origin = parse(text)
         if origin is None:
             raise ValueError(f"is no origin, {_EXPECTED}")
-        return _Entry(scheme, Pattern(origin.host, False))
+        return _Entry(scheme, HostPattern(origin.host, False))
 
     try:
         pattern = hosts.read_pattern(rest)

@@ -9,19 +9,21 @@ loopback's own names alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..addresses import forwarded, hosts, origins
-from ..config import Config
 from ..errors import Refused
 from . import gunicorn
+
+if TYPE_CHECKING:
+    from ..addresses.forwarded import Environ
+    from ..config import Config
 
 _MISDIRECTED = 421  # RFC 9110 §15.5.20
 _MESSAGE = "this host is not served here"
 
 
-def check(environ: Mapping[str, Any], config: Config) -> None:
+def check(environ: Environ, config: Config) -> None:
     """Apply the setting `allowed_hosts`, if it is set.
 
     Raises:
@@ -41,9 +43,7 @@ def check(environ: Mapping[str, Any], config: Config) -> None:
         )
 
 
-def check_for_page(
-    environ: Mapping[str, Any], config: Config, asked: str, origin: str | None
-) -> None:
+def check_for_page(environ: Environ, config: Config, asked: str, origin: str | None) -> None:
     """Check the host that a browser's page asks for, on a local server without the setting too.
 
     Args:
@@ -79,7 +79,7 @@ def check_for_page(
     )
 
 
-def _serves_this_machine_alone(environ: Mapping[str, Any]) -> bool:
+def _serves_this_machine_alone(environ: Environ) -> bool:
     """Return whether only loopback is listened on; False under a server that can't tell."""
     server = environ.get("tina4_wsgi.server")
     if server is not None:

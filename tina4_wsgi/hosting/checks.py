@@ -9,17 +9,19 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import metadata
 from types import CodeType, ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gevent import monkey
 
 from ..addresses import origins
 from ..config import Config, unknown_variables
 from . import descriptors, gunicorn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 logger = logging.getLogger("tina4_wsgi.checks")
 

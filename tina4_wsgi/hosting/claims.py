@@ -8,19 +8,21 @@ gevent-websocket makes them. gunicorn asks nobody, so nothing of this matters th
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-Environ = dict[str, Any]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _DEEPEST = 32  # layers of middlewares; more is a circle
 _INSIDE = ("wsgi_app", "app")  # where Flask keeps its callable, and most middlewares what they wrap
 _LAYERS = ("_wsgi_app", *_INSIDE, "application")
 
 
-def claims_upgrade(app: Any, environ: Environ) -> bool:
+def claims_upgrade(app: object, environ: WSGIEnvironment) -> bool:
     """Return whether an upgrade is left to `app`, or to the app that it would pass it to.
 
     Args:
@@ -46,7 +48,7 @@ def claims_upgrade(app: Any, environ: Environ) -> bool:
     return True
 
 
-def paths_of_gevent_websocket(app: Any) -> Iterator[str]:
+def paths_of_gevent_websocket(app: object) -> Iterator[str]:
     """Find where an application, or what it wraps, counts on `environ["wsgi.websocket"]`.
 
     Known are Socket.IO and Engine.IO in their gevent mode, and gevent-websocket's own Resource.
@@ -70,12 +72,14 @@ def _asks_for_gevent_websocket() -> bool:
     return driver is not None and getattr(driver, "SimpleWebSocketWSGI", None) is None
 
 
-def _dispatched(dispatcher: DispatcherMiddleware, environ: Environ) -> tuple[Any, Environ]:
+def _dispatched(
+    dispatcher: DispatcherMiddleware, environ: WSGIEnvironment
+) -> tuple[WSGIApplication, WSGIEnvironment]:
     """Find out which application a dispatcher chooses, and with which environ, by its own rules."""
-    chosen: list[tuple[Any, Environ]] = []
+    chosen: list[tuple[WSGIApplication, WSGIEnvironment]] = []
 
-    def noting(app: Any) -> Any:
-        def note(environ: Environ, start_response: Any) -> tuple[()]:
+    def noting(app: WSGIApplication) -> WSGIApplication:
+        def note(environ: WSGIEnvironment, start_response: StartResponse) -> tuple[()]:
             chosen.append((app, environ))
             return ()
 

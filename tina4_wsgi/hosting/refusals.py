@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import Refused
 from ..protocol.frames import CloseCode, encode_close
-from .takeover import Answered, Taken, find_place, take_over
+from .takeover import Answered, find_place, take_over
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from .takeover import Taken
 
 _LOGGED_PATH_BYTES = 200
 
@@ -28,7 +34,9 @@ def path_for_log(path: str) -> str:
     )
 
 
-def refuse_late(environ: dict[str, Any], start_response: Any, refusal: Refused) -> Iterable[bytes]:
+def refuse_late(
+    environ: WSGIEnvironment, start_response: StartResponse, refusal: Refused
+) -> Iterable[bytes]:
     """Refuse by a close frame where gevent-websocket's worker has sent the 101 already."""
     try:
         place = find_place(environ)

@@ -14,12 +14,14 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gevent
 
 from . import gunicorn
+
+if TYPE_CHECKING:
+    from ..addresses.forwarded import Environ
 
 logger = logging.getLogger("tina4_wsgi.guardian")
 
@@ -103,7 +105,7 @@ def _server_of_this_greenlet() -> Any:  # Any: gevent ships no types
     return None
 
 
-def is_drained(environ: Mapping[str, Any], app: object) -> bool:
+def is_drained(environ: Environ, app: object) -> bool:
     """Return whether our own server hosts `app`, and so drains it.
 
     Our server may also host what stands around `app`, and drain `app` through that.

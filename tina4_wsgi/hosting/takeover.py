@@ -12,23 +12,32 @@ the 101: a middleware may keep it for later, add fields to it, or answer somethi
 
 Invariants: detach, never `dup()` (pywsgi reads from its own descriptor once more and eats frames);
 recover what was read ahead; no frame before the 101; private attributes of gevent and gunicorn are
-touched here and in `shell` only.
+touched here and in `socket_shell` only.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from gevent.exceptions import ConcurrentObjectUseError
 from gevent.monkey import get_original
 
 from ..errors import Refused
 from ..hub.stream import Stream, TLSStream
-from ..spy import Spy, observer_of
+from ..spy import observer_of
 from .socket_shell import Door, Shell
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Callable, Iterable, Iterator
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from geventwebsocket.handler import WebSocketHandler
+
+    from ..spy import Spy
+    from .socket_shell import GeventSocket
 
 _get_ident = get_original("_thread", "get_ident")
 
@@ -113,15 +122,15 @@ class HostSocket(NamedTuple):
             refused or agreed on any more.
     """
 
-    sock: Any
+    sock: GeventSocket
     read_ahead: Callable[[], bytes]
     spy: Spy | None = None
     has_input: bool = True
     is_prompt: bool = False
-    answered_by: Any = None
+    answered_by: WebSocketHandler | None = None
 
 
-def find_place(environ: dict[str, Any]) -> HostSocket:
+def find_place(environ: WSGIEnvironment) -> HostSocket:
     """Find where `take_over` will get the socket, before anything is answered.
 
     Raises:
@@ -144,7 +153,7 @@ def find_place(environ: dict[str, Any]) -> HostSocket:
     return place
 
 
-def is_answered(environ: dict[str, Any]) -> bool:
+def is_answered(environ: WSGIEnvironment) -> bool:
     """Return whether gevent-websocket's server has sent its 101 before it asked.
 
     Then nothing can be refused or agreed on any more.
@@ -153,7 +162,7 @@ def is_answered(environ: dict[str, Any]) -> bool:
 
 
 def take_over(
-    place: HostSocket, start_response: Any, headers: list[tuple[str, str]], taker: Taker
+    place: HostSocket, start_response: StartResponse, headers: list[tuple[str, str]], taker: Taker
 ) -> Iterable[bytes]:
     """Answer 101 and take the socket: now, or as soon as the server writes its answer.
 
@@ -182,7 +191,7 @@ def take_over(
     return Answered()
 
 
-class Kept:
+class KeptConnection:
     """A connection that is upgraded, and stays in the server's socket and greenlet until `close`.
 
     The 101 leaves at once, so fields that a middleware keeps for later are lost.
@@ -201,7 +210,7 @@ class Kept:
     _LINGER_S = 1.0
 
     def __init__(
-        self, place: HostSocket, start_response: Any, headers: list[tuple[str, str]]
+        self, place: HostSocket, start_response: StartResponse, headers: list[tuple[str, str]]
     ) -> None:
         self.sock = place.sock
         headers = [*_SWITCHING_HEADERS, *headers]
@@ -244,7 +253,7 @@ def _belongs_to(server: Any, place: HostSocket) -> bool:
     )
 
 
-def _answer(server: Any, start_response: Any, headers: list[tuple[str, str]]) -> bytes:
+def _answer(server: Any, start_response: StartResponse, headers: list[tuple[str, str]]) -> bytes:
     """Have the server answer 101; return the bytes that it leaves to us."""
     if hasattr(server, "force_close"):  # gunicorn's
         # What it would note for its access log; the checks of its start_response cost 3 % of a
@@ -259,7 +268,7 @@ def _answer(server: Any, start_response: Any, headers: list[tuple[str, str]]) ->
 
 
 def _wait_for_answer(
-    place: HostSocket, start_response: Any, headers: list[tuple[str, str]], taker: Taker
+    place: HostSocket, start_response: StartResponse, headers: list[tuple[str, str]], taker: Taker
 ) -> None:
     """Take the connection when the server writes the 101.
 
@@ -294,8 +303,8 @@ def _added_to(head: bytes, headers: list[tuple[str, str]]) -> Iterator[tuple[str
             yield name, value.strip()
 
 
-def _find(environ: dict[str, Any]) -> HostSocket | None:
-    body = environ.get("wsgi.input")
+def _find(environ: WSGIEnvironment) -> HostSocket | None:
+    body: Any = environ.get("wsgi.input")  # Any: each server has its own
     spy = observer_of(environ)
     if is_answered(environ):
         handler = environ["wsgi.websocket"].handler
@@ -318,7 +327,7 @@ def _find(environ: dict[str, Any]) -> HostSocket | None:
     return None
 
 
-def _tell_apart(handler: Any) -> None:
+def _tell_apart(handler: WebSocketHandler) -> None:
     """Give each client of a UNIX socket a name of its own.
 
     gevent-websocket keys its clients by address, and theirs is empty. While the app waits for
@@ -340,7 +349,7 @@ def _take_unread(body: Any) -> bytes:
     return data
 
 
-def _take_buffered(reader: Any, sock: Any) -> bytes:
+def _take_buffered(reader: io.BufferedReader, sock: GeventSocket) -> bytes:
     """Empty pywsgi's BufferedReader; with nothing in it, `peek` reads once, and must not wait."""
     timeout = sock.gettimeout()
     sock.settimeout(0)
@@ -361,7 +370,7 @@ def _take(place: HostSocket, head: bytes) -> Taken:
     return Taken(_detach(place.sock, place.is_prompt), early, head)
 
 
-def _detach(sock: Any, is_prompt: bool) -> Stream:
+def _detach(sock: GeventSocket, is_prompt: bool) -> Stream:
     """Leave the server a shell in its gevent socket, and give what was inside."""
     session = getattr(sock, "_sslobj", None)
     raw = sock._sock

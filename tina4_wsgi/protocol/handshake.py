@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..addresses import forwarded, hosts, origins
 from ..errors import Refused
@@ -17,8 +17,9 @@ from .deflate import negotiate, parse_offers
 from .grammar import MOST_ELEMENTS, has_token, is_token, split_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable
 
+    from ..addresses.forwarded import Environ
     from ..addresses.origins import Allowed, Origin
     from .deflate import Agreement
 
@@ -77,12 +78,12 @@ class Handshake(NamedTuple):
         return negotiate(offers) if is_wanted else None
 
 
-def wants_websocket(environ: Mapping[str, Any]) -> bool:
+def wants_websocket(environ: Environ) -> bool:
     """Return whether a request asks for the WebSocket protocol (§4.2.1 item 3)."""
     return "HTTP_UPGRADE" in environ and has_token(environ["HTTP_UPGRADE"], "websocket")
 
 
-def read(environ: Mapping[str, Any]) -> Handshake:
+def read(environ: Environ) -> Handshake:
     """Read a request that asks for the WebSocket protocol."""
     get = environ.get
     method = environ["REQUEST_METHOD"]
@@ -102,7 +103,7 @@ def read(environ: Mapping[str, Any]) -> Handshake:
     )
 
 
-def check(environ: Mapping[str, Any]) -> str:
+def check(environ: Environ) -> str:
     """Check all that RFC 6455 §4.2.1 asks of a client's handshake, the origin apart.
 
     Returns:
@@ -113,9 +114,7 @@ def check(environ: Mapping[str, Any]) -> str:
     return read(environ).accept()
 
 
-def _early_refusal(
-    environ: Mapping[str, Any], method: str, host: str, version: str | None
-) -> Refused | None:
+def _early_refusal(environ: Environ, method: str, host: str, version: str | None) -> Refused | None:
     if method != "GET":
         return Refused(405, "a WebSocket handshake is a GET request", (("Allow", "GET"),))
 
@@ -153,7 +152,7 @@ def accept_for(key: str) -> str:
 
 
 def check_page(
-    environ: Mapping[str, Any], host: str, allowed: Collection[Allowed], trusted: tuple[str, ...]
+    environ: Environ, host: str, allowed: Collection[Allowed], trusted: tuple[str, ...]
 ) -> None:
     """Apply the origin policy to the page that sent a request; see `check_through_proxies`."""
     origin = environ.get("HTTP_ORIGIN")
@@ -163,7 +162,7 @@ def check_page(
 
 def check_through_proxies(
     origin: str,
-    environ: Mapping[str, Any],
+    environ: Environ,
     host: str,
     allowed: Collection[Allowed],
     trusted: tuple[str, ...],
@@ -208,7 +207,7 @@ def check_through_proxies(
 
 
 def _check_once(
-    environ: Mapping[str, Any],
+    environ: Environ,
     origin: str,
     host: str,
     allowed: Collection[Allowed],

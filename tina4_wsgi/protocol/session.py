@@ -232,7 +232,6 @@ class Session:
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
-
         if self.peer_close is not None:
             return True
 

@@ -6,6 +6,7 @@ import io
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .. import jsontext
 from ..addresses import forwarded
 from ..errors import ConnectionClosed, Refused
 from ..protocol import handshake
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ..routing.matching import Match, Route
     from .connection import Connection
 
-__all__ = ["ANONYMOUS", "SEEN", "Bridge", "Environ", "bodiless", "refuse"]
+__all__ = ["ANONYMOUS", "SEEN", "Bridge", "Environ", "bodiless", "encoder_of", "refuse"]
 
 Environ = dict[str, Any]
 
@@ -144,6 +145,11 @@ class Bridge:
         Asked about types that `jsontext` doesn't know.
         """
         raise TypeError(f"{type(value).__name__} is not JSON serializable")
+
+
+def encoder_of(bridge: Bridge | None) -> jsontext.Encode:
+    """Return what writes a value as JSON; types of the app's own by the framework's encoder."""
+    return jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
 
 
 def refuse(status: int, connection: Connection | None = None) -> NoReturn:

@@ -15,9 +15,8 @@ import io
 import re
 import sys
 from array import array
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from werkzeug.datastructures import EnvironHeaders, ImmutableMultiDict
@@ -26,6 +25,13 @@ from werkzeug.http import parse_cookie
 from ..addresses import forwarded
 from ..errors import Refused
 from ..http.headers import cookie_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from ..addresses.forwarded import Environ
 
 _KEPT = frozenset(
     {
@@ -54,9 +60,8 @@ _DROPPED = frozenset(
     }
 )
 
-_CONTROL = re.compile(
-    r"[\x00-\x08\x0a-\x1f\x7f]"
-)  # a tab may stand in a field value (RFC 9110 §5.5)
+# A tab may stand in a field value (RFC 9110 §5.5).
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CONTROL_IN_NAME = re.compile(r"[\x00-\x20\x7f]")
 
 _SHARED_HEADS = 256
@@ -65,7 +70,7 @@ _LONGEST_SHARED = (
 )
 
 
-def head_bytes(environ: Mapping[str, Any]) -> int:
+def head_bytes(environ: Environ) -> int:
     """Estimate the size of a handshake's head, for servers that have no limit of their own.
 
     Everything in the environ that is text counts, which is quicker than to tell header fields
@@ -90,7 +95,7 @@ class OpeningHandshake:
 
     def __init__(
         self,
-        environ: Mapping[str, Any],
+        environ: Environ,
         trusted_proxies: tuple[str, ...],
         keep_environ: tuple[str, ...] = (),
     ) -> None:
@@ -119,10 +124,10 @@ class OpeningHandshake:
         self._names = (_shared if is_short else _checked)(tuple(names))
         self._others = {name: environ[name] for name in by_reference if name in environ} or None
 
-    def environ(self) -> dict[str, Any]:
+    def environ(self) -> WSGIEnvironment:
         """Rebuild what was kept of the environ: header fields, path, query, peer, user."""
         text, begin = self._text, 0
-        found: dict[str, Any] = {}
+        found: WSGIEnvironment = {}
         for name, length in zip(self._names, array("I", self._lengths), strict=True):
             found[name] = text[begin : begin + length]
             begin += length
@@ -130,7 +135,7 @@ class OpeningHandshake:
             found.update(self._others)
         return found
 
-    def wsgi_environ(self) -> dict[str, Any]:
+    def wsgi_environ(self) -> WSGIEnvironment:
         """Return an environ that any WSGI framework takes: a GET without a body."""
         return {
             "SCRIPT_NAME": "",

@@ -10,7 +10,6 @@ from gevent import Timeout
 from greenlet import GreenletExit
 from werkzeug.exceptions import HTTPException
 
-from .. import jsontext
 from ..errors import Refused, UsageError
 from ..http.request import Request
 from ..hub.raised_in import run_there
@@ -18,7 +17,7 @@ from ..monitoring.metrics import Tally
 from ..protocol.handshake import check_through_proxies
 from ..routing.matching import Match
 from ..routing.paths import normal_path
-from .bridge import bodiless
+from .bridge import bodiless, encoder_of
 from .verdict import judge, refusal_of
 
 if TYPE_CHECKING:
@@ -65,9 +64,7 @@ class ServedRoute:
         self._bridge = bridge
         self._has_told_result = False
 
-        self.encode_json: jsontext.Encode = (
-            jsontext.encode if bridge is None else jsontext.encoder(bridge.json_default)
-        )
+        self.encode_json = encoder_of(bridge)
         self.tally = Tally()
 
         self.callback: Callable[[Connection, Event, str | bytes], object]

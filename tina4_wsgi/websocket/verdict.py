@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Final
-
-from werkzeug.exceptions import HTTPException
+from typing import TYPE_CHECKING, Final
 
 from ..errors import Refused, UsageError
 from ..http.headers import status_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from werkzeug.exceptions import HTTPException
 
 
 class _Anonymous:
