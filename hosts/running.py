@@ -19,7 +19,7 @@ from .host import Host
 
 ROOT = servers.ROOT
 SITE = Path(__file__).with_name("site")
-CERTIFICATE = ROOT / "tests" / "net" / "localhost.pem"
+CERTIFICATE = ROOT / "tests" / "server" / "localhost.pem"
 GRACE_S = 8  # gunicorn's, well over the drain time below
 ENVIRON = {
     "PYTHONPATH": os.pathsep.join([str(ROOT), str(SITE)]),

@@ -24,6 +24,7 @@ from .hosting.claims import claims_upgrade
 from .http import error_pages
 from .http.handling import HttpHandling
 from .monitoring.endpoints import Endpoints
+from .monitoring.live_page import live_page_of
 from .monitoring.monitor import Monitor
 from .monitoring.start_link import StartLink
 from .protocol import handshake
@@ -113,7 +114,7 @@ class App:
         self._bridge = bridge
         self._encode_json = encoder_of(bridge)
 
-        self._own = Endpoints(self, live, bridge, self.start_link)
+        self._own = Endpoints(self, live_page_of(self, live, bridge))
         self._acceptor = Acceptor(
             self, self.config, self.router, bridge, self._own, wsgi_app, self._here
         )

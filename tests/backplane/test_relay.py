@@ -12,7 +12,7 @@ from typing import Any
 import gevent
 import pytest
 
-from tests.backplane.test_local import HELLO, Ears, wait_until
+from tests.backplane.bus.test_bus import HELLO, Ears, wait_until
 from tina4_wsgi.backplane.bus.bus import LocalBus
 from tina4_wsgi.backplane.bus.directory import BusDirectory
 from tina4_wsgi.backplane.envelope import Kind

@@ -168,7 +168,7 @@ def test_a_unix_socket_is_served(tmp_path):
 
 def test_a_certificate_makes_it_https(tmp_path):
     (tmp_path / "wsgi.py").write_text(says("'hello'"))
-    certificate = servers.ROOT / "tests" / "net" / "localhost.pem"
+    certificate = servers.ROOT / "tests" / "server" / "localhost.pem"
 
     with launched(tmp_path, "--port", "0", "--certfile", str(certificate)) as (_, banner):
         assert banner[1].startswith("HTTP server running at https://127.0.0.1:")

@@ -21,7 +21,14 @@ TESTS_S = 600  # four thousand tests
 
 # What the compiled modules do, from bytes to servers. What needs none of them isn't run a second
 # time.
-TESTS = ("tests/protocol", "tests/engine", "tests/acceptance", "tests/hostile")
+TESTS = (
+    "tests/protocol",
+    "tests/hub",
+    "tests/websocket",
+    "tests/engine",
+    "tests/acceptance",
+    "tests/hostile",
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,8 @@ from typing import Any
 
 import gevent
 
+from tests.support.engine_house import House
 from tests.support.raw import RawClient
-
-from .conftest import House
 
 
 def quiet(connection: Any, event: str, data: str) -> None:

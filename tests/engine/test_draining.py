@@ -11,10 +11,9 @@ import gevent
 from gevent.event import Event
 
 from tests.support.deadline import NEVER_S
+from tests.support.engine_house import House
 from tests.support.raw import CLOSE, RawClient
 from tina4_wsgi.engine.draining import going_away
-
-from .conftest import House
 
 HINT = re.compile(r"going away; retry in (\d{1,6}) ms")
 

@@ -10,11 +10,9 @@ from uuid import UUID
 
 import pytest
 
+from tests.support.engine_house import House, quiet
 from tina4_wsgi.engine import presence
 from tina4_wsgi.errors import UsageError
-
-from .conftest import House
-from .test_slow_peers import quiet
 
 
 class Account:

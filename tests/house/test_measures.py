@@ -13,14 +13,13 @@ from scripts import measure_house
 from scripts.measure_house import House, Measured
 
 LIMITS = {
-    "flat": 84,
     "chain": 19,
-    "paragraphs": 15.8,
-    "columns": 1743,
-    "skips": 87,
-    "any": 499,
-    "tests": 37.4,
-    "classes": 12,
+    "up": 8,
+    "paragraphs": 14.3,
+    "columns": 33,
+    "any": 453,
+    "tests": 54,
+    "classes": 10,
 }
 """Where the target is missed today: what is allowed until it is met. Tighten these, never loosen
 them.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "tina4_wsgi"
-MOST_FUNCTION_LINES = 40  # without the docstring
+MOST_FUNCTION_LINES = 40  # of the body, without the docstring
 MODULES = [str(path.relative_to(PACKAGE)) for path in sorted(PACKAGE.rglob("*.py"))]
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -24,12 +24,10 @@ def functions(tree: ast.AST) -> Iterator[Function]:
 
 
 def lines_of(function: Function) -> int:
-    assert function.end_lineno is not None
-    whole = function.end_lineno - function.lineno + 1
-    first = function.body[0]
-    if ast.get_docstring(function) is None or first.end_lineno is None:
-        return whole
-    return whole - (first.end_lineno - first.lineno + 1)
+    """How long the body is, without the docstring; the formatter decides how long a signature is."""
+    first, *rest = function.body
+    begin = first if ast.get_docstring(function) is None else (rest or [None])[0]
+    return 0 if begin is None else function.end_lineno - begin.lineno + 1
 
 
 def public_without_docstring(tree: ast.Module) -> Iterator[str]:

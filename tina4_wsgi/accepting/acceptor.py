@@ -19,7 +19,7 @@ from ..routing.paths import decode, has_control_character, is_own, normal_path
 from ..spy import observer_of
 from ..websocket.bridge import SEEN, bodiless
 from ..websocket.connection import Accepted
-from ..websocket.opening_handshake import OpeningHandshake, head_bytes
+from ..websocket.opening_handshake import OpeningHandshake
 from ..websocket.served_route import ServedRoute
 from .arrival import Arrival
 from .handover import Handovers, is_below
@@ -124,8 +124,6 @@ class Acceptor:
             if found is None:
                 return self._pass_on(asked, environ, start_response)
 
-            if head_bytes(environ) > self._config.max_head_bytes:
-                raise Refused(431, "the head of this handshake is too long")
             path, match = found
             return self._accept(asked, environ, start_response, _group_name(path), match)
         except Refused as refusal:
@@ -283,7 +281,10 @@ class Acceptor:
         served = self._served_route(route)
         answer = self._answer(asked, environ, served)
         engine = _engine_with_room(runtime, spare := self._extra.spare(route))
-        opening = OpeningHandshake(environ, self._config.trusted_proxies, self._config.keep_environ)
+        config = self._config
+        opening = OpeningHandshake(
+            environ, config.trusted_proxies, config.keep_environ, config.max_head_bytes
+        )
 
         with engine.inquiries.begin(path) as inquiry:
             auth = served.admit(environ, match)

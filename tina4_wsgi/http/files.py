@@ -48,11 +48,6 @@ _ENCODED_TYPES = {
 _VALIDATORS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_RANGE")
 _UNKNOWN = "application/octet-stream"
 
-IS_STATIC = "tina4_wsgi.static"
-"""Stands in the environ of a request that a public file, or one of ours, answers; the access log
-looks for it.
-"""
-
 
 def _build_types() -> mimetypes.MimeTypes:
     types = mimetypes.MimeTypes()

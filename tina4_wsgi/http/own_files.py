@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..logs import IS_STATIC
 from . import error_pages, files
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def send(
         return error_pages.error(
             environ, 500, f"{sentence}. {_HOW_TO_PACK}.", [("Cache-Control", "no-store")]
         )
-    environ[files.IS_STATIC] = True
+    environ[IS_STATIC] = True
     for field, value in (headers or {}).items():
         response.headers[field] = value
     return response

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from ..logs import IS_STATIC
 from . import files
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class StaticFiles:
             answer = files.send(os.path.realpath(place), environ)
         except OSError:
             return None  # Not readable, or gone in this moment.
-        environ[files.IS_STATIC] = True
+        environ[IS_STATIC] = True
         return answer
 
     def _is_inside(self, place: str) -> bool:

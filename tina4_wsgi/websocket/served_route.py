@@ -13,11 +13,11 @@ from werkzeug.exceptions import HTTPException
 from ..errors import Refused, UsageError
 from ..http.request import Request
 from ..hub.raised_in import run_there
-from ..monitoring.metrics import Tally
 from ..protocol.handshake import check_through_proxies
 from ..routing.matching import Match
 from ..routing.paths import normal_path
 from .bridge import bodiless, encoder_of
+from .counters import Tally
 from .verdict import judge, refusal_of
 
 if TYPE_CHECKING:

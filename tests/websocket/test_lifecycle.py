@@ -1,0 +1,285 @@
+"""open, then messages in order and one at a time, then close, once, whatever happens."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import gevent
+import pytest
+
+from tests.support.engine_house import House, Log
+from tests.support.raw import BINARY, CLOSE, TEXT, client_frame
+from tina4_wsgi.errors import ConnectionClosed
+
+
+def names(log: Log) -> list[str]:
+    return [name for name, _ in log]
+
+
+def test_a_session_is_open_messages_close(house: House, log: Log) -> None:
+    client, connection = house.connect(log)
+
+    client.send_text("one")
+    client.send_frame(BINARY, b"\x00two")
+    client.send_close(1000, b"bye")
+
+    assert client.read_close() == 1000
+    log.wait_for("close")
+    assert log == [("open", ""), ("message", "one"), ("message", b"\x00two"), ("close", "")]
+    assert (connection.close_code, connection.close_reason) == (1000, "bye")
+
+
+def test_messages_sent_right_behind_the_handshake_come_after_open(house: House, log: Log) -> None:
+    house.connect(log, early=client_frame(TEXT, b"early"))
+
+    log.wait_for("message")
+
+    assert log == [("open", ""), ("message", "early")]
+
+
+def test_messages_that_arrive_while_open_still_runs_wait_for_it(house: House) -> None:
+    seen: list[str] = []
+
+    def slow_open(connection: Any, event: str, data: str) -> None:
+        if event == "open":
+            gevent.sleep(0.02)
+        seen.append(event)
+
+    client, _ = house.connect(slow_open)
+    for _ in range(3):
+        client.send_text("x")
+    client.send_close()
+    client.read_close()
+
+    assert seen == ["open", "message", "message", "message", "close"]
+
+
+def test_callbacks_of_one_connection_never_overlap(house: House) -> None:
+    running, most = 0, 0
+
+    def callback(connection: Any, event: str, data: str) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        gevent.sleep(0.001)
+        running -= 1
+        connection.send(data) if event == "message" else None
+
+    client, _ = house.connect(callback)
+    for number in range(50):
+        client.send_text(str(number))
+
+    assert [client.read_text() for _ in range(50)] == [str(number) for number in range(50)]
+    assert most == 1
+
+
+def test_replies_to_what_came_before_a_bad_frame_leave_before_the_failing_close(
+    house: House,
+) -> None:
+    def slow_echo(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            gevent.sleep(0.01)
+            connection.send(data)
+
+    client, connection = house.connect(slow_echo)
+    client.send_bytes(client_frame(TEXT, b"good") + b"\xf1\x80")
+
+    assert client.read_text() == "good"
+    assert client.read_close() == 1002
+    assert client.read_to_end() == b""
+    assert connection.close_code == 1002
+
+
+def test_eof_without_a_close_frame_is_1006(house: House, log: Log) -> None:
+    client, connection = house.connect(log)
+    client.send_text("last")
+
+    client.close()
+    log.wait_for("close")
+
+    assert names(log) == ["open", "message", "close"]
+    assert connection.close_code == 1006
+
+
+def test_replies_still_reach_a_peer_that_only_ended_its_own_side(house: House) -> None:
+    def late_echo(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            gevent.sleep(0.01)
+            connection.send(data)
+
+    client, _ = house.connect(late_echo)
+    client.send_text("half")
+    client.socket.shutdown(1)
+
+    assert client.read_text() == "half"
+
+
+def test_an_exception_in_open_closes_with_1011(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    events: list[str] = []
+
+    def broken(connection: Any, event: str, data: str) -> None:
+        events.append(event)
+        if event == "open":
+            raise RuntimeError("no")
+
+    client, connection = house.connect(broken, "/ws/broken")
+
+    assert client.read_close() == 1011
+    client.send_close(1011)
+    client.read_to_end()
+    assert events == ["open", "close"]
+    [record] = [one for one in caplog.records if one.levelno >= logging.ERROR]
+    assert "/ws/broken" in record.getMessage()
+    assert connection.id in record.getMessage()
+    assert record.exc_info is not None
+
+
+def test_an_exception_in_message_keeps_the_connection(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    def echo_number(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            connection.send(str(int(data)))
+
+    client, _ = house.connect(echo_number)
+    client.send_text("no number")
+    client.send_text("7")
+
+    assert client.read_text() == "7"
+    assert len([one for one in caplog.records if one.levelno >= logging.ERROR]) == 1
+
+
+def test_on_error_close_answers_an_exception_in_message_with_1011(house: House) -> None:
+    def broken(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            raise RuntimeError("no")
+
+    client, _ = house.connect(broken, on_error="close")
+    client.send_text("x")
+
+    assert client.read_close() == 1011
+
+
+@pytest.mark.parametrize("when", ["open", "message", "close"])
+def test_close_may_be_called_in_any_event_and_runs_close_once(house: House, when: str) -> None:
+    events: list[str] = []
+
+    def closing(connection: Any, event: str, data: str) -> None:
+        events.append(event)
+        if event == when:
+            connection.close(4001, "enough")
+            connection.close(4002, "again")
+
+    client, connection = house.connect(closing)
+    if when == "message":
+        client.send_text("x")
+    if when == "close":
+        client.send_close(1000)
+        assert client.read_close() == 1000
+    else:
+        assert client.read_close() == 4001
+        client.send_close(4001)
+    client.read_to_end()
+    gevent.sleep(0)
+
+    assert events[-1] == "close"
+    assert events.count("close") == 1
+    assert connection.close_code == (1000 if when == "close" else 4001)
+
+
+def test_messages_behind_close_are_dropped(house: House) -> None:
+    seen: list[str] = []
+
+    def closing(connection: Any, event: str, data: str) -> None:
+        seen.append(data)
+        if data == "1":
+            connection.close()
+
+    client, _ = house.connect(closing)
+    client.send_bytes(
+        b"".join(client_frame(TEXT, str(n).encode()) for n in range(500)) + client_frame(CLOSE)
+    )
+
+    assert client.read_close() == 1000
+    client.read_to_end()
+    assert seen == ["", "0", "1", ""]
+
+
+def test_sending_after_the_end_raises_connection_closed_with_the_code(house: House) -> None:
+    caught: list[ConnectionClosed] = []
+
+    def callback(connection: Any, event: str, data: str) -> None:
+        if event == "close":
+            with pytest.raises(ConnectionClosed) as info:
+                connection.send("too late")
+            caught.append(info.value)
+
+    client, _ = house.connect(callback)
+    client.send_close(4000, b"mine")
+    client.read_to_end()
+
+    assert [(error.code, error.reason, error.was_clean) for error in caught] == [
+        (4000, "mine", True)
+    ]
+
+
+def test_a_reset_ends_with_1006_and_messages_before_it_are_still_delivered(house: House) -> None:
+    seen: list[str] = []
+    go_on = gevent.event.Event()
+
+    def callback(connection: Any, event: str, data: str) -> None:
+        seen.append(event)
+        if event == "message":
+            go_on.wait()
+
+    client, connection = house.connect(callback)
+    client.send_bytes(client_frame(TEXT, b"a") + client_frame(TEXT, b"b"))
+    while len(seen) < 2:
+        gevent.sleep(0)
+    client.reset()
+    go_on.set()
+    while "close" not in seen:
+        gevent.sleep(0)
+
+    assert seen == ["open", "message", "message", "close"]
+    assert connection.close_code == 1006
+
+
+def test_a_peer_that_never_answers_our_close_is_cut_off(house: House, log: Log) -> None:
+    client, connection = house.connect(log, close_timeout_s=0.1)
+    gevent.sleep(0)
+
+    connection.close(4003)
+    assert client.read_close() == 4003
+    log.wait_for("close")
+
+    assert connection.close_code == 4003
+    assert client.read_to_end() == b""
+
+
+def test_close_refuses_a_code_that_may_not_travel(house: House, log: Log) -> None:
+    _, connection = house.connect(log)
+
+    with pytest.raises(ValueError, match="1006 may not travel"):
+        connection.close(1006)
+
+
+def test_a_context_variable_set_by_one_callback_is_not_seen_by_another(house: House) -> None:
+    import contextvars
+
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="clean")
+    seen: list[str] = []
+
+    def callback(connection: Any, event: str, data: str) -> None:
+        seen.append(variable.get())
+        variable.set("dirty")
+
+    for _ in range(3):
+        client, _ = house.connect(callback)
+        client.send_close()
+        client.read_to_end()
+
+    assert seen.count("clean") >= 3, seen
