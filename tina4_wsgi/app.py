@@ -68,9 +68,8 @@ class App:
         root: the project folder, with `src/routes`, `src/templates` and `src/public`; by default
             the current one.
         bridge: where a framework has a say in the WebSocket routes, see `tina4_wsgi.contrib`.
-        live: says who may see the live page, as a route's `auth` does; by default there is one in
-            `debug` only, for whoever has the link that each start prints, and with False there is
-            none.
+        live: decides who may see the live page, as a route's `auth` does. By default only `debug`
+            has a live page, for anyone with the link that each start prints; False means none.
         settings: fields of `Config` by name.
     Raises:
         ConfigError: a setting is unknown or out of its range.
@@ -239,17 +238,18 @@ class App:
 
         Args:
             connection_id: of one connection.
-            path: all who are on it.
-            auth: all whose `connection.auth` has the same JSON text, so that 1, True and 1.0 are
-                three.
+            path: all connections on it.
+            auth: all connections whose `connection.auth` has the same JSON text, so that 1, True
+                and 1.0 are three values.
             code, reason: as for `Connection.close`.
         Returns:
-            How many were told to go.
+            How many connections were told to close.
         Raises:
-            UsageError: nobody is meant, `auth` has no form in JSON, or the code may not travel.
+            UsageError: no condition is given, `auth` has no form in JSON, or the code may not
+                travel.
 
-        A handshake whose `auth` is still being asked, and that this means too, is refused; it isn't
-        counted.
+        A handshake that meets the conditions while its `auth` is still being asked is refused; it
+        isn't counted.
         """
         path = None if path is None else normal_path(check_path(path))
         if connection_id is not None:
@@ -282,8 +282,8 @@ class App:
         """Log from now on, once for each path, that a broadcast went to a path that no route has.
 
         The same for each handler that returns nothing. On in `debug` and under `serve --reload`.
-        Whoever broadcasts to a path where nobody is does nothing wrong, but to one where nobody
-        can ever be has misspelt it.
+        To broadcast to a path without connections is no mistake, but a path that can never have
+        one is misspelt.
         """
         self._warns_of_lost = self._http.tells_empty = True
         self._here().fanout.watch = self._lost.look

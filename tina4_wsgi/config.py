@@ -718,7 +718,8 @@ def _check_redis_url(url: str) -> None:
     database = parts.path.strip("/")
     if database and not (database.isascii() and database.isdecimal()):
         raise ConfigError(
-            "backplane_url has no number of a database behind the host, expected as redis://host:6379/0"
+            "backplane_url has no number of a database behind the host, expected as "
+            "redis://host:6379/0"
         )
 
 

@@ -1,6 +1,6 @@
 """Every error that this package raises, in one tree.
 
-Whose fault decides the class: the peer's (`ProtocolError`, `Refused`), nobody's
+The class says whose fault it is: the peer's (`ProtocolError`, `Refused`), no one's
 (`ConnectionClosed`), the caller's (`UsageError`, `RouteError`) or the set-up's (`ConfigError`).
 Messages are lower case: the fact first, then what is expected.
 """

@@ -53,7 +53,7 @@ class FallbackHandler(_Stream):
         self.setFormatter(LineFormatter(shows_process=True))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record unless somebody else does."""
+        """Write a record unless another handler does."""
         if not self._has_another(record.name):
             self.stream = sys.stderr  # tests and daemons replace it
             super().emit(record)

@@ -134,8 +134,8 @@ class Acceptor:
     ) -> Iterable[bytes] | None:
         """Answer what a handshake for this address would be answered: 204 stands for 101.
 
-        Browsers keep the status of a refused handshake from scripts. By this the client tells a
-        log-out, after which it gives up, from an outage, after which it tries again.
+        Browsers keep the status of a refused handshake from scripts. Our client asks by
+        this whether it was logged out, and gives up, or whether it should try again.
 
         Args:
             running: what serves connections in this process; None where nothing does yet.
@@ -187,8 +187,7 @@ class Acceptor:
 
     def log_refusal(self, environ: WSGIEnvironment, refusal: Refused) -> None:
         """Log a refusal: as a warning if it shows a mistake or a client that is no browser."""
-        # One with a detail is a mistake that somebody can mend, such as a second spelling of a
-        # number.
+        # A refusal with a detail shows a mistake to mend, such as a second spelling of a number.
         is_quiet = refusal.status in _QUIET and not refusal.detail
 
         logger.log(
@@ -254,7 +253,7 @@ class Acceptor:
         found = None if match is None else (path, match)
         if found is None and self._bridge is not None:
             found = self._bridge.find(environ, path)
-        # One that takes every path doesn't mean these; who names them does.
+        # A route that takes every path doesn't mean our own addresses; one that names them does.
         is_meant = found is None or not is_own(path) or is_own(found[1].route.path)
         return found if is_meant else None
 
@@ -395,8 +394,7 @@ def _group_name(path: str) -> str:
     """Return the name of the group that a client of this path, which is normal, joins.
 
     Raises:
-        Refused: 400 or 414, other processes couldn't be told of such a name, nor could anybody
-            broadcast to it.
+        Refused: 400 or 414, such a name can't be sent to other processes, nor be broadcast to.
     """
     try:
         return check_name(path)

@@ -1,4 +1,4 @@
-"""A client whose handshake is right, until its 101 has left, or never will."""
+"""A client with a valid handshake, until its 101 is sent or is known never to be."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Arrival:
 
     Args:
         runtime: where it will be served.
-        visit: whose handshake it is.
+        visit: the outcome of its handshake.
         has_own_drain: whether the server drains the app itself, and so needs no guardian.
-        inquiry: which found out who this is; ended here.
+        inquiry: the question to `auth`; ended here.
     """
 
     __slots__ = ("_has_own_drain", "_inquiry", "_is_over", "_runtime", "_visit")
@@ -51,7 +51,7 @@ class Arrival:
         """Check that no `disconnect` has meant this login or this path since `auth` was asked.
 
         Raises:
-            Refused: somebody has.
+            Refused: one has.
         """
         if (farewell := self._inquiry.farewell_to(self._visit.auth)) is not None:
             raise farewell.refusal()

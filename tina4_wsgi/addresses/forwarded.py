@@ -2,13 +2,13 @@
 
 Anybody can send these headers. So the peer of the socket must be trusted before any is read, and
 addresses are read from the right, where our own proxies wrote, to the first one that isn't ours. A
-peer on a UNIX socket has no address; who may open that socket is on this machine already, so it
+peer on a UNIX socket has no address. It runs on this machine, or it couldn't open the socket, so it
 counts as trusted as soon as any proxy is.
 
 `Forwarded` (RFC 7239) is read only where none of `X-Forwarded-For`, `-Host`, `-Port`, `-Prefix` and
 `-Proto` is there: a proxy that writes those hands on a `Forwarded` that its client has made up.
 
-What becomes part of an address is checked to be one: a value with anything else in it counts as not
+A value that is to become part of an address must be one: anything else in it, and it counts as not
 sent.
 """
 

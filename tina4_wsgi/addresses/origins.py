@@ -31,7 +31,10 @@ of files.
 
 _WEB = {"http": 80, "https": 443}
 _ORIGIN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>[^\s/?#@,\\*]+)")
-_EXPECTED = 'expected an origin as "https://shop.example", "http://localhost:8080" or "https://*.shop.example"'
+_EXPECTED = (
+    'expected an origin as "https://shop.example", "http://localhost:8080" or '
+    '"https://*.shop.example"'
+)
 _MOST_SHOWN = 200
 _LONGEST = 512  # an origin is a scheme, a name of at most 253 characters, and a port
 
@@ -72,8 +75,8 @@ def is_own(asking: Origin, host: Host, scheme: str) -> bool:
 
     Args:
         host: under which the request came.
-        scheme: "http" or "https", by which the request came; "" where nobody knows, for a proxy may
-            have ended TLS.
+        scheme: "http" or "https", by which the request came; "" where that is unknown, since a
+            proxy may have ended TLS.
     """
     if asking.scheme not in _WEB or (scheme and asking.scheme != scheme):
         return False
@@ -84,7 +87,7 @@ def is_named(text: str, allowed: Collection[Allowed]) -> bool:
     """Return whether `allowed_origins` lets a page of this origin connect.
 
     Functions are asked for what is an origin alone, so `origin.endswith(".shop.example")` is no
-    trap. What one of them raises is logged, and lets nobody in.
+    trap. What one of them raises is logged, and the page is refused.
 
     Args:
         text: the Origin header.
@@ -174,9 +177,8 @@ def _entry(text: str) -> _Entry:
 
 def _check_shape(text: str, scheme: str, separator: str, rest: str) -> None:
     if text.lower() in ("null", "file:", "file:/", "file:///"):
-        raise ValueError(
-            f'is no origin that a browser sends, write "{"null" if "n" in text.lower() else "file://"}"'
-        )
+        opaque = "null" if "n" in text.lower() else "file://"
+        raise ValueError(f'is no origin that a browser sends, write "{opaque}"')
 
     if not text or any(character.isspace() for character in text):
         raise ValueError(f"has space in it, {_EXPECTED}" if text else f"is empty, {_EXPECTED}")
@@ -276,7 +278,7 @@ def _decides_for(function: Callable[[str], object], text: str) -> bool:
 def _is_mistake(answer: object) -> bool:
     """Return whether an answer is true by mistake, such as a function or a coroutine."""
     if inspect.iscoroutine(answer):
-        answer.close()  # else Python warns of one that nobody awaited, too
+        answer.close()  # or Python warns that it was never awaited
         return True
 
     return (

@@ -1,7 +1,7 @@
 """Common mistakes around an app, found in the process that has loaded it.
 
 Each check gives findings, one line each with its fix. They are made once per process, at the first
-upgrade, and logged; `tina4-wsgi doctor` makes them before anybody connects.
+upgrade, and logged; `tina4-wsgi doctor` makes them before clients connect.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ ended, so what comes later there ended in a patched process.
 _GUNICORNS_LAST = "gunicorn.app.base"  # of what it imports before it reads its settings
 _BEFORE_SCRIPTS = ("sitecustomize", "usercustomize")
 
-# These are there before anybody can patch, and get along with it.
+# These are imported before any patch, and work with it.
 _EXEMPT = sys.stdlib_module_names | {
     "gevent",
     "geventwebsocket",

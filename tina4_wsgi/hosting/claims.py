@@ -1,8 +1,8 @@
 """Decides whether an App nested inside another application handles an upgrade itself.
 
 The server has to know before it asks the application. It leaves an upgrade to the application, as
-the request that it is, unless that says of itself that it wants upgrades ready-made, as
-gevent-websocket makes them. gunicorn asks nobody, so nothing of this matters there.
+an ordinary request, unless the application says that it wants upgrades made by
+gevent-websocket. gunicorn doesn't ask, so none of this matters there.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def paths_of_gevent_websocket(app: object) -> Iterator[str]:
     """Find where an application, or what it wraps, counts on `environ["wsgi.websocket"]`.
 
     Known are Socket.IO and Engine.IO in their gevent mode, and gevent-websocket's own Resource.
-    Which paths a function looks at nobody can tell.
+    Which paths a plain function looks at can't be found out.
     """
     for _ in range(_DEEPEST):
         if app is None:

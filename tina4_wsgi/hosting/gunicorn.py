@@ -46,7 +46,7 @@ def time_to_stop_s(wanted_s: float) -> float:
     Args:
         wanted_s: `drain_timeout_s`.
     Returns:
-        Seconds, below gunicorn's `graceful_timeout`; `wanted_s` where nobody sets a limit.
+        Seconds, below gunicorn's `graceful_timeout`; `wanted_s` where there is no limit.
     """
     found = worker()
     graceful_s = getattr(found.cfg, "graceful_timeout", None) if found is not None else None

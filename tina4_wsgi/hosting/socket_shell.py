@@ -7,8 +7,8 @@ there instead:
   the 101: it stops that answer, and lets any other pass. So no frame can precede the 101, whatever
   is done to `start_response`.
 * A `Shell` behind that: it takes whatever is written and has nothing to read, like a connection
-  whose client has left. So nobody needs a signal to leave the connection alone, and nothing done to
-  it is an error.
+  whose client has left. So the server needs no signal to leave the connection alone, and nothing
+  that it does to it is an error.
 
 Invariants: no `Door` outlives the answer; private attributes of gevent's sockets are touched here
 and in `takeover`.

@@ -1,12 +1,12 @@
 """Taking a connection away from the WSGI server that accepted it.
 
 The answer goes through `start_response`, so the server logs it like any other, and middlewares
-around the app see an ordinary response; then the socket is detached from the object that the server
-holds, together with the bytes that were read behind the handshake. What the server does afterwards,
-it does to a `Shell`.
+around the app see an ordinary response. Then the socket is detached from the object that the server
+holds, together with the bytes that were read behind the handshake. Whatever the server does
+afterwards, it does to a `Shell`.
 
 Where `start_response` is the server's own, the 101 is sure, and we write its bytes ourselves where
-the server lets us: they leave in one packet with what "open" sends, and that saves a seventh of a
+the server lets us: they leave in one packet with what "open" sends, which saves a seventh of a
 connection's whole cost under gunicorn. Behind anything else a `Door` waits for the server to write
 the 101: a middleware may keep it for later, add fields to it, or answer something else.
 
@@ -70,7 +70,7 @@ _BODY_FIELDS = frozenset(
 
 
 class Taken(NamedTuple):
-    """A connection that is the server's no more.
+    """A connection that was taken from the server.
 
     Attributes:
         stream: the socket, non-blocking.
@@ -84,7 +84,7 @@ class Taken(NamedTuple):
 
 
 class Taker(Protocol):
-    """Waits for a connection to be taken; one of both is called, once."""
+    """Waits for a connection to be taken; one of its methods is called, once."""
 
     def take(self, taken: Taken) -> None:
         """Go on with it: the 101 has left, or is `taken.head`."""
@@ -106,7 +106,7 @@ class Answered:
         return 1
 
     def close(self) -> None:
-        """Do nothing, however often: the connection is somebody else's."""
+        """Do nothing, however often: the connection has been taken."""
 
 
 class HostSocket(NamedTuple):
@@ -115,7 +115,7 @@ class HostSocket(NamedTuple):
     Attributes:
         sock: a gevent socket: no types there.
         read_ahead: takes what the server has read behind the handshake.
-        spy: who looks on, None if nobody does; a test client has no wire for the answer.
+        spy: a test client that observes, None in production; it has no wire for the answer.
         has_input: False where a middleware hides what was read.
         is_prompt: without Nagle's delay: accepted sockets have what gunicorn sets on its listeners.
         answered_by: gevent-websocket's handler where it has sent the 101 already: nothing can be
@@ -170,7 +170,7 @@ def take_over(
         place: as `find_place` gave it for this handshake.
         start_response: the server's, or a middleware's around it.
         headers: of the answer, besides Upgrade and Connection.
-        taker: who gets the connection.
+        taker: gets the connection.
     Returns:
         What the WSGI application must return.
     Raises:
@@ -223,12 +223,12 @@ class KeptConnection:
         self.sock.sendall(head)
 
     def end(self, frame: bytes) -> None:
-        """Send a last frame, and let whoever reads see the end of the stream."""
+        """Send a last frame, and let a reader see the end of the stream."""
         try:
             self.sock.sendall(frame)
             self.sock._sock.shutdown(socket.SHUT_RD)
         except (OSError, ConcurrentObjectUseError):
-            pass  # it has gone, or its application is stuck sending to it
+            pass  # the client has gone, or the application is stuck sending
 
     def close(self) -> None:
         """Close the connection, and leave the server a shell."""

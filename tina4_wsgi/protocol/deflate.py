@@ -25,8 +25,8 @@ _LEVEL = 6  # zlib's own default; a broadcast pays it once
 _MEMORY_LEVEL = 8
 
 _MOST_STREAMS = 16
-"""§7.2.3.5 lets a message hold several final blocks, each of which needs an inflater; nobody sends
-more than one.
+"""§7.2.3.5 lets a message hold several final blocks, each of which needs an inflater; no client
+sends more than one.
 """
 
 

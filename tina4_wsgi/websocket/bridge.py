@@ -64,7 +64,7 @@ class Bridge:
             environ: as `seen` gives it.
             path: the decoded path in it.
         Raises:
-            Refused: the framework would find it, but nobody may connect there.
+            Refused: the framework would find it, but it takes no connections.
         """
         match = self.match(path)
         return None if match is None else (path, match)
@@ -76,8 +76,8 @@ class Bridge:
     def names_host(self, environ: Environ) -> bool:
         """Return whether the framework's settings or routes name the host of this handshake.
 
-        Only asked about handshakes that the framework has a route for. Then nobody else has
-        pointed that name here. Asked where our own setting `allowed_hosts` names none.
+        Only asked about handshakes that the framework has a route for. Then the name was
+        not pointed here by a stranger. Asked where our own setting `allowed_hosts` names none.
         """
         return False
 
@@ -161,7 +161,7 @@ def refuse(status: int, connection: Connection | None = None) -> NoReturn:
         connection: that of the event, None before the 101.
     Raises:
         Refused: before the 101.
-        ConnectionClosed: afterwards; nobody logs it.
+        ConnectionClosed: afterwards; it is not logged.
     """
     status = status if 400 <= status < 600 else 403
     message = "the application refuses this WebSocket"

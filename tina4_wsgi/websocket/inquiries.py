@@ -1,9 +1,9 @@
 """The logins that are being asked about, and the disconnects that came meanwhile.
 
-`disconnect` looks at connections. Whoever has none yet, because the route's `auth` still waits for
-a database, or whose connection is about to get another `auth`, would slip through: the log-out is
-over when the answer of before it arrives. So each `disconnect` is also noted with the inquiries
-that are open, and they look when they have the answer.
+`disconnect` looks at connections. A client whose `auth` still waits for a database has none yet,
+and one whose connection is about to get another `auth` isn't found by it. Both would slip through,
+since their answer of before the log-out arrives after it. So each `disconnect` is also noted with
+the open inquiries, which look at it when they have their answer.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _RETRY_AFTER_S = 1
 
 
 class Farewell(NamedTuple):
-    """A `disconnect`, as it concerns those whom it means.
+    """A `disconnect`, kept for connections that it means but that aren't there yet.
 
     Attributes:
-        auth: the text of whom it means, see `identity.text_of`; None for all on its path.
+        auth: the text of the user it means, see `identity.text_of`; None for all on its path.
     """
 
     auth: str | None
@@ -43,7 +43,7 @@ class Farewell(NamedTuple):
 
 
 class Inquiry:
-    """One question who somebody is, open until its answer is in force; a `with` block.
+    """One question to an `auth`, open until its answer is in force; for a `with` block.
 
     Args:
         path: that is joined, normal.
@@ -104,7 +104,7 @@ class Inquiries:
         """Note a `disconnect` with all that it may mean; any thread may call this.
 
         Args:
-            path: whom it means; None for all paths.
+            path: of the connections it means; None for all paths.
         """
         for inquiry in list(self.open):
             if path is None or inquiry.path == path:

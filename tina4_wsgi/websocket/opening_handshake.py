@@ -1,7 +1,7 @@
 """The request that a connection began with, kept small for as long as it stays.
 
 A WSGI environ takes 3 to 5 KiB; of it a connection keeps the header fields and a few words, and
-puts that together again when somebody asks. The values stand in one text, their lengths beside it,
+puts that together again on request. The values stand in one text, their lengths beside it,
 and the names, which browsers of one kind send alike, are shared between handshakes. Nothing in a
 value can end it: no separator is looked for.
 

@@ -112,7 +112,7 @@ class ServedRoute:
             )
 
     def admit(self, environ: Environ, match: Match) -> object:
-        """Ask the framework whether this handshake may pass, and the route's `auth` who it is.
+        """Ask the framework to let this handshake pass, and the route's `auth` for the user.
 
         Raises:
             Refused: with the status that answers the handshake.
@@ -126,7 +126,7 @@ class ServedRoute:
             raise self._failed(exc) from exc
 
     def authenticate(self, environ: Environ, params: Params) -> object:
-        """Ask the route's `auth` who this is.
+        """Ask the route's `auth` for the user.
 
         Returns:
             What it gave; None where the route has no `auth`, and for `ANONYMOUS`.
@@ -159,7 +159,7 @@ class ServedRoute:
         except Refused:
             raise
         except (GreenletExit, KeyboardInterrupt, Timeout):
-            # The server ends this request, or itself; a Timeout may be that of whoever asks again.
+            # The server ends this request, or itself; the caller may have set the Timeout.
             raise
         except BaseException as exc:  # also SystemExit: the client is answered
             raise self._failed(exc) from exc

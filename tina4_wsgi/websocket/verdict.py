@@ -27,7 +27,7 @@ class _Anonymous:
 
 
 ANONYMOUS: Final = _Anonymous()
-"""What an `auth` gives to let somebody in whom it doesn't know; `connection.auth` is None then."""
+"""Return this from an `auth` to let an unknown user in; `connection.auth` is None then."""
 
 _EXPECTED = (
     "expected the user, ANONYMOUS to let in somebody unknown, or None to refuse; raise an "
@@ -75,11 +75,12 @@ def judge(answer: object) -> object:
 def _behind_proxy(answer: object) -> object:
     """Return the object behind a lazy proxy of Werkzeug or Django.
 
-    Outside of this request the proxy would stand for somebody else.
+    Outside of this request the proxy would stand for another user.
     """
     for kind in type(answer).__mro__:
         if kind.__name__ == "LocalProxy" and kind.__module__ == "werkzeug.local":
-            return answer._get_current_object() if answer else None  # type: ignore[attr-defined]  # unbound: false
+            # An unbound proxy is false.
+            return answer._get_current_object() if answer else None  # type: ignore[attr-defined]
         if kind.__name__ == "LazyObject" and kind.__module__ == "django.utils.functional":
             answer.__class__  # noqa: B018  # so that it finds out
             return answer._wrapped  # type: ignore[attr-defined]  # Django's name
@@ -87,7 +88,7 @@ def _behind_proxy(answer: object) -> object:
 
 
 def _is_authenticated(user: object) -> bool:
-    """Ask a user object of Django or flask-login; whatever else is true is somebody."""
+    """Ask a user object of Django or flask-login; anything else that is true is a user."""
     found = getattr(user, "is_authenticated", True)
     return bool(found() if isinstance(found, types.MethodType) else found)
 
@@ -122,7 +123,7 @@ def _code_mistake(answer: object) -> str | None:
 
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
-            answer.close()  # else it would be told of as never awaited
+            answer.close()  # or Python warns that it was never awaited
         return f"a {kind.__name__}, which nothing awaits"
     if isinstance(answer, _LAZY):
         return f"a {kind.__name__}, which nothing runs"
