@@ -16,9 +16,6 @@ from tina4_wsgi.protocol.handshake import (
     check_origin,
     check_page,
     choose_subprotocol,
-    has_token,
-    is_token,
-    split_tokens,
     wants_websocket,
 )
 
@@ -241,47 +238,6 @@ def test_a_refusal_repeats_nothing_that_the_peer_sent():
     ]
 
     assert not [one for one in marked if "MARK" in f"{one.message}{one.headers}"]
-
-
-# -- tokens
-
-
-@pytest.mark.parametrize("text", ["a", "Upgrade", "v1.chat", "!#$%&'*+-.^_`|~09azAZ"])
-def test_a_token_is_one(text):
-    assert is_token(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["", " ", "a b", "a,b", 'a"', "a/b", "a:b", "a=b", "(a)", "[a]", "a@b", "é", "a\n"]
-)
-def test_what_is_no_token_is_none(text):
-    assert not is_token(text)
-
-
-@pytest.mark.parametrize(
-    ("value", "tokens"),
-    [
-        ("", []),
-        (",", []),
-        (" , ,\t", []),
-        ("a", ["a"]),
-        ("a,b", ["a", "b"]),
-        (" a ,\tb\t, ,c", ["a", "b", "c"]),
-        ("A,a", ["A", "a"]),
-    ],
-)
-def test_a_list_is_split_and_empty_elements_are_dropped(value, tokens):
-    assert split_tokens(value) == tokens
-
-
-def test_of_a_long_list_the_first_hundred_elements_are_read():
-    assert split_tokens(",".join("x" * 101)) == ["x"] * 100
-
-
-def test_letter_case_of_a_token_does_not_count_but_its_ends_do():
-    assert has_token("Keep-Alive, UPGRADE", "upgrade")
-    assert not has_token("keep-alive upgrade", "upgrade")
-    assert not has_token("upgraded", "upgrade")
 
 
 # -- origin

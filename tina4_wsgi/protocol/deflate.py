@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..errors import ProtocolError, Refused
 from .frames import CloseCode, encode_frame
-from .handshake import MOST_ELEMENTS, is_token
+from .grammar import MOST_ELEMENTS, is_token
 
 EXTENSION = "permessage-deflate"
 COMPRESSED = 0x40
@@ -28,8 +28,8 @@ _LEVEL = 6  # zlib's own default; a broadcast pays it once
 _MEMORY_LEVEL = 8
 
 _MOST_STREAMS = 16
-"""§7.2.3.5 lets a message hold several final blocks, each of which needs an inflater; nobody sends
-more than one.
+"""§7.2.3.5 lets a message hold several final blocks, each of which needs an inflater; no client
+sends more than one.
 """
 
 
@@ -69,12 +69,14 @@ def parse_offers(header: str) -> list[Offer]:
     elements = [element for element in header.split(",") if element.strip(" \t")]
     if len(elements) > MOST_ELEMENTS:
         raise _bad_header()
+
     offers = []
     for element in elements:
         name, *pieces = (piece.strip(" \t") for piece in element.split(";"))
         if not is_token(name):
             raise _bad_header()
         offers.append(Offer(name, [_parse_parameter(piece) for piece in pieces]))
+
     if not offers:
         raise _bad_header()
     return offers
@@ -94,9 +96,7 @@ def _bad_header() -> Refused:
 
 
 def negotiate(offers: list[Offer]) -> Agreement | None:
-    """Accept the first offer of permessage-deflate that is valid; None if there is none (§5.1,
-    §7.1).
-    """
+    """Accept the first valid offer of permessage-deflate; None without one (§5.1, §7.1)."""
     for offer in offers:
         if offer.name == EXTENSION:
             agreement = _accept(offer)
@@ -109,6 +109,7 @@ def _accept(offer: Offer) -> Agreement | None:
     names = [name for name, _ in offer.parameters]
     if len(set(names)) != len(names):
         return None
+
     answer = [EXTENSION, "server_no_context_takeover", "client_no_context_takeover"]
     window_bits = _LARGEST_WINDOW_BITS
     for name, value in offer.parameters:
@@ -126,6 +127,7 @@ def _accept(offer: Offer) -> Agreement | None:
             # Its value is a hint. We inflate any window, so there is nothing to ask for.
         else:
             return None
+
     return Agreement(window_bits, "; ".join(answer))
 
 
@@ -177,6 +179,7 @@ class Inflater:
         self._has_begun = self._has_begun or bool(part)
         if not self._has_begun:
             return b""  # some clients send nothing where §7.2.3.6 has one byte
+
         inflated = self._inflate(part + _EMPTY_BLOCK if is_last else part)
         while self.fault is None and self._zlib.unused_data:  # empty until a final block has come
             part = self._zlib.unused_data
@@ -184,6 +187,7 @@ class Inflater:
                 return inflated  # it ended with a final block
             self._begin_stream()
             inflated += self._inflate(part)
+
         # Between two blocks a final empty one is in order; inside of one, it is not.
         if is_last and self.fault is None and (self._inflate(_FINAL_BLOCK) or not self._zlib.eof):
             self._fail(CloseCode.INVALID_PAYLOAD, "compressed message ends inside a block")
