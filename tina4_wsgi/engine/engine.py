@@ -15,11 +15,11 @@ from ..hub import mishaps
 from ..hub.flush_queue import FlushQueue
 from ..hub.loop_watch import LoopWatch
 from ..hub.sweeper import Sweeper
-from ..monitoring.metrics import Meter
 from ..protocol.deflate import compress_frame
 from ..protocol.frames import CloseCode
 from ..routing.names import GroupKind
 from ..websocket.connection import Connection
+from ..websocket.counters import Meter
 from ..websocket.lifecycle import Lifecycle
 from ..websocket.seams import ConnectionOwner
 from ..websocket.transport import Transport
