@@ -48,7 +48,7 @@ from .routing.paths import has_control_character, is_own, normal_path
 from .routing.router import Router
 from .spy import observer_of
 from .websocket.connection import Accepted, Connection
-from .websocket.opening_handshake import OpeningHandshake, head_bytes
+from .websocket.opening_handshake import OpeningHandshake
 from .websocket.served_route import SEEN, Bridge, ServedRoute, bodiless
 
 if TYPE_CHECKING:
@@ -389,8 +389,6 @@ class App:
     def _upgrade(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
             found = self._find_route(environ)
-            if found is not None and head_bytes(environ) > self.config.max_head_bytes:
-                raise Refused(431, "the head of this handshake is too long")
             if found is None:
                 if self._wsgi_app is None:
                     raise Refused(404, "no WebSocket route has this path")
@@ -472,7 +470,10 @@ class App:
             headers.append(("Sec-WebSocket-Extensions", agreement.answer))
         place = find_place(environ)
         engine = _engine_with_room(process, spare := self._own.spare(route))
-        opening = OpeningHandshake(environ, self.config.trusted_proxies, self.config.keep_environ)
+        config = self.config
+        opening = OpeningHandshake(
+            environ, config.trusted_proxies, config.keep_environ, config.max_head_bytes
+        )
         with engine.inquiries.begin(path) as inquiry:
             auth = service.admit(environ, match)
             window_bits = 0 if agreement is None else agreement.window_bits

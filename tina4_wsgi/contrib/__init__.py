@@ -1,5 +1,4 @@
-"""WebSocket routes inside a framework: one module for each, `tina4_wsgi.contrib.flask` and its
-neighbours.
+"""WebSocket routes inside a framework: one module for each, such as `tina4_wsgi.contrib.flask`.
 
-None of them is imported by the package itself, and none needs another.
+The package itself imports none of them, and none needs another.
 """
