@@ -117,7 +117,9 @@ def equivalent() -> dict[tuple[str, str, str], str]:
     lines = [
         line.strip() for line in EQUIVALENT.read_text().splitlines() if not line.startswith("#")
     ]
-    blocks = [block.split("\n") for block in "\n".join(lines).split("\n\n") if block.strip()]
+    blocks = [
+        block.strip().split("\n") for block in "\n".join(lines).split("\n\n") if block.strip()
+    ]
     found = {}
     for place, change, *reason in blocks:
         path, _, function = place.partition(" ")
