@@ -36,6 +36,7 @@ from .http import error_pages
 from .http.handling import HttpHandling, decode_path
 from .http.headers import passes_upgrade, status_line
 from .monitoring.endpoints import Endpoints
+from .monitoring.live_page import live_page_of
 from .monitoring.monitor import Monitor
 from .monitoring.start_link import StartLink
 from .protocol import handshake
@@ -47,7 +48,7 @@ from .routing.paths import has_control_character, is_own, normal_path
 from .routing.router import Router
 from .spy import observer_of
 from .websocket.connection import Accepted, Connection
-from .websocket.opening_handshake import OpeningHandshake, head_bytes
+from .websocket.opening_handshake import OpeningHandshake
 from .websocket.served_route import SEEN, Bridge, ServedRoute, bodiless
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class App:
         )
         self._services: dict[Route, ServedRoute] = {}
         self._refused: dict[int, int] = {}
-        self._own = Endpoints(self, live, bridge, self.start_link)
+        self._own = Endpoints(self, live_page_of(self, live, bridge))
         self._handovers = Handovers(wsgi_app)
         self._lost = LostBroadcasts(self.all_routes, _any_has_websocket)
         self._warns_of_lost = self.config.debug
@@ -388,8 +389,6 @@ class App:
     def _upgrade(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
             found = self._find_route(environ)
-            if found is not None and head_bytes(environ) > self.config.max_head_bytes:
-                raise Refused(431, "the head of this handshake is too long")
             if found is None:
                 if self._wsgi_app is None:
                     raise Refused(404, "no WebSocket route has this path")
@@ -471,7 +470,10 @@ class App:
             headers.append(("Sec-WebSocket-Extensions", agreement.answer))
         place = find_place(environ)
         engine = _engine_with_room(process, spare := self._own.spare(route))
-        opening = OpeningHandshake(environ, self.config.trusted_proxies, self.config.keep_environ)
+        config = self.config
+        opening = OpeningHandshake(
+            environ, config.trusted_proxies, config.keep_environ, config.max_head_bytes
+        )
         with engine.inquiries.begin(path) as inquiry:
             auth = service.admit(environ, match)
             window_bits = 0 if agreement is None else agreement.window_bits

@@ -18,6 +18,9 @@ else:
 ROOT = "tina4_wsgi"
 """The logger that all of ours are children of."""
 
+IS_STATIC = "tina4_wsgi.static"
+"""Marks, in the environ, requests answered by a file: the access log has them at level debug."""
+
 
 class LineFormatter(logging.Formatter):
     """Lays out a record as time, level, process where several log, logger and message."""

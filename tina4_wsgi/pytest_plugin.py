@@ -1,18 +1,19 @@
 """Fixtures for pytest: `tina4_client` and `tina4_server`, see docs/testing.md.
 
-pytest loads this wherever the package is installed, so nothing else of it, nor gevent, is imported
-before a test asks for a fixture.
+pytest loads this module wherever the package is installed, so it imports neither gevent nor the
+rest of the package before a test asks for a fixture.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from _typeshed.wsgi import WSGIApplication
 
     from .testing import LiveServer, TestClient
@@ -33,12 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def tina4_target(request: pytest.FixtureRequest) -> str | None:
-    """What the marker `tina4_app` or the ini option names; None for `wsgi:app`, or the routes in
-    src.
-    """
+    """The target of the marker or the ini option; None for `wsgi:app`, or the routes in src."""
     marker = request.node.get_closest_marker(OPTION)
     if marker is None:
         return request.config.getini(OPTION) or None
+
     if len(marker.args) != 1 or not isinstance(marker.args[0], str) or marker.kwargs:
         raise pytest.UsageError(
             f"{OPTION}{marker.args!r}: expected one text, as in {OPTION}('shop.wsgi:app')"
@@ -48,21 +48,21 @@ def tina4_target(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.fixture
 def tina4_app(request: pytest.FixtureRequest, tina4_target: str | None) -> WSGIApplication:
-    """The app that `tina4_client` talks to; a test suite may override it and make its own."""
+    """The app that `tina4_client` talks to; a test suite may override it."""
     from gevent import monkey
 
     from .server.loading import load_app
 
     with warnings.catch_warnings():
-        # A module that patches itself may come behind a plugin that holds ssl; in the test run
-        # that does no harm.
+        # A plugin may have imported ssl before the app's module patches the standard library; in a
+        # test run that does no harm.
         warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)
         return load_app(tina4_target, request.config.rootpath)
 
 
 @pytest.fixture
 def tina4_client(tina4_app: WSGIApplication) -> Iterator[TestClient]:
-    """Talk to the app in memory; closed after the test."""
+    """A client that talks to the app in memory; it is closed after the test."""
     from .testing import TestClient
 
     with TestClient(tina4_app) as client:
@@ -71,7 +71,7 @@ def tina4_client(tina4_app: WSGIApplication) -> Iterator[TestClient]:
 
 @pytest.fixture
 def tina4_server(request: pytest.FixtureRequest, tina4_target: str | None) -> Iterator[LiveServer]:
-    """Serve the app on a free port of 127.0.0.1, in a process of its own; ended after the test."""
+    """The app on a free port of 127.0.0.1, in a process of its own that ends after the test."""
     from .testing import LiveServer
 
     server = LiveServer(tina4_target, request.config.rootpath)

@@ -17,8 +17,8 @@ from tina4_wsgi.backplane.envelope import (
     MOST_JSON_BYTES,
     Envelope,
     EnvelopeError,
+    EnvelopeReader,
     Kind,
-    Reader,
     pack,
     pack_json,
     sized,
@@ -38,7 +38,7 @@ HELLO_WORLD = (
 
 def read(data: bytes, way: str = "whole") -> list[Envelope]:
     """Feed a stream in parts and give all that was in it."""
-    reader, found = Reader(), []
+    reader, found = EnvelopeReader(), []
     for part in WAYS[way](data):
         reader.feed(part, found)
     return found
@@ -77,7 +77,7 @@ def test_a_message_of_any_size_comes_through(size, kind):
 
 def test_a_large_message_costs_time_in_proportion_to_its_size():
     data = sized(pack(Kind.PATH, "/", encode_message(b"x" * (32 << 20))))
-    reader, found = Reader(), []
+    reader, found = EnvelopeReader(), []
 
     for start in range(
         0, len(data), 65_536
@@ -138,7 +138,7 @@ def test_a_body_that_is_no_json_object_is_refused(body):
 
 @pytest.mark.parametrize("size", [0, 27, MOST_BYTES + 1, 0xFFFFFFFF])
 def test_an_impossible_size_is_refused_before_its_bytes_have_come(size):
-    reader = Reader()
+    reader = EnvelopeReader()
 
     with pytest.raises(EnvelopeError, match=f"envelope of {size} bytes"):
         reader.feed(struct.pack(">I", size) + b"\x01\x02", [])
@@ -146,14 +146,14 @@ def test_an_impossible_size_is_refused_before_its_bytes_have_come(size):
 
 def test_garbage_is_refused_by_its_first_bytes():
     with pytest.raises(EnvelopeError, match="version 71, expected 1"):
-        Reader().feed(b"\x00\x00\x10\x00G", [])
+        EnvelopeReader().feed(b"\x00\x00\x10\x00G", [])
 
 
 def test_what_came_whole_before_garbage_is_kept():
     found: list[Envelope] = []
 
     with pytest.raises(EnvelopeError):
-        Reader().feed(HELLO_WORLD + b"\xff" * 10, found)
+        EnvelopeReader().feed(HELLO_WORLD + b"\xff" * 10, found)
 
     assert len(found) == 1
 

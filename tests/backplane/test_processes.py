@@ -13,7 +13,6 @@ import subprocess
 import sys
 from urllib.parse import quote
 
-import gevent
 import pytest
 
 from tests.backplane.conftest import (
@@ -293,7 +292,7 @@ def test_a_bus_directory_that_can_not_be_used_is_told_once_and_clients_are_serve
 
 
 def test_redis_in_a_process_that_is_not_patched_is_refused_with_the_line_that_helps():
-    backplane = RedisBackplane(gevent.get_hub(), Config(backplane="redis"), 0, None)  # type: ignore[arg-type]
+    backplane = RedisBackplane(Config(backplane="redis"), 0, None)  # type: ignore[arg-type]
 
     with pytest.raises(BackplaneError, match=r"from gevent import monkey; monkey.patch_all()"):
         backplane.start()

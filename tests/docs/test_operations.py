@@ -4,6 +4,7 @@ numbers.
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -32,6 +33,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]
         environment.setenv("ADMIN_TOKEN", "s3cret")
         with serving(folder) as running:
             yield running
+
+
+def test_the_page_names_every_logger_and_no_other():
+    package = servers.ROOT / "tina4_wsgi"
+    names = {
+        name
+        for path in package.rglob("*.py")
+        for name in re.findall(r'getLogger\("tina4_wsgi\.([\w.]+)"', path.read_text())
+    }
+
+    page = PAGE.read_text()
+    table = page[page.index("| logger |") : page.index("\n\n`tina4-wsgi serve` shows them")]
+    told = {
+        name
+        for line in table.splitlines()
+        for name in re.findall(r"`(?:tina4_wsgi)?\.([\w.]+)`", line.split("|")[1])
+    }
+
+    assert told == names
 
 
 def browser() -> urllib.request.OpenerDirector:

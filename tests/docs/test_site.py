@@ -4,6 +4,7 @@ in the reference.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
@@ -17,10 +18,14 @@ import pytest
 import yaml
 
 import tina4_wsgi
-from tests.house.test_import_rows import PACKAGE, ROWS
+from tests.house.rows import GROUND, ROWS
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "tina4_wsgi"
 DOCS = ROOT / "docs"
+FOLDERS = re.compile(r"^\| (`[^|]+`) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+NAME = re.compile(r"`([\w/]+)`")
+NOT_DRAWN = {"browser/", "hooks/"}  # no Python, and PyInstaller's
 FOREIGN = re.compile(r'(?:src|href)="((?:https?:)?//[^"]*)"')
 ENGINES_OWN = {
     "app_protocol",
@@ -31,6 +36,7 @@ ENGINES_OWN = {
     "cut",
     "dismiss",
     "failed",
+    "forsake",
     "hands_over",
     "is_over",
     "limits",
@@ -142,38 +148,118 @@ def test_the_reference_of_a_connection_shows_what_people_call_and_nothing_of_the
     assert {"received", "lost", "work", "transport"} & set(told) == set()
 
 
-@pytest.mark.parametrize("picture", ["map.svg", "message.svg"])
-def test_the_pictures_name_modules_that_there_are(picture):
-    named = re.findall(r'class="module"[^>]*>([\w.]+)<', (DOCS / "images" / picture).read_text())
+def folders() -> dict[str, tuple[str, str]]:
+    """The table of folders, from the ground up: by the names in a line, its promise, and what it
+    may import.
+    """
+    lines = FOLDERS.findall((DOCS / "contributing.md").read_text())
+    return {" ".join(NAME.findall(names)): (promise, allowed) for names, promise, allowed in lines}
 
-    missing = [
-        name
-        for name in named
-        if not PACKAGE.joinpath(*name.split(".")).with_suffix(".py").is_file()
-        and not PACKAGE.joinpath(*name.split(".")).is_dir()
+
+def shown(part: str) -> str:
+    """A part as the table shows it: "hub/", "app", "routing/paths"."""
+    path = part.replace(".", "/")
+    return f"{path}/" if (PACKAGE / path).is_dir() else path
+
+
+def in_words(allowed: str, above: set[str]) -> str:
+    """What a row may import, as the table says it."""
+    parts = allowed.split()
+    if len(above) > 2 and (allowed == "above" or set(parts) == above):
+        return "all above"
+    ground = ["the ground"] if allowed.startswith(GROUND) else []
+    others = [part for part in parts if not ground or part not in GROUND.split()]
+    names = [
+        f"late `{shown(part[5:])}`" if part.startswith("late:") else f"`{shown(part)}`"
+        for part in others
+    ]
+    return ", ".join(ground + names) or "–"
+
+
+def is_there(name: str) -> bool:
+    """Whether the package has this folder, as "hub/", or this module, as "hub/dispatcher"."""
+    path = PACKAGE / name
+    return path.is_dir() if name.endswith("/") else path.with_suffix(".py").is_file()
+
+
+def test_the_readme_has_the_same_table_of_folders():
+    tables = [
+        re.search(r"\| folder \| promise \|.*\n(?:\|.*\n)*", page.read_text())
+        for page in (ROOT / "README.md", DOCS / "contributing.md")
     ]
 
-    assert len(named) > 10
-    assert missing == []
+    readme, docs = (table and table[0] for table in tables)
+
+    assert readme is not None
+    assert readme == docs
 
 
-def test_the_map_has_modules_in_their_rows_and_the_compiled_ones_in_blue():
-    drawing = (DOCS / "images" / "map.svg").read_text()
-    drawn = re.findall(r'class="(row|module|chip hot|chip)"[^>]*>(?:(\d)  )?([\w.]*)', drawing)
-    compiled = {
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.pxd")
+def test_the_table_of_folders_is_that_of_the_test_of_imports():
+    table = {names: allowed for names, (_, allowed) in folders().items()}
+    above: set[str] = set()
+    expected = {}
+    for names, allowed in ROWS.items():
+        expected[" ".join(map(shown, names.split()))] = in_words(allowed, above)
+        above |= set(names.split())
+
+    assert list(table.items()) == [*expected.items(), ("browser/", "–")]
+
+
+def test_each_folder_is_in_the_table_with_the_sentence_of_its_package():
+    promises = {names.split()[0]: promise for names, (promise, _) in folders().items()}
+    sentences = {
+        f"{path.parent.name}/": " ".join(doc.partition("\n\n")[0].split())
+        for path in PACKAGE.glob("*/__init__.py")
+        if (doc := ast.get_docstring(ast.parse(path.read_text())))
     }
-    row, is_blue, wrong, blue = -1, False, [], set()
-    for kind, number, name in drawn:
-        if kind == "row":
-            row = int(number)
-        elif kind != "module":
-            is_blue = kind == "chip hot"
-        else:
-            blue |= {name} if is_blue else set()
-            names = " ".join(ROWS[row]).split()
-            if name not in names and f"{name.rpartition('.')[0]}.*" not in names:
-                wrong.append(name)
 
-    assert wrong == []
-    assert blue == compiled
+    wrong = {
+        name: sentence for name, sentence in sentences.items() if promises.get(name) != sentence
+    }
+
+    assert len(sentences) > 10
+    assert wrong == {}
+
+
+def test_the_page_for_contributors_names_modules_that_there_are():
+    page = (DOCS / "contributing.md").read_text()
+    table = page[page.index("| you want to change |") : page.index("## The path of a message")]
+    named = [name for name in NAME.findall(table) if "/" in name]
+
+    assert len(named) > 20
+    assert [name for name in named if not is_there(name)] == []
+
+
+@pytest.mark.parametrize("picture", ["map.svg", "message.svg"])
+def test_the_pictures_name_folders_and_modules_that_there_are(picture):
+    named = re.findall(r'class="module"[^>]*>([^<]+)<', (DOCS / "images" / picture).read_text())
+
+    assert len(named) > 10
+    assert [name for name in named if not is_there(name)] == []
+
+
+def test_the_map_has_every_folder_once_each_above_those_that_it_may_import():
+    drawn = re.findall(
+        r'class="module" x="(\d+)" y="(\d+)"[^>]*>([^<]+)<', (DOCS / "images/map.svg").read_text()
+    )
+    upwards = [name for x, y, name in sorted(drawn, key=lambda one: (-int(one[1]), int(one[0])))]
+    row_of = {name: row for row, names in enumerate(folders()) for name in names.split()}
+
+    in_table = [name for name in row_of if name.endswith("/") and name not in NOT_DRAWN]
+
+    assert sorted(name for name in upwards if name.endswith("/")) == sorted(in_table)
+    assert [row_of[name] for name in upwards] == sorted(row_of[name] for name in upwards)
+
+
+@pytest.mark.parametrize("picture", ["map.svg", "message.svg"])
+def test_what_is_compiled_is_blue(picture):
+    drawing = (DOCS / "images" / picture).read_text()
+    drawn = re.findall(
+        r'class="(chip hot|chip)".*?class="module"[^>]*>([^<]+)<', drawing, re.DOTALL
+    )
+    compiled = {path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.pxd")}
+    hot = {f"{path}" for path in compiled} | {f"{path.parent}/" for path in compiled}
+
+    assert {name for kind, name in drawn if kind == "chip hot"} == {
+        name for _, name in drawn if name in hot
+    }

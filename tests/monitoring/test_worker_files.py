@@ -12,8 +12,9 @@ import pytest
 
 from tina4_wsgi.backplane.private_folders import default_places
 from tina4_wsgi.errors import ConfigError
-from tina4_wsgi.monitoring.metrics import Histogram, Sums
+from tina4_wsgi.monitoring.metrics import Sums
 from tina4_wsgi.monitoring.worker_files import _STALE_S, WorkerFiles
+from tina4_wsgi.websocket.counters import Histogram
 
 
 def sums(number: int) -> Sums:

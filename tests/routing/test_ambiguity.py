@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,8 @@ REFUSED = [
     ("/{a:int}{b:int}x", "/{a:int}/{b:int}x"),
     ("/{a}1{b:int}", "/{a}/{b:int}"),
     ("/x/<a>_<b>_<c>_", "/x/{a}/{b}/{c}_"),
+    ("/{a:path}{b}/x", "/{a:path}/{b}/x"),
+    ("/g/{a:path}-{b}/{c:int}", "/g/{a:path}/{b}/{c:int}"),
     ("/{a:string(maxlength=9)}.{b}.{c}.x", "/{a:string(maxlength=9)}/{b}/{c}.x"),
 ]
 TAKEN = [
@@ -39,6 +42,9 @@ TAKEN = [
     "/{a:uuid}-{b:uuid}.{c}",
     "/{y:string(length=4)}{m:string(length=2)}{d:string(length=2)}",
     "/{a:any(red, blue)}-{b}.{c:any(png, jpg)}",
+    "/{a}{b}/",
+    "/g/{a}-{b}/{c:int}",
+    "/{a:path}{b}/",
 ]
 BOUNDED = [
     "/{a}-{b}.json",
@@ -52,10 +58,10 @@ BOUNDED = [
 class Steps:
     """Matches as a backtracking engine does, by hand, and counts what it tries."""
 
-    def __init__(self, pattern: PathPattern) -> None:
+    def __init__(self, pieces: Sequence[Parameter | str], pattern: PathPattern) -> None:
         self.pieces = [
             piece if isinstance(piece, str) else re.compile(converter_regex(piece, pattern))
-            for piece in row(pattern)
+            for piece in pieces
         ]
         self.count = 0
 
@@ -76,9 +82,9 @@ class Steps:
         )
 
 
-def row(pattern: PathPattern) -> list[Parameter | str]:
-    """The pieces of a path with the slashes between."""
-    between = [["/", *segment] for segment in pattern.segments]
+def row(segments: Sequence[Sequence[Parameter | str]]) -> list[Parameter | str]:
+    """The pieces of segments, a slash before each."""
+    between = [["/", *segment] for segment in segments]
     return list(itertools.chain.from_iterable(between))
 
 
@@ -98,16 +104,32 @@ def converter_regex(piece: Parameter, pattern: PathPattern) -> str:
 
 
 def steps(pattern: PathPattern, text: str) -> int:
-    one = Steps(pattern)
-    one.match(text)
-    return one.count
+    """Count the most that one expression of a path tries, as if the text had fitted up to there.
+
+    Werkzeug has one for each segment, and from the first parameter that spans slashes on one for
+    all the rest.
+    """
+    text = text.removeprefix("/")
+    longest = max(text.split("/"), key=len)
+    # A slash at the end need not be there.
+    segments = pattern.segments if pattern.segments[-1] else pattern.segments[:-1]
+    most = 0
+    for place, segment in enumerate(segments):
+        is_last = any(not isinstance(piece, str) and piece.spans_slashes for piece in segment)
+        one = Steps(row(segments[place:])[1:] if is_last else segment, pattern)
+        one.match(text if is_last else longest)
+        most = max(most, one.count)
+        if is_last:
+            break
+    return most
 
 
 def hostile(pattern: PathPattern, length: int) -> list[str]:
     """Texts that hold much of what stands between parameters, and then don't fit."""
-    literals = {piece for piece in row(pattern) if isinstance(piece, str)} | {"1", "a"}
-    begin = next((piece for piece in row(pattern)[1:] if isinstance(piece, str)), "")
-    start = "/" + (begin if isinstance(row(pattern)[1], str) else "")
+    pieces = row(pattern.segments)
+    literals = {piece for piece in pieces if isinstance(piece, str)} | {"1", "a"}
+    begin = next((piece for piece in pieces[1:] if isinstance(piece, str)), "")
+    start = "/" + (begin if isinstance(pieces[1], str) else "")
     units = [*sorted(literals), "".join(sorted(literals)), "1" + "".join(sorted(literals - {"/"}))]
     return [start + (unit * length)[:length] + "!" for unit in units]
 

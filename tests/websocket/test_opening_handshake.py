@@ -159,6 +159,23 @@ def test_names_without_end_are_not_shared():
     assert first._names is not second._names
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "HTTP_COOKIE",
+        "HTTP_CONNECTION",
+        "HTTP_UPGRADE",
+        "QUERY_STRING",
+        f"HTTP_{2_000 * 'X'}",
+    ],
+)
+def test_a_head_over_the_limit_is_refused_whatever_is_long_in_it(name):
+    OpeningHandshake({**BROWSER, name: "x" * 100}, (), max_head_bytes=4_000)
+
+    with pytest.raises(Refused, match="431 the head of this handshake is too long"):
+        OpeningHandshake({**BROWSER, name: "x" * 4_000}, (), max_head_bytes=4_000)
+
+
 @pytest.mark.parametrize("name", ["REMOTE_USER", "AUTH_TYPE"])
 def test_the_user_that_the_host_found_is_kept(name):
     assert opening({**BROWSER, name: "ada"}).environ()[name] == "ada"

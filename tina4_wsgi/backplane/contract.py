@@ -1,27 +1,30 @@
-"""What the bus and Redis have in common: what a process gives them, and what they give it."""
+"""What a backplane and the process that uses it promise each other."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from .envelope import Kind
+if TYPE_CHECKING:
+    from .envelope import Kind
 
 TIMEOUT_S = 5.0
-"""What a process, or Redis, gets to take one message of one who publishes from outside."""
+"""How long a process, or Redis, may take over one message of a publisher from outside."""
 
-Facts = dict[str, Any]  # Any: whatever the JSON of a question or an answer holds
+Facts = dict[str, Any]  # Any: whatever JSON holds
+"""A JSON object: a question, an answer, or what a worker tells about itself."""
 
 
 class Receiver(Protocol):
-    """The connections of this process, as other processes may reach them; in the hub, and nothing
-    waits.
+    """The connections of this process, as other processes may reach them.
+
+    Greenlets: every method is called in the hub and must not wait.
     """
 
     def deliver(self, kind: Kind, name: str, frame: bytes) -> None:
-        """Send a frame to everybody here who is on path, or in room, `name`."""
+        """Send a frame to every connection here on path, or in room, `name`."""
 
     def count_here(self, kind: Kind, name: str) -> int:
-        """Count them."""
+        """Count the connections here on path, or in room, `name`."""
 
     def answer(self, question: Facts) -> Facts:
         """Answer another process, or do what it asks for."""
@@ -40,33 +43,33 @@ class Receipt(NamedTuple):
 
 
 class OutsidePublisher(Protocol):
-    """The bus or Redis, as one who only publishes sees it."""
+    """The bus or Redis, as seen by a process that only publishes."""
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
-        """Tell all processes that serve; waits for them.
+        """Tell all serving processes, and wait for them.
 
         Raises:
-            BackplaneError: there is none.
+            BackplaneError: no process took the message.
         """
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
 
 
 class Status(NamedTuple):
-    """How the backplane of one process is, for a health page.
+    """The state of one process's backplane, for a health page.
 
     Attributes:
         kind: "local", "redis" or "none".
         is_up: whether other processes are reached as they should be.
         siblings: on the bus, how many processes this one is linked to; 0 for Redis, which doesn't
-            say.
+            tell.
         queued_messages: publishes that wait for Redis to come back.
-        dropped_messages: what could not be kept for a process, or a Redis, that took nothing.
+        dropped_messages: messages lost because a process, or Redis, did not take them in time.
         outages: how often Redis went away, or a sibling was cut off.
         error: why it isn't up; "" if it is.
-        denied: Redis channels that the user's ACL forbids: their paths and rooms stay in each
-            process, all else is up.
+        denied: Redis channels that the user's ACL forbids: messages to their paths and rooms stay
+            in each process, everything else is up.
     """
 
     kind: str
@@ -80,48 +83,46 @@ class Status(NamedTuple):
 
 
 class Backplane(Protocol):
-    """The way to other processes, living in one hub.
+    """The connection to other processes; it lives in one hub.
 
     Greenlets: any of the hub's thread; methods that wait say so.
     """
 
     @property
     def is_alone(self) -> bool:
-        """Whether there surely is nobody to tell; may be read by any thread."""
+        """Whether there is certainly no other process; any thread may read it."""
 
     def start(self) -> None:
-        """Begin; what can't be reached yet is tried again later.
+        """Start; what can't be reached yet is tried again later.
 
         Raises:
-            BackplaneError: this can't work as it is set up.
+            BackplaneError: the settings can't work.
         """
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> None:
         """Tell all other processes; never waits."""
 
     def enter(self, kind: Kind, name: str) -> None:
-        """This process has one more reason to hear of `name`."""
+        """Count one more reason why this process must hear of `name`."""
 
     def leave(self, kind: Kind, name: str) -> None:
-        """It has one reason less."""
+        """Count one reason less."""
 
     def wait_until_heard(self, kind: Kind, name: str, timeout_s: float) -> bool:
-        """Wait until what others broadcast to `name` surely arrives; not at all during an outage.
+        """Wait until broadcasts of others to `name` certainly arrive; during an outage don't wait.
 
         Returns:
             Whether it had to wait.
         """
 
     def ask(self, question: Facts, timeout_s: float) -> list[Facts]:
-        """Ask all other processes and wait for their answers; after the time, give those that
-        came.
-        """
+        """Ask all other processes, and return the answers that came within `timeout_s`."""
 
     def retire(self, timeout_s: float) -> None:
-        """Hear nothing more; wait until what was said has left. Saying more is still possible."""
+        """Stop hearing, and wait until everything said has left; more may still be said."""
 
     def close(self) -> None:
-        """Give everything back at once."""
+        """Close all sockets at once."""
 
     def status(self) -> Status:
-        """Say how it is."""
+        """Return the present state."""

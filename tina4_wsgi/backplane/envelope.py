@@ -1,36 +1,40 @@
-"""What processes tell each other, laid out in bytes: on the bus between workers, and in Redis
-channels.
+"""The bytes of messages between processes, on the bus and in Redis channels.
 
-    bytes   what
-    0-3     size of all that follows, big-endian; on the bus only, Redis keeps messages apart by
-    itself 4       version, 1 5       kind 6-13    number: counts a sender's messages; of ACK, ASK
-    and ANSWER the one that is meant; 0 for none 14-29   sender, 16 random bytes that a process
-    chose for itself 30-31   size of the name, big-endian 32-     name in UTF-8: a path or a room;
-    then the body
+    bytes   content
+    0-3     size of everything that follows, big-endian; on the bus alone, since Redis frames
+            messages itself
+    4       version, 1
+    5       kind
+    6-13    number: counts a sender's messages; in ACK, ASK and ANSWER the number of the message or
+            question that is meant; 0 for none
+    14-29   sender: 16 random bytes that a process chose for itself
+    30-31   size of the name, big-endian
+    32-     name in UTF-8, a path or a room; then the body
 
-The body of PATH and ROOM is one whole WebSocket frame as clients get it, so it is checked like a
-stranger's: it would go to them unchanged. All other bodies are JSON, at most `MOST_JSON_BYTES` of
-it. Nothing is ever unpickled.
+The body of PATH and ROOM is one whole WebSocket frame. It goes to clients unchanged, so it is
+checked like the frame of a stranger. All other bodies are JSON of at most `MOST_JSON_BYTES`.
+Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .. import jsontext
 from ..errors import Tina4Error, UsageError
 
+if TYPE_CHECKING:
+    from .contract import Facts
+
 VERSION = 1
 
 MOST_BYTES = 64 << 20
-"""An envelope is at most so long: what announces more is taken for garbage before memory is given
-to it.
-"""
+"""Size limit of an envelope; a larger one is refused before memory is allocated for it."""
 
 MOST_JSON_BYTES = 16 << 20
-"""Room for the list of everybody on a path with 100,000 clients."""
+"""Enough for the list of members of a path with 100,000 clients."""
 
 MOST_NAME_BYTES = 65_535
 
@@ -45,12 +49,12 @@ _TEXT_FRAME, _BINARY_FRAME = 0x81, 0x82  # final, not compressed (RFC 6455 §5.2
 class Kind(IntEnum):
     """What an envelope is for."""
 
-    HELLO = 1  # who sends on this link
+    HELLO = 1  # names the process that sends on this link
     PATH = 2  # a broadcast to a path
     ROOM = 3  # a broadcast to a named room
-    ACK = 4  # message `number` was handed to so many clients
-    ASK = 5  # a question, `number` of the asker's
-    ANSWER = 6  # to it
+    ACK = 4  # says to how many clients message `number` was handed
+    ASK = 5  # a question; `number` counts the asker's
+    ANSWER = 6  # the answer to question `number`
 
 
 _KINDS = {int(kind): kind for kind in Kind}
@@ -58,13 +62,11 @@ _CARRIES_FRAME = frozenset({Kind.PATH, Kind.ROOM})
 
 
 class EnvelopeError(Tina4Error):
-    """Bytes are no envelope; the message says what is wrong and what is expected, and quotes
-    nothing.
-    """
+    """Bytes aren't an envelope. The message never quotes them."""
 
 
 class Envelope(NamedTuple):
-    """One thing that a process tells others; see the module for the fields."""
+    """One message between processes; the module docstring explains the fields."""
 
     kind: Kind
     name: str
@@ -72,26 +74,27 @@ class Envelope(NamedTuple):
     sender: bytes = NOBODY
     number: int = 0
 
-    def json(self) -> dict[str, Any]:
-        """Read the body, which is JSON.
+    def json(self) -> Facts:
+        """Decode the body as a JSON object.
 
         Raises:
-            EnvelopeError: it isn't, or no object.
+            EnvelopeError: it is something else.
         """
         try:
             found = jsontext.decode(self.body)
         except ValueError as exc:
             raise EnvelopeError(f"body of {self.kind.name} is not JSON: {exc}") from None
+
         if not isinstance(found, dict):
             raise EnvelopeError(f"body of {self.kind.name} is JSON, but no object")
         return found
 
 
 def pack(kind: Kind, name: str, body: bytes, sender: bytes = NOBODY, number: int = 0) -> bytes:
-    """Lay out an envelope, without the size in front.
+    """Encode an envelope, without the size in front.
 
     Raises:
-        UsageError: the name or the whole is too long for one.
+        UsageError: the name or the body is too long.
     """
     try:
         name_bytes = name.encode()
@@ -99,44 +102,43 @@ def pack(kind: Kind, name: str, body: bytes, sender: bytes = NOBODY, number: int
         raise UsageError(
             f"name holds {exc.object[exc.start]!r}, which UTF-8 can't express"
         ) from exc
+
     if len(name_bytes) > MOST_NAME_BYTES:
         raise UsageError(
             f"name of {len(name_bytes)} bytes, at most {MOST_NAME_BYTES} can be told to other "
             "processes"
         )
-    most_bytes = (
-        (MOST_BYTES if kind in _CARRIES_FRAME else MOST_JSON_BYTES) - _HEAD.size - len(name_bytes)
-    )
+
+    limit_bytes = MOST_BYTES if kind in _CARRIES_FRAME else MOST_JSON_BYTES
+    most_bytes = limit_bytes - _HEAD.size - len(name_bytes)
     if len(body) > most_bytes:
         raise UsageError(
             f"message of {len(body)} bytes, at most {most_bytes} can be told to other processes"
         )
+
     return _HEAD.pack(VERSION, kind, number, sender, len(name_bytes)) + name_bytes + body
 
 
-def pack_json(
-    kind: Kind, name: str, body: dict[str, Any], sender: bytes = NOBODY, number: int = 0
-) -> bytes:
-    """Lay out an envelope with a JSON body; raises as `pack` does, and TypeError for what has no
-    form in JSON.
-    """
+def pack_json(kind: Kind, name: str, body: Facts, sender: bytes = NOBODY, number: int = 0) -> bytes:
+    """Encode an envelope with a JSON body; raises like `pack`, and TypeError for other values."""
     return pack(kind, name, jsontext.encode_bytes(body), sender, number)
 
 
 def sized(packed: bytes) -> bytes:
-    """Put the size in front of what `pack` gave, for a link that is a stream."""
+    """Put the size in front of a packed envelope, for a link that is a stream."""
     return _SIZE.pack(len(packed)) + packed
 
 
 def unpack(data: bytes) -> Envelope:
-    """Read an envelope that has no size in front.
+    """Decode an envelope that has no size in front.
 
     Raises:
-        EnvelopeError: it is none, or of another version.
+        EnvelopeError: the bytes aren't an envelope, or one of another version.
     """
     _check_start(data)
     if len(data) < _HEAD.size:
         raise EnvelopeError(f"{len(data)} bytes, expected at least {_HEAD.size}")
+
     _, kind_number, number, sender, name_size = _HEAD.unpack_from(data)
     end = _HEAD.size + name_size
     if end > len(data):
@@ -145,6 +147,7 @@ def unpack(data: bytes) -> Envelope:
         name = data[_HEAD.size : end].decode()
     except UnicodeDecodeError:
         raise EnvelopeError("name is not UTF-8") from None
+
     kind, body = _KINDS[kind_number], data[end:]
     if kind in _CARRIES_FRAME:
         _check_frame(body)
@@ -154,7 +157,7 @@ def unpack(data: bytes) -> Envelope:
 
 
 def _check_start(data: bytes, at: int = 0) -> None:
-    """Check version and kind, as far as they have come."""
+    """Check version and kind, as far as they have arrived."""
     if len(data) > at and data[at] != VERSION:
         raise EnvelopeError(f"version {data[at]}, expected {VERSION}")
     if len(data) > at + 1 and data[at + 1] not in _KINDS:
@@ -162,19 +165,21 @@ def _check_start(data: bytes, at: int = 0) -> None:
 
 
 def _check_frame(frame: bytes) -> None:
-    """See that these bytes are one whole, final, unmasked text or binary frame (RFC 6455 §5.2,
-    §5.6).
-    """
+    """Check that `frame` is one whole, final, unmasked text or binary frame (RFC 6455 §5.2)."""
     if len(frame) < 2 or frame[0] not in (_TEXT_FRAME, _BINARY_FRAME) or frame[1] > 127:
         raise EnvelopeError("body is no final, unmasked text or binary frame")
+
     size, start = frame[1], 2
     if size == 126:
         size, start = int.from_bytes(frame[2:4], "big"), 4
     elif size == 127:
         size, start = int.from_bytes(frame[2:10], "big"), 10
+
+    # A size must be written in the fewest bytes that hold it (RFC 6455 §5.2).
     least = {2: 0, 4: 126, 10: 65_536}[start]
     if size < least or len(frame) != start + size:
         raise EnvelopeError(f"frame announces {size} bytes and has {len(frame) - start}")
+
     if frame[0] == _TEXT_FRAME:
         try:
             frame[start:].decode()
@@ -182,23 +187,20 @@ def _check_frame(frame: bytes) -> None:
             raise EnvelopeError("text frame is not UTF-8") from None
 
 
-class Reader:
-    """Takes a stream of sized envelopes apart; keeps at most one unfinished one, of at most
-    `MOST_BYTES`.
-    """
+class EnvelopeReader:
+    """Splits a stream into envelopes; keeps at most one unfinished one of at most `MOST_BYTES`."""
 
     def __init__(self) -> None:
-        self._parts: list[
-            bytes
-        ] = []  # joined only when the envelope is whole: joining each time is quadratic
+        # Joined only when the envelope is whole: joining each time is quadratic.
+        self._parts: list[bytes] = []
         self._held_bytes = 0
         self._wanted_bytes = 0
 
     def feed(self, data: bytes, into: list[Envelope]) -> None:
-        """Take what came and append the envelopes that are whole to `into`.
+        """Take received bytes, and append each whole envelope to `into`.
 
         Raises:
-            EnvelopeError: the rest of the stream makes no sense; what came before is in `into`.
+            EnvelopeError: the stream is garbage from here on; what came before is in `into`.
         """
         if self._parts:
             self._parts.append(data)
@@ -207,6 +209,7 @@ class Reader:
                 return
             data = b"".join(self._parts)
             self._parts = []
+
         at, end = 0, len(data)
         while end - at >= _SIZE.size:
             stop = at + _SIZE.size + _checked_size(data, at)
@@ -214,13 +217,14 @@ class Reader:
                 break
             into.append(unpack(data[at + _SIZE.size : stop]))
             at = stop
+
         if at < end:
             self._keep(data[at:])
 
     def _keep(self, rest: bytes) -> None:
         self._parts = [rest]
         self._held_bytes = len(rest)
-        # Garbage shows by its first bytes: nothing is taken for a size before version and kind are
+        # Version and kind tell garbage from an envelope, so no size is believed before they are
         # there.
         is_told = len(rest) >= _SIZE.size + 2
         self._wanted_bytes = _SIZE.size + (_checked_size(rest, 0) if is_told else 2)

@@ -1,7 +1,6 @@
-"""Whether this process reaches no other: what a test broadcasts must not reach a server that runs
-beside it.
+"""Whether this process is cut off from others, so that a test can't reach a server beside it.
 
-Free of gevent, since publishers ask too.
+Free of gevent: publishers from outside use it too.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ class Isolation:
     """The isolation of one process.
 
     Attributes:
-        is_on: once it is, for as long as the process lives.
+        is_on: once set, it stays for as long as the process lives.
         receivers: the apps of this process that serve connections.
     """
 
@@ -30,16 +29,14 @@ class Isolation:
 
 
 isolation = Isolation()
-"""Of this process."""
+"""The isolation of this process."""
 
 
 class WithinProcess:
-    """A way for publishers of an isolated process: to the apps of that process itself."""
+    """Publishes to the apps of this process alone, for publishers of an isolated process."""
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
-        """Deliver to every app here; the process counts as one, as a server without clients
-        does.
-        """
+        """Deliver to every app here; the process counts as one, even without clients."""
         clients = 0
         for receiver in list(isolation.receivers):
             clients += receiver.count_here(kind, name)
@@ -47,4 +44,4 @@ class WithinProcess:
         return Receipt(1, clients)
 
     def close(self) -> None:
-        """Give back nothing: there is nothing to hold."""
+        """Do nothing: there is no socket."""

@@ -1,8 +1,7 @@
-"""Publishing from outside: any Python process may, without gevent and without the app."""
+"""Publishing from outside: from any Python process, without gevent and without the app."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from .. import jsontext
@@ -10,29 +9,31 @@ from ..config import Config
 from ..protocol.frames import encode_message
 from ..routing.names import check_name, check_path
 from ..routing.paths import normal_path
-from .contract import Receipt
 from .envelope import Kind
 from .outside import Outsider, check_settings
 
 if TYPE_CHECKING:
+    import os
+
     from typing_extensions import Unpack
 
     from ..settings import AppSettings
+    from .contract import Receipt
 
 
 class Publisher:
-    """One who sends many messages; keeps its connections. Usable in a `with` block.
+    """Publishes many messages over the same connections. Usable in a `with` block.
 
     Args:
-        root: the folder that the server was started in; it names the bus of this machine. By
-            default a server is looked for in the current folder, above it, where the program lies,
-            and in Django's BASE_DIR.
-        settings: fields of `Config` by name, as `backplane`, `backplane_url` or `bus_dir`.
+        root: the folder in which the server was started; it names the bus of this machine. By
+            default, servers are looked for in the current folder and above it, in the program's
+            folder and above it, and in Django's BASE_DIR.
+        settings: fields of `Config` by name, such as `backplane`, `backplane_url` or `bus_dir`.
     Raises:
         ConfigError: a setting is unknown or out of its range.
 
-    Threads: one at a time. Processes: one that was made before a fork may be used in the parent and
-    in each child, which have connections of their own; it may also be sent to a process of
+    Threads: one at a time. Processes: a publisher made before a fork may be used in the parent and
+    in each child, each with connections of its own; it may also be sent to a process of
     `multiprocessing`.
     """
 
@@ -41,7 +42,7 @@ class Publisher:
     ) -> None:
         config = Config.from_environ(**settings)
         check_settings(config)
-        self._guest = Outsider(config, root)
+        self._outsider = Outsider(config, root)
 
     def __enter__(self) -> Publisher:
         return self
@@ -50,46 +51,45 @@ class Publisher:
         self.close()
 
     def publish(self, path: str, message: jsontext.Message) -> Receipt:
-        """Send one message to every connection on `path`, in every process; waits until they took
-        it.
+        """Send one message to every connection on `path`, in every process, and wait for them.
 
         Args:
             message: str as text, bytes as binary, a list or dict as JSON.
         Returns:
             How many processes took it.
         Raises:
-            BackplaneError: there is nobody to take it; the text says where it was looked for.
+            BackplaneError: no process took it; the text says where servers were looked for.
             UsageError: the message is neither str, bytes, list nor dict, or the path can't name a
                 group of connections.
         """
-        return self._guest.carry(
+        return self._outsider.carry(
             Kind.PATH, normal_path(check_path(path)), encode_message(jsontext.as_message(message))
         )
 
     def publish_to_room(self, room: str, message: jsontext.Message) -> Receipt:
-        """Send one message to everybody in a named room; else as `publish`."""
-        return self._guest.carry(
+        """Send one message to everybody in a named room; otherwise like `publish`."""
+        return self._outsider.carry(
             Kind.ROOM, check_name(room, "room"), encode_message(jsontext.as_message(message))
         )
 
     def close(self) -> None:
-        """Give the connections back."""
-        self._guest.close()
+        """Close the connections."""
+        self._outsider.close()
 
 
 def publish(path: str, message: jsontext.Message, **settings: Unpack[AppSettings]) -> Receipt:
-    """Send one message to every connection on `path`, from any process on this machine or, with
-    Redis, anywhere.
+    """Send one message to every connection on `path`, from any process that isn't the server.
 
-    For task queues, cron and management commands; in a process that serves, `broadcast` does the
-    same without waiting. Connects anew each time: for many messages make a `Publisher`.
+    The process runs on the same machine or, with Redis, anywhere: a task queue, a cron job, a
+    management command. In a serving process, `broadcast` does the same without waiting. Each call
+    connects anew: for many messages make a `Publisher`.
 
     Args:
         settings: see `Publisher`.
     Returns:
         How many processes took it.
     Raises:
-        BackplaneError: there is nobody to take it; the text says where it was looked for.
+        BackplaneError: no process took it; the text says where servers were looked for.
         UsageError: the message is neither str, bytes, list nor dict, or the path can't name a group
             of connections.
     """

@@ -1,27 +1,31 @@
-"""Questions to other processes that wait for answers."""
+"""Questions to other processes, and the wait for their answers."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import Event
 
-from .contract import Facts, Receiver
 from .envelope import Kind, pack_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .contract import Facts, Receiver
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 
 
-_MOST_ANSWERS = 10_000  # processes; what comes beyond was made up by somebody
+_MOST_ANSWERS = 10_000  # of as many processes; anything beyond is forged
 
 
 class Question:
     """One question.
 
     Args:
-        awaited: the ids of those who will answer; None while their number is not known.
+        awaited: the ids of the processes that will answer; None while their number is unknown.
 
     Greenlets: `wait` waits; all else may be called in the hub.
     """
@@ -34,24 +38,24 @@ class Question:
         self._check()
 
     def expect(self, count: int) -> None:
-        """Say how many will answer, where only that is known."""
+        """Learn how many will answer, where their ids stay unknown."""
         self._expected_count = count
         self._check()
 
     def take(self, sender: bytes, answer: Facts) -> None:
-        """Take an answer."""
+        """Take the answer of one process."""
         if len(self._answers) < _MOST_ANSWERS:
             self._answers[sender] = answer
         self.give_up_on(sender)
 
     def give_up_on(self, sender: bytes) -> None:
-        """Wait no longer for this one."""
+        """Stop waiting for this process."""
         if self._awaited is not None:
             self._awaited.discard(sender)
         self._check()
 
     def wait(self, timeout_s: float) -> list[Facts]:
-        """Wait for all answers, or as long as that, and give those that came."""
+        """Wait for all answers, at most `timeout_s`, and return those that came."""
         self._is_done.wait(timeout_s)
         return list(self._answers.values())
 
@@ -80,27 +84,26 @@ class Questions:
         return self._last_number, question
 
     def close(self, number: int) -> None:
-        """Late answers are dropped from now on."""
+        """Drop answers that come from now on."""
         self._open.pop(number, None)
 
     def take(self, number: int, sender: bytes, answer: Facts) -> None:
-        """Take an answer; one that nobody waits for is dropped."""
+        """Take an answer; drop it if nobody waits for it."""
         question = self._open.get(number)
         if question is not None:
             question.take(sender, answer)
 
     def give_up_on(self, sender: bytes) -> None:
-        """That process answers nothing any more."""
+        """Learn that this process won't answer any more."""
         for question in list(self._open.values()):
             question.give_up_on(sender)
 
 
 def answer_of(receiver: Receiver, question: Facts, sender: bytes, number: int) -> bytes:
-    """Lay out this process's answer to a question; nothing, where the question can't be answered.
-    Raises nothing.
+    """Encode this process's answer to a question; an empty one if answering fails.
 
-    A question comes from another process, and so perhaps from a stranger who may publish in the
-    same Redis: whatever it holds, it must not cost more than itself.
+    Raises nothing: a question may come from a stranger who can publish in the same Redis, and
+    whatever it holds must not break anything but its own answer.
     """
     try:
         return pack_json(Kind.ANSWER, "", receiver.answer(question), sender, number)

@@ -1,30 +1,33 @@
-"""A process's way to the others, for whichever thread has something to say.
+"""An app's connection to other processes, usable from any thread.
 
-Started lazily, in the hub that serves. A process without one, such as a task queue's worker that
-imported the app, publishes as a guest instead.
+The backplane is started lazily, in the hub that serves. A process without such a hub, for example a
+task queue's worker that imported the app, publishes from outside instead.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.hub import Hub
 from gevent.monkey import get_original
 from greenlet import getcurrent
 
-from ..config import Config
 from ..errors import Tina4Error
 from ..hub.mailbox import Mailbox
 from .bus.bus import LocalBus
 from .bus.directory import directory_of
 from .contract import Backplane, Facts, Receiver, Status
-from .envelope import Kind
 from .isolation import isolation
 from .outside import Outsider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..config import Config
+    from .envelope import Kind
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 
@@ -34,27 +37,26 @@ _start_new_thread = get_original("_thread", "start_new_thread")
 
 _ANSWER_S = 1.0
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 10.0
-_SLACK_S = 1.0  # what a hub may take to come to an errand, beyond the errand's own time
+_SLACK_S = 1.0  # how long a hub may take to begin a call, beyond the call's own time
 
 
 class Relay:
-    """Everything beyond this process.
+    """Carries frames and questions to other processes, and picks how.
 
     Args:
-        root: of the project, which names the default bus directory.
-        app_number: which of the process's apps this is.
+        root: folder of the project, which names the default bus directory.
+        app_number: which app of the process this is.
         receiver: the connections here.
-        is_outsider: whether this is the forked child of a process that serves. Its hub has copies
-            of the parent's watchers, so it must not run for our sake, and it serves nobody: it
-            tells all others, the parent too, as a publisher does. Until `start`, from which on it
-            is a process like any other.
+        is_outsider: whether this is the forked child of a serving process. Its hub has copies of
+            the parent's watchers, so the backplane must not run there; and the child serves nobody.
+            So it publishes from outside to all others, its parent included. `start` ends that: from
+            then on it is a process like any other.
 
     Attributes:
         tracks_names: whether `enter` and `leave` do anything.
 
-    Greenlets and threads: any, where a method doesn't say less.
-    Locks: `_lock` guards the start; `_core`, `_hub`, `_ident` and `_mailbox` are set together,
-    before `_core`.
+    Greenlets and threads: any, unless a method says less.
+    Locks: `_lock` guards the start. `_hub`, `_ident` and `_mailbox` are set before `_core`.
     """
 
     def __init__(
@@ -82,41 +84,38 @@ class Relay:
         self.tracks_names = config.backplane == "redis"
 
     def start(self) -> None:
-        """Begin in the hub of this thread; harmless when it has begun. A greenlet of the hub calls
-        this.
-        """
+        """Start in the hub of this thread, from one of its greenlets; harmless once started."""
         if self._core is not None or self._error or isolation.is_on:
             return
+
         self._is_outsider = False
         with self._lock:
             if self._core is not None or self._error:
-                return
+                return  # another thread was first
             self._hub = gevent.get_hub()
             self._ident = _get_ident()
             self._mailbox = Mailbox(self._hub)
             self._begin()
+
         if self._error:
             logger.error("broadcasts stay in this process: %s", self._error)
 
     def _begin(self) -> None:
-        """Begin, or note why that failed. In the hub's thread, and with the lock."""
+        """Start the backplane, or note why that failed. In the hub's thread, holding the lock."""
         core = self._new_core()
         try:
             core.start()
         except Exception as exc:  # noqa: BLE001  # the handshake that came first must not fail for it
             self._error = str(exc) or type(exc).__name__
             core.close()
-            if (
-                self._config.backplane == "local"
-            ):  # with Redis it is the set-up, which stays as it is
+            # With Redis the settings are at fault, and they don't change.
+            if self._config.backplane == "local":
                 self._retry_later()
         else:
             self._error, self._core = "", core
 
     def _retry_later(self) -> None:
-        """Whatever was in the way, another user's folder or a full disk, may go: look again in a
-        while.
-        """
+        """Try again in a while: another user's folder or a full disk may be gone by then."""
         self._retry = self._hub.loop.timer(self._retry_s * random.uniform(0.8, 1.2), ref=False)
         self._retry.start(gevent.spawn, self._try_again)
         self._retry_s = min(self._retry_s * 2, _LONGEST_RETRY_S)
@@ -128,6 +127,7 @@ class Relay:
             self._stop_retrying()
             before = self._error
             self._begin()
+
         if not self._error:
             logger.warning("broadcasts reach the other processes now")
         elif self._error != before:
@@ -140,13 +140,14 @@ class Relay:
             retry.close()
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> None:
-        """Tell all other processes; never waits in a process that serves."""
+        """Tell all other processes; never waits in a serving process."""
         core = self._running_core()
+
         if self._is_outsider and not isolation.is_on:
-            self._carry_from_afar(kind, name, frame)
+            self._carry_from_native_thread(kind, name, frame)
         elif core is None:
             if not self._error and not isolation.is_on:
-                self._carry_as_guest(kind, name, frame)
+                self._carry_from_outside(kind, name, frame)
         elif core.is_alone:
             pass
         elif _get_ident() == self._ident:
@@ -156,28 +157,29 @@ class Relay:
             self._mailbox.post(core.carry, kind, name, frame)
 
     def enter(self, kind: Kind, name: str) -> None:
-        """Here is somebody on path, or in room, `name`: the first of it."""
+        """The first connection here has come on path, or into room, `name`."""
         self._tell("enter", kind, name)
 
     def leave(self, kind: Kind, name: str) -> None:
-        """The last one of `name` is gone."""
+        """The last connection of `name` here is gone."""
         self._tell("leave", kind, name)
 
     def wait_until_heard(self, kind: Kind, name: str) -> bool:
-        """Wait, not for long, until what others broadcast to `name` arrives here. A greenlet that
-        may wait.
+        """Wait, at most `backplane_wait_s`, until broadcasts of others to `name` arrive here.
 
+        Greenlets: one that may wait.
         Returns:
             Whether it had to wait.
         """
         core = self._core
         if core is None or _get_ident() != self._ident:
-            return False  # another hub's thread would stand still for it
+            return False  # waiting would stop the whole hub of another thread
         return core.wait_until_heard(kind, name, self._config.backplane_wait_s)
 
     def ask(self, question: Facts) -> list[Facts]:
-        """Ask all other processes and wait for their answers. A greenlet or thread that may
-        wait.
+        """Ask all other processes, and wait for their answers.
+
+        Greenlets and threads: one that may wait.
         """
         core = self._running_core()
         if core is None or core.is_alone:
@@ -187,13 +189,13 @@ class Relay:
         return self._in_hub(_ANSWER_S, core.ask, question, _ANSWER_S) or []
 
     def status(self) -> Status:
-        """Say how it is."""
+        """Return the state of the backplane."""
         if self._core is not None:
             return self._core.status()
         return Status(self._config.backplane, not self._error, error=self._error)
 
     def retire(self, timeout_s: float) -> None:
-        """Hear nothing more, and wait until what was said has left. A greenlet that may wait."""
+        """Stop hearing, and wait until everything said has left. A greenlet that may wait."""
         core = self._core
         if core is None or self._hub.loop is None:
             return
@@ -203,10 +205,11 @@ class Relay:
             self._in_hub(timeout_s, core.retire, timeout_s)
 
     def close(self) -> None:
-        """Give everything back."""
+        """Close all sockets."""
         core, self._core = self._core, None
         if self._hub is None or self._hub.loop is None:
             return
+
         for give_back in (self._stop_retrying, *(() if core is None else (core.close,))):
             if _get_ident() == self._ident:
                 give_back()
@@ -215,9 +218,7 @@ class Relay:
                 self._mailbox.post(give_back)
 
     def _in_hub(self, takes_s: float, function: Callable[..., Any], *args: Any) -> Any:
-        """Have a function run in the hub of the others, and wait for it; None if that hub stands
-        still.
-        """
+        """Return what `function` returns in the backplane's hub; None if that hub is stuck."""
         assert self._mailbox is not None
         try:
             return self._mailbox.begin(function, *args).wait(takes_s + _SLACK_S)
@@ -227,9 +228,10 @@ class Relay:
     def _running_core(self) -> Backplane | None:
         core = self._core
         if core is not None and self._hub.loop is None:
-            core = self._core = None  # the thread that it lived in has ended
+            core = self._core = None  # its thread has ended
         if self._error and self._hub.loop is None:
-            self._error, self._retry = "", None  # and with it the timer that would have tried again
+            self._error, self._retry = "", None  # the timer that would try again ended with it
+
         if (
             core is None
             and not self._error
@@ -255,22 +257,21 @@ class Relay:
         if config.backplane == "redis":
             from .redis.backplane import RedisBackplane
 
-            return RedisBackplane(self._hub, config, self._app_number, self._receiver)
+            return RedisBackplane(config, self._app_number, self._receiver)
+
         directory = directory_of(config, self._root)
         return LocalBus(
             self._hub, directory, self._app_number, self._receiver, config.max_backplane_bytes
         )
 
-    def _carry_from_afar(self, kind: Kind, name: str, frame: bytes) -> None:
-        """Tell the others from a native thread, and wait for it; in that thread gevent's sockets
-        have another hub.
-        """
+    def _carry_from_native_thread(self, kind: Kind, name: str, frame: bytes) -> None:
+        """Publish in a native thread and wait for it: there, gevent's sockets have another hub."""
         done = _allocate_lock()
         done.acquire()
 
         def carry() -> None:
             try:
-                self._carry_as_guest(kind, name, frame, logging.WARNING)
+                self._carry_from_outside(kind, name, frame, logging.WARNING)
             finally:
                 gevent.get_hub().destroy(destroy_loop=True)
                 done.release()
@@ -278,13 +279,13 @@ class Relay:
         _start_new_thread(carry, ())
         done.acquire()
 
-    def _carry_as_guest(
+    def _carry_from_outside(
         self, kind: Kind, name: str, frame: bytes, level: int = logging.DEBUG
     ) -> None:
-        guest = Outsider(self._config, self._root, self._app_number)
+        outsider = Outsider(self._config, self._root, self._app_number)
         try:
-            guest.carry(kind, name, frame)
+            outsider.carry(kind, name, frame)
         except Tina4Error as exc:
             logger.log(level, "a broadcast stays in this process: %s", exc)
         finally:
-            guest.close()
+            outsider.close()

@@ -1,4 +1,4 @@
-// Loads the page again when `tina4-wsgi serve --reload` says that it is out of date; only that adds it to pages.
+// Reloads the page when `tina4-wsgi serve --reload`, which adds this script, says that it is out of date.
 (() => {
   const RETRY_MS = 250;
   const KEY = "tina4-reload";
@@ -10,7 +10,7 @@
   function listen() {
     const socket = new WebSocket(address);
     socket.onmessage = ({ data: newest }) => {
-      // Once for each version: a page that something keeps a copy of would load for ever.
+      // Once per version: a page that comes from a cache would reload forever.
       if (newest === mine || sessionStorage.getItem(KEY) === newest) return;
       sessionStorage.setItem(KEY, newest);
       location.reload();

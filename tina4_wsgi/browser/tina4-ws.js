@@ -1,15 +1,15 @@
-// tina4.connect(path, options): a WebSocket that comes back by itself.
+// tina4.connect(path, options): a WebSocket that reconnects by itself.
 (() => {
   const GIVE_UP = [1008, 4401, 4403]; // policy, no login, not allowed
-  const CONNECT_MS = 10_000; // browsers wait for minutes
-  const STABLE_MS = 10_000; // then waits start afresh
-  const TAKEN_MS = 500; // then the token was good
+  const CONNECT_MS = 10_000; // browsers would wait for minutes
+  const STABLE_MS = 10_000; // open this long: waits are short again
+  const TAKEN_MS = 500; // open this long: the token was good
   const TICK_MS = 15_000;
-  const GONE_MS = 90_000; // without a tick: asleep
+  const GONE_MS = 90_000; // no tick for this long: the machine slept
   const MOST_HINT_MS = 60_000;
 
   const { document, location, navigator } = globalThis;
-  // Where the app is mounted, if it served this script.
+  // The address where the app is mounted, if the app served this script.
   const app = document?.currentScript?.src.match(/.*\/(?=__tina4\/)/)?.[0];
   const report = globalThis.reportError ?? console.error;
   const call = (callback, ...values) => {
@@ -30,10 +30,10 @@
     #socket;
     #queue = [];
     #attempt = 0;
-    #turn = 0; // what comes late has an older one
-    #isUnheard = false; // a handshake failed; browsers don't say why
-    #isRenewing; // the next 4401 is final
-    #told; // what was warned of last
+    #turn = 0; // late events belong to an older one
+    #isUnheard = false; // a handshake failed, and browsers don't say why
+    #isRenewing; // a new token was asked for: the next 4401 is final
+    #told; // the last warning
     #notBefore = 0;
     #seen = Date.now();
     #timer;
@@ -50,7 +50,7 @@
       on(globalThis, "pageshow", wake);
       on(globalThis, "online", () => this.#hurry(Math.random() * this.#options.baseMs));
       on(globalThis, "offline", () => this.#doubt());
-      // A page that is left leaves the room.
+      // Leave the room with the page, which the browser may keep for the back button.
       on(globalThis, "pagehide", () => this.#queue && this.#rest(1001, "page hidden", Infinity));
       queueMicrotask(() => this.state === "connecting" && this.#start());
     }
@@ -127,7 +127,7 @@
         this.#seen = Date.now();
         this.#become("open");
         if (isMine()) call(this.#options.onOpen, this);
-        // Behind what onOpen sends.
+        // After the messages that onOpen sends.
         while (isMine() && socket.readyState === 1 && this.#queue.length) socket.send(this.#queue.shift());
       };
     }
@@ -150,13 +150,13 @@
         this.#warn(`refused, ${code} ${reason}`);
         return this.#become("refused", code, reason);
       }
-      // What the server found wrong: without a word here a message is gone, and nobody knows.
+      // The server found a mistake: unless it is logged, a message is lost and nobody knows.
       if (code > 1006 && code < 1012) this.#warn(`closed, ${code} ${reason}`);
-      // A server that stops gives each client a time of its own: no failure.
+      // A server that stops tells each client when to return: not a failure.
       const hint = /; retry in (\d{1,6}) ms$/.exec(reason);
       if (hint) this.#attempt = 0;
       this.#notBefore = Date.now() + Math.min(hint?.[1] ?? leastMs, MOST_HINT_MS);
-      // Else full jitter: many pages may have lost it.
+      // Otherwise full jitter: many pages may have lost the connection at once.
       this.#rest(code, reason, hint ? 0 : Math.random() * Math.min(capMs, baseMs * 2 ** this.#attempt++));
     }
 
@@ -168,7 +168,7 @@
 
     #plan(delayMs) {
       const at = Math.max(Date.now(), this.#notBefore) + delayMs;
-      if (this.retryAt && at > this.retryAt) return; // it comes sooner
+      if (this.retryAt && at > this.retryAt) return; // the next attempt is sooner
       clearTimeout(this.#timer);
       this.retryAt = at;
       if (at < Infinity) this.#timer = setTimeout(() => this.#start(), at - Date.now());
@@ -186,15 +186,15 @@
       if (hasSlept && this.state === "open") this.#lost(1006, "asleep");
     }
 
-    // "offline" means nothing to a server on this machine: ask it.
+    // A server on this machine is reachable while the browser is "offline": ask it.
     async #doubt() {
       const socket = this.#socket;
       if ((await this.#ask(this.#url)) === null && socket && socket === this.#socket) this.#lost(1006, "offline");
     }
 
-    // What the server would say to a handshake; null if it can't be reached.
+    // Returns how the server would answer a handshake; null if it can't be reached.
     async #ask(url, protocols = []) {
-      // Another origin can't be asked: what goes on failing after a 4401 is one.
+      // Another origin can't be asked: take repeated failures after a 4401 for one more.
       if (url.origin !== location?.origin) return this.#isRenewing && this.#attempt > 3 && { status: 401 };
       return fetch(url, {
         method: "HEAD",
@@ -207,13 +207,13 @@
     #heeds(answer) {
       const { status, headers } = answer ?? {};
       const code = answer === null ? 1006 : { 401: 4401, 403: 4403, 503: 1013 }[status];
-      this.#isUnheard = false; // next time try, even if asking fails
+      this.#isUnheard = false; // connect the next time, even if asking fails
       if (status > 399 && !code) this.#warn(`HTTP ${status}${status === 404 ? ", no WebSocket route has this path" : ""}`);
       if (code) this.#lost(code, status ? `HTTP ${status}` : "unreachable", headers?.get("Retry-After") * 1000 || 0);
       return code;
     }
 
-    // Once, however often it is tried.
+    // Warns once, however often it is tried.
     #warn(told) {
       if (told !== this.#told) globalThis.console?.warn(`tina4: ${this.#url.pathname} ${told}`);
       this.#told = told;
@@ -228,7 +228,7 @@
     }
 
     #forget(...goodbye) {
-      this.#socket?.close(...goodbye); // may throw: before all else
+      this.#socket?.close(...goodbye); // first, because it may throw
       this.#socket = undefined;
       clearTimeout(this.#timer);
       this.retryAt = 0;

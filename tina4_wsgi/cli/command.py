@@ -1,39 +1,42 @@
-"""What the commands of the command line have in common: how each is declared, and how it fails.
+"""What the commands of the command line share: how each is declared, and how it fails.
 
-Exit codes: 0, done; 1, it can't be done, and one sentence on stderr says why; 2, wrong usage; 128
-and the number of the signal that ended it before it was done.
+Exit codes: 0 for success; 1 for a failure, which one sentence on stderr explains; 2 for wrong
+usage; 128 plus the number of the signal that ended the command early.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import Tina4Error
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
 
 PROGRAM = "tina4-wsgi"
 
 
 class CommandFailed(Tina4Error):
-    """What was asked can't be done: exit code 1."""
+    """The command can't do what it was asked: exit code 1."""
 
 
 class WrongUsage(CommandFailed):
-    """Options that don't go together: exit code 2, with the command's usage."""
+    """The options contradict each other: exit code 2, with the command's usage."""
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """One word that may follow `tina4-wsgi`; `cli.COMMANDS` lists them all.
+class Subcommand:
+    """One command of `tina4-wsgi`; `cli.main.COMMANDS` lists them all.
 
     Attributes:
-        name: that word.
-        help: what it does, in the list of commands.
+        name: the word that follows `tina4-wsgi`.
+        help: its line in the list of commands.
         description: what its own `--help` says above the options.
-        add_options: describes its arguments to argparse.
-        run: does it and gives the exit code, or raises `Tina4Error`.
-        epilog: what `--help` says below the options.
+        add_options: adds its arguments to an argparse parser.
+        run: runs it and returns the exit code, or raises a `Tina4Error`.
+        epilog: what its own `--help` says below the options.
     """
 
     name: str
@@ -45,5 +48,5 @@ class Command:
 
 
 def add_app(parser: argparse.ArgumentParser, what: str) -> None:
-    """Let the command line name an application, as `loading.load_app` takes it."""
+    """Add the argument that names an application, as `loading.load_app` takes it."""
     parser.add_argument("app", nargs="?", metavar="module:app", help=what)

@@ -1,19 +1,22 @@
 """`tina4-wsgi init`: a project to begin with, a chat that runs at once.
 
-Its files are those of `templates/project`. There, names that would mean something to us have `.tpl`
-behind them, and `dot` stands for the dot that hides a file.
+It copies the files of `cli/project`. File names there that tools would pick up end in `.tpl`, and
+hidden files begin with `dot`.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .command import PROGRAM, Command, CommandFailed
+from .command import PROGRAM, CommandFailed, Subcommand
+
+if TYPE_CHECKING:
+    import argparse
 
 _FILES = Path(__file__).resolve().parent / "project"
 _MASK = ".tpl"
-_HARMLESS = frozenset({".git"})  # in a folder that is as good as empty
+_HARMLESS = frozenset({".git"})  # a folder with nothing else counts as empty
 
 _DESCRIPTION = f"""\
 Makes a small project in a new or empty folder: a chat with routes, templates, public files and
@@ -52,19 +55,21 @@ def init(arguments: argparse.Namespace) -> int:
 
 
 def make_project(folder: Path) -> list[Path]:
-    """Write all files of the project, and give their paths.
+    """Write all files of the project, and return their paths.
 
     Raises:
-        CommandFailed: `folder` is a file, or holds something.
-        OSError: it can't be written.
+        CommandFailed: `folder` is a file, or isn't empty.
+        OSError: a file can't be written.
     """
     if folder.exists() and not folder.is_dir():
         raise CommandFailed(f"{folder} is a file, expected a folder that is new or empty")
     if folder.exists() and {one.name for one in folder.iterdir()} - _HARMLESS:
         raise CommandFailed(f"{folder} is not empty, expected a folder that is new or empty")
+
     sources = sorted(path for path in _FILES.rglob("*") if path.is_file())
     if not sources:
         raise CommandFailed(f"this package was packed without its own files: {_FILES} is missing")
+
     made = []
     for source in sources:
         path = folder / _unmasked(source.relative_to(_FILES))
@@ -83,4 +88,4 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="a folder that is new or empty")
 
 
-COMMAND = Command("init", "make a project to begin with", _DESCRIPTION, _add_options, init)
+COMMAND = Subcommand("init", "make a project to begin with", _DESCRIPTION, _add_options, init)

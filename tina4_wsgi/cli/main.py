@@ -1,6 +1,4 @@
-"""The command line: `tina4-wsgi COMMAND`. Each command has a module of its own; `COMMANDS` lists
-them.
-"""
+"""The command line: `tina4-wsgi COMMAND`. Each command is a module; `COMMANDS` lists them."""
 
 from __future__ import annotations
 
@@ -11,18 +9,20 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Sequence
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import Tina4Error
 from ..server.loading import LoadError
 from ..version import __version__
 from . import init, nginx, publish, routes, serve
-from .command import PROGRAM, Command, WrongUsage
+from .command import PROGRAM, Subcommand, WrongUsage
 from .doctor import command as doctor_command
 
-COMMANDS: tuple[Command, ...] = (
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS: tuple[Subcommand, ...] = (
     init.COMMAND,
     serve.COMMAND,
     routes.COMMAND,
@@ -30,9 +30,7 @@ COMMANDS: tuple[Command, ...] = (
     doctor_command.COMMAND,
     nginx.COMMAND,
 )
-"""As `--help` lists them. None of these modules may import gevent or the application's side before
-it runs.
-"""
+"""In the order of `--help`. None imports gevent or the application before its command runs."""
 
 _DESCRIPTION = "A WSGI framework in which a WebSocket is a route."
 
@@ -47,24 +45,25 @@ exit codes:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and give the exit code.
+    """Run the command line and return the exit code.
 
     Returns:
-        As the command says; 1 when it can't be done, with one sentence on stderr why; 2 without a
-        command, with the list of them on stderr; 130 when interrupted.
+        The command's own; 1 if it failed, with one sentence on stderr; 2 without a command, with
+        the list of commands on stderr; 130 if it was interrupted.
     Raises:
-        SystemExit: 2, the arguments are wrong; 0, --help and --version.
+        SystemExit: 2 for wrong arguments; 0 for --help and --version.
     """
     parser = _parser()
     arguments = parser.parse_args(argv)
-    if (
-        "command" not in arguments
-    ):  # argparse would only say that one is missing, not which there are
+    if "command" not in arguments:
+        # argparse would only say that a command is missing, not which commands there are.
         parser.print_help(sys.stderr)
         return 2
+
     arguments.argv = argv
-    command: Command = arguments.command
+    command: Subcommand = arguments.command
     sub: argparse.ArgumentParser = arguments.parser
+
     try:
         return command.run(arguments)
     except WrongUsage as exc:
@@ -74,9 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Tina4Error as exc:
         return _fail(exc)
     except BrokenPipeError:  # `tina4-wsgi routes | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit
         return 128 + signal.SIGPIPE
-    except KeyboardInterrupt:  # before the server handles it: while the application is imported
+    except KeyboardInterrupt:  # while the application is imported, before the server handles ^C
         return 128 + signal.SIGINT
 
 
@@ -91,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         PROGRAM, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=as_written
     )
     parser.add_argument("--version", action=_Version, help="show what is installed, and exit")
+
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in COMMANDS:
         sub = commands.add_parser(
@@ -106,12 +106,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    """Prints the versions, and looks them up only then."""
+    """Prints the versions, which it looks up only then."""
 
-    def __init__(
-        self, option_strings: Sequence[str], dest: str, **options: Any
-    ) -> None:  # Any: as argparse has it
-        super().__init__(option_strings, dest, nargs=0, **options)
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *values: object) -> None:
         print(versions())
@@ -119,7 +117,7 @@ class _Version(argparse.Action):
 
 
 def versions() -> str:
-    """Say on one line what is installed, as a report of a bug needs it."""
+    """Return on one line which versions are installed, for bug reports."""
     return (
         f"{PROGRAM} {__version__} ({engine_kind()} engine, gevent {metadata.version('gevent')}, "
         f"Python {platform.python_version()})"
@@ -127,9 +125,7 @@ def versions() -> str:
 
 
 def engine_kind() -> str:
-    """Say whether the engine was compiled when the package was installed: "compiled" or "pure
-    Python".
-    """
+    """Return "compiled" or "pure Python", as the engine was installed."""
     found = importlib.util.find_spec("tina4_wsgi.websocket.transport")
     is_compiled = (
         found is not None

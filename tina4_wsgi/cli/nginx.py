@@ -1,7 +1,7 @@
-"""`tina4-wsgi nginx`: what nginx needs to pass an application's routes on.
+"""`tina4-wsgi nginx`: the configuration of an nginx in front of an application.
 
-WebSocket routes get a location for the part of their path that is fixed, where nginx passes the
-upgrade on and waits longer than our pings take; all other requests go through `location /`.
+Each fixed beginning of WebSocket routes has a location, in which nginx passes the upgrade on and
+waits longer than our ping interval. All other requests go through `location /`.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..server.listening import DEFAULT_HOST, DEFAULT_PORT
-from .command import PROGRAM, Command, add_app
+from .command import PROGRAM, Subcommand, add_app
 from .routes import load_apps
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..routing.matching import Route
 
-    Served = tuple[
-        Route, float, float
-    ]  # with its ping interval and its time for a pong, in seconds
+    Served = tuple[Route, float, float]
+    """A route, its `ping_interval_s` and its `pong_timeout_s`."""
 
 _DESCRIPTION = f"""\
 Prints the configuration for nginx in front of an application: a map for the http block, and the
@@ -76,10 +76,10 @@ _UPSTREAM = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d{1,5})?|unix:/[^\s;
 
 
 def nginx(arguments: argparse.Namespace) -> int:
-    """Print it; the `nginx` command.
+    """Print the configuration; the `nginx` command.
 
     Raises:
-        LoadError, CommandFailed: there is no such application.
+        LoadError, CommandFailed: the application can't be loaded, or has nothing of ours.
     """
     served: list[Served] = []
     for app in load_apps(arguments.app):
@@ -92,7 +92,7 @@ def nginx(arguments: argparse.Namespace) -> int:
 
 
 def configuration(served: Iterable[Served], upstream: str) -> str:
-    """Lay the configuration out.
+    """Return the configuration.
 
     Args:
         served: the WebSocket routes.
@@ -109,9 +109,7 @@ def configuration(served: Iterable[Served], upstream: str) -> str:
 
 
 def fixed_part(path: str) -> str:
-    """Give what all paths of a route begin with, up to its first parameter: "/ws/chat/" of
-    "/ws/chat/{room}".
-    """
+    """Return a route's path up to its first parameter: "/ws/chat/" of "/ws/chat/{room}"."""
     before = _PARAMETER.split(path, maxsplit=1)[0]
     # Without its last slash a path is the same route.
     return before if before != path else path.rstrip("/") or "/"
@@ -123,7 +121,7 @@ def _sockets(place: str, here: list[Served], address: str) -> str:
     if min(one[1] for one in here) == 0:
         timeout_s, why = _FOR_EVER_S, "we send no pings here"
     else:
-        # Twice, so that one ping that comes late cuts nobody off.
+        # Twice the interval, so that one late ping cuts nobody off.
         timeout_s = max(_LEAST_TIMEOUT_S, math.ceil(2 * interval_s + max(one[2] for one in here)))
         why = f"we ping every {interval_s:g} s"
     fields = _FIELDS + _UPGRADE.format(timeout_s=timeout_s, why=why)
@@ -154,6 +152,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-COMMAND = Command(
+COMMAND = Subcommand(
     "nginx", "print the configuration for nginx", _DESCRIPTION, _add_options, nginx, _EPILOG
 )

@@ -1,16 +1,17 @@
-"""`tina4-wsgi publish`: sends a message from the shell; see `publishing` for how it gets there."""
+"""`tina4-wsgi publish`: sends a message from the shell, by way of `backplane.publishing`."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import TYPE_CHECKING
 
 from .. import jsontext
 from ..config import ENVIRONMENT_PREFIX
-from .command import Command, CommandFailed
+from .command import CommandFailed, Subcommand
 
 if TYPE_CHECKING:
+    import argparse
+
     from ..settings import AppSettings
 
 _DESCRIPTION = """\
@@ -24,7 +25,7 @@ def publish(arguments: argparse.Namespace) -> int:
     """Send one message to the clients on a path; the `publish` command.
 
     Raises:
-        Tina4Error: nobody took it, or it is none.
+        Tina4Error: no process took it, or the message is malformed.
     """
     from ..backplane.publishing import Publisher
 
@@ -56,6 +57,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("path", metavar="PATH", help="as clients connect to it: /ws/news")
     add("message", metavar="MESSAGE", help="a text; - reads it from standard input")
+
     add("--json", action="store_true", help="see that it is JSON, and send it compact")
     add(
         "--bus-dir",
@@ -69,6 +71,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-COMMAND = Command(
+COMMAND = Subcommand(
     "publish", "send a message to the clients on a path", _DESCRIPTION, _add_options, publish
 )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..routing.pattern import Parameter, PatternError, parameters
 from ..server.console import BOLD, CYAN, coloured, has_colours
-from .command import PROGRAM, Command, CommandFailed, add_app
+from .command import PROGRAM, CommandFailed, Subcommand, add_app
 
 if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
     from ..app import App
     from ..routing.matching import Route
 
@@ -32,10 +33,10 @@ _DEFAULT_CONVERTER = "string"
 
 
 def routes(arguments: argparse.Namespace) -> int:
-    """Print them; the `routes` command.
+    """Print the routes; the `routes` command.
 
     Raises:
-        LoadError, CommandFailed: there is no such application.
+        LoadError, CommandFailed: the application can't be loaded, or has nothing of ours.
     """
     found = [(route, app) for app in load_apps(arguments.app) for route in app.all_routes()]
     if arguments.json:
@@ -48,15 +49,15 @@ def routes(arguments: argparse.Namespace) -> int:
 
 
 def load_apps(target: str | None) -> list[App]:
-    """Import an application as `serve` does, and give the Apps that it consists of.
+    """Load an application as `serve` does, and return the Apps in it.
 
     Raises:
-        LoadError: it can't be had.
-        CommandFailed: it has nothing of ours in it.
+        LoadError: the application can't be loaded.
+        CommandFailed: there is no `App` in it.
     """
     from gevent import monkey
 
-    monkey.patch_all()  # before anything of the user's
+    monkey.patch_all()  # before the user's modules
     from ..app import App, apps_of_this_process
     from ..server.loading import load_app
 
@@ -71,9 +72,7 @@ def load_apps(target: str | None) -> list[App]:
 
 
 def parameters_of(route: Route) -> dict[str, str]:
-    """Give the converters of a route's parameters by their names, as written; {} for another
-    framework's syntax.
-    """
+    """Return the converters of a route's parameters; {} for another framework's syntax."""
     try:
         found: Sequence[Parameter] = parameters(route.path)
     except PatternError:
@@ -81,7 +80,7 @@ def parameters_of(route: Route) -> dict[str, str]:
     return {one.name: one.converter or _DEFAULT_CONVERTER for one in found}
 
 
-def _described(route: Route) -> dict[str, Any]:
+def _described(route: Route) -> dict[str, object]:
     return {
         "kind": route.kind,
         "methods": _methods(route),
@@ -109,7 +108,7 @@ def _methods(route: Route) -> list[str]:
     return [] if route.kind == "websocket" else sorted(route.methods)
 
 
-def _name(function: Callable[..., Any]) -> str:
+def _name(function: Callable[..., object]) -> str:
     return getattr(function, "__qualname__", None) or repr(function)
 
 
@@ -140,4 +139,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-COMMAND = Command("routes", "list the routes of an application", _DESCRIPTION, _add_options, routes)
+COMMAND = Subcommand(
+    "routes", "list the routes of an application", _DESCRIPTION, _add_options, routes
+)

@@ -1,8 +1,8 @@
-"""`tina4-wsgi serve`: in this process, or in others below it.
+"""`tina4-wsgi serve`: serves in this process, or in others below it.
 
-A process that serves patches the standard library before anything of the user's is imported; what
-is imported above it here must therefore stay free of the modules that gevent replaces, and that is
-why some imports are inside functions.
+A process that serves patches the standard library before it imports anything of the user's. So the
+imports at the top of this module must stay free of gevent and of modules that import it, and those
+are imported inside functions.
 """
 
 from __future__ import annotations
@@ -10,25 +10,23 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..config import ENVIRONMENT_PREFIX, Config, keep_live_token
 from ..errors import ConfigError
 from ..routing.paths import live_link
 from ..server.console import configure_logging
 from ..server.listening import DEFAULT_HOST, DEFAULT_PORT, ListenAddress
+from ..server.running import allow_many_descriptors, banner, banner_at, stop_on_signal
 from ..supervision import orders
-from ..supervision.orders import Orders, wake_on_signals
-from ..version import __version__
-from .command import PROGRAM, Command, CommandFailed, WrongUsage, add_app
+from ..supervision.orders import Orders
+from .command import PROGRAM, CommandFailed, Subcommand, WrongUsage, add_app
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -36,11 +34,6 @@ if TYPE_CHECKING:
     from ..server.server import Server
     from ..supervision.worker import Worker
 
-NAME = "Tina4 WSGI"
-
-MOST_DESCRIPTORS = (
-    65_536  # six times the default cap on connections; more makes some C libraries loop long
-)
 MOST_WORKERS = 256
 
 _DESCRIPTION = f"""\
@@ -48,8 +41,8 @@ Serves a WSGI application, and its WebSocket routes, on one port.
 
   {PROGRAM} serve                    wsgi:app if there is a wsgi.py here, else the routes in src/
   {PROGRAM} serve shop.wsgi:app      the object `app` of module shop/wsgi.py
-  {PROGRAM} serve 'shop:make_app()'  what the function gives
-  {PROGRAM} serve --reload           while you work on it: starts again, and pages load again
+  {PROGRAM} serve 'shop:make_app()'  what the function returns
+  {PROGRAM} serve --reload           for development: restarts, and pages reload
   {PROGRAM} serve --workers 4        four processes, one for each core
 """
 
@@ -57,7 +50,7 @@ _EPILOG = f"""\
 Every limit has a variable of its own, such as {ENVIRONMENT_PREFIX}DRAIN_TIMEOUT_S=10.
 
 ^C or SIGTERM stops gracefully: running requests are finished and WebSockets get close code 1001.
-A second one stops at once. With --workers, SIGHUP starts new ones, one after the other.
+A second one stops at once. With --workers, SIGHUP replaces the workers one after the other.
 
 exit codes:
   0   it served, and was stopped
@@ -76,7 +69,8 @@ def serve(arguments: argparse.Namespace) -> int:
     """Serve until a signal; the `serve` command.
 
     Raises:
-        CommandFailed: it can't be done.
+        CommandFailed: the server can't be started.
+        WorkerFailed: a worker ended before it served.
     """
     _check(arguments)
     keep_live_token()
@@ -89,47 +83,23 @@ def serve(arguments: argparse.Namespace) -> int:
     return _serve_alone(arguments)
 
 
-def banner(server: Server) -> str:
-    """Say where a started server listens, and in `debug` the link that opens its live page."""
-    from ..app import apps_of_this_process
-
-    unix_path = None if server.unix_path is None else str(server.unix_path)
-    place = ListenAddress(unix_path=unix_path, is_secure=server.ssl_enabled)
-    links = sorted(
-        {app.start_link.path for app in apps_of_this_process() if app.start_link is not None}
-    )
-    root = server.script_name.encode("latin-1").decode()
-    return _banner(place, server.address, root, links[0] if links else "")
-
-
-def stop_on_signal(server: Server) -> None:
-    """Stop gracefully on the first SIGINT or SIGTERM, and at once on the second."""
-    import gevent
-
-    stopping = gevent.Greenlet(_stop, server)
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if stopping.started or stopping.ready():
-            os._exit(128 + number)
-        stopping.start()
-
-    wake_on_signals()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
-
-
-def allow_many_descriptors() -> None:
-    """Raise the soft limit on descriptors, often 1 024: each connection takes one."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_app(parser, "the WSGI application to serve")
+    _add_address(parser)
+    _add_processes(parser)
+
+    levels = ("debug", "info", "warning", "error")
+    parser.add_argument(
+        "--log-level",
+        choices=levels,
+        default="info",
+        help="least level that is logged (default: info)",
+    )
+    # For a worker: the descriptors of its sockets.
+    parser.add_argument("--inherited", type=orders.inherited, help=argparse.SUPPRESS)
+
+
+def _add_address(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--host",
@@ -148,6 +118,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="unix:PATH",
         help="listen on a UNIX socket instead of a port",
     )
+
     add("--certfile", metavar="PEM", help="certificate chain: speak https and wss")
     add("--keyfile", metavar="PEM", help="its key, if not in the same file")
     add(
@@ -159,7 +130,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
             "as for gunicorn)"
         ),
     )
+
+
+def _add_processes(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--workers", type=_count, default=1, metavar="N", help="processes that serve (default: 1)")
+
     add(
         "--reload",
         action="store_true",
@@ -178,17 +154,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="live page, and tracebacks in the browser, by a link that is printed",
     )
-    levels = ("debug", "info", "warning", "error")
-    add(
-        "--log-level",
-        choices=levels,
-        default="info",
-        help="least level that is logged (default: info)",
-    )
-    add("--inherited", type=orders.inherited, help=argparse.SUPPRESS)  # in a worker: its sockets
 
 
-COMMAND = Command("serve", "serve an application", _DESCRIPTION, _add_options, serve, _EPILOG)
+COMMAND = Subcommand("serve", "serve an application", _DESCRIPTION, _add_options, serve, _EPILOG)
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -243,20 +211,7 @@ def _log_as_asked(arguments: argparse.Namespace) -> None:
     configure_logging(arguments.log_level, shows_process=arguments.workers > 1)
 
 
-def _banner(place: ListenAddress, bound_to: Any, root: str, link: str) -> str:
-    """Lay out what is printed first.
-
-    Args:
-        root: the path below which the application is served.
-        link: what opens the live page; "" where it doesn't ask for a token.
-    """
-    lines = [f"{NAME} v{__version__}", place.addresses(bound_to, root)]
-    if link:
-        lines.append(f"Live page, and tracebacks in the browser: {place.url(bound_to, root)}{link}")
-    return "\n".join(lines)
-
-
-# -- in the process that serves
+# In the process that serves
 
 
 def _serve_alone(arguments: argparse.Namespace) -> int:
@@ -274,6 +229,7 @@ def _serve_alone(arguments: argparse.Namespace) -> int:
 def _serve_as_worker(arguments: argparse.Namespace) -> int:
     listener_fd, orders_fd = arguments.inherited
     os.set_inheritable(listener_fd, False)
+
     app = _load_or_say_why_not(arguments) if arguments.reload else _load(arguments)
     actions: dict[bytes, Callable[[], None]] = {}
     if arguments.reload:
@@ -282,9 +238,10 @@ def _serve_as_worker(arguments: argparse.Namespace) -> int:
         leave_own_lines_out()
         app = refreshing = Refreshing(app)
         actions = {orders.REFRESH: refreshing.refresh, orders.RESTART: say_restart}
+
     server = _make_server(app, arguments, socket.socket(fileno=listener_fd))
     server.start()
-    if not _is_debug(arguments):  # else the process above has printed the link
+    if not _is_debug(arguments):  # if it is, the process above has printed the link
         _say_links()
     Orders(orders_fd, actions).obey(server)
     server.serve_forever()
@@ -292,9 +249,7 @@ def _serve_as_worker(arguments: argparse.Namespace) -> int:
 
 
 def _load_or_say_why_not(arguments: argparse.Namespace) -> WSGIApplication:
-    """Load the application, or give one that shows why it can't be loaded, to whoever has its page
-    open.
-    """
+    """Load the application, or return one that shows why it can't be loaded."""
     from ..server.loading import LoadError
 
     try:
@@ -305,18 +260,17 @@ def _load_or_say_why_not(arguments: argparse.Namespace) -> WSGIApplication:
 
         sys.stderr.write(exc.user_traceback)
         _log_as_asked(arguments)
-        log, link = (
-            logging.getLogger("tina4_wsgi.reload"),
-            StartLink(Config.from_environ(), Path.cwd()),
-        )
+        log = logging.getLogger("tina4_wsgi.reload")
+        link = StartLink(Config.from_environ(), Path.cwd())
         log.warning("the browser shows this traceback once it has opened %s", link.path)
         log.error("%s; it starts again when a file has changed", exc)
         return Broken(exc, link)
 
 
 def _is_debug(arguments: argparse.Namespace) -> bool:
-    """Whether the command line or the environment asks for `debug`; an application's own code may
-    do so, too.
+    """Return whether the command line or the environment asks for `debug`.
+
+    An application's own code may ask for it, too.
     """
     return arguments.debug or Config.from_environ().debug
 
@@ -333,14 +287,15 @@ def _say_links() -> None:
 def _load(arguments: argparse.Namespace) -> WSGIApplication:
     from gevent import monkey
 
-    monkey.patch_all()  # before anything of the user's
+    monkey.patch_all()  # before the user's modules
     from ..server.loading import load_app
 
     if arguments.debug:
         os.environ[f"{ENVIRONMENT_PREFIX}DEBUG"] = "1"  # for an App that the user's module makes
+
     allow_many_descriptors()
     app = load_app(arguments.app, Path.cwd())
-    _log_as_asked(arguments)  # behind the user's own set-up, which is left alone
+    _log_as_asked(arguments)  # after the user's own configuration, which has precedence
     return app
 
 
@@ -367,15 +322,7 @@ def _make_server(
         ) from exc
 
 
-def _stop(server: Server) -> None:
-    limit_s = server.config.drain_timeout_s
-    logging.getLogger("tina4_wsgi.server").info(
-        "stopping within %g s; signal again to stop at once", limit_s
-    )
-    server.stop()
-
-
-# -- in the process above
+# In the process above
 
 
 def _serve_reloading(arguments: argparse.Namespace) -> int:
@@ -406,9 +353,7 @@ Run = Callable[[Callable[[], "Worker"], socket.socket, Callable[[], None]], int]
 
 
 def _supervise(arguments: argparse.Namespace, more: str, run: Run) -> int:
-    """Listen, and have `run` keep workers on that socket; the file of a UNIX socket is removed at
-    the end.
-    """
+    """Listen, let `run` keep workers on that socket, and remove a UNIX socket's file at the end."""
     from ..supervision.worker import Worker, command_again
 
     _log_as_asked(arguments)
@@ -417,6 +362,7 @@ def _supervise(arguments: argparse.Namespace, more: str, run: Run) -> int:
         listener = place.listen()
     except OSError as exc:
         raise CommandFailed(place.why_not(exc)) from exc
+
     address = listener.getsockname()
     if arguments.workers > 1 and Config.from_environ().backplane == "none":
         logging.getLogger("tina4_wsgi.workers").warning(_ONE_PROCESS_EACH)
@@ -425,7 +371,7 @@ def _supervise(arguments: argparse.Namespace, more: str, run: Run) -> int:
         config = Config.from_environ()
         root = config.root_path if arguments.root_path is None else arguments.root_path
         link = live_link(config.live_token) if _is_debug(arguments) else ""
-        print(f"{_banner(place, address, root, link)}\n{more}", flush=True)
+        print(f"{banner_at(place, address, root, link)}\n{more}", flush=True)
 
     try:
         with closing(listener):

@@ -19,10 +19,10 @@ from ..hub import mishaps
 from ..hub.flush_queue import FlushQueue
 from ..hub.loop_watch import LoopWatch
 from ..hub.sweeper import Sweeper
-from ..monitoring.metrics import Meter
 from ..protocol.deflate import compress_frame
 from ..protocol.frames import CloseCode
 from ..websocket.connection import Accepted, Connection
+from ..websocket.counters import Meter
 from ..websocket.seams import ConnectionOwner
 from ..websocket.transport import Transport
 from .draining import Draining

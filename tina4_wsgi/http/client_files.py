@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import files, own_files
+from ..logs import IS_STATIC
+from . import own_files
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -28,7 +29,7 @@ def find(path: str, environ: WSGIEnvironment) -> WSGIApplication | None:
     if name not in _NAMES or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return None
 
-    environ[files.IS_STATIC] = True  # in the environ itself, not in the copy
+    environ[IS_STATIC] = True  # in the environ itself, not in the copy
     # Part of a script is of no use, and RFC 9110 §14.2 allows the whole as an answer.
     environ = {key: value for key, value in environ.items() if key != "HTTP_RANGE"}
 

@@ -48,9 +48,6 @@ _ENCODED_TYPES = {
 _VALIDATORS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_RANGE")
 _UNKNOWN = "application/octet-stream"
 
-IS_STATIC = "tina4_wsgi.static"
-"""The key in an environ that tells the access log: a public file, or one of ours, answers."""
-
 
 def _build_types() -> mimetypes.MimeTypes:
     types = mimetypes.MimeTypes()

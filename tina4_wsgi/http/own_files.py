@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from ..logs import IS_STATIC
 from . import error_pages, files
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def send(
             environ, 500, f"{sentence}. {_HOW_TO_PACK}.", [("Cache-Control", "no-store")]
         )
 
-    environ[files.IS_STATIC] = True
+    environ[IS_STATIC] = True
     for field, value in (headers or {}).items():
         response.headers[field] = value
     return response

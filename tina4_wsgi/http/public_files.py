@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from ..logs import IS_STATIC
 from . import files
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class PublicFiles:
         except OSError:
             return None  # not readable, or gone just now
 
-        environ[files.IS_STATIC] = True
+        environ[IS_STATIC] = True
         return answer
 
     def _is_inside(self, place: str) -> bool:

@@ -1,1 +1,1 @@
-"""Counts and shows what a process does; nothing below it knows of it."""
+"""Counts and shows what a process does; no module below imports it."""

@@ -1,49 +1,55 @@
-"""Adding up the numbers of one process: what routes remember, and what open connections have done
-so far.
-"""
+"""Adds up one process: the tallies of its routes, and its open connections so far."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import gevent
 
-from ..engine.engine import Engine
-from ..websocket.connection import Connection
-from .metrics import Sums, Tally
+from .metrics import Sums
 
-_AT_ONCE = 1_000  # connections that are looked at before others get their turn, about a millisecond
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ..engine.engine import Engine
+    from ..websocket.connection import Connection
+    from ..websocket.counters import Tally
+
+_AT_ONCE = 1_000  # connections read before others get a turn, about a millisecond
 
 
 def collect(tallies: Iterable[tuple[str, Tally]], engines: Iterable[Engine]) -> Sums:
     """Add up one process.
 
     Args:
-        tallies: by route; a route may come more than once.
+        tallies: pairs of a route and its tally; a route may come more than once.
         engines: one for each hub; those of other threads are only read.
     Greenlets: one that may wait; others run in between.
     """
     sums = Sums()
     connections: list[Connection] = []
-    # No switch up to the end of these loops, so every connection is either in its route's tally or
-    # in the list.
+
+    # Nothing switches in these loops, so each connection is either in the tally of its route or in
+    # the list.
     for route, tally in tallies:
         _look_at_tally(sums, route, tally)
     for engine in engines:
         _look_at_engine(sums, engine)
         connections += engine.connections
+
     _tell(sums, _look_at_connections(connections))
     return sums
 
 
 def _look_at_tally(sums: Sums, route: str, tally: Tally) -> None:
-    sums.gauge("connections", 0, route)  # a route that nobody is on is shown, too
+    sums.gauge("connections", 0, route)  # a route without connections is shown, too
     sums.count("connections_opened", tally.opened_count, route)
     sums.count("messages_received", tally.messages_received, route)
     sums.count("messages_sent", tally.messages_sent, route)
     sums.count("received_bytes", tally.received_bytes, route)
     sums.count("sent_bytes", tally.sent_bytes, route)
     sums.count("callback_errors", tally.error_count, route)
+
     for code, number in list(tally.closes.items()):
         sums.count("closes", number, route, code)
     for event, histogram in tally.callback_times.items():
@@ -58,13 +64,14 @@ def _look_at_engine(sums: Sums, engine: Engine) -> None:
     sums.count("broadcasts", engine.room_broadcasts, "room")
     sums.gauge("callbacks_running", dispatcher.busy_count)
     sums.gauge("callbacks_waiting", dispatcher.waiting_count)
+
     if engine.meter is not None:
         sums.observe("fanout_members", engine.meter.fanout)
         sums.observe("flush_seconds", engine.meter.flush_times)
 
 
-class _Route:
-    """What the open connections of one route come to."""
+class _RouteSums:
+    """The sums of the open connections of one route."""
 
     __slots__ = (
         "messages_received",
@@ -94,21 +101,21 @@ class _Route:
             self.stalled_count += transport.stalled_since_s is not None
 
 
-def _look_at_connections(connections: list[Connection]) -> dict[str, _Route]:
-    routes: dict[str, _Route] = {}
+def _look_at_connections(connections: list[Connection]) -> dict[str, _RouteSums]:
+    routes: dict[str, _RouteSums] = {}
     for start in range(0, len(connections), _AT_ONCE):
         if start:
-            gevent.sleep(0)  # one that goes meanwhile keeps its numbers
+            gevent.sleep(0)  # a connection that ends meanwhile keeps its numbers
         for connection in connections[start : start + _AT_ONCE]:
             path = connection.service.path
             route = routes.get(path)
             if route is None:
-                route = routes[path] = _Route()
+                route = routes[path] = _RouteSums()
             route.add(connection)
     return routes
 
 
-def _tell(sums: Sums, routes: Mapping[str, _Route]) -> None:
+def _tell(sums: Sums, routes: Mapping[str, _RouteSums]) -> None:
     for path, route in routes.items():
         sums.gauge("connections", route.open_count, path)
         sums.gauge("queued_bytes", route.queued_bytes, path)

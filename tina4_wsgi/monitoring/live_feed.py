@@ -1,8 +1,8 @@
-"""What the live page is shown: one bounded summary a second, however many connections there are.
+"""What the live page is sent: one bounded summary a second, however many connections there are.
 
-Connections are looked at in the server; what leaves is a few dozen lines for routes, paths, slow
-readers, recent closes and workers. Paths, addresses and close reasons are shown; queries, headers,
-logins and payloads never are.
+The server reads its connections and sends a few dozen rows for routes, paths, slow readers, recent
+closes and workers. It shows paths, addresses and close reasons, but never queries, headers, logins
+or payloads.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import gevent
 
-from ..engine.engine import Engine
-from ..websocket.connection import Connection
 from .metrics import Sums
-from .worker_files import Told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ..backplane.contract import Facts, Status
+    from ..engine.engine import Engine
+    from ..websocket.connection import Connection
+    from .worker_files import Told
 
 SOCKET_PATH = "/__tina4/live/socket"
 
@@ -33,14 +37,12 @@ _MOST_TEXT = 1_000  # characters of a search
 _MOST_COUNT = 1 << 53  # what a page's script can count
 _HISTORY_S = 120
 _AT_ONCE = 1_000
-_MOST_CHARACTERS = 10_000  # of the paths in one list: visitors choose their names, of up to 8 KiB
+_MOST_CHARACTERS = 10_000  # of all paths in a list: visitors choose them, up to 8 KiB each
 
-# Only what may be one is compared: to find out an address takes some microseconds, and short ids
-# meet by chance.
+# Only a text that may be an id or an address is compared with them: reading an address takes some
+# microseconds, and short ids match by chance.
 _ID = re.compile(r"[0-9a-f]{6,32}")
 _ADDRESS = re.compile(r"[0-9]{1,3}\.[0-9.]*|[0-9a-f]{0,4}:[0-9a-f:.]*")
-
-Facts = dict[str, Any]  # Any: texts and numbers for JSON
 
 _BY_ROUTE = (
     "messages_received",
@@ -54,12 +56,12 @@ _GAUGES_BY_ROUTE = ("connections", "queued_bytes", "queued_messages", "stalled_c
 
 
 class Feed:
-    """What one worker shows.
+    """The summaries of one worker.
 
-    Greenlets: `note_close` is for the hub; all else may switch, but doesn't wait for clients.
+    Greenlets: `note_close` is called in the hub; the others may switch, but don't wait for clients.
 
     Attributes:
-        history: the last totals, one a second while somebody looks.
+        history: the last totals, one a second while somebody watches.
     """
 
     def __init__(self) -> None:
@@ -70,6 +72,7 @@ class Feed:
         """Remember how a connection ended."""
         if connection.service.path == SOCKET_PATH:
             return
+
         self._closes.append(
             {
                 "at_s": time.time(),
@@ -83,7 +86,7 @@ class Feed:
         )
 
     def detail(self, engines: Iterable[Engine]) -> Facts:
-        """Give what other workers are told, too: paths, slow readers and recent closes here."""
+        """Return what other workers are told, too: paths, slow readers and recent closes here."""
         paths: dict[str, Facts] = {}
         slow: list[tuple[int, int, Connection]] = []
         for number, connection in enumerate(_connections(engines, may_wait=True)):
@@ -92,6 +95,7 @@ class Feed:
             queued_bytes = _count_in(paths, connection)
             if queued_bytes:
                 slow.append((queued_bytes, number, connection))
+
         return {
             "pid": os.getpid(),
             "path_count": len(paths),
@@ -103,13 +107,14 @@ class Feed:
         }
 
     def now(
-        self, own: Sums, detail: Facts, others: Iterable[Told], past: Sums, backplane: Any
+        self, own: Sums, detail: Facts, others: Iterable[Told], past: Sums, backplane: Status | None
     ) -> Facts:
-        """Put together what is shown of all workers."""
+        """Return the summary of all workers."""
         told = list(others)
         total = Sums()
         for sums in (past, own, *(one.sums for one in told)):
             total.add(sums)
+
         details = [detail, *(one.about for one in told)]
         workers = [
             _worker(os.getpid(), own),
@@ -117,6 +122,7 @@ class Feed:
         ]
         totals = _totals(total)
         self.history.append(totals)
+
         return {
             "type": "now",
             "worker": os.getpid(),
@@ -135,14 +141,12 @@ class Feed:
 
 
 def find_question(path: str, text: str) -> Facts:
-    """Ask for what `find` gives."""
+    """Return the question that asks another worker to `find`."""
     return {"ask": "find", "path": path, "text": text}
 
 
 def answer(question: Facts, engines: Iterable[Engine]) -> Facts:
-    """Answer another worker's question; never waits. What isn't understood is answered with
-    nothing.
-    """
+    """Answer another worker's question, an unknown one with nothing; never waits."""
     path, text = question.get("path", ""), question.get("text", "")
     if question.get("ask") != "find" or not isinstance(path, str) or not isinstance(text, str):
         return {}
@@ -153,19 +157,20 @@ def find(engines: Iterable[Engine], path: str, text: str, *, may_wait: bool = Tr
     """Find connections of this worker.
 
     Args:
-        path: whose connections; "" for any.
-        text: a part of their path, or the beginning of their address ("10.", "fe80:") or, six
-            characters or more, of their id; "" for any.
-        may_wait: whether others may run in between, which the hub can't let them.
+        path: the path of the connections; "" for any.
+        text: a part of their path, or the beginning of their address ("10.", "fe80:"), or at least
+            six characters of the beginning of their id; "" for any.
+        may_wait: whether others may run in between, which is impossible in the hub.
     Returns:
-        The first ones, how many there are, the largest paths that have `text`, and how many these
-        are.
+        The first connections, the number of all, the largest paths that contain `text`, and the
+        number of these.
     """
     text = text.lower()
     is_id, is_address = _ID.fullmatch(text) is not None, _ADDRESS.fullmatch(text) is not None
     rows: list[Facts] = []
     paths: dict[str, Facts] = {}
     count = 0
+
     for connection in _connections(engines, may_wait):
         if connection.closed or (path and connection.path != path):
             continue
@@ -181,6 +186,7 @@ def find(engines: Iterable[Engine], path: str, text: str, *, may_wait: bool = Tr
             count += 1
             if len(rows) < _MOST_ROWS:
                 rows.append(_row(connection))
+
     return {
         "rows": _bounded(rows),
         "count": count,
@@ -206,7 +212,7 @@ def found_in(answers: Iterable[Facts]) -> Facts:
 
 
 def _is_sound(found: Facts) -> bool:
-    """Whether these are facts as `find` gives them."""
+    """Return whether an answer has the form of what `find` returns."""
     return (
         _is_count(found.get("count"))
         and _is_count(found.get("path_count"))
@@ -229,13 +235,12 @@ def _is_count(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return (
-        isinstance(value, int | float) and 0 <= value <= _MOST_COUNT
-    )  # NaN isn't, nor is an infinity
+    # False for NaN and infinity, too.
+    return isinstance(value, int | float) and 0 <= value <= _MOST_COUNT
 
 
 def _connections(engines: Iterable[Engine], may_wait: bool) -> Iterator[Connection]:
-    """Give all but the watchers, and let others run now and then."""
+    """Yield all connections but the watchers, and let others run now and then."""
     for engine in engines:
         for number, connection in enumerate(list(engine.connections)):
             if may_wait and number % _AT_ONCE == _AT_ONCE - 1:
@@ -245,7 +250,7 @@ def _connections(engines: Iterable[Engine], may_wait: bool) -> Iterator[Connecti
 
 
 def _count_in(paths: dict[str, Facts], connection: Connection) -> int:
-    """Count a connection for its path, and give what waits for it, in bytes."""
+    """Count a connection for its path, and return how many bytes wait for it."""
     path = paths.get(connection.path)
     if path is None:
         path = paths[connection.path] = {
@@ -254,6 +259,7 @@ def _count_in(paths: dict[str, Facts], connection: Connection) -> int:
             "connections": 0,
             "queued_bytes": 0,
         }
+
     path["connections"] += 1
     queued_bytes = connection.transport.queued_bytes
     path["queued_bytes"] += queued_bytes
@@ -290,6 +296,7 @@ def _routes(sums: Sums) -> list[Facts]:
                     routes.setdefault(route, dict.fromkeys((*_BY_ROUTE, *_GAUGES_BY_ROUTE), 0))[
                         family
                     ] = number
+
     rows = ({"route": route, **numbers} for route, numbers in routes.items())
     return _largest(rows, _MOST_ROUTES)
 
@@ -301,6 +308,7 @@ def _totals(sums: Sums) -> Facts:
             totals[family] = sum(
                 n for route, n in source.get(family, {}).items() if route != SOCKET_PATH
             )
+
     totals["closes"] = sum(
         n for key, n in sums.counters.get("closes", {}).items() if not key.startswith(SOCKET_PATH)
     )
@@ -320,26 +328,17 @@ def _worker(pid: object, sums: Sums) -> Facts:
     }
 
 
-def _described(status: Any) -> Facts:
-    """Tell the state of the backplane, whichever it is."""
-    return {
-        name: getattr(status, name)
-        for name in (
-            "kind",
-            "is_up",
-            "siblings",
-            "queued_messages",
-            "dropped_messages",
-            "outages",
-            "error",
-        )
-        if hasattr(status, name)
-    }
+def _described(status: Status) -> Facts:
+    facts = status._asdict()
+    del facts["denied"]
+    return facts
 
 
 def _merged_paths(details: list[Facts]) -> Facts:
-    """Give the largest paths, and how many there are: at most, where a worker has told only its
-    largest.
+    """Return the largest paths of all workers, and the number of paths.
+
+    The number is an upper bound where a worker has told only its largest paths: some of the others
+    may be the same.
     """
     paths: dict[str, Facts] = {}
     for one in _all(details, "paths"):
@@ -349,6 +348,7 @@ def _merged_paths(details: list[Facts]) -> Facts:
         else:
             found["connections"] += one["connections"]
             found["queued_bytes"] += one["queued_bytes"]
+
     untold = sum(one.get("path_count", 0) - len(one.get("paths", ())) for one in details)
     return {"paths": _largest(paths.values(), _MOST_PATHS), "path_count": len(paths) + untold}
 
@@ -366,7 +366,7 @@ def _largest(rows: Iterable[Facts], most: int) -> list[Facts]:
 
 
 def _bounded(rows: Iterable[Facts]) -> list[Facts]:
-    """Leave out the rows whose long paths would make the list too large."""
+    """Return the rows without those whose long paths would make the list too large."""
     kept: list[Facts] = []
     characters = 0
     for row in rows:

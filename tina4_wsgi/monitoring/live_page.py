@@ -1,26 +1,24 @@
 """The live page: a page, its files, and a WebSocket route of the framework itself.
 
-Who may see it: whoever the app's `live` callable lets in; without one, in `debug` alone, a browser
-that has followed the link of this start. The socket is guarded once more: it wants an `Origin`, and
-that must be the page's own, whatever `allowed_origins` says; who asks for something to be done is
-asked again who they are.
+The app's `live` callable decides who may see it. Without one, there is a live page in `debug`
+alone, for browsers that have followed the link of this start. The socket is guarded further: it
+requires an `Origin`, which must be the page's own, whatever `allowed_origins` says, and it checks
+the user again before it closes connections.
 """
 
 from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import Forbidden, HTTPException
 
 from .. import jsontext
 from ..addresses import forwarded
-from ..config import Config
 from ..errors import ConfigError, Refused, UsageError
 from ..hosting import allowed_hosts
 from ..http import error_pages, own_files
-from ..http.request import Request
 from ..http.response import Response
 from ..protocol import handshake
 from ..protocol.frames import CloseCode, close_payload
@@ -29,17 +27,20 @@ from ..routing.matching import Match, Route
 from ..routing.names import check_name
 from ..routing.params import Params
 from ..routing.paths import LIVE_PAGE, normal_path
-from ..websocket.connection import Connection
 from ..websocket.served_route import ANONYMOUS, Bridge, ServedRoute, bodiless
 from . import live_feed
 from .live_feed import SOCKET_PATH
-from .monitor import Monitor
-from .start_link import StartLink
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
+    from ..app import App
+    from ..backplane.contract import Facts
+    from ..http.request import Request
     from ..routing.callbacks import Auth
+    from ..websocket.connection import Connection
+    from .monitor import Monitor
+    from .start_link import StartLink
 
 logger = logging.getLogger("tina4_wsgi.live")
 
@@ -52,41 +53,35 @@ _POLICY = (
     "'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_MOST_QUEUED_BYTES = 262_144  # a watcher that reads more slowly misses a second
+_MOST_QUEUED_BYTES = 262_144  # a watcher with more in its queue misses this second's summary
 _MOST_SEARCH = 200  # characters
 _RECHECK_S = 30.0
-
-
-class Owner(Protocol):
-    """The app, as the live page sees it."""
-
-    config: Config
-
-    def monitor(self) -> Monitor: ...
-    def disconnect(
-        self, *, path: str | None, connection_id: str | None, code: int, reason: str
-    ) -> int: ...
 
 
 class LivePage:
     """The live page of one app.
 
     Args:
-        auth: says who may see it, as a route's `auth` does; None for who has followed the link.
-        link: of this start, in `debug` alone.
+        auth: decides who may see the page, as a route's `auth` does; None for browsers that have
+            followed the link of this start.
+
+    Attributes:
+        is_shared: whether the page shows all workers; without `auth` it shows its own alone.
+        socket: its WebSocket route.
     """
 
-    def __init__(
-        self, app: Owner, auth: Auth | None, bridge: Bridge | None, link: StartLink | None
-    ) -> None:
+    def __init__(self, app: App, auth: Auth | None, bridge: Bridge | None) -> None:
         self._app = app
-        self._auth = auth or partial(_followed, link)
+        self._auth = auth or partial(_followed, app.start_link)
+        self.is_shared = auth is not None
         self._watchers: dict[Connection, dict[str, str]] = {}
+
         page = Route(
             LIVE_PAGE, LIVE_PAGE, "http", frozenset({"GET", "HEAD"}), _answer_nothing, self._auth
         )
         self._page = Match(page, Params())
         self._service = ServedRoute(page, app.config, bridge)
+
         options = {
             "allowed_origins": (),
             "max_message_bytes": 4_096,
@@ -118,7 +113,8 @@ class LivePage:
             self._service.admit(bodiless(environ), self._page)
         except Refused as refusal:
             if isinstance(refusal.__cause__, HTTPException):
-                return error_pages.http_error(environ, refusal.__cause__)  # it may lead to a login
+                # It may redirect to a login.
+                return error_pages.http_error(environ, refusal.__cause__)
             asked = (
                 "The live page asks for a login."
                 if refusal.status < 500
@@ -127,11 +123,13 @@ class LivePage:
             return error_pages.error(
                 environ, refusal.status, asked if refusal.status != 421 else refusal.message
             )
+
         path = environ["PATH_INFO"]
         if path != LIVE_PAGE and normal_path(path) == LIVE_PAGE:
             return Response().redirect(
                 "../" * path.removeprefix(LIVE_PAGE).count("/") + "live", 308
             )
+
         name = _FILES.get(normal_path(path), "index.html")
         headers = {"Cache-Control": "no-cache, private"}
         if name == "index.html":
@@ -142,9 +140,8 @@ class LivePage:
 
     def _guard(self, request: Request) -> object:
         environ = request.environ
-        if handshake.wants_websocket(
-            environ
-        ):  # else the page only asks what a handshake would be answered
+        # The page asks by plain HTTP, too, how a handshake would be answered.
+        if handshake.wants_websocket(environ):
             if not environ.get("HTTP_ORIGIN"):
                 raise Forbidden("the live page's own script may connect, and that says its Origin")
             trusted = self._app.config.trusted_proxies
@@ -166,10 +163,11 @@ class LivePage:
         else:
             self._obey(connection, connection.json(data), monitor)
 
-    def _obey(self, connection: Connection, order: Any, monitor: Monitor) -> None:
+    def _obey(self, connection: Connection, order: object, monitor: Monitor) -> None:
         """Do what the page asks for."""
         if not isinstance(order, dict):
             order = {}
+
         if order.get("do") == "watch":
             try:
                 path = check_name(order.get("path", ""))
@@ -185,14 +183,16 @@ class LivePage:
         else:
             connection.send_json({"type": "refused", "message": "expected do: watch or kick"})
 
-    def _show(self, now: dict[str, Any], monitor: Monitor) -> None:
-        """Send the summary of this second to everybody who looks."""
+    def _show(self, now: Facts, monitor: Monitor) -> None:
+        """Send the summary of this second to all watchers."""
         text = jsontext.encode(now)
         watchers = list(self._watchers.items())
         for connection, _ in watchers:
             if not connection.closed and not _is_behind(connection):
                 connection.send(text)
-        for connection, view in watchers:  # afterwards: to find somebody may take a while
+
+        # Afterwards, because a search may take a while.
+        for connection, view in watchers:
             if (view["path"] or view["search"]) and not _is_behind(connection):
                 self._show_found(connection, view, monitor)
 
@@ -203,17 +203,14 @@ class LivePage:
         if not connection.closed:
             connection.send_json({**found, **view})
 
-    def _kick(self, watcher: Connection, order: dict[str, Any]) -> None:
+    def _kick(self, watcher: Connection, order: Facts) -> None:
+        """Close the connections on a path, or the one with an id."""
         path, connection_id = order.get("path"), order.get("id")
         try:
-            code, reason = (
-                int(order.get("code", CloseCode.POLICY_VIOLATION)),
-                str(order.get("reason", "")),
-            )
+            code = int(order.get("code", CloseCode.POLICY_VIOLATION))
+            reason = str(order.get("reason", ""))
             close_payload(code, reason)
-            if not (isinstance(path, str) and path) and not (
-                isinstance(connection_id, str) and connection_id
-            ):
+            if not any(isinstance(one, str) and one for one in (path, connection_id)):
                 raise UsageError("nobody is meant, expected a path or an id")
             for name in filter(None, (path, connection_id)):
                 check_name(name)
@@ -222,6 +219,7 @@ class LivePage:
         except (OverflowError, TypeError, ValueError) as exc:
             watcher.send_json({"type": "refused", "message": str(exc)})
             return
+
         count = self._app.disconnect(
             path=path or None, connection_id=connection_id or None, code=code, reason=reason
         )
@@ -232,18 +230,21 @@ class LivePage:
             f"path {path!r:.200}" if path else f"id {connection_id!r:.40}",
             code,
         )
+
         if not watcher.closed:
             watcher.send_json({"type": "kicked", "count": count})
 
 
-def auth_of(live: Auth | bool | None, debug: bool) -> tuple[bool, Auth | None]:
-    """Read `App(live=…)`: whether there is a live page, and who says who may see it.
+def live_page_of(app: App, live: Auth | bool | None, bridge: Bridge | None) -> LivePage | None:
+    """Make the live page that `App(live=…)` asks for; return None where it asks for none.
 
     Raises:
-        ConfigError: it is neither a callable nor False nor None.
+        ConfigError: `live` is neither a callable nor False nor None.
     """
-    if live is None or live is False:
-        return live is None and debug, None
+    if live is False or (live is None and not app.config.debug):
+        return None
+    if live is None:
+        return LivePage(app, None, bridge)
     if not callable(live):
         raise ConfigError(
             f"live={live!r:.80}, expected a callable(request) that gives who may see the live page"
@@ -253,7 +254,8 @@ def auth_of(live: Auth | bool | None, debug: bool) -> tuple[bool, Auth | None]:
         callbacks.check_is_no_generator(live, "live")
     except UsageError as exc:
         raise ConfigError(f"live: {exc}") from exc
-    return True, live
+
+    return LivePage(app, live, bridge)
 
 
 def _is_behind(connection: Connection) -> bool:
@@ -266,11 +268,11 @@ def _followed(link: StartLink | None, request: Request) -> object:
             link.say()
         raise Forbidden(
             "In debug the live page is opened by a link with a token. The server printed it when "
-            "it started, and has "
-            "written it to its log now. App(live=…) says who may see the page without it."
+            "it started, and has written it to its log now. App(live=…) says who may see the page "
+            "without it."
         )
     return ANONYMOUS
 
 
 def _answer_nothing(request: object, response: object) -> None:
-    """Stand in for a handler: the page's route is only asked who comes."""
+    """Stand in for a handler: the route of the page only checks who may see it."""

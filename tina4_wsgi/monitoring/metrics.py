@@ -1,42 +1,29 @@
-"""What is counted: plain numbers in plain containers, cheap enough to be always on.
+"""The list of all metrics, and the sums that hold their values.
 
-A connection counts for itself and its numbers are added to its route's `Tally` when it is gone; all
-else is added up when somebody asks. Only times cost more than an integer add, so they are taken
-only with the setting `metrics`.
-
-`FAMILIES` is the list of all that is told. Labels are routes, never concrete paths, and nothing
-that a client chooses, so their number is bounded.
+Labels are routes, never concrete paths or anything else that a client chooses, so the number of
+series is bounded.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from ..routing.callbacks import Event
-    from ..websocket.connection import Connection
+    from ..backplane.contract import Facts
+    from ..websocket.counters import Histogram
 
-    Callback = Callable[[Connection, Event, str | bytes], object]
-
-_MOST_BITS = 64
-
-CLIENTS_OWN = "other"
-"""Stands for all close codes from 3000 on that clients chose themselves."""
-
-_FIRST_PRIVATE_CODE = 3000  # RFC 6455 §7.4.2; below it there are a dozen that may travel
-SEPARATOR = "\n"  # between the values of several labels; no route and no number has it
+SEPARATOR = "\n"
+"""Stands between the values of several labels; no route and no number contains it."""
 
 
 class Family(NamedTuple):
-    """One thing that is counted.
+    """One metric.
 
     Attributes:
-        name: without the prefix and the suffixes of an exporter.
+        name: the name without the prefix and suffixes of an exporter.
         kind: "counter", which only grows; "gauge"; or "seconds" and "sizes", which are histograms.
         help: one sentence.
-        labels: by which it is told apart.
+        labels: the names of its labels.
     """
 
     name: str
@@ -129,135 +116,13 @@ FAMILIES = (
 )
 
 
-class Histogram:
-    """How often values occurred, in buckets of powers of two.
-
-    Attributes:
-        counts: at place n, how many values had n bits: those from 2**(n-1) to 2**n - 1.
-        total: the sum of all values.
-    """
-
-    __slots__ = ("counts", "total")
-
-    def __init__(self) -> None:
-        self.counts = [0] * (_MOST_BITS + 1)
-        self.total = 0
-
-    def add(self, value: int) -> None:
-        """Count one value, 0 or more."""
-        self.counts[value.bit_length()] += 1
-        self.total += value
-
-
-class Tally:
-    """What the connections of one route did, those whose sockets are still there not included.
-
-    Greenlets and threads: all of the app's; two hubs that add at the very same moment may lose one.
-
-    Attributes:
-        callback_times: by event, in nanoseconds; empty where no times are taken.
-    """
-
-    __slots__ = (
-        "callback_times",
-        "closes",
-        "error_count",
-        "messages_received",
-        "messages_sent",
-        "opened_count",
-        "received_bytes",
-        "sent_bytes",
-    )
-
-    def __init__(self) -> None:
-        self.opened_count = 0
-        self.messages_received = 0
-        self.messages_sent = 0
-        self.received_bytes = 0
-        self.sent_bytes = 0
-        self.error_count = 0
-        self.closes: dict[int | str, int] = {}
-        self.callback_times: dict[str, Histogram] = {}
-
-    def take_over(self, connection: Connection) -> None:
-        """Add the numbers of a connection that has gone."""
-        transport = connection.transport
-        self.messages_received += connection.message_count
-        self.messages_sent += transport.sent_messages
-        self.received_bytes += transport.received_bytes
-        self.sent_bytes += transport.sent_bytes
-
-    def count_close(self, code: int, *, is_peers: bool) -> None:
-        """Count one end.
-
-        Args:
-            is_peers: whether the client chose the code; of those that the protocol leaves to
-                applications it may choose any, and each would be a series of its own, so they are
-                counted as one.
-        """
-        label = CLIENTS_OWN if is_peers and code >= _FIRST_PRIVATE_CODE else code
-        self.closes[label] = self.closes.get(label, 0) + 1
-
-    def timed(self, callback: Callback) -> Callback:
-        """Give a callback that does the same and has its time taken."""
-        times = self.callback_times = {event: Histogram() for event in ("open", "message", "close")}
-        clock_ns = time.perf_counter_ns
-
-        def call(connection: Connection, event: Event, data: str | bytes) -> object:
-            started_ns = clock_ns()
-            try:
-                return callback(connection, event, data)
-            finally:
-                # `Histogram.add` by hand: this is done for every message.
-                spent_ns = clock_ns() - started_ns
-                histogram = times[event]
-                histogram.counts[spent_ns.bit_length()] += 1
-                histogram.total += spent_ns
-
-        return call
-
-
-class Flushed(Protocol):
-    """A group with frames for all of its members."""
-
-    pending: list[bytes]
-
-    def __len__(self) -> int: ...
-    def flush(self) -> None: ...
-
-
-class Meter:
-    """Flushes a group at the end of a turn, with a look at the clock.
-
-    Attributes:
-        fanout: members of each group that was flushed.
-        flush_times: in nanoseconds.
-    """
-
-    __slots__ = ("fanout", "flush_times")
-
-    def __init__(self) -> None:
-        self.fanout = Histogram()
-        self.flush_times = Histogram()
-
-    def flush(self, group: Flushed) -> None:
-        """Flush it, and count it if it had something for somebody."""
-        size = len(group)
-        if not group.pending or not size:
-            group.flush()
-            return
-        started_ns = time.perf_counter_ns()
-        group.flush()
-        self.flush_times.add(time.perf_counter_ns() - started_ns)
-        self.fanout.add(size)
-
-
 class Sums:
-    """All numbers of one process, or of several added up; goes into JSON and comes back.
+    """All values of one process, or of several processes added up; can be written as JSON.
 
     Attributes:
-        counters, gauges: family → values of its labels, joined by `SEPARATOR` → number.
-        histograms: the same → `counts` of a `Histogram`, and behind them its `total`.
+        counters, gauges: from a family's name, and the values of its labels joined by `SEPARATOR`,
+            to a number.
+        histograms: from the same to the `counts` of a `Histogram`, followed by its `total`.
     """
 
     __slots__ = ("counters", "gauges", "histograms")
@@ -280,7 +145,7 @@ class Sums:
         self._merge_histogram(family, _key(labels), [*histogram.counts, histogram.total])
 
     def add(self, other: Sums) -> None:
-        """Add all of the numbers of `other`."""
+        """Add all values of `other`."""
         for mine, theirs in ((self.counters, other.counters), (self.gauges, other.gauges)):
             for family, values in theirs.items():
                 sums = mine.setdefault(family, {})
@@ -290,24 +155,28 @@ class Sums:
             for key, numbers in histograms.items():
                 self._merge_histogram(family, key, numbers)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Give what JSON takes."""
+    def as_dict(self) -> Facts:
+        """Return the values in a form for JSON."""
         return {"counters": self.counters, "gauges": self.gauges, "histograms": self.histograms}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Sums:
-        """Read what `as_dict` gave.
+    def from_dict(cls, data: Facts) -> Sums:
+        """Read what `as_dict` returned.
 
         Raises:
             KeyError, TypeError, ValueError: it is something else.
         """
         sums = cls()
+
         for part, mine in (("counters", sums.counters), ("gauges", sums.gauges)):
             for family, values in dict(data[part]).items():
+                # "+ 0" raises TypeError unless it is a number.
                 mine[family] = {key: number + 0 for key, number in dict(values).items()}
+
         for family, histograms in dict(data["histograms"]).items():
             for key, numbers in dict(histograms).items():
                 sums._merge_histogram(family, key, [int(number) for number in numbers])
+
         return sums
 
     def _merge_histogram(self, family: str, key: str, numbers: list[int]) -> None:

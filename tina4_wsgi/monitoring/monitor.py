@@ -1,50 +1,53 @@
-"""What one process tells about itself and, with the other workers' files, about all of them."""
+"""What one process reports about itself and, with the files of other workers, about them all."""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 
 from ..backplane.private_folders import default_places
-from ..config import Config
-from ..engine.engine import Engine
-from ..engine.runtime import Runtime
 from ..errors import ConfigError
-from ..websocket.served_route import ServedRoute
 from . import collecting, live_feed
-from .live_feed import Facts, Feed
+from .live_feed import Feed
 from .metrics import Sums
 from .worker_files import CHECK_S, Told, WorkerFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from ..backplane.contract import Facts, Status
+    from ..config import Config
+    from ..engine.engine import Engine
+    from ..engine.runtime import Runtime
+    from ..websocket.served_route import ServedRoute
+
+    Show = Callable[[Facts, "Monitor"], None]
 
 logger = logging.getLogger("tina4_wsgi.metrics")
 
 INTERVAL_S = 1.0
-"""How often the live page moves, and how old the numbers of another worker may be."""
+"""How often the live page is updated, and how old the numbers of another worker may be."""
 
 _CONNECTIONS_PER_S = 2_000
 _MOST_INTERVAL_S = 5.0
-"""With many connections numbers are written less often: to look at 10,000 takes 15 ms."""
+"""Numbers are written less often with many connections: reading 10,000 takes 15 ms."""
 
 _CHECKS_PER_TOUCH = 20
 
-Show = Callable[[Facts, "Monitor"], None]
-
 
 class Monitor:
-    """Counts in one process. Made with its `Runtime`; costs nothing until somebody asks, or if it
-    shares.
+    """Counts in one process. Made with its `Runtime`; unless it shares, it runs only when asked.
 
     Args:
-        services: gives the app's, which remember what their connections did.
-        refused: handshakes by status; the app's, and counted on there.
-        backplane: gives its state, None without one.
-        is_shared: whether the numbers of all workers are put together.
-        has_live: whether there is a live page, for which more is kept than numbers.
+        services: returns the routes of the app, whose tallies count their connections.
+        refused: the number of refused handshakes by status; the app counts on in this mapping.
+        backplane: returns the state of the backplane, None without one.
+        is_shared: whether workers share their numbers, to be added up.
+        has_live: whether there is a live page, for which more than numbers is kept.
     Greenlets: any that may wait, unless a method says less.
     """
 
@@ -55,7 +58,7 @@ class Monitor:
         root: str | os.PathLike[str],
         services: Callable[[], Iterable[ServedRoute]],
         refused: Mapping[int, int],
-        backplane: Callable[[], Any],
+        backplane: Callable[[], Status | None],
         is_shared: bool = False,
         has_live: bool = False,
     ) -> None:
@@ -65,8 +68,8 @@ class Monitor:
         self._backplane = backplane
         self.feed = Feed()
         folders = (config.metrics_dir,) if config.metrics_dir else default_places(root, ".metrics")
-        self._spool = WorkerFiles(*folders) if is_shared else None
-        self._folder_timer: Any = None  # of the hub of whoever told first
+        self._files = WorkerFiles(*folders) if is_shared else None
+        self._folder_timer: Any = None  # Any: gevent ships no types
         self._checks = 0
         self._show: Show | None = None
         self._has_live = has_live
@@ -80,8 +83,8 @@ class Monitor:
             process.on_question = self._answer
 
     @property
-    def backplane(self) -> Any:  # Any: a Status of whichever backplane there is
-        """The state of the way to other processes, None without one."""
+    def backplane(self) -> Status | None:
+        """The state of the backplane, None without one."""
         return self._backplane()
 
     def own(self) -> Sums:
@@ -91,19 +94,22 @@ class Monitor:
         )
         for status, number in list(self._refused.items()):
             sums.count("handshakes_refused", number, status)
+
         sums.gauge("workers", 1)
         sums.gauge("draining_workers", int(self.process.is_draining))
+
         self._look_at_backplane(sums)
         return sums
 
     def others(self) -> tuple[list[Told], Sums]:
-        """Give what the other workers told, and the counters of those that have ended; none unless
-        shared.
+        """Return what the other workers told, and the counters of those that have ended.
+
+        Both are empty unless workers share their numbers.
 
         Raises:
             ConfigError, OSError: the folder can't be used.
         """
-        return ([], Sums()) if self._spool is None else self._spool.others()
+        return ([], Sums()) if self._files is None else self._files.others()
 
     def total(self) -> Sums:
         """Add up all workers.
@@ -112,10 +118,11 @@ class Monitor:
             ConfigError, OSError: the folder can't be used.
         """
         own = self.own()
-        if self._spool is not None:
-            # What is told now must be counted on after a kill, too.
-            self._spool.write(own, self._detail())
+        if self._files is not None:
+            # If this worker is killed, counting goes on from what it told here.
+            self._files.write(own, self._detail())
             self._keep_folder()
+
         alive, sums = self.others()
         for told in alive:
             sums.add(told.sums)
@@ -123,28 +130,27 @@ class Monitor:
         return sums
 
     def join(self) -> None:
-        """Be counted among the workers from now on; what is in the way is logged, and tried
-        again.
-        """
-        if self._spool is not None:
+        """Be counted among the workers from now on; a failure is logged, and tried again."""
+        if self._files is not None:
             self._tell()
 
     def close(self) -> None:
-        """Leave the others; what was written last counts on."""
+        """Leave the other workers; the last numbers written still count."""
         timer, self._folder_timer = self._folder_timer, None
         if timer is not None:
             timer.stop()
             timer.close()
-        if self._spool is not None:
-            self._spool.close()
+        if self._files is not None:
+            self._files.close()
 
-    def _detail(self) -> dict[str, Any]:
+    def _detail(self) -> Facts:
         return self.feed.detail(self.process.engines) if self._has_live else {"pid": os.getpid()}
 
     def _look_at_backplane(self, sums: Sums) -> None:
         status = self._backplane()
         if status is None or status.kind == "none":
             return
+
         sums.gauge("backplane_up", int(status.is_up), status.kind)
         sums.gauge("backplane_siblings", status.siblings, status.kind)
         sums.gauge("backplane_queued_messages", status.queued_messages, status.kind)
@@ -152,15 +158,13 @@ class Monitor:
         sums.count("backplane_outages", status.outages, status.kind)
 
     def watch(self, show: Show | None) -> None:
-        """Have `show` called with a summary once a second, while there are connections; None ends
-        that.
-        """
+        """Call `show` with a summary once a second while there are connections; None ends that."""
         self._show = show
         if show is None:
             self.feed.history.clear()
 
     def find(self, path: str, text: str) -> Facts:
-        """Find connections of all workers; see `livefeed.find`. Waits for the others' answers."""
+        """Find connections of all workers, whose answers it waits for; see `live_feed.find`."""
         here = live_feed.find(self.process.engines, path, text)
         return live_feed.found_in(
             [here, *self.process.ask_others(live_feed.find_question(path, text))]
@@ -174,21 +178,24 @@ class Monitor:
     def _attend(self, engine: Engine) -> None:
         if self._has_live:
             engine.on_end = self.feed.note_close
-        if self._has_live or self._spool is not None:
+        if self._has_live or self._files is not None:
             engine.on_sweep = lambda: self._be_swept(engine)
 
     def _be_swept(self, engine: Engine) -> bool:
-        """Tell now and then while there are connections, and once when they are gone. Called in the
-        hub.
+        """Tell now and then while there are connections, and once when they are gone.
+
+        Called in the hub. Returns whether there is more to do.
         """
-        if self._spool is None and self._show is None:
+        if self._files is None and self._show is None:
             return False
+
         is_idle = not engine.connections
         interval_s = INTERVAL_S
         if self._show is None:
             interval_s = min(
                 _MOST_INTERVAL_S, max(interval_s, len(engine.connections) / _CONNECTIONS_PER_S)
             )
+
         if not self._is_telling and time.monotonic() - self._told_at_s >= interval_s:
             self._is_telling = True
             self._was_idle = is_idle
@@ -196,7 +203,8 @@ class Monitor:
         return not (is_idle and self._was_idle)
 
     def _tell_last(self) -> None:
-        if self._spool is not None and self.process.engines:  # else it has never served
+        # Without an engine it has never served.
+        if self._files is not None and self.process.engines:
             self._tell()
 
     def _tell(self) -> None:
@@ -204,12 +212,14 @@ class Monitor:
         try:
             own = self.own()
             detail = self._detail()
-            if self._spool is not None:
+            if self._files is not None:
                 self._keep_folder()
-                self._spool.write(own, detail)
+                self._files.write(own, detail)
+
             if self._show is not None:
                 alive, past = self.others()
                 self._show(self.feed.now(own, detail, alive, past, self.backplane), self)
+
             self._has_failed = False
         except (ConfigError, OSError) as exc:
             if not self._has_failed:
@@ -223,20 +233,19 @@ class Monitor:
     # -- the folder
 
     def _keep_folder(self) -> None:
-        """Look now and then whether this worker's files are still there; also where it has nothing
-        to tell.
-        """
+        """Check now and then that this worker's files are still there, even if it is idle."""
         if self._folder_timer is None:
             self._folder_timer = gevent.get_hub().loop.timer(CHECK_S, CHECK_S, ref=False)
             self._folder_timer.start(self._check_folder)
 
     def _check_folder(self) -> None:
-        """Called in the hub."""
-        if self._spool is None or not self.process.is_here or self._is_telling:
+        """Write the files again if they are gone. Called in the hub."""
+        if self._files is None or not self.process.is_here or self._is_telling:
             return
+
         self._checks += 1
-        if not self._spool.is_whole():
+        if not self._files.is_whole():
             self._is_telling = True
             gevent.spawn(self._tell)
         elif self._checks % _CHECKS_PER_TOUCH == 0:
-            self._spool.touch()
+            self._files.touch()

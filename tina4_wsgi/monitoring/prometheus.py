@@ -1,15 +1,20 @@
-"""Numbers as Prometheus reads them, by the library `prometheus_client` (the extra `metrics`)."""
+"""Writes metrics for Prometheus, with `prometheus_client` (the extra `metrics`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 from ..errors import ConfigError
-from .metrics import FAMILIES, SEPARATOR, Family, Sums
+from .metrics import FAMILIES, SEPARATOR
 
 if TYPE_CHECKING:
-    from prometheus_client.core import Metric
+    from collections.abc import Iterator
+
+    from prometheus_client.core import CollectorRegistry, Metric
+
+    from .metrics import Family, Sums
 
 PREFIX = "tina4_"
 
@@ -19,13 +24,13 @@ _SIZES_BITS = range(1, 16, 2)  # 1, 7, 31 … 32,767 members
 
 
 def check() -> None:
-    """See whether the library is here.
+    """Check that `prometheus_client` is installed.
 
     Raises:
         ConfigError: it isn't.
     """
     try:
-        import prometheus_client  # noqa: F401  # not everybody has it
+        import prometheus_client  # noqa: F401  # only whether it can be imported
     except ImportError as exc:
         raise ConfigError(
             "metrics is set, and prometheus_client isn't installed, expected: pip install "
@@ -34,40 +39,29 @@ def check() -> None:
 
 
 def expose(sums: Sums, accept: str = "") -> tuple[bytes, str]:
-    """Lay the numbers out.
+    """Encode metrics.
 
     Args:
-        accept: what the client likes, as its `Accept` says: OpenMetrics, or else Prometheus' own
-            text.
+        accept: the `Accept` header of the request, which may ask for OpenMetrics; Prometheus' own
+            text format otherwise.
     Returns:
         The text, and its media type.
     """
-    from prometheus_client import CollectorRegistry
     from prometheus_client.exposition import choose_encoder
 
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(Collector(sums))
+    # Of a registry, an encoder uses `collect` alone.
+    registry = SimpleNamespace(collect=partial(_metrics, sums))
     encode, media_type = choose_encoder(accept)
-    return encode(registry), media_type
+    return encode(cast("CollectorRegistry", registry)), media_type
 
 
-class Collector:
-    """Numbers for a registry of `prometheus_client`."""
-
-    def __init__(self, sums: Sums) -> None:
-        self._sums = sums
-
-    def describe(self) -> list[Metric]:
-        """Say nothing in advance: the registry needn't ask for numbers to learn names."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """Give every family that has a value."""
-        for family in FAMILIES:
-            if family.kind in ("counter", "gauge"):
-                yield from _numbers(family, self._sums)
-            else:
-                yield from _histograms(family, self._sums)
+def _metrics(sums: Sums) -> Iterator[Metric]:
+    """Yield every family that has a value."""
+    for family in FAMILIES:
+        if family.kind in ("counter", "gauge"):
+            yield from _numbers(family, sums)
+        else:
+            yield from _histograms(family, sums)
 
 
 def _labels(family: Family, key: str) -> list[str]:
@@ -81,6 +75,7 @@ def _numbers(family: Family, sums: Sums) -> Iterator[Metric]:
     values = (sums.counters if is_counter else sums.gauges).get(family.name)
     if not values:
         return
+
     made = CounterMetricFamily if is_counter else GaugeMetricFamily
     metric = made(PREFIX + family.name, family.help, labels=family.labels)
     for key, value in sorted(values.items()):
@@ -94,6 +89,7 @@ def _histograms(family: Family, sums: Sums) -> Iterator[Metric]:
     values = sums.histograms.get(family.name)
     if not values:
         return
+
     metric = HistogramMetricFamily(PREFIX + family.name, family.help, labels=family.labels)
     for key, numbers in sorted(values.items()):
         buckets, total = _buckets(family, numbers)
@@ -102,12 +98,14 @@ def _histograms(family: Family, sums: Sums) -> Iterator[Metric]:
 
 
 def _buckets(family: Family, numbers: list[int]) -> tuple[list[tuple[str, float]], float]:
-    """Give the cumulative buckets that Prometheus wants, and the sum."""
+    """Return the cumulative buckets that Prometheus expects, and the sum."""
     *counts, total = numbers
     is_time = family.kind == "seconds"
+
     buckets: list[tuple[str, float]] = []
     for bits in _SECONDS_BITS if is_time else _SIZES_BITS:
         bound = (1 << bits) * _NANO if is_time else (1 << bits) - 1
         buckets.append((repr(float(f"{bound:.6g}")), sum(counts[: bits + 1])))
     buckets.append(("+Inf", sum(counts)))
+
     return buckets, total * _NANO if is_time else total

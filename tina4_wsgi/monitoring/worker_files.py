@@ -1,17 +1,17 @@
-"""Where the workers of one app put their numbers together: a private folder with a file of each.
+"""A private folder in which each worker of an app writes its numbers, to be added up.
 
-How it works. Each worker holds a lock on a file of its own for as long as it lives, and writes its
-numbers beside it about once a second. Whoever is asked for all numbers adds up the files. A lock
-that can be taken belonged to a worker that has ended, however it did: its counters are moved into a
-common file, so that sums never shrink when workers are replaced, and its gauges are forgotten.
-Where nobody has been alive for an hour, a new worker begins anew.
+How it works. Each worker holds a lock on a file of its own while it lives, and writes its numbers
+beside that file about once a second. A worker that is asked for all numbers adds up the files. A
+lock that can be taken belonged to a worker that has ended, in whichever way: its counters move to a
+common file, so that sums never shrink when workers are replaced, and its gauges are dropped. If no
+worker was alive for an hour, a new one starts from zero.
 
-Files may go: a cleaner of temporary folders removes one, or all. A worker that misses its own makes
-them again, and brings along what it knows of those that have ended; meanwhile there are no sums,
-since they would be too small.
+Files may vanish: a cleaner of temporary folders removes one, or all. A worker that misses its own
+files writes them again, with what it knows of workers that have ended. Meanwhile there are no sums,
+because they would be too small.
 
-Invariants: whoever looks at others' files holds the folder's lock; a file appears under its name
-whole; a worker that is alive has both of its files, or makes them again within `CHECK_S`.
+Invariants: a worker that reads the files of others holds the folder's lock; a file appears under
+its name whole; a living worker has both of its files, or writes them again within `CHECK_S`.
 """
 
 from __future__ import annotations
@@ -21,28 +21,32 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import gevent
 
 from .. import jsontext
-from ..backplane.private_folders import NotPrivateError, check_private, make_private
+from ..backplane.private_folders import NotPrivateError, check_private, make_first
 from ..errors import ConfigError
 from .metrics import Sums
 
-CHECK_S = 3.0
-"""How often a worker looks whether its files are still there."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-_SETTLE_S = 2 * CHECK_S  # after a worker made its files again, until all others surely have, too
+    from ..backplane.contract import Facts
+
+CHECK_S = 3.0
+"""How often a worker checks that its files are still there."""
+
+_SETTLE_S = 2 * CHECK_S  # once one worker wrote its files again, all others have after this time
 _STALE_S = 3_600.0  # longer than any reload leaves an app without workers
 _FOLDER_LOCK = "folder"
 _MADE_AGAIN = "again"
 _PAST = "past.json"
 _LOCK, _DATA = ".lock", ".json"
-_PATIENCE_S = 2.0  # how long others may hold the folder, which takes them a millisecond
+_PATIENCE_S = 2.0  # how long to wait for the folder's lock, which is held for a millisecond
 _POLL_S = 0.005
-_FORBIDDEN = 0o022  # numbers are no secret, so a folder of an administrator's may be readable
+_FORBIDDEN = 0o022  # numbers are no secret, so an administrator's folder may be readable
 
 
 class Told(NamedTuple):
@@ -50,18 +54,19 @@ class Told(NamedTuple):
 
     Attributes:
         sums: its numbers.
-        about: whatever else it wrote.
+        about: everything else that it wrote.
     """
 
     sums: Sums
-    about: dict[str, Any]
+    about: Facts
 
 
 class WorkerFiles:
-    """One worker's place in the folder; taken when first used.
+    """The files of one worker; they are made when first used.
 
     Args:
-        folders: where it may be, the preferred one first; made if need be, must be this user's own.
+        folders: where they may be, the preferred folder first. It is made if it is missing, and
+            must belong to this user.
     Greenlets: `others` and the first `write` may wait a moment; one at a time.
     """
 
@@ -71,26 +76,26 @@ class WorkerFiles:
         self._name = f"{os.getpid()}-{secrets.token_hex(8)}"
         self._lock_fd = -1
         self._has_joined = False
-        self._past = Sums()  # what is known of those that have ended
+        self._past = Sums()  # the counters of workers that have ended, as far as known
         self._past_stamp = (0, 0)
 
-    def write(self, sums: Sums, about: dict[str, Any]) -> None:
-        """Put this worker's numbers in place of its earlier ones.
+    def write(self, sums: Sums, about: Facts) -> None:
+        """Replace this worker's earlier numbers.
 
         Raises:
-            ConfigError: the folder is somebody else's.
-            OSError: the disk won't take it, or others hold the folder for too long.
+            ConfigError: the folder is another user's.
+            OSError: writing failed, or others held the folder's lock for too long.
         """
         self._open(sums, about)
         self._put(self._name + _DATA, sums, about)
         self._look_at_past()
 
     def others(self) -> tuple[list[Told], Sums]:
-        """Give what the other workers told last, and the counters of those that have ended.
+        """Return what the other workers told last, and the counters of those that have ended.
 
         Raises:
             ConfigError: as `write`.
-            OSError: as `write`; or files of living workers are missing, which will be there again
+            OSError: as `write`; or files of living workers are missing, which write them again
                 soon.
         """
         self._open(Sums(), {"pid": os.getpid()})
@@ -105,7 +110,7 @@ class WorkerFiles:
         return alive, past
 
     def is_whole(self) -> bool:
-        """Whether this worker's files are where it put them; doesn't wait."""
+        """Return whether this worker's files are where it put them; doesn't wait."""
         try:
             lock = os.stat(self._place(self._name + _LOCK))
             os.stat(self._place(self._name + _DATA))
@@ -114,35 +119,38 @@ class WorkerFiles:
             return False
 
     def touch(self) -> None:
-        """Show that this worker lives, also where it has nothing to write."""
+        """Show that this worker lives, even if it has nothing to write."""
         with contextlib.suppress(OSError):
             os.utime(self._place(self._name + _LOCK))
 
     def close(self) -> None:
-        """Leave the folder; what was written last counts on."""
+        """Leave the folder; the last numbers written still count."""
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
 
     # -- joining
 
-    def _open(self, sums: Sums, about: dict[str, Any]) -> None:
+    def _open(self, sums: Sums, about: Facts) -> None:
         if self._lock_fd >= 0:
             if self.is_whole():
                 return
             self.close()
+
         self._choose_folder()
         with self._whole_folder():
             if self._lock_fd >= 0:
                 return  # another greenlet did it meanwhile
             if self._has_joined and not os.path.exists(self._place(self._name + _LOCK)):
                 self._bring_past_along()
+
             names = self._names()
             ended = {name for name in names if self._has_ended(name)}
             if ended == names and self._is_stale():
                 self._clear()
             else:
                 self._fold(ended - {self._name})
+
             fd = os.open(
                 self._place(self._name + _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
             )
@@ -151,24 +159,20 @@ class WorkerFiles:
             self._put(self._name + _DATA, sums, about)
 
     def _choose_folder(self) -> None:
-        """Take the folder where others are, else the first that can be made."""
+        """Take the folder with living workers, or else the first that can be made."""
         for folder in self._folders:
             self._folder = folder
             if self._is_lived_in():
                 return
-        for folder in self._folders:
-            try:
-                make_private(folder, _FORBIDDEN)
-            except NotPrivateError as exc:
-                error = ConfigError(
-                    f"metrics_dir: {exc}; expected a folder that this user alone may write to"
-                )
-            except OSError as exc:
-                error = ConfigError(f"metrics_dir: can't make {folder!r}: {exc.strerror}")
-            else:
-                self._folder = folder
-                return
-        raise error
+
+        try:
+            self._folder = make_first(self._folders, _FORBIDDEN)
+        except NotPrivateError as exc:
+            raise ConfigError(
+                f"metrics_dir: {exc}; expected a folder that this user alone may write to"
+            ) from None
+        except OSError as exc:
+            raise ConfigError(f"metrics_dir: can't make {self._folder!r}: {exc.strerror}") from None
 
     def _is_lived_in(self) -> bool:
         try:
@@ -178,7 +182,7 @@ class WorkerFiles:
             return False
 
     def _is_stale(self) -> bool:
-        """Whether nobody has written here for long."""
+        """Return whether no worker has written here for long."""
         newest_s = 0.0
         for name in os.listdir(self._folder):
             with contextlib.suppress(FileNotFoundError):
@@ -192,9 +196,7 @@ class WorkerFiles:
         self._past, self._past_stamp = Sums(), (0, 0)
 
     def _bring_past_along(self) -> None:
-        """Say that files were missing, others' perhaps too, and put back what is known of those
-        that have ended.
-        """
+        """Note that files were missing, and write again what is known of ended workers."""
         with open(self._place(_MADE_AGAIN), "wb", opener=_private):
             os.utime(self._place(_MADE_AGAIN))
         told = self._get(_PAST)
@@ -204,7 +206,7 @@ class WorkerFiles:
     # -- looking at others
 
     def _names(self) -> set[str]:
-        """Give the workers that have left a trace, those whose lock somebody removed included."""
+        """Return the names of all workers with a file, even if their lock was removed."""
         names = set()
         for name in os.listdir(self._folder):
             stem, ending = os.path.splitext(name)
@@ -258,13 +260,14 @@ class WorkerFiles:
         return True
 
     def _fold(self, ended: set[str]) -> Sums:
-        """Move the counters of workers that have ended into the common file."""
+        """Move the counters of workers that have ended to the common file, and return its sums."""
         told = self._get(_PAST)
         past = Sums() if told is None else told.sums
         for name in ended:
             last = self._get(name + _DATA, may_be_missing=True)
             if last is not None:
                 past.add(last.sums)
+
         if ended:
             past.gauges.clear()
             self._put(_PAST, past, {})
@@ -272,24 +275,26 @@ class WorkerFiles:
             for ending in (_DATA, _LOCK):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self._place(name + ending))
+
         self._look_at_past()
         return past
 
     def _look_at_past(self) -> None:
-        """Remember what is known of those that have ended, for the case that the file goes."""
+        """Remember the counters of workers that have ended, in case the file vanishes."""
         try:
             found = os.stat(self._place(_PAST))
         except OSError:
             return
+
         stamp = (found.st_ino, found.st_mtime_ns)
         if stamp != self._past_stamp and (told := self._get(_PAST)) is not None:
             self._past, self._past_stamp = told.sums, stamp
 
     def _get(self, name: str, *, may_be_missing: bool = False) -> Told | None:
-        """Read a file, None if it isn't there, or of another version, as during an upgrade.
+        """Read a file; None if it is missing or, during an upgrade, of another version.
 
         Raises:
-            OSError: it should be there: its worker lives.
+            OSError: the file is missing, although its worker lives.
         """
         try:
             with open(self._place(name), "rb") as file:
@@ -302,7 +307,7 @@ class WorkerFiles:
         except (KeyError, TypeError, ValueError):
             return None
 
-    def _put(self, name: str, sums: Sums, about: dict[str, Any]) -> None:
+    def _put(self, name: str, sums: Sums, about: Facts) -> None:
         text = jsontext.encode({"sums": sums.as_dict(), "about": about})
         unfinished = self._place(f".{self._name}.new")
         with open(unfinished, "wb", opener=_private) as file:
@@ -315,7 +320,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _is_alive(name: str) -> bool:
-    """Whether there is a process of the number that a worker's name begins with."""
+    """Return whether the process lives whose id begins a worker's name."""
     try:
         os.kill(int(name.partition("-")[0]), 0)
     except PermissionError:
@@ -326,13 +331,15 @@ def _is_alive(name: str) -> bool:
 
 
 def _larger(one: Sums, other: Sums) -> Sums:
-    """Put together two states of the same counters, which only grow: of each the larger one."""
+    """Merge two states of the same counters: of each the larger value, since they only grow."""
     merged = Sums()
     merged.add(one)
+
     for family, values in other.counters.items():
         counters = merged.counters.setdefault(family, {})
         for key, number in values.items():
             counters[key] = max(number, counters.get(key, 0))
+
     for family, found in other.histograms.items():
         histograms = merged.histograms.setdefault(family, {})
         for key, numbers in found.items():

@@ -54,8 +54,12 @@ class _Group:
 
     pieces: list[Part | str] = field(default_factory=list)
 
-    def ambiguous(self) -> list[Part]:
-        """Return the parameters whose number of places multiplies the work."""
+    def ambiguous(self, *, is_end: bool) -> list[Part]:
+        """Return the parameters whose number of places multiplies the work.
+
+        Args:
+            is_end: nothing else is matched by the same expression behind this group.
+        """
         found: list[Part] = []
 
         for place, piece in enumerate(self.pieces):
@@ -67,7 +71,7 @@ class _Group:
                 found.append(piece)
                 continue
 
-            takes_the_rest = following is None and piece.is_text and piece.ends is None
+            takes_the_rest = is_end and following is None and piece.is_text and piece.ends is None
             # This piece has one end, but is read again from each place where the last one may end.
             if (
                 found
@@ -99,10 +103,12 @@ def too_ambiguous(pieces: Sequence[Part | str]) -> tuple[list[str], list[str]]:
     bounded: list[str] = []
     # Whatever follows a parameter that spans slashes is tried at each of its ends.
     is_open = False
-    for group in _groups(pieces):
-        found = group.ambiguous()
-        unbounded = [part for part in found if part.ends is None]
+    groups = _groups(pieces)
+    for number, group in enumerate(groups, 1):
         has_path = any(part in paths for part in group.pieces)
+        is_last = not any(following.pieces for following in groups[number:])
+        found = group.ambiguous(is_end=is_last or not (is_open or has_path))
+        unbounded = [part for part in found if part.ends is None]
         steps = _product(part.ends or 1 for part in found)
 
         if len(unbounded) > 1:

@@ -1,4 +1,4 @@
-"""What is printed on a terminal: log lines, and colours where they are wanted."""
+"""Output on a terminal: log lines, and colours where the terminal and the user want them."""
 
 from __future__ import annotations
 
@@ -18,21 +18,17 @@ CYAN = "36"
 
 
 def has_colours(stream: TextIO) -> bool:
-    """Say whether a stream takes colours: it is a terminal, and neither NO_COLOR nor TERM=dumb is
-    set.
-    """
+    """Return whether a stream is a terminal, and neither NO_COLOR nor TERM=dumb is set."""
     return stream.isatty() and wants_colours()
 
 
 def coloured(text: str, colour: str, *, wanted: bool = True) -> str:
-    """Give a text in a colour (ECMA-48 SGR), or as it is."""
+    """Return a text in a colour (ECMA-48 SGR), or unchanged if colours aren't wanted."""
     return f"\x1b[{colour}m{text}\x1b[0m" if wanted and colour else text
 
 
 def configure_logging(level: str, *, shows_process: bool = False) -> None:
-    """Log to stderr, one line per record; does nothing when the application has set up logging
-    itself.
-    """
+    """Log to stderr, one line per record, unless the application has configured logging."""
     root = logging.getLogger()
     if not root.handlers:
         handler = logging.StreamHandler()
@@ -42,7 +38,7 @@ def configure_logging(level: str, *, shows_process: bool = False) -> None:
 
 
 def line_formatter(*, shows_process: bool = False) -> LineFormatter:
-    """Return what lays out log lines for stderr, in colour where that takes it."""
+    """Return the formatter of log lines for stderr, with colours if stderr takes them."""
     kind = ColouredLines if has_colours(sys.stderr) else LineFormatter
     return kind(shows_process=shows_process)
 

@@ -1,12 +1,11 @@
 """One HTTP connection of our own server: its requests in turn, each answered by the application.
 
-A real gevent-websocket handler, for applications that say that they are written for
-gevent-websocket; but any other upgrade is left to the application (`claims_upgrade`), and
-everything on the wire is read by `request_head` and `request_body`, which are strict where pywsgi
-is lax.
+It is a gevent-websocket handler, for applications that are written for gevent-websocket. It leaves
+upgrades that the application claims (`claims_upgrade`) to the application, and reads everything on
+the wire by `request_head` and `request_body`, which are strict where pywsgi is lax.
 
-Every wait for the client is bounded, in `wire`. After a refusal or half a body the
-connection is closed, since nobody knows where its next request would begin.
+`wire` bounds every wait for the client. After a refusal or half a body the connection is closed,
+since nobody knows where its next request would begin.
 """
 
 from __future__ import annotations
@@ -16,34 +15,44 @@ import logging
 import sys
 import time
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gevent
 from gevent.exceptions import ConcurrentObjectUseError
 from gevent.pywsgi import format_date_time
 from geventwebsocket.handler import WebSocketHandler
 
-from ..config import Config
 from ..errors import Refused
-from ..http import files
+from ..logs import IS_STATIC
 from ..protocol import handshake
 from .request_body import BodyError, RequestBody
 from .request_head import RequestHead, read_head
 from .wire import PeerGone, RequestReader, ip_of, say_goodbye, send
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+    from ..config import Config
+    from .listening import SocketAddress
+    from .wire import Wire
+
 log = logging.getLogger("tina4_wsgi.server")
 access_log = logging.getLogger("tina4_wsgi.access")
 
-WRITE_PATIENCE_S = 60.0  # as nginx: a video player that has buffered enough pauses reading
-REQUESTS_PER_TURN = (
-    16  # of a client that sends them faster than they are answered, and so never waits
-)
-JOIN_BYTES = (
-    16_384  # up to here copying the body behind the head costs less than a second system call
-)
+WRITE_PATIENCE_S = 60.0
+"""As in nginx: a video player that has buffered enough pauses reading."""
+
+REQUESTS_PER_TURN = 16
+"""Requests served in a row of a client that sends them faster than they are answered."""
+
+JOIN_BYTES = 16_384
+"""Up to here, copying the body behind the head costs less than a second system call."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_GOING_AWAY = b"\x88\x02\x03\xe9"  # a close frame with code 1001
+_GOING_AWAY = b"\x88\x02\x03\xe9"  # close frame 1001
 
 
 class HandlerServer(Protocol):
@@ -51,53 +60,53 @@ class HandlerServer(Protocol):
 
     Attributes:
         handlers: the connections being served; each adds and discards itself.
-        is_stopping: no further request is to be read from any connection.
-        write_patience_s: how long a client may take none of a response.
+        is_stopping: whether no connection reads a further request.
+        write_patience_s: longest time in which a client may take none of a response.
         script_name: the path below which the application is served, as WSGI has it; "" for the
             whole host.
     """
 
     config: Config
-    application: Any
+    application: WSGIApplication
     handlers: set[Handler]
     is_stopping: bool
     write_patience_s: float
     script_name: str
 
-    def claims_upgrade(self, environ: dict[str, Any], /) -> bool:
-        """Say whether this upgrade is left to the application."""
+    def claims_upgrade(self, environ: WSGIEnvironment, /) -> bool:
+        """Return whether this upgrade is left to the application."""
 
-    def get_environ(self) -> dict[str, Any]:
-        """Give what every request's environ begins with."""
+    def get_environ(self) -> WSGIEnvironment:
+        """Return a new environ with what every request has in common."""
 
 
 class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships no types
     """Serves one accepted connection until it ends, or the application takes it over.
 
-    Greenlets: one per connection, spawned by the server; all methods run in it, but for
+    Greenlets: one per connection, spawned by the server. All methods run in it, except for
     `cut_waiting` and `end_legacy_websocket`, which the stopping server calls.
 
     Attributes:
-        is_waiting: between two requests, or within the head of one.
+        is_waiting: whether it waits for a request, or for the rest of its head.
     """
 
     server: HandlerServer
     head: RequestHead
     is_waiting = False
-    # Of pywsgi, which has no types.
-    environ: Any
-    result: Any
-    status: Any
-    code: Any
-    response_headers: Any
+    # These are pywsgi's, which ships no types.
+    environ: Any  # WSGIEnvironment, and None between two requests
+    result: Iterable[bytes] | None
+    status: Any  # bytes, and None before `start_response`
+    code: int | None
+    response_headers: list[tuple[bytes, bytes]]
     wsgi_input: RequestBody | None
     _lingers = False
     _served = 0
     _head_bytes = 0
 
-    def __init__(self, sock: Any, address: Any, server: HandlerServer) -> None:
+    def __init__(self, sock: Wire, address: SocketAddress, server: HandlerServer) -> None:
         reader = RequestReader(sock)
-        # gevent-websocket keys its clients by address, and on a UNIX socket all have the same: "".
+        # gevent-websocket keys clients by address, and all clients of a UNIX socket have "".
         super().__init__(
             sock, address or f"unix:{sock.fileno()}", server, io.BufferedReader(reader)
         )
@@ -110,18 +119,19 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
 
     @property
     def target(self) -> str:
-        """What is asked for, as sent, for logs: without the query, where tokens travel."""
+        """The request target as sent, for logs: without the query, which may hold tokens."""
         return str(self.path.partition("?")[0])
 
     @property
     def is_new(self) -> bool:
-        """Whether the first request of the connection has not come yet."""
+        """Whether the connection still waits for its first request."""
         return self.is_waiting and not self._served
 
     def handle(self) -> None:
         """Serve the connection's requests one after the other, then close it."""
         self.server.handlers.add(self)
         was_killed = True
+
         try:
             while self.handle_one_request():
                 self._served += 1
@@ -133,41 +143,45 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
             self._hang_up(was_killed)
 
     def handle_one_request(self) -> bool:
-        """Read one request and answer it; False when the connection is to be closed."""
+        """Read one request and answer it; return False if the connection is to be closed."""
         head = self._read_head()
         if head is None:
             return False
+
         self.head = head
         self.command, self.path, self.request_version = head.method, head.target, head.version
         self.content_length = head.content_length
         self.close_connection = not head.keeps_alive
         if not self._is_below_root(head):
             return False
+
         self.environ = self.get_environ()
         self.application = self.server.application
         self.handle_one_response()
+
+        # An idle connection needs neither, and they take some KiB.
         self.environ = None
-        del self.head  # an idle connection needs neither, and they take some KiB
+        del self.head
         return not self.close_connection and not self.server.is_stopping
 
     def cut_waiting(self) -> None:
-        """End the wait for a request that has not come; one that has come is still served."""
+        """Stop waiting for a request; one that has arrived is still served."""
         if self.is_waiting:
             self.reader.cut()
 
     def end_legacy_websocket(self) -> None:
-        """Say 1001 on a WebSocket that gevent-websocket drives, and let the application's `receive`
-        end.
-        """
+        """Close a WebSocket that gevent-websocket drives with 1001, and end its `receive`."""
         websocket = getattr(self, "websocket", None)
         if websocket is None or websocket.closed:
             return
-        websocket.closed = True  # its own close frame could not carry a code
+
+        # A close frame of gevent-websocket's own could not carry a code.
+        websocket.closed = True
         self._lingers = True
         try:
             self.socket.sendall(_GOING_AWAY)
         except (OSError, ConcurrentObjectUseError):
-            pass  # it has gone, or the application is stuck sending to it
+            pass  # the client has gone, or the application is stuck sending to it
         self.reader.cut()
 
     # Reading
@@ -178,8 +192,9 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         reader.await_request(config.keepalive_timeout_s if self._served else head_s, head_s)
         self.time_start, self.response_length, self.headers_sent = time.time(), 0, False
         if self.server.is_stopping:
-            # Begun too late for `cut_waiting`: serve what has come, wait for nothing.
+            # It begins too late for `cut_waiting`: serve what has arrived, and wait for nothing.
             self.reader.cut()
+
         self.is_waiting = True
         try:
             return read_head(
@@ -192,20 +207,21 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
             if not self.server.is_stopping:
                 self._refuse(refusal.status, refusal.message)
         except TimeoutError:
-            # No answer where no request has begun: browsers open connections ahead of need, and
-            # would take a 408 for the answer to the request that they are about to send.
+            # Without a request there is no 408: browsers open connections ahead of need, and would
+            # take it for the response to the request that they are about to send.
             if reader.has_begun:
                 self._refuse(408, "request head came too slowly")
         except OSError:
             pass  # the client went away
         finally:
             self.is_waiting = False
+
         return None
 
-    def get_environ(self) -> dict[str, Any]:
-        """Lay out the WSGI environ of the current request."""
+    def get_environ(self) -> WSGIEnvironment:
+        """Return the WSGI environ of the current request."""
         head = self.head
-        environ: dict[str, Any] = self.server.get_environ()
+        environ = self.server.get_environ()
         environ["REQUEST_METHOD"] = head.method
         root = self.server.script_name
         environ["SCRIPT_NAME"] = root
@@ -213,18 +229,20 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         environ["QUERY_STRING"] = head.query
         environ["REQUEST_URI"] = environ["RAW_URI"] = head.target
         environ["SERVER_PROTOCOL"] = head.version
+
         address = self.client_address
         if isinstance(address, tuple):
             environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = ip_of(address), str(address[1])
         else:
             environ["REMOTE_ADDR"] = ""
+
         environ.update(head.variables)
         environ["wsgi.input_terminated"] = not head.wants_websocket
         environ["wsgi.input"] = self._make_input(head)
         return environ
 
     def _is_below_root(self, head: RequestHead) -> bool:
-        """Refuse what a proxy must not have sent here, with the status that gunicorn has for it."""
+        """Refuse a path that a proxy must not send here, with the status that gunicorn uses."""
         root = self.server.script_name
         if not root or f"{head.path}/".startswith(f"{root}/") or head.path == "*":
             return True
@@ -232,7 +250,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         return False
 
     def _make_input(self, head: RequestHead) -> RequestBody | io.BufferedReader:
-        """The request's body; or the connection's reader, for the application to take over."""
+        """Return the request's body, or for an upgrade the connection's reader."""
         if head.wants_websocket:
             self.wsgi_input = None
             return self.rfile  # type: ignore[no-any-return]  # pywsgi's, without types
@@ -250,19 +268,18 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
     # The application
 
     def upgrade_websocket(self) -> list[bytes] | None:
-        """Upgrade as gevent-websocket does, unless the upgrade is left to the application, or there
-        is none.
+        """Upgrade as gevent-websocket does, unless the application claims the upgrade.
 
         Returns:
-            None, or the body of a refusal.
+            The body of a refusal, or None.
         """
         if not self.head.wants_websocket:
             return None
         if self.server.claims_upgrade(self.environ):
-            self.socket.settimeout(
-                None
-            )  # of the head; whoever takes the socket over has deadlines of its own
+            # Drop the deadline of the head: whatever takes the socket over has its own.
+            self.socket.settimeout(None)
             return None
+
         try:
             handshake.check(self.environ)  # gevent-websocket answers a bad key with a traceback
         except Refused as refusal:
@@ -271,18 +288,18 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
                 status, [("Content-Type", "text/plain; charset=utf-8"), *refusal.headers]
             )
             return [refusal.message.encode() + b"\n"]
+
         super().upgrade_websocket()
         self.reader.await_anything()
         self.socket.settimeout(None)
         return None
 
     def handle_one_response(self) -> None:
-        """Call the application and send what it answers; whatever it raises is logged and answered
-        500.
-        """
+        """Call the application and send its response; errors are logged and answered 500."""
         self.time_start = time.time()
         self.status = self.code = self.result = None
         self.response_use_chunked = self.connection_upgraded = False
+
         try:
             self.run_application()
             self._settle()
@@ -297,12 +314,13 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
             self.log_request()
 
     def _settle(self) -> None:
-        """Bring the connection to where the next request begins, or have it closed."""
+        """Bring the connection to where the next request begins, or make it close."""
         if not self.headers_sent:
             if not self._was_taken():
                 raise RuntimeError("the application did not call start_response")
             self.code, self.close_connection = 101, True
             return
+
         if not self._has_declared_length():
             log.error(
                 "%s %s: the response is not as long as its Content-Length",
@@ -310,16 +328,16 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
                 self.target,
             )
             self.close_connection = True
+
         body = self.wsgi_input
         if body is not None and not self.close_connection and not body.discard():
             self.close_connection = True
 
     def _was_taken(self) -> bool:
-        """Say whether the application has had an upgrade's socket for itself, as flask-sock does,
-        and is done with it.
+        """Return whether the application served an upgrade's socket itself, as flask-sock does.
 
-        Such an application calls no `start_response`; it has written its answers, and read to the
-        end, by itself.
+        Such an application calls no `start_response`; it has read from the socket and written to
+        it on its own.
         """
         return self.head.wants_websocket and self.status is None and not self.result
 
@@ -329,13 +347,19 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
             return True
         return str(self.response_length - self._head_bytes) == str(declared).strip()
 
-    def _log_error(self, kind: Any, value: Any, traceback: Any) -> None:
+    def _log_error(
+        self,
+        kind: type[BaseException],
+        value: BaseException,
+        traceback: TracebackType | None,
+    ) -> None:
         log.error("%s %s failed", self.command, self.target, exc_info=(kind, value, traceback))
 
     def log_request(self) -> None:
-        """Write the access log's line."""
+        """Write a line of the access log."""
         # Static files would bury the lines that somebody looks for.
-        level = logging.DEBUG if self.environ.get(files.IS_STATIC) else logging.INFO
+        level = logging.DEBUG if self.environ.get(IS_STATIC) else logging.INFO
+
         if access_log.isEnabledFor(level):
             length = max(0, self.response_length - self._head_bytes)
             took_ms = (self.time_finish - self.time_start) * 1000
@@ -357,11 +381,13 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         if self.command == "HEAD":
             self.response_use_chunked = False  # not even the empty last chunk
         self._decide_connection()
+
         lines = [b"HTTP/1.1 %b" % self.status]
         lines += [b"%b: %b" % field for field in self.response_headers]
         head = b"\r\n".join([*lines, b"", b""])
         if b"\0" in head:
             raise ValueError("NUL in a response header")
+
         self.headers_sent = True
         self._head_bytes = len(head)
         payload = self._framed(data)
@@ -382,10 +408,11 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         return b"%x\r\n%b\r\n" % (len(data), data) if self.response_use_chunked else data
 
     def _decide_connection(self) -> None:
-        """Settle whether another request may follow, and tell the client when none may."""
+        """Decide whether another request may follow, and tell the client if none may."""
         if self.code == 101:
-            self.close_connection = True  # of HTTP
+            self.close_connection = True  # HTTP is over
             return
+
         body, config = self.wsgi_input, self.server.config
         has_no_end = (
             self.request_version == "HTTP/1.0"
@@ -394,13 +421,14 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         )
         if (
             has_no_end
-            or body
-            is None  # what a client sends right behind its handshake must not be read as a request
+            # Bytes that follow a handshake must not be read as a request.
+            or body is None
             or not body.is_worth_discarding
             or self.server.is_stopping
             or not config.keepalive_timeout_s
         ):
             self.close_connection = True
+
         if self.close_connection:
             kept = [field for field in self.response_headers if field[1].lower() != b"keep-alive"]
             self.response_headers = [*kept, (b"Connection", b"close")]
@@ -417,14 +445,13 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
             raise PeerGone(str(exc)) from exc
 
     def _refuse(self, status: int, message: str) -> None:
-        """Answer with one constant line, if nothing has been answered yet, and close the
-        connection.
-        """
+        """Answer with one constant line, unless a response has begun, and close the connection."""
         log.warning("refused %d from %s: %s", status, self.peer, message)
         self.close_connection = self._lingers = True
         self.code = status
         if self.headers_sent:
             return
+
         self.headers_sent = True
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
@@ -433,6 +460,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
             f"Content-Length: {len(message) + 1}\r\n"
             "Connection: close\r\n\r\n"
         )
+
         try:
             self._sendall(f"{head}{message}\n".encode())
         except PeerGone:
@@ -440,7 +468,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
 
     def _hang_up(self, was_killed: bool) -> None:
         body = self.wsgi_input
-        # Without a descriptor the application has taken the connection over.
+        # Without a descriptor, the application has taken the connection over.
         if not was_killed and self.socket.fileno() >= 0:
             say_goodbye(self.socket, self._lingers or (body is not None and not body.is_at_end))
         self.rfile.close()

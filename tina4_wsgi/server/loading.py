@@ -1,4 +1,4 @@
-"""Finds the application that the command line names, and says clearly why it can't be had."""
+"""Loads the application that the command line names, or says clearly why it can't be loaded."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ..config import Config
 from ..errors import RouteError, Tina4Error
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from _typeshed.wsgi import WSGIApplication
 
 DEFAULT_ATTRIBUTE = "app"
@@ -24,7 +26,7 @@ class LoadError(Tina4Error):
     """The application can't be loaded.
 
     Attributes:
-        user_traceback: where the user's own code failed, "" if it did not.
+        user_traceback: where the user's own code failed; "" if it didn't.
     """
 
     def __init__(self, message: str, user_traceback: str = "") -> None:
@@ -33,14 +35,14 @@ class LoadError(Tina4Error):
 
 
 def load_app(target: str | None, folder: Path) -> WSGIApplication:
-    """Give the WSGI application that `target` names.
+    """Load and return the WSGI application that `target` names.
 
     Args:
         target: "module:name", "module" or "module:make()"; None for `wsgi:app` where there is a
             wsgi.py, and otherwise for the folder's routes in src/.
-        folder: where the user's modules are; it is put first on sys.path.
+        folder: where the user's modules are; it becomes the first entry of sys.path.
     Raises:
-        LoadError: there is no such thing, or the user's code failed.
+        LoadError: the target doesn't exist, or the user's code failed.
     """
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
@@ -48,11 +50,12 @@ def load_app(target: str | None, folder: Path) -> WSGIApplication:
         if not (folder / "wsgi.py").is_file():
             return _app_of_folder(folder)
         target = "wsgi"
+
     module_name, _, attribute = target.partition(":")
-    if not all(part.isidentifier() for part in module_name.split(".")) or module_name.endswith(
-        ".py"
-    ):
+    is_module = all(part.isidentifier() for part in module_name.split("."))
+    if not is_module or module_name.endswith(".py"):
         raise LoadError(f"{target!r} names no module, expected module:app as in wsgi:app")
+
     app = _find(_import(module_name, folder), module_name, attribute or DEFAULT_ATTRIBUTE, folder)
     if not callable(app):
         kind = type(app).__name__
@@ -60,6 +63,12 @@ def load_app(target: str | None, folder: Path) -> WSGIApplication:
             f"{target!r} is of type {kind}, expected a WSGI application, which can be called"
         )
     return app  # type: ignore[no-any-return]  # whatever the user has there
+
+
+def config_of(app: object) -> Config:
+    """Return the settings of an `App`; for any other application, those of the environment."""
+    config = getattr(app, "config", None)  # of a Flask app it is a dict
+    return config if isinstance(config, Config) else Config.from_environ()
 
 
 def _app_of_folder(folder: Path) -> WSGIApplication:
@@ -90,15 +99,14 @@ def _import(name: str, folder: Path) -> ModuleType:
 
 
 def _find(module: ModuleType, module_name: str, path: str, folder: Path) -> Any:
-    """Follow a dotted path; with "()" behind it, call what is there, as Flask's factories want
-    it.
-    """
+    """Follow a dotted path; if it ends in "()", call what it names, such as a Flask factory."""
     names = path.removesuffix("()").split(".")
     found: Any = module
     for name in names:
         if not hasattr(found, name):
             raise LoadError(f"module {module_name!r} has no {name!r}{_hint(module, module_name)}")
         found = getattr(found, name)
+
     if not path.endswith("()"):
         return found
     try:
@@ -108,7 +116,7 @@ def _find(module: ModuleType, module_name: str, path: str, folder: Path) -> Any:
 
 
 def _hint(module: ModuleType, module_name: str) -> str:
-    """Name what is likely to be meant: what other servers look for by default."""
+    """Suggest a name that the module has and other servers look for by default."""
     for name in ("app", "application", "create_app"):
         if callable(getattr(module, name, None)):
             call = "()" if name == "create_app" else ""
@@ -118,16 +126,17 @@ def _hint(module: ModuleType, module_name: str) -> str:
 
 def _failed(what: str, exc: Exception, folder: Path) -> LoadError:
     if isinstance(exc, RouteError):
-        return LoadError(str(exc))  # which says where, and what is right
+        return LoadError(str(exc))  # names the place, and the right spelling
     return LoadError(_place_and_error(exc, folder) or what, _of_user(exc))
 
 
 def _place_and_error(exc: BaseException, folder: Path) -> str:
-    """Say on one line where the user's code failed, and how: "src/routes/chat.py:26: SyntaxError:
-    invalid syntax".
+    """Return on one line where and how the user's code failed.
+
+    For example "src/routes/chat.py:26: SyntaxError: invalid syntax"; "" if no line is known.
     """
     while isinstance(exc, Tina4Error) and exc.__cause__ is not None:
-        exc = exc.__cause__  # what we made of it says less
+        exc = exc.__cause__  # the original error says more than ours
 
     (error, *_) = traceback.format_exception_only(exc)[-1].splitlines()
     if isinstance(exc, SyntaxError) and exc.filename:
@@ -135,7 +144,7 @@ def _place_and_error(exc: BaseException, folder: Path) -> str:
 
     report = traceback.TracebackException.from_exception(exc)
     _keep(report, is_ours_kept=not isinstance(exc, Tina4Error))
-    # Where the user's own line is known it is the place, not the library that it called.
+    # The place is the user's own line where there is one, not one of a library that it called.
     own = [step for step in report.stack if Path(step.filename).is_relative_to(folder)]
     steps = own or list(report.stack)
     return f"{_below(steps[-1].filename, folder)}:{steps[-1].lineno}: {error}" if steps else ""
@@ -147,9 +156,7 @@ def _below(filename: str, folder: Path) -> str:
 
 
 def _of_user(exc: BaseException) -> str:
-    """Lay out a traceback without the import machinery's lines, and without ours where the mistake
-    is the user's.
-    """
+    """Format a traceback without the import machinery, and without our lines for a user's error."""
     report = traceback.TracebackException.from_exception(exc)
     _keep(report, is_ours_kept=not isinstance(exc, Tina4Error))
     return "".join(report.format())
@@ -161,16 +168,17 @@ def _keep(report: traceback.TracebackException, is_ours_kept: bool) -> None:
         for step in report.stack
         if "importlib" not in step.filename and step.filename != __file__
     ]
-    # An error that arises in our code unforeseen is ours, and then the way to it is shown.
+
+    # An unforeseen error that arises in our own code is ours, so its traceback stays whole.
     if not (is_ours_kept and steps and _is_ours(steps[-1])):
         steps = [step for step in steps if not _is_ours(step)]
     report.stack[:] = steps
+
     for earlier in (report.__cause__, report.__context__):
         if earlier is not None:
             _keep(earlier, is_ours_kept)
 
 
 def _is_ours(step: traceback.FrameSummary) -> bool:
-    return (
-        step.filename.startswith(_OUR_FOLDER) or step.filename == "<string>"
-    )  # what dataclasses write for us
+    # "<string>" is the code that dataclasses generate for us.
+    return step.filename.startswith(_OUR_FOLDER) or step.filename == "<string>"

@@ -1,22 +1,26 @@
 """Reads and checks the head of an HTTP/1.x request (RFC 9112 §2 to §6), for our own server.
 
-Strict on purpose: wherever two programs could read the same bytes as different requests, they are
-refused, because that is how a request is smuggled past a proxy. Nothing is repaired. Every line is
-checked as soon as it is there, so that a hopeless head is answered before the rest of it has come.
+It is strict on purpose: it refuses what two programs could read as different requests, because that
+is how requests are smuggled past a proxy. It repairs nothing. Every line is checked as soon as
+it arrives, so a hopeless head is answered before the rest of it has come.
 
-No sockets here: the bytes come from any `readline`, so that it is tested on literal bytes.
-An editor must keep the two patterns free of adjoining repeats over the same characters: they run on
-64 KiB lines of the peer's choice and must stay linear when they fail.
+It knows no sockets: the bytes come from any `readline`, so tests feed it literal bytes.
+
+Invariant: the two patterns have no adjoining repeats over the same characters. They run on lines of
+64 KiB that the peer chose, and must fail in linear time.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ..errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb"{1,64}) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])\r\n")
@@ -25,7 +29,7 @@ _ABSOLUTE_TARGET = re.compile(r"(?:https?|wss?)://([^/?]*)(.*)", re.IGNORECASE)
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
-# One value only: a second line of these makes the request mean two things.
+# A second line with one of these names would make the request ambiguous.
 _SINGLE = frozenset({"CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_HOST", "HTTP_TRANSFER_ENCODING"})
 
 _EMPTY_LINE = b"\r\n"
@@ -33,18 +37,18 @@ _EMPTY_LINE = b"\r\n"
 
 @dataclass(slots=True)
 class RequestHead:
-    """One request head that may be acted on.
+    """The head of a valid request.
 
     Attributes:
         target: the request target as sent.
-        path: percent-decoded as latin-1, as WSGI wants it; "*" for the target of `OPTIONS *`.
+        path: percent-decoded as latin-1, as WSGI wants it; "*" for `OPTIONS *`.
         query: what followed the "?", as sent.
         version: "HTTP/1.0" or "HTTP/1.1".
-        variables: the header fields under their WSGI names, as "HTTP_ACCEPT" and "CONTENT_TYPE".
-        content_length: None if not given.
+        variables: the header fields by their WSGI names, such as "HTTP_ACCEPT", "CONTENT_TYPE".
+        content_length: None if the field is missing.
         keeps_alive: whether the connection may carry another request.
-        expects_continue: whether the body comes only after a "100 Continue".
-        wants_websocket: a GET that asks for the upgrade, and has no body.
+        expects_continue: whether the client waits for a "100 Continue" with the body.
+        wants_websocket: whether it is a GET without a body that asks for the upgrade.
     """
 
     method: str
@@ -66,26 +70,28 @@ def read_head(
     max_fields: int,
     max_head_bytes: int = 1 << 20,
 ) -> RequestHead | None:
-    """Read one request head, up to and with its empty line.
+    """Read one request head, including the empty line at its end.
 
     Args:
-        readline: gives up to so many bytes, up to and with a line feed; b"" at the end of the
-            stream.
-        max_line_bytes: the longest line allowed, its line end not counted.
+        readline: returns at most the given number of bytes, including a line feed; b"" at the end
+            of the stream.
+        max_line_bytes: the longest line allowed, without its line end.
         max_fields: the most header fields allowed.
-        max_head_bytes: of all lines together, the request line and the line ends included.
+        max_head_bytes: the most bytes of all lines together, with the request line and line ends.
     Returns:
-        The head, or None when the stream ended before it began.
+        The head, or None if the stream ended before it began.
     Raises:
-        Refused: 400, 414, 417, 431 or 505; the connection must be closed after the answer.
+        Refused: 400, 414, 417, 431 or 505; the connection must be closed after the response.
     """
     line = readline(max_line_bytes + 2)
     if line == _EMPTY_LINE:  # some clients end a body with one too many (RFC 9112 §2.2)
         line = readline(max_line_bytes + 2)
     if not line:
         return None
+
     head = _parse_request_line(_whole(line, max_line_bytes, 414, "request line is too long"))
     _read_fields(head, readline, max_line_bytes, max_fields, max_head_bytes - len(line))
+
     _check_host(head)
     _check_framing(head)
     _check_expectation(head)
@@ -94,10 +100,10 @@ def read_head(
 
 
 def parse_field(line: bytes) -> tuple[bytes, str]:
-    """Split a whole header line into its name, as sent, and its value without the space around it.
+    """Split a header line into its name, as sent, and its value without surrounding whitespace.
 
     Raises:
-        Refused: 400, saying what is wrong with the line.
+        Refused: 400; the message says what is wrong with the line.
     """
     match = _FIELD.fullmatch(line)
     if match is None:
@@ -106,7 +112,7 @@ def parse_field(line: bytes) -> tuple[bytes, str]:
 
 
 def _whole(line: bytes, max_line_bytes: int, status: int, message: str) -> bytes:
-    """Pass on a line that ends in CRLF; say why it does not."""
+    """Return a line that ends in CRLF; refuse any other, and say why."""
     if line.endswith(b"\r\n"):
         return line
     if line.endswith(b"\n"):
@@ -122,8 +128,9 @@ def _parse_request_line(line: bytes) -> RequestHead:
         raise Refused(400, _what_is_wrong_with_request_line(line))
     if match[3] != b"1":
         raise Refused(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+
     method, target = match[1].decode("ascii"), match[2].decode("ascii")
-    # A higher minor version is answered as 1.1 (RFC 9110 §2.5).
+    # Higher minor versions count as 1.1 (RFC 9110 §2.5).
     version = "HTTP/1.0" if match[4] == b"0" else "HTTP/1.1"
     head = RequestHead(method, target, "", "", version, {})
     _split_target(head)
@@ -144,7 +151,7 @@ def _split_target(head: RequestHead) -> None:
 
 
 def _origin_form(head: RequestHead) -> str:
-    """Reduce "http://host/path" to "/path"; its host replaces the Host field (RFC 9112 §3.2.2)."""
+    """Reduce "http://host/path" to "/path"; the host replaces the Host field (RFC 9112 §3.2.2)."""
     match = _ABSOLUTE_TARGET.fullmatch(head.target)
     if match is None or not _HOST.fullmatch(match[1]):
         raise Refused(400, "request target is neither a path nor a URL")
@@ -173,6 +180,7 @@ def _read_fields(
     else:
         if readline(2) != _EMPTY_LINE:
             raise Refused(431, "too many header fields")
+
     if "HTTP_HOST" not in variables and head.version == "HTTP/1.1":
         raise Refused(400, "Host is missing")
     variables.update(head.variables)  # the host of an absolute target
@@ -181,7 +189,7 @@ def _read_fields(
 
 def _add_variable(variables: dict[str, str], name: bytes, value: str) -> None:
     if b"_" in name:
-        return  # X_Real_Ip would become the same variable as X-Real-Ip, which a proxy vouches for
+        return  # X_Real_Ip would become the variable of X-Real-Ip, which a proxy vouches for
     key = _VARIABLE_NAMES.get(name) or _variable_name(name)
     if key not in variables:
         variables[key] = value
@@ -203,9 +211,10 @@ def _check_host(head: RequestHead) -> None:
 
 
 def _check_framing(head: RequestHead) -> None:
-    """Settle where the body ends, in the one way that everybody agrees on (RFC 9112 §6.3)."""
+    """Decide where the body ends; refuse a head that could be read in two ways (RFC 9112 §6.3)."""
     coding = head.variables.get("HTTP_TRANSFER_ENCODING")
     length = head.variables.get("CONTENT_LENGTH")
+
     if coding is not None:
         if length is not None:
             raise Refused(400, "both Content-Length and Transfer-Encoding are given")
@@ -222,7 +231,7 @@ def _check_framing(head: RequestHead) -> None:
 
 def _check_expectation(head: RequestHead) -> None:
     expectation = head.variables.get("HTTP_EXPECT")
-    if expectation is None or head.version == "HTTP/1.0":  # RFC 9110 §10.1.1: to be ignored there
+    if expectation is None or head.version == "HTTP/1.0":  # RFC 9110 §10.1.1: ignore it there
         return
     if expectation.lower() != "100-continue":
         raise Refused(417, "Expect is not 100-continue")
@@ -235,6 +244,7 @@ def _note_connection(head: RequestHead) -> None:
         head.keeps_alive = "close" not in options
     else:
         head.keeps_alive = "keep-alive" in options and "close" not in options
+
     head.wants_websocket = (
         "upgrade" in options
         and "websocket" in _options(head, "HTTP_UPGRADE")
@@ -246,9 +256,7 @@ def _note_connection(head: RequestHead) -> None:
 
 
 def _options(head: RequestHead, key: str) -> list[str]:
-    """The tokens of a list field in lower case, so that "Upgradeable" is not taken for
-    "upgrade".
-    """
+    """Return the tokens of a list field in lower case: "Upgradeable" is not "upgrade"."""
     value = head.variables.get(key)
     return [part.strip(" \t") for part in value.lower().split(",")] if value else []
 
@@ -259,6 +267,7 @@ def _what_is_wrong_with_request_line(line: bytes) -> str:
         return "request line has a control character"
     if len(words) != 3:
         return "request line is not a method, a target and a version with one space between"
+
     method, target, version = words
     if not re.fullmatch(_TOKEN + rb"{1,64}", method):
         return "request method is not a token"
@@ -273,6 +282,7 @@ def _what_is_wrong_with_field(line: bytes) -> str:
         return "header line is continued on the next one"
     if not colon:
         return "header line has no colon"
+
     if name.endswith((b" ", b"\t")):
         return "space before the colon of a header"
     if not re.fullmatch(_TOKEN + rb"+", name):
@@ -289,8 +299,7 @@ _SPELLING = {
     "HTTP_TRANSFER_ENCODING": "Transfer-Encoding",
 }
 
-# Made once for the usual spellings: naming 10 fields anew costs 3 µs, a thirtieth of a whole
-# request.
+# Computed once for the usual spellings: computing 10 names costs 3 µs, a thirtieth of a request.
 _VARIABLE_NAMES = {
     spelling: _variable_name(name)
     for name in (

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import socket
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from wsgiref.util import FileWrapper
 
 import gevent
@@ -28,22 +26,34 @@ from ..config import Config
 from ..hosting.claims import claims_upgrade
 from .handler import WRITE_PATIENCE_S, Handler
 from .listening import BACKLOG, DEFAULT_HOST, DEFAULT_PORT, listen
+from .loading import config_of
 from .wire import cancel_wait, ip_of
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    import os
+    import ssl
+    from collections.abc import Mapping
 
-ACCEPT_PAUSE_S = (
-    0.1  # without descriptors the listening socket stays readable: trying at once would spin
-)
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+    from .listening import SocketAddress
+    from .wire import Wire
+
+ACCEPT_PAUSE_S = 0.1
+"""Without free descriptors the listening socket stays readable: retrying at once would spin."""
+
 ACCEPT_LOG_EVERY_S = 60.0
-FIRST_REQUEST_S = 0.5  # a round trip to the other side of the world, and a slow device
-KILL_S = 1.5  # for the `finally` blocks of requests that outlived the drain time
+
+FIRST_REQUEST_S = 0.5
+"""A round trip to the other side of the world, and a slow device."""
+
+KILL_S = 1.5
+"""Time for the `finally` blocks of requests that outlived the drain time."""
 
 _POLL_S = 0.01
 
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-# Of a connection that broke before it was accepted; Linux hands these out through accept().
+# Linux's accept() raises these for connections that broke before they were accepted.
 _BROKEN_BEFORE = frozenset(
     getattr(errno, name)
     for name in ("ECONNABORTED", "ECONNRESET", "EPROTO", "ENETDOWN", "ENETUNREACH", "EHOSTUNREACH")
@@ -53,33 +63,33 @@ log = logging.getLogger("tina4_wsgi.server")
 
 
 class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
-    """Serves one WSGI application on one port, on one UNIX socket, or on a socket that others
-    listen on too.
+    """Serves one WSGI application on a port, on a UNIX socket or on a shared listening socket.
 
-    An application may have `claims_upgrade(environ) -> bool`: an upgrade that it doesn't claim is
-    made as gevent-websocket makes it. And it may have `drain(timeout_s)`, which is called when the
-    server stops. `tina4_wsgi.App` has both, and is found inside of other applications, see
-    `mounting`.
+    An application may have `claims_upgrade(environ) -> bool`: upgrades that it doesn't claim are
+    made as gevent-websocket makes them. It may also have `drain(timeout_s)`, which is called when
+    the server stops. `tina4_wsgi.App` has both, and is found inside other applications, see
+    `hosting.claims`.
 
-    Greenlets: one per HTTP connection; `stop` may be called from any.
+    Greenlets: one per HTTP connection; any may call `stop`.
 
     Attributes:
         handlers: the HTTP connections being served.
-        is_stopping: from the call of `stop` until all is over.
+        is_stopping: true from the call of `stop` until everything has ended.
         script_name: the path below which the application is served, as WSGI has it.
     """
 
     backlog = BACKLOG
     handler_class = Handler
-    # A callable is entered again while it waits, which is what "multithread" asks.
-    base_env: Mapping[str, Any] = {
+    # The application is called again while another call waits: WSGI's "multithread".
+    base_env: Mapping[str, object] = {
         **WSGIServer.base_env,
         "wsgi.multithread": True,
         "wsgi.file_wrapper": FileWrapper,
     }
-    logger = log  # gevent-websocket's handler would make one of its own, with a handler that prints
+    # Without it gevent-websocket's handler would make a logger of its own, which prints.
+    logger = log
     write_patience_s = WRITE_PATIENCE_S
-    address: Any  # gevent's: a tuple, or the path of a UNIX socket
+    address: SocketAddress
 
     def __init__(
         self,
@@ -101,41 +111,42 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             host: an address or a name; "::" is every interface.
             port: 0 for one that the kernel chooses; see `port` after `start`.
             unix_path: where to listen instead of on a port.
-            certfile: the certificate chain in PEM; with it TLS is spoken.
-            keyfile: its key, if not in the same file.
+            certfile: the certificate chain in PEM; with it the server speaks TLS.
+            keyfile: its key, if it isn't in the same file.
             config: the limits; by default the app's own, or those of the environment.
-            listener: a socket that listens already and is another process's too, instead of any
-                address.
-            is_one_of_many: whether other processes serve the same application on it now.
-            root_path: the path below which a proxy serves `app`, as "/shop"; by default that of the
-                settings.
+            listener: a listening socket that other processes share, instead of an address.
+            is_one_of_many: whether other processes serve the same application at the same time.
+            root_path: the path below which a proxy serves `app`, such as "/shop"; by default that
+                of the settings.
         Raises:
-            OSError: the certificate can't be read (ssl.SSLError, if it is none).
-            ConfigError: `root_path` is none.
+            OSError: the certificate can't be read (ssl.SSLError: it is no certificate).
+            ConfigError: `root_path` is no path.
         """
-        self.config = config or _config_of(app)
+        self.config = config or config_of(app)
         root = (
             self.config.root_path
             if root_path is None
             else Config.from_environ({}, root_path=root_path).root_path
         )
         self.script_name = root.encode().decode("latin-1")
+
         self.handlers: set[Handler] = set()
-        self._strangers: set[Any] = set()  # sockets within their TLS handshake
+        self._strangers: set[Wire] = set()  # in their TLS handshake
         self.is_stopping = False
         self.unix_path = None if unix_path is None else Path(unix_path)
         self._has_stopped = Event()
         self._has_stopped.set()
         self._accept_logged_at = -ACCEPT_LOG_EVERY_S
+
         host = host.strip("[]")
         tls = {} if certfile is None else {"ssl_context": _tls_context(certfile, keyfile)}
-        # SERVER_NAME is given because pywsgi would ask the name server for it, which may take its
-        # time.
+        # Without SERVER_NAME pywsgi would ask the name server for it, which may take its time.
         environ = {
             "SERVER_NAME": host or "localhost",
             "tina4_wsgi.server": self,
             "wsgi.multiprocess": is_one_of_many,
         }
+
         self._is_shared = listener is not None
         place = (host, port) if listener is None else gevent_socket.socket(fileno=listener.detach())
         super().__init__(place, app, spawn=Pool(), log=None, environ=environ, **tls)
@@ -144,19 +155,18 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
 
     @property
     def port(self) -> int:
-        """The port it listens on, once started; 0 on a UNIX socket."""
+        """The port that it listens on, once started; 0 for a UNIX socket."""
         return int(self.address[1]) if isinstance(self.address, tuple) else 0
 
     @property
     def is_on_loopback_only(self) -> bool:
-        """Whether it listens where only this machine's own programs reach it, by an address; not on
-        a UNIX socket.
-        """
+        """Whether its address can only be reached from this machine; False for a UNIX socket."""
         return isinstance(self.address, tuple) and is_loopback_address(str(self.address[0]))
 
     def start(self) -> None:
-        """Bind and begin to accept connections; they are served when the caller waits or returns to
-        the hub.
+        """Bind and begin to accept connections.
+
+        They are served when the caller waits or returns to the hub.
 
         Raises:
             OSError: the address can't be bound.
@@ -175,16 +185,16 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             self.stop(stop_timeout)
 
     def stop(self, timeout: float | None = None) -> None:
-        """Stop: no new connections, 1001 to WebSockets, time for running requests to finish; then
-        return.
+        """Stop accepting, close WebSockets with 1001, and give running requests time to finish.
 
         Args:
-            timeout: seconds for all that; by default `drain_timeout_s`. What still runs then is
+            timeout: seconds for all of that; by default `drain_timeout_s`. What still runs then is
                 killed.
         Greenlets: blocks the caller; every further caller waits for the first.
         """
         if self._is_shared and not self.is_stopping and not self._has_stopped.is_set():
             self._leave_shared_socket()
+
         if self.is_stopping:
             self._has_stopped.wait()
         elif not self._has_stopped.is_set():
@@ -196,17 +206,16 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
                 self._has_stopped.set()
 
     def close(self) -> None:
-        """Close the listening socket; what has been accepted goes on."""
+        """Close the listening socket; accepted connections go on."""
         was_listening = not self.closed
         super().close()
         if was_listening and self.unix_path is not None:
             self.unix_path.unlink(missing_ok=True)
 
     def _leave_shared_socket(self) -> None:
-        """Leave newcomers to the other processes; who was accepted a moment ago gets the time to
-        say its request.
+        """Stop accepting; connections accepted a moment ago still get time for a first request.
 
-        It could as well have come to one that goes on, and nothing tells it to try again.
+        Another process could have accepted them as well, and nothing tells these clients to retry.
         """
         self.close()
         give_up_at = time.monotonic() + FIRST_REQUEST_S
@@ -217,25 +226,28 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
     def _drain(self, timeout_s: float) -> None:
         give_up_at = time.monotonic() + timeout_s
         if self.started and not self._is_shared:
-            # Who waits to be accepted has been told by the kernel that it is connected.
+            # The kernel has told clients in its queue that they are connected: accept them.
             self._do_read()
         self.close()
+
         app_drain = getattr(self.application, "drain", None)
         draining = gevent.spawn(app_drain, timeout_s) if app_drain is not None else None
         gevent.sleep(0)  # connections accepted in this turn get their handlers
+
         for wire in self._strangers:
             cancel_wait(wire)
         for handler in self.handlers:
             handler.cut_waiting()
-            self.pool.spawn(handler.end_legacy_websocket)  # it may have to wait for the client
+            self.pool.spawn(handler.end_legacy_websocket)  # which may wait for the client
+
         self.pool.join(timeout=timeout_s)
         self.pool.kill(timeout=KILL_S)
         if draining is not None:
             draining.join(max(0.0, give_up_at - time.monotonic()) + KILL_S)
             draining.kill(timeout=KILL_S)
 
-    def claims_upgrade(self, environ: dict[str, Any]) -> bool:
-        """Say whether this upgrade is left to the application."""
+    def claims_upgrade(self, environ: WSGIEnvironment) -> bool:
+        """Return whether this upgrade is left to the application."""
         return claims_upgrade(self.application, environ)
 
     # Accepting
@@ -250,21 +262,22 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             self.address = self.socket.getsockname()
         super().init_socket()
 
-    def do_read(self) -> tuple[Any, Any] | None:
-        """Accept one connection, if there is one. Runs in the hub, so nothing here may wait."""
+    def do_read(self) -> tuple[Wire, SocketAddress] | None:
+        """Accept one connection, if there is one; runs in the hub, so it must not wait."""
         try:
-            accepted: tuple[Any, Any] | None = super().do_read()
+            accepted: tuple[Wire, SocketAddress] | None = super().do_read()
         except OSError as exc:
             if exc.errno in _OUT_OF_RESOURCES:
                 self._pause_accepting(exc)
             elif exc.errno not in _BROKEN_BEFORE:
                 raise
             return None
+
         if accepted is not None and self.family != socket.AF_UNIX:
             try:
                 accepted[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:
-                pass  # it is gone already, as its handler will find
+                pass  # the client has gone, as the handler will find out
         return accepted
 
     def _pause_accepting(self, exc: OSError) -> None:
@@ -274,18 +287,16 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         now = time.monotonic()
         if now - self._accept_logged_at >= ACCEPT_LOG_EVERY_S:
             self._accept_logged_at = now
-            # In a greenlet, since a log handler may wait for a lock.
+            # It runs in a greenlet, since a log handler may wait for a lock.
             gevent.spawn(
                 log.error, "no connection can be accepted for now: %s (see ulimit -n)", exc.strerror
             )
 
-    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
-        """Make the TLS handshake, within the same time as a request head, and serve the
-        connection.
-        """
+    def wrap_socket_and_handle(self, client_socket: Wire, address: SocketAddress) -> None:
+        """Make the TLS handshake, with the deadline of a request head, and serve the connection."""
         try:
             wire = self.wrap_socket(client_socket, do_handshake_on_connect=False, **self.ssl_args)
-        except OSError:  # it is gone already
+        except OSError:  # the client has gone
             client_socket.close()
             return
         try:
@@ -294,9 +305,10 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         finally:
             wire.close()
 
-    def _has_shaken_hands(self, wire: Any, address: Any) -> bool:
+    def _has_shaken_hands(self, wire: Wire, address: SocketAddress) -> bool:
         if self.is_stopping:
             return False
+
         self._strangers.add(wire)
         try:
             with gevent.Timeout(self.config.handshake_timeout_s, TimeoutError("it took too long")):
@@ -311,18 +323,15 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             self._strangers.discard(wire)
 
 
-def _config_of(app: object) -> Config:
-    config = getattr(app, "config", None)  # of a Flask app it is a dict
-    return config if isinstance(config, Config) else Config.from_environ()
-
-
-def _tls_context(certfile: str | os.PathLike[str], keyfile: str | os.PathLike[str] | None) -> Any:
+def _tls_context(
+    certfile: str | os.PathLike[str], keyfile: str | os.PathLike[str] | None
+) -> ssl.SSLContext:
     # Imported late: it takes 2 MiB, and patching warns about modules that hold classes of an
     # unpatched ssl.
-    from gevent import ssl
+    from gevent import ssl as gevent_ssl
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context: ssl.SSLContext = gevent_ssl.SSLContext(gevent_ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = gevent_ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certfile, keyfile)
     context.set_alpn_protocols(["http/1.1"])
     return context

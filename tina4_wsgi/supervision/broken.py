@@ -1,24 +1,26 @@
-"""What `serve --reload` answers while the code that it serves can't be loaded, until a file has
-changed.
+"""What `serve --reload` answers while the application can't be loaded, until a file has changed.
 
-Why is shown to whoever has followed the link of this start alone, as with `debug`: see `startlink`.
+Only browsers that have followed the link of this start see the reason, as with `debug`: see
+`monitoring.start_link`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from markupsafe import escape
 
 from ..http import error_pages
 from ..http.response import Response
-from ..monitoring.start_link import StartLink
 from ..protocol import handshake
-from ..server.loading import LoadError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from ..monitoring.start_link import StartLink
+    from ..server.loading import LoadError
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -45,8 +47,8 @@ class Broken:
     """Stands in for an application that could not be loaded.
 
     Args:
-        error: why not.
-        link: opens the traceback.
+        error: why it couldn't be loaded.
+        link: opens the page with the traceback.
     """
 
     def __init__(self, error: LoadError, link: StartLink) -> None:
@@ -59,9 +61,7 @@ class Broken:
         return self._answer(environ)(environ, start_response)
 
     def claims_upgrade(self, environ: WSGIEnvironment) -> bool:
-        """Say that every upgrade is answered here, with 503: clients come back when there is an
-        application.
-        """
+        """Claim every upgrade, to answer it 503: clients come back until one is accepted."""
         return True
 
     def _answer(self, environ: WSGIEnvironment) -> WSGIApplication:
@@ -87,6 +87,5 @@ def _hidden(environ: WSGIEnvironment) -> Response:
         environ,
         500,
         "The application can't be loaded; the terminal says why. To see it here, open the link "
-        "with a "
-        "token that stands there.",
+        "with a token that stands there.",
     )

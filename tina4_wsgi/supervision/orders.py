@@ -1,10 +1,9 @@
-"""What a supervising process and its workers say to each other, over one pair of sockets for each
-worker.
+"""What a supervising process and its workers say to each other.
 
-The worker inherits its socket of the pair and the one to serve on, and is told their numbers by an
-option. It says one line when it serves: `ready SECONDS`, how long its graceful stop may take.
-Orders to it are single bytes. When the supervisor is gone, however it ended, the worker reads the
-end of the stream and stops by itself.
+Each worker has a pair of sockets with its supervisor. It inherits its end of the pair and the
+socket to serve on, and an option tells it their descriptors. Once the worker serves, it writes one
+line, `ready SECONDS`: the longest time that its graceful stop takes. Orders to it are single bytes.
+When the supervisor is gone, however it ended, the worker reads the end of the stream and stops.
 """
 
 from __future__ import annotations
@@ -12,12 +11,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Mapping
-from types import FrameType
 from typing import TYPE_CHECKING
 
+from ..server.running import wake_on_signals
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from types import FrameType
 
     from ..server.server import Server
 
@@ -25,20 +25,16 @@ STOP = b"s"
 """Stop gracefully: 1001 to every client."""
 
 RESTART = b"r"
-"""Stop, for another is started in this place: 1012 to every client, and little time for what still
-runs.
-"""
+"""Make room for a new worker: 1012 to every client, and `RESTART_S` for what still runs."""
 
 REFRESH = b"p"
-"""Have the open pages load again."""
+"""Make the open pages load again."""
 
 RESTART_S = 1.0
-"""What callbacks and requests get that run when the code has changed."""
+"""Time that running callbacks and requests get once the code has changed."""
 
 CHANGED = 3
-"""What a worker exits with that has seen for itself that code has changed; Django's reloader has it
-so, too.
-"""
+"""Exit code of a worker that noticed a code change itself (Django's autoreloader uses 3 too)."""
 
 READY = "ready {:g}\n"
 INHERITED = "--inherited={},{}"
@@ -49,32 +45,30 @@ log = logging.getLogger("tina4_wsgi.workers")
 
 
 def inherited(text: str) -> tuple[int, int]:
-    """Read the value of `INHERITED`; gives the descriptors of the socket to serve on and of that of
-    the pair.
-    """
+    """Read the value of `INHERITED`: descriptors of the listening socket and of the pair's end."""
     listener_fd, orders_fd = map(int, text.split(","))
     return listener_fd, orders_fd
 
 
 class Orders:
-    """A worker's end.
+    """A worker's end of the pair.
 
     Args:
-        fd: of its socket.
-        actions: what else is to be done on an order, before the server is stopped by it.
+        fd: the descriptor of its socket.
+        actions: what to do on an order, before the order stops the server.
     """
 
     def __init__(self, fd: int, actions: Mapping[bytes, Callable[[], None]]) -> None:
         self._fd = fd
         self._actions = actions
-        os.set_inheritable(fd, False)  # a program that the user's code starts mustn't keep it open
+        # A program that the user's code starts mustn't keep it open.
+        os.set_inheritable(fd, False)
 
     def obey(self, server: Server) -> None:
-        """Say that `server` serves, and do from now on what is ordered; signals stop it as the
-        order does.
+        """Report that `server` serves, and follow orders from now on; SIGTERM stops it as well.
 
-        SIGINT and SIGHUP are left to the supervisor: from a terminal they reach both, and SIGTERM
-        may come to both too.
+        SIGINT and SIGHUP are left to the supervisor, since a terminal sends them to both processes.
+        SIGTERM may reach both, too.
         """
         import gevent
 
@@ -88,6 +82,7 @@ class Orders:
 
         wake_on_signals()
         signal.signal(signal.SIGTERM, on_signal)
+
         os.write(self._fd, READY.format(server.config.drain_timeout_s).encode())
         gevent.spawn(self._read, server)
 
@@ -99,7 +94,8 @@ class Orders:
             try:
                 given = os.read(self._fd, _MOST_BYTES)
             except OSError:
-                given = b""  # it was killed with something of ours unread
+                given = b""  # the supervisor was killed before it read all that we wrote
+
             for order in (given[at : at + 1] for at in range(len(given))):
                 if order in self._actions:
                     self._actions[order]()
@@ -107,22 +103,8 @@ class Orders:
                     server.stop(min(RESTART_S, server.config.drain_timeout_s))
                 elif order == STOP:
                     server.stop()
+
             if not given:
                 log.warning("the supervising process is gone, so this worker stops")
                 server.stop()
                 return
-
-
-def wake_on_signals() -> None:
-    """Have the hub look after each signal.
-
-    Handlers are Python's own and not gevent's: these run even while a callback keeps the hub from
-    its turn. But a signal that comes just before the hub begins to wait, Python has only noted, and
-    nothing would make it look.
-    """
-    import gevent
-
-    wakes, signal_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.set_wakeup_fd(signal_fd, warn_on_full_buffer=False)
-    waker = gevent.get_hub().loop.io(wakes, 1, ref=False)
-    waker.start(os.read, wakes, 4_096)

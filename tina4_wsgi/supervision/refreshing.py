@@ -1,30 +1,30 @@
-"""Pages that load again by themselves while somebody works on them; in a worker of `serve --reload`
-alone.
+"""Pages that load again by themselves while somebody works on them, under `serve --reload`.
 
-A script is put behind each HTML page that a browser opens. It listens on a WebSocket route of ours,
-which says the version of what is served, a new one after each change; the script loads the page
-again when that isn't its own.
+A worker appends a script to each HTML page that a browser opens. The script connects to a WebSocket
+route of ours, which sends the version of what is served, a new one after each change. When that
+isn't the version of the page, the script loads the page again.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from werkzeug.datastructures import Headers
 from werkzeug.wsgi import ClosingIterator
 
 from ..app import App, apps_of_this_process
-from ..config import Config
 from ..hosting import claims
 from ..http import own_files
 from ..protocol.frames import CloseCode
 from ..routing.router import Router
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from ..websocket.connection import Connection
@@ -33,11 +33,11 @@ SCRIPT_PATH = "/__tina4/reload.js"
 SOCKET_PATH = "/__tina4/reload"
 
 _TAG = '<script src="{}?version={}"></script>\n'
-_DOCUMENTS = frozenset({"document", "iframe", "frame"})  # what browsers open: Sec-Fetch-Dest
+# What browsers open as a page: values of Sec-Fetch-Dest.
+_DOCUMENTS = frozenset({"document", "iframe", "frame"})
 _OWN_DRAIN_S = 1.0
 _LOGS = ("tina4_wsgi.access", "tina4_wsgi.connection")
-# A part of a page, or the word that it hasn't changed, has no place for the script; nor has a
-# compressed one.
+# Part of a page, a compressed page or a 304 leaves no place for the script: don't ask for these.
 _NOT_ASKED = (
     "HTTP_ACCEPT_ENCODING",
     "HTTP_IF_MATCH",
@@ -49,17 +49,15 @@ _NOT_ASKED = (
 )
 _NOT_SAID = ("Accept-Ranges", "ETag", "Last-Modified")
 _RETRY_MS = 100
-"""After which the browser client comes back; whoever is early waits in the queue of the listening
-socket.
-"""
+"""When the browser client comes back; if too early, it waits in the listening socket's queue."""
 
 
 class Refreshing:
     """An application around the one that is being worked on.
 
     Attributes:
-        config: of that one, for the server.
-        drains: whom `drain` drains, for whom nobody else need stand guard.
+        config: that application's settings, for the server.
+        drains: the applications that `drain` drains, which need no stop guard of their own.
     """
 
     def __init__(self, app: WSGIApplication) -> None:
@@ -67,11 +65,11 @@ class Refreshing:
         self._version = secrets.token_hex(8)
         router = Router()
         router.websocket(SOCKET_PATH, self._greet)
-        # Other processes have pages of their own, and what page asks for a version is nobody's
-        # secret.
+        # Other processes have pages of their own. Versions are no secret, so any host may ask.
         self._own = App(router=router, backplane="none", allowed_hosts="*", debug=False)
         self.drains = (self._own, app)
-        self.config: Config = getattr(app, "config", None)  # type: ignore[assignment]  # the server looks what it is
+        self.config: object = getattr(app, "config", None)  # the server checks its type
+
         for one in apps_of_this_process():
             one.templates.environment.auto_reload = True
             one.warn_of_lost_broadcasts()
@@ -85,27 +83,28 @@ class Refreshing:
             return own_files.send("reload.js", environ)(environ, start_response)
         if not _opens_a_page(environ):
             return self._app(environ, start_response)
+
         script = quote(environ.get("SCRIPT_NAME", "").encode("latin-1")) + SCRIPT_PATH
         page = _Page(start_response, _TAG.format(script, self._version).encode())
         asked = {name: value for name, value in environ.items() if name not in _NOT_ASKED}
         body = self._app(asked, page)
         return ClosingIterator(page.of(body), getattr(body, "close", None))
 
-    def claims_upgrade(self, environ: dict[str, Any]) -> bool:
-        """Say whether an App answers this upgrade, see `Server`."""
+    def claims_upgrade(self, environ: WSGIEnvironment) -> bool:
+        """Return whether an App answers this upgrade itself; see `Server`."""
         if environ.get("PATH_INFO") == SOCKET_PATH:
             return True
         return claims.claims_upgrade(self._app, environ)
 
     def drain(self, timeout_s: float) -> None:
-        """Say 1001 to every client, and wait for the ends."""
+        """Close every WebSocket with 1001, and wait until all are closed."""
         drain = getattr(self._app, "drain", None)
         if drain is not None:
             drain(timeout_s)
         self._own.drain(min(_OWN_DRAIN_S, timeout_s))
 
     def refresh(self) -> None:
-        """Have all open pages load again; doesn't wait for them."""
+        """Make all open pages load again, without waiting for them."""
         self._version = secrets.token_hex(8)
         self._own.broadcast(SOCKET_PATH, self._version)
 
@@ -115,15 +114,13 @@ class Refreshing:
 
 
 def say_restart() -> None:
-    """Close every WebSocket of this process with 1012: there will be another one in a moment."""
+    """Close every WebSocket of this process with 1012: a new process will serve in a moment."""
     for app in apps_of_this_process():
         app.dismiss(CloseCode.SERVICE_RESTART, f"restarting; retry in {_RETRY_MS} ms")
 
 
 def leave_own_lines_out() -> None:
-    """Keep what the script asks for, and its comings and goings, out of the log, where it is not at
-    level debug.
-    """
+    """Keep the script's requests and connections out of logs that aren't at level debug."""
     for name in _LOGS:
         log = logging.getLogger(name)
         if not log.isEnabledFor(logging.DEBUG):
@@ -131,15 +128,15 @@ def leave_own_lines_out() -> None:
 
 
 def _is_the_users(record: logging.LogRecord) -> bool:
-    # The script's address begins as the socket's does.
+    # The path of the script begins with that of the socket.
     return record.levelno > logging.INFO or SOCKET_PATH not in record.getMessage()
 
 
 def _opens_a_page(environ: WSGIEnvironment) -> bool:
     if environ["REQUEST_METHOD"] not in ("GET", "POST"):
         return False
-    # Browsers say for what they ask, except on http: from other machines, where what they accept
-    # must do.
+    # Browsers name the destination of a request, except over http: from other machines. There the
+    # media types that they accept must do.
     destination = environ.get("HTTP_SEC_FETCH_DEST")
     if destination is not None:
         return destination in _DOCUMENTS
@@ -147,9 +144,7 @@ def _opens_a_page(environ: WSGIEnvironment) -> bool:
 
 
 class _Page:
-    """A `start_response` that sees whether an answer is a page, and what stands behind that
-    page.
-    """
+    """A `start_response` that notices pages, and adds the script to their length."""
 
     def __init__(self, start_response: StartResponse, tag: bytes) -> None:
         self._start_response = start_response
@@ -157,8 +152,8 @@ class _Page:
         self._is_page = False
 
     def __call__(
-        self, status: str, fields: list[tuple[str, str]], exc_info: Any = None, /
-    ) -> Any:  # Any: PEP 3333
+        self, status: str, fields: list[tuple[str, str]], exc_info: OptExcInfo | None = None, /
+    ) -> Callable[[bytes], object]:
         headers = Headers(fields)
         self._is_page = (
             headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html"
@@ -172,12 +167,13 @@ class _Page:
             headers["Cache-Control"] = "no-store"
             if "Content-Length" in headers:
                 headers["Content-Length"] = str(int(headers["Content-Length"]) + len(self._tag))
+
         return self._start_response(
             status, headers.to_wsgi_list(), *([exc_info] if exc_info else [])
         )
 
     def of(self, body: Iterable[bytes]) -> Iterator[bytes]:
-        """Give the body, and behind that of a page the script."""
+        """Yield the body, and the script at the end of a page."""
         yield from body
         if self._is_page:
             yield self._tag

@@ -1,7 +1,7 @@
-"""Seeing which files of a project have changed, by looking at their times.
+"""Which files of a project have changed, by their modification times.
 
-A look at a thousand files takes about ten milliseconds, needs no library, and works on network
-folders and in containers, where the kernel's own notices get lost.
+Polling a thousand files takes about ten milliseconds, needs no library, and works on network
+folders and in containers, where the kernel's notifications get lost.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _PAGES = (("src", "templates"), ("src", "public"))
-"""Folders of an `App`: what is in there is read again at its next use."""
+"""Folders of an `App`, whose files are read again at their next use."""
 
 _STATIC = "static"
-_TEMPLATES = "templates"  # of another framework, which may keep what it has read
+_TEMPLATES = "templates"  # another framework's, which may cache them
 _NO_SOURCES = frozenset({"__pycache__", "node_modules"})
 _ENVIRONMENT = "pyvenv.cfg"
 
@@ -32,8 +35,8 @@ class Changes:
     """Paths of files that were changed, made or removed.
 
     Attributes:
-        code: of those that the server has read and goes by.
-        pages: of those that only pages show.
+        code: files that the server has read, so it must start again.
+        pages: files that only pages show.
     """
 
     code: tuple[str, ...]
@@ -41,10 +44,10 @@ class Changes:
 
 
 class Watcher:
-    """Looks at the Python files, templates and static files below some folders.
+    """Watches the Python files, templates and static files below some folders.
 
-    Hidden folders, virtual environments and node_modules are left out; links to folders are not
-    followed.
+    It leaves out hidden folders, virtual environments and node_modules, and follows no links to
+    folders.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
@@ -52,17 +55,17 @@ class Watcher:
         self._times = self._look()
 
     def changes(self) -> Changes | None:
-        """Give what has changed since the last call, None for nothing; what is still being written
-        is waited for.
-        """
+        """Return what has changed since the last call, once writing has ended; None for nothing."""
         times = self._look()
         if times == self._times:
             return None
+
         for _ in range(_MOST_LOOKS):
             time.sleep(_SETTLE_S)
             before, times = times, self._look()
             if times == before:
                 break
+
         changed = sorted(path for path, _ in times.items() ^ self._times.items())
         self._times = times
         pages = tuple(path for path in dict.fromkeys(changed) if _is_of_pages(path))
@@ -75,20 +78,19 @@ class Watcher:
                 try:
                     state = os.stat(path)
                 except OSError:
-                    continue  # it went in this moment
+                    continue  # it was removed meanwhile
                 found[path] = state.st_mtime_ns, state.st_size, state.st_ino
         return found
 
 
 def _files(folder: str, is_wanted: bool) -> Iterator[str]:
-    """Give the paths of files below `folder` that matter: Python's, and all in folders that are
-    wanted whole.
-    """
+    """Yield the paths of all Python files below `folder`, and of all files in wanted folders."""
     try:
         with os.scandir(folder) as scan:
             entries = list(scan)
     except OSError:
-        return  # it went, or is not ours to read
+        return  # it was removed, or we may not read it
+
     if any(entry.name == _ENVIRONMENT for entry in entries):
         return
     for entry in entries:

@@ -1,8 +1,8 @@
-"""Processes that serve, as seen from the process above them, which serves nobody itself.
+"""A process that serves, as the process above it sees it.
 
-Each is the same command once more, in a fresh interpreter, with the listening socket handed on: so
-a restart brings in all code that has changed, the package's own too. See `orders` for what is said
-between the two.
+It is the same command once more, in a fresh interpreter that inherits the listening socket, so a
+restart brings in all code that has changed, the package's own too. `orders` describes what the two
+processes say to each other.
 """
 
 from __future__ import annotations
@@ -14,42 +14,43 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from .orders import INHERITED, RESTART, RESTART_S, STOP
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
 GRACE_S = 5.0
-"""What a worker gets beyond the time that its graceful stop may take; then it hangs and is killed.
-"""
+"""How long past the limit of its graceful stop a worker may live; then it hangs and is killed."""
 
 _MOST_BYTES = 256
 
 
 def command_again(argv: Sequence[str] | None, *options: str) -> list[str]:
-    """Give the command line that starts this program again.
+    """Return the command line that starts this program again.
 
     Args:
-        argv: what `main` was called with, None for the process's own arguments.
-        options: put behind the first word, the command's name.
+        argv: what `main` was called with; None for the process's own arguments.
+        options: inserted after the first word, the command's name.
     """
     before = ["-m", "tina4_wsgi"]
     if argv is None:
         argv = sys.argv[1:]
-        before = sys.orig_argv[
-            1 : len(sys.orig_argv) - len(argv)
-        ]  # the interpreter's own options, too
+        # The interpreter's own options, too.
+        before = sys.orig_argv[1 : len(sys.orig_argv) - len(argv)]
     return [sys.executable, *before, argv[0], *options, *argv[1:]]
 
 
 class Worker:
-    """One such process.
+    """One process that serves.
 
     Args:
-        command: gives its command line, with the option in it that it is called with.
+        command: returns the process's command line with a further option in it.
         listener: the socket that it serves on.
 
     Attributes:
-        is_ready: whether it has said that it serves.
+        is_ready: whether it has reported that it serves.
         is_ending: whether it was told to end.
     """
 
@@ -61,6 +62,7 @@ class Worker:
         self._said = b""
         self._stop_s = 0.0
         self._kill_at_s = float("inf")
+
         with theirs:
             inherited = (listener.fileno(), theirs.fileno())
             self._process = subprocess.Popen(
@@ -69,15 +71,15 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The process id."""
         return self._process.pid
 
     def fileno(self) -> int:
-        """What becomes readable when it says something."""
+        """Return the descriptor that becomes readable when the worker reports something."""
         return self._orders.fileno()
 
     def look(self) -> int | None:
-        """Take in what has happened to it, and kill it if its time to end is over.
+        """Read what the worker has reported, and kill it if its time to end is over.
 
         Returns:
             Its exit code, negative for a signal, once it has ended; None before.
@@ -91,15 +93,15 @@ class Worker:
         return code
 
     def stop(self) -> None:
-        """Have it say 1001 to its clients and end; doesn't wait."""
+        """Tell it to close its WebSockets with 1001 and end, without waiting for that."""
         self._end(STOP, self._stop_s)
 
     def restart(self) -> None:
-        """Have it say 1012 to its clients and end soon; doesn't wait."""
+        """Tell it to close its WebSockets with 1012 and end soon, without waiting for that."""
         self._end(RESTART, RESTART_S)
 
     def order(self, order: bytes) -> None:
-        """Send an order, which is lost on one that doesn't live or listen."""
+        """Send an order; a worker that has ended or doesn't read misses it."""
         try:
             self._orders.send(order)
         except OSError:
@@ -123,7 +125,7 @@ class Worker:
         if self.is_ready:
             self.order(order)
         else:
-            # It imports the application, and has nobody to say goodbye to.
+            # It still imports the application, so it has no clients.
             self._process.terminate()
 
     def _listen(self) -> None:
@@ -139,22 +141,25 @@ class Worker:
 
 
 def how_it_ended(code: int) -> str:
-    """Say what `Worker.look` gave: "by SIGKILL", or "with exit code 1"."""
+    """Put an exit code of `Worker.look` in words: "by SIGKILL", or "with exit code 1"."""
     return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
 
 
 class Signals:
-    """The signals of this process as a list to read, and a wait that they end."""
+    """Collects the signals of this process; `wait` returns as soon as one comes."""
 
-    def __init__(self, *numbers: signal.Signals) -> None:
+    def __init__(self, *numbers: int) -> None:
         self._fd, writing_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writing_fd, warn_on_full_buffer=False)
         for number in (*numbers, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)  # its number is in the pipe by then
 
     def wait(self, timeout_s: float, workers: Sequence[Worker] = ()) -> list[int]:
-        """Wait for a signal, a word of a worker or the end of one, at most so long; give the
-        numbers of the signals.
+        """Return the numbers of the signals that came; wait for one, a worker's report or its end.
+
+        Args:
+            timeout_s: the longest wait.
+            workers: those whose "ready" ends the wait.
         """
         waiting = [worker.fileno() for worker in workers if not worker.is_ready]
         select.select([self._fd, *waiting], [], [], timeout_s)

@@ -1,5 +1,4 @@
-"""Testing apps in memory: `TestClient` talks HTTP and WebSocket to an app, in unittest and in
-pytest alike.
+"""Tests of apps in memory: `TestClient` talks HTTP and WebSocket to an app, without a network.
 
 See docs/testing.md.
 """

@@ -1,24 +1,27 @@
-"""What a test is told when the app did something else than the test expected."""
+"""The errors of a test client: what happened instead of what the test expected."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from werkzeug.datastructures import Headers
+from typing import TYPE_CHECKING
 
 from ..errors import Tina4Error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from werkzeug.datastructures import Headers
 
 _SHOWN_CHARACTERS = 200
 _SHOWN_MESSAGES = 10
 
 
 class HandshakeRefused(Tina4Error):
-    """The app answered a handshake with something else than 101.
+    """The app answered a handshake with another status than 101.
 
     Attributes:
-        status: HTTP status code.
-        headers: header fields of the answer; names in any letter case.
-        body: of the answer.
+        status: HTTP status code of the response.
+        headers: its header fields; names in any letter case.
+        body: its body.
     """
 
     def __init__(self, path: str, status: str, headers: Headers, body: bytes) -> None:
@@ -36,7 +39,7 @@ class HandshakeRefused(Tina4Error):
 
 
 class ReceiveTimeout(Tina4Error, TimeoutError):
-    """What was waited for, a message or a close frame, did not come in time.
+    """A message or a close frame did not come in time.
 
     Attributes:
         received: what the WebSocket has received before, oldest first.
@@ -51,20 +54,18 @@ class ReceiveTimeout(Tina4Error, TimeoutError):
 
 
 class NotSettled(Tina4Error, TimeoutError):
-    """The app still had something to do when the time was up; the message says what."""
+    """The app still had work to do when the time was up; the message says which."""
 
 
 def listed(messages: Sequence[str | bytes]) -> str:
-    """Lay out the latest of some messages on one line."""
+    """Put the latest messages on one line."""
     latest = [shown(repr(message)) for message in messages[-_SHOWN_MESSAGES:]]
     more = len(messages) - len(latest)
     return ", ".join([*([f"{more} more"] if more else []), *latest])
 
 
 def shown(text: str) -> str:
-    """Cut a text that is too long for a message."""
-    return (
-        text
-        if len(text) <= _SHOWN_CHARACTERS
-        else f"{text[:_SHOWN_CHARACTERS]}… ({len(text)} characters)"
-    )
+    """Cut a text that is too long for an error message."""
+    if len(text) <= _SHOWN_CHARACTERS:
+        return text
+    return f"{text[:_SHOWN_CHARACTERS]}… ({len(text)} characters)"

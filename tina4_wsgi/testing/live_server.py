@@ -1,6 +1,4 @@
-"""A real server for a test: on a free port, in a process of its own, as `tina4-wsgi serve` runs
-it.
-"""
+"""A real server for a test: `tina4-wsgi serve` on a free port, in a process of its own."""
 
 from __future__ import annotations
 
@@ -13,10 +11,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 from ..config import isolated_environ
 from ..errors import Tina4Error, UsageError
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 START_S = 30.0
 STOP_S = 15.0
@@ -28,7 +29,7 @@ _LOOK_EVERY_S = 0.02
 
 
 class ServerFailed(Tina4Error):
-    """The server did not start, or did not stop; the message ends with what it printed."""
+    """The server did not start or did not stop; the message ends with what it printed."""
 
 
 class LiveServer:
@@ -36,8 +37,8 @@ class LiveServer:
 
     Args:
         target: as for `tina4-wsgi serve`: "module:app"; None for `wsgi:app` or the routes in `src`.
-        folder: where that is looked for, and the process's current one.
-        options: further ones of `tina4-wsgi serve`.
+        folder: where the target is, and the current folder of the process.
+        options: further options of `tina4-wsgi serve`.
     """
 
     def __init__(
@@ -70,17 +71,17 @@ class LiveServer:
 
     @property
     def url(self) -> str:
-        """The server's address without a slash at the end, as "http://127.0.0.1:40123"."""
+        """The server's URL without a slash at its end, such as "http://127.0.0.1:40123"."""
         return f"http://{_HOST}:{self.port}"
 
     @property
     def ws_url(self) -> str:
-        """The same for WebSocket clients, as "ws://127.0.0.1:40123"."""
+        """The URL for WebSocket clients, such as "ws://127.0.0.1:40123"."""
         return f"ws://{_HOST}:{self.port}"
 
     @property
     def pid(self) -> int | None:
-        """The process, None when none runs."""
+        """The process id, None when no server runs."""
         return None if self._process is None else self._process.pid
 
     @property
@@ -92,10 +93,10 @@ class LiveServer:
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
     def start(self) -> None:
-        """Start the server, and come back when it listens.
+        """Start the server, and return once it listens.
 
         Raises:
-            ServerFailed: it ended instead, or took over 30 s.
+            ServerFailed: it ended instead, or took more than 30 s.
         """
         command = [
             sys.executable,
@@ -108,6 +109,7 @@ class LiveServer:
         command += ["--host", _HOST, "--port", "0", *self.options]
         if self._process is not None:
             raise UsageError("this server runs already")
+
         with tempfile.TemporaryFile() as log:
             self._process = subprocess.Popen(
                 command,
@@ -116,10 +118,11 @@ class LiveServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # What the app starts is killed with it, and ^C is the tests' own.
+                # Programs that the app starts are killed with it, and ^C reaches the tests alone.
                 start_new_session=True,
             )
             self._log_descriptor = os.dup(log.fileno())
+
         try:
             self.port = self._wait_for_port(self._process)
         except BaseException:
@@ -127,16 +130,17 @@ class LiveServer:
             raise
 
     def stop(self) -> None:
-        """Stop it gracefully, and come back when it has ended; harmless if none runs.
+        """Stop the server gracefully, and return once it has ended; harmless if none runs.
 
         Raises:
-            ServerFailed: it had to be killed, or ended with an error.
+            ServerFailed: the server had to be killed, or ended with an error.
         """
         process = self._process
         if process is None:
             return
+
         try:
-            process.send_signal(signal.SIGTERM)  # no more than a look if it has ended
+            process.send_signal(signal.SIGTERM)  # harmless if the server has ended
             code = process.wait(STOP_S)
         except subprocess.TimeoutExpired as exc:
             raise ServerFailed(
@@ -144,6 +148,7 @@ class LiveServer:
             ) from exc
         finally:
             self._end(process)
+
         if code != 0:
             raise ServerFailed(f"the server ended with exit code {code}:\n{self.log}")
 
@@ -159,10 +164,11 @@ class LiveServer:
                     f"the server ended with exit code {process.returncode}:\n{self.log}"
                 )
             time.sleep(_LOOK_EVERY_S)
+
         raise ServerFailed(f"the server did not listen within {START_S:g} s:\n{self.log}")
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """End whatever is left, and keep what it printed."""
+        """Kill whatever is left, and keep what the server printed."""
         self._process = None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

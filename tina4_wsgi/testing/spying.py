@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import traceback
 import weakref
-from collections.abc import Callable
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
 
 from ..errors import ConnectionClosed
-from ..websocket.connection import Accepted
-from ..websocket.lifecycle import Served
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from greenlet import greenlet
+
+    from ..app import App
+    from ..websocket.connection import Accepted, Connection
+    from ..websocket.lifecycle import Served
 
 
 class SpiedRoute:
-    """A route as the app serves it, with an eye on one connection's callbacks.
+    """A route as the app serves it, which tells how far one connection's callbacks are.
 
     Attributes:
         connection: the server's side, None before "open".
@@ -25,11 +31,11 @@ class SpiedRoute:
         is_over: whether "close" has returned.
     """
 
-    def __init__(self, served: Served, onlooker: TestSpy) -> None:
+    def __init__(self, served: Served, spy: TestSpy) -> None:
         self._served = served
-        self._onlooker = onlooker
-        self.connection: Any = None  # a Connection
-        self._greenlet: Any = None
+        self._spy = spy
+        self._greenlet: greenlet | None = None
+        self.connection: Connection | None = None
         self.running = ""
         self.is_opened = False
         self.is_over = False
@@ -37,32 +43,26 @@ class SpiedRoute:
     def __getattr__(self, name: str) -> Any:  # Any: whatever the route has
         return getattr(self._served, name)
 
-    def callback(self, connection: Any, event: str, data: Any) -> object:
-        """Call the route's callback, and give what it returns."""
-        results: list[object] = []
+    def callback(self, connection: Connection, event: str, data: str | bytes) -> object:
+        """Call the route's callback, and return what it returns."""
         self.connection, self.running, self._greenlet = connection, event, getcurrent()
         try:
-            self._onlooker.call(self._call, results, connection, event, data)
+            return self._spy.call(self._served.callback, connection, event, data)
         except Exception as exc:
             if not (isinstance(exc, ConnectionClosed) and connection.closed):
-                self._onlooker.failed(exc)
+                self._spy.failed(exc)
             raise
         finally:
             self.running, self._greenlet = "", None
             self.is_opened = True
             self.is_over = event == "close"
-            self._onlooker.notify()
-
-        return results[0] if results else None
-
-    def _call(self, results: list[object], *args: Any) -> None:
-        results.append(self._served.callback(*args))
+            self._spy.notify()
 
     def describe(self) -> str:
-        """Say which callback runs, and the line of the app that it waits in."""
+        """Say which callback runs, and at which line of the app it waits."""
         if not self.running:
             return f"{self.path} has not been called for what was sent"
-        where = _line_of_app(self._greenlet.gr_frame)
+        where = _line_of_app(self._greenlet.gr_frame if self._greenlet is not None else None)
         return f"the callback of {self.path} has not returned from {self.running!r}{where}"
 
 
@@ -78,36 +78,36 @@ def _line_of_app(frame: FrameType | None) -> str:
 
 
 class TestSpy:
-    """Stands in the environ of a client's requests.
+    """The `Spy` in the environ of a client's requests.
 
     Args:
         notify: wakes a test that waits.
-        call: calls a callback; `None` is where the app calls it.
+        call: calls a callback with its arguments, and returns what it returns.
 
     Attributes:
-        apps: those that took a WebSocket of this client.
-        errors: what callbacks and handlers raised, oldest first; whoever raises one takes it away.
+        apps: those that accepted a WebSocket of this client.
+        errors: what callbacks and handlers raised, oldest first, and no test has raised yet.
     """
 
-    def __init__(
-        self, notify: Callable[[], None], call: Callable[..., object] | None = None
-    ) -> None:
-        self.notify = notify
-        self.call: Callable[..., object] = _call if call is None else call
-        self.apps: weakref.WeakSet[Any] = weakref.WeakSet()
-        self.errors: list[BaseException] = []
-        self._observed: SpiedRoute | None = None
+    __test__ = False  # for pytest, which takes it for a test case
 
-    def visiting(self, app: Any, visit: Accepted) -> Accepted:
-        """Put ourselves between the connection and its route."""
+    def __init__(self, notify: Callable[[], None], call: Callable[..., object]) -> None:
+        self.notify = notify
+        self.call = call
+        self.apps: weakref.WeakSet[App] = weakref.WeakSet()
+        self.errors: list[BaseException] = []
+        self._route: SpiedRoute | None = None
+
+    def visiting(self, app: App, visit: Accepted) -> Accepted:
+        """Put a spied route between the connection and its route."""
         self.apps.add(app)
-        self._observed = SpiedRoute(visit.service, self)
-        return visit._replace(service=self._observed)
+        self._route = SpiedRoute(visit.service, self)
+        return visit._replace(service=self._route)
 
     def take(self) -> SpiedRoute | None:
-        """Give the connection of the latest handshake, once; None if it was refused."""
-        observed, self._observed = self._observed, None
-        return observed
+        """Return the route of the latest handshake, once; None if the handshake was refused."""
+        route, self._route = self._route, None
+        return route
 
     def failed(self, error: BaseException) -> None:
         """Remember what the app's own code raised."""
@@ -115,5 +115,6 @@ class TestSpy:
         self.notify()
 
 
-def _call(function: Callable[..., object], *args: Any) -> None:
-    function(*args)
+def call_here(function: Callable[..., object], *args: Any) -> object:
+    """Call a callback in the greenlet in which the app calls it."""
+    return function(*args)

@@ -1,7 +1,7 @@
 """A client's end of a WebSocket, in a test.
 
-Its socket is one half of a socketpair. Reading is done in the hub, so whatever lets the hub run
-takes in what came: a test that doesn't look for a while is no slow reader.
+Its socket is one half of a socketpair, which is read in the hub. So data is received whenever the
+hub runs, and a test that doesn't look for a while is no slow reader.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ import socket
 import struct
 import termios
 from collections import deque
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
-from werkzeug.datastructures import Headers
 
 from .. import jsontext
 from ..errors import ConnectionClosed, ProtocolError
@@ -30,26 +28,33 @@ from ..protocol.frames import (
 from .codec import Decoder, Event, masked
 from .errors import ReceiveTimeout, listed
 from .settling import CUT_AFTER_S, Settling, not_settled
-from .spying import SpiedRoute
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from werkzeug.datastructures import Headers
+
+    from ..server.wire import Wire
+    from .spying import SpiedRoute
 
 _READABLE, _WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
 _READ_BYTES = 65_536
 
 
 class WebSocket:
-    """One open WebSocket; made by `TestClient.websocket`, and a context manager that closes it.
+    """One open WebSocket, made by `TestClient.websocket`; a context manager that closes it.
 
     Attributes:
         path: as the test wrote it.
         headers: the header fields of the 101.
-        received: every message so far, those included that the test has not asked for.
+        received: all messages so far, including those that the test has not asked for.
     """
 
     def __init__(
         self,
-        sock: Any,
-        observed: SpiedRoute,
-        stage: Settling,
+        sock: Wire,
+        route: SpiedRoute,
+        settling: Settling,
         path: str,
         headers: Headers,
         may_stay_in_open: bool,
@@ -57,9 +62,9 @@ class WebSocket:
         self.path = path
         self.headers = headers
         self.received: list[str | bytes] = []
-        self._socket = sock  # gevent's; None once given back
-        self._observed = observed
-        self._stage = stage
+        self._socket: Wire | None = sock  # None once closed
+        self._route = route
+        self._settling = settling
         self._may_stay_in_open = may_stay_in_open
         self._decoder = Decoder()
         self._inbox: deque[str | bytes] = deque()
@@ -68,19 +73,18 @@ class WebSocket:
         self._has_sent_close = False
         self._has_heard_close = False
         self._fault: Exception | None = None
+
         sock.setblocking(False)
         loop = gevent.get_hub().loop
         self._reader, self._writer = (
             loop.io(sock.fileno(), events) for events in (_READABLE, _WRITABLE)
         )
         self._reader.start(self._on_readable)
-        stage.actors.append(self)
+        settling.websockets.append(self)
 
     def __repr__(self) -> str:
-        return (
-            f"<WebSocket {self.path} "
-            f"{'open' if self._closed_with is None else f'closed {self._closed_with}'}>"
-        )
+        state = "open" if self._closed_with is None else f"closed {self._closed_with}"
+        return f"<WebSocket {self.path} {state}>"
 
     def __enter__(self) -> WebSocket:
         return self
@@ -96,51 +100,52 @@ class WebSocket:
         else:
             self.abandon()
 
-    # -- what a test says
+    # Sending
 
     def send(self, message: jsontext.Message, *, wait: bool = True) -> None:
         """Send one message: str as text, bytes as binary, a list or dict as JSON.
 
         Args:
-            wait: until the callback has returned for it.
+            wait: whether to wait until its callback has returned.
         Raises:
-            ConnectionClosed: it is over.
-            NotSettled: the callback takes too long.
-            Exception: what a callback raised.
+            ConnectionClosed: the connection is closed.
+            NotSettled: the callback took too long.
+            Exception: raised by a callback.
         """
         self.send_raw(masked(encode_message(jsontext.as_message(message))), wait=wait)
 
     def send_json(self, data: object, *, wait: bool = True) -> None:
-        """Send `data` as a JSON text; otherwise as `send`."""
+        """Send `data` as JSON text; otherwise like `send`."""
         self.send(jsontext.encode(data), wait=wait)
 
     def send_raw(self, data: bytes, *, wait: bool = True) -> None:
-        """Send exactly these bytes, to see what the server makes of them; otherwise as `send`."""
+        """Send exactly these bytes, valid frames or not; otherwise like `send`."""
         if self._closed_with is not None:
             raise self._closed_error()
         self._write(data)
         if wait:
-            self._stage.settle([self])
+            self._settling.settle([self])
 
-    # -- what it hears
+    # Receiving
 
     def receive(self, timeout: float | None = None) -> str | bytes:
-        """Give the next message, and wait for it.
+        """Return the next message, and wait for it.
 
         Args:
             timeout: seconds; by default the client's.
         Raises:
-            ReceiveTimeout: none came.
-            ConnectionClosed: it is over, and none is left.
-            Exception: what a callback raised, if no message is left.
+            ReceiveTimeout: no message came in time.
+            ConnectionClosed: the connection is closed, and no message is left.
+            Exception: raised by a callback, if no message is left.
         """
-        limit_s = self._stage.timeout_s if timeout is None else timeout
+        limit_s = self._settling.timeout_s if timeout is None else timeout
         if not self._inbox:
-            self._stage.run_until_idle()
-        self._stage.runner.until(self._can_tell, limit_s)
+            self._settling.run_until_idle()
+        self._settling.runner.until(self._can_tell, limit_s)
         if self._inbox:
             return self._inbox.popleft()
-        self._stage.raise_error()
+
+        self._settling.raise_error()
         if self._fault is not None:
             raise self._fault
         if self._closed_with is not None:
@@ -148,10 +153,10 @@ class WebSocket:
         raise ReceiveTimeout(self.path, limit_s, self.received)
 
     def receive_json(self, timeout: float | None = None) -> Any:  # Any: whatever the JSON holds
-        """Give what the next message says as JSON.
+        """Return the next message, decoded from JSON.
 
         Raises:
-            ValueError: it isn't JSON; the text shows the message.
+            ValueError: it isn't JSON; the error shows the message.
             As `receive`.
         """
         message = self.receive(timeout)
@@ -163,18 +168,19 @@ class WebSocket:
             ) from None
 
     def receive_all(self) -> list[str | bytes]:
-        """Give all messages that are there once the app has settled; raises as
-        `TestClient.settle`.
+        """Return all messages that are there once the app has settled.
+
+        Raises as `TestClient.settle`.
         """
         messages = list(self.pending)
         self._inbox.clear()
         return messages
 
     def receive_nothing(self) -> None:
-        """See that no message is there once the app has settled.
+        """Check that no message is there once the app has settled.
 
         Raises:
-            AssertionError: one is.
+            AssertionError: there is one.
             NotSettled, Exception: as `TestClient.settle`.
         """
         pending = self.pending
@@ -183,87 +189,86 @@ class WebSocket:
 
     @property
     def pending(self) -> tuple[str | bytes, ...]:
-        """The messages that were not asked for yet, once the app has settled; raises as
-        `TestClient.settle`.
+        """The messages that the test has not asked for, once the app has settled.
+
+        Raises as `TestClient.settle`.
         """
         self._settle_all()
         return tuple(self._inbox)
 
-    # -- who and how
+    # State
 
     @property
-    def connection(self) -> Any:
-        """The `Connection` that the callbacks hold, to look at; None before "open"."""
-        return self._observed.connection
+    def connection(self) -> Any:  # a Connection; None only before "open", which tests rarely see
+        """The `Connection` that the callbacks get, to look at; None before "open"."""
+        return self._route.connection
 
     @property
     def subprotocol(self) -> str | None:
-        """The one that the server chose."""
+        """The subprotocol that the server chose."""
         return self.headers.get("Sec-WebSocket-Protocol")
 
     @property
     def closed_with(self) -> tuple[int, str] | None:
-        """Close code and reason of whoever closed first, once the app has settled; None while it is
-        open.
+        """Code and reason of the first close frame, once the app has settled; None while open.
 
-        1006 if the line broke without a close frame, 1005 if the close frame had no code.
+        The code is 1006 if the connection broke without a close frame, and 1005 if the close frame
+        had no code.
         """
         if self._closed_with is None:
             self._settle_all()
         return self._closed_with
 
-    # -- the end
+    # The end
 
     def wait_closed(self, timeout: float | None = None) -> tuple[int, str]:
-        """Wait until the server has closed and "close" has run; gives `closed_with`.
+        """Wait until the server has closed and "close" has run; return `closed_with`.
 
         Raises:
-            ReceiveTimeout: it didn't close.
-            Exception: what a callback raised.
+            ReceiveTimeout: the server didn't close in time.
+            Exception: raised by a callback.
         """
-        limit_s = self._stage.timeout_s if timeout is None else timeout
-        self._stage.runner.until(
-            lambda: self._stage.has_error or self._closed_with is not None, limit_s
+        limit_s = self._settling.timeout_s if timeout is None else timeout
+        self._settling.runner.until(
+            lambda: self._settling.has_error or self._closed_with is not None, limit_s
         )
-        self._stage.raise_error()
+        self._settling.raise_error()
         if self._closed_with is None:
             raise ReceiveTimeout(self.path, limit_s, self.received, "close frame")
         self._finish()
         return self._closed_with
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Say goodbye, and come back when "close" has returned; harmless if it is over already.
+        """Send a close frame, and return once "close" has returned; harmless if it is closed.
 
-        A callback that still runs after a second, one that never returns for instance, is told by a
-        broken line.
+        If a callback still runs after a second, for instance one that never returns, the connection
+        is broken.
 
         Args:
             code: 1000-1003, 1007-1014 or 3000-4999.
             reason: cut to 123 bytes of UTF-8.
         Raises:
-            UsageError: the code may not travel.
+            UsageError: the code is not allowed on the wire.
             NotSettled: the callbacks don't end.
-            Exception: what a callback raised.
+            Exception: raised by a callback.
         """
         close_payload(code, reason)
         if self._closed_with is None:
             self._closed_with = int(code), reason
             self._send_close(code, reason)
         self._finish()
-        self._stage.raise_error()
+        self._settling.raise_error()
 
     def abort(self) -> None:
-        """Break the line without a close frame, as a lost network does, and come back when "close"
-        has returned.
-        """
+        """Break the connection without a close frame; return once "close" has returned."""
         if self._closed_with is None:
             self._closed_with = int(CloseCode.ABNORMAL), ""
         self._give_back()
         self._finish()
-        self._stage.raise_error()
+        self._settling.raise_error()
 
     def abandon(self) -> None:
-        """Close as well as it goes, without a word about it: the test has failed already."""
+        """Close best-effort and raise nothing: the test has already failed."""
         if self._closed_with is None:
             self._closed_with = int(CloseCode.GOING_AWAY), ""
             self._send_close(CloseCode.GOING_AWAY)
@@ -273,46 +278,48 @@ class WebSocket:
             self._give_back()
 
     def _finish(self) -> None:
-        runner, observed = self._stage.runner, self._observed
-        stays_in_open = self._may_stay_in_open and not observed.is_opened
-        if not runner.until(lambda: observed.is_over, 0 if stays_in_open else CUT_AFTER_S):
-            self._give_back()
-            if not runner.until(lambda: observed.is_over, self._stage.timeout_s):
-                raise not_settled([self], self._stage.timeout_s)
-        self._stage.run_until_idle()  # the server's close frame, and what "close" broadcast
-        self._give_back()
-        self._stage.run_until_idle()  # the server gives its half back
-        if self in self._stage.actors:
-            self._stage.actors.remove(self)
+        runner, route = self._settling.runner, self._route
+        stays_in_open = self._may_stay_in_open and not route.is_opened
 
-    # -- what the stage asks
+        if not runner.until(lambda: route.is_over, 0 if stays_in_open else CUT_AFTER_S):
+            self._give_back()
+            if not runner.until(lambda: route.is_over, self._settling.timeout_s):
+                raise not_settled([self], self._settling.timeout_s)
+
+        self._settling.run_until_idle()  # the server's close frame, and what "close" broadcast
+        self._give_back()
+        self._settling.run_until_idle()  # the server closes its half
+        if self in self._settling.websockets:
+            self._settling.websockets.remove(self)
+
+    # For settling
 
     @property
     def is_busy(self) -> bool:
-        """Whether the app has yet to do something for this client."""
-        observed = self._observed
-        if observed.is_over:
+        """Whether the app still has work to do for this client."""
+        route = self._route
+        if route.is_over:
             return False
         if self._closed_with is not None:
             return True
-        if not observed.is_opened:
+        if not route.is_opened:
             return not self._may_stay_in_open
-        return bool(observed.running or self._outbox) or self._unread_bytes() > 0
+        return bool(route.running or self._outbox) or self._unread_bytes() > 0
 
     def describe_work(self) -> str:
-        """Say what the app has yet to do."""
-        return self._observed.describe()
+        """Say which work the app still has to do."""
+        return self._route.describe()
 
-    # -- how it does it
+    # Behind these
 
     def _settle_all(self) -> None:
-        self._stage.settle(self._stage.actors)
+        self._settling.settle(self._settling.websockets)
 
     def _can_tell(self) -> bool:
         return (
             bool(self._inbox)
             or self._closed_with is not None
-            or self._stage.has_error
+            or self._settling.has_error
             or self._fault is not None
         )
 
@@ -321,9 +328,7 @@ class WebSocket:
         return ConnectionClosed(*self._closed_with, self._has_sent_close and self._has_heard_close)
 
     def _unread_bytes(self) -> int:
-        """What the server has not read yet; of a UNIX socket the kernel counts it with its
-        overhead.
-        """
+        """Return how much the server has not read yet; the kernel's overhead counts, too."""
         if self._socket is None:
             return 0
         answer = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
@@ -339,12 +344,11 @@ class WebSocket:
         self._flush()
 
     def _flush(self) -> None:
-        """Offer the kernel what has not left yet; what it doesn't take leaves in the hub. Doesn't
-        raise.
-        """
+        """Send what the kernel takes now, and the rest later in the hub; raise nothing."""
         sock = self._socket
         if sock is None:
             return
+
         while self._outbox:
             try:
                 sent = sock.send(self._outbox)
@@ -354,10 +358,11 @@ class WebSocket:
             except OSError:  # the server has gone; reading finds out how
                 sent = len(self._outbox)
             del self._outbox[:sent]
+
         self._writer.stop()
 
     def _on_readable(self) -> None:
-        """Take in what came; in the hub, so an exception must not leave."""
+        """Receive; runs in the hub, so no exception may leave."""
         if self._socket is None:
             return
         try:
@@ -365,15 +370,17 @@ class WebSocket:
         except (ProtocolError, ValueError) as exc:
             self._fault = exc
             self._give_back()
-        self._stage.runner.notify()
+        self._settling.runner.notify()
 
     def _read(self) -> None:
+        assert self._socket is not None
         try:
             data = self._socket.recv(_READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
             data = b""
+
         for event in self._decoder.feed(data):
             self._take(event)
         if not data:
@@ -388,6 +395,7 @@ class WebSocket:
             if self._closed_with is None:
                 self._closed_with = int(content[0]), content[1]
             self._send_close(content[0])
+
         elif opcode is Opcode.PING:
             assert isinstance(content, bytes)
             self._write(masked(encode_frame(Opcode.PONG, content)))
@@ -396,15 +404,16 @@ class WebSocket:
             self._inbox.append(content)
 
     def _give_back(self) -> None:
-        """Close our half; harmless when that is done."""
+        """Close our half; harmless when repeated."""
         sock, self._socket = self._socket, None
         if sock is None:
             return
+
         for watcher in (self._reader, self._writer):
             watcher.stop()
             watcher.close()
         try:
             sock.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # the server was quicker
+            pass  # the server closed first
         sock.close()

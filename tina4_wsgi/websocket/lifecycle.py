@@ -36,9 +36,9 @@ from .transport import ENDED, INBOUND_FULL, Transport
 
 if TYPE_CHECKING:
     from ..config import Config
-    from ..monitoring.metrics import Tally
     from ..routing.callbacks import Event
     from ..routing.params import Params
+    from .counters import Tally
 
 logger = logging.getLogger("tina4_wsgi.connection")
 

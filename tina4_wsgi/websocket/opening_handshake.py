@@ -15,9 +15,10 @@ import io
 import re
 import sys
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from werkzeug.datastructures import EnvironHeaders, ImmutableMultiDict
@@ -65,15 +66,16 @@ _LONGEST_SHARED = (
 )
 
 
-def head_bytes(environ: Mapping[str, Any]) -> int:
-    """Say how large a handshake is, near enough: a bound on its head, under servers that have none
-    of their own.
+class _Kind(NamedTuple):
+    """Heads of one kind: what is kept of an environ with the same names in the same order.
 
-    Everything in the environ that is text counts, which is quicker than to tell header fields
-    apart.
+    Attributes:
+        names: of what is kept.
+        values_of: takes their values out of an environ.
     """
-    texts = [value for value in environ.values() if value.__class__ is str]
-    return sum(map(len, environ)) + sum(map(len, texts))
+
+    names: tuple[str, ...]
+    values_of: Callable[[Mapping[str, Any]], tuple[Any, ...]]
 
 
 class OpeningHandshake:
@@ -83,8 +85,10 @@ class OpeningHandshake:
         environ: the WSGI environ; not kept.
         trusted_proxies: see `Config.trusted_proxies`.
         keep_environ: see `Config.keep_environ`; these are kept by reference.
+        max_head_bytes: see `Config.max_head_bytes`; a bound for servers that have none of their
+            own.
     Raises:
-        Refused: 400, a control character stands in what would be kept.
+        Refused: 400, a control character stands in what would be kept; 431, the head is too long.
     """
 
     __slots__ = ("_lengths", "_names", "_others", "_text", "_trusted_proxies")
@@ -94,14 +98,14 @@ class OpeningHandshake:
         environ: Mapping[str, Any],
         trusted_proxies: tuple[str, ...],
         keep_environ: tuple[str, ...] = (),
+        max_head_bytes: int = sys.maxsize,
     ) -> None:
         self._trusted_proxies = trusted_proxies
-        names = [
-            name
-            for name in environ
-            if (name[:5] == "HTTP_" and name not in _DROPPED) or name in _KEPT
-        ]
-        values = [environ[name] for name in names]
+        all_names = tuple(environ)
+        names_bytes = sum(map(len, all_names))
+        kind_of = _shared_kind if names_bytes <= _LONGEST_SHARED else _kind
+        names, values_of = kind_of(all_names)
+        values = values_of(environ)
         by_reference = keep_environ
         try:
             self._text = "".join(values)
@@ -110,14 +114,22 @@ class OpeningHandshake:
                 *keep_environ,
                 *(name for name in names if not isinstance(environ[name], str)),
             )
-            names = [name for name in names if isinstance(environ[name], str)]
-            self._text = "".join(values := [environ[name] for name in names])
+            names, values_of = kind_of(
+                tuple(name for name in names if isinstance(environ[name], str))
+            )
+            self._text = "".join(values := values_of(environ))
+
+        # Of what isn't kept, these two have no length of their own.
+        dropped_bytes = len(environ.get("HTTP_CONNECTION", "")) + len(
+            environ.get("HTTP_UPGRADE", "")
+        )
+        if names_bytes + len(self._text) + dropped_bytes > max_head_bytes:
+            raise Refused(431, "the head of this handshake is too long")
         if _CONTROL.search(self._text) is not None:
             raise Refused(400, "this request holds a control character")
-        self._lengths = array("I", map(len, values)).tobytes()
 
-        is_short = sum(map(len, names)) <= _LONGEST_SHARED
-        self._names = (_shared if is_short else _checked)(tuple(names))
+        self._lengths = array("I", map(len, values)).tobytes()
+        self._names = names
         self._others = {name: environ[name] for name in by_reference if name in environ} or None
 
     def environ(self) -> dict[str, Any]:
@@ -179,18 +191,31 @@ class OpeningHandshake:
         return forwarded.client_ip(self.environ(), self._trusted_proxies)
 
 
-def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Give the names of a head.
+def _kind(all_names: tuple[str, ...]) -> _Kind:
+    """Choose what is kept of an environ with these names.
 
     Raises:
-        Refused: 400, one holds a control character or a space.
+        Refused: 400, one that would be kept holds a control character or a space.
     """
+    names = tuple(
+        name
+        for name in all_names
+        if (name[:5] == "HTTP_" and name not in _DROPPED) or name in _KEPT
+    )
     if _CONTROL_IN_NAME.search("".join(names)) is not None:
         raise Refused(400, "the name of a header field holds a control character")
-    return names
+    return _Kind(names, _getter(names))
 
 
-_shared = lru_cache(maxsize=_SHARED_HEADS)(_checked)
-"""Give the first tuple of these names that came; those that haven't been used for longest are
-forgotten.
+def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda environ: tuple(
+        environ[name] for name in names
+    )  # `itemgetter` gives one alone without a tuple
+
+
+_shared_kind = lru_cache(maxsize=_SHARED_HEADS)(_kind)
+"""Give the kind that was made for the first environ with these names; those not used for longest
+are forgotten.
 """

@@ -22,13 +22,13 @@ from ..config import Config
 from ..errors import ConnectionClosed, Refused, UsageError
 from ..http.request import Request
 from ..hub.raised_in import run_there
-from ..monitoring.metrics import Tally
 from ..protocol import handshake
 from ..protocol.deflate import Agreement, negotiate, parse_offers
 from ..protocol.frames import CloseCode
 from ..routing.matching import Match, Route
 from ..routing.params import Params
 from ..routing.paths import normal_path
+from .counters import Tally
 from .verdict import ANONYMOUS, judge, refusal_of
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ class Ears:
 def join(url: str, **settings: Any) -> tuple[RedisBackplane, Ears]:
     ears = Ears()
     config = Config(backplane="redis", backplane_url=url, **settings)
-    one = RedisBackplane(gevent.get_hub(), config, 0, ears)
+    one = RedisBackplane(config, 0, ears)
     one.start()
     return one, ears
 

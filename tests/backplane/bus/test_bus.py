@@ -25,7 +25,7 @@ from tests.support.servers import ROOT
 from tina4_wsgi.backplane.bus import directory as directory_module
 from tina4_wsgi.backplane.bus.bus import LocalBus
 from tina4_wsgi.backplane.bus.directory import BusDirectory, socket_name
-from tina4_wsgi.backplane.envelope import Kind, Reader, pack, pack_json, sized, unpack
+from tina4_wsgi.backplane.envelope import EnvelopeReader, Kind, pack, pack_json, sized, unpack
 from tina4_wsgi.backplane.private_folders import default_places
 from tina4_wsgi.errors import BackplaneError
 
@@ -357,7 +357,7 @@ def test_many_who_come_at_once_are_all_let_in(join, folder):
     with contextlib.ExitStack() as stack:
         for _ in range(100):
             stack.enter_context(stranger(folder, guest_hello()))
-        wait_until(lambda: len([link for link in bus._in if link.is_guest]) == 100, "the links")
+        wait_until(lambda: len([link for link in bus._in if link.is_outsider]) == 100, "the links")
 
 
 def test_a_guest_that_says_several_things_at_once_hears_of_each(join, folder):
@@ -365,7 +365,7 @@ def test_a_guest_that_says_several_things_at_once_hears_of_each(join, folder):
     said = b"".join(sized(pack(Kind.PATH, "/x", HELLO, SENDER, number)) for number in (7, 8, 9))
 
     with stranger(folder, said, hello=guest_hello()) as sock:
-        answers, found = Reader(), []
+        answers, found = EnvelopeReader(), []
         while len(found) < 3:
             answers.feed(sock.recv(1_000), found)
 

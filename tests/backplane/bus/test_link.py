@@ -1,25 +1,17 @@
-"""One link of the bus, and one line of a guest: what may go wrong at the other end, and at ours."""
+"""One link of the bus: what may go wrong at the other end, and at ours."""
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import gevent
 import pytest
 
-from tina4_wsgi.backplane.bus.directory import BusDirectory, socket_name
 from tina4_wsgi.backplane.bus.link import Link
-from tina4_wsgi.backplane.envelope import Envelope, Kind, Reader, pack, pack_json, sized
-from tina4_wsgi.backplane.outside import BusOutsider
-from tina4_wsgi.errors import BackplaneError
+from tina4_wsgi.backplane.envelope import Envelope, EnvelopeReader, Kind, pack, sized
 
 WAIT_S = 5.0
 SENDER = bytes(range(16))
@@ -90,7 +82,7 @@ def test_a_peer_that_takes_nothing_yet_gets_all_of_it_later(pair):
         link.write(MESSAGE)
     count = 1
     theirs.setblocking(False)
-    reader, found = Reader(), []
+    reader, found = EnvelopeReader(), []
     with gevent.Timeout(WAIT_S, AssertionError("it has no end")):
         while link.queued_bytes or count:
             try:
@@ -151,224 +143,3 @@ def test_a_child_leaves_the_link_of_its_parent_alone(pair):
     link._watcher.start(link._on_readable)
     ear.wait_for(1)
     assert ear.told == ["/x"]
-
-
-# -- a guest
-
-
-class Listener:
-    """A process on the bus, whose every answer is given here: one for each message of a guest."""
-
-    def __init__(
-        self, directory: BusDirectory, answer: Callable[[socket.socket, int], None]
-    ) -> None:
-        self.name = socket_name(0)
-        self._directory = directory
-        raw = directory.listen(self.name)
-        self._socket = socket.socket(fileno=raw.detach())
-        self._socket.settimeout(WAIT_S)
-        self._answer = answer
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        reader, found = Reader(), []
-        line, _ = self._socket.accept()
-        with line:
-            line.settimeout(WAIT_S)
-            while data := line.recv(65_536):
-                reader.feed(data, found)
-                for envelope in found:
-                    if envelope.kind is Kind.PATH:
-                        try:
-                            self._answer(line, envelope.number)
-                        except BrokenPipeError:
-                            return  # the line was shut down behind the last answer
-                found.clear()
-
-    def leave(self) -> None:
-        self._directory.unlink(self.name)
-        self._thread.join(WAIT_S)
-        self._socket.close()
-
-
-@pytest.fixture
-def directory() -> Iterator[BusDirectory]:
-    with tempfile.TemporaryDirectory(prefix="t4") as name:
-        directory = BusDirectory(str(Path(name) / "bus"))
-        directory.make()
-        yield directory
-
-
-@pytest.fixture
-def listen(directory: BusDirectory) -> Iterator[Callable[..., Listener]]:
-    listeners: list[Listener] = []
-
-    def listen(answer: Callable[[socket.socket, int], None]) -> Listener:
-        listeners.append(Listener(directory, answer))
-        return listeners[-1]
-
-    yield listen
-    for listener in listeners:
-        listener.leave()
-
-
-@pytest.fixture
-def guest(
-    listen, directory: BusDirectory
-) -> Iterator[BusOutsider]:  # closed before the listeners leave
-    guest = BusOutsider(directory)
-    yield guest
-    guest.close()
-
-
-def ack(count: object, number: int, body: bytes | None = None) -> bytes:
-    data = pack_json(Kind.ACK, "", {"clients": count}, SENDER, number)
-    return sized(data if body is None else data[: data.index(b"{")] + body)
-
-
-def test_other_answers_before_the_right_one_are_passed_over(listen, guest):
-    listen(
-        lambda line, number: line.sendall(ack(1, number + 1) + ack(9, number - 1) + ack(3, number))
-    )
-
-    assert guest.carry(Kind.PATH, "/x", HELLO) == (1, 3)
-
-
-def test_an_answer_in_pieces_is_waited_for(listen, guest):
-    def answer(line, number):
-        for byte in ack(3, number):
-            line.sendall(bytes([byte]))
-
-    listen(answer)
-
-    assert guest.carry(Kind.PATH, "/x", HELLO) == (1, 3)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        lambda line, number: line.shutdown(socket.SHUT_RDWR),
-        lambda line, number: line.sendall(b"\xff" * 100),
-        lambda line, number: line.sendall(ack("three", number)),
-        lambda line, number: line.sendall(ack(0, number, b"{no JSON")),
-    ],
-    ids=["none", "garbage", "no number", "no JSON"],
-)
-def test_who_gives_no_answer_that_can_be_read_has_not_taken_the_message(listen, guest, answer):
-    first = listen(answer)
-
-    with pytest.raises(BackplaneError, match="nobody took the message"):
-        guest.carry(Kind.PATH, "/x", HELLO)
-
-    first.leave()
-    listen(lambda line, number: line.sendall(ack(3, number)))
-    assert guest.carry(Kind.PATH, "/x", HELLO) == (1, 3)
-
-
-def test_who_has_left_since_the_last_message_is_told_no_more(listen, guest):
-    first = listen(lambda line, number: line.sendall(ack(3, number)))
-    listen(lambda line, number: line.sendall(ack(4, number)))
-    assert guest.carry(Kind.PATH, "/x", HELLO) == (2, 7)
-
-    os.unlink(Path(guest._directory.path) / first.name)
-
-    assert guest.carry(Kind.PATH, "/x", HELLO) == (1, 4)
-
-
-def test_who_ended_since_the_last_message_is_dropped(listen, guest):
-    def answer_once(line, number):
-        line.sendall(ack(3, number))
-        line.shutdown(socket.SHUT_RDWR)
-
-    listen(answer_once)
-    listen(lambda line, number: line.sendall(ack(4, number)))
-    assert guest.carry(Kind.PATH, "/x", HELLO) == (2, 7)
-
-    assert guest.carry(Kind.PATH, "/x", HELLO) == (1, 4)
-
-
-def test_the_socket_of_a_process_that_died_is_unlinked_and_not_waited_for(listen, guest, directory):
-    dead = socket_name(0)
-    directory.listen(dead).close()
-    listen(lambda line, number: line.sendall(ack(3, number)))
-
-    assert guest.carry(Kind.PATH, "/x", HELLO) == (1, 3)
-    assert dead not in directory.names()
-
-
-def test_who_leaves_while_a_guest_greets_is_dropped(listen, guest, directory):
-    name = socket_name(0)
-    raw = directory.listen(name)
-    real_connect = directory.connect
-
-    def connect_and_lose(wanted, sock):
-        is_connected = real_connect(wanted, sock)
-        raw.close()  # resets whoever waits to be accepted
-        return is_connected
-
-    directory.connect = connect_and_lose
-
-    with pytest.raises(BackplaneError, match="nobody took the message"):
-        guest.carry(Kind.PATH, "/x", HELLO)
-
-
-# -- the directory
-
-
-@pytest.fixture
-def file_in_the_way(tmp_path: Path) -> Path:
-    (tmp_path / "file").write_text("")
-    return tmp_path / "file" / "bus"
-
-
-def test_a_folder_that_can_not_be_made_is_named(file_in_the_way):
-    with pytest.raises(BackplaneError, match=r"^bus directory .*/file/bus can't be made: "):
-        BusDirectory(str(file_in_the_way)).make()
-
-
-def test_a_folder_that_can_not_be_looked_at_is_named(file_in_the_way):
-    with pytest.raises(
-        BackplaneError, match=r"^bus directory .*/file/bus can't be used: Not a directory"
-    ):
-        BusDirectory(str(file_in_the_way)).exists()
-
-
-def test_a_socket_that_can_not_be_opened_leaves_no_descriptor(directory):
-    os.rmdir(directory.path)
-
-    with pytest.raises(OSError, match="No such file"):
-        directory.listen(socket_name(0))
-
-
-def test_a_name_that_goes_while_it_is_looked_at_is_no_error(directory):
-    with socket.socket(socket.AF_UNIX) as sock:
-        assert directory.connect(socket_name(0), sock) is False
-    directory.unlink(socket_name(0))
-    directory._forget_unfinished(f"{directory.path}/.0-1-ab.new")
-
-    assert directory.names() == []
-
-
-def test_what_a_process_left_that_died_before_it_listened_is_removed_after_a_while(directory):
-    unfinished = Path(directory.path) / ".0-1-00000000000000000000000000000000.new"
-    unfinished.touch()
-    assert (directory.names(), unfinished.exists()) == ([], True)
-
-    long_ago_s = time.time() - 100
-    os.utime(unfinished, (long_ago_s, long_ago_s))
-
-    assert (directory.names(), unfinished.exists()) == ([], False)
-
-
-def test_a_process_that_is_too_busy_keeps_its_name(directory, monkeypatch):
-    name = socket_name(0)
-    raw = directory.listen(name)
-
-    class Busy:
-        def connect(self, address):
-            raise OSError(errno.EAGAIN, "try again")
-
-    assert directory.connect(name, Busy()) is False
-    assert directory.names() == [name]
-    raw.close()

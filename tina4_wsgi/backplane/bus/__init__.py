@@ -1,1 +1,1 @@
-"""The processes of one machine, linked without a broker."""
+"""Links the processes of one machine without a broker."""

@@ -1,17 +1,17 @@
-"""The bus: the processes of one machine that serve the same app, linked to each other without a
-broker.
+"""The bus: links the serving processes of one app on one machine, without a broker.
 
 How it works. Each process listens on a socket in the bus directory. A new one connects to all that
-are there and says HELLO; whoever hears that connects back. So each direction has a link of its own
-and what one process says arrives in order and once: with one link for both, two processes that
-start at once would have two, and what is on the way while one of them is given up would be lost or
-overtaken. The directory is looked through again every few seconds, which heals whatever went wrong.
+are there and says HELLO; a process that hears HELLO connects back. So each direction has a link of
+its own, and messages of one process arrive in order and once. With one link for both directions,
+two processes that start at once would have two, and messages on the way while one of them is given
+up would be lost or overtaken. The directory is scanned again every few seconds, which heals
+whatever went wrong.
 
-Publishers are guests: they connect, say HELLO as such, and get an ACK for each message, sent behind
-the flush that hands it to the clients' sockets.
+Publishers from outside connect, say HELLO as such, and get an ACK for each message, sent after the
+flush that hands the message to the clients' sockets.
 
-An editor keeps true: nothing here waits or logs but where it says so; a sibling that takes nothing
-is cut off, and never waited for.
+Invariants: nothing here waits or logs unless it says so; a sibling that takes nothing is cut off,
+and never waited for.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import logging
 import os
 import random
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.event import Event
@@ -33,12 +33,15 @@ from ..questions import Questions, answer_of
 from .directory import BusDirectory, app_of, peer_uid, raw_socket, sender_of, socket_name
 from .link import Link
 
+if TYPE_CHECKING:
+    from gevent.hub import Hub
+
 logger = logging.getLogger("tina4_wsgi.backplane")
 
 _SCAN_S = 3.0
 _SOON_S = 0.1
 _HELLO_S = 5.0
-"""Whoever connects and doesn't say who it is for so long is sent away."""
+"""A peer that connects and hasn't said HELLO after this time is disconnected."""
 
 _ACCEPTS_PER_TURN = 32
 _FLUSH_BYTES = 262_144
@@ -49,19 +52,19 @@ PUBLISHER, WORKER = "publisher", "worker"
 
 
 class LocalBus:
-    """This process on the bus; see `port.Backplane`.
+    """This process on the bus; see `contract.Backplane`.
 
     Args:
-        hub: of this thread.
-        app_number: which of the process's apps this is; only the same one of other processes is
-            linked to.
+        hub: the hub of this thread.
+        app_number: which app of the process this is; it links to the app with the same number in
+            other processes.
         receiver: the connections here.
-        most_bytes: what may wait for one sibling.
+        most_bytes: how much may wait for one sibling.
     """
 
     def __init__(
         self,
-        hub: Any,
+        hub: Hub,
         directory: BusDirectory,
         app_number: int,
         receiver: Receiver,
@@ -75,11 +78,11 @@ class LocalBus:
         self._name = socket_name(app_number)
         self._sender = sender_of(self._name)
         self._pid = os.getpid()
-        self._listener: Any = None
-        self._acceptor: Any = None
+        self._listener: _socket.socket | None = None
+        self._acceptor: Any = None  # Any: gevent ships no types
         self._watchers: list[Any] = []
         self._out: dict[str, Link] = {}  # by the sibling's name
-        self._targets: tuple[Link, ...] = ()  # of _out; replaced, so any thread may look
+        self._targets: tuple[Link, ...] = ()  # of _out; replaced, so any thread may read it
         self._in: set[Link] = set()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
@@ -98,26 +101,28 @@ class LocalBus:
 
     @property
     def is_alone(self) -> bool:
-        """Whether no sibling is linked to."""
+        """Whether no sibling is linked."""
         return not self._targets
 
     def start(self) -> None:
-        """Listen, and connect to everybody who is there.
+        """Listen, and connect to all siblings that are there.
 
         Raises:
             BackplaneError: the directory can't be used.
-            OSError: it can't be written.
+            OSError: it isn't writable.
         """
         self._listen()
+
         timer = self._hub.loop.timer(_SCAN_S * random.uniform(0.8, 1.2), _SCAN_S, ref=False)
         timer.start(self._scan, update=True)
         self._watchers.append(timer)
+
         self._scan()
         self._awaited = set(self._out)
         self._check_ready()
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> None:
-        """Tell all siblings, at the end of this turn of the hub."""
+        """Tell all siblings at the end of this turn of the hub."""
         if not self._targets:
             return
         try:
@@ -126,6 +131,7 @@ class LocalBus:
             self._dropped_count += 1
             self._report(logging.ERROR, "a broadcast stays in this process: %s", exc)
             return
+
         self._number += 1
         if not self._pending:
             self._hub.loop.run_callback(self._flush)
@@ -135,13 +141,13 @@ class LocalBus:
             self._flush()
 
     def enter(self, kind: Kind, name: str) -> None:
-        """Nothing to do: siblings tell everything."""
+        """Do nothing: siblings tell everything."""
 
     def leave(self, kind: Kind, name: str) -> None:
-        """Nothing to do, either."""
+        """Do nothing, either."""
 
     def wait_until_heard(self, kind: Kind, name: str, timeout_s: float) -> bool:
-        """Wait, once per process, until all who were there at the start have linked back."""
+        """Wait, once per process, until all siblings found at the start have linked back."""
         if self._is_ready.is_set():
             return False
         self._is_ready.wait(timeout_s)
@@ -149,10 +155,10 @@ class LocalBus:
         return True
 
     def ask(self, question: Facts, timeout_s: float) -> list[Facts]:
-        """Ask all siblings; waits for their answers."""
+        """Ask all siblings, and wait for their answers."""
         number, asked = self._questions.new([link.sender for link in self._targets])
         try:
-            self._flush()  # what was said before arrives before
+            self._flush()  # earlier broadcasts arrive before the question
             data = sized(pack_json(Kind.ASK, "", question, self._sender, number))
             for link in self._targets:
                 link.write(data)
@@ -161,20 +167,22 @@ class LocalBus:
             self._questions.close(number)
 
     def retire(self, timeout_s: float) -> None:
-        """Be found no more, and wait until siblings took what was said. Not in the hub."""
+        """Leave the directory, and wait until siblings took everything said. Not in the hub."""
         if self._is_retired:
             return
+
         self._is_retired = True
         self._stop_listening()
         for link in list(self._in):
             link.close()
+
         self._flush()
         give_up_at_s = time.monotonic() + timeout_s
         while any(link.queued_bytes for link in self._targets) and time.monotonic() < give_up_at_s:
             gevent.sleep(_POLL_S)
 
     def close(self) -> None:
-        """Give every socket back."""
+        """Close every socket."""
         self._is_retired = True
         self._flush()
         self._stop_listening()
@@ -182,7 +190,7 @@ class LocalBus:
             link.close()
 
     def status(self) -> Status:
-        """Say how it is."""
+        """Return the present state."""
         return Status(
             "local",
             not self._scan_error,
@@ -208,20 +216,23 @@ class LocalBus:
         self._watchers.clear()
         if self._listener is None:
             return
+
         self._directory.unlink(self._name)
         self._listener.close()
         self._listener = None
 
     def _scan(self) -> None:
-        """Connect to everybody who is in the directory and not known yet."""
+        """Connect to all siblings in the directory that aren't linked yet."""
         self._is_scan_near = False
         if self._is_retired or os.getpid() != self._pid:
             return
+
         try:
             names = [name for name in self._directory.names() if app_of(name) == self._app_number]
             for name in names:
                 if name != self._name and name not in self._out:
                     self._connect(name)
+
             self._send_silent_away()
             if self._name not in names:
                 self._come_back()
@@ -229,7 +240,7 @@ class LocalBus:
                 self._acceptor.start(self._accept)
             self._scan_error = ""
         except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the timer
-            if str(exc) != self._scan_error:  # one line, however often it is tried again
+            if str(exc) != self._scan_error:  # log it once, however often it is tried again
                 self._scan_error = str(exc)
                 self._report(logging.ERROR, "looking for siblings failed: %s", exc)
 
@@ -244,11 +255,14 @@ class LocalBus:
         self._scan()
 
     def _come_back(self) -> None:
-        """Somebody took our socket's name away, perhaps the whole folder: listen again."""
+        """Listen again: somebody removed the name of our socket, perhaps the whole folder."""
         self._stop_listening()
+
+        # The timer first: if listening fails, the next scan tries again.
         timer = self._hub.loop.timer(_SCAN_S, _SCAN_S, ref=False)
-        timer.start(self._scan, update=True)  # before listening: if that fails, it is tried again
+        timer.start(self._scan, update=True)
         self._watchers.append(timer)
+
         self._listen()
         self._report(
             logging.WARNING, "the socket in %s was gone; it is there again", self._directory.path
@@ -258,10 +272,11 @@ class LocalBus:
         try:
             sock = raw_socket()
         except OSError:
-            return  # no descriptor is left; a later scan tries again
+            return  # out of descriptors; a later scan tries again
         if not self._directory.connect(name, sock):
             sock.close()
             return
+
         link = Link(sock, self._hub.loop, self, self._most_bytes, name)
         link.sender = sender_of(name)
         hello = {"name": self._name, "pid": self._pid, "role": WORKER}
@@ -272,16 +287,19 @@ class LocalBus:
 
     def _accept(self) -> None:
         if os.getpid() != self._pid or self._listener is None:
-            return  # a fork has a copy of the watcher; whoever connects means the parent
+            return  # a fork has a copy of the watcher, but connections are meant for the parent
+
         for _ in range(_ACCEPTS_PER_TURN):
             try:
-                descriptor, _address = self._listener._accept()
+                # typeshed leaves this method out.
+                descriptor, _address = self._listener._accept()  # type: ignore[attr-defined]
             except BlockingIOError:
                 return
             except OSError:
-                # No descriptor is left: it would fire without end; the next scan goes on.
+                # Out of descriptors: the watcher would fire without end. The next scan starts it.
                 self._acceptor.stop()
                 return
+
             sock = _socket.socket(fileno=descriptor)
             sock.setblocking(False)
             if peer_uid(sock) != os.geteuid():
@@ -304,7 +322,7 @@ class LocalBus:
     # -- what comes
 
     def received(self, link: Link, envelopes: list[Envelope]) -> None:
-        """Take what a sibling or a guest says."""
+        """Take what a sibling, or a publisher from outside, says."""
         for envelope in envelopes:
             kind = envelope.kind
             if kind is Kind.HELLO:
@@ -321,10 +339,12 @@ class LocalBus:
     def _greet(self, link: Link, envelope: Envelope) -> None:
         if link not in self._in or link.sender:
             raise EnvelopeError("HELLO where none is expected")
+
         hello = envelope.json()
         if hello.get("role") == PUBLISHER:
-            link.is_guest, link.sender = True, envelope.sender
+            link.is_outsider, link.sender = True, envelope.sender
             return
+
         name = hello.get("name")
         if (
             not isinstance(name, str)
@@ -332,6 +352,7 @@ class LocalBus:
             or sender_of(name) != envelope.sender
         ):
             raise EnvelopeError("HELLO without the name of its sender's socket")
+
         link.name, link.sender = name, envelope.sender
         if name not in self._out:
             self._connect(name)
@@ -340,11 +361,11 @@ class LocalBus:
 
     def _deliver(self, link: Link, envelope: Envelope) -> None:
         kind, name, frame = envelope.kind, envelope.name, envelope.body
-        if link.is_guest:
+        if link.is_outsider:
             count = self._receiver.count_here(kind, name)
             if not self._acks:
-                # Behind the flush of the groups, which the first broadcast of this turn has
-                # scheduled or will: so one turn of callbacks later.
+                # After the flush of the groups, which the first broadcast of this turn has
+                # scheduled or will schedule: so one round of callbacks later.
                 self._hub.loop.run_callback(self._hub.loop.run_callback, self._send_acks)
             data = pack_json(Kind.ACK, "", {"clients": count}, self._sender, envelope.number)
             self._acks.append((link, sized(data)))
@@ -357,7 +378,7 @@ class LocalBus:
 
     def _answer(self, link: Link, envelope: Envelope) -> None:
         data = sized(answer_of(self._receiver, envelope.json(), self._sender, envelope.number))
-        target = link if link.is_guest else self._out.get(link.name)
+        target = link if link.is_outsider else self._out.get(link.name)
         if target is not None:
             self._flush()
             target.write(data)
@@ -366,6 +387,7 @@ class LocalBus:
         pending = self._pending
         if not pending:
             return
+
         self._pending = []
         self._pending_bytes = 0
         joined = pending[0] if len(pending) == 1 else b"".join(pending)
@@ -373,7 +395,7 @@ class LocalBus:
             link.write(joined)
 
     def ended(self, link: Link, reason: str) -> None:
-        """A link is gone."""
+        """Forget a link that is gone."""
         if link in self._in:
             self._in.discard(link)
         elif self._out.get(link.name) is link:
@@ -382,7 +404,9 @@ class LocalBus:
             self._questions.give_up_on(link.sender)
             self._awaited.discard(link.name)
             self._check_ready()
-            self._scan_soon()  # unlinks its socket if it died, and links to it again if not
+            # The scan unlinks the socket of a process that died, and links again to a living one.
+            self._scan_soon()
+
         if reason:
             self._cut_count += 1
             self._report(
@@ -393,5 +417,5 @@ class LocalBus:
             )
 
     def _report(self, level: int, message: str, *args: object) -> None:
-        """Log from the hub, where logging itself isn't allowed: it may wait for a lock."""
+        """Log in a greenlet of its own: in the hub, logging could wait for a lock."""
         gevent.spawn(logger.log, level, message, *args)

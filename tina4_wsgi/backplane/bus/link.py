@@ -1,44 +1,50 @@
 """One socket between two processes of one machine, driven by the hub's watchers.
 
-An editor keeps true, as for a client's transport: no exception leaves a watcher's callback; a
-watcher is closed before its descriptor; nothing here waits or logs.
+Invariants, as in a client's transport: no exception leaves a watcher's callback; a watcher is
+closed before its descriptor; nothing here waits or logs.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...hub.backlog import Backlog
-from ..envelope import Envelope, EnvelopeError, Reader
+from ..envelope import Envelope, EnvelopeError, EnvelopeReader
+
+if TYPE_CHECKING:
+    import _socket
 
 _READ_BYTES = 65_536
 _READABLE, _WRITABLE = 1, 2  # libev's
 
 
 class LinkOwner(Protocol):
-    """Whoever is told what happens on a link; all in the hub, and nothing may wait or log there."""
+    """Is told what happens on a link.
+
+    Greenlets: both methods are called in the hub, and must neither wait nor log.
+    """
 
     def received(self, link: Link, envelopes: list[Envelope]) -> None:
-        """These came, in order."""
+        """Take envelopes that arrived, in order."""
 
     def ended(self, link: Link, reason: str) -> None:
-        """The socket is gone, once; `reason` is for the log and "" for an ordinary end."""
+        """Learn, once, that the socket is gone; `reason` is for the log, "" for an ordinary end."""
 
 
 class Link:
     """A connected socket.
 
     Args:
-        sock: raw and non-blocking; owned from now on.
+        sock: raw and non-blocking; the link owns it from now on.
         loop: the hub's event loop.
-        owner: is told what comes.
-        most_bytes: what may wait for a peer that takes nothing; over it the link is cut.
+        owner: is told what happens.
+        most_bytes: how much may wait for a peer that takes nothing; beyond that the link is cut.
 
     Attributes:
-        name: the peer's socket, once it is known.
-        sender: the peer's id, once it is known.
-        is_guest: whether the peer only publishes.
+        name: the name of the peer's socket, once known.
+        sender: the peer's id, once known.
+        is_outsider: whether the peer only publishes.
 
     Greenlets: the hub and any of its thread; nothing switches.
     """
@@ -53,26 +59,31 @@ class Link:
         "_reader",
         "_sock",
         "_watcher",
-        "is_guest",
+        "is_outsider",
         "name",
         "opened_at_s",
         "sender",
     )
 
     def __init__(
-        self, sock: Any, loop: Any, owner: LinkOwner, most_bytes: int, name: str = ""
+        self,
+        sock: _socket.socket,
+        loop: Any,  # Any: gevent ships no types
+        owner: LinkOwner,
+        most_bytes: int,
+        name: str = "",
     ) -> None:
-        self._sock = sock
+        self._sock: _socket.socket | None = sock
         self._loop = loop
         self._owner = owner
         self._most_bytes = most_bytes
         self._pid = os.getpid()
-        self._reader = Reader()
+        self._reader = EnvelopeReader()
         self._backlog: Backlog | None = None
         self._queued_bytes = 0
         self.name = name
         self.sender = b""
-        self.is_guest = False
+        self.is_outsider = False
         self.opened_at_s: float = loop.now()
         # ref=False: links never keep a process alive.
         self._watcher = loop.io(sock.fileno(), _READABLE, ref=False)
@@ -80,18 +91,16 @@ class Link:
 
     @property
     def is_open(self) -> bool:
-        """Whether there still is a socket."""
+        """Whether the socket is still there."""
         return self._sock is not None
 
     @property
     def queued_bytes(self) -> int:
-        """What the peer has not taken yet."""
+        """Bytes that the peer has not taken yet."""
         return self._queued_bytes
 
     def write(self, data: bytes) -> None:
-        """Send whole envelopes; what the kernel doesn't take waits, and over the limit the link is
-        cut.
-        """
+        """Send whole envelopes; what the kernel doesn't take waits, up to the limit of the link."""
         sock = self._sock
         if sock is None:
             return
@@ -102,6 +111,7 @@ class Link:
             self._backlog.append(data)
             self._queued_bytes += len(data)
             return
+
         try:
             sent = sock.send(data)
         except BlockingIOError:
@@ -109,6 +119,7 @@ class Link:
         except OSError:
             self.close("")
             return
+
         if sent < len(data):
             watcher = self._loop.io(sock.fileno(), _WRITABLE, ref=False)
             self._backlog = Backlog(watcher, data, sent)
@@ -116,10 +127,11 @@ class Link:
             watcher.start(self._on_writable)
 
     def close(self, reason: str = "") -> None:
-        """Give the socket back, with what still waits; idempotent. The owner is told, once."""
+        """Close the socket and drop what still waits; idempotent. The owner is told, once."""
         sock, self._sock = self._sock, None
         if sock is None:
             return
+
         self._watcher.stop()
         self._watcher.close()
         if self._backlog is not None:
@@ -133,9 +145,10 @@ class Link:
         if self._sock is None:
             return
         if os.getpid() != self._pid:
-            # A fork that didn't exec has copies of the loop and the socket: they are the parent's.
+            # A fork without exec has copies of the parent's loop and socket.
             self._watcher.stop()
             return
+
         try:
             is_over, reason = self._read()
         except EnvelopeError as exc:
@@ -149,7 +162,7 @@ class Link:
             self.close(reason)
 
     def _read(self) -> tuple[bool, str]:
-        """Take what came; gives whether that was the end."""
+        """Take what arrived; return whether that was the end, and why."""
         assert self._sock is not None
         try:
             data = self._sock.recv(_READ_BYTES)
@@ -157,11 +170,12 @@ class Link:
             return False, ""
         except OSError:
             return True, ""
+
         envelopes: list[Envelope] = []
         try:
             self._reader.feed(data, envelopes)
         finally:
-            if envelopes:  # also what came whole before garbage
+            if envelopes:  # also those that came whole before garbage
                 self._owner.received(self, envelopes)
         return not data, ""
 
@@ -176,6 +190,7 @@ class Link:
         except OSError:
             self.close("")
             return
+
         if not backlog:
             self._backlog = None
             backlog.close()

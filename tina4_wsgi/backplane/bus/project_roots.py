@@ -1,23 +1,23 @@
-"""In which folders a server may have been started that a publisher means: a cron job runs in
-another one.
+"""The folders in which the server that a publisher means may have been started.
 
-A server names its bus by the folder that it was started in. A publisher that names none looks for a
-server in its own folder first, then above it, then where its program lies, and then where Django
-says that the project is.
+A server names its bus by its working directory, and a cron job runs in another one. So a publisher
+that was given no `root` looks for a server in its own working directory first, then above it, then
+in the program's folder and above that, and last in Django's BASE_DIR.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def likely_roots() -> tuple[str, ...]:
-    """Return the folders that a server of this program's project may have been started in, the
-    likeliest first.
-    """
+    """Return the likely working directories of this project's server, the likeliest first."""
     return tuple(dict.fromkeys(map(str, _likely_roots())))
 
 
@@ -32,17 +32,14 @@ def _likely_roots() -> Iterator[Path]:
         yield folder
         yield from _above(folder)
 
-    # Asked only where the program has configured Django: to import it would take a quarter of a
-    # second.
+    # Read only if the program has configured Django: importing it takes a quarter of a second.
     settings = getattr(sys.modules.get("django.conf"), "settings", None)
     if settings is not None and settings.configured and getattr(settings, "BASE_DIR", None):
         yield Path(settings.BASE_DIR).resolve()
 
 
 def _above(folder: Path) -> Iterator[Path]:
-    """Yield the folders above one, but neither the user's home nor the root: these hold more than
-    one project.
-    """
+    """Yield the parents of a folder below the user's home, which holds more than one project."""
     home = Path.home()
     for parent in folder.parents:
         if parent in (home, *home.parents):

@@ -1,1 +1,1 @@
-"""All machines, through Redis or Valkey."""
+"""Links the processes of all machines through Redis or Valkey."""

@@ -1,9 +1,9 @@
-"""All machines: one Redis channel per path and per room, and one that everybody hears.
+"""Redis between all machines: a channel for each path and room, and one that everybody hears.
 
-A process is subscribed to what it has members for, so a busy room costs nothing where nobody is in
-it. What a process publishes comes back to itself and is dropped by the sender's id. With Redis,
-Redis alone carries everything: processes of one machine don't use the bus too, or they would hear
-things twice.
+A process subscribes to the channels for which it has members, so a busy room costs nothing in a
+process without members there. What a process publishes comes back to it, and is dropped by the
+sender's id. Redis then carries everything: processes of one machine don't use the bus as well, or
+they would hear messages twice.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent.monkey import is_module_patched
 
-from ...config import Config
 from ...errors import BackplaneError, UsageError
 from ..contract import Facts, Receiver, Status
 from ..envelope import SENDER_BYTES, Envelope, EnvelopeError, Kind, pack, pack_json, unpack
@@ -26,28 +25,27 @@ from .health import Health
 from .publisher import RedisPublisher
 from .subscriber import RedisSubscriber
 
+if TYPE_CHECKING:
+    from ...config import Config
+
 logger = logging.getLogger("tina4_wsgi.backplane")
 
 _MOST_REMEMBERED = 20_000
-"""Pairs of sender and channel whose last number is remembered, the latest ones."""
-
+"""Pairs of sender and channel, the latest ones, whose last number is remembered."""
 
 _MOST_SENT_AGAIN = 65_536
-"""Messages of one sender that may lie between one and its repetition: a batch, and what has
-overtaken it.
-"""
+"""Messages of one sender that may lie between one and its repetition, with a wide margin."""
 
 
 class RedisBackplane:
-    """This process in Redis; see `port.Backplane`.
+    """This process in Redis; see `contract.Backplane`.
 
     Args:
-        hub: of this thread.
-        app_number: which of the process's apps this is; each has channels of its own.
+        app_number: which app of the process this is; each has channels of its own.
         receiver: the connections here.
     """
 
-    def __init__(self, hub: Any, config: Config, app_number: int, receiver: Receiver) -> None:
+    def __init__(self, config: Config, app_number: int, receiver: Receiver) -> None:
         self._config = config
         self._receiver = receiver
         self._channels = Channels(config.backplane_prefix, app_number, config.backplane_sharded)
@@ -62,25 +60,25 @@ class RedisBackplane:
 
     @property
     def is_alone(self) -> bool:
-        """Never surely: only Redis knows who subscribes."""
+        """Never certain: only Redis knows who subscribes."""
         return False
 
     def start(self) -> None:
-        """Begin to connect; whether Redis is there shows later.
+        """Start to connect; whether Redis is there shows later.
 
         Raises:
-            BackplaneError: redis-py is missing, the URL is malformed, or the standard library is
-                not patched.
+            BackplaneError: redis-py is missing, the URL is malformed, or the standard library isn't
+                patched.
         """
         check_client()
         if not is_module_patched("socket"):
             raise BackplaneError(
                 "backplane 'redis' needs patched sockets, or waiting for Redis would stop every "
-                "client: begin the "
-                "program with `from gevent import monkey; monkey.patch_all()`"
+                "client: begin the program with `from gevent import monkey; monkey.patch_all()`"
             )
+
         place = RedisNode()
-        new_connection(self._config, 1.0, place)  # connects to nobody: it reads the URL
+        new_connection(self._config, 1.0, place)  # doesn't connect, but checks the URL
         self._publisher = RedisPublisher(self._config, self._health, place)
         needed = frozenset({self._channels.everybody, self._channels.inbox(self._sender)})
         self._subscriber = RedisSubscriber(
@@ -98,6 +96,7 @@ class RedisBackplane:
             self._health.dropped_messages += 1
             self._report("a broadcast stays in this process: %s", exc)
             return
+
         self._number += 1
         self._publisher.put(self._channels.of(kind, name), data)
 
@@ -107,26 +106,26 @@ class RedisBackplane:
             self._subscriber.enter(self._channels.of(kind, name))
 
     def leave(self, kind: Kind, name: str) -> None:
-        """Give up one reason to be subscribed."""
+        """Drop one reason to be subscribed."""
         if self._subscriber is not None:
             self._subscriber.leave(self._channels.of(kind, name))
 
     def wait_until_heard(self, kind: Kind, name: str, timeout_s: float) -> bool:
-        """Wait until the subscription is confirmed; not at all while Redis is away."""
+        """Wait until Redis confirms the subscription; don't wait while Redis is away."""
         if self._subscriber is None:
             return False
         return self._subscriber.wait_until_confirmed(self._channels.of(kind, name), timeout_s)
 
     def ask(self, question: Facts, timeout_s: float) -> list[Facts]:
-        """Ask everybody, or where it is about a path those who have members there; waits for the
-        answers.
-        """
+        """Ask all processes, or about a path those with members there, and wait for answers."""
         assert self._publisher is not None
         if not self._health.is_up:
             return []
+
         number, asked = self._questions.new(None)
         path = question.get("path")
         channel = self._channels.everybody if path is None else self._channels.of(Kind.PATH, path)
+
         try:
             self._publisher.put(
                 channel, pack_json(Kind.ASK, "", question, self._sender, number), asked.expect
@@ -136,7 +135,7 @@ class RedisBackplane:
             self._questions.close(number)
 
     def retire(self, timeout_s: float) -> None:
-        """Hear nothing more, and wait until what was published has left."""
+        """Stop hearing, and wait until everything published has left."""
         if self._subscriber is not None:
             self._subscriber.close()
             self._subscriber = None
@@ -144,14 +143,14 @@ class RedisBackplane:
             self._publisher.flush(timeout_s)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         if self._subscriber is not None:
             self._subscriber.close()
         if self._publisher is not None:
             self._publisher.close()
 
     def status(self) -> Status:
-        """Say how it is."""
+        """Return the present state."""
         health = self._health
         queued = 0 if self._publisher is None else self._publisher.queued_messages
         return Status(
@@ -171,7 +170,7 @@ class RedisBackplane:
         try:
             self._take(channel, unpack(data))
         except EnvelopeError as exc:
-            if not self._has_logged_garbage:  # one line, however much of it comes
+            if not self._has_logged_garbage:  # log it once, however much comes
                 self._has_logged_garbage = True
                 logger.warning("garbage in a Redis channel is dropped: %s", exc)
         except Exception:
@@ -192,32 +191,34 @@ class RedisBackplane:
             self._questions.take(envelope.number, sender, envelope.json())
 
     def _is_news(self, channel: str, envelope: Envelope) -> bool:
-        """Whether this has not come before: publishers send again what Redis didn't answer for.
+        """Return whether a message is new: publishers repeat one that Redis didn't answer.
 
-        Numbers of one sender grow within a channel; publishers from outside have none. A number
-        from far below the last one isn't sent again but begins anew: somebody has sent a huge one
-        in that sender's name, which must not make all that follows look old.
+        Numbers of one sender grow within a channel; publishers from outside have none. A number far
+        below the last one is no repetition, and counting starts from there: somebody sent a huge
+        number in that sender's name, and what follows must not look old for that.
         """
         if not envelope.number:
             return True
+
         key = (envelope.sender, channel)
         last = self._heard.pop(key, 0)
         is_news = envelope.number > last or envelope.number <= last - _MOST_SENT_AGAIN
         self._heard[key] = envelope.number if is_news else last
+
         if len(self._heard) > _MOST_REMEMBERED:
             self._heard.popitem(last=False)
         return is_news
 
     def _answer(self, envelope: Envelope) -> None:
         if envelope.sender == self._sender:
-            # Redis counts this process among those who were asked; it has answered for itself
-            # already.
+            # Redis counts this process among those asked, but its own part is known already.
             self._questions.take(envelope.number, self._sender, {})
             return
+
         assert self._publisher is not None
         data = answer_of(self._receiver, envelope.json(), self._sender, envelope.number)
         self._publisher.put(self._channels.inbox(envelope.sender), data)
 
     def _report(self, message: str, *args: object) -> None:
-        """Log from the hub, where logging itself isn't allowed: it may wait for a lock."""
+        """Log in a greenlet of its own: in the hub, logging could wait for a lock."""
         gevent.spawn(logger.error, message, *args)

@@ -1,5 +1,4 @@
-"""The Redis side that servers and publishers share: names of channels, connections, and what may be
-said of errors.
+"""What servers and publishers share in Redis: channel names, connections, and texts of errors.
 
 Free of gevent.
 """
@@ -8,14 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from ...config import Config
 from ...errors import BackplaneError, ConfigError
 from ..envelope import Kind
 
-client: Any  # the module `redis`; None where it is not installed, and `check_client` says so
+if TYPE_CHECKING:
+    from ...config import Config
+
+client: Any  # Any: the module `redis`, or None where it isn't installed; see `check_client`
 try:
     import redis
     from redis.backoff import NoBackoff
@@ -26,8 +27,7 @@ else:
     client = redis
 
 _MOST_NAME_BYTES = 200
-"""Names that are longer are hashed: every PUBLISH carries the name, and logs and MONITOR show it.
-"""
+"""Longer names are hashed: every PUBLISH carries the name, and logs and MONITOR show it."""
 
 _CONNECT_TIMEOUT_S = 2.0
 _SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
@@ -56,33 +56,43 @@ _WAY_OF_URL = (
 _KINDS = {Kind.PATH: "path", Kind.ROOM: "room"}
 
 
+class RedisConnection(Protocol):
+    """What this package uses of a connection of redis-py, whose own types change by version."""
+
+    def connect(self) -> None: ...
+    def disconnect(self) -> None: ...
+    def send_command(self, *args: str | bytes, check_health: bool = True) -> None: ...
+    def send_packed_command(self, command: list[bytes], check_health: bool = True) -> None: ...
+    def pack_command(self, *args: str | bytes) -> list[bytes]: ...
+    def read_response(
+        self, *, disconnect_on_error: bool = True
+    ) -> Any: ...  # Any: each command has its own reply
+
+
 class Channels:
     """The names of one app's channels.
 
     Args:
-        app_number: which of its process's apps it is; publishers mean the first, 0.
-        is_sharded: keep all on one shard of a Redis Cluster.
+        app_number: which app of its process it is; publishers mean the first, 0.
+        is_sharded: whether to keep all channels on one shard of a Redis Cluster.
     """
 
     def __init__(self, prefix: str, app_number: int = 0, is_sharded: bool = False) -> None:
         self._prefix = prefix if not app_number else f"{prefix}.{app_number}"
         if is_sharded:
-            self._prefix = (
-                f"{{{self._prefix}}}"  # a Redis Cluster's hash tag: all of them lie on one shard
-            )
+            # A hash tag of Redis Cluster: it puts all channels on one shard.
+            self._prefix = f"{{{self._prefix}}}"
         self.everybody = f"{self._prefix}:everybody"
 
     def of(self, kind: Kind, name: str) -> str:
-        """Give the channel of a path or a room; whatever the name is, Redis can carry that of its
-        channel.
-        """
+        """Return the channel of a path or a room; it is a name that Redis can carry."""
         encoded = name.encode(errors="surrogatepass")
         if len(encoded) > _MOST_NAME_BYTES or not _is_utf8(name):
             return f"{self._prefix}:{_KINDS[kind]}#{hashlib.sha256(encoded).hexdigest()}"
         return f"{self._prefix}:{_KINDS[kind]}:{name}"
 
     def inbox(self, sender: bytes) -> str:
-        """Give the channel on which one process hears answers."""
+        """Return the channel on which one process hears answers."""
         return f"{self._prefix}:inbox:{sender.hex()}"
 
 
@@ -91,10 +101,10 @@ def _is_utf8(name: str) -> bool:
 
 
 class RedisNode:
-    """Where Redis is: at the address of the URL, or, of a Redis Cluster, where that has sent us.
+    """The node to talk to: that of the URL, or the one to which a Redis Cluster redirected us.
 
     Attributes:
-        address: host and port that override the URL's; None for the URL's own.
+        address: host and port of a redirect; None for those of the URL.
     """
 
     _MOVED = re.compile(r"(?:MOVED )?\d+ (?P<host>\S*):(?P<port>\d+)")
@@ -103,22 +113,23 @@ class RedisNode:
         self.address: tuple[str, int] | None = None
 
     def is_elsewhere(self, error: BaseException) -> bool:
-        """Whether an error says that another node has our shard; `address` is that node's then."""
+        """Return whether an error is a redirect to another node, and take its address."""
         if type(error).__name__ != "MovedError" and not str(error).startswith("MOVED "):
             return False
         found = self._MOVED.search(str(error))
         if found is None:
             return False
+
         self.address = (found["host"], int(found["port"]))
         return True
 
     def forget(self) -> None:
-        """That node is gone: ask the URL's own again."""
+        """Go back to the node of the URL."""
         self.address = None
 
 
 def check_client() -> None:
-    """See that redis-py is there.
+    """Check that redis-py is installed.
 
     Raises:
         BackplaneError: it isn't.
@@ -130,24 +141,24 @@ def check_client() -> None:
 
 
 def check_url(config: Config) -> None:
-    """See that redis-py can read the URL, without connecting.
+    """Check that redis-py can read the URL, without connecting.
 
     Raises:
-        ConfigError: it can't; the text names what is wrong, but never quotes the password.
+        ConfigError: it can't; the text says why, but never quotes the password.
     """
     _refuse_own_options(config.backplane_url)
     if client is None:
-        return  # the start of the backplane says so
+        return  # `check_client` complains when the backplane starts
     try:
         _connection(config, 1.0, RedisNode())
-    except Exception as exc:  # noqa: BLE001  # redis-py raises errors of three trees for what a URL may say
+    except Exception as exc:  # noqa: BLE001  # redis-py raises errors of three trees for a bad URL
         raise ConfigError(
             f"backplane_url can't be used, {_WAY_OF_URL}: {describe(exc, config)}"
         ) from None
 
 
 def _refuse_own_options(url: str) -> None:
-    """Refuse what would override how this package reads and writes."""
+    """Refuse options that would change how this package reads and writes."""
     for name in parse_qs(urlsplit(url).query, keep_blank_values=True):
         if name in _OWN_OPTIONS:
             raise ConfigError(
@@ -156,27 +167,24 @@ def _refuse_own_options(url: str) -> None:
             )
 
 
-def new_connection(
-    config: Config, timeout_s: float, place: RedisNode
-) -> Any:  # Any: redis-py's types move
-    """Make a redis-py Connection that is not connected yet.
+def new_connection(config: Config, timeout_s: float, place: RedisNode) -> RedisConnection:
+    """Make a redis-py connection that isn't connected yet.
 
     Args:
-        timeout_s: of every read and write. redis-py 8 has a default that ends a quiet subscriber,
-            so it is always given, and who listens takes a timeout for an occasion to ask whether
-            Redis still lives.
+        timeout_s: of every read and write. Always given, because the default of redis-py 8 ends a
+            quiet subscriber; for ours, a timeout is the moment to ask whether Redis still lives.
     Raises:
         BackplaneError: the URL is malformed.
     """
     try:
         return _connection(config, timeout_s, place)
-    except Exception:  # noqa: BLE001  # redis-py raises errors of three trees for what an URL may say
-        # Without the cause: it may quote a part of the password, where an unescaped "/" made it a
-        # port.
+    except Exception:  # noqa: BLE001  # redis-py raises errors of three trees for a bad URL
+        # Without the cause: if the password holds an unescaped "/", the cause quotes a part of it
+        # as the port.
         raise BackplaneError(f"backplane_url can't be read, {_WAY_OF_URL}") from None
 
 
-def _connection(config: Config, timeout_s: float, place: RedisNode) -> Any:
+def _connection(config: Config, timeout_s: float, place: RedisNode) -> RedisConnection:
     scheme, colon, rest = config.backplane_url.partition(":")
     pool = client.ConnectionPool.from_url(
         _SCHEMES.get(scheme, scheme) + colon + rest,
@@ -188,21 +196,20 @@ def _connection(config: Config, timeout_s: float, place: RedisNode) -> Any:
         client_name="tina4_wsgi",
         decode_responses=False,
     )
-    override = (
-        {} if place.address is None else dict(zip(("host", "port"), place.address, strict=True))
-    )
-    return pool.connection_class(**{**pool.connection_kwargs, **override})
+
+    options = dict(pool.connection_kwargs)
+    if place.address is not None:
+        options["host"], options["port"] = place.address
+    return cast("RedisConnection", pool.connection_class(**options))
 
 
 def is_denied(error: BaseException) -> bool:
-    """Whether the ACL of our Redis user forbids what was asked; asking again would be answered the
-    same.
-    """
+    """Return whether the ACL of our Redis user forbids the command; trying again is useless."""
     return type(error).__name__ == "NoPermissionError" or str(error).startswith("NOPERM")
 
 
 def describe(error: BaseException, config: Config) -> str:
-    """Put an error of Redis into words for the log, without the password."""
+    """Describe an error of Redis for the log, without the password."""
     text = f"{type(error).__name__}: {error}".splitlines()[0]
     password = urlsplit(config.backplane_url).password
     if password:

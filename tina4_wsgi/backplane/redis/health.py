@@ -1,4 +1,4 @@
-"""Whether Redis is there, and one log line when that changes."""
+"""Whether Redis is reachable, and one log line when that changes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ class Health:
     Greenlets: those of the connections; logging may wait.
 
     Attributes:
-        outages: how often all was well and then something wasn't.
-        error: of the present outage; "" if there is none.
+        outages: how often a connection was lost while all others worked.
+        error: the error of the present outage; "" if there is none.
         dropped_messages: publishes that were given up.
-        denied: channels that the ACL forbids, the first ones; what is said there stays in its
-            process.
+        denied: the first channels that the ACL forbids; messages there stay in their process.
     """
 
     def __init__(self) -> None:
         self._down: set[str] = set()
-        self._down_at_start: set[str] = set()
         self.outages = 0
         self.error = ""
         self.dropped_messages = 0
@@ -34,15 +32,15 @@ class Health:
 
     @property
     def is_up(self) -> bool:
-        """Whether nothing is known to be wrong."""
+        """Whether no connection is known to be away."""
         return not self._down
 
     def is_down(self, part: str) -> bool:
-        """Whether this connection is known to be away."""
+        """Return whether this connection is known to be away."""
         return part in self._down
 
     def down(self, part: str, error: str) -> None:
-        """A connection is away."""
+        """Note that a connection is away."""
         if not self._down:
             self.outages += 1
             self.error = error
@@ -52,16 +50,16 @@ class Health:
         self._down.add(part)
 
     def deny(self, channel: str) -> None:
-        """This channel is forbidden; all others are as well as they were."""
+        """Note that the ACL forbids a channel; the others are unaffected."""
         if len(self.denied) < _MOST_DENIED:
             self.denied[channel] = None
 
     def allow(self, channel: str) -> None:
-        """This channel isn't forbidden, or not any more."""
+        """Note that the ACL allows a channel."""
         self.denied.pop(channel, None)
 
     def up(self, part: str) -> None:
-        """A connection works."""
+        """Note that a connection works."""
         if part in self._down:
             self._down.discard(part)
             if not self._down:
@@ -72,18 +70,16 @@ class Health:
 
 
 class Backoff:
-    """How long to wait before the next attempt: longer each time, and at random, so that not all
-    come at once.
-    """
+    """How long to wait before the next attempt: longer each time, with jitter."""
 
     def __init__(self) -> None:
         self._wait_s = _FIRST_WAIT_S
 
     def next_s(self) -> float:
-        """Give the next waiting time."""
+        """Return the next waiting time."""
         wait_s, self._wait_s = self._wait_s, min(self._wait_s * 2, _LONGEST_WAIT_S)
         return wait_s * random.uniform(0.5, 1.0)
 
     def reset(self) -> None:
-        """It worked: begin with short times again."""
+        """Start with short times again, after a success."""
         self._wait_s = _FIRST_WAIT_S

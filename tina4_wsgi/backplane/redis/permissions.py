@@ -1,8 +1,8 @@
-"""What the ACL of Redis lets an app do: asked of Redis itself, by the app's own user, and without
-being heard.
+"""Finds out what the ACL of Redis lets an app do, without disturbing anybody.
 
-To be subscribed shows whether a channel may be heard; Redis judges publishing by the same patterns.
-Published is one message, on the inbox of a process that doesn't exist.
+It asks Redis as the app's own user. Subscribing shows whether a channel is allowed; Redis judges
+publishing by the same patterns. One message is published, to the inbox of a process that doesn't
+exist.
 
 Free of gevent.
 """
@@ -10,17 +10,20 @@ Free of gevent.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from ...config import Config
 from ..envelope import Kind
 from .channels import Channels, RedisNode, check_client, client, describe, is_denied, new_connection
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ...config import Config
+
 _ANSWER_S = 2.0
 _ROOM = "doctor"
-_LONG = "/" + "a" * 300  # whose channel is named in the other way
+_LONG = "/" + "a" * 300  # long enough that the name of its channel is hashed
 _SENDER_BYTES = 8
 
 
@@ -28,11 +31,11 @@ class Denied(NamedTuple):
     """What is forbidden.
 
     Attributes:
-        user: of Redis.
-        commands: by name.
-        channels: by name, the first of each kind that is tried.
-        rules: of an ACL, which would allow it.
-        is_fatal: whether nothing at all reaches other processes.
+        user: the Redis user.
+        commands: names of forbidden commands.
+        channels: names of forbidden channels, the first of each kind that was tried.
+        rules: ACL rules that would allow them.
+        is_fatal: whether no message at all reaches other processes.
     """
 
     user: str
@@ -43,16 +46,16 @@ class Denied(NamedTuple):
 
 
 class CantAsk(Exception):
-    """Redis doesn't answer."""
+    """The question can't be settled: Redis doesn't answer."""
 
 
 def denied(config: Config, paths: Iterable[str]) -> Denied:
-    """Ask what the app's user may not do.
+    """Return what the app's user is forbidden to do.
 
     Args:
-        paths: of clients, whose channels are tried too.
+        paths: paths of clients, whose channels are tried too.
     Raises:
-        CantAsk: it can't be found out; the text says why, without the password.
+        CantAsk: Redis doesn't answer; the text says why, without the password.
         BackplaneError: the package redis is missing.
     """
     check_client()
@@ -72,10 +75,12 @@ def _ask(config: Config, place: RedisNode, paths: list[str]) -> Denied:
     channels = Channels(config.backplane_prefix, is_sharded=config.backplane_sharded)
     inbox = channels.inbox(secrets.token_bytes(_SENDER_BYTES))
     prefix = channels.everybody.removesuffix("everybody")
+
     rule_of = {channels.everybody: f"&{channels.everybody}", inbox: f"&{prefix}inbox:*"}
     needed = frozenset(rule_of)
     rule_of |= {channels.of(Kind.PATH, path): f"&{prefix}path*" for path in (*paths, _LONG)}
     rule_of |= {channels.of(Kind.ROOM, room): f"&{prefix}room*" for room in (_ROOM, _LONG)}
+
     publish, subscribe, unsubscribe = (
         f"{'S' if config.backplane_sharded else ''}{name}"
         for name in ("PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE")
@@ -88,7 +93,7 @@ def _ask(config: Config, place: RedisNode, paths: list[str]) -> Denied:
             "PUBSUB", f"{'SHARD' if config.backplane_sharded else ''}NUMSUB", channels.everybody
         )
         asked.may(publish, inbox, b"")
-        asked.channels.clear()  # the same patterns count for subscribing, which follows
+        asked.channels.clear()  # subscribing, which follows, is judged by the same patterns
         for channel in rule_of:
             if asked.may(subscribe, channel):
                 asked.may(unsubscribe, channel)
@@ -106,15 +111,15 @@ def _ask(config: Config, place: RedisNode, paths: list[str]) -> Denied:
 
 
 class _Asked:
-    """A connection, and what was denied on it."""
+    """A connection, and what Redis denied on it."""
 
     def __init__(self, config: Config, place: RedisNode) -> None:
         self.commands: dict[str, None] = {}
         self.channels: dict[str, None] = {}
-        self._connection: Any = new_connection(config, _ANSWER_S, place)
+        self._connection = new_connection(config, _ANSWER_S, place)
 
     def may(self, command: str, *arguments: str | bytes) -> bool:
-        """Try a command, whose first argument is a channel where it has one that counts."""
+        """Try a command and return whether it is allowed; a channel is its first argument."""
         try:
             self._connection.send_command(command, *arguments)
             self._connection.read_response()
@@ -129,5 +134,5 @@ class _Asked:
         return True
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self._connection.disconnect()

@@ -1,73 +1,72 @@
-"""What one process hears of Redis: a connection, one greenlet that reads it and one that writes
-(un)subscriptions.
+"""What one process hears from Redis: a connection, a greenlet that reads and one that writes.
 
-A channel is subscribed to as long as somebody has entered it more often than left it. Whoever reads
-is never waited for: what is wanted is written down, and the writer makes it so.
+The writer subscribes and unsubscribes. A channel stays subscribed while it was entered more often
+than left. `enter` and `leave` only note what is wanted, and the writer carries it out.
 
-Silence is not trusted: after `_SILENCE_S` Redis is pinged, and after as long again it is taken for
-gone.
+Silence is not trusted: after `_SILENCE_S` Redis is pinged, and after the same time again it is
+taken for gone.
 
-Redis answers commands in their order, and an error doesn't say which channel it is about. So what
-was sent is remembered until it is answered. Of several channels that the ACL forbids together each
-is asked for alone; one that is forbidden alone is left out, and all others are as well as they
-were.
+Redis answers commands in order, and an error doesn't say which channel it is about. So each command
+is remembered until it is answered. If the ACL forbids a command for several channels, each is tried
+alone; one that is forbidden alone is left out, and the others are unaffected.
 
-Invariant: no exception ends the two greenlets; without them this process would hear nothing of
-others for good.
+Invariant: no exception ends the two greenlets; without them this process would be deaf for good.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import gevent
 from gevent.event import Event
 
-from ...config import Config
 from .channels import RedisNode, client, describe, is_denied, new_connection
 from .health import Backoff, Health
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...config import Config
+    from .channels import RedisConnection
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 
 _SILENCE_S = 3.0
 _CHANNELS_PER_COMMAND = 200
-_MOST_TOLD = 100  # refused channels that the log names
+_MOST_TOLD = 100  # refused channels named in the log
 _MESSAGES_PER_TURN = 256
-"""As long as bytes are there reading never switches; others get their turn after so many messages.
-"""
+"""Reading doesn't switch while bytes are there; after this many messages others get a turn."""
 
 
 class _Channel:
-    """One channel: how many want it, and what of that Redis knows."""
+    """One channel: how often it is wanted, and what Redis knows of that."""
 
     __slots__ = ("awaited_replies", "confirmed", "is_denied", "is_sent", "wanted")
 
     def __init__(self) -> None:
         self.wanted = 0
-        self.is_sent = False  # the last command was to subscribe
-        self.is_denied = False  # and Redis has refused it, to us
+        self.is_sent = False  # whether the last command was to subscribe
+        self.is_denied = False  # whether Redis refused that
         self.awaited_replies = 0
         self.confirmed = Event()
 
 
 class _Sent(NamedTuple):
-    """A command that waits for its answer: one for each channel, or one error for all."""
+    """A command awaiting its answers: one for each channel, or one error for all."""
 
     is_subscribe: bool
     channels: list[str]
 
 
 class RedisSubscriber:
-    """The hearing side.
+    """The subscribing side.
 
     Args:
         received: is called with channel and message, in the reading greenlet.
         lost: is called when the connection is gone.
-        needed: channels without which this process isn't heard and doesn't hear; their refusal is
-            an outage.
+        needed: channels that this process can't do without; their refusal is an outage.
 
     Greenlets: any of the hub's thread; only `wait_until_confirmed` waits.
     """
@@ -98,7 +97,7 @@ class RedisSubscriber:
         }
         self._channels: dict[str, _Channel] = {}
         self._changed: set[str] = set()
-        self._connection: Any = None
+        self._connection: RedisConnection | None = None
         self._is_ping_due = False
         self._has_work = Event()
         self._greenlets = [gevent.spawn(self._read_forever), gevent.spawn(self._write_forever)]
@@ -106,7 +105,7 @@ class RedisSubscriber:
     # -- what is wanted
 
     def enter(self, channel: str) -> None:
-        """Subscribe soon, if nobody had entered it."""
+        """Count one more who wants a channel; subscribe soon if it is the first."""
         found = self._channels.get(channel)
         if found is None:
             found = self._channels[channel] = _Channel()
@@ -115,17 +114,19 @@ class RedisSubscriber:
             self._change(channel)
 
     def leave(self, channel: str) -> None:
-        """Unsubscribe soon, if this was the last to leave it."""
+        """Count one less; unsubscribe soon if nobody wants the channel any more."""
         found = self._channels.get(channel)
         if found is None or not found.wanted:
             return
+
         found.wanted -= 1
         if not found.wanted:
             self._change(channel)
 
     def wait_until_confirmed(self, channel: str, timeout_s: float) -> bool:
-        """Wait until Redis has confirmed the subscription; not at all while it is away. Says
-        whether it had to.
+        """Wait for Redis to confirm a subscription; return whether that was necessary.
+
+        It isn't while Redis is away.
         """
         found = self._channels.get(channel)
         if found is None or found.confirmed.is_set() or self._health.is_down("subscriber"):
@@ -134,9 +135,7 @@ class RedisSubscriber:
         return True
 
     def close(self) -> None:
-        """End it, soon: the reader gives its connection back, since redis-py can't be read while
-        another closes it.
-        """
+        """End both greenlets soon; the reader closes the connection that it reads from."""
         gevent.killall(self._greenlets, block=False)
 
     def _change(self, channel: str) -> None:
@@ -151,18 +150,20 @@ class RedisSubscriber:
             self._has_work.clear()
             connection = self._connection
             if connection is None:
-                continue  # the reader will say when there is one
+                continue  # the reader sets the event when there is one
+
             try:
                 self._write(connection)
             except Exception as exc:
                 if not isinstance(exc, (client.RedisError, OSError)):
                     logger.exception("subscribing failed, and begins anew")
-                connection.disconnect()  # the reader finds out by a ValueError, and begins anew
+                connection.disconnect()  # the reader gets a ValueError, and starts anew
 
-    def _write(self, connection: Any) -> None:
+    def _write(self, connection: RedisConnection) -> None:
         if self._is_ping_due:
             self._is_ping_due = False
             connection.send_command("PING", check_health=False)
+
         changed, self._changed = sorted(self._changed & self._channels.keys()), set()
         wanted = [
             name
@@ -174,8 +175,10 @@ class RedisSubscriber:
             for name in changed
             if not self._channels[name].wanted and self._channels[name].is_sent
         ]
+
         for name in set(changed) - set(wanted) - set(unwanted):
             self._forget(name)
+
         for is_subscribe, names in ((True, wanted), (False, unwanted)):
             alone = [name for name in names if self._channels[name].is_denied]
             together = [name for name in names if not self._channels[name].is_denied]
@@ -186,13 +189,14 @@ class RedisSubscriber:
             for name in alone:
                 self._send(connection, is_subscribe, [name])
 
-    def _send(self, connection: Any, is_subscribe: bool, names: list[str]) -> None:
+    def _send(self, connection: RedisConnection, is_subscribe: bool, names: list[str]) -> None:
         for name in names:
             channel = self._channels[name]
             channel.is_sent = is_subscribe
             channel.awaited_replies += 1
             channel.confirmed.clear()
-        # First: the answer may come while this waits for room in the kernel's buffer.
+
+        # Noted first: the answer may come while sending waits for room in the kernel's buffer.
         self._sent.append(_Sent(is_subscribe, list(names)))
         connection.send_command(
             self._subscribe if is_subscribe else self._unsubscribe, *names, check_health=False
@@ -214,12 +218,12 @@ class RedisSubscriber:
                 connection.connect()
                 self._begin(connection)
                 self._read(connection, backoff)
-            # ValueError, say: of redis-py, when the writer has closed the connection, or for an
-            # answer that it can't parse.
-            except Exception as exc:  # noqa: BLE001  # what ended this greenlet would make the process deaf
+            # Also a ValueError of redis-py: the writer has closed the connection, or the answer
+            # makes no sense.
+            except Exception as exc:  # noqa: BLE001  # an end of this greenlet would make the process deaf
                 if self._place.is_elsewhere(exc):
                     self._disconnect()
-                    gevent.sleep(backoff.next_s())  # nodes that disagree may send us to and fro
+                    gevent.sleep(backoff.next_s())  # nodes that disagree may redirect in a circle
                     continue
                 self._place.forget()
                 self._health.down("subscriber", describe(exc, self._config))
@@ -227,19 +231,20 @@ class RedisSubscriber:
             self._disconnect()
             gevent.sleep(backoff.next_s())
 
-    def _begin(self, connection: Any) -> None:
-        """Everything is unknown to a new connection."""
+    def _begin(self, connection: RedisConnection) -> None:
+        """Want all channels anew: a new connection has no subscriptions."""
         self._sent.clear()
         for name in list(self._channels):
             channel = self._channels[name]
             channel.is_sent, channel.awaited_replies = False, 0
             channel.confirmed.clear()
             self._forget(name)
+
         self._changed = set(self._channels)
         self._connection = connection
         self._has_work.set()
 
-    def _read(self, connection: Any, backoff: Backoff) -> None:
+    def _read(self, connection: RedisConnection, backoff: Backoff) -> None:
         is_asked, count = False, 0
         while True:
             try:
@@ -253,20 +258,23 @@ class RedisSubscriber:
             except client.ResponseError as exc:
                 self._is_refused(exc)
                 continue
+
             is_asked = False
             if self._health.is_down("subscriber") and not self._is_settling():
                 self._health.up("subscriber")
             backoff.reset()
+
             if isinstance(reply, list) and len(reply) >= 3:
                 handle = self._replies.get(reply[0])
                 if handle is not None:
                     handle(reply[1].decode(errors="replace"), reply[2])
+
             count += 1
             if count % _MESSAGES_PER_TURN == 0:
                 gevent.sleep(0)
 
     def _is_settling(self) -> bool:
-        """Whether subscriptions are still to be confirmed after a new connection."""
+        """Return whether a new connection still has subscriptions to send."""
         return any(
             channel.wanted and not channel.is_sent and not channel.is_denied
             for channel in self._channels.values()
@@ -276,16 +284,17 @@ class RedisSubscriber:
         self._received(name, data)
 
     def _is_refused(self, error: Exception) -> None:
-        """Take an error that answers the command which was sent first of those that wait.
+        """Take an error that answers the oldest command still waiting.
 
         Raises:
-            Exception: the error, where it isn't about a channel that others can do without.
+            Exception: the error itself, unless a channel is forbidden that isn't needed.
         """
         if not self._sent or not is_denied(error):
             raise error
         sent = self._sent.popleft()
         if not self._needed.isdisjoint(sent.channels) and len(sent.channels) == 1:
             raise error
+
         for name in sent.channels:
             channel = self._channels.get(name)
             if channel is None:
@@ -295,15 +304,16 @@ class RedisSubscriber:
             if channel.is_denied or len(sent.channels) == 1:
                 self._deny(name, channel, error)
             else:
-                channel.is_denied = True  # perhaps; it is asked for alone now
+                channel.is_denied = True  # perhaps: now it is tried alone
                 self._change(name)
             self._forget(name)
 
     def _deny(self, name: str, channel: _Channel, error: Exception) -> None:
-        """Do without a channel, until the connection is a new one or somebody enters it again."""
+        """Do without a channel until there is a new connection, or somebody enters it again."""
         channel.is_denied = True
-        channel.confirmed.set()  # nobody need wait
+        channel.confirmed.set()  # waiting is useless
         self._health.deny(name)
+
         if name not in self._told and len(self._told) < _MOST_TOLD:
             self._told.add(name)
             logger.error(
@@ -313,7 +323,7 @@ class RedisSubscriber:
             )
 
     def _answers(self, name: str) -> None:
-        """Take a channel's answer off the command that it belongs to."""
+        """Tick a channel off the command that it answers."""
         if self._sent and name in self._sent[0].channels:
             self._sent[0].channels.remove(name)
             if not self._sent[0].channels:
@@ -335,15 +345,15 @@ class RedisSubscriber:
         if channel is None:
             return
         if not channel.awaited_replies:
-            raise client.ConnectionError(
-                "the shard has moved to another node"
-            )  # nobody had asked for this
+            # Not asked for: a Redis Cluster does this when a shard moves.
+            raise client.ConnectionError("the shard has moved to another node")
+
         self._answers(name)
         channel.awaited_replies -= 1
         self._forget(name)
 
     def _forget(self, name: str) -> None:
-        """Drop what is neither wanted nor known to Redis."""
+        """Drop a channel that is neither wanted nor known to Redis."""
         channel = self._channels[name]
         if not channel.wanted and not channel.is_sent and channel.awaited_replies <= 0:
             channel.confirmed.set()

@@ -1,4 +1,4 @@
-// Small moving charts: one SVG each, two paths in it. The newest value is at the right edge.
+// Small moving charts, each an SVG with two paths. The newest value is at the right edge.
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const WIDTH = 120; // seconds

@@ -1,4 +1,4 @@
-// The console: one more client of the app, with this browser's cookies; a route's own auth lets it in or not.
+// The console: one more client of the app, with this browser's cookies; each route's auth decides about it.
 
 const MOST_LINES = 200;
 
@@ -27,7 +27,7 @@ export function startConsole(root) {
 
   function join() {
     const wanted = path.value.trim();
-    // A second slash in front, of either kind, would name another host.
+    // A second leading slash, of either kind, would name another host.
     const address = new URL(`${root}/${wanted.replace(/^[/\\]+/, "")}`, location.href);
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     socket = new WebSocket(address);
@@ -60,7 +60,8 @@ export function startConsole(root) {
   return {
     prefill(name) {
       if (socket) return;
-      path.value = name.replace(/[%?#\\]/g, encodeURIComponent); // what a path may hold, and an address reads otherwise
+      // A path may contain these characters, but they mean something else in an address.
+      path.value = name.replace(/[%?#\\]/g, encodeURIComponent);
       path.focus();
       path.scrollIntoView({ block: "nearest" });
     },

@@ -1,4 +1,4 @@
-// The live page. The server sends one bounded summary a second; everything here is drawn from that.
+// The live page. The server sends one bounded summary a second, from which everything is drawn.
 
 import { connect } from "../tina4-ws.mjs";
 import { Tile } from "./chart.js";
@@ -43,7 +43,7 @@ function rate(name) {
   return (now, before) => (before ? perSecondOf(now, before, name) : 0);
 }
 
-// A worker that ends takes its numbers along where they aren't kept together; that is no negative rate.
+// Unless workers share their numbers, one that ends takes its own away: show 0, not a negative rate.
 function perSecondOf(now, before, name) {
   return Math.max(0, (now[name] - before[name]) / Math.max(0.001, now.at_s - before.at_s));
 }
@@ -67,7 +67,7 @@ function rowRate(table, key, row, name) {
 
 const kickButton = (press, label) => ({ text: "Kick", press, label, style: "danger" });
 
-// Broken rules and lines; the app's own codes, 3000 and up, and goodbyes are nobody's fault.
+// Marks broken rules and connections. The app's own codes from 3000 on, and goodbyes, are no fault.
 function closeStyle(code) {
   if (code === 1006) return "number warn";
   return code > 1001 && code < 1016 && ![1005, 1012].includes(code) ? "number bad" : "number";
@@ -122,7 +122,7 @@ const tables = {
   ]),
 };
 
-// -- what the server says
+// -- messages of the server
 
 let view = { path: "", search: "" };
 let latest = null;
@@ -157,7 +157,7 @@ function showPaths(rows, total) {
 }
 
 function showFound(answer) {
-  if (answer.path !== view.path || answer.search !== view.search) return; // of an earlier question
+  if (answer.path !== view.path || answer.search !== view.search) return; // it answers an earlier question
   if (view.search && !view.path) showPaths(answer.paths, answer.path_count);
   byId("found-panel").hidden = !view.path && !view.search;
   byId("found-title").textContent = view.path ? `Connections on ${view.path}` : "Connections found";
@@ -178,10 +178,11 @@ const handlers = {
   refused: (message) => notice(`Not done: ${message.message}`),
 };
 
-// -- looking, kicking
+// -- orders to the server
 
 function ask(order) {
-  if (socket?.state === "open") socket.sendJson(order); // what was asked of an earlier picture is no order for now
+  // Never queue an order: it was meant for what the page showed at that moment.
+  if (socket?.state === "open") socket.sendJson(order);
 }
 
 function watch(changed) {

@@ -1,8 +1,8 @@
-// Tables that are told all of their rows again each second, and keep focus, selection and scroll place.
+// Tables that get all their rows again each second, and keep focus, selection and scroll position.
 
 const MOST_BREAKS = 8;
 
-// A path in a narrow column had better break behind a slash than in a name.
+// In a narrow column, a path breaks after a slash rather than inside a name.
 function write(target, text, isPath) {
   const parts = isPath ? text.split(/(?<=\/)(?=[^/])/) : [text];
   const last = parts.splice(MOST_BREAKS).join("");
@@ -36,7 +36,7 @@ export class Table {
     if (this.empty) this.empty.hidden = lines.size > 0;
   }
 
-  // Moving what has the focus would take it away, so then only new rows find their place, at the end.
+  // Moving an element takes its focus away. So while one has it, rows stay where they are, and new ones go last.
   order() {
     const isInUse = this.body.contains(document.activeElement);
     let place = this.body.firstElementChild;

@@ -1,1 +1,1 @@
-"""`tina4-wsgi doctor`: what is often wrong around an app, examined and told."""
+"""`tina4-wsgi doctor`: looks for what is often wrong around an app, and reports it."""

@@ -1,35 +1,38 @@
-"""`tina4-wsgi doctor`: prints what is often wrong; see `doctor` for how it is found."""
+"""`tina4-wsgi doctor`: prints what `examination` and `probe` find."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..command import Command, add_app
+from ..command import Subcommand, add_app
 
 if TYPE_CHECKING:
+    import argparse
+
     from ...hosting.checks import Finding
 
 _DESCRIPTION = """\
-Says what is wrong with an app or a running site, one line each with its fix. The exit code is 1 if
-anything of it is fatal.
+Prints what is wrong with an app or a running site, one line each with its fix. The exit code is 1
+if anything is fatal.
 """
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    """Say what is wrong, one line each; the `doctor` command. 1 if anything is fatal.
+    """Print what is wrong, one line each, and return 1 if anything is fatal; the `doctor` command.
 
     Raises:
-        LoadError, ConfigError: the app can't be had.
+        LoadError, ConfigError: the app can't be loaded.
     """
-    from .examination import examine, examine_site
+    from .examination import examine
+    from .probe import probe
 
     findings: list[Finding] = []
     if arguments.url is None or arguments.app is not None:
         findings += examine(arguments.app, Path.cwd())
     if arguments.url is not None:
-        findings += examine_site(arguments.url, arguments.origin)
+        findings += probe(arguments.url, arguments.origin)
+
     for finding in findings:
         print(finding)
     if not findings:
@@ -47,4 +50,4 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-COMMAND = Command("doctor", "look for what is often wrong", _DESCRIPTION, _add_options, doctor)
+COMMAND = Subcommand("doctor", "look for what is often wrong", _DESCRIPTION, _add_options, doctor)

@@ -1,57 +1,59 @@
-"""`tina4-wsgi doctor`: looks for what is often wrong, before anybody connects."""
+"""Looks for what is often wrong around an app, before anybody connects."""
 
 from __future__ import annotations
 
 import re
 import sys
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gevent import monkey
 
 from ...app import App
 from ...backplane.redis import permissions
-from ...config import Config
 from ...errors import BackplaneError
 from ...hosting import checks
 from ...hosting.checks import Finding
 from ...hosting.claims import paths_of_gevent_websocket
-from ...server.loading import load_app
+from ...server.loading import config_of, load_app
 from . import gunicorn_settings
-from .probe import probe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ...config import Config
 
 _PARAMETER = re.compile(r"\{[^{}]*\}|<[^<>]*>")
 _MOST_PATHS = 50
 
 
 def examine(target: str | None, folder: Path) -> Iterator[Finding]:
-    """Load the app as `gunicorn --preload` would, unpatched, and look at what it makes of the
-    process.
+    """Load the app as `gunicorn --preload` would, unpatched, and examine the process.
 
     Args:
         target: "module:app"; None for what `tina4-wsgi serve` would serve.
         folder: where the app and gunicorn's configuration are.
     Raises:
-        LoadError: there is no such app, or it fails.
+        LoadError: the app can't be loaded.
     """
     before = set(checks.modules())
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", monkey.MonkeyPatchWarning
-        )  # we say it ourselves, with the module's name
+        # We report it ourselves, with the name of the module.
+        warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)
         app = load_app(target, folder)
+
     patches_itself = monkey.is_module_patched("socket")
-    served = (target or "wsgi").partition(":")[
-        0
-    ]  # which may patch between its imports, and so ends behind the patch
+    # The served module may patch between its imports, so it may hold unpatched names all the same.
+    served = (target or "wsgi").partition(":")[0]
     suspects = {name: one for name, one in checks.modules().items() if name not in before}
     suspects |= {served: sys.modules[served]} if patches_itself and served in sys.modules else {}
     yield from checks.patched_too_late(suspects)
     yield from checks.misspelt_variables()
     yield from checks.libraries()
     yield from checks.old_libraries()
-    config = _config_of(app)
+
+    config = config_of(app)
     yield from checks.too_few_descriptors(config)
     yield from checks.trusted_by_django()
     yield from _redis(app, config)
@@ -59,20 +61,11 @@ def examine(target: str | None, folder: Path) -> Iterator[Finding]:
     yield from _gunicorn(config, folder, patches_itself)
 
 
-def examine_site(url: str, origin: str | None) -> Iterator[Finding]:
-    """Ask a running site for an upgrade; see `probe`."""
-    return probe(url, origin)
-
-
-def _config_of(app: object) -> Config:
-    config = getattr(app, "config", None)  # of a Flask app it is a dict
-    return config if isinstance(config, Config) else Config.from_environ()
-
-
 def _redis(app: object, config: Config) -> Iterator[Finding]:
-    """Say what the app may not do in its Redis."""
+    """Report what the ACL of Redis forbids the app."""
     if config.backplane != "redis":
         return
+
     try:
         denied = permissions.denied(config, _paths_of(app))
     except BackplaneError as exc:
@@ -94,26 +87,23 @@ def _redis(app: object, config: Config) -> Iterator[Finding]:
 
 
 def _paths_of(app: object) -> list[str]:
-    """Give a path for each of the first WebSocket routes, as clients could be on it."""
+    """Return an example path for each of the first WebSocket routes."""
     routes = app.all_routes() if isinstance(app, App) else []
     paths = (_PARAMETER.sub("1", route.path) for route in routes if route.kind == "websocket")
     return [*dict.fromkeys(paths)][:_MOST_PATHS]
 
 
 def _other_websockets(app: object) -> Iterator[Finding]:
-    """Name the paths that count on `environ["wsgi.websocket"]`, which gunicorn's own gevent workers
-    don't give.
-    """
+    """Report paths that need `environ["wsgi.websocket"]`, which gunicorn's gevent workers lack."""
     is_handed_over = getattr(app, "hands_over", lambda path: False)
+
     for path in paths_of_gevent_websocket(app):
         if not is_handed_over(path):
             yield Finding(
                 f"WebSockets below {path} ask for environ['wsgi.websocket'], since "
-                "gevent-websocket is installed; "
-                "only its own gunicorn worker gives it by itself",
+                "gevent-websocket is installed; only its own gunicorn worker gives it by itself",
                 f"App(…, gevent_websocket_paths={path!r}), or "
-                f"TINA4_WS_GEVENT_WEBSOCKET_PATHS={path} and an App "
-                "around the application",
+                f"TINA4_WS_GEVENT_WEBSOCKET_PATHS={path} and an App around the application",
             )
 
 
@@ -121,6 +111,7 @@ def _gunicorn(config: Config, folder: Path, patches_itself: bool) -> Iterator[Fi
     if not gunicorn_settings.is_installed():
         return
     yield from gunicorn_settings.check_extra()
+
     try:
         settings = gunicorn_settings.read(folder)
     except ValueError as exc:
@@ -128,6 +119,7 @@ def _gunicorn(config: Config, folder: Path, patches_itself: bool) -> Iterator[Fi
             f"gunicorn can't read its settings: {exc}", "correct gunicorn.conf.py", is_fatal=True
         )
         return
+
     if settings is not None:
         yield from gunicorn_settings.check_worker_class(settings)
         yield from gunicorn_settings.check_preload(settings, patches_itself)

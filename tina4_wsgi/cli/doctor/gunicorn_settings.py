@@ -1,6 +1,4 @@
-"""How gunicorn would run here: what gunicorn.conf.py and GUNICORN_CMD_ARGS say, read by gunicorn
-itself.
-"""
+"""How gunicorn would run here: gunicorn.conf.py and GUNICORN_CMD_ARGS, read by gunicorn itself."""
 
 from __future__ import annotations
 
@@ -9,11 +7,13 @@ import importlib
 import importlib.util
 import io
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...hosting.checks import PATCH, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 _FILE = "gunicorn.conf.py"
 _GEVENT = frozenset({"gevent", "gevent_wsgi", "gevent_pywsgi"})
@@ -21,26 +21,26 @@ _USE_GEVENT = f'gunicorn -k gevent, or worker_class = "gevent" in {_FILE}'
 
 
 class Settings(NamedTuple):
-    """What matters of gunicorn's settings.
+    """The gunicorn settings that matter to us.
 
     Attributes:
         worker_class: a name or a class.
-        is_named: whether the class was chosen; otherwise the command line may still do so.
+        is_named: whether the class is configured; if not, the command line may still name one.
     """
 
-    worker_class: Any  # gunicorn ships no types
+    worker_class: str | type
     is_named: bool
     workers: int
     preloads: bool
 
 
 def is_installed() -> bool:
-    """Say whether there is a gunicorn."""
+    """Return whether gunicorn is installed."""
     return importlib.util.find_spec("gunicorn") is not None
 
 
 def check_extra() -> Iterator[Finding]:
-    """See whether gunicorn has what its gevent worker imports."""
+    """Report if gunicorn lacks what its gevent worker imports."""
     try:
         importlib.import_module("gunicorn.workers.ggevent")
     except (ImportError, RuntimeError) as exc:
@@ -52,29 +52,30 @@ def check_extra() -> Iterator[Finding]:
 
 
 def read(folder: Path) -> Settings | None:
-    """Give the settings; None where nothing is configured.
+    """Return the settings; None if nothing is configured.
 
     Raises:
-        ValueError: gunicorn can't read them; the text is gunicorn's.
+        ValueError: gunicorn can't read them; the message is gunicorn's.
     """
     from gunicorn.app.base import Application
 
-    class Reader(Application):  # type: ignore[misc]  # no types
+    class SettingsReader(Application):  # type: ignore[misc]  # no types
         def init(self, *ignored: object) -> None:
-            """There is no app on this command line."""
+            """Accept a command line without an app."""
 
         def load(self) -> None:
-            """Nothing is run."""
+            """Load nothing, since nothing is run."""
 
     arguments, sys.argv = sys.argv, ["gunicorn"]
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            cfg = Reader().cfg
+            cfg = SettingsReader().cfg
     except SystemExit as exc:
         raise ValueError(said.getvalue().strip().rpartition("\n")[2]) from exc
     finally:
         sys.argv = arguments
+
     if not (folder / _FILE).is_file() and not cfg.get_cmd_args_from_env() and cfg.workers == 1:
         return None
     chosen = cfg.settings["worker_class"]
@@ -85,7 +86,7 @@ def read(folder: Path) -> Settings | None:
 
 
 def check_worker_class(settings: Settings) -> Iterator[Finding]:
-    """See whether the worker can hand its sockets over."""
+    """Report a worker class that can't hand its sockets over."""
     if not settings.is_named:
         yield Finding(
             "gunicorn's settings name no worker class, and the default takes no upgrades",
@@ -101,12 +102,12 @@ def check_worker_class(settings: Settings) -> Iterator[Finding]:
 
 
 def check_preload(settings: Settings, patches_itself: bool) -> Iterator[Finding]:
-    """See whether an app that is imported before the worker patches does so itself."""
+    """Report an app that is imported before the worker patches, and doesn't patch itself."""
     if settings.preloads and not patches_itself:
         yield Finding("gunicorn preloads the app before anything is patched", PATCH, is_fatal=True)
 
 
-def _is_gevent(worker_class: Any) -> bool:
+def _is_gevent(worker_class: str | type) -> bool:
     if worker_class in _GEVENT:
         return True
     from gunicorn import util

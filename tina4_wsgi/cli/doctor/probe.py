@@ -1,4 +1,4 @@
-"""One upgrade request to a running site, and what the answer says about the way there."""
+"""Sends one upgrade request to a running site, and explains the response."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import base64
 import contextlib
 import http.client
 import os
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ...hosting.checks import Finding
 from ...protocol.handshake import accept_for
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from urllib.parse import SplitResult
+
 _TIMEOUT_S = 10.0
+_MOST_BODY_BYTES = 2_000
 _SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 
 _GOODBYE = b"\x88\x82" + bytes(4) + b"\x03\xe8"
-"""A masked close frame with code 1000 (RFC 6455 §5.5.1): else the server would note a broken line,
-1006.
-"""
+"""A masked close frame 1000 (RFC 6455 §5.5.1). Without it the server would log 1006."""
 
 _NGINX = (
     "in nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "
@@ -31,11 +34,11 @@ _ORIGIN = (
 
 
 def probe(url: str, origin: str | None = None) -> Iterator[Finding]:
-    """Ask for an upgrade as a page would.
+    """Ask for an upgrade as a page would, and report what goes wrong.
 
     Args:
         url: of a WebSocket route, with the scheme ws, wss, http or https.
-        origin: of the page; by default that of the URL itself.
+        origin: of the page; by default that of `url`.
     """
     parts = urlsplit(url)
     scheme = _SCHEMES.get(parts.scheme)
@@ -46,6 +49,7 @@ def probe(url: str, origin: str | None = None) -> Iterator[Finding]:
             is_fatal=True,
         )
         return
+
     key = base64.b64encode(os.urandom(16)).decode()
     fields = {
         "Connection": "Upgrade",
@@ -54,34 +58,42 @@ def probe(url: str, origin: str | None = None) -> Iterator[Finding]:
         "Sec-WebSocket-Version": "13",
         "Origin": origin or f"{scheme}://{parts.netloc}",
     }
-    kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
-        connection.request("GET", path, headers=fields)
-        answer = connection.getresponse()
-        body = "" if answer.status == 101 else answer.read(2_000).decode(errors="replace")
-        if answer.status == 101 and connection.sock is not None:
-            with contextlib.suppress(OSError):  # it may have gone first
-                connection.sock.sendall(_GOODBYE)
+        status, accept, body = _ask(scheme, parts, fields)
     except (OSError, http.client.HTTPException) as exc:
         reason = str(exc) or type(exc).__name__
         yield Finding(
             f"{url}: no answer, {reason}", "start the server, or correct the address", is_fatal=True
         )
         return
-    finally:
-        connection.close()
-    if answer.status == 101 and answer.getheader("Sec-WebSocket-Accept") != accept_for(key):
+
+    if status != 101:
+        advice = _advice(status, body, fields["Origin"])
+        yield Finding(f"{url} answers {status}", advice, is_fatal=True)
+    elif accept != accept_for(key):
         yield Finding(
             f"{url} answers 101 to another key", "look for a cache on the way", is_fatal=True
         )
-    elif answer.status != 101:
-        yield Finding(
-            f"{url} answers {answer.status}",
-            _advice(answer.status, body, fields["Origin"]),
-            is_fatal=True,
-        )
+
+
+def _ask(scheme: str, parts: SplitResult, fields: dict[str, str]) -> tuple[int, str | None, str]:
+    """Send the handshake; return the response's status, Sec-WebSocket-Accept and body."""
+    kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+    with contextlib.closing(
+        kind(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+    ) as connection:
+        connection.request("GET", path, headers=fields)
+        answer = connection.getresponse()
+        if answer.status != 101:
+            body = answer.read(_MOST_BODY_BYTES).decode(errors="replace")
+            return answer.status, None, body
+
+        if connection.sock is not None:
+            with contextlib.suppress(OSError):  # the server may have closed first
+                connection.sock.sendall(_GOODBYE)
+        return answer.status, answer.getheader("Sec-WebSocket-Accept"), ""
 
 
 def _advice(status: int, body: str, origin: str) -> str:
@@ -89,6 +101,7 @@ def _advice(status: int, body: str, origin: str) -> str:
         return f"a proxy on the way drops Upgrade or Connection: {_NGINX}"
     if status == 403 and "origin" in body:
         return f"the origin {origin} is refused: {_ORIGIN}"
+
     return {
         401: "the route asks for a login, which a probe doesn't have: give it a token in the query",
         403: "the route's auth refuses",

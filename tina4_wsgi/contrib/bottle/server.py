@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import bottle
 from gevent import monkey
 
-from ...cli import serve
 from ...errors import ConfigError
-from ...server import console
+from ...server.console import configure_logging
+from ...server.running import banner, stop_on_signal
 from ...server.server import Server
 from .bridge import are_greenlet_local, renew_locals, wrap
 
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
 
 def _let_go_of_reloader() -> None:
-    """Keep Bottle from waiting for its reloader's thread: of a class from before the patching, it
-    never says it's over.
+    """Keep Bottle from waiting for its reloader's thread, which a late patching made unjoinable.
 
-    It is a daemon and does nothing more at that point.
+    The thread is a daemon, and has nothing left to do at that point.
     """
     for thread in threading.enumerate():
         if isinstance(thread, bottle.FileCheckerThread):
@@ -30,16 +29,15 @@ def _let_go_of_reloader() -> None:
 
 
 class Tina4Server(bottle.ServerAdapter):  # type: ignore[misc]  # bottle ships no types
-    """Our own server under Bottle's name "tina4": for `bottle.run(server="tina4")` and `bottle.py
-    --server tina4`.
+    """Our server as Bottle's "tina4": `bottle.run(server="tina4")`, `bottle.py --server tina4`.
 
-    Importing this module makes the name known. A Bottle app is wrapped; what is wrapped already is
-    served as it is. Its options are those of `tina4_wsgi.server.server.Server`: `certfile`,
-    `keyfile`, `unix_path`.
+    Importing this module registers the name. It wraps a Bottle app, and serves a wrapped app as it
+    is. Its options are those of `tina4_wsgi.server.server.Server`: `certfile`, `keyfile`,
+    `unix_path`.
     """
 
     def run(self, handler: WSGIApplication) -> None:
-        """Serve until SIGINT or SIGTERM, then say 1001 to every client.
+        """Serve until SIGINT or SIGTERM, then close every WebSocket with 1001.
 
         Raises:
             ConfigError: gevent hasn't patched the process.
@@ -52,13 +50,14 @@ class Tina4Server(bottle.ServerAdapter):  # type: ignore[misc]  # bottle ships n
         if not are_greenlet_local(bottle):  # `bottle.py` itself came before the app's module
             renew_locals(bottle)
             _let_go_of_reloader()
-        console.configure_logging("warning" if self.quiet else "info")
+
+        configure_logging("warning" if self.quiet else "info")
         app = wrap(handler) if isinstance(handler, bottle.Bottle) else handler
         server = Server(app, self.host, self.port, **self.options)
         server.start()
-        serve.stop_on_signal(server)
+        stop_on_signal(server)
         if not self.quiet:
-            print(serve.banner(server), flush=True)
+            print(banner(server), flush=True)
         server.serve_forever()
 
 

@@ -1,25 +1,28 @@
-"""The process above Django's development server, as `reloading` has it for any.
+"""The process above Django's development server: `supervision.reloader`, for manage.py.
 
 The child runs the same command again, with the standard library patched before anything of Django's
-or the project's is imported, whatever manage.py holds. It watches its own files with Django's
-reloader, whose signals and settings a project may use, and ends when one has changed. When it fails
-while it starts, this process waits for a change.
+or the project's is imported, whatever manage.py holds. It watches its files by Django's
+autoreloader, whose signals and settings a project may use, and ends when a file has changed. When
+the child fails to start, this process waits for a change.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import sysconfig
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.utils import autoreload
 
 from ...supervision.reloader import Reloader
 from ...supervision.watcher import Watcher
 from ...supervision.worker import Worker
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
 
 # `python -m gevent.monkey manage.py` would look for modules in the current folder, not beside
 # manage.py.
@@ -32,12 +35,11 @@ _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 def patched_command(command: Sequence[str | Path]) -> list[str]:
-    """Give a command of Python's that does the same with the standard library patched from the
-    start.
+    """Return a Python command that does the same with the standard library patched at its start.
 
     Args:
-        command: as `get_child_arguments` gives it: interpreter, its options, `-m` and a module or a
-            script, arguments.
+        command: as `get_child_arguments` returns it: interpreter, its options, `-m` and a module or
+            a script, arguments.
     """
     words = list(map(str, command))
     begin = next(
@@ -45,6 +47,7 @@ def patched_command(command: Sequence[str | Path]) -> list[str]:
         len(words),
     )
     interpreter, target = words[:begin], words[begin:]
+
     if target[0] == "-m":
         return [*interpreter, "-c", _PROGRAM, "run_module", os.getcwd(), *target[1:]]
     return [
@@ -58,15 +61,14 @@ def patched_command(command: Sequence[str | Path]) -> list[str]:
 
 
 def keep_serving(command: Sequence[str], listener: socket.socket) -> int:
-    """Run a server in child processes, one after the other, until a signal; gives the exit code.
+    """Run a server in one child process after the other until a signal; return the exit code.
 
     Args:
-        command: of the child; the option that hands `listener` on is put behind it.
-        listener: what they serve on.
+        command: the child's; the option that hands `listener` on is appended.
+        listener: what the children serve on.
     """
-    os.environ[autoreload.DJANGO_AUTORELOAD_ENV] = (
-        "true"  # settings that start things once look for it
-    )
+    # Settings that start something only once look for it.
+    os.environ[autoreload.DJANGO_AUTORELOAD_ENV] = "true"
     reloader = Reloader(
         lambda: Worker(lambda inherited: [*command, inherited], listener),
         Watcher(_source_folders()),
@@ -77,8 +79,9 @@ def keep_serving(command: Sequence[str], listener: socket.socket) -> int:
 
 
 def _source_folders() -> list[Path]:
-    """Give where the project's own modules may be: all that is looked in, less what came with
-    Python or by pip.
+    """Return the folders of sys.path that may hold the project's own modules.
+
+    These are all but those of Python itself and of installed packages.
     """
     own = Path(sysconfig.get_path("stdlib"))
     folders = [Path(name).resolve() for name in sys.path]

@@ -1,6 +1,4 @@
-"""`manage.py tina4serve [addr:port]`: the development server for a project with WebSocket
-routes.
-"""
+"""`manage.py tina4serve [addr:port]`: a development server for projects with WebSocket routes."""
 
 from __future__ import annotations
 
@@ -25,13 +23,13 @@ from django.db import connections
 from django.utils import autoreload
 
 from tina4_wsgi.app import App
-from tina4_wsgi.cli.serve import allow_many_descriptors, banner, stop_on_signal
 from tina4_wsgi.config import keep_live_token
 from tina4_wsgi.contrib.django.bridge import wrap
 from tina4_wsgi.contrib.django.databases import PATCH, are_patched_in_time
 from tina4_wsgi.contrib.django.reloading import keep_serving, patched_command
 from tina4_wsgi.server.console import line_formatter
 from tina4_wsgi.server.listening import ListenAddress
+from tina4_wsgi.server.running import allow_many_descriptors, banner, stop_on_signal
 from tina4_wsgi.server.server import Server
 from tina4_wsgi.supervision import orders
 
@@ -40,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = "8000"  # where runserver listens, which this command stands for
+DEFAULT_PORT = "8000"  # that of runserver, which this command replaces
 CAN_NOT_SERVE = 4
 
 _ADDRESS = re.compile(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]+):)?(?P<port>\d{1,5})")
@@ -59,12 +57,13 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
         "Starts a web server for development that serves WebSocket routes too, which runserver "
         "can't."
     )
-    requires_system_checks: tuple[str, ...] = ()  # made by each new child
+    requires_system_checks: tuple[str, ...] = ()  # each new child makes them
     suppressed_base_arguments = frozenset({"--verbosity", "--traceback"})
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Describe the command line; as far as it goes, it is runserver's."""
+        """Add the arguments, which are named as runserver's."""
         add = parser.add_argument
+
         add(
             "address",
             nargs="?",
@@ -85,20 +84,21 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
             help="don't serve the files of STATIC_URL",
         )
         add("--insecure", action="store_true", help="serve them also if DEBUG is False")
-        add("--patched", action="store_true", help=SUPPRESS)  # for the child, as the next
+        add("--patched", action="store_true", help=SUPPRESS)  # both for the child
         add("--inherited", type=orders.inherited, help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Serve, here if this process is patched as it must be, otherwise in another one.
+        """Serve, in this process if it is patched in time, otherwise in another one.
 
         Raises:
-            CommandError: it can't be done; the text says what to do.
+            CommandError: it can't serve; the message says what to do.
         """
         host, port = read_address(options["address"])
         if not settings.DEBUG and not settings.ALLOWED_HOSTS:
             raise CommandError(
                 "DEBUG is False and ALLOWED_HOSTS is empty, expected the names of the site there"
             )
+
         may_start_anew = self._called_from_command_line and not options["patched"]
         if may_start_anew and (options["reloads"] or not are_patched_in_time()):
             self._start_anew(host, port, options["reloads"])
@@ -110,9 +110,10 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
 
     def _start_anew(self, host: str, port: int, reloads: bool) -> None:
         command = [*patched_command(autoreload.get_child_arguments()), "--patched"]
-        # A browser that has followed the link goes on when the child starts again.
+        # A browser that has followed the link stays logged in when the child starts again.
         keep_live_token()
         self.stdout.flush()
+
         if not reloads:
             os.execv(command[0], command)
         show_log()
@@ -124,7 +125,8 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
     def _serve(self, host: str, port: int, options: dict[str, Any]) -> None:
         self.check(display_num_errors=True)
         self.check_migrations()
-        connections.close_all()  # of the checks
+        connections.close_all()  # which the checks have opened
+
         allow_many_descriptors()
         show_log()
         app = application(options["serves_static"], options["insecure"])
@@ -136,6 +138,7 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
             with said_in_a_sentence(host, port):
                 server.start()
             stop_on_signal(server)
+
         self.stdout.write(banner(server))
         self.stdout.write(
             f"settings {settings.SETTINGS_MODULE}; for development only; quit with ^C"
@@ -147,10 +150,12 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django ships no types
 
 
 def read_address(text: str) -> tuple[str, int]:
-    """Take "8000", "0.0.0.0:8000", "localhost:8000" or "[::1]:8000" apart; port 0 is any.
+    """Split "8000", "0.0.0.0:8000", "localhost:8000" or "[::1]:8000" into host and port.
+
+    Port 0 is any free one.
 
     Raises:
-        CommandError: it is nothing of that kind.
+        CommandError: the text is no such address.
     """
     found = _ADDRESS.fullmatch(text)
     if found is None or int(found["port"]) > 65_535:
@@ -162,7 +167,7 @@ def read_address(text: str) -> tuple[str, int]:
 
 @contextlib.contextmanager
 def said_in_a_sentence(host: str, port: int) -> Iterator[None]:
-    """Say why it can't be listened there."""
+    """Turn an OSError of listening into a sentence."""
     try:
         yield
     except OSError as exc:
@@ -172,10 +177,8 @@ def said_in_a_sentence(host: str, port: int) -> Iterator[None]:
         ) from exc
 
 
-def application(serves_static: bool, insecure: bool) -> Any:
-    """Give the project's WSGI application, wrapped if it isn't yet, with the static files in front
-    of it.
-    """
+def application(serves_static: bool, insecure: bool) -> App | DjangoStaticFiles:
+    """Return the project's WSGI application, wrapped if need be, behind its static files."""
     app = get_internal_wsgi_application()
     if not isinstance(app, App):
         app = wrap(app)
@@ -184,14 +187,12 @@ def application(serves_static: bool, insecure: bool) -> Any:
         and serves_static
         and (settings.DEBUG or insecure)
     ):
-        return StaticFiles(app)
+        return DjangoStaticFiles(app)
     return app
 
 
-class StaticFiles(StaticFilesHandler):  # type: ignore[misc]  # Django ships no types
-    """The project's static files, and behind them the app; shows our server what it looks for in an
-    app.
-    """
+class DjangoStaticFiles(StaticFilesHandler):  # type: ignore[misc]  # Django ships no types
+    """The project's static files, and the app for all else, with the attributes of an `App`."""
 
     def __init__(self, app: App) -> None:
         super().__init__(app)
@@ -201,7 +202,7 @@ class StaticFiles(StaticFilesHandler):  # type: ignore[misc]  # Django ships no 
 
 
 def show_log() -> None:
-    """Have our log on stderr, unless the project's LOGGING says where it goes."""
+    """Log to stderr, unless the project's LOGGING configures our loggers."""
     ours = logging.getLogger("tina4_wsgi")
     if ours.hasHandlers():
         return
@@ -212,16 +213,19 @@ def show_log() -> None:
 
 
 def start_as_worker(
-    app: Any, host: str, port: int, listener_fd: int, orders_fd: int
+    app: App | DjangoStaticFiles, host: str, port: int, listener_fd: int, orders_fd: int
 ) -> tuple[Server, gevent.Greenlet]:
-    """Serve on the socket of the process above; gives the server, and what succeeds when a file has
-    changed.
+    """Serve on the socket of the process above.
+
+    Returns:
+        The server, and a greenlet that returns once a file has changed.
     """
     os.set_inheritable(listener_fd, False)
     server = Server(app, host, port, listener=socket.socket(fileno=listener_fd))
     server.start()
     watching = gevent.spawn(watch, server)
-    gevent.sleep(0)  # it looks at all files before anybody reads that we serve, and changes one
+    # It reads all modification times before anybody learns that we serve, and changes a file.
+    gevent.sleep(0)
     orders.Orders(orders_fd, {}).obey(server)
     return server, watching
 
@@ -229,8 +233,8 @@ def start_as_worker(
 def watch(server: Server) -> None:
     """Stop the server when a file has changed, and return then."""
     try:
-        # Asked whether it lives, a patched thread lets others run, and changes meanwhile would be
-        # missed.
+        # `is_alive` of a patched thread would let other greenlets run, and changes meanwhile would
+        # be missed.
         autoreload.get_reloader().run(SimpleNamespace(is_alive=lambda: True))
-    except SystemExit:  # how the reloader asks for a new process
+    except SystemExit:  # the autoreloader asks for a new process
         server.stop()
