@@ -24,6 +24,7 @@ CORE = (
     ("Routes", ("Router", "ANONYMOUS")),
     ("Connections", ("Connection", "Event")),
     ("HTTP", ("Request", "Response")),
+    ("Frameworks", ("Bridge",)),
     ("From other processes", ("publish", "Publisher", "Receipt")),
 )
 """Names of `tina4_wsgi` by section; what is in none of them stands under "Errors and the rest"."""

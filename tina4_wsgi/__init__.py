@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .routing.callbacks import Event
     from .routing.router import Router
     from .version import __version__
+    from .websocket.bridge import Bridge
     from .websocket.connection import Connection
     from .websocket.verdict import ANONYMOUS
 
@@ -38,6 +39,7 @@ __all__ = [
     "ANONYMOUS",
     "App",
     "BackplaneError",
+    "Bridge",
     "ConfigError",
     "Connection",
     "ConnectionClosed",
@@ -84,6 +86,7 @@ _MODULES = {
     "backplane.publishing": ("Publisher", "publish"),
     "routing.callbacks": ("Event",),
     "routing.router": ("Router",),
+    "websocket.bridge": ("Bridge",),
     "websocket.verdict": ("ANONYMOUS",),
     "version": ("__version__",),
     "http.results": ("Request", "Response"),

@@ -13,16 +13,16 @@ import ipaddress
 import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from .addresses import hosts, origins
-from .addresses.origins import Allowed
 from .errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from typing_extensions import Unpack
 
     from .settings import AppSettings
@@ -52,7 +52,7 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the documentation and the checks know of one field of `Config`.
+    """One field of `Config`, as the documentation and the checks see it.
 
     Attributes:
         unit: what the number counts; "" where there is none.
@@ -101,7 +101,7 @@ class Config:
     max_message_bytes: int = _setting(
         65_536,
         "bytes",
-        "bulk data belongs on HTTP; a message over it is closed with 1009",
+        "bulk data belongs on HTTP; a larger message is closed with 1009",
         least=125,
         most=1 << 30,
         per_route=True,
@@ -109,7 +109,8 @@ class Config:
     max_fragments: int = _setting(
         4_096,
         "fragments",
-        "a message in single bytes must not cost unbounded work; over it 1008",
+        "a message in single bytes must not cost unbounded work; more fragments are closed "
+        "with 1008",
         least=1,
         most=1 << 24,
         per_route=True,
@@ -131,28 +132,29 @@ class Config:
     max_head_bytes: int = _setting(
         32_768,
         "bytes",
-        "all of a request's head, as nginx takes; a WebSocket keeps most of it, so over it 431",
+        "the whole head of a request, as large as nginx takes; a WebSocket keeps most of its "
+        "head, so larger ones are answered 431",
         least=8_192,
         most=1 << 20,
     )
     handshake_timeout_s: float = _setting(
         10.0,
         "seconds",
-        "a request head that takes longer is a slow-loris",
+        "a client that takes longer to send a request head is a slow loris",
         least=0.1,
         most=600,
     )
     max_connections: int = _setting(
         10_000,
         "connections per worker",
-        "what one process carries with room for HTTP; over it 503",
+        "what one process can carry with room left for HTTP; further clients are answered 503",
         least=1,
         most=10_000_000,
     )
     ping_interval_s: float = _setting(
         25.0,
         "seconds, 0 is never",
-        "below the 30 to 60 s after which proxies cut silent connections",
+        "shorter than the 30 to 60 s after which proxies cut silent connections",
         least=0,
         most=86_400,
         per_route=True,
@@ -160,7 +162,7 @@ class Config:
     pong_timeout_s: float = _setting(
         10.0,
         "seconds",
-        "a peer that lets a ping wait longer is gone; its connection ends with 1006",
+        "a peer that leaves a ping unanswered for longer is gone; its connection ends with 1006",
         least=0.1,
         most=86_400,
         per_route=True,
@@ -168,7 +170,7 @@ class Config:
     idle_timeout_s: float = _setting(
         0.0,
         "seconds, 0 is never",
-        "a peer that answers pings may still have nothing to say; closed with 1000",
+        "a peer that answers pings may still have nothing to say; it is closed with 1000",
         least=0,
         most=86_400 * 365,
         per_route=True,
@@ -176,9 +178,8 @@ class Config:
     reauth_every: float = _setting(
         0.0,
         "seconds, 0 is never",
-        "`auth` is asked again so often; a user it refuses by then is closed with 4401, and with "
-        "1013 when it could "
-        "not be asked for three times as long",
+        "how often `auth` is asked again; a user that it then refuses is closed with 4401, "
+        "and with 1013 if it could not be asked for three times as long",
         least=0,
         most=86_400 * 365,
         per_route=True,
@@ -194,7 +195,7 @@ class Config:
     max_outbound_bytes: int = _setting(
         1 << 20,
         "bytes per connection",
-        "what may wait for a slow reader; over it 1013",
+        "what may wait for a slow reader; one with more is closed with 1013",
         least=4_096,
         most=1 << 32,
         per_route=True,
@@ -211,7 +212,7 @@ class Config:
     send_timeout_s: float = _setting(
         5.0,
         "seconds without progress",
-        "a reader that takes nothing for so long is closed with 1013",
+        "a reader that takes nothing for this long is closed with 1013",
         least=0.1,
         most=3_600,
         per_route=True,
@@ -219,7 +220,7 @@ class Config:
     max_inbound_messages: int = _setting(
         64,
         "messages per connection",
-        "what may wait for a slow callback; then reading pauses",
+        "what may wait for a slow callback; beyond that, reading pauses",
         least=1,
         most=100_000,
         per_route=True,
@@ -227,8 +228,8 @@ class Config:
     max_inbound_bytes: int = _setting(
         1 << 20,
         "bytes per connection",
-        "what may wait for a slow callback, a message under way included; then reading pauses, "
-        "and one message of any length always fits",
+        "what may wait for a slow callback, a message still arriving included; beyond that, "
+        "reading pauses, but one message of any length always fits",
         least=1_024,
         most=1 << 32,
         per_route=True,
@@ -236,21 +237,23 @@ class Config:
     max_worker_inbound_bytes: int = _setting(
         256 << 20,
         "bytes per worker",
-        "the same for all connections together; then those whose callbacks are slow are not read",
+        "the same for all connections together; beyond that, connections with slow callbacks "
+        "are not read",
         least=65_536,
         most=1 << 40,
     )
     max_callbacks: int = _setting(
         1_000,
         "callbacks at once per worker",
-        "bounds greenlets, and with them database connections",
+        "limits greenlets, and with them database connections",
         least=1,
         most=1_000_000,
     )
     blocked_loop_s: float = _setting(
         0.5,
         "seconds, 0 is never",
-        "what holds the loop so long is logged with its stack; nobody else is served then",
+        "code that holds the event loop for this long is logged with its stack; no other "
+        "client is served meanwhile",
         least=0,
         most=3_600,
     )
@@ -282,14 +285,15 @@ class Config:
     keepalive_timeout_s: float = _setting(
         75.0,
         "seconds",
-        "own server only: how long an idle HTTP connection is kept; 0 is one request each",
+        "own server only: how long an idle HTTP connection stays open; 0 closes it after each "
+        "request",
         least=0,
         most=3_600,
     )
     deflate: bool = _setting(
         False,
         "",
-        "permessage-deflate costs CPU; worth it for texts of some KiB",
+        "permessage-deflate costs CPU; it pays off for texts of some KiB",
         per_route=True,
     )
     deflate_threshold_bytes: int = _setting(
@@ -302,9 +306,8 @@ class Config:
     max_deflate_ratio: int = _setting(
         300,
         "times its size, 0 is any",
-        "what a compressed message over 16 KiB may inflate to: JSON reaches 20, equal rows 250, a "
-        "bomb 1 000; "
-        "over it 1009",
+        "how far a compressed message over 16 KiB may inflate: JSON reaches 20, equal rows "
+        "250, a bomb 1 000; one that inflates further is closed with 1009",
         least=0,
         most=1_100,
         per_route=True,
@@ -312,37 +315,36 @@ class Config:
     on_error: Literal["keep", "close"] = _setting(
         "keep",
         "",
-        'a bad message must not end a session; "close" ends it: 1011 for a failing callback, 1007 '
-        "for what is not JSON",
+        'a bad message must not end a session; "close" ends it: 1011 for a failing callback, '
+        "1007 for invalid JSON",
         choices=("keep", "close"),
         per_route=True,
     )
-    allowed_origins: tuple[Allowed, ...] = _setting(
+    allowed_origins: tuple[origins.Allowed, ...] = _setting(
         (),
         "",
-        'pages that may connect besides those of the same origin, as "https://example.org" or '
-        '"https://*.example.org"; '
-        'a function of the origin; "null", "file://"; "*" is any',
+        'pages that may connect besides those of the same origin: "https://example.org", '
+        '"https://*.example.org", "null", "file://", or a function of the origin; "*" allows '
+        "any",
         per_route=True,
     )
     allowed_hosts: tuple[str, ...] = _setting(
         (),
         "",
-        'hosts that are served, as "example.org" or "*.example.org", others get 421; by default '
-        "any, but pages may "
-        "connect to a server that listens on loopback only, without a proxy, under the loopback's "
-        "names",
+        'hosts that are served, such as "example.org" or "*.example.org"; others are answered '
+        "421. By default any host is served, but pages reach a server that listens on "
+        "loopback only, without a proxy, under the loopback's names alone",
     )
     trusted_proxies: tuple[str, ...] = _setting(
         (),
         "",
-        "addresses or networks whose X-Forwarded-* and Forwarded headers are believed",
+        "addresses or networks whose X-Forwarded-* and Forwarded headers are trusted",
     )
     root_path: str = _setting(
         "",
         "",
-        'own server only: the path below which a proxy serves the app, as "/shop"; else that of '
-        "SCRIPT_NAME",
+        'own server only: the path below which a proxy serves the app, such as "/shop"; by '
+        "default that of SCRIPT_NAME",
     )
     max_body_bytes: int = _setting(
         16 << 20,
@@ -354,52 +356,55 @@ class Config:
     gevent_websocket_paths: tuple[str, ...] = _setting(
         (),
         "",
-        'where the wrapped app wants `environ["wsgi.websocket"]`, as "/socket.io"; what is below '
-        "belongs to it",
+        'paths where the wrapped app wants `environ["wsgi.websocket"]`, such as "/socket.io"; '
+        "the paths below belong to them",
     )
     max_form_bytes: int = _setting(
         1 << 20,
         "bytes",
-        "forms without their files, and JSON, which cost many times their size; over it 413",
+        "forms without their files, and JSON, cost many times their size to parse; larger "
+        "ones are answered 413",
         least=1_024,
         most=1 << 30,
     )
     max_form_fields: int = _setting(
         1_000,
         "fields",
-        "of a form, files included; each costs what thousands of its bytes do; over it 413",
+        "fields of a form, files included; each costs as much as thousands of its bytes; "
+        "forms with more are answered 413",
         least=1,
         most=1_000_000,
     )
     body_timeout_s: float = _setting(
         600.0,
         "seconds",
-        "own server only: the longest a request's body may take, and 4 KiB a second at least",
+        "own server only: the longest a request body may take; it must also arrive at 4 KiB a "
+        "second or faster",
         least=1,
         most=86_400,
     )
     browser_client: bool = _setting(
         True,
         "",
-        "serves /__tina4/tina4-ws.js, which pages connect with; off leaves that address to the app",
+        "serves /__tina4/tina4-ws.js, with which pages connect; off leaves that address to the app",
     )
     backplane: Literal["local", "redis", "none"] = _setting(
         "local",
         "",
-        'how broadcasts reach other processes: "local", those of this machine; "redis", all; '
-        '"none"',
+        'which other processes broadcasts reach: "local", those of this machine; "redis", '
+        'all; "none", none',
         choices=("local", "redis", "none"),
     )
     backplane_url: str = _setting(
         "redis://127.0.0.1:6379",
         "",
-        "where Redis or Valkey is; rediss:// for TLS, user:password@ before the host",
+        "where Redis or Valkey runs; rediss:// for TLS, user:password@ before the host",
         is_secret=True,
     )
     backplane_prefix: str = _setting(
         "tina4",
         "",
-        "begins every Redis channel; apps that share one Redis need one each",
+        "prefix of every Redis channel; apps that share one Redis need one each",
     )
     backplane_sharded: bool = _setting(
         False,
@@ -409,7 +414,8 @@ class Config:
     backplane_wait_s: float = _setting(
         1.0,
         "seconds",
-        "how long the first client of a path waits for its subscription; over it, it is let in",
+        "how long the first client of a path waits for its subscription; after that it is let "
+        "in anyway",
         least=0,
         most=60,
     )
@@ -423,43 +429,43 @@ class Config:
     presence_fields: tuple[str, ...] = _setting(
         (),
         "",
-        "which fields of `connection.state` `members()` shows, to this app's other processes too",
+        "fields of `connection.state` that `members()` shows, also to this app's other processes",
         per_route=True,
     )
     keep_environ: tuple[str, ...] = _setting(
         (),
         "",
-        "environ keys of a middleware around the app that events and re-checks see too, by "
-        "reference",
+        "environ keys of a middleware around the app that events and re-checks can read too; "
+        "kept by reference",
     )
     bus_dir: str = _setting(
         "",
         "",
-        "where processes of this machine meet; by default one folder per user and project",
+        "the folder where processes of this machine meet; by default one per user and project",
     )
     metrics: str = _setting(
         "",
         "",
-        'where numbers for Prometheus are, as "/metrics"; off by default: a proxy must keep '
-        "strangers out",
+        'the address of the numbers for Prometheus, such as "/metrics"; off by default, since '
+        "a proxy must keep strangers out",
         is_path=True,
     )
     metrics_dir: str = _setting(
         "",
         "",
-        "where workers put their numbers together; by default one folder per user and project",
+        "the folder where workers add up their numbers; by default one per user and project",
     )
     health: str = _setting(
         "",
         "",
-        'where a load balancer asks whether to send requests here, as "/health"; off, it is the '
-        "app's own",
+        "the address where a load balancer asks whether to send requests here, such as "
+        '"/health"; off leaves it to the app',
         is_path=True,
     )
     debug: bool = _setting(
         False,
         "",
-        "the live page, and tracebacks in the browser, for whoever has this start's link; "
+        "the live page, and tracebacks in the browser, for anyone with this start's link; "
         "templates reload",
     )
     live_token: str = _setting(
@@ -472,16 +478,19 @@ class Config:
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             _check(item.name, getattr(self, item.name), item.default, item.metadata["setting"])
+
         for network in self.trusted_proxies:
             _check_network(network)
         for path in self.gevent_websocket_paths:
             _check_prefix("gevent_websocket_paths", path)
         for key in self.keep_environ:
             _check_kept_key(key)
+
         origins.check_list("allowed_origins", self.allowed_origins)
         hosts.check_list("allowed_hosts", self.allowed_hosts)
         _check_root(self.root_path)
         _check_redis_url(self.backplane_url)
+
         if self.live_token and not _TOKEN.fullmatch(self.live_token):
             raise ConfigError(
                 "live_token, expected at least 16 letters, digits, dashes or underscores"
@@ -505,16 +514,18 @@ class Config:
             text = environ.get(ENVIRONMENT_PREFIX + item.name.upper())
             if text is not None:
                 values[item.name] = _parse(item.name, text.strip(), item.default)
+
         values = _normal(values)
         if "root_path" not in values and environ.get(_SCRIPT_NAME):
             values["root_path"] = _root_of_environ(environ[_SCRIPT_NAME])
+
         given = {name: value for name, value in overrides.items() if value is not None}
         _refuse_unknown(given, {item.name for item in dataclasses.fields(cls)}, "app")
         values.update(_normal(given))
         return cls(**values)
 
     def for_route(self, options: Mapping[str, object]) -> Config:
-        """Give the settings of one route: these, with `options` laid over them.
+        """Return the settings of one route: these, with `options` laid over them.
 
         Raises:
             ConfigError: an option is unknown, or is the app's alone, or is out of its range.
@@ -532,8 +543,7 @@ ROUTE_OPTIONS = frozenset(
 
 
 def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Find variables that look like settings and are none: they change nothing, and nobody would
-    notice.
+    """Find variables that look like settings and are none, so that they change nothing.
 
     Args:
         environ: the process's own by default.
@@ -556,8 +566,9 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str
 
 
 def isolated_environ() -> dict[str, str]:
-    """Give this process's variables for a server of a test: it reaches no other process unless they
-    say how.
+    """Return this process's variables for a test's server that reaches no other process.
+
+    Variables that say how to reach others stay in force.
     """
     environ = dict(os.environ)
     if not {f"{ENVIRONMENT_PREFIX}BACKPLANE", f"{ENVIRONMENT_PREFIX}BUS_DIR"} & environ.keys():
@@ -566,30 +577,27 @@ def isolated_environ() -> dict[str, str]:
 
 
 def new_live_token() -> str:
-    """Make a `live_token` that nobody guesses."""
+    """Return a `live_token` that nobody guesses."""
     return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
 def keep_live_token() -> None:
-    """Give the processes that this one will start the token of this start, unless somebody has set
-    one.
-    """
+    """Pass this start's live token on to child processes, unless one is set."""
     token = Config.from_environ().live_token or new_live_token()
     os.environ[f"{ENVIRONMENT_PREFIX}LIVE_TOKEN"] = token
 
 
 def is_in_gunicorn(environ: Mapping[str, str] | None = None) -> bool:
-    """Say whether gunicorn runs this process, its master or a worker; also before it has told the
-    process anything.
+    """Return whether gunicorn runs this process, as its master or as a worker.
+
+    Known before gunicorn has told the process anything else.
     """
     environ = os.environ if environ is None else environ
     return environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
 
 
 def wants_colours(environ: Mapping[str, str] | None = None) -> bool:
-    """Say whether the user lets programs colour what they print: not with NO_COLOR, nor on a TERM
-    that is dumb.
-    """
+    """Return whether the user lets programs colour their output: see NO_COLOR, and TERM."""
     environ = os.environ if environ is None else environ
     return not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
@@ -612,9 +620,7 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _normal(values: Mapping[str, object]) -> dict[str, Any]:  # Any: each field has its own type
-    """Lists become tuples and one origin a tuple of one, so that a Config stays hashable; a path
-    ends without slash.
-    """
+    """Make lists tuples, so that a Config stays hashable; take the slash off a path's end."""
     normal: dict[str, Any] = dict(values)
     if isinstance(root := normal.get("root_path"), str):
         normal["root_path"] = root.rstrip("/")
@@ -633,11 +639,13 @@ def _parse(name: str, text: str, default: object) -> object:
         if text.lower() not in _TRUE | _FALSE:
             raise ConfigError(f"{variable}={text!r}, expected yes or no")
         return text.lower() in _TRUE
+
     if isinstance(default, int | float):
         try:
             return type(default)(text)
         except ValueError as exc:
             raise ConfigError(f"{variable}={text!r}, expected a number") from exc
+
     if isinstance(default, tuple):
         return tuple(part.strip() for part in text.split(",") if part.strip())
     return text
@@ -652,21 +660,25 @@ def _check(
         expected = (int, float)
     else:
         expected = type(default)
+
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         shown = f" is a {type(value).__name__}" if setting.is_secret else f"={value!r}"
         raise ConfigError(f"{name}{shown}, expected {type(default).__name__}")
+
     if setting.least is not None and not value >= setting.least:  # also NaN, which is no less
         raise ConfigError(
             f"{name}={value!r}, expected at least {setting.least:.15g} {setting.unit}"
         )
     if setting.most is not None and value > setting.most:
         raise ConfigError(f"{name}={value!r}, expected at most {setting.most:.15g} {setting.unit}")
+
     if setting.choices and value not in setting.choices:
         raise ConfigError(f"{name}={value!r}, expected one of: {', '.join(setting.choices)}")
     if setting.is_path and value and not value.startswith("/"):
         raise ConfigError(
             f'{name}={value!r}, expected a path that begins with a slash, as "/{name}"'
         )
+
     if (
         isinstance(value, tuple)
         and name != "allowed_origins"
@@ -676,9 +688,7 @@ def _check(
 
 
 def _check_redis_url(url: str) -> None:
-    """See to the parts of a Redis URL; no text here quotes one, since a password may stand in any
-    of them.
-    """
+    """Check the parts of a Redis URL; no message quotes them, since they may hold a password."""
     if not url.startswith(_REDIS_SCHEMES):
         raise ConfigError(
             f"backplane_url, expected one that begins with {' or '.join(_REDIS_SCHEMES)}"
@@ -692,20 +702,24 @@ def _check_redis_url(url: str) -> None:
             "redis://user:password@host:6379/0 with the special "
             "characters of the password percent-encoded"
         ) from None
+
     if port == 0:
         raise ConfigError("backplane_url has port 0, expected 1 to 65535")
     if parts.fragment:
         raise ConfigError("backplane_url has a part behind #, expected the # of a password as %23")
+
     if parts.scheme == "unix":
         if not parts.path.strip("/"):
             raise ConfigError(
                 "backplane_url names no socket, expected as unix:///run/redis/redis.sock"
             )
         return
+
     database = parts.path.strip("/")
     if database and not (database.isascii() and database.isdecimal()):
         raise ConfigError(
-            "backplane_url has no number of a database behind the host, expected as redis://host:6379/0"
+            "backplane_url has no number of a database behind the host, expected as "
+            "redis://host:6379/0"
         )
 
 

@@ -1,6 +1,6 @@
 """Every error that this package raises, in one tree.
 
-Whose fault decides the class: the peer's (`ProtocolError`, `Refused`), nobody's
+The class says whose fault it is: the peer's (`ProtocolError`, `Refused`), no one's
 (`ConnectionClosed`), the caller's (`UsageError`, `RouteError`) or the set-up's (`ConfigError`).
 Messages are lower case: the fact first, then what is expected.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 
 class Tina4Error(Exception):
-    """What all errors of this package have in common."""
+    """The base class of all errors of this package."""
 
 
 class ProtocolError(Tina4Error):
@@ -29,8 +29,7 @@ class ProtocolError(Tina4Error):
 
 
 class Refused(Tina4Error):
-    """A request is answered with an error: an upgrade before its 101, or a head that our own server
-    won't take.
+    """A request is answered with an error: an upgrade before its 101, or a malformed head.
 
     Attributes:
         status: HTTP status code, 400-599.
@@ -79,8 +78,7 @@ class MessageError(Tina4Error, ValueError):
 
 
 class ForkError(Tina4Error):
-    """This process was forked from one with open connections, which are its parent's; it can't
-    serve them.
+    """A forked process can't serve the open connections of its parent.
 
     Args:
         connection_count: how many.
@@ -96,24 +94,22 @@ class ForkError(Tina4Error):
 
 
 class BackplaneError(Tina4Error):
-    """Other processes can't be reached: nobody serves, Redis is away, the bus directory can't be
-    used.
-    """
+    """Other processes can't be reached: none serves, Redis is away, the bus has no folder."""
 
 
 class UsageError(Tina4Error, ValueError):
-    """The caller asked for something that can't be, such as a message that is neither str nor
-    bytes.
-    """
+    """The caller asked for something impossible, such as to send neither str nor bytes."""
 
 
 class RouteError(UsageError):
-    """A route was refused at registration; the message names file and line of the callback and the
-    right spelling.
+    """A route was refused when it was registered.
+
+    The message names file and line of the callback, and the right spelling.
     """
 
 
 class ConfigError(Tina4Error, ValueError):
-    """A setting is wrong; the message names the setting, its value and what is allowed. Raised at
-    start.
+    """A setting is wrong; the message names the setting, its value and what is allowed.
+
+    Raised at start.
     """

@@ -33,8 +33,7 @@ def encode(data: object) -> str:
 
 
 def encoder(default: Callable[[Any], Any]) -> Encode:  # Any: the application's own types
-    """Build a function that writes as `encode` does, and asks `default` about types that `encode`
-    doesn't know.
+    """Return a function that encodes as `encode` does, and asks `default` about other types.
 
     Args:
         default: takes a value and returns a stand-in that has a form in JSON, or raises TypeError.
@@ -58,10 +57,10 @@ def encoder(default: Callable[[Any], Any]) -> Encode:  # Any: the application's 
     ).encode
 
 
-def as_message(
-    message: Any, encode_json: Encode = encode
-) -> Any:  # Any: what is no str or bytes is refused later
+def as_message(message: Any, encode_json: Encode = encode) -> Any:
     """Return what is sent for a message: a list or a dict as JSON text, anything else as it is.
+
+    What is no text and no bytes either is refused when it becomes a frame.
 
     Raises:
         TypeError, ValueError: as `encode` does.
@@ -92,6 +91,7 @@ def decode(body: bytes | str) -> Any:  # Any: whatever the JSON holds
         raise ValueError(f"not UTF-8 at byte {exc.start}") from None
     if not text.strip():
         raise ValueError("empty, expected JSON")
+
     try:
         found = _decode(text)
         if "\\u" in text and _SPELLED_SURROGATE.search(text):
@@ -106,9 +106,7 @@ def decode(body: bytes | str) -> Any:  # Any: whatever the JSON holds
 
 
 def _refuse_halves(text: str) -> None:
-    """Refuse half a surrogate pair: `send` couldn't send it, nor could a path, a room or a file be
-    named so.
-    """
+    """Refuse half a surrogate pair: no message, path, room or file could hold it."""
     if text.isascii():
         return
     try:
@@ -137,8 +135,7 @@ def _refuse_constant(text: str) -> NoReturn:
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
 ).encode
-_encode_leniently = json.JSONEncoder(
-    ensure_ascii=False
-).encode  # what was decoded holds nothing else
+# What was decoded holds nothing that needs a stand-in.
+_encode_leniently = json.JSONEncoder(ensure_ascii=False).encode
 _encode_ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_plain).encode
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode

@@ -1,4 +1,4 @@
-"""What a log line looks like, and where ours go when the application has not configured logging.
+"""The look of our log lines, and where they go if the application configures no logging.
 
 Python's own last resort prints bare messages: under gunicorn, say, a traceback without a time, a
 level or a process.
@@ -53,7 +53,7 @@ class FallbackHandler(_Stream):
         self.setFormatter(LineFormatter(shows_process=True))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record unless somebody else does."""
+        """Write a record unless another handler does."""
         if not self._has_another(record.name):
             self.stream = sys.stderr  # tests and daemons replace it
             super().emit(record)
@@ -68,8 +68,9 @@ class FallbackHandler(_Stream):
 
 
 def install_fallback() -> None:
-    """Have our log lines shown in full where the application configures no logging; harmless when
-    repeated.
+    """Show our log lines in full where the application configures no logging.
+
+    Harmless when repeated.
     """
     logger = logging.getLogger(ROOT)
     if not any(isinstance(one, FallbackHandler) for one in logger.handlers):

@@ -1,4 +1,4 @@
-"""What packers ask of us: PyInstaller finds its hook by the entry point in pyproject.toml."""
+"""The hook of PyInstaller, which finds it by the entry point in pyproject.toml."""
 
 from __future__ import annotations
 

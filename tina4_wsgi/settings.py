@@ -1,5 +1,4 @@
-"""The settings as type checkers see them: what `App(...)` and `Router.websocket(...)` take as
-keywords.
+"""The settings of `App(...)` and `Router.websocket(...)`, as type checkers see them.
 
 Names, types and choices are those of `Config`, where each setting has its default and its reason; a
 test compares the two. A function that passes settings on says so by `**settings:
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
 
     from .routing.callbacks import Auth
     from .routing.router import Router
+
+Origins = Allowed | Sequence[Allowed] | Set[Allowed]
+"""Origins of pages, or functions that decide on them; one stands for a list of one."""
 
 Texts = Sequence[str] | Set[str]
 """A list of texts; a single text stands for a list of one."""
@@ -41,7 +43,7 @@ class RouteSettings(TypedDict, total=False):
     deflate: bool
     max_deflate_ratio: int
     on_error: Literal["keep", "close"]
-    allowed_origins: Allowed | Sequence[Allowed] | Set[Allowed]
+    allowed_origins: Origins
     presence_fields: Texts
 
 
@@ -76,7 +78,7 @@ class AppSettings(TypedDict, total=False):
     deflate_threshold_bytes: int | None
     max_deflate_ratio: int | None
     on_error: Literal["keep", "close"] | None
-    allowed_origins: Allowed | Sequence[Allowed] | Set[Allowed] | None
+    allowed_origins: Origins | None
     allowed_hosts: Texts | None
     trusted_proxies: Texts | None
     root_path: str | None
@@ -103,7 +105,7 @@ class AppSettings(TypedDict, total=False):
 
 
 class WrapSettings(AppSettings, total=False):
-    """What the `wrap` of a framework passes on to `App(...)`."""
+    """The settings that the `wrap` of a framework passes on to `App(...)`."""
 
     root: str | os.PathLike[str] | None
     live: Auth | bool | None

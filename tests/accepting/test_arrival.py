@@ -13,7 +13,7 @@ from tests.support.own_server import dial, running
 from tests.support.raw import RawClient, request_head
 from tina4_wsgi import ANONYMOUS, App, Router
 from tina4_wsgi.engine import presence
-from tina4_wsgi.websocket.served_route import Bridge
+from tina4_wsgi.websocket.bridge import Bridge
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 WAIT_S = 10.0

@@ -132,11 +132,11 @@ def _settle_checks(wrapped: App) -> None:
     They would be made with the first upgrade, and find that nobody patched the tests' process.
     """
     wrapped.monitor()  # it, and what it counts in, are made at first need
-    assert wrapped._process is not None
+    assert wrapped._runtime is not None
     logger = logging.getLogger("tina4_wsgi.checks")
     logger.disabled = True
     try:
-        wrapped._process.look_around()
+        wrapped._runtime.look_around()
     finally:
         logger.disabled = False
 

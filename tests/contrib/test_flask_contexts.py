@@ -80,7 +80,7 @@ def test_a_callback_that_raises_leaves_no_context_and_teardown_hears_why(app, to
         client.send_text("on purpose")
         eventually(lambda: "message" in str(torn.apps), "the message is torn down")
         after = After()
-        engine = next(iter(flask_app_of(house)._process._engines.values()))
+        engine = next(iter(flask_app_of(house)._runtime._engines.values()))
         engine.dispatcher.submit(after)
         eventually(lambda: after.seen is not None, "the job behind it ran")
         client.send_text("again")

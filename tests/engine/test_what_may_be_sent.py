@@ -12,7 +12,7 @@ import pytest
 import tina4_wsgi
 from tina4_wsgi import App, Publisher, Router, UsageError, publish
 from tina4_wsgi.testing import TestClient
-from tina4_wsgi.websocket.served_route import Bridge
+from tina4_wsgi.websocket.bridge import Bridge
 
 PATH = "/ws/hall/a"
 

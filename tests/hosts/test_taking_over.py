@@ -59,7 +59,7 @@ class Keeper:
 def take_over(environ, start_response):
     """Take one connection, and give it."""
     keeper = Keeper()
-    takeover.take_over(takeover.find_place(environ), environ, start_response, [], keeper)
+    takeover.take_over(takeover.find_place(environ), start_response, [], keeper)
     (taken,) = keeper.taken
     return taken
 

@@ -15,9 +15,10 @@ from tina4_wsgi.addresses import forwarded
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import Refused
 from tina4_wsgi.http import error_pages, files
-from tina4_wsgi.http.headers import MOST_ELEMENTS, first_elements, is_short_list
+from tina4_wsgi.http.headers import first_elements, is_short_list
 from tina4_wsgi.protocol.deflate import parse_offers
-from tina4_wsgi.protocol.handshake import choose_subprotocol, has_token, split_tokens
+from tina4_wsgi.protocol.grammar import MOST_ELEMENTS, has_token, split_tokens
+from tina4_wsgi.protocol.handshake import choose_subprotocol
 from tina4_wsgi.testing import HandshakeRefused, TestClient
 
 FORM = "application/x-www-form-urlencoded"

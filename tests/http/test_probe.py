@@ -87,7 +87,7 @@ def test_a_full_or_stopping_app_says_when_to_come_again(app):
 def test_it_opens_nothing(app):
     probe(app, "/ws/open/general")
 
-    assert app._process is None
+    assert app._runtime is None
 
 
 def test_any_other_method_is_an_ordinary_request(app):

@@ -86,9 +86,7 @@ class TakesOver:
     def __call__(self, environ, start_response):
         accept = handshake.check(environ)
         place = takeover.find_place(environ)
-        return takeover.take_over(
-            place, environ, start_response, [("Sec-WebSocket-Accept", accept)], self
-        )
+        return takeover.take_over(place, start_response, [("Sec-WebSocket-Accept", accept)], self)
 
     def take(self, taken):
         self.taken.append(taken)

@@ -22,7 +22,7 @@ class Connection:
 
 def found(app: App, path: str) -> Match | None:
     """The route that an upgrade at a path finds, in the router or in the framework."""
-    route = app._find_route({"PATH_INFO": path, "HTTP_HOST": "shop.example"})
+    route = app._acceptor.find_route({"PATH_INFO": path, "HTTP_HOST": "shop.example"}, path)
     return None if route is None else route[1]
 
 

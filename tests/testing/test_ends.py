@@ -176,7 +176,7 @@ def test_a_failing_test_is_told_its_own_error_and_nothing_else(chat, client):
 def test_closing_the_client_leaves_the_app_nothing_of_this_thread(chat):
     with TestClient(chat.app) as client, client.websocket("/ws/chat/general"):
         pass
-    (engines,) = [vars(chat.app._process)["_engines"]]
+    (engines,) = [vars(chat.app._runtime)["_engines"]]
 
     assert engines == {}
     assert chat.app.count("/ws/chat/general") == 0

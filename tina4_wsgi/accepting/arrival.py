@@ -1,16 +1,19 @@
-"""A client whose handshake is right, until its 101 has left, or never will."""
+"""A client with a valid handshake, until its 101 is sent or is known never to be."""
 
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from ..backplane.envelope import Kind
-from ..engine.runtime import Runtime
 from ..hosting.refusals import path_for_log
-from ..hosting.takeover import Taken
 from ..protocol.frames import CloseCode
-from ..websocket.connection import Accepted
-from ..websocket.inquiries import Inquiry
+
+if TYPE_CHECKING:
+    from ..engine.runtime import Runtime
+    from ..hosting.takeover import Taken
+    from ..websocket.connection import Accepted
+    from ..websocket.inquiries import Inquiry
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
 
@@ -18,61 +21,57 @@ _STATUS = slice(len(b"HTTP/1.1 "), len(b"HTTP/1.1 200"))
 
 
 class Arrival:
-    """Has what is broadcast to the client's path come to this process, from before the 101 on, and
-    lets the client in.
+    """Has broadcasts to a client's path come to this process before its 101, then lets it in.
 
     Args:
-        process: where it will be served.
-        visit: whose handshake it is.
+        runtime: where it will be served.
+        visit: the outcome of its handshake.
         has_own_drain: whether the server drains the app itself, and so needs no guardian.
-        inquiry: which found out who this is; ended here.
+        inquiry: the question to `auth`; ended here.
     """
 
-    __slots__ = ("_has_own_drain", "_inquiry", "_is_over", "_process", "_visit")
+    __slots__ = ("_has_own_drain", "_inquiry", "_is_over", "_runtime", "_visit")
 
     def __init__(
-        self, process: Runtime, visit: Accepted, has_own_drain: bool, inquiry: Inquiry
+        self, runtime: Runtime, visit: Accepted, has_own_drain: bool, inquiry: Inquiry
     ) -> None:
         inquiry.keep()
         self._inquiry = inquiry
-        self._process = process
+        self._runtime = runtime
         self._visit = visit
         self._has_own_drain = has_own_drain
         self._is_over = False
-        process.fanout.entered(Kind.PATH, visit.path)
+        runtime.fanout.entered(Kind.PATH, visit.path)
 
     def wait_until_heard(self) -> bool:
-        """Wait, not for long, until broadcasts of other processes arrive; says whether it had
-        to.
-        """
-        return self._process.fanout.wait_until_heard(Kind.PATH, self._visit.path)
+        """Wait briefly until broadcasts of other processes arrive; return whether it had to."""
+        return self._runtime.fanout.wait_until_heard(Kind.PATH, self._visit.path)
 
     def check_is_welcome(self) -> None:
-        """See that nobody has sent this login, or all on this path, away since it was asked for.
+        """Check that no `disconnect` has meant this login or this path since `auth` was asked.
 
         Raises:
-            Refused: somebody has.
+            Refused: one has.
         """
         if (farewell := self._inquiry.farewell_to(self._visit.auth)) is not None:
             raise farewell.refusal()
 
     def take(self, taken: Taken) -> None:
         """Begin to serve the connection."""
-        engine = self._process.engine()
+        engine = self._runtime.engine()
         try:
             connection = engine.adopt(taken, self._visit)
-            if (
-                farewell := self._inquiry.farewell_to(self._visit.auth)
-            ) is not None:  # while the 101 was being sent
+            # A `disconnect` may have come while the 101 was being sent.
+            if (farewell := self._inquiry.farewell_to(self._visit.auth)) is not None:
                 engine.say_goodbye([connection], farewell.code, farewell.reason)
         finally:
             self.cancel()
-        if (
-            self._process.is_draining
-        ):  # since the handshake was checked: a middleware took its time with the answer
+
+        # A middleware may have held the answer back until the process began to stop.
+        if self._runtime.is_draining:
             connection.dismiss(CloseCode.GOING_AWAY, "going away")
         if not self._has_own_drain:
-            self._process.guardian.stand_guard()
+            self._runtime.guardian.stand_guard()
 
     def give_up(self, answer: bytes) -> None:
         """Log that the client was let in here, and sent away by a middleware around the app."""
@@ -91,4 +90,4 @@ class Arrival:
         if not self._is_over:
             self._is_over = True
             self._inquiry.end()
-            self._process.fanout.left(Kind.PATH, self._visit.path)
+            self._runtime.fanout.left(Kind.PATH, self._visit.path)

@@ -1,5 +1,4 @@
-"""Handing upgrades to a legacy application as `environ["wsgi.websocket"]`, on servers that don't do
-so themselves.
+"""Handing upgrades to a legacy application as `environ["wsgi.websocket"]`.
 
 For applications that are made for gevent-websocket: those that read that key, and Flask-SocketIO in
 its gevent mode, since python-engineio asks for it wherever gevent-websocket is installed. The
@@ -11,15 +10,19 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..hosting.refusals import path_for_log
-from ..hosting.takeover import Answered, Kept, find_place
-from ..protocol import handshake
+from ..hosting.takeover import Answered, KeptConnection, find_place
+from ..protocol.grammar import split_tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from ..hosting.socket_shell import GeventSocket
+    from ..protocol.handshake import Handshake
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
 
@@ -28,8 +31,9 @@ _BUFFER_BYTES = 8_192
 
 
 def is_below(path: str, prefixes: Iterable[str]) -> bool:
-    """Say whether `path`, as WSGI has it, is one of `prefixes` or below one; a slash at their ends
-    doesn't count.
+    """Return whether `path`, as WSGI has it, is one of `prefixes` or below one.
+
+    A slash at their ends doesn't count.
     """
     return any(f"{path}/".startswith(f"{_as_wsgi(prefix).rstrip('/')}/") for prefix in prefixes)
 
@@ -56,42 +60,44 @@ class Handovers:
         self.clients: dict[Any, Any] = {}
         self._guests: set[_Guest] = set()
 
-    def serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Upgrade as gevent-websocket does, and let the application serve the connection to its
-        end.
+    def serve(
+        self, asked: Handshake, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Upgrade as gevent-websocket does; the application serves the connection to its end.
 
         Raises:
             Refused: 400, 405, 426 or 501; nothing has been answered then.
         """
-        headers = [("Sec-WebSocket-Accept", handshake.check(environ))]
+        headers = [("Sec-WebSocket-Accept", asked.accept())]
         place = find_place(environ)
-        if protocol := self._subprotocol(environ):
+        if protocol := self._subprotocol(asked):
             headers.append(("Sec-WebSocket-Protocol", protocol))
-        guest = _Guest(Kept(place, start_response, headers), environ, self)
+
+        guest = _Guest(KeptConnection(place, start_response, headers), environ, self)
         self._guests.add(guest)
         try:
             guest.run()
         except Exception:
-            logger.exception(
-                "the application failed on '%s'", path_for_log(environ.get("PATH_INFO") or "/")
-            )
+            logger.exception("the application failed on '%s'", path_for_log(asked.path))
         finally:
             self._guests.discard(guest)
             guest.close()
+
         return Answered()
 
     def end(self) -> None:
-        """Say 1001 on each, and let the application's `receive` end."""
+        """Send 1001 on each, so that the application's `receive` ends."""
         for guest in list(self._guests):
             guest.say_goodbye()
 
-    def _subprotocol(self, environ: WSGIEnvironment) -> str:
-        """Ask the application as gevent-websocket does: for the one of a path, whatever is
-        offered.
+    def _subprotocol(self, asked: Handshake) -> str:
+        """Ask the application for the subprotocol of a path, as gevent-websocket does.
+
+        It is the answer only if the client has offered it.
         """
         spoken = getattr(self.application, "app_protocol", None)
-        known = str(spoken(environ.get("PATH_INFO") or "/") or "") if spoken is not None else ""
-        offered = handshake.split_tokens(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", ""))
+        known = str(spoken(asked.path) or "") if spoken is not None else ""
+        offered = split_tokens(asked.subprotocols or "")
         return known if known in offered else ""
 
 
@@ -103,7 +109,7 @@ class _Guest:
             gevent-websocket has them.
     """
 
-    def __init__(self, kept: Kept, environ: dict[str, Any], server: Handovers) -> None:
+    def __init__(self, kept: KeptConnection, environ: WSGIEnvironment, server: Handovers) -> None:
         from geventwebsocket.handler import Client  # here, since few apps need it
         from geventwebsocket.websocket import Stream, WebSocket
 
@@ -153,9 +159,9 @@ class _Guest:
 
 
 class _Rest(io.RawIOBase):
-    """What a client sends, beginning with what has been read of it already."""
+    """The bytes of a client, beginning with those that have been read already."""
 
-    def __init__(self, early: bytes, sock: Any) -> None:  # Any: gevent ships no types
+    def __init__(self, early: bytes, sock: GeventSocket) -> None:
         self._early = early
         self._sock = sock
 

@@ -1,15 +1,14 @@
-"""Who asks, by which scheme and for which host, when proxies stand between: `X-Forwarded-*` and
-`Forwarded`.
+"""Client, scheme and host of a request that came through proxies.
 
 Anybody can send these headers. So the peer of the socket must be trusted before any is read, and
 addresses are read from the right, where our own proxies wrote, to the first one that isn't ours. A
-peer on a UNIX socket has no address; who may open that socket is on this machine already, so it
+peer on a UNIX socket has no address. It runs on this machine, or it couldn't open the socket, so it
 counts as trusted as soon as any proxy is.
 
 `Forwarded` (RFC 7239) is read only where none of `X-Forwarded-For`, `-Host`, `-Port`, `-Prefix` and
 `-Proto` is there: a proxy that writes those hands on a `Forwarded` that its client has made up.
 
-What becomes part of an address is checked to be one: a value with anything else in it counts as not
+A value that is to become part of an address must be one: anything else in it, and it counts as not
 sent.
 """
 
@@ -19,10 +18,14 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import hosts
-from .hosts import Address
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from .hosts import Address
 
 Network = IPv4Network | IPv6Network
 Environ = Mapping[str, Any]  # Any: what WSGI puts there
@@ -83,7 +86,7 @@ Element = dict[str, str]
 
 
 def client_ip(environ: Environ, trusted: tuple[str, ...]) -> str:
-    """Give the address of the client: the right-most one that no trusted proxy has.
+    """Return the address of the client: the right-most one that no trusted proxy has.
 
     Args:
         trusted: addresses and networks, as in `Config.trusted_proxies`.
@@ -93,16 +96,19 @@ def client_ip(environ: Environ, trusted: tuple[str, ...]) -> str:
     peer = _peer(environ)
     if not is_trusted_peer(environ, trusted):
         return peer
+
     elements = _elements(environ, trusted)
     if elements is not None:
         texts = [element.get("for", "") for element in elements]
     else:
         texts = environ.get("HTTP_X_FORWARDED_FOR", "").rsplit(",", _MOST_HOPS)[-_MOST_HOPS:][::-1]
+
     found = peer
     for text in texts:
         address = _address(text)
+        # Nobody knows who wrote what stands to the left of a word that is no address.
         if address is None:
-            break  # What stands left of a word that is no address was written by who knows whom.
+            break
         found = str(address)
         if not _is_in(address, _networks(trusted)):
             break
@@ -110,13 +116,13 @@ def client_ip(environ: Environ, trusted: tuple[str, ...]) -> str:
 
 
 def scheme(environ: Environ, trusted: tuple[str, ...]) -> str:
-    """Give "http" or "https" as the client sees it."""
+    """Return "http" or "https" as the client sees it."""
     own = _SCHEMES.get(str(environ.get("wsgi.url_scheme", "http")).lower(), "http")
     return _told_scheme(environ, trusted) or own
 
 
 def known_scheme(environ: Environ, trusted: tuple[str, ...]) -> str:
-    """Give "http" or "https" where it is sure by which the client came, and "" where it is not.
+    """Return "http" or "https" where the client's scheme is certain, "" where it is not.
 
     It is where a trusted proxy tells it, and where this server speaks TLS. Plain HTTP alone says
     nothing: a proxy that nobody trusts may have ended TLS before.
@@ -129,7 +135,7 @@ def known_scheme(environ: Environ, trusted: tuple[str, ...]) -> str:
 
 
 def host(environ: Environ, trusted: tuple[str, ...]) -> str:
-    """Give the host, with its port where one is given, as the client wrote it.
+    """Return the host, with its port where one is given, as the client wrote it.
 
     A trusted proxy tells it as `X-Forwarded-Host` or in `Forwarded`; and in `X-Forwarded-Port` the
     port, where it passes on a host without one.
@@ -138,7 +144,7 @@ def host(environ: Environ, trusted: tuple[str, ...]) -> str:
 
 
 def named_host(environ: Environ, trusted: tuple[str, ...]) -> str:
-    """Give the host as `host` does, but without a port that stands in `X-Forwarded-Port` alone."""
+    """Return the host as `host` does, without a port that only `X-Forwarded-Port` has."""
     named: str = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
     if not is_trusted_peer(environ, trusted):
         return named
@@ -152,15 +158,15 @@ def named_host(environ: Environ, trusted: tuple[str, ...]) -> str:
 
 
 def root(environ: Environ, trusted: tuple[str, ...]) -> str:
-    """Give the path below which the client finds this application, without a slash at the end; ""
-    for the whole host.
+    """Return the path below which the client finds this application, "" for the whole host.
 
-    That is `SCRIPT_NAME`, and before it what a trusted proxy has taken off and tells as
-    `X-Forwarded-Prefix`.
+    It has no slash at its end. That is `SCRIPT_NAME`, and before it what a trusted proxy has
+    taken off and tells as `X-Forwarded-Prefix`.
     """
     own: str = environ.get("SCRIPT_NAME", "").rstrip("/")
     if not is_trusted_peer(environ, trusted):
         return own
+
     prefix = _last(environ.get("HTTP_X_FORWARDED_PREFIX", "")).rstrip("/")
     if (
         len(prefix) > _MOST_PREFIX
@@ -168,25 +174,26 @@ def root(environ: Environ, trusted: tuple[str, ...]) -> str:
         or {".", ".."} & set(prefix.split("/"))
     ):
         return own
+
     # Some proxies tell a prefix that they have left in the path.
     return own if f"{own}/".startswith(f"{prefix}/") else prefix + own
 
 
 def is_trusted_peer(environ: Environ, trusted: tuple[str, ...]) -> bool:
-    """Whether the other end of the socket is one of our proxies."""
+    """Return whether the other end of the socket is one of our proxies."""
     return bool(trusted) and _is_trusted(_peer(environ), trusted)
 
 
 def has_sign_of_proxy(environ: Environ) -> bool:
-    """Whether a header says that a proxy has touched this request; without one it may have done so
-    all the same.
+    """Return whether a header shows that a proxy has passed this request on.
+
+    A proxy may also have done so without leaving one.
     """
     return any(environ.get(name) for name in _SIGNS)
 
 
-def with_page_schemes(environ: dict[str, Any], *more: str) -> dict[str, Any]:
-    """Give an environ for a framework, in which the schemes of WebSockets are those of pages: "wss"
-    is "https".
+def with_page_schemes(environ: WSGIEnvironment, *more: str) -> WSGIEnvironment:
+    """Return an environ in which "wss" is "https", and "ws" is "http", for a framework.
 
     Frameworks know only those, wherever a scheme comes from. Whom to believe remains theirs to say.
 
@@ -194,14 +201,16 @@ def with_page_schemes(environ: dict[str, Any], *more: str) -> dict[str, Any]:
         environ: is not changed; given back where there is nothing to do.
         more: further variables that hold a scheme.
     """
-    changed: dict[str, Any] = {}
+    changed: dict[str, str] = {}
     for name in (*_SCHEME_HEADERS, *more):
         if (value := environ.get(name)) not in (None, "http", "https"):
             changed[name] = _SCHEME.sub(lambda found: f"http{found[1].lower()}", value)
+
     if (value := environ.get("HTTP_FORWARDED")) is not None:
         changed["HTTP_FORWARDED"] = _PROTO.sub(
             lambda found: f"{found[1]}http{found[2].lower()}", value
         )
+
     own = str(environ.get("wsgi.url_scheme", "http"))
     if own.lower() in ("ws", "wss"):
         changed["wsgi.url_scheme"] = _SCHEMES[own.lower()]
@@ -238,12 +247,11 @@ def _with_told_port(named: str, environ: Environ, trusted: tuple[str, ...]) -> s
 
 
 def _elements(environ: Environ, trusted: tuple[str, ...]) -> list[Element] | None:
-    """Give what trusted proxies wrote into `Forwarded`, the nearest one's part first; None where it
-    doesn't count.
-    """
+    """Return what trusted proxies wrote into `Forwarded`, nearest first; None if unused."""
     header = environ.get("HTTP_FORWARDED")
     if not header or any(environ.get(name) for name in _INSTEAD_OF_FORWARDED):
         return None
+
     found: list[Element] = []
     for element in _from_the_right(header):
         found.append(element)
@@ -258,8 +266,7 @@ def _elements(environ: Environ, trusted: tuple[str, ...]) -> list[Element] | Non
 
 
 def _from_the_right(header: str) -> Iterator[Element]:
-    """Take `Forwarded` apart from its end, where our own proxies wrote, up to the first part that
-    is broken.
+    """Yield the elements of `Forwarded` from its end, up to the first that is broken.
 
     A comma inside quotes begins no part: behind it stands an odd number of quotes, and that is no
     element.
@@ -279,8 +286,9 @@ def _from_the_right(header: str) -> Iterator[Element]:
 
 
 def _read_element(text: str) -> Element | None:
-    """Read one part (RFC 7239 §4); an empty one says nothing, None is for what is broken or says a
-    thing twice.
+    """Read one element (RFC 7239 §4); {} if it is empty, None if it is broken.
+
+    One that says a thing twice is broken.
     """
     if not text.strip(" \t"):
         return {}

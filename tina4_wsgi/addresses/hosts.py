@@ -1,5 +1,4 @@
-"""Names of hosts: how one is written, which of them are this machine's own, and lists of those that
-are served.
+"""Hosts: how they are written, which are this machine's own, and lists of them.
 
 Pure, and strict: a text that two programs could read as different hosts is read as none. The
 patterns must stay free of adjoining repeats over the same characters, for clients write what they
@@ -10,11 +9,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -43,7 +44,7 @@ class Host(NamedTuple):
         return self.name if self.port is None else f"{self.name}:{self.port}"
 
 
-class Pattern(NamedTuple):
+class HostPattern(NamedTuple):
     """Which hosts a list lets in.
 
     Attributes:
@@ -55,7 +56,7 @@ class Pattern(NamedTuple):
     is_wildcard: bool
 
     def matches_name(self, name: str) -> bool:
-        """Say whether a host of this name is meant, whatever its port."""
+        """Return whether a host of this name is meant, whatever its port."""
         if not self.is_wildcard:
             return name == self.host.name
         return name.endswith(self.host.name) and len(name) > len(self.host.name)
@@ -66,9 +67,11 @@ def parse(text: str) -> Host | None:
     found = _HOST.fullmatch(text) if len(text) <= _LONGEST else None
     if found is None:
         return None
+
     port = None if found["port"] is None else int(found["port"])
     if port is not None and port > _MOST_PORT:
         return None
+
     name = found["name"].lower()
     if name[0] == "[":
         address = read_address(name)
@@ -79,9 +82,7 @@ def parse(text: str) -> Host | None:
 
 
 def is_loopback(host: Host) -> bool:
-    """Say whether a host is this machine's own: a loopback address, or "localhost" and what is
-    below it (RFC 6761).
-    """
+    """Return whether a host is this machine's own, such as "localhost" (RFC 6761)."""
     name = host.name.rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -89,9 +90,7 @@ def is_loopback(host: Host) -> bool:
 
 
 def is_loopback_address(text: str) -> bool:
-    """Say whether a text is an address of the loopback network; brackets and a port don't
-    matter.
-    """
+    """Return whether a text is a loopback address, with or without brackets and port."""
     address = read_address(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
@@ -118,24 +117,26 @@ def _read_address(text: str) -> Address | None:
         return None
 
 
-def read_pattern(text: str) -> Pattern:
-    """Read a host of a setting: "shop.example", "shop.example:8443", "127.0.0.1", "[::1]" or
-    "*.shop.example".
+def read_pattern(text: str) -> HostPattern:
+    """Read an entry of a setting: a host, or a pattern for its subdomains.
 
     Raises:
         ValueError: no request can match it; the message says why, and what to write.
     """
     if not text.isascii():
         raise ValueError(f"has letters that no browser sends, write {in_ascii(text)!r}")
+
     is_wildcard = text.startswith("*.")
     host = parse(text[2:] if is_wildcard else text)
     if host is None or host.port == 0:
         raise ValueError(_what_is_wrong(text))
+
     name = host.name
     if name[0] == "[":
         if is_wildcard:
             raise ValueError("has a star before an address, expected one before a name")
-        return Pattern(host, False)
+        return HostPattern(host, False)
+
     labels = name.removesuffix(".").split(".")
     if not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError(_what_is_wrong(text))
@@ -143,13 +144,11 @@ def read_pattern(text: str) -> Pattern:
         is_wildcard or not isinstance(read_address(name), ipaddress.IPv4Address)
     ):
         raise ValueError("ends in a number, expected a name, or an address as 127.0.0.1")
-    return Pattern(host._replace(name=f".{name}") if is_wildcard else host, is_wildcard)
+    return HostPattern(host._replace(name=f".{name}") if is_wildcard else host, is_wildcard)
 
 
 def in_ascii(text: str) -> str:
-    """Write a host as browsers send it, with punycode for labels that have other letters (RFC
-    3492).
-    """
+    """Return a host as browsers send it, with punycode for other letters (RFC 3492)."""
     labels = text.lower().split(".")
     return ".".join(
         label if label.isascii() else "xn--" + label.encode("punycode").decode() for label in labels
@@ -157,7 +156,7 @@ def in_ascii(text: str) -> str:
 
 
 def check_list(name: str, texts: Iterable[str]) -> None:
-    """See that each entry of a list of hosts can match a request.
+    """Check that each entry of a list of hosts can match a request.
 
     Args:
         name: of the setting.
@@ -174,7 +173,7 @@ def check_list(name: str, texts: Iterable[str]) -> None:
 
 
 def is_listed(host: Host, texts: tuple[str, ...]) -> bool:
-    """Say whether a list of hosts has this one; an entry without a port means any port.
+    """Return whether a list of hosts has this one; an entry without a port means any port.
 
     Args:
         texts: as `check_list` took them.
@@ -189,12 +188,13 @@ def is_listed(host: Host, texts: tuple[str, ...]) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _patterns(texts: tuple[str, ...]) -> tuple[Pattern, ...]:
+def _patterns(texts: tuple[str, ...]) -> tuple[HostPattern, ...]:
     return tuple(read_pattern(text) for text in texts)
 
 
 def _what_is_wrong(text: str) -> str:
     expected = 'expected a host as "shop.example", "shop.example:8443" or "*.shop.example"'
+
     if "://" in text:
         return f"has a scheme, {expected}"
     if "*" in text:
@@ -207,6 +207,7 @@ def _what_is_wrong(text: str) -> str:
         return f"has a user in it, {expected}"
     if "/" in text or "?" in text or "#" in text:
         return f"has a path, {expected}"
+
     port = text.rpartition(":")[2]
     if ":" in text and "[" not in text and not (port.isdecimal() and 0 < int(port) <= _MOST_PORT):
         return f"has a port that is none, {expected}"

@@ -1,5 +1,4 @@
-"""Where pages come from: an origin as browsers send it (RFC 6454), and the list of those that may
-connect.
+"""Origins of pages as browsers send them (RFC 6454), and lists of those that may connect.
 
 Pure. An entry of the list is an exact origin, a pattern for the subdomains of one domain, "null" or
 "file://", "*" for every page, or a function that decides. What no page can match is refused when it
@@ -17,7 +16,7 @@ from typing import NamedTuple
 
 from ..errors import ConfigError
 from . import hosts
-from .hosts import Host, Pattern
+from .hosts import Host, HostPattern
 
 logger = logging.getLogger("tina4_wsgi.origins")
 
@@ -32,7 +31,10 @@ of files.
 
 _WEB = {"http": 80, "https": 443}
 _ORIGIN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>[^\s/?#@,\\*]+)")
-_EXPECTED = 'expected an origin as "https://shop.example", "http://localhost:8080" or "https://*.shop.example"'
+_EXPECTED = (
+    'expected an origin as "https://shop.example", "http://localhost:8080" or '
+    '"https://*.shop.example"'
+)
 _MOST_SHOWN = 200
 _LONGEST = 512  # an origin is a scheme, a name of at most 253 characters, and a port
 
@@ -51,14 +53,12 @@ class Origin(NamedTuple):
 
     @property
     def has_own_port(self) -> bool:
-        """Whether a browser leaves the port out, for it is the scheme's own."""
+        """Whether a browser leaves the port out, because it is the scheme's own."""
         return self.host.port == _WEB.get(self.scheme)
 
 
 def parse(text: str) -> Origin | None:
-    """Read what a browser sends as Origin; None for "null", for two origins, or for anything that
-    is none.
-    """
+    """Read the field Origin; None for "null", for two origins, or for anything else."""
     found = _ORIGIN.fullmatch(text) if len(text) <= _LONGEST else None
     if found is None:
         return None
@@ -71,12 +71,12 @@ def parse(text: str) -> Origin | None:
 
 
 def is_own(asking: Origin, host: Host, scheme: str) -> bool:
-    """Say whether a page came from the host that it wants to connect to.
+    """Return whether a page came from the host that it wants to connect to.
 
     Args:
         host: under which the request came.
-        scheme: "http" or "https", by which the request came; "" where nobody knows, for a proxy may
-            have ended TLS.
+        scheme: "http" or "https", by which the request came; "" where that is unknown, since a
+            proxy may have ended TLS.
     """
     if asking.scheme not in _WEB or (scheme and asking.scheme != scheme):
         return False
@@ -84,10 +84,10 @@ def is_own(asking: Origin, host: Host, scheme: str) -> bool:
 
 
 def is_named(text: str, allowed: Collection[Allowed]) -> bool:
-    """Say whether `allowed_origins` lets a page of this origin in.
+    """Return whether `allowed_origins` lets a page of this origin connect.
 
     Functions are asked for what is an origin alone, so `origin.endswith(".shop.example")` is no
-    trap. What one of them raises is logged, and lets nobody in.
+    trap. What one of them raises is logged, and the page is refused.
 
     Args:
         text: the Origin header.
@@ -105,7 +105,7 @@ def is_named(text: str, allowed: Collection[Allowed]) -> bool:
 
 
 def check_list(name: str, allowed: Iterable[Allowed]) -> None:
-    """See that each entry can match a page.
+    """Check that each entry can match a page.
 
     Args:
         name: of the setting.
@@ -121,7 +121,7 @@ def check_list(name: str, allowed: Iterable[Allowed]) -> None:
 
 
 def fault(text: str) -> str | None:
-    """Say why no page can have this origin, and what to write; None where one can."""
+    """Return why no page can have this origin, and what to write; None if one can."""
     if text == ANY or text in OPAQUE:
         return None
     try:
@@ -141,7 +141,7 @@ class _Entry(NamedTuple):
     """A text of the list, taken apart."""
 
     scheme: str
-    pattern: Pattern
+    pattern: HostPattern
 
     def matches(self, asking: Origin) -> bool:
         return (
@@ -161,11 +161,13 @@ def _entry(text: str) -> _Entry:
     scheme, separator, rest = text.partition("://")
     scheme = scheme.lower()
     _check_shape(text, scheme, separator, rest)
+
     if scheme not in _WEB:
         origin = parse(text)
         if origin is None:
             raise ValueError(f"is no origin, {_EXPECTED}")
-        return _Entry(scheme, Pattern(origin.host, False))
+        return _Entry(scheme, HostPattern(origin.host, False))
+
     try:
         pattern = hosts.read_pattern(rest)
     except ValueError as exc:
@@ -175,18 +177,20 @@ def _entry(text: str) -> _Entry:
 
 def _check_shape(text: str, scheme: str, separator: str, rest: str) -> None:
     if text.lower() in ("null", "file:", "file:/", "file:///"):
-        raise ValueError(
-            f'is no origin that a browser sends, write "{"null" if "n" in text.lower() else "file://"}"'
-        )
+        opaque = "null" if "n" in text.lower() else "file://"
+        raise ValueError(f'is no origin that a browser sends, write "{opaque}"')
+
     if not text or any(character.isspace() for character in text):
         raise ValueError(f"has space in it, {_EXPECTED}" if text else f"is empty, {_EXPECTED}")
     if "," in text:
         raise ValueError("has a comma in it, expected a list with one origin in each entry")
+
     if not separator:
         host = re.sub(r"^(https?:)?/*", "", text)
         if fault(f"https://{host}") is not None:
             raise ValueError(f"is no origin, {_EXPECTED}")
         raise ValueError(f'has no scheme, write "https://{host}" or "http://{host}"')
+
     if scheme in ("ws", "wss"):
         page = f"{scheme.replace('ws', 'http')}://{rest}"
         raise ValueError(f'is where a WebSocket goes, and a page comes by http: write "{page}"')
@@ -200,8 +204,10 @@ def _check_behind_scheme(scheme: str, rest: str) -> None:
         raise ValueError(
             f'would be every page that comes by {scheme}, expected "*" for all, or {_EXPECTED[9:]}'
         )
+
     if "@" in rest:
         raise ValueError(f'has a user in it, write "{scheme}://{rest.rpartition("@")[2]}"')
+
     host = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
     if not host:
         raise ValueError(f"has no host, {_EXPECTED}")
@@ -211,7 +217,7 @@ def _check_behind_scheme(scheme: str, rest: str) -> None:
 
 
 def _in_an_origin(scheme: str, rest: str, wrong: str) -> str:
-    """Say what is wrong with a host as part of an origin."""
+    """Return what is wrong with a host as part of an origin."""
     if not rest.isascii():
         return f'has letters that no browser sends, write "{scheme}://{hosts.in_ascii(rest)}"'
     if rest.startswith("."):
@@ -230,19 +236,21 @@ def _check_function(name: str, one: object) -> None:
             f"{name}: {one!r:.80} is a {type(one).__name__}, {_EXPECTED}, or a function of the "
             "origin"
         )
+
     if isinstance(one, type):
         raise ConfigError(
             f"{name}: {one!r:.80} is a class, {_EXPECTED}, or a function of the origin"
         )
-    call = (
-        one.__call__ if not inspect.isroutine(one) else one
-    )  # an object may be called as a function is
+
+    # An object may be callable by its class.
+    call = one if inspect.isroutine(one) else one.__call__
     if any(map(inspect.iscoroutinefunction, (one, call))) or any(
         map(inspect.isasyncgenfunction, (one, call))
     ):
         raise ConfigError(
             f"{name}: {one!r:.80} is an `async def` and nothing would await it, write `def`"
         )
+
     try:
         inspect.signature(one).bind("https://shop.example")
     except ValueError:
@@ -268,12 +276,11 @@ def _decides_for(function: Callable[[str], object], text: str) -> bool:
 
 
 def _is_mistake(answer: object) -> bool:
-    """Say whether an answer is true without saying yes: what was never called or awaited, or an
-    error not raised.
-    """
+    """Return whether an answer is true by mistake, such as a function or a coroutine."""
     if inspect.iscoroutine(answer):
-        answer.close()  # else Python warns of one that nobody awaited, too
+        answer.close()  # or Python warns that it was never awaited
         return True
+
     return (
         callable(answer)
         or inspect.isawaitable(answer)

@@ -42,7 +42,7 @@ from ..routing import callbacks, spelling
 from ..routing.params import Params
 from ..routing.paths import normal_path
 from ..routing.router import Match, Route
-from ..websocket.served_route import ANONYMOUS, Environ
+from ..websocket.bridge import ANONYMOUS, Environ
 from .passage import KEY, QUIET, Event, PassingBridge, class_named, path_to
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..errors import ConnectionClosed, MessageError, Refused
 from ..protocol.frames import CloseCode
-from ..websocket.served_route import Bridge, Environ, refuse
+from ..websocket.bridge import Bridge, Environ, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

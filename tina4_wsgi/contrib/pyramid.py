@@ -46,7 +46,7 @@ from ..app import App
 from ..errors import ConfigError, Refused, UsageError
 from ..routing import callbacks
 from ..routing.router import Match, Route, Router
-from ..websocket.served_route import ANONYMOUS, Environ
+from ..websocket.bridge import ANONYMOUS, Environ
 from .passage import KEY, QUIET, Event, PassingBridge, path_to, plain
 
 if TYPE_CHECKING:

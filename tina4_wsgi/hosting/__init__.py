@@ -1,3 +1,1 @@
-"""Living under a WSGI server that somebody else wrote: taking its socket, noticing its stop,
-checking the process.
-"""
+"""Living under other people's WSGI servers: their sockets, their stops, their processes."""

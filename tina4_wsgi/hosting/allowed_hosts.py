@@ -1,4 +1,4 @@
-"""Under which hosts an app is served.
+"""The hosts under which an app is served.
 
 Without the setting `allowed_hosts` any host will do, with one exception. A server that only this
 machine reaches needs no login, people think; but any page can have its name point to 127.0.0.1, and
@@ -9,26 +9,29 @@ loopback's own names alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..addresses import forwarded, hosts, origins
-from ..config import Config
 from ..errors import Refused
 from . import gunicorn
+
+if TYPE_CHECKING:
+    from ..addresses.forwarded import Environ
+    from ..config import Config
 
 _MISDIRECTED = 421  # RFC 9110 §15.5.20
 _MESSAGE = "this host is not served here"
 
 
-def check(environ: Mapping[str, Any], config: Config) -> None:
-    """Hold the setting `allowed_hosts`, if there is one.
+def check(environ: Environ, config: Config) -> None:
+    """Apply the setting `allowed_hosts`, if it is set.
 
     Raises:
         Refused: 421.
     """
     if not config.allowed_hosts:
         return
+
     text = forwarded.host(environ, config.trusted_proxies)
     host = hosts.parse(text)
     if host is None or not hosts.is_listed(host, config.allowed_hosts):
@@ -40,17 +43,20 @@ def check(environ: Mapping[str, Any], config: Config) -> None:
         )
 
 
-def check_for_page(environ: Mapping[str, Any], config: Config) -> None:
-    """Hold it for what a page does in a browser, on a server of this machine alone also without the
-    setting.
+def check_for_page(environ: Environ, config: Config, asked: str, origin: str | None) -> None:
+    """Check the host that a browser's page asks for, on a local server without the setting too.
 
+    Args:
+        asked: the field Host, "" without one.
+        origin: the field Origin, None without one.
     Raises:
         Refused: 421.
     """
     if config.allowed_hosts:
         check(environ, config)
         return
-    text = environ.get("HTTP_HOST") or "localhost"
+
+    text = asked or "localhost"
     host = hosts.parse(text)
     if (host is not None and hosts.is_loopback(host)) or config.trusted_proxies:
         return
@@ -58,9 +64,11 @@ def check_for_page(environ: Mapping[str, Any], config: Config) -> None:
         return
     if host is not None and host.name == str(environ.get("SERVER_NAME", "")).lower():
         return  # `--host dev.test`: the user has named it
-    asking = origins.parse(environ.get("HTTP_ORIGIN") or "")
+
+    asking = origins.parse(origin or "")
     if asking is not None and host is not None and asking.host.name != host.name:
         return  # a page of another site, which allowed_origins lets in: it has no need of a trick
+
     raise Refused(
         _MISDIRECTED,
         _MESSAGE,
@@ -71,10 +79,8 @@ def check_for_page(environ: Mapping[str, Any], config: Config) -> None:
     )
 
 
-def _serves_this_machine_alone(environ: Mapping[str, Any]) -> bool:
-    """Whether only loopback is listened on. Of servers other than ours and gunicorn nobody knows,
-    so it is not.
-    """
+def _serves_this_machine_alone(environ: Environ) -> bool:
+    """Return whether only loopback is listened on; False under a server that can't tell."""
     server = environ.get("tina4_wsgi.server")
     if server is not None:
         return getattr(server, "is_on_loopback_only", False) is True

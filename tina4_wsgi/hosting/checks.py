@@ -1,7 +1,7 @@
-"""What is often wrong around an app, found by looking at the process that it was loaded into.
+"""Common mistakes around an app, found in the process that has loaded it.
 
 Each check gives findings, one line each with its fix. They are made once per process, at the first
-upgrade, and logged; `tina4-wsgi doctor` makes them before anybody connects.
+upgrade, and logged; `tina4-wsgi doctor` makes them before clients connect.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import metadata
 from types import CodeType, ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gevent import monkey
 
 from ..addresses import origins
 from ..config import Config, unknown_variables
 from . import descriptors, gunicorn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 logger = logging.getLogger("tina4_wsgi.checks")
 
@@ -67,7 +69,7 @@ ended, so what comes later there ended in a patched process.
 _GUNICORNS_LAST = "gunicorn.app.base"  # of what it imports before it reads its settings
 _BEFORE_SCRIPTS = ("sitecustomize", "usercustomize")
 
-# These are there before anybody can patch, and get along with it.
+# These are imported before any patch, and work with it.
 _EXEMPT = sys.stdlib_module_names | {
     "gevent",
     "geventwebsocket",
@@ -102,9 +104,7 @@ _FIRST_WITH_GEVENT = (3, 1, 14)  # psycopg 3; before, it waits in a `select` of 
 
 
 class Finding(NamedTuple):
-    """Something that is wrong, and what to do about it: both in a few words, on one line
-    together.
-    """
+    """A mistake and what to do about it, in a few words, to stand on one line together."""
 
     what: str
     fix: str
@@ -131,9 +131,7 @@ def log_unknown_variables() -> None:
 
 
 def misspelt_variables() -> Iterator[Finding]:
-    """Find environment variables that look like settings and are none, so that what they ask for
-    does not happen.
-    """
+    """Find environment variables that look like settings and are none, and so do nothing."""
     for name, meant in unknown_variables().items():
         fix = f"did you mean {meant}?" if meant else "the README's table lists all settings"
         yield Finding(f"{name} is no setting and changes nothing", fix)
@@ -160,8 +158,9 @@ def unpatched() -> Iterator[Finding]:
 
 
 def modules() -> dict[str, ModuleType]:
-    """Return the modules that may have taken hold of what was patched later, in the order of their
-    ends.
+    """Return the modules that may have taken hold of what was patched later.
+
+    They come in the order in which their imports ended.
 
     Those of the standard library and the like are left out, agents, and all that were imported
     after the patch: what they hold in spite of it they asked for (`monkey.get_original`).
@@ -186,6 +185,7 @@ def modules_of_the_app() -> dict[str, ModuleType]:
     loads an app.
     """
     names = list(sys.modules)
+
     if _GUNICORNS_LAST in names:
         of_the_app = {*names[names.index(_GUNICORNS_LAST) :]}
     elif _is_script(sys.modules.get("__main__")):
@@ -195,6 +195,7 @@ def modules_of_the_app() -> dict[str, ModuleType]:
         of_the_app = {"__main__", *names[last_before + 1 :]}
     else:
         return {}
+
     return {name: one for name, one in modules().items() if name in of_the_app}
 
 
@@ -228,20 +229,20 @@ def _held_by(suspects: dict[str, ModuleType], wanted: Mapping[str, tuple[str, ..
         for name, one in getattr(monkey, "saved", {}).get(module, {}).items()
         if name in names
     }
+
     held = {}
     for name, module in suspects.items():
         for value in list(vars(module).values()):
             if id(value) in originals and not _asks_for_originals(name, module):
                 held[name] = originals[id(value)]
+
     named = [f"{name} holds {what}" for name, what in sorted(held.items())[:_MOST_NAMED]]
     more = f" and {len(held) - _MOST_NAMED} more" if len(held) > _MOST_NAMED else ""
     return f"{', '.join(named)}{more}"
 
 
 def _asks_for_originals(name: str, module: ModuleType) -> bool:
-    """Whether a module's code knows `get_original` of gevent, and so holds on purpose what it
-    holds.
-    """
+    """Return whether a module takes originals on purpose, by gevent's `get_original`."""
     get_code = getattr(getattr(module, "__loader__", None), "get_code", None)
     try:
         code = get_code(name) if get_code is not None else None
@@ -265,6 +266,7 @@ def libraries() -> Iterator[Finding]:
             "query",
             is_fatal=True,
         )
+
     version = getattr(sys.modules.get("psycopg"), "__version__", "")
     if version and _numbers(version) < _FIRST_WITH_GEVENT:
         yield Finding(
@@ -272,6 +274,7 @@ def libraries() -> Iterator[Finding]:
             "pip install 'psycopg>=3.1.14'",
             is_fatal=True,
         )
+
     if getattr(sys.modules.get("grpc._cython.cygrpc"), "g_gevent_activated", None) is False:
         yield Finding(
             "grpc waits in C, so a call holds up all others",
@@ -315,8 +318,9 @@ def lone_workers(count: int, config: Config) -> Iterator[Finding]:
 
 
 def trusted_by_django() -> Iterator[Finding]:
-    """Look at CSRF_TRUSTED_ORIGINS, which Django takes as it is; our own setting is refused where
-    it is set.
+    """Check CSRF_TRUSTED_ORIGINS, which Django takes as it is.
+
+    Our own setting refuses such an entry when it is set.
     """
     settings = getattr(sys.modules.get("django.conf"), "settings", None)
     if settings is not None and settings.configured:
@@ -324,9 +328,7 @@ def trusted_by_django() -> Iterator[Finding]:
 
 
 def dead_origins(listed: Iterable[str], where: str) -> Iterator[Finding]:
-    """Find origins that no browser sends in this form, compared to the letter, so that their pages
-    are refused.
-    """
+    """Find origins that no browser sends in this form, so that their pages are refused."""
     for origin in listed:
         wrong = origins.fault(origin) or _what_browsers_write(origin)
         if wrong is not None:

@@ -1,28 +1,29 @@
-"""Who makes an upgrade under our own server, where an App may stand somewhere inside of another
-application.
+"""Decides whether an App nested inside another application handles an upgrade itself.
 
 The server has to know before it asks the application. It leaves an upgrade to the application, as
-the request that it is, unless that says of itself that it wants upgrades ready-made, as
-gevent-websocket makes them. gunicorn asks nobody, so nothing of this matters there.
+an ordinary request, unless the application says that it wants upgrades made by
+gevent-websocket. gunicorn doesn't ask, so none of this matters there.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-Environ = dict[str, Any]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _DEEPEST = 32  # layers of middlewares; more is a circle
 _INSIDE = ("wsgi_app", "app")  # where Flask keeps its callable, and most middlewares what they wrap
 _LAYERS = ("_wsgi_app", *_INSIDE, "application")
 
 
-def claims_upgrade(app: Any, environ: Environ) -> bool:
-    """Say whether an upgrade is left to `app`, or to what that would pass the request to.
+def claims_upgrade(app: object, environ: WSGIEnvironment) -> bool:
+    """Return whether an upgrade is left to `app`, or to the app that it would pass it to.
 
     Args:
         app: any WSGI application. What has `claims_upgrade(environ)` is asked; Werkzeug's
@@ -34,22 +35,24 @@ def claims_upgrade(app: Any, environ: Environ) -> bool:
         claims = getattr(app, "claims_upgrade", None)
         if claims is not None:
             return bool(claims(environ))
+
         if isinstance(app, DispatcherMiddleware):
             app, environ = _dispatched(app, environ)
         else:
             app = next(
                 (inner for name in _INSIDE if callable(inner := getattr(app, name, None))), None
             )
+
         if app is None:
             break
     return True
 
 
-def paths_of_gevent_websocket(app: Any) -> Iterator[str]:
+def paths_of_gevent_websocket(app: object) -> Iterator[str]:
     """Find where an application, or what it wraps, counts on `environ["wsgi.websocket"]`.
 
     Known are Socket.IO and Engine.IO in their gevent mode, and gevent-websocket's own Resource.
-    Which paths a function looks at nobody can tell.
+    Which paths a plain function looks at can't be found out.
     """
     for _ in range(_DEEPEST):
         if app is None:
@@ -64,19 +67,19 @@ def paths_of_gevent_websocket(app: Any) -> Iterator[str]:
 
 
 def _asks_for_gevent_websocket() -> bool:
-    """Whether python-engineio runs in its gevent mode, and found gevent-websocket when it looked
-    for it.
-    """
+    """Return whether python-engineio runs in its gevent mode, and has found gevent-websocket."""
     driver = sys.modules.get("engineio.async_drivers.gevent")
     return driver is not None and getattr(driver, "SimpleWebSocketWSGI", None) is None
 
 
-def _dispatched(dispatcher: DispatcherMiddleware, environ: Environ) -> tuple[Any, Environ]:
+def _dispatched(
+    dispatcher: DispatcherMiddleware, environ: WSGIEnvironment
+) -> tuple[WSGIApplication, WSGIEnvironment]:
     """Find out which application a dispatcher chooses, and with which environ, by its own rules."""
-    chosen: list[tuple[Any, Environ]] = []
+    chosen: list[tuple[WSGIApplication, WSGIEnvironment]] = []
 
-    def noting(app: Any) -> Any:
-        def note(environ: Environ, start_response: Any) -> tuple[()]:
+    def noting(app: WSGIApplication) -> WSGIApplication:
+        def note(environ: WSGIEnvironment, start_response: StartResponse) -> tuple[()]:
             chosen.append((app, environ))
             return ()
 

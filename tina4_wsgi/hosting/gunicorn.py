@@ -1,4 +1,4 @@
-"""What a process of gunicorn's knows about itself, found without a configuration file of ours."""
+"""Facts about a gunicorn process, found without a configuration file of ours."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _AFTER_S = 1.5
 
 
 def worker() -> Any:  # Any: gunicorn ships no types, and may not be installed
-    """Give this process's gunicorn worker, None under any other server.
+    """Return this process's gunicorn worker, None under any other server.
 
     A worker handles SIGTERM by a bound method; under `--preload` there is none before the fork, so
     ask late.
@@ -26,15 +26,13 @@ def worker() -> Any:  # Any: gunicorn ships no types, and may not be installed
 
 
 def is_worker() -> bool:
-    """Whether this process is a gunicorn worker; a child that one of them has forked isn't."""
+    """Return whether this process is a gunicorn worker, and no child that one has forked."""
     found = worker()
     return found is not None and found.ppid == os.getppid()
 
 
 def listening_on() -> list[Any]:
-    """Give where this process's gunicorn listens, as `getsockname` does; nothing under any other
-    server.
-    """
+    """Return where gunicorn listens, as `getsockname` has it; nothing under other servers."""
     listeners = getattr(worker(), "sockets", None) or ()
     try:
         return [one.getsockname() for one in listeners]
@@ -48,7 +46,7 @@ def time_to_stop_s(wanted_s: float) -> float:
     Args:
         wanted_s: `drain_timeout_s`.
     Returns:
-        Seconds, below gunicorn's `graceful_timeout`; `wanted_s` where nobody sets a limit.
+        Seconds, below gunicorn's `graceful_timeout`; `wanted_s` where there is no limit.
     """
     found = worker()
     graceful_s = getattr(found.cfg, "graceful_timeout", None) if found is not None else None

@@ -1,23 +1,28 @@
-"""Refusing an upgrade: what is logged of it, and how it is said where 101 has been answered
-already.
-"""
+"""Refusing an upgrade: the path in the log, and the answer where 101 was sent already."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import Refused
 from ..protocol.frames import CloseCode, encode_close
-from .takeover import Answered, Taken, find_place, take_over
+from .takeover import Answered, find_place, take_over
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from .takeover import Taken
 
 _LOGGED_PATH_BYTES = 200
 
 
 def path_for_log(path: str) -> str:
-    """Give a raw path as a client would write it, on one line: bytes that are no UTF-8, control
-    characters and the quote that ends it in the log as escapes.
+    """Return a raw path as a client would write it, on one line.
+
+    Bytes that are no UTF-8, control characters, and the quote that ends it are escaped.
     """
     text = (
         path[:_LOGGED_PATH_BYTES]
@@ -29,15 +34,15 @@ def path_for_log(path: str) -> str:
     )
 
 
-def refuse_late(environ: dict[str, Any], start_response: Any, refusal: Refused) -> Iterable[bytes]:
-    """Refuse where gevent-websocket's worker has answered 101 before it asked us: by a close
-    frame.
-    """
+def refuse_late(
+    environ: WSGIEnvironment, start_response: StartResponse, refusal: Refused
+) -> Iterable[bytes]:
+    """Refuse by a close frame where gevent-websocket's worker has sent the 101 already."""
     try:
         place = find_place(environ)
     except Refused:
         return Answered()  # a middleware asks again: the first answer stands
-    return take_over(place, environ, start_response, [], _LateRefusal(refusal))
+    return take_over(place, start_response, [], _LateRefusal(refusal))
 
 
 class _LateRefusal:

@@ -1,4 +1,4 @@
-"""What stands inside of a server's socket object while, and after, its connection is taken from it.
+"""Stand-ins for the socket inside a server's socket object, once its connection is taken.
 
 gevent's sockets keep the kernel's in `_sock`, and a TLS session in `_sslobj`. Two things may stand
 there instead:
@@ -7,19 +7,26 @@ there instead:
   the 101: it stops that answer, and lets any other pass. So no frame can precede the 101, whatever
   is done to `start_response`.
 * A `Shell` behind that: it takes whatever is written and has nothing to read, like a connection
-  whose client has left. So nobody needs a signal to leave the connection alone, and nothing done to
-  it is an error.
+  whose client has left. So the server needs no signal to leave the connection alone, and nothing
+  that it does to it is an error.
 
 Invariants: no `Door` outlives the answer; private attributes of gevent's sockets are touched here
-and in `upgrade`.
+and in `takeover`.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Buffer
+
+GeventSocket = Any
+"""gevent ships no types, and its private attributes are what is touched here."""
 
 _OK_SO_FAR = b"HTTP/1.1 1"
 _SWITCHING = b"HTTP/1.1 101"
@@ -37,7 +44,7 @@ class Shell:
 
     __slots__ = ("family", "proto", "type")
 
-    def __init__(self, sock: Any) -> None:  # Any: gevent ships no types
+    def __init__(self, sock: GeventSocket) -> None:
         self.family, self.type, self.proto = sock.family, sock.type, sock.proto
 
     def __bool__(self) -> bool:
@@ -47,7 +54,7 @@ class Shell:
         """Return -1, as of any closed socket."""
         return -1
 
-    def send(self, data: Any, flags: int = 0, /) -> int:
+    def send(self, data: Buffer, flags: int = 0, /) -> int:
         """Take it all."""
         return memoryview(data).nbytes
 
@@ -55,7 +62,7 @@ class Shell:
         """Be at the end of the stream."""
         return b""
 
-    def recv_into(self, buffer: Any, size_bytes: int = 0, flags: int = 0, /) -> int:
+    def recv_into(self, buffer: object, size_bytes: int = 0, flags: int = 0, /) -> int:
         """Be at the end of the stream."""
         return 0
 
@@ -63,7 +70,7 @@ class Shell:
         """Return 0, whatever is asked for."""
         return 0
 
-    def setsockopt(self, level: int, option: int, value: Any, /) -> None:
+    def setsockopt(self, level: int, option: int, value: object, /) -> None:
         """Set nothing."""
 
     def shutdown(self, how: int, /) -> None:
@@ -72,7 +79,7 @@ class Shell:
     def close(self) -> None:
         """Close nothing."""
 
-    def getpeername(self) -> Any:
+    def getpeername(self) -> NoReturn:
         """Raise what the kernel raises when the client has left.
 
         Raises:
@@ -98,7 +105,10 @@ class Door:
     """
 
     def __init__(
-        self, sock: Any, on_switching: Callable[[bytes], None], on_other: Callable[[bytes], None]
+        self,
+        sock: GeventSocket,
+        on_switching: Callable[[bytes], None],
+        on_other: Callable[[bytes], None],
     ) -> None:
         self._sock = sock
         self._head = b""
@@ -111,8 +121,8 @@ class Door:
             sock._sslobj = _Side(self._session, self)
 
     @staticmethod
-    def stands_before(sock: Any) -> bool:
-        """Whether a door is before this gevent socket."""
+    def stands_before(sock: GeventSocket) -> bool:
+        """Return whether a door is before this gevent socket."""
         return isinstance(sock._sock, _Side)
 
     def remove(self) -> None:
@@ -121,12 +131,14 @@ class Door:
         if self._session is not None:
             self._sock._sslobj = self._session
 
-    def pass_on(self, send: Callable[..., int], data: Any, *flags: int) -> int:
-        """Take what the server writes, by `send` unless it is a 101; says how many bytes were
-        taken.
+    def pass_on(self, send: Callable[..., int], data: Buffer, *flags: int) -> int:
+        """Take what the server writes, or send it; return how many bytes were taken.
+
+        Anything but a 101 is sent by `send`.
         """
         part = bytes(data)
         head = self._head + part
+
         if head.startswith(_SWITCHING):
             self._head = head
             end = head.find(_HEAD_END)
@@ -134,6 +146,7 @@ class Door:
                 self.remove()
                 self._on_switching(head[:end])
             return len(part)
+
         if not head.startswith(_OK_SO_FAR):
             self.remove()
             self._on_other(head)
@@ -147,22 +160,20 @@ class Door:
 
 
 class _Side:
-    """One thing inside of a gevent socket, but for writing and closing, which the door decides
-    on.
-    """
+    """A gevent socket's inner socket, but the door decides on writing and closing."""
 
-    def __init__(self, inside: Any, door: Door) -> None:
+    def __init__(self, inside: GeventSocket, door: Door) -> None:
         self._inside = inside
         self._door = door
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inside, name)
 
-    def send(self, data: Any, *flags: int) -> int:
+    def send(self, data: Buffer, *flags: int) -> int:
         """Write to a plain socket."""
         return self._door.pass_on(self._inside.send, data, *flags)
 
-    def write(self, data: Any) -> int:
+    def write(self, data: Buffer) -> int:
         """Write to a TLS session."""
         return self._door.pass_on(self._inside.write, data)
 

@@ -1,10 +1,10 @@
 """Noticing that the host server stops, so that open connections hear 1001 instead of silence.
 
-The sockets have left the server, so a gunicorn worker that is told to stop sees nothing that it
-should wait for. Therefore the first upgrade puts a greenlet into the server's pool as a guardian:
-it sleeps until the server stops listening, then has the app say goodbye, and the worker waits for
-it as for any running request. It is a greenlet of its own, since that of the request would keep
-what middlewares around the app hold for the length of a request: a transaction of a tracker or of a
+The sockets have left the server, so a gunicorn worker that is told to stop sees nothing to wait
+for. Therefore the first upgrade puts a greenlet into the server's pool as a guardian:
+it sleeps until the server stops listening, then has the app close its connections, and the worker
+waits for it as for any running request. It is a greenlet of its own: the request's greenlet would
+keep what middlewares hold for the length of a request, such as a transaction of a tracker or of a
 database. `atexit` covers the ends that leave no time for that: SIGINT and SIGQUIT to gunicorn, a
 server without a pool.
 """
@@ -14,18 +14,20 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gevent
 
 from . import gunicorn
 
+if TYPE_CHECKING:
+    from ..addresses.forwarded import Environ
+
 logger = logging.getLogger("tina4_wsgi.guardian")
 
 
 class Drain(Protocol):
-    """Says goodbye to all connections and waits for their ends."""
+    """Closes all connections with 1001 and waits for their ends."""
 
     def __call__(self, timeout_s: float, *, is_hurried: bool = False) -> None: ...
 
@@ -39,9 +41,8 @@ class StopGuard:
             graceful_timeout is shorter.
     """
 
-    _AT_EXIT_S = (
-        2.0  # a supervisor may be about to kill; enough for close frames and quick callbacks
-    )
+    # Enough for close frames and quick callbacks; a supervisor may be about to kill.
+    _AT_EXIT_S = 2.0
 
     def __init__(self, drain: Drain, drain_timeout_s: float) -> None:
         self._drain = drain
@@ -52,7 +53,7 @@ class StopGuard:
         atexit.register(self._at_exit)
 
     def stand_guard(self) -> None:
-        """See to it that somebody waits for the server to stop; doesn't wait itself.
+        """Start to wait for the server's stop, in a greenlet of its own; return at once.
 
         Greenlets: the server's, which serves an upgrade; from any other this does nothing, and the
             next one's is tried.
@@ -63,7 +64,7 @@ class StopGuard:
         if server is None:
             return
         self._is_on_duty = True
-        # Through a greenlet outside of the pool, since a full pool has anybody wait who wants in.
+        # From a greenlet outside of the pool, since `spawn` waits while the pool is full.
         gevent.spawn(getattr(server.pool, "spawn", gevent.spawn), self._wait, server)
 
     def _wait(self, server: Any) -> None:  # Any: gevent ships no types
@@ -71,7 +72,8 @@ class StopGuard:
         try:
             self._drain(gunicorn.time_to_stop_s(self._drain_timeout_s))
         finally:
-            self._has_drained = True  # or cut short: there is no second helping at exit
+            # Even where it was cut short, `_at_exit` doesn't drain again.
+            self._has_drained = True
 
     def _at_exit(self) -> None:
         if self._pid != os.getpid() or self._has_drained:
@@ -82,16 +84,16 @@ class StopGuard:
             logger.exception("draining at exit failed")
 
     def dismiss(self) -> None:
-        """Forget about the interpreter's end."""
+        """Do nothing when the interpreter ends."""
         atexit.unregister(self._at_exit)
 
 
 def _server_of_this_greenlet() -> Any:  # Any: gevent ships no types
-    """Find the gevent StreamServer that spawned the current greenlet, with room for a greenlet that
-    stays.
+    """Find the gevent StreamServer that spawned the current greenlet.
 
-    gevent's servers spawn their handlers as `handle(client, address)` with a bound method of the
-    server among the arguments; None where that is not so.
+    It must have room for a greenlet that stays. gevent's servers spawn their handlers as
+    `handle(client, address)` with a bound method of the server among the arguments; None where
+    that is not so.
     """
     for argument in getattr(gevent.getcurrent(), "args", ()):
         server = getattr(argument, "__self__", None)
@@ -103,9 +105,10 @@ def _server_of_this_greenlet() -> Any:  # Any: gevent ships no types
     return None
 
 
-def is_drained(environ: Mapping[str, Any], app: object) -> bool:
-    """Whether the host is our own server, which drains `app`, or has what stands around `app` do
-    it.
+def is_drained(environ: Environ, app: object) -> bool:
+    """Return whether our own server hosts `app`, and so drains it.
+
+    Our server may also host what stands around `app`, and drain `app` through that.
     """
     server = environ.get("tina4_wsgi.server")
     return server is not None and app in getattr(

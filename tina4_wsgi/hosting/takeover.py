@@ -1,26 +1,25 @@
 """Taking a connection away from the WSGI server that accepted it.
 
 The answer goes through `start_response`, so the server logs it like any other, and middlewares
-around the app see an ordinary response; then the socket is detached from the object that the server
-holds, together with the bytes that were read behind the handshake. What the server does afterwards,
-it does to a `Shell`.
+around the app see an ordinary response. Then the socket is detached from the object that the server
+holds, together with the bytes that were read behind the handshake. Whatever the server does
+afterwards, it does to a `Shell`.
 
 Where `start_response` is the server's own, the 101 is sure, and we write its bytes ourselves where
-the server lets us: they leave in one packet with what "open" sends, and that saves a seventh of a
+the server lets us: they leave in one packet with what "open" sends, which saves a seventh of a
 connection's whole cost under gunicorn. Behind anything else a `Door` waits for the server to write
 the 101: a middleware may keep it for later, add fields to it, or answer something else.
 
 Invariants: detach, never `dup()` (pywsgi reads from its own descriptor once more and eats frames);
 recover what was read ahead; no frame before the 101; private attributes of gevent and gunicorn are
-touched here and in `shell` only.
+touched here and in `socket_shell` only.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from gevent.exceptions import ConcurrentObjectUseError
 from gevent.monkey import get_original
@@ -29,6 +28,16 @@ from ..errors import Refused
 from ..hub.stream import Stream, TLSStream
 from ..spy import observer_of
 from .socket_shell import Door, Shell
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Callable, Iterable, Iterator
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from geventwebsocket.handler import WebSocketHandler
+
+    from ..spy import Spy
+    from .socket_shell import GeventSocket
 
 _get_ident = get_original("_thread", "get_ident")
 
@@ -61,7 +70,7 @@ _BODY_FIELDS = frozenset(
 
 
 class Taken(NamedTuple):
-    """A connection that is the server's no more.
+    """A connection that was taken from the server.
 
     Attributes:
         stream: the socket, non-blocking.
@@ -75,19 +84,17 @@ class Taken(NamedTuple):
 
 
 class Taker(Protocol):
-    """Waits for a connection to be taken; one of both is called, once."""
+    """Waits for a connection to be taken; one of its methods is called, once."""
 
     def take(self, taken: Taken) -> None:
         """Go on with it: the 101 has left, or is `taken.head`."""
 
     def give_up(self, answer: bytes) -> None:
-        """Something else was answered in the place of the 101, which began with `answer`; or
-        nothing, b"".
-        """
+        """End: no 101 was sent, but an answer that began with `answer`, or nothing, b""."""
 
 
 class Answered:
-    """What an application returns for an upgrade: an ordinary response with an empty body.
+    """The return value of an application for an upgrade: a response with an empty body.
 
     Its one piece is b"", since some middlewares ask for a first one.
     """
@@ -99,22 +106,32 @@ class Answered:
         return 1
 
     def close(self) -> None:
-        """Do nothing, however often: the connection is somebody else's."""
+        """Do nothing, however often: the connection has been taken."""
 
 
 class HostSocket(NamedTuple):
-    """Where a server keeps the socket, and how to get at what it has read ahead."""
+    """Where a server keeps the socket of one handshake.
 
-    sock: Any  # a gevent socket: no types there
+    Attributes:
+        sock: a gevent socket: no types there.
+        read_ahead: takes what the server has read behind the handshake.
+        spy: a test client that observes, None in production; it has no wire for the answer.
+        has_input: False where a middleware hides what was read.
+        is_prompt: without Nagle's delay: accepted sockets have what gunicorn sets on its listeners.
+        answered_by: gevent-websocket's handler where it has sent the 101 already: nothing can be
+            refused or agreed on any more.
+    """
+
+    sock: GeventSocket
     read_ahead: Callable[[], bytes]
+    spy: Spy | None = None
     has_input: bool = True
-    is_prompt: bool = (
-        False  # without Nagle's delay: accepted sockets have what gunicorn sets on its listeners
-    )
+    is_prompt: bool = False
+    answered_by: WebSocketHandler | None = None
 
 
-def find_place(environ: dict[str, Any]) -> HostSocket:
-    """Say where `take_over` will find the socket, before anything is answered.
+def find_place(environ: WSGIEnvironment) -> HostSocket:
+    """Find where `take_over` will get the socket, before anything is answered.
 
     Raises:
         Refused: 501, the server offers no socket, or a middleware hides what has been read from
@@ -124,58 +141,57 @@ def find_place(environ: dict[str, Any]) -> HostSocket:
     software = str(environ.get("SERVER_SOFTWARE"))
     if software.startswith("gevent/") if place is None else not place.has_input:
         raise Refused(501, _NEEDS_INPUT, detail=repr(type(environ.get("wsgi.input"))))
+
     if place is None or not hasattr(place.sock, "_detach_socket"):
         raise Refused(501, _NEEDS, detail=software)
+
     if isinstance(place.sock._sock, Shell) or Door.stands_before(place.sock):
         raise Refused(500, _NEEDS_ONE_CALL)
-    if place.sock.hub.thread_ident != _get_ident() and not is_answered(environ):
+    if place.sock.hub.thread_ident != _get_ident() and place.answered_by is None:
         raise Refused(500, _NEEDS_ITS_THREAD)
+
     return place
 
 
-def is_answered(environ: dict[str, Any]) -> bool:
-    """Say whether the server has sent its 101 before it asked: nothing can be refused or agreed on
-    any more.
+def is_answered(environ: WSGIEnvironment) -> bool:
+    """Return whether gevent-websocket's server has sent its 101 before it asked.
+
+    Then nothing can be refused or agreed on any more.
     """
     return environ.get("wsgi.websocket") is not None
 
 
 def take_over(
-    place: HostSocket,
-    environ: dict[str, Any],
-    start_response: Any,
-    headers: list[tuple[str, str]],
-    taker: Taker,
+    place: HostSocket, start_response: StartResponse, headers: list[tuple[str, str]], taker: Taker
 ) -> Iterable[bytes]:
     """Answer 101 and take the socket: now, or as soon as the server writes its answer.
 
     Args:
         place: as `find_place` gave it for this handshake.
-        environ: the checked handshake.
         start_response: the server's, or a middleware's around it.
         headers: of the answer, besides Upgrade and Connection.
-        taker: who gets the connection.
+        taker: gets the connection.
     Returns:
         What the WSGI application must return.
     Raises:
         OSError: the client has gone while the answer was written.
     """
     headers = [*_SWITCHING_HEADERS, *headers]
-    if (
-        is_answered(environ) or observer_of(environ) is not None
-    ):  # a test client has no wire for the answer
-        if is_answered(environ):
-            _tell_apart(environ["wsgi.websocket"].handler)
+
+    if place.answered_by is not None or place.spy is not None:
+        if place.answered_by is not None:
+            _tell_apart(place.answered_by)
         start_response(_SWITCHING, headers)  # middlewares, which have a response to wait for
         taker.take(_take(place, b""))
     elif _belongs_to(server := getattr(start_response, "__self__", None), place):
         taker.take(_take(place, _answer(server, start_response, headers)))
     else:
         _wait_for_answer(place, start_response, headers, taker)
+
     return Answered()
 
 
-class Kept:
+class KeptConnection:
     """A connection that is upgraded, and stays in the server's socket and greenlet until `close`.
 
     The 101 leaves at once, so fields that a middleware keeps for later are lost.
@@ -194,7 +210,7 @@ class Kept:
     _LINGER_S = 1.0
 
     def __init__(
-        self, place: HostSocket, start_response: Any, headers: list[tuple[str, str]]
+        self, place: HostSocket, start_response: StartResponse, headers: list[tuple[str, str]]
     ) -> None:
         self.sock = place.sock
         headers = [*_SWITCHING_HEADERS, *headers]
@@ -207,12 +223,12 @@ class Kept:
         self.sock.sendall(head)
 
     def end(self, frame: bytes) -> None:
-        """Send a last frame, and let whoever reads see the end of the stream."""
+        """Send a last frame, and let a reader see the end of the stream."""
         try:
             self.sock.sendall(frame)
             self.sock._sock.shutdown(socket.SHUT_RD)
         except (OSError, ConcurrentObjectUseError):
-            pass  # it has gone, or its application is stuck sending to it
+            pass  # the client has gone, or the application is stuck sending
 
     def close(self) -> None:
         """Close the connection, and leave the server a shell."""
@@ -228,16 +244,17 @@ class Kept:
 
 
 def _belongs_to(server: Any, place: HostSocket) -> bool:
-    """Whether it answers on this very socket: gunicorn's response has it as `sock`, pywsgi's
-    handler as `socket`.
+    """Return whether a server's object answers on this very socket.
+
+    gunicorn's response has it as `sock`, pywsgi's handler as `socket`.
     """
     return place.sock is getattr(server, "sock", None) or place.sock is getattr(
         server, "socket", None
     )
 
 
-def _answer(server: Any, start_response: Any, headers: list[tuple[str, str]]) -> bytes:
-    """Have the server answer 101; give the bytes that it leaves to us."""
+def _answer(server: Any, start_response: StartResponse, headers: list[tuple[str, str]]) -> bytes:
+    """Have the server answer 101; return the bytes that it leaves to us."""
     if hasattr(server, "force_close"):  # gunicorn's
         # What it would note for its access log; the checks of its start_response cost 3 % of a
         # connection, and these headers are our own. It believes that they have left, not to end a
@@ -251,10 +268,11 @@ def _answer(server: Any, start_response: Any, headers: list[tuple[str, str]]) ->
 
 
 def _wait_for_answer(
-    place: HostSocket, start_response: Any, headers: list[tuple[str, str]], taker: Taker
+    place: HostSocket, start_response: StartResponse, headers: list[tuple[str, str]], taker: Taker
 ) -> None:
-    """Take the connection when the server writes the 101, which what is around the app decides
-    on.
+    """Take the connection when the server writes the 101.
+
+    What stands around the app decides whether and when that happens.
     """
 
     def switch(head: bytes) -> None:
@@ -274,8 +292,9 @@ def _head_of(headers: Iterable[tuple[str, str]]) -> bytes:
 
 
 def _added_to(head: bytes, headers: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Find what middlewares and the server have added to our fields; gunicorn before 24 announces a
-    chunked body.
+    """Find the fields that middlewares and the server have added to ours.
+
+    gunicorn before 24 announces a chunked body, which is left out.
     """
     ours = _BODY_FIELDS.union(name.lower() for name, _ in headers)
     for line in head.decode("latin-1").split("\r\n")[1:]:
@@ -284,28 +303,35 @@ def _added_to(head: bytes, headers: list[tuple[str, str]]) -> Iterator[tuple[str
             yield name, value.strip()
 
 
-def _find(environ: dict[str, Any]) -> HostSocket | None:
-    body = environ.get("wsgi.input")
-    if is_answered(environ):  # by gevent-websocket
+def _find(environ: WSGIEnvironment) -> HostSocket | None:
+    body: Any = environ.get("wsgi.input")  # Any: each server has its own
+    spy = observer_of(environ)
+    if is_answered(environ):
         handler = environ["wsgi.websocket"].handler
-        return HostSocket(handler.socket, lambda: _take_buffered(handler.rfile, handler.socket))
+        return HostSocket(
+            handler.socket,
+            lambda: _take_buffered(handler.rfile, handler.socket),
+            spy,
+            answered_by=handler,
+        )
+
     if "gunicorn.socket" in environ:
         sock = environ["gunicorn.socket"]
         has_input = hasattr(getattr(body, "reader", None), "unreader")
-        return HostSocket(sock, lambda: _take_unread(body), has_input, True)
+        return HostSocket(sock, lambda: _take_unread(body), spy, has_input, is_prompt=True)
+
+    # pywsgi hands out its buffered reader for requests that ask for an upgrade.
     sock = getattr(getattr(body, "raw", None), "_sock", None)
-    if (
-        sock is not None
-    ):  # pywsgi hands out its buffered reader for requests that ask for an upgrade
-        return HostSocket(sock, lambda: _take_buffered(body, sock))
+    if sock is not None:
+        return HostSocket(sock, lambda: _take_buffered(body, sock), spy)
     return None
 
 
-def _tell_apart(handler: Any) -> None:
-    """Give a client of a UNIX socket a name: gevent-websocket keys its clients by address, and
-    theirs is empty.
+def _tell_apart(handler: WebSocketHandler) -> None:
+    """Give each client of a UNIX socket a name of its own.
 
-    While the app waits for one's `auth`, the next would take its entry, which is then missing.
+    gevent-websocket keys its clients by address, and theirs is empty. While the app waits for
+    one's `auth`, the next would take its entry, which is then missing.
     """
     if not handler.client_address:
         clients = handler.server.clients
@@ -323,10 +349,11 @@ def _take_unread(body: Any) -> bytes:
     return data
 
 
-def _take_buffered(reader: Any, sock: Any) -> bytes:
+def _take_buffered(reader: io.BufferedReader, sock: GeventSocket) -> bytes:
     """Empty pywsgi's BufferedReader; with nothing in it, `peek` reads once, and must not wait."""
     timeout = sock.gettimeout()
     sock.settimeout(0)
+
     try:
         data: bytes = reader.read(len(reader.peek(1)))
     except (BlockingIOError, ssl.SSLWantReadError):
@@ -343,15 +370,17 @@ def _take(place: HostSocket, head: bytes) -> Taken:
     return Taken(_detach(place.sock, place.is_prompt), early, head)
 
 
-def _detach(sock: Any, is_prompt: bool) -> Stream:
+def _detach(sock: GeventSocket, is_prompt: bool) -> Stream:
     """Leave the server a shell in its gevent socket, and give what was inside."""
     session = getattr(sock, "_sslobj", None)
     raw = sock._sock
     if session is not None:
         sock._sslobj = None
+
     sock._closed = True
     sock._detach_socket("detached")
     sock._sock = Shell(raw)
+
     if raw.gettimeout() != 0:  # it is 0 within gevent's sockets; saying so again is a system call
         raw.setblocking(False)
     if not is_prompt:

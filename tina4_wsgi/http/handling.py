@@ -15,6 +15,7 @@ from werkzeug.routing import WebsocketMismatch
 from werkzeug.wsgi import ClosingIterator
 
 from ..errors import Refused, UsageError
+from ..routing.paths import decode
 from ..spy import observer_of
 from . import client_files, error_pages
 from .headers import passes_upgrade
@@ -51,14 +52,7 @@ def decode_path(environ: WSGIEnvironment) -> str:
     Raises:
         Refused: 400, it isn't UTF-8.
     """
-    raw: str = environ.get("PATH_INFO") or "/"
-    if raw.isascii():
-        return raw
-
-    try:
-        return raw.encode("latin-1").decode()
-    except UnicodeError as exc:
-        raise Refused(400, "The path is not UTF-8.", detail=repr(raw[:200])) from exc
+    return decode(environ.get("PATH_INFO") or "/")
 
 
 class HttpHandling:

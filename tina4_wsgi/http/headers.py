@@ -11,15 +11,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from ..protocol.grammar import MOST_ELEMENTS, is_token
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-
-MOST_ELEMENTS = 100
-"""The most elements of a list field to read; browsers send at most ten."""
 
 _MOST_LIST_CHARACTERS = 8_192
 
@@ -83,11 +80,6 @@ def first_elements(value: str, separator: str = ",") -> list[str]:
 def is_short_list(value: str) -> bool:
     """Return whether a list field is short enough to be worth parsing."""
     return len(value) <= _MOST_LIST_CHARACTERS and value.count(",") < MOST_ELEMENTS
-
-
-def is_token(text: str) -> bool:
-    """Whether a text is a token (RFC 9110 §5.6.2), as names of headers and subprotocols are."""
-    return _TOKEN.fullmatch(text) is not None
 
 
 def is_one_line(text: str) -> bool:

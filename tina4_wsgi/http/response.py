@@ -12,6 +12,7 @@ from werkzeug.urls import iri_to_uri
 
 from .. import jsontext
 from ..errors import UsageError
+from ..protocol.grammar import is_token
 from . import files, headers
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Response:
             attributes: those of `werkzeug.http.dump_cookie`: `max_age` in seconds, `expires`,
                 `path`, `domain`, `secure`, `httponly`, `samesite`, `partitioned`.
         """
-        if not isinstance(name, str) or not headers.is_token(name):
+        if not isinstance(name, str) or not is_token(name):
             raise UsageError(f"cookie name {name!r}, expected letters, digits and dashes")
 
         is_secure = self._request is not None and self._request.is_secure

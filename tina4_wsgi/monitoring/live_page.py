@@ -27,7 +27,8 @@ from ..routing.matching import Match, Route
 from ..routing.names import check_name
 from ..routing.params import Params
 from ..routing.paths import LIVE_PAGE, normal_path
-from ..websocket.served_route import ANONYMOUS, Bridge, ServedRoute, bodiless
+from ..websocket.bridge import ANONYMOUS, bodiless
+from ..websocket.served_route import ServedRoute
 from . import live_feed
 from .live_feed import SOCKET_PATH
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from ..backplane.contract import Facts
     from ..http.request import Request
     from ..routing.callbacks import Auth
+    from ..websocket.bridge import Bridge
     from ..websocket.connection import Connection
     from .monitor import Monitor
     from .start_link import StartLink
@@ -109,7 +111,8 @@ class LivePage:
     def page(self, environ: WSGIEnvironment) -> WSGIApplication:
         """Answer a request for one of `paths`."""
         try:
-            allowed_hosts.check_for_page(environ, self._app.config)
+            asked, origin = environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN")
+            allowed_hosts.check_for_page(environ, self._app.config, asked, origin)
             self._service.admit(bodiless(environ), self._page)
         except Refused as refusal:
             if isinstance(refusal.__cause__, HTTPException):

@@ -53,7 +53,7 @@ REGISTERED_CODES = frozenset(
 
 
 def may_travel(code: int) -> bool:
-    """Say whether a close frame may carry `code`: a registered one, or 3000-4999 (§7.4.2)."""
+    """Return whether a close frame may carry `code`: a registered one, or 3000-4999 (§7.4.2)."""
     return code in REGISTERED_CODES or 3000 <= code <= 4999
 
 
@@ -96,6 +96,7 @@ def encode_message(message: str | bytes) -> bytes:
             ) from exc
         size = len(payload)
         return _TEXT_HEADERS[size] + payload if size < 126 else encode_frame(Opcode.TEXT, payload)
+
     if message.__class__ is not bytes:
         if not isinstance(message, bytes | bytearray | memoryview):
             raise UsageError(
@@ -103,6 +104,7 @@ def encode_message(message: str | bytes) -> bytes:
                 "be sent as JSON"
             )
         message = bytes(message)
+
     size = len(message)
     return _BINARY_HEADERS[size] + message if size < 126 else encode_frame(Opcode.BINARY, message)
 
@@ -145,13 +147,16 @@ def parse_close(payload: bytes) -> tuple[int, str]:
     """
     if not payload:
         return CloseCode.NO_STATUS, ""
+
     if len(payload) == 1:
         raise ProtocolError(
             CloseCode.PROTOCOL_ERROR, "close payload of 1 byte, expected none or at least 2"
         )
+
     code = int.from_bytes(payload[:2], "big")
     if not may_travel(code):
         raise ProtocolError(CloseCode.PROTOCOL_ERROR, f"close code {code} may not travel")
+
     try:
         return code, payload[2:].decode()
     except UnicodeDecodeError as exc:

@@ -1,7 +1,7 @@
 """The opening handshake, from a WSGI environ to a decision (RFC 6455 §4.2, §10.2).
 
-`check` either gives the answer's `Sec-WebSocket-Accept` or raises `Refused`; nothing is written
-here.
+`read` takes from the environ what RFC 6455 asks about, once, and the steps of `Handshake` decide
+on that. Each step returns what to answer or raises `Refused`; nothing is written here.
 """
 
 from __future__ import annotations
@@ -9,51 +9,101 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..addresses import forwarded, hosts, origins
-from ..addresses.origins import Allowed, Origin
 from ..errors import Refused
+from .deflate import negotiate, parse_offers
+from .grammar import MOST_ELEMENTS, has_token, is_token, split_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from ..addresses.forwarded import Environ
+    from ..addresses.origins import Allowed, Origin
+    from .deflate import Agreement
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # §1.3
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")  # the base64 of 16 bytes (RFC 4648 §4)
-MOST_ELEMENTS = 100
-"""Elements of one list field that are looked at, also of subprotocols and extensions that may be
-offered.
-"""
-_TOKEN_CHARACTERS = frozenset(
-    "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-)
 
 
-def is_token(text: str) -> bool:
-    """Say whether `text` is a token (RFC 9110 §5.6.2): one or more of a small set of characters."""
-    return bool(text) and _TOKEN_CHARACTERS.issuperset(text)
+class Handshake(NamedTuple):
+    """A client's opening handshake, as it was sent.
 
-
-def split_tokens(value: str) -> list[str]:
-    """Split a comma-separated header value; empty elements are dropped (RFC 9110 §5.6.1).
-
-    Of one that is far too long only the first elements are given: clients send a handful.
+    Attributes:
+        method: of the request.
+        path: as WSGI has it, which is its bytes as latin-1 (PEP 3333); "/" for none.
+        host: the field Host, "" without one.
+        origin: the field Origin; None without one, and then no browser asks.
+        version: `Sec-WebSocket-Version`, None without one.
+        key: `Sec-WebSocket-Key`, "" without one.
+        subprotocols: `Sec-WebSocket-Protocol`, None without one.
+        extensions: `Sec-WebSocket-Extensions`, None without one.
+        refusal: why §4.2.1 forbids to accept it, apart from its key; None if nothing does.
     """
-    pieces = value.split(",", MOST_ELEMENTS)[:MOST_ELEMENTS]
-    return [part for part in (piece.strip(" \t") for piece in pieces) if part]
+
+    method: str
+    path: str
+    host: str
+    origin: str | None
+    version: str | None
+    key: str
+    subprotocols: str | None
+    extensions: str | None
+    refusal: Refused | None
+
+    def accept(self) -> str:
+        """Return the `Sec-WebSocket-Accept` of the answer.
+
+        Raises:
+            Refused: 400, 405 or 426, §4.2.1 forbids to accept this handshake.
+        """
+        if self.refusal is not None:
+            raise self.refusal
+        return accept_for(self.key)
+
+    def choose_subprotocol(self, spoken: Iterable[str]) -> str | None:
+        """Return the first offered subprotocol that is spoken; see the function of this name."""
+        return choose_subprotocol(self.subprotocols, spoken)
+
+    def agree_on_deflate(self, is_wanted: bool) -> Agreement | None:
+        """Return what is agreed on for permessage-deflate, None for nothing.
+
+        Raises:
+            Refused: 400, the list of extensions is broken, even if none of them is wanted.
+        """
+        if self.extensions is None:
+            return None
+        offers = parse_offers(self.extensions)
+        return negotiate(offers) if is_wanted else None
 
 
-def has_token(value: str, token: str) -> bool:
-    """Say whether a comma-separated header value has `token` as an element; letter case doesn't
-    count.
-    """
-    return value.lower() == token or any(part.lower() == token for part in split_tokens(value))
-
-
-def wants_websocket(environ: Mapping[str, Any]) -> bool:
-    """Say whether a request asks for the WebSocket protocol (§4.2.1 item 3)."""
+def wants_websocket(environ: Environ) -> bool:
+    """Return whether a request asks for the WebSocket protocol (§4.2.1 item 3)."""
     return "HTTP_UPGRADE" in environ and has_token(environ["HTTP_UPGRADE"], "websocket")
 
 
-def check(environ: Mapping[str, Any]) -> str:
+def read(environ: Environ) -> Handshake:
+    """Read a request that asks for the WebSocket protocol."""
+    get = environ.get
+    method = environ["REQUEST_METHOD"]
+    host = get("HTTP_HOST", "")
+    version = get("HTTP_SEC_WEBSOCKET_VERSION")
+
+    return Handshake(
+        method,
+        get("PATH_INFO") or "/",
+        host,
+        get("HTTP_ORIGIN"),
+        version,
+        get("HTTP_SEC_WEBSOCKET_KEY", ""),
+        get("HTTP_SEC_WEBSOCKET_PROTOCOL"),
+        get("HTTP_SEC_WEBSOCKET_EXTENSIONS"),
+        _early_refusal(environ, method, host, version),
+    )
+
+
+def check(environ: Environ) -> str:
     """Check all that RFC 6455 §4.2.1 asks of a client's handshake, the origin apart.
 
     Returns:
@@ -61,24 +111,29 @@ def check(environ: Mapping[str, Any]) -> str:
     Raises:
         Refused: 400, 405 or 426.
     """
-    if environ["REQUEST_METHOD"] != "GET":
-        raise Refused(405, "a WebSocket handshake is a GET request", (("Allow", "GET"),))
+    return read(environ).accept()
+
+
+def _early_refusal(environ: Environ, method: str, host: str, version: str | None) -> Refused | None:
+    if method != "GET":
+        return Refused(405, "a WebSocket handshake is a GET request", (("Allow", "GET"),))
+
     if environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
-        raise Refused(400, "a WebSocket handshake needs HTTP/1.1")
+        return Refused(400, "a WebSocket handshake needs HTTP/1.1")
     if not has_token(environ.get("HTTP_CONNECTION", ""), "upgrade"):
-        raise Refused(400, "header Connection lacks the token Upgrade")
+        return Refused(400, "header Connection lacks the token Upgrade")
+
     if environ.get("CONTENT_LENGTH") not in (None, "", "0") or "HTTP_TRANSFER_ENCODING" in environ:
         # The bytes of a body would be read as frames.
-        raise Refused(400, "a WebSocket handshake has no body")
-    host = environ.get("HTTP_HOST", "")
+        return Refused(400, "a WebSocket handshake has no body")
+
     if not host or "," in host:
-        raise Refused(400, "exactly one Host header is expected")
-    version = environ.get("HTTP_SEC_WEBSOCKET_VERSION")
+        return Refused(400, "exactly one Host header is expected")
     if version != "13":
         # RFC 9110 §15.5.22: a 426 must say in Upgrade what it asks for.
         fields = (("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"))
-        raise Refused(426, "only WebSocket version 13 is spoken here", fields)
-    return accept_for(environ.get("HTTP_SEC_WEBSOCKET_KEY", ""))
+        return Refused(426, "only WebSocket version 13 is spoken here", fields)
+    return None
 
 
 def accept_for(key: str) -> str:
@@ -97,21 +152,33 @@ def accept_for(key: str) -> str:
 
 
 def check_page(
-    environ: Mapping[str, Any], host: str, allowed: Collection[Allowed], trusted: tuple[str, ...]
+    environ: Environ, host: str, allowed: Collection[Allowed], trusted: tuple[str, ...]
 ) -> None:
-    """Hold the origin policy for a request as it came through proxies; see `check_origin`.
+    """Apply the origin policy to the page that sent a request; see `check_through_proxies`."""
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is not None:
+        check_through_proxies(origin, environ, host, allowed, trusted)
+
+
+def check_through_proxies(
+    origin: str,
+    environ: Environ,
+    host: str,
+    allowed: Collection[Allowed],
+    trusted: tuple[str, ...],
+) -> None:
+    """Apply the origin policy to a request as it came through proxies; see `check_origin`.
 
     Args:
-        host: as `forwarded.host` gives it.
+        origin: the field Origin.
+        environ: where proxies have left their fields.
+        host: as `forwarded.host` returns it.
         allowed, trusted: `Config.allowed_origins` and `Config.trusted_proxies`.
     Raises:
         Refused: 403.
     """
-    origin = environ.get("HTTP_ORIGIN")
-    if origin is None:
-        return
     try:
-        _check_through(environ, origin, host, allowed, trusted)
+        _check_once(environ, origin, host, allowed, trusted)
     except Refused as refusal:
         peer = environ.get("REMOTE_ADDR") or ""
         # Behind Werkzeug's ProxyFix the peer stands for the client.
@@ -122,12 +189,14 @@ def check_page(
             or not forwarded.has_sign_of_proxy(environ)
         ):
             raise
+
         try:
             # As if the peer were trusted: it is only asked whether that is all there is to mend.
             trusting = (peer,) if hosts.read_address(peer) else ("127.0.0.1",)
-            _check_through(environ, origin, forwarded.host(environ, trusting), (), trusting)
+            _check_once(environ, origin, forwarded.host(environ, trusting), (), trusting)
         except Refused:
             raise refusal from None
+
         named = peer or "127.0.0.1"  # on a UNIX socket any name does
         why = (
             "a proxy tells that they are the same, but is not believed: "
@@ -137,8 +206,8 @@ def check_page(
         raise Refused(refusal.status, refusal.message, detail=detail) from None
 
 
-def _check_through(
-    environ: Mapping[str, Any],
+def _check_once(
+    environ: Environ,
     origin: str,
     host: str,
     allowed: Collection[Allowed],
@@ -159,8 +228,7 @@ def check_origin(
     scheme: str = "",
     named_host: str = "",
 ) -> None:
-    """Hold the origin policy (§10.2): a page may connect to the host that it came from, or is
-    named.
+    """Apply the origin policy (§10.2): pages may connect to their own host, or are named.
 
     Args:
         origin: the Origin header; None means that no browser asks.
@@ -175,6 +243,7 @@ def check_origin(
     """
     if origin is None or origins.ANY in allowed:
         return
+
     asking, own = origins.parse(origin), hosts.parse(host)
     if asking is not None:
         if own is not None and origins.is_own(asking, own, scheme):
@@ -182,8 +251,10 @@ def check_origin(
         named = hosts.parse(named_host)
         if named is not None and origins.is_own(asking, named, scheme):
             return
+
     if allowed and origins.is_named(origin, allowed):
         return
+
     came = origins.shown(f"{scheme or 'http(s)'}://{host}")
     why = _why_not(asking, own, scheme) or _how_to_name(origin, asking)
     raise Refused(
@@ -194,9 +265,10 @@ def check_origin(
 
 
 def _why_not(asking: Origin | None, own: hosts.Host | None, scheme: str) -> str:
-    """Say what a proxy may have lost on the way, where both sides are nearly the same."""
+    """Return what a proxy may have lost on the way, where both sides are nearly the same."""
     if asking is None or own is None or asking.host.name != own.name:
         return ""
+
     if own.port is None and not asking.has_own_port:
         return (
             "the Host has lost its port on the way: let the proxy pass it on (in nginx: "
@@ -204,7 +276,9 @@ def _why_not(asking: Origin | None, own: hosts.Host | None, scheme: str) -> str:
             "$http_host), or tell it as X-Forwarded-Port, with the proxy's address in "
             "trusted_proxies"
         )
-    if scheme and asking.scheme != scheme and origins.is_own(asking, own, ""):
+
+    # The scheme must differ: by the same one this page would have been the host's own.
+    if scheme and origins.is_own(asking, own, ""):
         return (
             f"by what this server and its proxies say the request came by {scheme}: let the "
             "outermost proxy's "

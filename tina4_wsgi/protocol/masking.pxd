@@ -3,10 +3,10 @@ from libc.string cimport memcpy
 
 cdef inline void xor_into(unsigned char *target, const unsigned char *source, Py_ssize_t size,
                           const unsigned char *mask) noexcept nogil:
-    """Write `size` bytes of `source`, XORed with the four of `mask`, to `target`, which may be `source`.
+    """Write `size` bytes of `source`, XORed with the four of `mask`, to `target`.
 
-    Eight bytes a step. `memcpy` of a constant size is one load or store, and valid at any address: payloads
-    begin wherever the head of their frame ends.
+    `target` may be `source`. Eight bytes a step: `memcpy` of a constant size is one load or store,
+    and valid at any address, since payloads begin wherever the head of their frame ends.
     """
     cdef uint64_t word, pattern
     cdef Py_ssize_t position = 0

@@ -1,4 +1,4 @@
-"""Masking of payloads (RFC 6455 §5.3), for a C compiler: the same module as `masking.py`, which explains it."""
+"""Masking of payloads (RFC 6455 §5.3), for a C compiler; `masking.py` explains it."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
@@ -23,6 +23,7 @@ cpdef bytes apply_mask(object data, object mask):
     size = PyBytes_GET_SIZE(source)
 
     masked = PyBytes_FromStringAndSize(NULL, size)
-    xor_into(<unsigned char *> PyBytes_AS_STRING(masked), <const unsigned char *> PyBytes_AS_STRING(source), size,
+    xor_into(<unsigned char *> PyBytes_AS_STRING(masked),
+             <const unsigned char *> PyBytes_AS_STRING(source), size,
              <const unsigned char *> PyBytes_AS_STRING(key))
     return masked

@@ -31,6 +31,6 @@ cdef class Session:
     cdef readonly tuple peer_close
     cdef public Py_ssize_t queued_bytes
 
-    @cython.locals(raw=cython.p_uchar, position=Py_ssize_t, size=Py_ssize_t, second=Py_ssize_t, stop=Py_ssize_t,
-                   start=Py_ssize_t, plain=bytes)
+    @cython.locals(raw=cython.p_uchar, position=Py_ssize_t, size=Py_ssize_t, second=Py_ssize_t,
+                   stop=Py_ssize_t, start=Py_ssize_t, plain=bytes)
     cpdef bint feed(self, bytes data, list messages)

@@ -1,4 +1,4 @@
-"""What a server hears on one connection: bytes in, messages out (RFC 6455 §5, §6.2, §7).
+"""The receiving side of one connection: bytes in, messages out (RFC 6455 §5, §6.2, §7).
 
 How it works. `feed` walks over the bytes frame by frame. A short unfragmented text, nearly every
 frame of nearly every app, is handled in the loop itself; all else goes through `_read_frame`. Of a
@@ -91,10 +91,12 @@ class _Message:
         if self._inflater is not None:
             payload = self._inflater.inflate(payload, is_last)
             fault = self._inflater.fault
+
         self.plain_bytes += len(payload)
         text = self._decode(payload, is_last and fault is None) if self._is_text else None
         if fault is not None:
             raise fault
+
         if is_last and not self._parts:
             self._whole = payload if text is None else text
         else:
@@ -103,11 +105,13 @@ class _Message:
     def _decode(self, payload: bytes, is_last: bool) -> str:
         if self._incomplete:
             payload = self._incomplete + payload
+
         try:
             text, used = utf_8_decode(payload, "strict", is_last)
         except UnicodeDecodeError as exc:
             raise _not_utf8() from exc
         self._incomplete = payload[used:]
+
         # CPython waits for the third byte of a surrogate before it refuses the second.
         if self._incomplete[:1] == b"\xed" and self._incomplete[1:] >= b"\xa0":
             raise _not_utf8()
@@ -178,6 +182,7 @@ class Session:
         self._limits = limits
         self.most_messages = limits.max_inbound_messages
         self.most_bytes = limits.max_inbound_bytes
+
         self.queued_bytes = 0
         self.is_assembling = False
         self._may_compress = may_compress
@@ -189,16 +194,15 @@ class Session:
 
     @property
     def has_buffered(self) -> bool:
-        """Whether `feed(b"")` may give more: `feed` stopped at the inbound limit, or in a frame's
-        head.
+        """Whether `feed(b"")` may return more messages.
+
+        That is so where `feed` stopped at the inbound limit, or in a frame's head.
         """
         return bool(self._buffer)
 
     @property
     def held_bytes(self) -> int:
-        """All that lies here or was given and not taken off: messages, and what has arrived of the
-        next one.
-        """
+        """How many bytes are held: messages not taken yet, and what has arrived of the next one."""
         message = self._message
         return (
             self.queued_bytes + len(self._buffer) + (0 if message is None else message.plain_bytes)
@@ -230,11 +234,10 @@ class Session:
             self._buffer = b""
         if self.peer_close is not None:
             return True
+
         position = 0 if self._payload is None else self._continue_payload(data, messages)
-        size, raw = (
-            len(data),
-            data,
-        )  # `raw` is a plain pointer where this is compiled: no index is checked
+        # `raw` is a plain pointer where this is compiled: no index is checked.
+        size, raw = len(data), data
         while (
             size - position >= 2
             and len(messages) < self.most_messages
@@ -261,7 +264,8 @@ class Session:
             if stop < 0:
                 break
             position = stop
-        if position < size and self.peer_close is None:
+
+        if position < size:
             self._buffer = data[position:]
         return self.pongs is not None or self.peer_close is not None
 
@@ -274,6 +278,7 @@ class Session:
         first = data[position]
         opcode = first & 0x0F
         self._check_first_bytes(first, data[position + 1])
+
         length = data[position + 1] & 0x7F
         start = position + 2
         if length >= 126:
@@ -282,12 +287,14 @@ class Session:
                 return -1
             length = _extended_length(data[start : start + width])
             start += width
+
         if opcode < Opcode.CLOSE:
             self._check_size(length, first & COMPRESSED != 0)
         start += 4
         stop = start + length
         if len(data) < (start if opcode < Opcode.CLOSE else stop):
             return -1
+
         mask = data[start - 4 : start]
         if opcode < Opcode.CLOSE:
             self._begin_payload(first, mask, length)
@@ -298,10 +305,12 @@ class Session:
     def _check_first_bytes(self, first: int, second: int) -> None:
         """§5.1 masks, §5.2 reserved bits and opcodes, §5.4 fragmentation, §5.5 control frames."""
         opcode = first & 0x0F
+
         if not second & _MASKED:
             raise _broken("frame is not masked, a client masks every frame")
         if first & _RESERVED:
             self._check_reserved(first)
+
         if opcode in (Opcode.CLOSE, Opcode.PING, Opcode.PONG):
             if not first & _FIN:
                 raise _broken("fragmented control frame")
@@ -331,6 +340,7 @@ class Session:
         # What can't be compressed grows a little; how much comes out of it is the inflater's
         # business.
         slack = _DEFLATE_SLACK_BYTES + (most >> 10) if is_compressed else 0
+
         if size > most + slack:
             raise ProtocolError(
                 CloseCode.MESSAGE_TOO_BIG,
@@ -345,6 +355,7 @@ class Session:
                 inflater = Inflater(self._limits.max_message_bytes, self._limits.max_deflate_ratio)
             message = self._message = _Message(first & 0x0F == Opcode.TEXT, inflater)
             self.is_assembling = True
+
         message.begin_frame(length)
         if message.fragments > self._limits.max_fragments:
             raise ProtocolError(
@@ -357,10 +368,12 @@ class Session:
         """Take what belongs to the data frame underway; returns how many bytes that was."""
         payload, message = self._payload, self._message
         assert payload is not None and message is not None
+
         part = data[: payload.remaining_bytes]
         plain = payload.unmask(part)
         is_complete = payload.remaining_bytes == 0
         message.add(plain, is_complete and payload.is_final)
+
         if is_complete:
             self._payload = None
             if payload.is_final:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..errors import Refused
+
 OWN_PREFIX = "/__tina4"
 """The framework serves its own pages here and below; an app's route only if its path says so."""
 
@@ -11,6 +13,20 @@ LIVE_PAGE = "/__tina4/live"
 def live_link(token: str) -> str:
     """Return the address that opens the live page in `debug`, without scheme and host."""
     return f"{LIVE_PAGE}?token={token}"
+
+
+def decode(raw: str) -> str:
+    """Return a path as text; WSGI has its bytes as latin-1 (PEP 3333).
+
+    Raises:
+        Refused: 400, it isn't UTF-8.
+    """
+    if raw.isascii():
+        return raw
+    try:
+        return raw.encode("latin-1").decode()
+    except UnicodeError as exc:
+        raise Refused(400, "The path is not UTF-8.", detail=repr(raw[:200])) from exc
 
 
 def normal_path(path: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cas
 
 from ..config import Config
 from ..errors import ConfigError, RouteError, UsageError
-from ..http import headers
+from ..protocol.grammar import is_token
 from . import callbacks, pattern
 from .matching import ANY_METHOD, Match, Route, RouteMap
 from .params import Params
@@ -373,7 +373,7 @@ def _subprotocols(names: Iterable[str]) -> tuple[str, ...]:
         raise UsageError(f"subprotocols={names!r}, expected a list of names")
     found = tuple(names)
     for name in found:
-        if not isinstance(name, str) or not headers.is_token(name):
+        if not isinstance(name, str) or not is_token(name):
             raise UsageError(f"subprotocol {name!r}, expected letters, digits, dots and dashes")
     if len(set(found)) < len(found):
         raise UsageError(f"subprotocols={found!r}, expected each name once")

@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ..errors import Refused
+from ..protocol.grammar import TOKEN_BYTE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb"{1,64}) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])\r\n")
-_FIELD = re.compile(rb"(" + _TOKEN + rb"+):([^\x00-\x08\x0a-\x1f\x7f]*)\r\n")
+_REQUEST_LINE = re.compile(
+    rb"(" + TOKEN_BYTE + rb"{1,64}) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])\r\n"
+)
+_FIELD = re.compile(rb"(" + TOKEN_BYTE + rb"+):([^\x00-\x08\x0a-\x1f\x7f]*)\r\n")
 _ABSOLUTE_TARGET = re.compile(r"(?:https?|wss?)://([^/?]*)(.*)", re.IGNORECASE)
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _LENGTH = re.compile(r"[0-9]{1,18}")
@@ -269,7 +271,7 @@ def _what_is_wrong_with_request_line(line: bytes) -> str:
         return "request line is not a method, a target and a version with one space between"
 
     method, target, version = words
-    if not re.fullmatch(_TOKEN + rb"{1,64}", method):
+    if not re.fullmatch(TOKEN_BYTE + rb"{1,64}", method):
         return "request method is not a token"
     if not re.fullmatch(rb"[\x21-\x7e]+", target):
         return "request target is not percent-encoded"
@@ -285,7 +287,7 @@ def _what_is_wrong_with_field(line: bytes) -> str:
 
     if name.endswith((b" ", b"\t")):
         return "space before the colon of a header"
-    if not re.fullmatch(_TOKEN + rb"+", name):
+    if not re.fullmatch(TOKEN_BYTE + rb"+", name):
         return "header name is not a token"
     if b"\r" in value:
         return "header value has a bare carriage return"

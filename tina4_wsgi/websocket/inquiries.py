@@ -1,9 +1,9 @@
-"""Who is being asked about right now, and who was sent away meanwhile.
+"""The logins that are being asked about, and the disconnects that came meanwhile.
 
-`disconnect` looks at connections. Whoever has none yet, because the route's `auth` still waits for
-a database, or whose connection is about to get another `auth`, would slip through: the log-out is
-over when the answer of before it arrives. So each `disconnect` is also noted with the inquiries
-that are open, and they look when they have the answer.
+`disconnect` looks at connections. A client whose `auth` still waits for a database has none yet,
+and one whose connection is about to get another `auth` isn't found by it. Both would slip through,
+since their answer of before the log-out arrives after it. So each `disconnect` is also noted with
+the open inquiries, which look at it when they have their answer.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _RETRY_AFTER_S = 1
 
 
 class Farewell(NamedTuple):
-    """What a `disconnect` says to those whom it means.
+    """A `disconnect`, kept for connections that it means but that aren't there yet.
 
     Attributes:
-        auth: the text of whom it means, see `identity.text_of`; None for all on its path.
+        auth: the text of the user it means, see `identity.text_of`; None for all on its path.
     """
 
     auth: str | None
@@ -32,8 +32,9 @@ class Farewell(NamedTuple):
     reason: str
 
     def refusal(self) -> Refused:
-        """Say the same before the 101: 401, or 403 for 4403; 503 where the code asks a client to
-        come back.
+        """Return the refusal for a client that has no 101 yet.
+
+        401, or 403 for 4403; 503 where the code asks the client to come back.
         """
         if self.code in _COMING_BACK:
             return Refused(503, "come back in a moment", (("Retry-After", str(_RETRY_AFTER_S)),))
@@ -42,8 +43,7 @@ class Farewell(NamedTuple):
 
 
 class Inquiry:
-    """One question who somebody is, from before it is put until its answer is in force; for a
-    `with` block.
+    """One question to an `auth`, open until its answer is in force; for a `with` block.
 
     Args:
         path: that is joined, normal.
@@ -70,7 +70,7 @@ class Inquiry:
         self._is_kept = True
 
     def end(self) -> None:
-        """Look no more; harmless when repeated."""
+        """Stop looking; harmless when repeated."""
         self._all.open.pop(self, None)
 
     def note(self, farewell: Farewell) -> None:
@@ -78,7 +78,7 @@ class Inquiry:
         self._farewells.append(farewell)
 
     def farewell_to(self, auth: object) -> Farewell | None:
-        """Give what was said meanwhile to whom `auth` is, None if nothing."""
+        """Return the `disconnect` that has meant `auth` meanwhile, None without one."""
         if not self._farewells:
             return None
         text = identity.text_of(auth)
@@ -97,14 +97,14 @@ class Inquiries:
         self.open: dict[Inquiry, None] = {}
 
     def begin(self, path: str) -> Inquiry:
-        """Make one, for a `with` block."""
+        """Return a new one, for a `with` block."""
         return Inquiry(self, path)
 
     def note(self, farewell: Farewell, path: str | None) -> None:
         """Note a `disconnect` with all that it may mean; any thread may call this.
 
         Args:
-            path: whom it means; None for all paths.
+            path: of the connections it means; None for all paths.
         """
         for inquiry in list(self.open):
             if path is None or inquiry.path == path:

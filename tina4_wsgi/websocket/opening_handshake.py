@@ -1,7 +1,7 @@
-"""What a client said when it connected, kept small for as long as it stays.
+"""The request that a connection began with, kept small for as long as it stays.
 
 A WSGI environ takes 3 to 5 KiB; of it a connection keeps the header fields and a few words, and
-puts that together again when somebody asks. The values stand in one text, their lengths beside it,
+puts that together again on request. The values stand in one text, their lengths beside it,
 and the names, which browsers of one kind send alike, are shared between handshakes. Nothing in a
 value can end it: no separator is looked for.
 
@@ -15,10 +15,9 @@ import io
 import re
 import sys
 from array import array
-from collections.abc import Callable, Mapping
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from werkzeug.datastructures import EnvironHeaders, ImmutableMultiDict
@@ -27,6 +26,13 @@ from werkzeug.http import parse_cookie
 from ..addresses import forwarded
 from ..errors import Refused
 from ..http.headers import cookie_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from ..addresses.forwarded import Environ
 
 _KEPT = frozenset(
     {
@@ -55,15 +61,13 @@ _DROPPED = frozenset(
     }
 )
 
-_CONTROL = re.compile(
-    r"[\x00-\x08\x0a-\x1f\x7f]"
-)  # a tab may stand in a field value (RFC 9110 §5.5)
+# A tab may stand in a field value (RFC 9110 §5.5).
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CONTROL_IN_NAME = re.compile(r"[\x00-\x20\x7f]")
 
 _SHARED_HEADS = 256
-_LONGEST_SHARED = (
-    2_048  # characters of all names together; clients choose them, and shared ones stay
-)
+_LONGEST_SHARED = 2_048
+"""Characters of all names together: clients choose the names, and shared names stay."""
 
 
 class _Kind(NamedTuple):
@@ -75,7 +79,7 @@ class _Kind(NamedTuple):
     """
 
     names: tuple[str, ...]
-    values_of: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+    values_of: Callable[[Environ], tuple[Any, ...]]
 
 
 class OpeningHandshake:
@@ -95,7 +99,7 @@ class OpeningHandshake:
 
     def __init__(
         self,
-        environ: Mapping[str, Any],
+        environ: Environ,
         trusted_proxies: tuple[str, ...],
         keep_environ: tuple[str, ...] = (),
         max_head_bytes: int = sys.maxsize,
@@ -106,6 +110,7 @@ class OpeningHandshake:
         kind_of = _shared_kind if names_bytes <= _LONGEST_SHARED else _kind
         names, values_of = kind_of(all_names)
         values = values_of(environ)
+
         by_reference = keep_environ
         try:
             self._text = "".join(values)
@@ -132,12 +137,10 @@ class OpeningHandshake:
         self._names = names
         self._others = {name: environ[name] for name in by_reference if name in environ} or None
 
-    def environ(self) -> dict[str, Any]:
-        """Rebuild the part of the WSGI environ that was kept: header fields, path, query, peer,
-        user.
-        """
+    def environ(self) -> WSGIEnvironment:
+        """Rebuild what was kept of the environ: header fields, path, query, peer, user."""
         text, begin = self._text, 0
-        found: dict[str, Any] = {}
+        found: WSGIEnvironment = {}
         for name, length in zip(self._names, array("I", self._lengths), strict=True):
             found[name] = text[begin : begin + length]
             begin += length
@@ -145,10 +148,8 @@ class OpeningHandshake:
             found.update(self._others)
         return found
 
-    def wsgi_environ(self) -> dict[str, Any]:
-        """Make an environ that any WSGI framework takes: a GET of the same address, without a
-        body.
-        """
+    def wsgi_environ(self) -> WSGIEnvironment:
+        """Return an environ that any WSGI framework takes: a GET without a body."""
         return {
             "SCRIPT_NAME": "",
             "PATH_INFO": "/",
@@ -185,9 +186,7 @@ class OpeningHandshake:
 
     @property
     def ip(self) -> str:
-        """The client's address; behind trusted proxies what they say it is; "" for a UNIX
-        socket.
-        """
+        """The client's address, through trusted proxies; "" for a UNIX socket."""
         return forwarded.client_ip(self.environ(), self._trusted_proxies)
 
 
@@ -207,15 +206,12 @@ def _kind(all_names: tuple[str, ...]) -> _Kind:
     return _Kind(names, _getter(names))
 
 
-def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+def _getter(names: tuple[str, ...]) -> Callable[[Environ], tuple[Any, ...]]:
     if len(names) > 1:
         return itemgetter(*names)
-    return lambda environ: tuple(
-        environ[name] for name in names
-    )  # `itemgetter` gives one alone without a tuple
+    # `itemgetter` returns a value alone without a tuple.
+    return lambda environ: tuple(environ[name] for name in names)
 
 
 _shared_kind = lru_cache(maxsize=_SHARED_HEADS)(_kind)
-"""Give the kind that was made for the first environ with these names; those not used for longest
-are forgotten.
-"""
+"""Returns the kind that was made for the first environ with these names, while it is in use."""

@@ -1,5 +1,4 @@
-"""What the answer of an `auth` means: who is let in, who is refused, and what must have been a
-mistake.
+"""The meaning of what an `auth` returns: let in, refused, or a mistake.
 
 It fails closed. Only what is true lets in; a value that no `auth` gives on purpose, such as a
 response, a class or a coroutine, is true as well, and is taken for the mistake that it is: logged,
@@ -10,14 +9,16 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Final
-
-from werkzeug.exceptions import HTTPException
+from typing import TYPE_CHECKING, Final
 
 from ..errors import Refused, UsageError
 from ..http.headers import status_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from werkzeug.exceptions import HTTPException
 
 
 class _Anonymous:
@@ -26,7 +27,7 @@ class _Anonymous:
 
 
 ANONYMOUS: Final = _Anonymous()
-"""What an `auth` gives to let somebody in whom it doesn't know; `connection.auth` is None then."""
+"""Return this from an `auth` to let an unknown user in; `connection.auth` is None then."""
 
 _EXPECTED = (
     "expected the user, ANONYMOUS to let in somebody unknown, or None to refuse; raise an "
@@ -51,7 +52,7 @@ _HEADER_NAMES = ("header", "headers", "headerlist", "_headers")
 
 
 def judge(answer: object) -> object:
-    """Say who is let in by what `auth` gave.
+    """Return who is let in by what `auth` returned.
 
     Returns:
         The value for `connection.auth`: `answer`, or what it stands for where it is a lazy proxy;
@@ -72,12 +73,14 @@ def judge(answer: object) -> object:
 
 
 def _behind_proxy(answer: object) -> object:
-    """Give what a lazy proxy of Werkzeug or Django stands for: outside of this request it would be
-    somebody else.
+    """Return the object behind a lazy proxy of Werkzeug or Django.
+
+    Outside of this request the proxy would stand for another user.
     """
     for kind in type(answer).__mro__:
         if kind.__name__ == "LocalProxy" and kind.__module__ == "werkzeug.local":
-            return answer._get_current_object() if answer else None  # type: ignore[attr-defined]  # unbound: false
+            # An unbound proxy is false.
+            return answer._get_current_object() if answer else None  # type: ignore[attr-defined]
         if kind.__name__ == "LazyObject" and kind.__module__ == "django.utils.functional":
             answer.__class__  # noqa: B018  # so that it finds out
             return answer._wrapped  # type: ignore[attr-defined]  # Django's name
@@ -85,38 +88,42 @@ def _behind_proxy(answer: object) -> object:
 
 
 def _is_authenticated(user: object) -> bool:
-    """Ask a user object of Django or flask-login; whatever else is true is somebody."""
+    """Ask a user object of Django or flask-login; anything else that is true is a user."""
     found = getattr(user, "is_authenticated", True)
     return bool(found() if isinstance(found, types.MethodType) else found)
 
 
 def _mistake(answer: object) -> str | None:
-    """Say what an answer is that no `auth` gives on purpose; None for one that may be meant."""
+    """Describe an answer that no `auth` gives on purpose; None for one that may be meant."""
     kind = type(answer)
     if kind in _PLAIN:
         return None
+
     if answer is NotImplemented or answer is Ellipsis:
         return repr(answer)
     if isinstance(answer, BaseException):
         return f"an exception, {kind.__name__}, and didn't raise it"
     if kind is tuple and answer:
         return f"a tuple of {len(answer)}"  # type: ignore[arg-type]  # mypy doesn't narrow by `is`
+
     if _is_response(answer):
         return f"a response, {kind.__module__}.{kind.__name__}"
     return _code_mistake(answer)
 
 
 def _code_mistake(answer: object) -> str | None:
-    """Say which piece of code an answer is; None for none."""
+    """Describe a piece of code as an answer; None for anything else."""
     kind = type(answer)
+
     if isinstance(answer, type):
         return f"the class {answer.__name__}"
     if isinstance(answer, _CODE):
         name = getattr(answer, "__name__", None) or kind.__name__
         return f"the {kind.__name__} {name} itself"
+
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
-            answer.close()  # else it would be told of as never awaited
+            answer.close()  # or Python warns that it was never awaited
         return f"a {kind.__name__}, which nothing awaits"
     if isinstance(answer, _LAZY):
         return f"a {kind.__name__}, which nothing runs"
@@ -124,8 +131,9 @@ def _code_mistake(answer: object) -> str | None:
 
 
 def _is_response(answer: object) -> bool:
-    """Recognise the responses of all frameworks: those of Django by name, others by a status and
-    header fields.
+    """Recognise the responses of all frameworks.
+
+    Django's are known by name, others by a status and header fields.
     """
     kinds = type(answer).__mro__
     if any(
@@ -133,6 +141,7 @@ def _is_response(answer: object) -> bool:
         for kind in kinds
     ):
         return True
+
     # What a class makes up in __getattr__, as a Mock does, isn't asked.
     own = getattr(answer, "__dict__", None)
     spaces: list[Mapping[str, object]] = [vars(kind) for kind in kinds]
@@ -146,6 +155,9 @@ def _has_one(spaces: Iterable[Mapping[str, object]], names: tuple[str, ...]) -> 
 
 
 def refusal_of(error: HTTPException) -> Refused:
-    """Say before the 101 what was raised, or given; a redirect makes no sense to a WebSocket."""
+    """Return the refusal for an HTTPException that was raised or returned before the 101.
+
+    A redirect makes no sense to a WebSocket, and becomes 403.
+    """
     code = error.code if error.code is not None and 400 <= error.code < 600 else 403
     return Refused(code, error.description or status_line(code))

@@ -21,7 +21,7 @@ def install(router, get_app):
 def figures(app):
     """Count what is alive, after a collection."""
     gc.collect()
-    engines = list(app._process._engines.values()) if app._process else []
+    engines = list(app._runtime._engines.values()) if app._runtime else []
     alive = gc.get_objects()
     workers = sum(engine.dispatcher.worker_count for engine in engines)
     return {

@@ -90,7 +90,7 @@ def state(request, response):
     path = f"/ws/hall/{request.params.name}"
     return {
         "pid": os.getpid(),
-        "here": app._process.count_here(2, path) if app._process else 0,
+        "here": app._runtime.count_here(2, path) if app._runtime else 0,
         "count": app.count(path),
         "members": [[one.id, one.auth, one.state] for one in app.members(path)],
         "status": app.backplane_status()._asdict(),

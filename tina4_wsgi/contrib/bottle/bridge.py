@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from ...routing.matching import Match, Route
     from ...settings import RouterSettings
-    from ...websocket.served_route import Environ
+    from ...websocket.bridge import Environ
 
 logger = logging.getLogger("tina4_wsgi.contrib.bottle")
 

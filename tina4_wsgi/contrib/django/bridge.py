@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ...backplane.contract import Facts
     from ...config import Config
     from ...settings import WrapSettings
-    from ...websocket.served_route import Environ
+    from ...websocket.bridge import Environ
 
 LeaveOut = Collection["str | type"] | str | type
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...routing.matching import Match
+    from ...websocket.bridge import Environ
     from ...websocket.connection import Connection
-    from ...websocket.served_route import Environ
     from .urls import EventUrls, RoutesFirst, Urlconf
 
 current: ContextVar[HandshakeRequest] = ContextVar("tina4_wsgi.django.request")

@@ -17,7 +17,7 @@ from .scheme import with_http_scheme
 
 if TYPE_CHECKING:
     from ...config import Config
-    from ...websocket.served_route import Environ
+    from ...websocket.bridge import Environ
 
 
 def check(environ: Environ, host: str, limits: Config) -> None:

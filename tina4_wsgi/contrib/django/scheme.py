@@ -9,7 +9,7 @@ from django.conf import settings
 from ...addresses import forwarded
 
 if TYPE_CHECKING:
-    from ...websocket.served_route import Environ
+    from ...websocket.bridge import Environ
 
 
 def with_http_scheme(environ: Environ) -> Environ:

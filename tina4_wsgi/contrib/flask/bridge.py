@@ -16,7 +16,7 @@ from flask.json.provider import DefaultJSONProvider
 from ... import jsontext
 from ...http.handling import decode_path
 from ...routing.paths import normal_path
-from ...websocket.served_route import SEEN, Environ
+from ...websocket.bridge import SEEN, Environ
 from ..passage import Event, PassingBridge, nothing
 from . import hooks, matching, stack
 from .logout import LoginLogouts

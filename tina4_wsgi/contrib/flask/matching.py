@@ -24,7 +24,7 @@ from ...routing.spelling import RuleSpelling
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ...websocket.served_route import Environ
+    from ...websocket.bridge import Environ
 
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
 

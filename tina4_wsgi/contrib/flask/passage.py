@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from ...errors import ConnectionClosed, MessageError, Refused
 from ...http.headers import status_line
-from ...websocket.served_route import Environ, refuse
+from ...websocket.bridge import Environ, refuse
 from .. import passage
 from . import hooks, matching, sessions
 
