@@ -61,15 +61,16 @@ def close_database():
 
 
 def user_of(token):
-    """Give who is logged in with a token: a log-out takes the row away, and with it every copy of
-    the cookie.
+    """Return the user of a token, or None.
+
+    A log-out deletes the row, so that every copy of the cookie is worthless.
     """
     row = request.db.execute("select user from login where token = ?", [token]).fetchone()
     return row and row[0]
 
 
 def standing():
-    """Give the choices with their voters, in the order in which they were added."""
+    """Return the choices with their voters, in the order in which they were added."""
     rows = request.db.execute(
         "select choice.text, vote.user from choice left join vote on choice = text"
         " order by choice.rowid, vote.rowid"
@@ -85,13 +86,13 @@ def standing():
 
 @Router.websocket(LIVE, auth=lambda _: request.user)
 def live(connection, event, data):
-    """Send the bars to a page that comes, or comes back; changes come by `tell_everybody`."""
+    """Send the bars to a page that connects; changes come by `tell_everybody`."""
     if event == "open":
         connection.send_json(standing())
 
 
 def tell_everybody():
-    """Send the bars to every page; after the commit."""
+    """Send the bars to every page; call it after the commit."""
     broadcast(LIVE, json.dumps(standing()))
 
 
@@ -117,6 +118,7 @@ def vote():
             )
         except sqlite3.IntegrityError:
             abort(400, "There is no such choice.")
+
     tell_everybody()
     redirect("/")
 
@@ -127,6 +129,7 @@ def add():
     text = request.forms.text.strip()
     if not 0 < len(text) <= LONGEST_TEXT:
         abort(400, f"A choice has 1 to {LONGEST_TEXT} characters.")
+
     with request.db:
         request.db.execute("insert or ignore into choice values (?)", [text])
     tell_everybody()
@@ -168,6 +171,7 @@ def join():
                 )
             except sqlite3.IntegrityError:
                 problem = "Somebody has this name already."
+
     if problem:
         response.status = 422
         return {"problem": problem}

@@ -2,7 +2,8 @@
 
 from gevent import monkey
 
-monkey.patch_all()  # first: Bottle keeps its current request by thread, or greenlet
+# First: Bottle keeps its current request by thread, or greenlet.
+monkey.patch_all()
 
 import bottle  # noqa: E402
 import poll  # noqa: F401, E402  # its routes

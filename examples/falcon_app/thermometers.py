@@ -1,6 +1,4 @@
-"""Thermometers: devices post what they measure to a JSON API, and every open page shows it at
-once.
-"""
+"""Thermometers: devices put their readings by a JSON API, and open pages show them at once."""
 
 import json
 import secrets
@@ -35,7 +33,7 @@ class User(Base):
 
 
 class Login(Base):
-    """A browser or device that somebody is logged in with."""
+    """A browser or device with which a user is logged in."""
 
     __tablename__ = "login"
     token: Mapped[str] = mapped_column(primary_key=True)
@@ -43,7 +41,7 @@ class Login(Base):
 
 
 class Thermometer(Base):
-    """A device with what it measured last."""
+    """A device with its last reading."""
 
     __tablename__ = "thermometer"
     place: Mapped[str] = mapped_column(primary_key=True)
@@ -52,7 +50,7 @@ class Thermometer(Base):
 
 
 def values(session):
-    """Give all thermometers by their place."""
+    """Return all thermometers, in the order of their places."""
     found = session.scalars(select(Thermometer).order_by(Thermometer.place))
     return [{"place": one.place, "celsius": one.celsius, "user": one.user} for one in found]
 
@@ -69,14 +67,14 @@ class Sessions:
         req.context.session = self._make_session()
 
     def process_response(self, req, resp, resource, req_succeeded):
-        req.context.session.close()  # what wasn't committed is rolled back
+        req.context.session.close()  # rolls back what wasn't committed
 
 
 class Logins:
-    """Who somebody is, and who may not come in.
+    """Finds out who the user is, and refuses clients without a login.
 
-    The cookie is looked up in the database: a log-out takes the row away, and with it every copy of
-    the cookie.
+    The cookie is looked up in the database: a log-out deletes the row, so that every copy of the
+    cookie is worthless.
     """
 
     def process_resource(self, req, resp, resource, params):
@@ -87,9 +85,7 @@ class Logins:
 
 
 class Live:
-    """The WebSocket: all values for a page that comes, or comes back; changes come by
-    `broadcast`.
-    """
+    """The WebSocket: sends all values to a page that connects; changes come by `broadcast`."""
 
     websocket_options = {"reauth_every": 5}  # noqa: RUF012
 
@@ -102,7 +98,7 @@ class Live:
 
 
 class Readings:
-    """What devices measure."""
+    """The readings of devices."""
 
     def on_get(self, req, resp):
         resp.media = values(req.context.session)
@@ -122,6 +118,7 @@ class Readings:
             raise falcon.HTTPUnprocessableEntity(
                 title=f"A place has at most {LONGEST_NAME} characters"
             )
+
         session = req.context.session
         session.merge(Thermometer(place=place, celsius=celsius, user=req.context.user))
         session.commit()
@@ -158,6 +155,7 @@ class Accounts:
             )
         if req.context.session.get(User, name) is not None:
             raise falcon.HTTPUnprocessableEntity(title="Somebody has this name already.")
+
         req.context.session.add(User(name=name, password=generate_password_hash(password)))
         log_in(req, resp, name)
 
@@ -181,13 +179,12 @@ def credentials(req):
 
 
 def log_in(req, resp, name):
-    """Keep a token, and give it to the browser."""
+    """Store a token, and send it to the browser as a cookie."""
     token = secrets.token_urlsafe(32)
     req.context.session.add(Login(token=token, user=name))
     req.context.session.commit()
-    resp.set_cookie(
-        COOKIE, token, path="/", secure=False, same_site="Lax"
-    )  # secure=True behind TLS
+    # Behind TLS: secure=True.
+    resp.set_cookie(COOKIE, token, path="/", secure=False, same_site="Lax")
     resp.media = {"user": name}
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from werkzeug.test import EnvironBuilder
 
-from tina4_wsgi.http.public_files import StaticFiles
+from tina4_wsgi.http.public_files import PublicFiles
 
 
 @pytest.fixture
@@ -256,7 +256,7 @@ def test_a_file_that_may_not_be_read_is_a_404(public, monkeypatch):
         "builtins.open", refuse
     )  # Root, as whom tests may run, may read everything.
 
-    assert StaticFiles(public.root).find("/app.css", EnvironBuilder().get_environ()) is None
+    assert PublicFiles(public.root).find("/app.css", EnvironBuilder().get_environ()) is None
 
 
 def test_a_site_without_a_public_folder_has_no_files(site):

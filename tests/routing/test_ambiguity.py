@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tina4_wsgi import Router
 from tina4_wsgi.errors import RouteError
-from tina4_wsgi.routing.pattern import Parameter, Pattern, PatternError, parse
+from tina4_wsgi.routing.pattern import Parameter, PathPattern, PatternError, parse
 
 REFUSED = [
     ("/f/{a}-{b}-{c}.json", "/f/{a}/{b}/{c}.json"),
@@ -58,7 +58,7 @@ BOUNDED = [
 class Steps:
     """Matches as a backtracking engine does, by hand, and counts what it tries."""
 
-    def __init__(self, pieces: Sequence[Parameter | str], pattern: Pattern) -> None:
+    def __init__(self, pieces: Sequence[Parameter | str], pattern: PathPattern) -> None:
         self.pieces = [
             piece if isinstance(piece, str) else re.compile(converter_regex(piece, pattern))
             for piece in pieces
@@ -88,7 +88,7 @@ def row(segments: Sequence[Sequence[Parameter | str]]) -> list[Parameter | str]:
     return list(itertools.chain.from_iterable(between))
 
 
-def converter_regex(piece: Parameter, pattern: Pattern) -> str:
+def converter_regex(piece: Parameter, pattern: PathPattern) -> str:
     if piece.spans_slashes:
         return r"[^/].*"
     if piece.characters:
@@ -103,7 +103,7 @@ def converter_regex(piece: Parameter, pattern: Pattern) -> str:
     return r"[^/]+"
 
 
-def steps(pattern: Pattern, text: str) -> int:
+def steps(pattern: PathPattern, text: str) -> int:
     """Count the most that one expression of a path tries, as if the text had fitted up to there.
 
     Werkzeug has one for each segment, and from the first parameter that spans slashes on one for
@@ -124,7 +124,7 @@ def steps(pattern: Pattern, text: str) -> int:
     return most
 
 
-def hostile(pattern: Pattern, length: int) -> list[str]:
+def hostile(pattern: PathPattern, length: int) -> list[str]:
     """Texts that hold much of what stands between parameters, and then don't fit."""
     pieces = row(pattern.segments)
     literals = {piece for piece in pieces if isinstance(piece, str)} | {"1", "a"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tina4_wsgi.errors import ConfigError, RouteError
-from tina4_wsgi.routing.router import Group, Route, Router
+from tina4_wsgi.routing.router import Route, RouteGroup, Router
 
 HERE = str(Path(__file__))
 
@@ -145,7 +145,7 @@ def test_a_path_that_runs_into_its_prefix_is_refused(router):
 
 def test_a_group_can_be_had_of_the_class_only_by_a_router():
     with pytest.raises(AttributeError):
-        Group.get  # noqa: B018
+        RouteGroup.get  # noqa: B018
 
 
 def test_include_takes_all_routes_under_a_prefix(router):

@@ -1,34 +1,35 @@
-"""The way of a WebSocket event through a framework: in by the door that requests take, and out
-again.
+"""Sends each WebSocket event through a framework as a request of its own.
 
-How it works. An event is a request of its own, a GET of the handshake's address. `PassingBridge`
-calls the WSGI application with it, middleware and all, and in the environ lies the `Event`, under a
-key of ours. Where the framework looks for its view, a hook that the bridge has put there finds the
-event and has it run in the view's place. So what a callback sees is what a view would see at this
-moment, whatever patches the framework (error trackers, tracers) sees an ordinary request, and what
-cleans up behind requests cleans up behind events.
+How it works. An event is a GET of the handshake's address. `PassingBridge` calls the WSGI
+application with it, middleware and all; the environ holds the `Event` under a key of ours. Where
+the framework looks for its view, a hook that the bridge has installed finds the event and runs it
+in the view's place. So a callback sees what a view would see at this moment, whatever patches the
+framework (error trackers, tracers) sees an ordinary request, and what cleans up behind requests
+cleans up behind events.
 
 Invariants: an event runs at most once, however often a middleware calls on. "close" always runs.
-What nobody expects is raised again, so that one place logs it.
+An exception that nobody expects is raised again, so that one place logs it.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 from werkzeug.exceptions import HTTPException
 
 from ..errors import ConnectionClosed, MessageError, Refused
 from ..protocol.frames import CloseCode
-from ..routing.matching import Match
 from ..websocket.bridge import Bridge, Environ, refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from _typeshed import OptExcInfo
     from _typeshed.wsgi import WSGIApplication
 
+    from ..routing.matching import Match
     from ..websocket.connection import Connection
 
 logger = logging.getLogger("tina4_wsgi.contrib")
@@ -37,90 +38,46 @@ KEY = "tina4_wsgi.event"
 
 
 class Interrupted(Exception):
-    """Stands for a SystemExit, a timeout or a killed greenlet, past which frameworks would not
-    clean up.
-    """
+    """Stands for a SystemExit, a timeout or a killed greenlet, so that frameworks clean up."""
 
 
 QUIET = (ConnectionClosed, MessageError, Refused, HTTPException, Interrupted)
-"""What callbacks and `auth` raise in the course of things; a framework need not know."""
+"""Exceptions by which callbacks and `auth` answer, and which no framework need know of."""
 
 _PASSED_ON = frozenset({"www-authenticate", "retry-after"})
 _PARAMETER = re.compile(r"<(?:[^<>]*:)?(\w+)>")
 
 
-class Event:
-    """One event on its way, and what became of it.
+class Passage:
+    """One request of ours on its way through a WSGI application, and the answer that came out.
 
     Attributes:
-        name: "auth", "open", "message" or "close".
-        match: the route and the parameters of its path.
-        connection: whose event it is; None for "auth".
-        is_handshake: whether this is asked before the 101, not again later.
-        is_called: whether the callback was reached, so that no middleware answered in its place.
-        result: what the callback gave.
-        error: what the callback raised.
-        failure: what else was raised and nobody answered, as by a middleware.
-        status: of the answer that came out in the end; 0 for none.
-        headers: of that answer.
-        answered_by: the name of the middleware that answered, as far as it is known.
+        is_called: whether the request reached its end, so that no middleware answered in its place.
+        status: of the answer; 0 for none.
+        headers: of the answer.
     """
 
-    __slots__ = (
-        "_call",
-        "answered_by",
-        "connection",
-        "error",
-        "failure",
-        "headers",
-        "is_called",
-        "is_handshake",
-        "match",
-        "name",
-        "result",
-        "status",
-    )
+    __slots__ = ("headers", "is_called", "status")
 
-    def __init__(self, environ: Environ, name: str, call: Callable[[], object]) -> None:
-        self.name = name
-        self.match: Match = environ["tina4_wsgi.match"]
-        self.connection: Connection | None = environ.get("tina4_wsgi.connection")
-        self.is_handshake = "HTTP_UPGRADE" in environ or "HTTP_TINA4_PROBE" in environ
+    key = KEY
+    """Where the environ has the passage; no header gets a name without `HTTP_`."""
+
+    def __init__(self) -> None:
         self.is_called = False
-        self.result: object = None
-        self.error: BaseException | None = None
-        self.failure: BaseException | None = None
         self.status = 0
         self.headers: Sequence[tuple[str, str]] = ()
-        self.answered_by = ""
-        self._call = call
-
-    def run(self) -> None:
-        """Call what stands in the place of a view; once, even if a middleware tries again."""
-        if self.is_called:
-            if self.error is not None:
-                raise self.error if isinstance(self.error, Exception) else Interrupted
-            return
-        self.is_called = True
-        try:
-            self.result = self._call()
-        except Exception as exc:
-            self.error = exc
-            raise
-        except BaseException as exc:
-            self.error = exc
-            raise Interrupted from exc
 
     def pass_through(self, app: WSGIApplication, environ: Environ) -> None:
-        """Send the event through an application as a request, and note the answer.
+        """Send a request through an application, and note the answer.
 
         Raises:
             Exception: whatever leaves the application.
         """
-        answer = app({**environ, KEY: self}, self._start_response)
+        answer = app({**environ, self.key: self}, self._start_response)
+
         try:
             for _ in answer:
-                # Somebody else's answer may never end.
+                # Middleware that answers in the application's place may never end its body.
                 if self.status and not self.is_called:
                     break
         finally:
@@ -129,17 +86,82 @@ class Event:
                 close()
 
     def header(self, name: str) -> str:
-        """Give a field of the answer, "" if it has none."""
+        """Return a field of the answer, "" if it has none."""
         return next((value for field, value in self.headers if field.lower() == name), "")
 
+    def note_failure(self, error: BaseException) -> None:
+        """Note an exception that middleware answers with a page of its own."""
+
     def _start_response(
-        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
-    ) -> Callable[..., None]:
+        self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
+    ) -> Callable[[bytes], None]:
         self.status = int(status[:3])
         self.headers = headers
-        if exc_info and exc_info[1] is not self.error:
-            self.failure = exc_info[1]
-        return lambda data: None
+        if exc_info and exc_info[1] is not None:
+            self.note_failure(exc_info[1])
+        return _ignore
+
+
+class Event(Passage):
+    """One event on its way, and what came of it.
+
+    Attributes:
+        name: "auth", "open", "message" or "close".
+        match: the route and the parameters of its path.
+        call: runs the callback or `auth`.
+        connection: whose event it is; None for "auth".
+        is_handshake: whether this is an "auth" before the 101, and not one that is asked again.
+        result: what the callback returned.
+        error: what the callback raised.
+        failure: an exception of something else, such as middleware, that had no answer.
+        answered_by: the name of the middleware that answered; "" if it isn't known.
+    """
+
+    __slots__ = (
+        "answered_by",
+        "call",
+        "connection",
+        "error",
+        "failure",
+        "is_handshake",
+        "match",
+        "name",
+        "result",
+    )
+
+    def __init__(self, environ: Environ, name: str, call: Callable[[], object]) -> None:
+        super().__init__()
+        self.name = name
+        self.call = call
+        self.match: Match = environ["tina4_wsgi.match"]
+        self.connection: Connection | None = environ.get("tina4_wsgi.connection")
+        self.is_handshake = "HTTP_UPGRADE" in environ or "HTTP_TINA4_PROBE" in environ
+        self.result: object = None
+        self.error: BaseException | None = None
+        self.failure: BaseException | None = None
+        self.answered_by = ""
+
+    def run(self) -> None:
+        """Call `call`, once, even if a middleware tries again."""
+        if self.is_called:
+            if self.error is not None:
+                raise self.error if isinstance(self.error, Exception) else Interrupted
+            return
+
+        self.is_called = True
+        try:
+            self.result = self.call()
+        except Exception as exc:
+            self.error = exc
+            raise
+        except BaseException as exc:
+            self.error = exc
+            raise Interrupted from exc
+
+    def note_failure(self, error: BaseException) -> None:
+        """Note an exception, unless it is the callback's own."""
+        if error is not self.error:
+            self.failure = error
 
     def __str__(self) -> str:
         who = self.answered_by or "the application"
@@ -151,39 +173,50 @@ class PassingBridge(Bridge):
     """A bridge whose events go through the WSGI application.
 
     Args:
-        stack: the application that requests go to; the framework's, or middleware around it.
+        stack: the application that requests go to: the framework's, or middleware around it.
         answers: the framework's own exceptions that stand for an answer.
+
+    Attributes:
+        refusing: the text that a refused client gets.
+        logger: where it is logged that something else answered in the place of a callback.
     """
+
+    refusing = "the site does not let you in here"
+    logger = logger
 
     def __init__(self, stack: WSGIApplication, answers: tuple[type[BaseException], ...]) -> None:
         self._stack = stack
         self._answers = answers
 
     def admit(self, environ: Environ, match: Match) -> None:
-        """Ask the middleware; where a route has `auth` it is asked together with that."""
+        """Ask the middleware; for a route with `auth`, the event "auth" does that."""
         if match.route.auth is None:
             environ["tina4_wsgi.match"] = match
-            self.run(environ, "auth", _nothing)
+            self.run(environ, "auth", nothing)
 
     def run(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
-        """Have `call` take the place of the view.
+        """Run `call` in the place of the view.
 
         Raises:
             Refused: before the 101, by a middleware or by an exception that the framework answers.
-            ConnectionClosed: the same afterwards; the connection is closed.
+            ConnectionClosed: afterwards, by the same; the connection is closed.
         """
-        passing = Event(environ, event, call)
+        return self.outcome_of(Event(environ, event, call), environ)
+
+    def outcome_of(self, event: Event, environ: Environ) -> object:
+        """Send an event on its way, and return what its callback returned; raises as `run` does."""
         try:
-            self.send(passing, environ)
-        except Exception as exc:  # noqa: BLE001  # what it means depends on how far it came
-            if exc is not passing.error and not isinstance(exc, Interrupted):
-                passing.failure = exc
+            self.send(event, environ)
+        except Exception as exc:  # noqa: BLE001  # `_outcome` decides what it means
+            if exc is not event.error and not isinstance(exc, Interrupted):
+                event.failure = exc
+
         try:
-            if event == "close" and not passing.is_called:
-                self._close_all_the_same(passing, environ)
-            return self._outcome(passing)
+            if event.name == "close" and not event.is_called:
+                self._close_all_the_same(event, environ)
+            return self._outcome(event)
         finally:
-            passing.error = passing.failure = None  # their tracebacks hold this frame
+            event.error = event.failure = None  # their tracebacks hold this frame
 
     def send(self, event: Event, environ: Environ) -> None:
         """Send an event through the application."""
@@ -194,13 +227,13 @@ class PassingBridge(Bridge):
         event.run()
 
     def is_expected(self, event: Event) -> bool:
-        """Say whether the framework has an answer to what the callback raised; 500 is none."""
+        """Return whether the framework answers what the callback raised; 500 is no answer."""
         return isinstance(event.error, self._answers) or event.status not in (0, 500)
 
     def _close_all_the_same(self, event: Event, environ: Environ) -> None:
-        """Run "close", which takes a user who may not be here any more off the lists."""
+        """Run "close" though middleware refused it: the callback takes its user off the lists."""
         if event.failure is not None and not isinstance(event.failure, self._answers):
-            logger.error(
+            self.logger.error(
                 "middleware raised at 'close' on %r", event.match.route.path, exc_info=event.failure
             )
         event.failure = None
@@ -212,19 +245,21 @@ class PassingBridge(Bridge):
 
     def _outcome(self, event: Event) -> object:
         if event.error is not None:
-            self._raise_error(event, event.error)
+            self.raise_error(event, event.error)
         if event.failure is not None:
             raise event.failure
         if event.is_called and event.status < 400:
             return event.result
         if event.connection is None:
-            raise _refusal(event, self.refusal_status(event))
-        logger.warning("%r on %.200r: %s", event.name, event.connection.path, event)
+            raise self._refusal(event, self.refusal_status(event))
+
+        self.logger.warning("%r on %.200r: %s", event.name, event.connection.path, event)
         if not event.is_called:
             self._send_away(event)
         return event.result
 
-    def _raise_error(self, event: Event, error: BaseException) -> None:
+    def raise_error(self, event: Event, error: BaseException) -> NoReturn:
+        """Raise what the callback raised, or the refusal that it stands for."""
         is_the_apps = isinstance(error, Exception) and not isinstance(
             error, ConnectionClosed | MessageError
         )
@@ -236,11 +271,12 @@ class PassingBridge(Bridge):
             raise error
         else:
             status = event.status
+
         if event.connection is None:
             raise (
                 error
                 if isinstance(error, QUIET)
-                else _refusal(event, status if status >= 400 else 403)
+                else self._refusal(event, status if status >= 400 else 403)
             ) from error
         if status in (401, 403):
             refuse(status, event.connection)
@@ -251,35 +287,42 @@ class PassingBridge(Bridge):
         if status < 500:
             refuse(status, event.connection)
         assert event.connection is not None
-        event.connection.close(CloseCode.TRY_AGAIN_LATER, "the site does not let you in here")
+        event.connection.close(CloseCode.TRY_AGAIN_LATER, self.refusing)
 
     def refusal_status(self, event: Event) -> int:
-        """Say with which status an answer in the callback's place refuses; a redirect would lead
-        nowhere.
+        """Return the status with which an answer in the callback's place refuses.
+
+        A redirect is 403: it would lead a WebSocket nowhere.
         """
         return event.status if event.status >= 400 else 403
 
-
-def _refusal(event: Event, status: int) -> Refused:
-    headers = tuple((name, value) for name, value in event.headers if name.lower() in _PASSED_ON)
-    return Refused(status, "the site does not let you in here", headers, detail=str(event))
+    def _refusal(self, event: Event, status: int) -> Refused:
+        return Refused(status, self.refusing, told(event.headers), detail=str(event))
 
 
-def _nothing() -> None:
-    """Stands where a route has no `auth`."""
+def told(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return the header fields of a refusal that the client is told."""
+    return tuple((name, value) for name, value in headers if name.lower() in _PASSED_ON)
+
+
+def nothing() -> None:
+    """Stand in for the `auth` of a route without one."""
+
+
+def _ignore(data: bytes) -> None:
+    """Stand in for a server's `write`."""
 
 
 def plain(rule: str) -> str:
-    """Give a route's rule with names alone in it: "/ws/{number}" for "/ws/<int:number>"."""
+    """Return a route's rule with names alone: "/ws/{number}" for "/ws/<int:number>"."""
     return _PARAMETER.sub(r"{\1}", rule)
 
 
 def class_named(app: object, name: str, *members: str) -> type | None:
-    """Find a class of this name among those of an object, also where somebody has brought a copy of
-    its package.
+    """Find a class of this name among those of an object; it may be of a copy of its package.
 
     Args:
-        members: what instances must have, so that nothing is taken for what it isn't.
+        members: attributes that the object must have, so that nothing else is taken for it.
     """
     for one in type(app).__mro__:
         if one.__name__ == name and all(hasattr(app, member) for member in members):
@@ -288,8 +331,10 @@ def class_named(app: object, name: str, *members: str) -> type | None:
 
 
 def path_to(stack: object, is_meant: Callable[[object], bool]) -> str | None:
-    """Say how to get from middleware to the application inside of it, as ".app.app"; None where
-    that isn't seen.
+    """Return the attributes that lead from middleware to its application, as ".app.app".
+
+    Returns:
+        None if the application isn't found.
     """
     waiting: list[tuple[str, object]] = [("", stack)]
     seen: set[int] = set()
@@ -299,6 +344,7 @@ def path_to(stack: object, is_meant: Callable[[object], bool]) -> str | None:
             return path
         if id(one) in seen or path.count(".") > _MOST_STEPS:
             continue
+
         seen.add(id(one))
         waiting += [(f"{path}.{name}", inner) for name, inner in _parts(one) if callable(inner)]
     return None
@@ -307,6 +353,6 @@ def path_to(stack: object, is_meant: Callable[[object], bool]) -> str | None:
 _MOST_STEPS = 12
 
 
-def _parts(one: object) -> Iterable[tuple[str, Any]]:
-    values: Mapping[str, Any] = getattr(one, "__dict__", {}) if not isinstance(one, type) else {}
+def _parts(one: object) -> Iterable[tuple[str, object]]:
+    values: Mapping[str, object] = getattr(one, "__dict__", {}) if not isinstance(one, type) else {}
     return [(name, value) for name, value in values.items() if not name.startswith("__")]

@@ -1,5 +1,4 @@
-"""WebSocket routes of a Pyramid app: each event has a request and a transaction of its own, ACLs
-are asked before 101.
+"""WebSocket routes of a Pyramid app: a request and a transaction for each event, ACLs at the door.
 
     config.include("tina4_wsgi.contrib.pyramid")
     config.add_websocket("/ws/board/{id:int}", board, permission="view")
@@ -7,11 +6,12 @@ are asked before 101.
 
 An event goes the way of a request, and the callback stands where a view would: execution policy,
 tweens, `NewRequest` and its followers, route factory, exception views, finished callbacks. With
-pyramid_tm included `request.tm` commits when the callback returns and aborts when it raises. Nobody
-gets the response, so cookies that it would set are lost.
+pyramid_tm included, `request.tm` commits when the callback returns and aborts when it raises. No
+client gets the response, so cookies that it would set are lost.
 
-How it works. `routes_mapper` of the wrapped router gets a stand-in: for an event, which lies in the
-environ, it gives a route of the event's own, and the one view of all such routes runs it.
+How it works. The bridge replaces `routes_mapper` of the wrapped router: for an event, which lies in
+the environ, it returns a route of the event's own, and the one view of all such routes runs the
+event.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import venusian
 from gevent import monkey
 from gevent.local import local as greenlet_local
-from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPException
 from pyramid.interfaces import (
     IDefaultPermission,
@@ -35,7 +34,6 @@ from pyramid.interfaces import (
     IView,
     IViewClassifier,
 )
-from pyramid.registry import Registry
 from pyramid.request import Request, route_request_iface
 from pyramid.response import Response
 from pyramid.router import Router as PyramidApp
@@ -53,6 +51,8 @@ from .passage import KEY, QUIET, Event, PassingBridge, path_to, plain
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+    from pyramid.config import Configurator
+    from pyramid.registry import Registry
     from typing_extensions import Unpack
 
     from ..settings import RouterSettings, RouteSettings
@@ -82,28 +82,30 @@ __all__ = [
 ]
 
 Declared = TypeVar("Declared", bound="Callback")
-Auth = Callable[[Any], object]  # Any: a request, ours or Pyramid's
+Auth = Callable[[Any], object]  # Any: a request, of ours or of Pyramid's
 Factory = Callable[[Request], object]
 
 _KEY = "tina4_wsgi.routes"
 _ARGUMENTS = ("request", "connection", "event", "data")
 
 
-def wrap(stack: Any, *, app: PyramidApp | None = None, **settings: Unpack[RouterSettings]) -> App:
+def wrap(
+    stack: WSGIApplication, *, app: PyramidApp | None = None, **settings: Unpack[RouterSettings]
+) -> App:
     """Serve a Pyramid app together with its WebSocket routes and those of the `Router`.
 
     Args:
-        stack: what `config.make_wsgi_app()` gave; or middleware around that, as factories give it.
-        app: what `config.make_wsgi_app()` gave, where `stack` is middleware: events pass the
+        stack: what `config.make_wsgi_app()` returned; or middleware around that.
+        app: what `config.make_wsgi_app()` returned, where `stack` is middleware: events pass the
             middleware, too.
         settings: keywords of `App`.
     Raises:
-        UsageError: it is something else.
+        UsageError: `stack` or `app` is something else.
     """
     inner = stack if app is None else app
     if not isinstance(inner, PyramidApp):
         raise UsageError(_no_pyramid(inner, is_stack=app is None))
-    return App(cast("WSGIApplication", stack), bridge=_PyramidBridge(stack, inner), **settings)
+    return App(stack, bridge=_PyramidBridge(stack, inner), **settings)
 
 
 def _no_pyramid(given: object, *, is_stack: bool) -> str:
@@ -113,6 +115,7 @@ def _no_pyramid(given: object, *, is_stack: bool) -> str:
             f"{given!r} is middleware around a Pyramid app, expected that too: wrap(stack, "
             f"app=stack{where})"
         )
+
     return (
         f"{given!r} is no Pyramid app, expected what config.make_wsgi_app() gives, or "
         "wrap(stack, app=the_pyramid_app) for middleware around it; for any other WSGI app there "
@@ -142,22 +145,22 @@ def add_websocket(
         path: as in `Router.websocket`; the route prefix of an `include` is put before it.
         callback: `callback(request, connection, event, data)`, or without the request; or its
             dotted name.
-        permission: that the request must have on the context before the 101; by default the default
+        permission: what the request needs on the context before the 101; by default the default
             permission.
         factory: makes the context (`request.context`) of the request; by default the app's root
             factory.
-        auth: `auth(request)` gives `connection.auth`, what isn't true refuses; by default that is
-            `request.identity`.
+        auth: `auth(request)` returns `connection.auth`, and what isn't true refuses; by default
+            that is `request.identity`.
         subprotocols, options: as in `Router.websocket`.
     Raises:
-        CallbackError: the callback can't be called so. What else is wrong is a
+        CallbackError: the callback can't be called so. Any other mistake is a
             ConfigurationExecutionError at the commit, with the line of the call.
     """
     path = "/".join(["", *filter(None, [(config.route_prefix or "").strip("/")]), path.lstrip("/")])
-    endpoint = _Endpoint(*map(config.maybe_dotted, (callback, factory, auth)))
+    endpoint = _WithoutRequest(*map(config.maybe_dotted, (callback, factory, auth)))
 
     def register() -> None:
-        # Not before the commit: the default permission may be set behind this call.
+        # Wait for the commit: the default permission may be set after this call.
         needed = (
             config.registry.queryUtility(IDefaultPermission) if permission is None else permission
         )
@@ -169,9 +172,7 @@ def add_websocket(
 
 
 class websocket_config:
-    """Declare a callback as a WebSocket route for `config.scan()`; takes what `add_websocket`
-    takes.
-    """
+    """Declare a callback as a WebSocket route for `config.scan()`; arguments as `add_websocket`."""
 
     def __init__(self, path: str, **settings: Unpack[Declaration]) -> None:
         self.path = path
@@ -180,9 +181,7 @@ class websocket_config:
     def __call__(self, callback: Declared) -> Declared:
         """Remember the callback; it stays as it is."""
 
-        def register(
-            scanner: Any, name: str, found: Callback
-        ) -> None:  # Any: venusian ships no types
+        def register(scanner: venusian.Scanner, name: str, found: Callback) -> None:
             scanner.config.add_websocket(self.path, found, **self.settings)
 
         venusian.attach(callback, register, category="pyramid")
@@ -190,12 +189,12 @@ class websocket_config:
 
 
 def login_required(request: object) -> object:
-    """Let in who has an identity by the app's security policy; an `auth` for `Router.websocket`."""
+    """Return the identity by the app's security policy; an `auth` for `Router.websocket`."""
     return get_current_request().identity
 
 
 def permission_required(permission: str) -> Auth:
-    """Make an `auth` for `Router.websocket` that asks for a permission on the root of the app."""
+    """Return an `auth` for `Router.websocket` that wants a permission on the root of the app."""
 
     def auth(request: object) -> object:
         return _identity_with(get_current_request(), permission)
@@ -203,8 +202,8 @@ def permission_required(permission: str) -> Auth:
     return auth
 
 
-class _Endpoint:
-    """A callback as `add_websocket` got it, for the router: without the request."""
+class _WithoutRequest:
+    """A callback of `add_websocket` as the router calls it: without the request."""
 
     def __init__(self, callback: Callback, factory: Factory | None, auth: Auth | None) -> None:
         self.permission: str | None = None
@@ -214,8 +213,8 @@ class _Endpoint:
         self._takes_request = _takes_request(callback)
         callbacks.check_is_no_generator(callback)
         callbacks.check_is_no_coroutine(auth, "auth")
-        self.__wrapped__ = callback  # what the router names in messages
-        self.__signature__ = inspect.signature(_Endpoint.__call__.__get__(self))
+        self.__wrapped__ = callback  # the router's messages name it
+        self.__signature__ = inspect.signature(_WithoutRequest.__call__.__get__(self))
 
     def __call__(self, connection: Connection, event: callbacks.Event, data: str | bytes) -> None:
         if self._takes_request:
@@ -224,7 +223,7 @@ class _Endpoint:
             self._callback(connection, event, data)
 
     def auth(self, _: object) -> object:
-        """Ask for the permission, then who it is."""
+        """Ask for the permission, then who the user is."""
         request = get_current_request()
         identity = _identity_with(request, self.permission)
         return identity if self._auth is None else self._auth(request)
@@ -241,6 +240,7 @@ def _takes_request(callback: object) -> bool:
         else:
             return False
         raise
+
     return True
 
 
@@ -249,13 +249,12 @@ def _identity_with(request: Request, permission: str | None) -> object:
         raise Refused(
             403 if request.is_authenticated else 401, "the permission for this WebSocket is missing"
         )
-    return (
-        request.identity or ANONYMOUS
-    )  # the permission has decided; nobody in particular may have it
+    # The permission has decided: a client without an identity may have it.
+    return request.identity or ANONYMOUS
 
 
 class _PyramidBridge(PassingBridge):
-    def __init__(self, stack: Any, app: PyramidApp) -> None:
+    def __init__(self, stack: WSGIApplication, app: PyramidApp) -> None:
         super().__init__(stack, (HTTPException,))
         self._app = app
         self._registry: Registry = app.registry
@@ -263,6 +262,7 @@ class _PyramidBridge(PassingBridge):
         self._routes: dict[Route, PyramidRoute] = {}
         self._find_ordinary = app.routes_mapper or _find_nothing
         app.routes_mapper = self._find
+
         adapters = self._registry.registerAdapter
         adapters(_view, (IViewClassifier, self._iface, Interface), IView, name="")
         for kind in QUIET:
@@ -275,7 +275,7 @@ class _PyramidBridge(PassingBridge):
                 )
 
     def routes(self) -> tuple[Route, ...]:
-        """Give the routes that `add_websocket` declared."""
+        """Return the routes that `add_websocket` declared."""
         router: Router | None = self._registry.get(_KEY)
         return () if router is None else router.routes
 
@@ -285,13 +285,12 @@ class _PyramidBridge(PassingBridge):
         return None if router is None else router.match_websocket(path)
 
     def admit(self, environ: Environ, match: Match) -> None:
-        """See that requests can't mix, and ask the tweens where no `auth` will."""
+        """Check that requests can't mix, and ask the tweens if no `auth` will."""
         if monkey.is_module_patched("threading") and not isinstance(manager, greenlet_local):
             raise ConfigError(
                 "pyramid was imported before gevent patched threading, so that requests and "
-                "transactions would mix: "
-                "begin the app's module with `from gevent import monkey; monkey.patch_all()`, "
-                "under gunicorn --preload too"
+                "transactions would mix: begin the app's module with "
+                "`from gevent import monkey; monkey.patch_all()`, under gunicorn --preload too"
             )
         super().admit(environ, match)
 
@@ -304,8 +303,9 @@ class _PyramidBridge(PassingBridge):
         return make(get_current_request())(value)
 
     def send(self, event: Event, environ: Environ) -> None:
-        """Send an event through the app; one inside of another, as `refresh_auth()` in a view, in
-        its transaction.
+        """Send an event through the app.
+
+        One inside another, as by `refresh_auth()` in a view, joins its transaction.
         """
         outer = get_current_request()
         if outer is not None and outer.environ.get("tm.active"):
@@ -318,22 +318,24 @@ class _PyramidBridge(PassingBridge):
         event.pass_through(self._stack, environ)
 
     def run_unhindered(self, event: Event, environ: Environ) -> None:
-        """Run it past the middleware and the tweens, in a transaction where the app has such."""
+        """Run "close" past middleware and tweens, in a transaction if the app has them."""
         handle = self._app.orig_handle_request
         pyramid_tm = sys.modules.get("pyramid_tm")
         with self._app.request_context({**environ, KEY: event}) as request:
             if pyramid_tm is not None and hasattr(request, "tm"):
                 handle = pyramid_tm.tm_tween_factory(handle, self._registry)
+
             try:
                 handle(request)
             finally:
                 self._app.finish_request(request)
 
-    def _find(self, request: Request) -> dict[str, Any]:
-        """Stand in the place of the routes mapper, by which the app finds a route."""
+    def _find(self, request: Request) -> dict[str, object]:
+        """Stand in for the routes mapper, by which the app finds a route."""
         event: Event | None = request.environ.get(KEY)
         if event is None:
-            return cast("dict[str, Any]", self._find_ordinary(request))
+            return cast("dict[str, object]", self._find_ordinary(request))
+
         route, params = event.match
         made = self._routes.get(route)
         if made is None:
@@ -343,13 +345,13 @@ class _PyramidBridge(PassingBridge):
     def _route_of(self, route: Route) -> PyramidRoute:
         path = plain(route.rule)
         self._registry.registerUtility(self._iface, IRouteRequest, name=path)
-        factory = route.callback.factory if isinstance(route.callback, _Endpoint) else None
+        factory = route.callback.factory if isinstance(route.callback, _WithoutRequest) else None
         return PyramidRoute(
             path, path, factory=_that_may_fail_at_close(factory or self._app.root_factory)
         )
 
 
-def _find_nothing(request: Request) -> dict[str, Any]:
+def _find_nothing(request: Request) -> dict[str, object]:
     return {"route": None, "match": None}
 
 
@@ -360,12 +362,12 @@ def _view(context: object, request: Request) -> Response:
 
 
 def _answer_quietly(error: Exception, request: Request) -> Response:
-    """Answer what is no error to the app; an exception view."""
+    """Answer an exception that is no error to the app; an exception view."""
     return Response(status=204)
 
 
 def _that_may_fail_at_close(factory: Factory) -> Factory:
-    """Have "close" run also when what it is about is gone meanwhile."""
+    """Return a factory that lets "close" run after its context has gone."""
 
     def make(request: Request) -> object:
         try:

@@ -1,6 +1,6 @@
-"""Our own files for pages: the browser client, at `/__tina4/`.
+"""Serves the browser client to pages, at `/__tina4/`.
 
-Only these addresses are taken; whatever else an application has below `/__tina4/` stays its own.
+Only these addresses are taken; the application keeps all others below `/__tina4/`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 PREFIX = "/__tina4/"
-"""How the paths of our own files begin."""
+"""The beginning of our own files' paths."""
 
 _NAMES = frozenset({"tina4-ws.js", "tina4-ws.mjs", "tina4-ws.d.ts"})
 
 
 def find(path: str, environ: WSGIEnvironment) -> WSGIApplication | None:
-    """Give the answer to a request for one of our own files, None for any other.
+    """Return the answer to a request for one of our own files, None for any other.
 
     Args:
         path: decoded, with its leading slash.
@@ -28,13 +28,13 @@ def find(path: str, environ: WSGIEnvironment) -> WSGIApplication | None:
     name = path.removeprefix(PREFIX)
     if name not in _NAMES or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return None
+
     environ[IS_STATIC] = True  # in the environ itself, not in the copy
-    # A part of a script is of no use to anybody, and the whole of it is a right answer (RFC 9110
-    # §14.2).
+    # Part of a script is of no use, and RFC 9110 §14.2 allows the whole as an answer.
     environ = {key: value for key, value in environ.items() if key != "HTTP_RANGE"}
-    # A page of another origin, which `allowed_origins` lets connect, may import it too; there is
-    # nothing to hide.
+
+    # A page of another origin that may connect (`allowed_origins`) may import the client, too.
     headers = {"Access-Control-Allow-Origin": "*"}
     if name.endswith(".ts"):
-        headers["Content-Type"] = "text/plain; charset=utf-8"  # else it would be a film
+        headers["Content-Type"] = "text/plain; charset=utf-8"  # ".ts" is also a kind of video
     return own_files.send(name, environ, headers)

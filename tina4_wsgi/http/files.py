@@ -1,7 +1,7 @@
-"""One file from disk as an answer: its type, validators, ranges.
+"""Answers with a file from disk: its type, validators and ranges.
 
 The type comes from the file's name and a fixed table, so that it's the same on every machine:
-the standard library's own also reads `/etc/mime.types`.
+the standard library's own table also reads `/etc/mime.types`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import os
 from typing import TYPE_CHECKING
 
 from werkzeug.utils import send_file
-from werkzeug.wrappers import Response as WerkzeugResponse
 
 from .headers import is_short_list
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+    from werkzeug.wrappers import Response as WerkzeugResponse
 
 _MISSING_TYPES = {
-    # What some of Python 3.10 to 3.13 lack or name otherwise.
+    # Types that some of Python 3.10 to 3.13 lack or name differently.
     ".avif": "image/avif",
     ".ico": "image/vnd.microsoft.icon",
     ".js": "text/javascript",
@@ -60,10 +60,10 @@ _TYPES = _build_types()
 
 
 def media_type(name: str) -> str:
-    """Give the media type of a file by its name: "text/css" for "app.css".
+    """Return the media type of a file by its name: "text/css" for "app.css".
 
-    A compressed file is what it's compressed with: were "a.tar.gz" sent as a tar that is encoded,
-    browsers would unpack it and save it under a name that isn't true any more.
+    A compressed file has the type of its compression. If "a.tar.gz" were sent as a tar with a
+    Content-Encoding, browsers would unpack it and save it under a name that is wrong by then.
     """
     guessed, encoding = _TYPES.guess_type(os.path.basename(name).replace(":", "_"))
     if encoding:
@@ -82,20 +82,21 @@ def send(
 
     Args:
         path: absolute, of a regular file.
-        as_attachment: whether the browser saves it instead of showing it.
-        download_name: the name to save it under, instead of its own.
+        as_attachment: whether the browser saves the file instead of showing it.
+        download_name: the name to save the file under, instead of its own.
     Raises:
-        RequestedRangeNotSatisfiable: the range lies behind its end.
-        OSError: it can't be read.
+        RequestedRangeNotSatisfiable: the range begins after the end of the file.
+        OSError: the file can't be read.
     """
     name = download_name or os.path.basename(path)
-    # Several ranges at once may be answered with all of the file (RFC 9110 §14.2); Werkzeug answers
-    # 416. And a list of validators that nobody can have been given is parsed by it at some
-    # microseconds each.
+
+    # RFC 9110 §14.2 allows the whole file as an answer to several ranges; Werkzeug answers 416.
+    # And Werkzeug takes some microseconds for each validator of a list that no client was given.
     left_out = {"HTTP_RANGE"} if "," in environ.get("HTTP_RANGE", "") else set()
     left_out |= {name for name in _VALIDATORS if not is_short_list(environ.get(name, ""))}
     if left_out:
         environ = {key: value for key, value in environ.items() if key not in left_out}
+
     response = send_file(
         path,
         environ,

@@ -1,38 +1,40 @@
-"""Everything that isn't an upgrade: our routes, then public files, then the legacy app.
+"""Answers every request that isn't an upgrade: by our routes, public files, or the legacy app.
 
-A path that one of our routes has is ours with every method: a wrong one is answered 405 here and
-never reaches the legacy app. All else goes there as it came; without one it's a 404.
+A path of one of our routes is ours with every method: a wrong method is answered 405 here and never
+reaches the legacy app. All other requests go there unchanged; without a legacy app they are 404.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import WebsocketMismatch
 from werkzeug.wsgi import ClosingIterator
 
-from ..config import Config
 from ..errors import Refused, UsageError
 from ..routing.paths import decode
-from ..routing.router import Route, Router
 from ..spy import observer_of
 from . import client_files, error_pages
 from .headers import passes_upgrade
-from .public_files import StaticFiles
+from .public_files import PublicFiles
 from .request import content_length
 from .response import without_body
 from .results import Request, Response, answer
 from .templating import Templates
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from ..config import Config
     from ..monitoring.start_link import StartLink
+    from ..routing.router import Route, Router
 
 logger = logging.getLogger("tina4_wsgi.http")
 
@@ -45,7 +47,7 @@ _NEEDS_UPGRADE = "This address is a WebSocket, open it with the WebSocket protoc
 
 
 def decode_path(environ: WSGIEnvironment) -> str:
-    """Give the path of a request as text; WSGI hands over its bytes as latin-1 (PEP 3333).
+    """Return the path of a request as text; WSGI passes its bytes as latin-1 (PEP 3333).
 
     Raises:
         Refused: 400, it isn't UTF-8.
@@ -57,9 +59,9 @@ class HttpHandling:
     """A WSGI app for all requests that aren't upgrades.
 
     Attributes:
-        templates: where `response.html` finds its pages; filters and globals may be added.
-        tells_empty: whether to log, once for each handler, that it returned nothing; in `debug`
-            and with `--reload`.
+        templates: the templates of `response.html`; filters and globals may be added.
+        tells_empty: whether to log, once for each handler, that it returned nothing; set by `debug`
+            and `--reload`.
     """
 
     def __init__(
@@ -73,35 +75,39 @@ class HttpHandling:
         """Answer by the routes of `router`, then by the files below `root`, then by `fallback`.
 
         Args:
-            link: of this start, which opens tracebacks in `debug`.
+            link: the link of this start, which opens tracebacks in `debug`.
         """
         self.templates = Templates(root, debug=config.debug)
+        self.tells_empty = config.debug
+
         self._match = router.match_http
         self._config = config
         self._root = root
-        self._static = StaticFiles(root)
+        self._static = PublicFiles(root)
         self._fallback = fallback
         self._link = link
         self._has_warned = False
-        self.tells_empty = config.debug
         self._told_empty: set[str] = set()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
         path = environ.get("PATH_INFO") or "/"
-        # Before the routes: one that takes every path, as single-page apps have, would hide them.
+        # Own files come first: a route for every path, as single-page apps have, would hide them.
         if (file := self._own_file(environ, path)) is not None:
             return file(environ, start_response)
+
         try:
             if not path.isascii():
                 path = decode_path(environ)
             route, params = self._match(path, environ["REQUEST_METHOD"])
         except (HTTPException, Refused) as exc:
             return self._without_route(environ, path, exc)(environ, start_response)
+
         request = Request(environ, params, self._config)
         try:
             if environ.get("CONTENT_LENGTH"):
                 content_length(environ, self._config.max_body_bytes)
+
             response = Response(request, self.templates, self._root)
             result = route.callback(request, response)
             app = answer(result, response)
@@ -110,11 +116,12 @@ class HttpHandling:
             if app is not response:
                 start_response = _Restartable(start_response)
             body = app(environ, start_response)
-        except Exception as exc:  # noqa: BLE001  # The handler's code; logged and answered here, for the last time.
+        except Exception as exc:  # noqa: BLE001  # the handler's code: log it and answer
             body = self._failed(environ, route, exc)(environ, start_response)
         else:
             if app is not response and environ["REQUEST_METHOD"] == "HEAD":
                 body = without_body(body)
+
         return ClosingIterator(body, request.close) if request.holds_files else body
 
     def _tell_empty(self, route: Route) -> None:
@@ -141,8 +148,9 @@ class HttpHandling:
         if isinstance(exc, HTTPException):
             try:
                 return error_pages.http_error(environ, exc)
-            except UsageError as refusal:  # It has headers that may not go on the wire.
+            except UsageError as refusal:  # it has headers that may not go on the wire
                 exc = refusal
+
         logger.error(
             "%s %.200r failed in %s at %s",
             environ["REQUEST_METHOD"],
@@ -151,6 +159,7 @@ class HttpHandling:
             route.location,
             exc_info=exc,
         )
+
         if (observer := observer_of(environ)) is not None:
             observer.failed(exc)
         return error_pages.failure(environ, exc, self._link)
@@ -164,15 +173,17 @@ class HttpHandling:
             if "HTTP_SEC_WEBSOCKET_KEY" in environ and not self._has_warned:
                 self._has_warned = True
                 logger.warning(_UPGRADE_WAS_LOST, path)
-            # The legacy app may have a page at the address of a socket.
+            # The legacy app may have a page at the address of a WebSocket.
             return self._fallback or _upgrade_required
+
         if isinstance(exc, NotFound) and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             try:
                 file = self._static.find(path, environ)
-            except HTTPException as refusal:  # A range that lies behind the end of the file.
+            except HTTPException as refusal:  # a range that begins after the end of the file
                 return error_pages.http_error(environ, refusal)
             if file is not None:
                 return file
+
         if self._fallback is not None:
             return self._fallback
         if isinstance(exc, Refused):
@@ -197,10 +208,9 @@ def _upgrade_required(environ: WSGIEnvironment, start_response: StartResponse) -
 
 
 class _Restartable:
-    """A `start_response` for an app that may fail after its beginning.
+    """A `start_response` for an app that may fail after it has called it.
 
-    The page of the error then begins a second time, which WSGI allows only together with the
-    exception.
+    The page of the error then calls it again, which WSGI allows only with the exception.
     """
 
     def __init__(self, start_response: StartResponse) -> None:
@@ -208,8 +218,8 @@ class _Restartable:
         self._has_begun = False
 
     def __call__(
-        self, status: str, fields: list[tuple[str, str]], exc_info: Any = None, /
-    ) -> Any:  # Any: PEP 3333
+        self, status: str, fields: list[tuple[str, str]], exc_info: OptExcInfo | None = None, /
+    ) -> Callable[[bytes], object]:
         if self._has_begun and exc_info is None:
             exc_info = sys.exc_info()
         self._has_begun = True

@@ -1,4 +1,4 @@
-"""What may stand in the head of an answer: header fields and status lines.
+"""Header fields and status lines, checked before they go into the head of an answer.
 
 Everything that a handler puts into a head passes `field`, so that a value taken from a request
 can't begin a header or an answer of its own (RFC 9110 §5.5).
@@ -7,12 +7,14 @@ can't begin a header or an answer of its own (RFC 9110 §5.5).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..protocol.grammar import MOST_ELEMENTS, is_token
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -39,8 +41,8 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _STATUS_LINES = {code: f"{code} {_PHRASES.get(code, 'Unknown')}" for code in range(200, 600)}
 
 
-def passes_upgrade(environ: Mapping[str, Any]) -> bool:
-    """Whether this server lets an application send the field Upgrade.
+def passes_upgrade(environ: WSGIEnvironment) -> bool:
+    """Return whether this server lets an application send the field Upgrade.
 
     RFC 9110 §15.5.22 asks for it with a 426, PEP 3333 keeps it from apps: wsgiref and waitress
     answer 500 for it.
@@ -49,7 +51,7 @@ def passes_upgrade(environ: Mapping[str, Any]) -> bool:
 
 
 def status_line(code: int) -> str:
-    """Give the status as WSGI wants it: `404` as "404 Not Found".
+    """Return a status as WSGI wants it: "404 Not Found" for 404.
 
     Raises:
         UsageError: not a final status, 200-599.
@@ -61,38 +63,32 @@ def status_line(code: int) -> str:
 
 
 def phrase(code: int) -> str:
-    """Give the words for a status code: "Not Found" for 404."""
+    """Return the words for a status code: "Not Found" for 404."""
     return status_line(code)[4:]
 
 
 def is_bodiless(code: int) -> bool:
-    """Whether an answer of this status never has a body (RFC 9110 §6.4.1)."""
+    """Return whether an answer of this status never has a body (RFC 9110 §6.4.1)."""
     return code in (204, 304)
 
 
 def first_elements(value: str, separator: str = ",") -> list[str]:
-    """Split a list field of the client's; of one that is far too long only the first elements are
-    given.
-    """
+    """Split a client's list field; of a far too long one return only the first elements."""
     return value[:_MOST_LIST_CHARACTERS].split(separator, MOST_ELEMENTS)[:MOST_ELEMENTS]
 
 
 def is_short_list(value: str) -> bool:
-    """Whether a list field is one that somebody may have meant, so that it is worth to be
-    parsed.
-    """
+    """Return whether a list field is short enough to be worth parsing."""
     return len(value) <= _MOST_LIST_CHARACTERS and value.count(",") < MOST_ELEMENTS
 
 
 def is_one_line(text: str) -> bool:
-    """Whether a text has no control character but tabs, so that it can't end the line that it
-    stands in.
-    """
+    """Return whether a text has no control character but tabs, so that it can't end its line."""
     return _CONTROL.search(text) is None
 
 
 def field(name: str, value: object) -> tuple[str, str]:
-    """Give a header field that is fit for the wire.
+    """Return a header field, checked for the wire.
 
     Args:
         name: a token.
@@ -104,6 +100,7 @@ def field(name: str, value: object) -> tuple[str, str]:
         raise UsageError(f"header name {name!r}, expected letters, digits and dashes")
     if name.lower() in HOP_BY_HOP:
         raise UsageError(f"header {name!r} belongs to the server, expected an end-to-end header")
+
     text = value if isinstance(value, str) else str(value)
     if not is_one_line(text):
         raise UsageError(
@@ -122,11 +119,10 @@ def _is_latin1(text: str) -> bool:
     return True
 
 
-def cookie_text(environ: Mapping[str, Any]) -> str:
-    """Return the Cookie field of a request such that Werkzeug's parser takes it.
+def cookie_text(environ: WSGIEnvironment) -> str:
+    """Return the Cookie field of a request in a form that Werkzeug's parser takes.
 
-    That parser raises for bytes that are no UTF-8, which any client may send; here they become
-    U+FFFD.
+    The parser raises for bytes that aren't UTF-8, which any client may send; they become U+FFFD.
     """
     raw: str = environ.get("HTTP_COOKIE", "")
     return raw.encode("latin-1", "replace").decode(errors="replace").encode().decode("latin-1")

@@ -1,8 +1,7 @@
-"""Files of this package that browsers get: scripts, styles and pages, below `browser`.
+"""Serves the files of this package to browsers: scripts, styles and pages, below `browser`.
 
-They are looked up as resources, for the package may lie in a zip. A package that was packed without
-them says so where it is asked for one, and in the log, instead of failing with an error about some
-path.
+They are read as resources, because the package may lie in a zip. A package that was packed without
+them says so in its answer and in the log, instead of failing with an error about some path.
 """
 
 from __future__ import annotations
@@ -10,16 +9,17 @@ from __future__ import annotations
 import atexit
 import functools
 import logging
-from collections.abc import Mapping
 from contextlib import ExitStack
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..logs import IS_STATIC
 from . import error_pages, files
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 logger = logging.getLogger("tina4_wsgi.ownfiles")
@@ -35,10 +35,10 @@ atexit.register(_unpacked.close)
 def send(
     name: str, environ: WSGIEnvironment, headers: Mapping[str, str] | None = None
 ) -> WSGIApplication:
-    """Answer with one of them, or with 500 and a sentence where it is missing.
+    """Answer with a file, or with 500 and a sentence if it is missing.
 
     Args:
-        name: its path below `browser`, as "live/live.css".
+        name: the path below `browser`, as "live/live.css".
         headers: further header fields, in place of those of the same name.
     """
     try:
@@ -49,6 +49,7 @@ def send(
         return error_pages.error(
             environ, 500, f"{sentence}. {_HOW_TO_PACK}.", [("Cache-Control", "no-store")]
         )
+
     environ[IS_STATIC] = True
     for field, value in (headers or {}).items():
         response.headers[field] = value
@@ -57,6 +58,6 @@ def send(
 
 @functools.cache
 def _path_of(name: str) -> Path:
-    """Return where it lies; out of a zip it is unpacked, until the process ends."""
+    """Return a path on disk; a file in a zip is unpacked until the process ends."""
     resource = resources.files("tina4_wsgi").joinpath("browser", *name.split("/"))
     return _unpacked.enter_context(resources.as_file(resource))

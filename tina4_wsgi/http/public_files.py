@@ -1,8 +1,8 @@
-"""Files of `src/public`, for requests that no route takes.
+"""Serves the files of `src/public`, for requests that no route takes.
 
-A path is refused, as if nothing were there, before the disk is asked if one of its segments could
-mean anything but a name: empty, "..", hidden, with a backslash or a control character. After that
-the real place of the file, all links followed, must still lie in the folder.
+A path is refused before the disk is asked, as if nothing were there, if one of its segments may be
+anything but a name: empty, "..", hidden, with a backslash or a control character. Then the real
+path of the file, with all links followed, must still lie in the folder.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 FOLDER = Path("src", "public")
-"""Where public files lie, seen from the root of an app."""
+"""The folder of public files, relative to the root of an app."""
 
 INDEX = "index.html"
-"""What a folder shows."""
+"""The file that answers for its folder."""
 
 _PATH_SAFE = "/!$&'()*+,:;=@~"
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
-class StaticFiles:
-    """The public files of one app; nothing outside of the folder is ever given out."""
+class PublicFiles:
+    """The public files of one app; nothing outside the folder is ever sent."""
 
     def __init__(self, root: Path) -> None:
         self._folder = os.path.realpath(root / FOLDER)
 
     def find(self, path: str, environ: WSGIEnvironment) -> WSGIApplication | None:
-        """Give the answer for a path, None if no public file has it.
+        """Return the answer for a path, None if no public file has it.
 
         Args:
             path: decoded, with its leading slash.
@@ -55,6 +55,7 @@ class StaticFiles:
         )
         if not _is_public_name(name):
             return None
+
         place = f"{self._folder}/{name}" if name else self._folder
         kind = _kind(place)
         if kind is None:
@@ -79,7 +80,8 @@ class StaticFiles:
         try:
             answer = files.send(os.path.realpath(place), environ)
         except OSError:
-            return None  # Not readable, or gone in this moment.
+            return None  # not readable, or gone just now
+
         environ[IS_STATIC] = True
         return answer
 
@@ -103,7 +105,7 @@ def _kind(place: str) -> int | None:
 
 
 def _with_slash(environ: WSGIEnvironment) -> WSGIApplication:
-    """Send the browser to the folder's own address, from which relative links in its page work."""
+    """Redirect the browser to the folder's own address, so that relative links in its page work."""
     address = (environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]).encode("latin-1")
     query = environ.get("QUERY_STRING", "")
     location = quote(address, safe=_PATH_SAFE) + "/" + (f"?{query}" if query else "")

@@ -1,4 +1,4 @@
-"""What a handler is given to read."""
+"""The request that a handler reads."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ from werkzeug.wrappers import Request as WerkzeugRequest
 
 from .. import jsontext
 from ..addresses import forwarded
-from ..config import Config
 from ..errors import UsageError
-from ..routing.params import Params
 from .headers import cookie_text, first_elements
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
     from _typeshed.wsgi import InputStream, WSGIEnvironment
 
+    from ..config import Config
+    from ..routing.params import Params
+
 _MOST_KEPT_BYTES = 524_288
-"""Of a body that is still coming; the rest waits on disk, so that many slow ones don't fill the
-memory.
+"""How much of a body stays in memory while it arrives; the rest goes to disk.
+
+Otherwise many slow uploads would fill the memory.
 """
 
 _BLOCK_BYTES = 65_536
@@ -42,17 +45,16 @@ _LEAST_MEMORY_BYTES = 262_144  # the parser counts what it has read ahead of a f
 class Request:
     """One HTTP request, or the request that asks for a WebSocket.
 
-    Making one costs nothing to speak of: everything is read from the environ when it is asked for,
-    once.
+    Making one is nearly free: each value is read from the environ once, when it is asked for.
 
     Attributes:
-        environ: what the server gave, unchanged; only a WebSocket's path has no further slashes at
-            its end.
-        params: of the path.
+        environ: the server's own, unchanged, but that a WebSocket's path has lost superfluous
+            slashes at its end.
+        params: the parameters of the path.
     """
 
     holds_files = False
-    """Whether files of an upload are open, which `close` lets go of."""
+    """Whether files of an upload are open, which `close` closes."""
 
     def __init__(self, environ: WSGIEnvironment, params: Params, config: Config) -> None:
         self.environ = environ
@@ -73,7 +75,7 @@ class Request:
 
     @cached_property
     def query(self) -> MultiDict[str, str]:
-        """What stands behind the "?"; `request.query.get("page", 1, type=int)`."""
+        """The parameters after the "?": `request.query.get("page", 1, type=int)`."""
         raw = self.environ.get("QUERY_STRING", "").encode("latin-1").decode(errors="replace")
         return ImmutableMultiDict(parse_qsl(raw, keep_blank_values=True))
 
@@ -84,13 +86,13 @@ class Request:
 
     @cached_property
     def cookies(self) -> MultiDict[str, str]:
-        """The cookies, by name; of far too many only the first ones."""
+        """The cookies, by name; of far too many only the first."""
         text = ";".join(first_elements(cookie_text(self.environ), ";"))
         return parse_cookie(text, cls=ImmutableMultiDict)
 
     @cached_property
     def ip(self) -> str:
-        """The address of the client; behind `trusted_proxies`, the one that they report."""
+        """The address of the client; behind `trusted_proxies`, the one that these report."""
         return forwarded.client_ip(self.environ, self._config.trusted_proxies)
 
     @property
@@ -105,11 +107,10 @@ class Request:
 
     @property
     def root_path(self) -> str:
-        """The path below which the app is found, "" for the whole host; it stands before paths in
-        links.
+        """The path below which the app lies, "" for the whole host; put it before paths in links.
 
-        `SCRIPT_NAME`, and before it what a proxy has taken off and, if it is one of
-        `trusted_proxies`, reports as `X-Forwarded-Prefix`.
+        It is `SCRIPT_NAME`, after the prefix that one of the `trusted_proxies` has removed from the
+        path and reports as `X-Forwarded-Prefix`.
         """
         return (
             forwarded.root(self.environ, self._config.trusted_proxies)
@@ -129,10 +130,11 @@ class Request:
         Raises:
             RequestEntityTooLarge: more than `Config.max_body_bytes`; becomes a 413.
             ClientDisconnected: it ends too early; becomes a 400.
-            UsageError: it went into `form` and `files` already, as an upload.
+            UsageError: it is an upload that `form` and `files` have read already.
         """
         if self.holds_files:
             raise UsageError("the upload was read into `form` and `files`, read `body` before them")
+
         with tempfile.SpooledTemporaryFile(_MOST_KEPT_BYTES) as whole:
             while block := self._stream.read(_BLOCK_BYTES):
                 whole.write(block)
@@ -141,7 +143,7 @@ class Request:
 
     @cached_property
     def json(self) -> Any:  # Any: whatever the JSON holds
-        """The body as JSON, whatever type it claims to have.
+        """The body as JSON, whatever its Content-Type.
 
         Raises:
             BadRequest: it isn't JSON; becomes a 400 that says where.
@@ -159,7 +161,7 @@ class Request:
         """The fields of a form, urlencoded or multipart; empty for other bodies.
 
         Raises:
-            BadRequest: the body can't be read as what it claims to be; becomes a 400.
+            BadRequest: the body doesn't fit its Content-Type; becomes a 400.
             RequestEntityTooLarge: more than `Config.max_body_bytes`, `max_form_bytes` without the
                 files, or `max_form_fields`; becomes a 413.
         """
@@ -167,28 +169,27 @@ class Request:
 
     @property
     def files(self) -> MultiDict[str, FileStorage]:
-        """The uploaded files, by field; closed when the answer is out. Raises as `form` does."""
+        """The uploaded files, by field; closed once the answer is sent. Raises as `form` does."""
         return self._parsed_form[1]
 
     @cached_property
     def werkzeug(self) -> WerkzeugRequest:
-        """The same as Werkzeug's request, for what isn't here: `accept_mimetypes`, `authorization`,
-        `range`.
-        """
+        """Werkzeug's request, for what isn't here: `accept_mimetypes`, `authorization`, `range`."""
         request = WerkzeugRequest(self.environ, populate_request=False)
         request.stream = self._stream
         return request
 
     def close(self) -> None:
-        """Let go of uploaded files."""
+        """Close the uploaded files."""
         if self.holds_files:
             for file in self._open_files:
                 file.close()
 
     def _small_body(self, what: str) -> bytes:
-        """Give the body of what costs many times its size when it is taken apart."""
+        """Return a body whose parsed form takes many times its size, if it is within its limit."""
         limit_bytes = self._config.max_form_bytes
         text = f"The {what} is over {limit_bytes} bytes, which is the setting max_form_bytes."
+
         length = content_length(self.environ, self._config.max_body_bytes)
         if length is not None and length > limit_bytes:
             raise RequestEntityTooLarge(text)
@@ -196,6 +197,7 @@ class Request:
             self.__dict__["_stream"] = body_stream(
                 self.environ, min(limit_bytes, self._config.max_body_bytes)
             )
+
         body = self.body
         if len(body) > limit_bytes:
             raise RequestEntityTooLarge(text)
@@ -210,6 +212,7 @@ class Request:
         config = self._config
         media_type, options = parse_options_header(self.environ.get("CONTENT_TYPE"))
         is_upload = media_type == "multipart/form-data"
+
         stream: IO[bytes]
         if is_upload:
             stream = io.BytesIO(self.body) if "body" in self.__dict__ else self._stream
@@ -220,6 +223,7 @@ class Request:
             stream = io.BytesIO(body)
         else:
             return ImmutableMultiDict(), ImmutableMultiDict()
+
         parser = FormDataParser(
             self._open_file,
             cls=ImmutableMultiDict,
@@ -227,11 +231,13 @@ class Request:
             max_form_memory_size=max(config.max_form_bytes, _LEAST_MEMORY_BYTES),
             max_form_parts=config.max_form_fields,
         )
+
         self.holds_files = is_upload
         try:
             _, form, files = parser.parse(stream, media_type, None, options)
         except ValueError as exc:
             raise BadRequest("The form can't be read.") from exc
+
         if sum(map(len, itertools.chain.from_iterable(form.listvalues()))) > config.max_form_bytes:
             raise _too_large(config.max_form_bytes)
         return form, files
@@ -241,29 +247,34 @@ class Request:
         return []
 
     def _open_file(
-        self, *about: Any, **more: Any
-    ) -> IO[bytes]:  # Any: what the parser knows of the file
-        """Make room for one uploaded file, and remember it: one that a refused upload began is in
-        no `files`.
+        self,
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
+        """Open a file for one part of an upload, and remember it.
+
+        A refused upload is in no `files`, and its file has to be closed, too.
         """
-        file = default_stream_factory(*about, **more)
+        file = default_stream_factory(total_content_length, content_type, filename, content_length)
         self._open_files.append(file)
         return file
 
 
 def content_length(environ: WSGIEnvironment, limit_bytes: int) -> int | None:
-    """Give the length that a request claims for its body, None if it claims none.
+    """Return the Content-Length of a request, None if it has none.
 
     Raises:
-        RequestEntityTooLarge: over the limit.
-        BadRequest: not a length.
+        RequestEntityTooLarge: it is over the limit.
+        BadRequest: it isn't a number.
     """
     text = environ.get("CONTENT_LENGTH")
     if not text:
         return None
     if not (text.isascii() and text.isdecimal()):
         raise BadRequest("Content-Length is not a number.")
-    # Longer than any limit has digits; and Python refuses to read thousands of them.
+    # No limit has so many digits, and Python refuses to read thousands of them.
     if len(text) > _LENGTH_DIGITS or int(text) > limit_bytes:
         raise _too_large(limit_bytes)
     return int(text)
@@ -273,14 +284,15 @@ _LENGTH_DIGITS = 19
 
 
 def body_stream(environ: WSGIEnvironment, limit_bytes: int) -> IO[bytes]:
-    """Give the body of a request, guarded: it ends where it should and is never over the limit.
+    """Return the body of a request, which ends where it should and is never over the limit.
 
     Raises:
         RequestEntityTooLarge: it is known to be over the limit; nothing was read.
-        LengthRequired: it comes in chunks and the server doesn't say where it ends.
+        LengthRequired: it comes in chunks, and the server doesn't say where it ends.
     """
     length = content_length(environ, limit_bytes)
     source = environ["wsgi.input"]
+
     if length is not None:
         return _guarded(source, length, limit_bytes)
     if environ.get("wsgi.input_terminated"):
@@ -291,15 +303,14 @@ def body_stream(environ: WSGIEnvironment, limit_bytes: int) -> IO[bytes]:
 
 
 def _guarded(source: InputStream, length: int | None, limit_bytes: int) -> IO[bytes]:
-    return cast(
-        "IO[bytes]", _Body(source, length, limit_bytes)
-    )  # It is one, but `io` doesn't say so.
+    # A RawIOBase is an IO[bytes] in all but its type.
+    return cast("IO[bytes]", _Body(source, length, limit_bytes))
 
 
 class _Body(io.RawIOBase):
-    """A body that is read to its length, or without one to its end but not past the limit.
+    """A body that is read to its length, or without a length to its end, up to the limit.
 
-    Werkzeug's `LimitedStream` cuts off a chunked body at the limit without a word.
+    Werkzeug's `LimitedStream` silently cuts off a chunked body at the limit.
     """
 
     def __init__(self, source: InputStream, length: int | None, limit_bytes: int) -> None:
@@ -311,20 +322,24 @@ class _Body(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:  # Any: a writable buffer, as `io` types it
-        # Without a length one byte more than allowed is asked for: that is how one sees that it's
-        # too long.
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer)
+
+        # Without a length ask for one byte more than is allowed, to notice a body that is too long.
         end = self._limit_bytes + 1 if self._length is None else self._length
-        wanted = min(len(buffer), end - self._taken_bytes)
+        wanted = min(len(view), end - self._taken_bytes)
         if wanted <= 0:
             return 0
+
         data = self._read(wanted)
         if not data and self._length is not None:
             raise ClientDisconnected
+
         self._taken_bytes += len(data)
         if self._taken_bytes > self._limit_bytes:
             raise _too_large(self._limit_bytes)
-        buffer[: len(data)] = data
+
+        view[: len(data)] = data
         return len(data)
 
     def _read(self, wanted: int) -> bytes:

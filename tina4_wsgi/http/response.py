@@ -1,12 +1,10 @@
-"""What a handler answers with: a builder that is also the WSGI app which gives the answer."""
+"""The response that a handler fills: a builder, and the WSGI app that sends the answer."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from werkzeug.exceptions import NotFound
 from werkzeug.http import dump_cookie
@@ -16,10 +14,28 @@ from .. import jsontext
 from ..errors import UsageError
 from ..protocol.grammar import is_token
 from . import files, headers
-from .request import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime, timedelta
+    from pathlib import Path
+
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from typing_extensions import Unpack
+
+    from .request import Request
+
+    class CookieAttributes(TypedDict, total=False):
+        """The keywords of `Response.cookie`."""
+
+        max_age: timedelta | int | None
+        expires: str | datetime | int | float | None
+        path: str | None
+        domain: str | None
+        secure: bool
+        httponly: bool
+        samesite: str | None
+        partitioned: bool
 
     Sender = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
@@ -36,26 +52,26 @@ _OK = headers.status_line(200)
 
 
 class Renderer(Protocol):
-    """What fills templates."""
+    """Fills templates."""
 
     def render(self, name: str, context: Mapping[str, object] | None = None) -> str:
-        """Give the page that a template makes of a context."""
+        """Return the page that a template makes of a context."""
 
 
 class Response:
-    """An answer under construction, and a WSGI app that gives it.
+    """An answer under construction, and a WSGI app that sends it.
 
     Each method changes the answer and returns it, so that calls may be chained:
     `response.status(201).header("Location", "/users/7").json(user)`. What may not go on the wire
     is refused with `UsageError`.
     """
 
-    # Defaults of the class, so that making one, as every request does, sets only what differs.
+    # Defaults of the class: every request makes a response, which sets only what differs.
     _status: int | None = None
     _body: bytes | None = None
     _sender: Sender | None = None
-    _type = TEXT  # What the kind of body asks for.
-    _own_type: str | None = None  # What `header` asked for; goes before it.
+    _type = TEXT  # by the kind of body
+    _own_type: str | None = None  # by `header`; goes before `_type`
     _fields: list[tuple[str, str]] | None = None
 
     def __init__(
@@ -78,7 +94,7 @@ class Response:
 
     @property
     def is_untouched(self) -> bool:
-        """Whether it has neither a status nor a body."""
+        """Whether the answer has neither a status nor a body."""
         return self._status is None and self._body is None and self._sender is None
 
     def status(self, code: int) -> Response:
@@ -88,8 +104,9 @@ class Response:
         return self
 
     def header(self, name: str, value: object, *, add: bool = False) -> Response:
-        """Set a header field, in place of those of its name, or with `add` beside them; a cookie
-        always beside.
+        """Set a header field, in place of others of its name; with `add`, beside them.
+
+        A cookie always goes beside others.
         """
         name, text = headers.field(name, value)
         key = name.lower()
@@ -103,12 +120,12 @@ class Response:
         return self
 
     def cookie(
-        self, name: str, value: object = "", **attributes: Any
-    ) -> Response:  # Any: of `dump_cookie`
-        """Set a cookie; `max_age=0` takes it away.
+        self, name: str, value: object = "", **attributes: Unpack[CookieAttributes]
+    ) -> Response:
+        """Set a cookie; `max_age=0` removes it.
 
-        Unless told otherwise scripts can't read it (`httponly`), other sites' forms don't carry it
-        (`samesite="Lax"`), and one that is set over TLS stays there (`secure`).
+        By default scripts can't read it (`httponly`), other sites' forms don't send it
+        (`samesite="Lax"`), and one that is set over TLS is only sent over TLS (`secure`).
 
         Args:
             attributes: those of `werkzeug.http.dump_cookie`: `max_age` in seconds, `expires`,
@@ -116,8 +133,14 @@ class Response:
         """
         if not isinstance(name, str) or not is_token(name):
             raise UsageError(f"cookie name {name!r}, expected letters, digits and dashes")
+
         is_secure = self._request is not None and self._request.is_secure
-        chosen = {"httponly": True, "samesite": "Lax", "secure": is_secure, **attributes}
+        chosen: CookieAttributes = {
+            "httponly": True,
+            "samesite": "Lax",
+            "secure": is_secure,
+            **attributes,
+        }
         try:
             text = dump_cookie(name, str(value), **chosen)
         except (TypeError, ValueError) as exc:
@@ -136,7 +159,7 @@ class Response:
         """Answer with a page.
 
         Args:
-            template_or_markup: the name of a template, if a context is given or it ends with
+            template_or_markup: the name of a template, if there is a context or the name ends with
                 ".html"; else the page itself, sent as it is.
         """
         if context is None and not _is_template_name(template_or_markup):
@@ -149,7 +172,7 @@ class Response:
         return self.markup(self._templates.render(template_or_markup, context))
 
     def markup(self, text: str) -> Response:
-        """Answer with a page that is there already, never taken for the name of a template."""
+        """Answer with a page, never taken for the name of a template."""
         return self._set(text.encode(), HTML)
 
     def text(self, text: str) -> Response:
@@ -161,12 +184,12 @@ class Response:
         return self._set(bytes(body), headers.field("Content-Type", content_type)[1])
 
     def redirect(self, url: str, status: int = 302) -> Response:
-        """Send the client elsewhere: to a path of this host, or to an address with its scheme."""
+        """Redirect the client to a path of this host, or to an address with its scheme."""
         if status not in _REDIRECTS:
             raise UsageError(
                 f"redirect with {status!r}, expected one of: {', '.join(map(str, _REDIRECTS))}"
             )
-        if not headers.is_one_line(url):  # `iri_to_uri` would drop CR and LF without a word.
+        if not headers.is_one_line(url):  # `iri_to_uri` would silently drop CR and LF
             raise UsageError(f"redirect to {url!r} with a control character, expected an address")
         self.status(status).header("Location", iri_to_uri(url))
         return self._set(b"", TEXT)
@@ -179,12 +202,12 @@ class Response:
     ) -> Response:
         """Answer with a file; the client may ask for a range, or whether it has changed.
 
-        Never make `path` of what a client sent, unless by `werkzeug.security.safe_join`.
+        Never make `path` of a client's data, unless by `werkzeug.security.safe_join`.
 
         Args:
-            path: absolute, or seen from the root of the app.
-            as_attachment: whether the browser saves it instead of showing it.
-            download_name: the name to save it under, instead of its own.
+            path: absolute, or relative to the root of the app.
+            as_attachment: whether the browser saves the file instead of showing it.
+            download_name: the name to save the file under, instead of its own.
         Raises:
             NotFound: there is no such file; becomes a 404.
         """
@@ -196,6 +219,7 @@ class Response:
             answer = files.send(
                 place, environ, as_attachment=as_attachment, download_name=download_name
             )
+
             if self._own_type is not None:
                 answer.headers["Content-Type"] = self._own_type
             for name, _ in self._fields or ():
@@ -203,6 +227,7 @@ class Response:
             answer.headers.extend(self._fields or ())
             if self._status is not None and answer.status_code == 200:
                 answer.status_code = self._status
+
             return answer(environ, start_response)
 
         return self._set_sender(send)
@@ -210,14 +235,15 @@ class Response:
     def stream(self, generator: Iterable[str | bytes], content_type: str = EVENTS) -> Response:
         """Answer piece by piece, each sent as soon as the generator yields it.
 
-        The generator is closed when it's through and when the client has left. That shows only at
-        the next piece, so let it yield something now and then: `": \\n\\n"` among server-sent
+        The generator is closed when it ends and when the client has left. The server notices that
+        only at the next piece, so yield something now and then: `": \\n\\n"` among server-sent
         events.
         """
         if isinstance(generator, str | bytes):
             raise UsageError(
                 "stream of one text, expected a generator of pieces; send a text with `text`"
             )
+
         media_type = headers.field("Content-Type", content_type)[1]
         pieces = _Pieces(generator, self._request)
 
@@ -226,22 +252,24 @@ class Response:
             start_response(headers.status_line(self.status_code), fields)
             return pieces
 
-        # Caches and proxies would gather the pieces; nginx does unless it's told not to.
+        # Caches and proxies would gather the pieces; nginx does so unless this tells it not to.
         self.header("Cache-Control", "no-cache").header("X-Accel-Buffering", "no")
         return self._set_sender(send)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Give the answer (PEP 3333); to a HEAD, without its body."""
+        """Send the answer (PEP 3333); to a HEAD, without its body."""
         body = self._body
         if body is None or self._status is not None:
             return self._answer(environ, start_response)
-        # This stands apart from `_answer` because it is nearly all answers, and each needs it fast.
+
+        # Nearly every answer goes this way; it stands apart from `_answer` to be fast.
         fields = [
             ("Content-Type", self._own_type or self._type),
             ("Content-Length", str(len(body))),
         ]
         if self._fields is not None:
             fields += _without_length(self._fields)
+
         start_response(_OK, fields)
         return () if environ["REQUEST_METHOD"] == "HEAD" else (body,)
 
@@ -251,9 +279,11 @@ class Response:
         if headers.is_bodiless(code):
             start_response(headers.status_line(code), _without_length(own))
             return ()
+
         if self._sender is not None:
             pieces = self._sender(environ, start_response)
             return without_body(pieces) if environ["REQUEST_METHOD"] == "HEAD" else pieces
+
         body = self._body or b""
         fields = [
             ("Content-Type", self._own_type or self._type),
@@ -275,7 +305,7 @@ class Response:
 
 
 def without_body(pieces: Iterable[bytes]) -> Iterable[bytes]:
-    """Let go of the body of an answer to HEAD."""
+    """Close the body of an answer to HEAD, and return an empty one."""
     close = getattr(pieces, "close", None)
     if close is not None:
         close()
@@ -285,8 +315,8 @@ def without_body(pieces: Iterable[bytes]) -> Iterable[bytes]:
 class _Pieces:
     """A generator as WSGI wants it: bytes, closed with the answer, its failure logged.
 
-    A failure goes on to the server, which then breaks the connection off: were the answer to end as
-    usual, the client would take the part that it has for the whole.
+    A failure goes on to the server, which then aborts the connection: if the answer ended normally,
+    the client would take the part that it has for the whole.
     """
 
     def __init__(self, pieces: Iterable[str | bytes], request: Request | None) -> None:
@@ -326,5 +356,5 @@ def _is_template_name(text: str) -> bool:
 
 
 def _without_length(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Leave out a length of the handler's own: only for a stream does it know better."""
+    """Return fields without the handler's own length, which only a stream may set."""
     return [field for field in fields if field[0].lower() != "content-length"]

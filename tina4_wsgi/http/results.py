@@ -1,4 +1,4 @@
-"""What a handler is given and what its result becomes: `Request`, `Response` and `answer`."""
+"""Makes an answer of a handler's result; `Request` and `Response` are those of a handler."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Request", "Response", "answer"]
 
 
 def answer(result: object, response: Response) -> WSGIApplication:
-    """Make the answer of what a handler returned.
+    """Return the answer that a handler's result stands for.
 
     Args:
         result: a dict or list (JSON), str (a page), bytes, None (what `response` holds, else 204),
@@ -38,10 +38,10 @@ def answer(result: object, response: Response) -> WSGIApplication:
         return _answer_of_tuple(result, response)
     if callable(result):
         return result
+
     raise UsageError(
         f"handler returned {type(result).__name__}, expected dict, list, str, bytes, None, a "
-        "response "
-        "or a tuple of body and status"
+        "response or a tuple of body and status"
     )
 
 
@@ -51,6 +51,7 @@ def _answer_of_tuple(result: tuple[object, ...], response: Response) -> Response
             f"handler returned a tuple of {len(result)}, expected (body, status) or "
             "(body, status, headers)"
         )
+
     body, status, *fields = result
     filled = answer(body, response)
     if not isinstance(filled, Response):
@@ -63,6 +64,7 @@ def _answer_of_tuple(result: tuple[object, ...], response: Response) -> Response
             f"handler returned {status!r} as status, expected a number; the order is "
             "(body, status, headers)"
         )
+
     filled.status(status)
     for name, value in _pairs(fields[0]) if fields else ():
         filled.header(name, value, add=True)

@@ -1,53 +1,51 @@
-"""HTML templates: Jinja2 over `src/templates`, escaping everything whatever a template is
-called.
-"""
+"""HTML templates of Jinja2, below `src/templates`; every value is escaped in each of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, TemplateNotFound
 
 from ..errors import UsageError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 FOLDER = Path("src", "templates")
-"""Where templates lie, seen from the root of an app."""
+"""The folder of templates, relative to the root of an app."""
 
 
 class Templates:
     """The templates of one app.
 
     Attributes:
-        folder: where they are looked for.
+        folder: holds the templates.
         environment: Jinja's own; filters, tests and globals may be added to it.
     """
 
     def __init__(self, root: Path, *, debug: bool = False) -> None:
-        """Look for templates below `root`; with `debug`, look at every use whether a file has
-        changed.
-        """
+        """Read templates below `root`; with `debug`, read each again once its file has changed."""
         self.folder = root / FOLDER
         self.environment = Environment(
             loader=FileSystemLoader(self.folder),
-            # Jinja's own choice goes by the ending; a ".txt" that ends in a page must not slip.
+            # Jinja would choose by the ending, but a ".txt" may be included in a page.
             autoescape=True,
             auto_reload=debug,
         )
 
     @property
-    def filters(self) -> dict[str, Any]:  # Any: as Jinja types them
-        """What may stand behind a `|` in a template, by name."""
+    def filters(self) -> dict[str, Callable[..., object]]:
+        """The functions that may stand after a `|` in a template, by name."""
         return self.environment.filters
 
     @property
-    def globals(self) -> dict[str, Any]:  # Any: as Jinja types them
-        """What every template sees, by name."""
+    def globals(self) -> dict[str, object]:
+        """The values that every template sees, by name."""
         return self.environment.globals
 
     def render(self, name: str, context: Mapping[str, object] | None = None) -> str:
-        """Fill a template.
+        """Fill a template, and return the page.
 
         Args:
             name: its path below the folder, with "/" between folders.

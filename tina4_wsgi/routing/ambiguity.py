@@ -1,26 +1,25 @@
-"""How much work a path pattern can make: whether its regular expression backtracks in more than
-linear time.
+"""Refuses path patterns whose regular expression would backtrack in more than linear time.
 
 Werkzeug matches a segment with several parameters by one expression. A parameter that may hold the
 text behind it can end at many places, and where two can, each pair of places is tried before a path
-is given up: `/{a}-{b}-{c}.json` tries cubically many, twenty seconds for a path of 3 KiB. So here
-such parameters are counted. One is harmless. Two get an upper length, which bounds the work. More,
-and whatever can't be bounded, is refused with a spelling that is linear.
+is given up: `/{a}-{b}-{c}.json` tries cubically many, twenty seconds for a path of 3 KiB. So this
+module counts such parameters. One is harmless. Two get an upper length, which bounds the work.
+Three or more, and two that can't be bounded, are refused, with a spelling that is linear.
 
-Pure; it knows parameters by what it needs of them.
+Pure: it knows of a parameter only what `Part` names.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 MOST_CHARACTERS = 255
-"""Of a parameter that shares its segment with another one of its kind: as many as a file's name may
-have.
-"""
+"""The upper length of a parameter that shares its segment with another; that of a file's name."""
 
 _MOST_STEPS = 65_536  # about half a millisecond
 _MOST_ENDS = 256  # of bounded parameters beside an unbounded one
@@ -31,11 +30,11 @@ class Part(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the parameter."""
+        """The parameter's name."""
 
     @property
     def ends(self) -> int | None:
-        """At how many places a value may end; None for any number."""
+        """The number of places at which a value may end; None for any number."""
 
     @property
     def is_text(self) -> bool:
@@ -46,22 +45,23 @@ class Part(Protocol):
         """Whether it takes more than one segment."""
 
     def may_hold(self, text: str) -> bool:
-        """Whether a value may have this character in it; any, for the empty text."""
+        """Return whether a value may have this character in it."""
 
 
 @dataclass
 class _Group:
-    """What stands between two slashes: pieces that are matched against the same text."""
+    """The pieces between two slashes, which are matched against the same text."""
 
     pieces: list[Part | str] = field(default_factory=list)
 
     def ambiguous(self, *, is_end: bool) -> list[Part]:
-        """Give the parameters whose number of places multiplies the work.
+        """Return the parameters whose number of places multiplies the work.
 
         Args:
             is_end: nothing else is matched by the same expression behind this group.
         """
         found: list[Part] = []
+
         for place, piece in enumerate(self.pieces):
             if isinstance(piece, str) or piece.ends == 1:
                 continue
@@ -70,14 +70,16 @@ class _Group:
             if following is not None and _may_end_before(piece, following):
                 found.append(piece)
                 continue
+
             takes_the_rest = is_end and following is None and piece.is_text and piece.ends is None
-            # It ends where it must, but is read anew from every place where the one before may end.
+            # This piece has one end, but is read again from each place where the last one may end.
             if (
                 found
                 and not takes_the_rest
                 and (not isinstance(before, str) or piece.may_hold(before[-1]))
             ):
                 found.append(piece)
+
         return found
 
 
@@ -88,17 +90,18 @@ def _may_end_before(piece: Part, following: Part | str) -> bool:
 
 
 def too_ambiguous(pieces: Sequence[Part | str]) -> tuple[list[str], list[str]]:
-    """Look at the pieces of a path.
+    """Find the parameters of a path that make too much work together.
 
     Returns:
-        The names of the parameters that make too much work together, none if all is well; and of
-        those that need an upper length, `MOST_CHARACTERS`.
+        Their names, none if all is well; and the names of the parameters that need an upper length,
+        `MOST_CHARACTERS`.
     """
     paths = [piece for piece in pieces if not isinstance(piece, str) and piece.spans_slashes]
     if len(paths) > 1:
         return [part.name for part in paths], []
+
     bounded: list[str] = []
-    # Behind a parameter that spans slashes, all that follows is tried at each of its ends.
+    # Whatever follows a parameter that spans slashes is tried at each of its ends.
     is_open = False
     groups = _groups(pieces)
     for number, group in enumerate(groups, 1):
@@ -107,6 +110,7 @@ def too_ambiguous(pieces: Sequence[Part | str]) -> tuple[list[str], list[str]]:
         found = group.ambiguous(is_end=is_last or not (is_open or has_path))
         unbounded = [part for part in found if part.ends is None]
         steps = _product(part.ends or 1 for part in found)
+
         if len(unbounded) > 1:
             steps *= MOST_CHARACTERS ** len(unbounded)
             if (
@@ -120,6 +124,7 @@ def too_ambiguous(pieces: Sequence[Part | str]) -> tuple[list[str], list[str]]:
         elif steps > (_MOST_ENDS if unbounded else _MOST_STEPS):
             return [part.name for part in found], []
         is_open = is_open or has_path
+
     return [], bounded
 
 
@@ -133,11 +138,13 @@ def _groups(pieces: Sequence[Part | str]) -> list[_Group]:
         if first:
             groups[-1].pieces.append(first)
         groups += [_Group([text] if text else []) for text in others]
-    # What spans slashes may also end before the slash behind it.
+
+    # A parameter that spans slashes may also end before the slash behind it.
     for group, following in itertools.pairwise(groups):
         last = group.pieces[-1] if group.pieces else ""
         if not isinstance(last, str) and last.spans_slashes and following.pieces:
             group.pieces.append("/")
+
     return groups
 
 

@@ -1,7 +1,7 @@
-"""What a callback must be like, checked when its route is registered.
+"""Checks a callback when its route is registered.
 
-All of these mistakes would otherwise show when the first user comes: a coroutine that nobody
-awaits, a missing argument, a generator that never starts.
+Otherwise these mistakes would show when the first user comes: a coroutine that nobody awaits, a
+missing argument, a generator that never starts.
 """
 
 from __future__ import annotations
@@ -23,42 +23,37 @@ if TYPE_CHECKING:
     from ..websocket.connection import Connection
 
 Event: TypeAlias = Literal["open", "message", "close"]
-"""What happened on a connection, the second argument of a callback: `"open"`, `"message"` or
-`"close"`.
-"""
+"""The second argument of a callback: `"open"`, `"message"` or `"close"`."""
 
 EVENTS: tuple[Event, ...] = get_args(Event)
 
 Ignored = SupportsFloat | Sized | None
-"""What a WebSocket callback may return to nobody: numbers, texts, collections, but no coroutine and
-no generator.
+"""What a WebSocket callback may return, unused: no coroutine and no generator.
 
 Type checkers can't be told "anything but a coroutine", and `object` would let an `async def` pass.
 """
 
 WebsocketCallback = Callable[["Connection", Event, "str | bytes"], Ignored]
-"""What serves the events of a WebSocket; the data of "open" and "close" is ""."""
+"""Serves the events of a WebSocket; the data of "open" and "close" is ""."""
 
 HttpHandler = Callable[["Request", "Response"], object]
-"""What answers the requests of a path."""
+"""Answers the requests of a path."""
 
 Auth = Callable[["Request"], object]
-"""What says who connects: it gives the application's own user object."""
+"""Returns who connects: the application's own user object, or what isn't true to refuse."""
 
 Callback = TypeVar("Callback", bound=WebsocketCallback)
 Handler = TypeVar("Handler", bound=HttpHandler)
 
 
 class WebsocketDecorator(Protocol):
-    """What `websocket` gives without a callback: it registers the decorated function and leaves it
-    as it is.
-    """
+    """What `websocket` returns without a callback: registers a function and leaves it as it is."""
 
     def __call__(self, callback: Callback, /) -> Callback: ...
 
 
 class HandlerDecorator(Protocol):
-    """What `get` and its like give without a handler."""
+    """What `get` and its like return without a handler."""
 
     def __call__(self, handler: Handler, /) -> Handler: ...
 
@@ -70,7 +65,7 @@ _FOREIGN_EVENTS = {
     "msg": "message",
     "data": "message",
 }
-"""What other libraries call them."""
+"""The names of events in other libraries."""
 
 
 class CallbackError(UsageError):
@@ -78,35 +73,38 @@ class CallbackError(UsageError):
 
 
 def location(callback: object) -> str:
-    """Give where a callback is defined, as "file.py:12"; its `repr` where Python doesn't know."""
+    """Return where a callback is defined, as "file.py:12"; its `repr` if Python doesn't know."""
     while isinstance(callback, functools.partial):
         callback = callback.func
     if not callable(callback):
         return repr(callback)
     function = inspect.unwrap(callback)
     for found in (function, function.__call__):
-        code = getattr(found, "__code__", None)  # A bound method lends its function's.
+        # A bound method has the code of its function.
+        code = getattr(found, "__code__", None)
         if code is not None:
             return f"{code.co_filename}:{code.co_firstlineno}"
     return repr(callback)
 
 
 def check(callback: object, arguments: tuple[str, ...], what: str = "callback") -> None:
-    """See that a callback can be called with these arguments by position.
+    """Check that a callback can be called with these arguments by position.
 
     Args:
         arguments: their names, for the message.
         what: how the message calls the callback.
     Raises:
-        CallbackError: it can't, or it is a coroutine function.
+        CallbackError: it can't be called so, or it is a coroutine function.
     """
     if not callable(callback):
         raise CallbackError(f"{what} {callback!r}, expected a function of ({', '.join(arguments)})")
     check_is_no_coroutine(callback, what)
+
     try:
         signature = inspect.signature(callback)
     except (ValueError, TypeError):
         return  # Written in C, without a signature: the first call will tell.
+
     try:
         signature.bind(*arguments)
     except TypeError:
@@ -116,7 +114,7 @@ def check(callback: object, arguments: tuple[str, ...], what: str = "callback") 
 
 
 def check_is_no_coroutine(callback: object, what: str = "callback") -> None:
-    """See that calling the callback doesn't only make what nobody awaits.
+    """Check that calling the callback doesn't only make a coroutine that nobody awaits.
 
     Args:
         what: how the message calls the callback.
@@ -133,11 +131,10 @@ def check_is_no_coroutine(callback: object, what: str = "callback") -> None:
 
 
 def check_is_no_generator(callback: object, what: str = "callback") -> None:
-    """See that calling the callback runs it.
+    """Check that calling the callback runs it.
 
     Args:
         what: how the message calls the callback.
-
     Raises:
         CallbackError: it has a `yield`, so a call would only make a generator.
     """
@@ -150,15 +147,14 @@ def check_is_no_generator(callback: object, what: str = "callback") -> None:
 def misspelt_events(callback: object) -> list[tuple[str, str]]:
     """Find texts that a WebSocket callback compares its event with, and that are no event.
 
-    Only comparisons that stand in the callback itself are seen, and only near misses and other
-    libraries' names: whatever else a callback compares with may be meant for somebody else who
-    calls it.
+    Only comparisons in the callback itself are seen, and only near misses and other libraries'
+    names: any other text may be meant for another caller of the callback.
 
     Returns:
         Each such text, with the event that was probably meant.
     """
     code = getattr(inspect.unwrap(callback), "__code__", None) if callable(callback) else None
-    # Its source is read only for a callback that has such a text at all.
+    # Read the source only of a callback that has such a text at all.
     if not isinstance(code, CodeType) or not any(map(_event_meant, _flat(code.co_consts))):
         return []
     try:
@@ -189,9 +185,7 @@ def _flat(constants: tuple[object, ...]) -> Iterator[object]:
 
 
 def _compared_with(tree: ast.AST, name: str) -> Iterator[str]:
-    """Give the texts that stand in a comparison with a variable, or in a `case` for it, and are no
-    event.
-    """
+    """Yield the texts, no events, that a variable is compared with, by `==`, `in` or `case`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Compare):
             sides: list[ast.AST] = [node.left, *node.comparators]
@@ -199,6 +193,7 @@ def _compared_with(tree: ast.AST, name: str) -> Iterator[str]:
             sides = [node.subject, *(case.pattern for case in node.cases)]
         else:
             continue
+
         if any(isinstance(side, ast.Name) and side.id == name for side in sides):
             texts = [
                 one.value

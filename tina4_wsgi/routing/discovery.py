@@ -1,8 +1,8 @@
-"""Finding the routes of an app: every module below `src/routes` is imported.
+"""Finds the routes of an app by importing every module below `src/routes`.
 
-The folder becomes a package under a name that is made of its path, so that two apps in one process
-don't take each other's modules, and Python's own import does the rest: a module runs once, shows
-its file in tracebacks, and may import its neighbours (`from ._shared import check`).
+The folder becomes a package whose name is made of its path, so that two apps in one process don't
+take each other's modules. Python's own import does the rest: a module runs once, shows its file in
+tracebacks, and may import its neighbours (`from ._shared import check`).
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, RouteError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
 FOLDER = Path("src", "routes")
-"""Where route modules lie, seen from the root of an app."""
+"""The folder of route modules, relative to the root of an app."""
 
 _INIT = "__init__.py"
 
@@ -39,7 +42,8 @@ def discover(root: Path) -> tuple[ModuleType, ...]:
     folder = Path(os.path.realpath(root / FOLDER))
     if not folder.is_dir():
         return ()
-    # Python's list of a folder may be older than a file just written.
+
+    # Python may have listed the folder before a file was written.
     importlib.invalidate_caches()
     package = _package(folder)
     return tuple(_import(package, folder, parts) for parts in sorted(_modules(folder)))
@@ -65,7 +69,7 @@ def _check_dots(parts: tuple[str, ...], file: Path) -> None:
 
 
 def _package(folder: Path) -> str:
-    """Give the name of the package that stands for a folder, and see that it's there."""
+    """Return the name of the package that stands for a folder, and make it if it isn't there."""
     name = f"tina4_routes_{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
     if name not in sys.modules:
         spec = _package_spec(name, folder)
@@ -109,9 +113,9 @@ def _import(package: str, folder: Path, parts: tuple[str, ...]) -> ModuleType:
         raise
     except Exception as exc:
         raise _failed(place.with_suffix(".py"), exc) from exc
+
     if place.is_dir() and not hasattr(module, "__path__"):
-        # Beside `users.py` stands `users/`: to Python the module hides the folder, unless it leads
-        # there.
+        # `users/` stands beside `users.py`, and Python looks into a folder only by `__path__`.
         module.__path__ = [str(place)]
     return module
 

@@ -1,7 +1,7 @@
-"""Which texts may name a path's group or a room: those that every way to other processes can carry.
+"""Checks the names of paths and rooms: every backplane must be able to carry them.
 
-A name often comes from a client, by a JSON text that may spell what UTF-8 can't express. So each is
-checked at the call that gives it, where the caller can do something about it, and not where it is
+A name often comes from a client, in a JSON text that may spell what UTF-8 can't express. So each
+name is checked at the call that passes it, where the caller can still act, and not where it is
 sent.
 """
 
@@ -18,7 +18,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def check_path(path: str) -> str:
-    """See that a text is the path of a group of connections, and give it.
+    """Check that a text is the path of a group of connections, and return it.
 
     Raises:
         UsageError: it can't be a name; or no client can be on it, so that a message would go
@@ -36,27 +36,30 @@ def check_path(path: str) -> str:
 
 
 def check_name(name: str, what: str = "path") -> str:
-    """See that a text may name a group of connections, and give it.
+    """Check that a text may name a group of connections, and return it.
 
     Args:
-        what: it names, for the message: "path" or "room".
+        what: "path" or "room", for the message.
     Raises:
         UsageError: it is no text, is too long, or holds a control character or what UTF-8 can't
             express.
     """
+    # Nearly every name ends here, and `broadcast_to` asks for every message.
     if (
         name.__class__ is str
         and name.isascii()
         and name.isprintable()
         and len(name) <= MOST_NAME_BYTES
     ):
-        return name  # nearly always, and `broadcast_to` asks for every message
+        return name
+
     if not isinstance(name, str):
         raise UsageError(f"{what} is a {type(name).__name__}, expected str")
     if found := _CONTROL.search(name):
         raise UsageError(
             f"{what} holds the control character {found[0]!r}, expected one line of text"
         )
+
     try:
         size = len(name.encode())
     except UnicodeEncodeError as exc:

@@ -1,17 +1,19 @@
-"""What the parameters of a path are to a handler or a callback."""
+"""The parameters of a path, as a handler or a callback gets them."""
 
 from __future__ import annotations
 
 from typing import Any, NoReturn
 
+Value = Any  # what a converter makes: text, a number, a UUID
 
-class Params(dict[str, Any]):  # Any: what the converters make
+
+class Params(dict[str, Value]):
     """The parameters of a path by name, as items and as attributes."""
 
     def __missing__(self, name: str) -> NoReturn:
         raise KeyError(self._unknown(name))
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Value:
         try:
             return self[name]
         except KeyError:

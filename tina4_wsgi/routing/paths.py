@@ -1,19 +1,17 @@
-"""The names of paths as groups of connections know them, and of the live page."""
+"""The paths that name groups of connections, and those of the framework itself."""
 
 from __future__ import annotations
 
 from ..errors import Refused
 
 OWN_PREFIX = "/__tina4"
-"""What the framework itself serves stands here and below; a route of an app only if its path says
-so.
-"""
+"""The framework serves its own pages here and below; an app's route only if its path says so."""
 
 LIVE_PAGE = "/__tina4/live"
 
 
 def live_link(token: str) -> str:
-    """Give the address of the live page that opens it in `debug`, without scheme and host."""
+    """Return the address that opens the live page in `debug`, without scheme and host."""
     return f"{LIVE_PAGE}?token={token}"
 
 
@@ -32,17 +30,15 @@ def decode(raw: str) -> str:
 
 
 def normal_path(path: str) -> str:
-    """Give the name of a path's group: "/x/" and "/x" are the same path."""
+    """Return the name of a path's group: "/x/" and "/x" are the same path."""
     return path.rstrip("/") or "/"
 
 
 def is_own(path: str) -> bool:
-    """Whether a path is the framework's own."""
+    """Return whether a path is the framework's own."""
     return path.startswith(OWN_PREFIX) and path[len(OWN_PREFIX) :][:1] in ("", "/")
 
 
 def has_control_character(path: str) -> bool:
-    """Whether a decoded path holds a C0 control character or DEL, which no address that people
-    write has.
-    """
+    """Return whether a decoded path holds a C0 control character or DEL."""
     return not path.isprintable() and any(one < " " or one == "\x7f" for one in path)

@@ -1,17 +1,16 @@
-"""The path syntax of routes: `{name}`, `{name:int}`, `<name>` and `<int:name>` are one.
+"""Parses the paths of routes: `{name:int}`, and `<int:name>` in Werkzeug's way.
 
-`parse` reads a path once, when its route is registered, and either refuses it with the right
-spelling or gives a `Pattern`: the rule as Werkzeug spells it, and the segments that `matching`
-walks.
+`parse` reads a path once, when its route is registered. It either refuses the path with the right
+spelling, or returns a `PathPattern`: the rule as Werkzeug spells it, and the segments that
+`matching` walks.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from werkzeug.routing import BaseConverter, Map, ValidationError
 from werkzeug.routing.converters import AnyConverter, FloatConverter, NumberConverter, UUIDConverter
@@ -20,8 +19,13 @@ from werkzeug.routing.rules import parse_converter_args
 from ..errors import UsageError
 from .ambiguity import MOST_CHARACTERS, too_ambiguous
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .params import Value
+
 CONVERTERS = ("any", "float", "int", "path", "string", "uuid")
-"""The converters, by the name they have in a path; without one a parameter is a "string"."""
+"""The converters by their names in a path; a parameter without one is a "string"."""
 
 _BRACKETS = {"{": "}", "<": ">"}
 _BRACKET = re.compile(r"[{}<>]")
@@ -30,12 +34,12 @@ _SPECIFICATION = re.compile(r"([A-Za-z_]\w*)\s*(?:\((.*)\))?", re.DOTALL)
 
 _LENGTH = re.compile(r"\[\^/\]\{(?P<least>\d+)(?:,(?P<most>\d*))?\}")  # of Werkzeug's strings
 
-# Converters ask for the map that they belong to and only keep it.
+# A converter only keeps the map that it is given.
 _NO_MAP = Map()
 
 
 class PatternError(UsageError):
-    """A path isn't well formed; the message says what is wrong and how it is spelled right."""
+    """A path isn't well formed; the message says what is wrong, and the right spelling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,34 +47,34 @@ class Parameter:
     """One `{name:converter(arguments)}`.
 
     Attributes:
-        name: under which the value goes to the callback.
-        converter: as written after the name, "" for the default: "int(min=1)".
+        name: under which the callback finds the value.
+        converter: as written after the name, as "int(min=1)"; "" for the default.
         read: makes the value of a text or raises `ValueError`; None if any text is its own value.
-        spans_slashes: whether it takes more than one segment.
-        ends: at how many places a value may end; None for any number.
-        characters: a pattern of those that a value may have; "" for all, but slashes where it spans
-            none.
+        spans_slashes: whether a value may have more than one segment.
+        ends: the number of places at which a value may end; None for any number.
+        characters: a pattern of the characters that a value may have; "" for all, but for slashes
+            unless `spans_slashes`.
     """
 
     name: str
     converter: str
-    read: Callable[[str], Any] | None  # Any: int, float, UUID, str
+    read: Callable[[str], Value] | None
     spans_slashes: bool
     ends: int | None = None
     characters: str = ""
 
     @property
     def rule(self) -> str:
-        """This parameter as Werkzeug spells it."""
+        """The parameter as Werkzeug spells it."""
         return f"<{self.converter}:{self.name}>" if self.converter else f"<{self.name}>"
 
     @property
     def is_text(self) -> bool:
-        """Whether it is a string, which may be given an upper length."""
+        """Whether the parameter is a string, which may be given an upper length."""
         return not self.characters and not self.spans_slashes
 
     def may_hold(self, text: str) -> bool:
-        """Whether a value may have this character in it."""
+        """Return whether a value may have this character in it."""
         return (
             re.search(self.characters, text) is not None
             if self.characters
@@ -78,26 +82,25 @@ class Parameter:
         )
 
     def bounded_rule(self) -> str:
-        """The same for a string, with an upper length."""
+        """Return `rule` with an upper length, for a string."""
         given = self.converter.removeprefix("string").strip("()").rstrip(", ")
         return f"<string({given + ', ' if given else ''}maxlength={MOST_CHARACTERS}):{self.name}>"
 
 
 Piece = str | Parameter
-"""Literal text or a parameter; a path is a row of them."""
+"""Literal text or a parameter; a path is a sequence of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
-    """A path that was understood.
+class PathPattern:
+    """A parsed path.
 
     Attributes:
         path: as written.
         rule: as Werkzeug spells it.
         shape: the rule without names and final slash; two routes of one shape match the same paths.
         names: of the parameters, in order.
-        segments: what stands between the slashes, each a row of pieces, at most two of one kind in
-            turn.
+        segments: the pieces between the slashes.
     """
 
     path: str
@@ -107,29 +110,32 @@ class Pattern:
     segments: tuple[tuple[Piece, ...], ...]
 
 
-def parse(path: str) -> Pattern:
-    """Understand the path of a route.
+def parse(path: str) -> PathPattern:
+    """Parse the path of a route.
 
     Raises:
         PatternError: it isn't well formed.
     """
     _check_text(path)
     pieces = tuple(_pieces(path))
+
     names = tuple(piece.name for piece in pieces if isinstance(piece, Parameter))
     for name in names:
         if names.count(name) > 1:
             raise PatternError(
                 f"two parameters are named {name!r} in {path!r}, expected one name for each"
             )
+
     faulty, bounded = too_ambiguous(pieces)
     if faulty:
         raise PatternError(_too_ambiguous(path, pieces, faulty))
+
     rule = "".join(
         piece if isinstance(piece, str) else _rule_of(piece, piece.name in bounded)
         for piece in pieces
     )
     shape = "".join(piece if isinstance(piece, str) else f"<{piece.converter}>" for piece in pieces)
-    return Pattern(path, rule, shape.rstrip("/"), names, _segments(pieces))
+    return PathPattern(path, rule, shape.rstrip("/"), names, _segments(pieces))
 
 
 def _rule_of(parameter: Parameter, is_bounded: bool) -> str:
@@ -137,9 +143,7 @@ def _rule_of(parameter: Parameter, is_bounded: bool) -> str:
 
 
 def _too_ambiguous(path: str, pieces: tuple[Piece, ...], names: list[str]) -> str:
-    """Say why a path is refused that could be matched in too many ways, and how it is spelled
-    better.
-    """
+    """Return why a path that could match in too many ways is refused, and a better spelling."""
     better = ""
     last_path = max(
         (place for place, piece in enumerate(pieces) if _spans_slashes(piece)), default=0
@@ -157,12 +161,11 @@ def _too_ambiguous(path: str, pieces: tuple[Piece, ...], names: list[str]) -> st
             better += "/"
         else:
             better += piece
+
     return (
         f"parameters {', '.join(names)} in {path!r} may each end at many places, and a path could "
-        "be made that "
-        f"takes seconds to match; write {better!r}, or give them converters that can't hold the "
-        "text behind them, "
-        "as {id:int}"
+        f"be made that takes seconds to match; write {better!r}, or give them converters that "
+        "can't hold the text behind them, as {id:int}"
     )
 
 
@@ -175,7 +178,7 @@ def _name_of(piece: Piece) -> str:
 
 
 def parameters(path: str) -> tuple[Parameter, ...]:
-    """Give the parameters of a path, in order.
+    """Return the parameters of a path, in order.
 
     Raises:
         PatternError: it isn't well formed.
@@ -184,7 +187,7 @@ def parameters(path: str) -> tuple[Parameter, ...]:
 
 
 def join(prefix: str, path: str) -> str:
-    """Lay a path behind the prefix of a group: "/api" and "/users" give "/api/users".
+    """Join the prefix of a group and a path: "/api" and "/users" to "/api/users".
 
     Raises:
         PatternError: the path would run into the prefix's last segment.
@@ -213,6 +216,7 @@ def _pieces(path: str) -> Iterator[Piece]:
     while bracket := _BRACKET.search(path, position):
         if bracket.start() > position:
             yield _literal(path[position : bracket.start()], path)
+
         closing = _BRACKETS.get(bracket[0])
         end = _BRACKET.search(path, bracket.end())
         if closing is None or end is None or end[0] != closing:
@@ -222,6 +226,7 @@ def _pieces(path: str) -> Iterator[Piece]:
             )
         yield _parameter(path[bracket.end() : end.start()], bracket[0] == "{", path)
         position = end.end()
+
     if position < len(path):
         yield _literal(path[position:], path)
 
@@ -239,6 +244,7 @@ def _parameter(inner: str, is_braced: bool, path: str) -> Parameter:
         name, _, specification = inner.partition(":")
     else:
         specification, _, name = inner.rpartition(":")
+
     name, specification = name.strip(), specification.strip()
     written = f"{{{inner}}}" if is_braced else f"<{inner}>"
     if not name.isascii() or not name.isidentifier():
@@ -246,12 +252,14 @@ def _parameter(inner: str, is_braced: bool, path: str) -> Parameter:
             f"parameter {written} in {path!r} has no proper name, expected letters, digits "
             "and _ as in {user_id}"
         )
+
     if not specification:
         if ":" in inner:
             raise PatternError(
                 f"parameter {written} in {path!r} has no converter, write {{{name}}}"
             )
         return Parameter(name, "", None, spans_slashes=False)
+
     found = _SPECIFICATION.fullmatch(specification)
     converter = found[1] if found else specification
     if converter not in CONVERTERS or found is None:
@@ -280,27 +288,30 @@ def _converted(name: str, converter: str, arguments: str | None, where: str) -> 
             raise PatternError(
                 f"{where} names nothing that may stand there, write {{{name}:any(red, blue)}}"
             )
+
     try:
         made = _converter(converter, arguments)
         read = _reader(made)
     except (TypeError, ValueError, re.error) as exc:
         raise PatternError(f"arguments of {where} don't fit {converter!r}: {exc}") from exc
+
     written = f"{converter}({arguments})" if arguments else converter
     ends, characters = _extent(made)
     return Parameter(name, written, read, not made.part_isolating, ends, characters)
 
 
 def _extent(made: BaseConverter) -> tuple[int | None, str]:
-    """Say at how many places a value may end, and which characters it may have."""
+    """Return `Parameter.ends` and `Parameter.characters` of a converter."""
     if isinstance(made, AnyConverter):
         items = sorted(made.items)
         return len(items), f"[{re.escape(''.join(sorted(set(''.join(items)))))}]"
     if isinstance(made, UUIDConverter):
         return 1, "[0-9A-Fa-f-]"
     if isinstance(made, NumberConverter):
-        return None, r"[\d.-]" if isinstance(
-            made, FloatConverter
-        ) else r"[\d-]" if made.signed else r"\d"
+        if isinstance(made, FloatConverter):
+            return None, r"[\d.-]"
+        return None, r"[\d-]" if made.signed else r"\d"
+
     length = _LENGTH.fullmatch(made.regex)
     if length is None:
         return None, ""
@@ -315,18 +326,19 @@ def _converter(converter: str, arguments: str) -> BaseConverter:
     made = _NO_MAP.converters[converter](_NO_MAP, *positional, **named)
     if isinstance(made, NumberConverter):
         try:
-            made.to_python("1")  # `min` and `max` may be anything until they are compared.
+            # `min` and `max` may be anything until they are compared.
+            made.to_python("1")
         except ValidationError:
             pass
     return made
 
 
-def _reader(converter: BaseConverter) -> Callable[[str], Any]:
+def _reader(converter: BaseConverter) -> Callable[[str], Value]:
     # Werkzeug compiles the expression only when the first path comes.
     fits = re.compile(converter.regex).fullmatch
     convert = converter.to_python
 
-    def read(text: str) -> Any:
+    def read(text: str) -> Value:
         if fits(text) is None:
             raise ValueError(text)
         return convert(text)
@@ -344,4 +356,6 @@ def _segments(pieces: tuple[Piece, ...]) -> tuple[tuple[Piece, ...], ...]:
         if first:
             rows[-1].append(first)
         rows.extend([text] if text else [] for text in others)
-    return tuple(tuple(row) for row in rows[1:])  # Before the first slash there is nothing.
+
+    # Nothing stands before the first slash.
+    return tuple(tuple(row) for row in rows[1:])

@@ -1,4 +1,4 @@
-"""Registering routes, for HTTP and WebSocket alike.
+"""Registers routes, for HTTP and WebSocket alike.
 
 Every mistake that can be seen at registration is refused there, with file and line of the callback
 and the right spelling. A router is changed only when a registration has passed all checks.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast, overload
 
@@ -17,38 +16,40 @@ from ..config import Config
 from ..errors import ConfigError, RouteError, UsageError
 from ..protocol.grammar import is_token
 from . import callbacks, pattern
-from .callbacks import (
-    Auth,
-    Callback,
-    Handler,
-    HandlerDecorator,
-    HttpHandler,
-    WebsocketCallback,
-    WebsocketDecorator,
-)
 from .matching import ANY_METHOD, Match, Route, RouteMap
 from .params import Params
-from .pattern import Pattern, PatternError
+from .pattern import PathPattern, PatternError
 
 if TYPE_CHECKING:
-    from builtins import (
-        classmethod as _on_default,
-    )  # a checker sees what works on the class and on an instance
+    # To a checker, a class method too works on the class and on an instance.
+    from builtins import classmethod as _on_default
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from typing_extensions import Unpack
 
     from ..settings import RouteSettings
+    from .callbacks import (
+        Auth,
+        Callback,
+        Handler,
+        HandlerDecorator,
+        HttpHandler,
+        WebsocketCallback,
+        WebsocketDecorator,
+    )
 
 logger = logging.getLogger("tina4_wsgi.router")
 
-__all__ = ["Group", "Match", "Params", "Route", "Router"]
+__all__ = ["Match", "Params", "Route", "RouteGroup", "Router"]
 
 _HTTP_ARGUMENTS = ("request", "response")
 _WEBSOCKET_ARGUMENTS = ("connection", "event", "data")
 _AUTH_ARGUMENTS = ("request",)
 
 T_co = TypeVar("T_co", covariant=True)
+
+Self = Any  # a _Registrar; checkers take it for the class, see `_on_default`
 
 
 class HttpRegistration(Protocol):
@@ -63,8 +64,7 @@ class HttpRegistration(Protocol):
 if not TYPE_CHECKING:
 
     class _on_default:
-        """A method that works on an instance, and on the class, where it takes the class's
-        `default`.
+        """A method that works on an instance; called on the class, it gets the class's `default`.
 
         Checkers and editors take it for a class method, whose docstring they show.
         """
@@ -78,21 +78,19 @@ if not TYPE_CHECKING:
 
 
 class _PropertyOnDefault(Generic[T_co]):
-    """The same for what is read like an attribute."""
+    """A property that works on an instance, and on the class by its `default`."""
 
-    def __init__(self, function: Callable[[Any], T_co]) -> None:  # Any: `self`
+    def __init__(self, function: Callable[[Self], T_co]) -> None:
         self._function = function
         self.__doc__ = function.__doc__
 
-    def __get__(
-        self, instance: object | None, owner: Any
-    ) -> T_co:  # Any: a class that has `default`
+    def __get__(self, instance: object | None, owner: type[Router]) -> T_co:
         return self._function(owner.default if instance is None else instance)
 
 
 def _http_registration(*methods: str) -> HttpRegistration:
-    def register(self: Any, path: str, handler: Handler | None = None) -> object:
-        registrar: _Registrar = self  # Any: see `_Registrar`
+    def register(self: Self, path: str, handler: Handler | None = None) -> object:
+        registrar: _Registrar = self
         _refuse_missing_path(path, methods[0].lower() if methods != (ANY_METHOD,) else "any")
 
         def decorate(handler: Handler) -> Handler:
@@ -118,12 +116,10 @@ class _Registrar:
     delete = _http_registration("DELETE")
     any = _http_registration(ANY_METHOD)
 
-    # `self` is Any because checkers take it for the class here, see `_on_default`.
-
     @overload
     @_on_default
     def websocket(
-        self: Any,
+        self: Self,
         path: str,
         callback: None = None,
         *,
@@ -135,7 +131,7 @@ class _Registrar:
     @overload
     @_on_default
     def websocket(
-        self: Any,
+        self: Self,
         path: str,
         callback: WebsocketCallback,
         *,
@@ -146,7 +142,7 @@ class _Registrar:
 
     @_on_default
     def websocket(
-        self: Any,
+        self: Self,
         path: str,
         callback: Callback | None = None,
         *,
@@ -157,9 +153,10 @@ class _Registrar:
         """Serve a path as a WebSocket by `callback(connection, event, data)`.
 
         Args:
-            auth: called with the request before the 101. What it gives becomes `connection.auth`;
-                None, False and whatever else is not true refuses with 401, and an `HTTPException`
-                with its own status. `ANONYMOUS` lets in whom it doesn't know.
+            auth: called with the request before the 101. What it returns becomes
+                `connection.auth`; None, False and whatever else is not true refuses with 401, and
+                an `HTTPException` with its own status. `ANONYMOUS` lets a client in whom the
+                application doesn't know.
             subprotocols: those that this route speaks, the preferred one first.
             options: settings of `Config` for this route alone, such as `max_message_bytes`.
         Raises:
@@ -177,9 +174,10 @@ class _Registrar:
         return decorate if callback is None else decorate(callback)
 
     @_on_default
-    def group(self: Any, prefix: str) -> Group:
-        """Give what registers routes under a common prefix; also for `with Router.group("/api") as
-        api:`.
+    def group(self: Self, prefix: str) -> RouteGroup:
+        """Return a group, which registers routes under a common prefix.
+
+        It may stand in a `with` block: `with Router.group("/api") as api:`.
 
         Raises:
             RouteError: the prefix isn't a path.
@@ -187,22 +185,22 @@ class _Registrar:
         registrar: _Registrar = self
         try:
             pattern.parse(prefix)
-            return Group(registrar._router, pattern.join(registrar._prefix, prefix))
+            return RouteGroup(registrar._router, pattern.join(registrar._prefix, prefix))
         except PatternError as exc:
             raise RouteError(f"group: {exc}") from exc
 
     @_on_default
-    def include(self: Any, router: Router, prefix: str = "") -> None:
+    def include(self: Self, router: Router, prefix: str = "") -> None:
         """Take in all routes that another router has now, under a prefix.
 
         Raises:
-            RouteError: one of them can't be had here; then none is taken.
+            RouteError: one of them can't be registered here; then none is.
         """
         registrar: _Registrar = self
         prefix = pattern.join(registrar._prefix, prefix)
         registrar._router._add_all([_moved(route, prefix) for route in router.routes])
 
-    def _add(self, prepared: tuple[Route, Pattern]) -> None:
+    def _add(self, prepared: tuple[Route, PathPattern]) -> None:
         self._router._add_all([prepared])
 
     @property
@@ -213,8 +211,8 @@ class _Registrar:
 class Router(_Registrar):
     """Which callback serves which path; every method works on the class too, on `Router.default`.
 
-    Lock: `_lock` guards `_taken` and the order of `_routes`. Routes may be added while others are
-    matched.
+    Lock: `_lock` guards `_taken` and the order of `_routes`. A route may be added while another
+    greenlet or thread matches a path.
     """
 
     default: ClassVar[Router]
@@ -222,7 +220,7 @@ class Router(_Registrar):
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._routes: tuple[Route, ...] = ()
-        self._taken: dict[tuple[str, str], tuple[Route, ...]] = {}  # By kind and shape.
+        self._taken: dict[tuple[str, str], tuple[Route, ...]] = {}  # by kind and shape
         self._map = RouteMap()
 
     @property
@@ -235,7 +233,7 @@ class Router(_Registrar):
         return self._routes
 
     @_on_default
-    def match_http(self: Any, path: str, method: str) -> Match:
+    def match_http(self: Self, path: str, method: str) -> Match:
         """Find the route of a request.
 
         Args:
@@ -243,18 +241,18 @@ class Router(_Registrar):
             method: in capitals.
         Raises:
             NotFound: no route has this path.
-            MethodNotAllowed: some have, with other methods.
-            WebsocketMismatch: only a WebSocket route has.
+            MethodNotAllowed: only routes for other methods have it.
+            WebsocketMismatch: only a WebSocket route has it.
         """
         routes: RouteMap = self._map
         return routes.match_http(path, method)
 
     @_on_default
-    def match_websocket(self: Any, path: str) -> Match | None:
+    def match_websocket(self: Self, path: str) -> Match | None:
         """Find the WebSocket route of a path, None if there is none.
 
         Args:
-            path: decoded and normal, as `paths.normal_path` gives it.
+            path: decoded and normal, as `paths.normal_path` returns it.
         Raises:
             Refused: 404, the path is spelled in another way than its route writes it, as "01" for
                 the number 1.
@@ -262,11 +260,12 @@ class Router(_Registrar):
         routes: RouteMap = self._map
         return routes.match_websocket(path)
 
-    def _add_all(self, prepared: list[tuple[Route, Pattern]]) -> None:
+    def _add_all(self, prepared: list[tuple[Route, PathPattern]]) -> None:
         with self._lock:
             taken = dict(self._taken)
             for route, parsed in prepared:
                 _take(taken, route, parsed)
+
             for route, parsed in prepared:
                 self._map.add(route, parsed)
             self._taken = taken
@@ -276,14 +275,14 @@ class Router(_Registrar):
 Router.default = Router()
 
 
-class Group(_Registrar):
+class RouteGroup(_Registrar):
     """Registers routes of a router under a prefix; made by `Router.group`."""
 
     def __init__(self, router: Router, prefix: str) -> None:
         self._owner = router
         self._prefix = prefix
 
-    def __enter__(self) -> Group:
+    def __enter__(self) -> RouteGroup:
         return self
 
     def __exit__(
@@ -292,7 +291,7 @@ class Group(_Registrar):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Nothing to end: the block only shows what belongs together."""
+        """End nothing: the block only shows which routes belong together."""
 
     @property
     def _router(self) -> Router:
@@ -301,16 +300,16 @@ class Group(_Registrar):
 
 def _http_route(
     prefix: str, path: str, handler: Callable[..., object], methods: tuple[str, ...]
-) -> tuple[Route, Pattern]:
+) -> tuple[Route, PathPattern]:
     where = callbacks.location(handler)
     try:
         parsed = pattern.parse(pattern.join(prefix, path))
         callbacks.check(handler, _HTTP_ARGUMENTS, "handler")
     except UsageError as exc:
         raise _refused(where, path, exc) from exc
-    return Route(
-        parsed.path, parsed.rule, "http", frozenset(methods), handler, location=where
-    ), parsed
+
+    route = Route(parsed.path, parsed.rule, "http", frozenset(methods), handler, location=where)
+    return route, parsed
 
 
 def _websocket_route(
@@ -320,7 +319,7 @@ def _websocket_route(
     auth: Auth | None,
     subprotocols: Iterable[str],
     options: Mapping[str, object],
-) -> tuple[Route, Pattern]:
+) -> tuple[Route, PathPattern]:
     where = callbacks.location(callback)
     try:
         parsed = pattern.parse(pattern.join(prefix, path))
@@ -333,14 +332,8 @@ def _websocket_route(
         Config().for_route(options)
     except (UsageError, ConfigError) as exc:
         raise _refused(where, path, exc) from exc
-    for text, meant in callbacks.misspelt_events(callback):
-        logger.warning(
-            "%s: route %r compares its event with %r, which never comes; did you mean %r?",
-            where,
-            path,
-            text,
-            meant,
-        )
+
+    _warn_of_misspelt_events(callback, where, path)
     route = Route(
         parsed.path,
         parsed.rule,
@@ -355,8 +348,19 @@ def _websocket_route(
     return route, parsed
 
 
-def _moved(route: Route, prefix: str) -> tuple[Route, Pattern]:
-    """Give a route of another router as it is under a prefix here."""
+def _warn_of_misspelt_events(callback: Callable[..., object], where: str, path: str) -> None:
+    for text, meant in callbacks.misspelt_events(callback):
+        logger.warning(
+            "%s: route %r compares its event with %r, which never comes; did you mean %r?",
+            where,
+            path,
+            text,
+            meant,
+        )
+
+
+def _moved(route: Route, prefix: str) -> tuple[Route, PathPattern]:
+    """Return a route of another router as it is under a prefix here."""
     try:
         parsed = pattern.parse(pattern.join(prefix, route.path))
     except PatternError as exc:
@@ -376,7 +380,9 @@ def _subprotocols(names: Iterable[str]) -> tuple[str, ...]:
     return found
 
 
-def _take(taken: dict[tuple[str, str], tuple[Route, ...]], route: Route, parsed: Pattern) -> None:
+def _take(
+    taken: dict[tuple[str, str], tuple[Route, ...]], route: Route, parsed: PathPattern
+) -> None:
     key = (route.kind, parsed.shape)
     others = taken.get(key, ())
     for other in others:
@@ -397,11 +403,11 @@ def _name(route: Route) -> str:
 
 
 def _refuse_missing_path(path: object, method: str) -> None:
-    """See that a decorator was given its path: `@Router.websocket` alone would register nothing, in
-    silence.
+    """Check that a decorator was given its path.
 
     Raises:
-        RouteError: what stands in the place of the path is the decorated function or class.
+        RouteError: the decorated function or class stands in the place of the path, as under a bare
+            `@Router.websocket`, which would silently register nothing.
     """
     if callable(path):
         raise RouteError(

@@ -1,4 +1,4 @@
-"""Tells everybody who looks at the board about each ticket that is saved, wherever that happens."""
+"""Sends each ticket that is saved, wherever in the project, to every open board."""
 
 import json
 
@@ -15,7 +15,7 @@ BOARD = "/ws/board"
 
 @receiver(post_save, sender=Ticket)
 def announce(instance, **kwargs):
-    """Send the ticket as the page shows it, once it is sure to be in the database."""
+    """Send the ticket as the page shows it, once its transaction is committed."""
     html = render_to_string("tickets/_ticket.html", {"ticket": instance})
     message = json.dumps(
         {"ticket": instance.pk, "group": "done" if instance.is_done else "open", "html": html}

@@ -1,11 +1,11 @@
-"""What the help desk keeps."""
+"""The tables of the help desk."""
 
 from django.conf import settings
 from django.db import models
 
 
 class Ticket(models.Model):
-    """Something that somebody wants done."""
+    """Something that a user wants done."""
 
     title = models.CharField(max_length=120)
     is_urgent = models.BooleanField(default=False)

@@ -1,6 +1,4 @@
-"""The pages, as they were before there were live updates: forms, redirects, no JavaScript
-needed.
-"""
+"""The pages, as before there were live updates: forms and redirects, no JavaScript needed."""
 
 from django import forms
 from django.contrib.auth.decorators import login_required
@@ -11,7 +9,7 @@ from tickets.models import Ticket
 
 
 class TicketForm(forms.ModelForm):
-    """What one fills in for a new ticket."""
+    """The form of a new ticket."""
 
     class Meta:
         model = Ticket

@@ -14,7 +14,8 @@ present = Counter()
 def board(connection, event, data):
     """Tell everybody on the board who else is there."""
     if event == "message":
-        return  # the page has forms for what it has to say
+        return  # the page uses forms instead
+
     name = connection.auth.get_username()
     present[name] += 1 if event == "open" else -1
     connection.broadcast(

@@ -14,9 +14,7 @@ CONTENT_SECURITY_POLICY = (
 
 
 def create_app() -> Flask:
-    """Make the app; BOARD_SECRET_KEY must be set, other settings of Flask may be, as
-    BOARD_<NAME>.
-    """
+    """Make the app; set BOARD_SECRET_KEY, and other settings of Flask as BOARD_<NAME>."""
     app = Flask(__name__)
     app.config.update(
         SQLALCHEMY_DATABASE_URI="sqlite:///board.sqlite",  # in the instance folder
@@ -28,11 +26,13 @@ def create_app() -> Flask:
             "BOARD_SECRET_KEY is not set, expected a long random text; README.md has a command for "
             "it"
         )
+
     db.init_app(app)
     accounts.manager.init_app(app)
     app.register_blueprint(accounts.blueprint)
     app.register_blueprint(cards.blueprint)
     app.after_request(_protect)
+
     with app.app_context():
         db.create_all()
     return app

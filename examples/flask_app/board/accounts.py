@@ -1,4 +1,4 @@
-"""Who may come in: accounts, log-in, log-out."""
+"""Accounts, log-in and log-out."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ def join():
         return _try_again(f"A name has 1 to {MOST_NAME_LENGTH} characters.")
     if len(password) < LEAST_PASSWORD_LENGTH:
         return _try_again(f"A password has at least {LEAST_PASSWORD_LENGTH} characters.")
+
     user = User(name=name, password_hash=generate_password_hash(password))
     db.session.add(user)
     try:
@@ -60,6 +61,7 @@ def join():
     except IntegrityError:
         db.session.rollback()
         return _try_again("Somebody has this name already.")
+
     login_user(user)
     return redirect(url_for("cards.board"))
 

@@ -20,7 +20,8 @@ blueprint = Blueprint("cards", __name__)
 
 @live_flask.websocket(blueprint, LIVE, auth=live_flask.login_required)
 def live(connection, event, data):
-    if event == "open":  # also after a reconnect: whatever was missed meanwhile is in it
+    # After a reconnect, too: the whole board holds whatever the page has missed.
+    if event == "open":
         connection.send(message())
 
 
@@ -65,7 +66,7 @@ def card_or_404(number):
 
 
 def saved(note):
-    """Commit, show everybody, and answer: a page's script wants no page."""
+    """Commit, show the change to everybody, and answer; a page's script wants no page."""
     db.session.commit()
     tina4_wsgi.broadcast(LIVE, message(note))
     if request.accept_mimetypes.best == "application/json":
@@ -74,6 +75,6 @@ def saved(note):
 
 
 def message(note=""):
-    """Lay out the whole board for the pages that show it."""
+    """Return the whole board as the message that pages show."""
     html = render_template("_columns.html", columns=COLUMNS, cards=cards_by_column())
     return json.dumps({"html": html, "note": note})

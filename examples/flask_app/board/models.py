@@ -1,4 +1,4 @@
-"""What the database holds."""
+"""The tables of the database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ db = SQLAlchemy(model_class=Base)
 
 
 def new_token() -> str:
-    """Make what stands for a user in sessions."""
+    """Return a token that stands for a user in sessions."""
     return secrets.token_urlsafe(24)
 
 
@@ -33,18 +33,18 @@ class User(UserMixin, db.Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(40), unique=True)
     password_hash: Mapped[str]
-    # Sessions hold this instead of the id. A log-out changes it, and with that every copy of the
-    # cookie is worth nothing: the one that an open WebSocket came with, too.
+    # Sessions hold this instead of the id. A log-out changes it, so every copy of the cookie is
+    # worthless, and that of an open WebSocket, too.
     token: Mapped[str] = mapped_column(default=new_token, unique=True)
     is_enabled: Mapped[bool] = mapped_column(default=True)
 
     def get_id(self) -> str:
-        """Give what flask-login puts into the session."""
+        """Return the id that flask-login puts into the session."""
         return self.token
 
     @property
     def is_active(self) -> bool:
-        """Whether this user may come in."""
+        """Whether this user may log in."""
         return self.is_enabled
 
 
@@ -61,7 +61,7 @@ class Card(db.Model):
 
 
 def cards_by_column() -> dict[str, list[Card]]:
-    """Give the cards of each column, in the order in which they were added."""
+    """Return the cards of each column, in the order in which they were added."""
     found: dict[str, list[Card]] = defaultdict(list)
     for card in db.session.scalars(select(Card).order_by(Card.id)):
         found[card.column].append(card)

@@ -10,7 +10,7 @@ class Base(DeclarativeBase):
 
 
 class User(Base):
-    """Somebody with an account; the first one is the agent."""
+    """Somebody with an account; the first user is the agent."""
 
     __tablename__ = "user"
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -19,7 +19,7 @@ class User(Base):
 
 
 class Login(Base):
-    """A browser that somebody is logged in with."""
+    """A browser with which a user is logged in."""
 
     __tablename__ = "login"
     token: Mapped[str] = mapped_column(primary_key=True)
@@ -37,7 +37,7 @@ class Ticket(Base):
 
 
 def queue(session):
-    """Give all tickets for a page, open ones first."""
+    """Return all tickets for a page, open ones first."""
     tickets = session.scalars(select(Ticket).order_by(Ticket.solver.is_not(None), Ticket.number))
     names = ("number", "text", "author", "solver")
     return [{name: getattr(ticket, name) for name in names} for ticket in tickets]

@@ -1,4 +1,4 @@
-"""Who somebody is, and what each may do."""
+"""Who the user is, and what each may do."""
 
 import secrets
 from typing import NamedTuple
@@ -12,24 +12,25 @@ COOKIE = "desk"
 
 
 class Person(NamedTuple):
-    """Who is logged in; also `connection.auth` of a WebSocket."""
+    """A user who is logged in; also `connection.auth` of a WebSocket."""
 
     name: str
     is_agent: bool
 
 
 class Root:
-    """What permissions are asked on."""
+    """The context of all permissions."""
 
     __acl__ = ((Allow, Authenticated, "view"), (Allow, "role:agent", "solve"))
 
     def __init__(self, request):
-        """Be the same for every request."""
+        """Ignore the request: the context is the same for each."""
 
 
 class Policy:
-    """Looks the cookie up in the database: a log-out takes the row away, and with it every copy of
-    the cookie.
+    """Looks the cookie up in the database.
+
+    A log-out deletes the row, so that every copy of the cookie is worthless.
     """
 
     def __init__(self):

@@ -21,13 +21,13 @@ SHORTEST_PASSWORD = 8
 
 @websocket_config(LIVE, permission="view")
 def live(request, connection, event, data):
-    """Send the queue to a page that comes, or comes back; changes come by `tell_everybody`."""
+    """Send the queue to a page that connects; changes come by `tell_everybody`."""
     if event == "open":
         connection.send_json(queue(request.dbsession))
 
 
 def tell_everybody(request):
-    """Send the queue to every page, once this request's transaction is committed, and only then."""
+    """Send the queue to every page, if and when this request's transaction is committed."""
     request.dbsession.flush()
     message = json.dumps(queue(request.dbsession))
     request.tm.get().addAfterCommitHook(
@@ -87,6 +87,7 @@ def join(request):
     if problem:
         request.response.status = 422
         return {"problem": problem}
+
     is_first = request.dbsession.scalar(select(User.name).limit(1)) is None
     request.dbsession.add(
         User(name=name, password=generate_password_hash(password), is_agent=is_first)

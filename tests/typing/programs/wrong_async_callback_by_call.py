@@ -11,16 +11,16 @@ class Board:
         return 1
 
 
-# mypy says arg-type: str | bytes], Coroutine[Any, Any, None]]"; expected "Callable[[Connection,
-# Literal['open', pyright says reportCallIssue: No overloads for "websocket" match pyright says
-# reportArgumentType: return type "CoroutineType[Any, Any, None]" is incompatible
+# mypy says arg-type: str | bytes], Coroutine[Any, Any, None]]"; expected "Callable[[Connection, Literal['open',
+# pyright says reportCallIssue: No overloads for "websocket" match
+# pyright says reportArgumentType: return type "CoroutineType[Any, Any, None]" is incompatible
 Router().websocket("/a", chat)
 
 # mypy says type-var: Coroutine[Any, Any, None]
 # pyright says reportArgumentType: return type "CoroutineType[Any, Any, None]" is incompatible
 Router.group("/b").websocket("/a")(chat)
 
-# mypy says arg-type: str | bytes], Coroutine[Any, Any, int]]"; expected "Callable[[Connection,
-# Literal['open', pyright says reportCallIssue: No overloads for "websocket" match pyright says
-# reportArgumentType: return type "CoroutineType[Any, Any, int]" is incompatible
+# mypy says arg-type: str | bytes], Coroutine[Any, Any, int]]"; expected "Callable[[Connection, Literal['open',
+# pyright says reportCallIssue: No overloads for "websocket" match
+# pyright says reportArgumentType: return type "CoroutineType[Any, Any, int]" is incompatible
 Router.websocket("/c", Board().on_event)

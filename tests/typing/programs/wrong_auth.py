@@ -12,9 +12,9 @@ def asks_nobody() -> str:
     return "ada"
 
 
-# mypy says arg-type: Argument "auth" to "websocket" of "_Registrar" has incompatible type
-# "Callable[[], str]" pyright says reportCallIssue: No overloads for "websocket" match pyright says
-# reportArgumentType: parameter "auth"
+# mypy says arg-type: Argument "auth" to "websocket" of "_Registrar" has incompatible type "Callable[[], str]"
+# pyright says reportCallIssue: No overloads for "websocket" match
+# pyright says reportArgumentType: parameter "auth"
 Router.websocket("/a", chat, auth=asks_nobody)
 
 # mypy says call-overload: No overload variant of "websocket"

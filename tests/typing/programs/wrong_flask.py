@@ -10,8 +10,8 @@ from tina4_wsgi.contrib.flask import websocket, wrap
 flask_app = flask.Flask(__name__)
 
 
-# mypy says call-arg: Unexpected keyword argument "reauth_evry" for "websocket"; did you mean
-# "reauth_every" pyright says reportCallIssue: No parameter named "reauth_evry"
+# mypy says call-arg: Unexpected keyword argument "reauth_evry" for "websocket"; did you mean "reauth_every"
+# pyright says reportCallIssue: No parameter named "reauth_evry"
 @websocket(flask_app, "/ws/a", reauth_evry=30)
 def board(connection: Connection, event: str, data: str | bytes) -> None: ...
 

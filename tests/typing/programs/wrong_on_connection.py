@@ -8,8 +8,7 @@ from tina4_wsgi import Connection, Router
 @Router.websocket("/a")
 def chat(connection: Connection, event: str, data: str | bytes) -> None:
     # mypy says attr-defined: "Connection" has no attribute "speak"
-    # pyright says reportAttributeAccessIssue: Cannot access attribute "speak" for class
-    # "Connection"
+    # pyright says reportAttributeAccessIssue: Cannot access attribute "speak" for class "Connection"
     connection.speak(data)
 
     # mypy says arg-type: Argument 1 to "send" of "Connection" has incompatible type "int"

@@ -8,8 +8,8 @@ from tina4_wsgi import Connection
 from tina4_wsgi.contrib.pyramid import add_websocket, websocket_config
 
 
-# mypy says call-arg: Unexpected keyword argument "permision" for "websocket_config"; did you mean
-# "permission" pyright says reportCallIssue: No parameter named "permision"
+# mypy says call-arg: Unexpected keyword argument "permision" for "websocket_config"; did you mean "permission"
+# pyright says reportCallIssue: No parameter named "permision"
 @websocket_config("/ws/a", permision="view")
 def board(connection: Connection, event: str, data: str | bytes) -> None: ...
 

@@ -14,8 +14,8 @@ from tina4_wsgi.contrib import falcon as our_falcon
 # pyright says reportCallIssue: No parameter named "max_conections"
 our_django.wrap(get_wsgi_application(), max_conections=100)
 
-# mypy says arg-type: Argument "deflate" to "wrap" has incompatible type "str"; expected "bool |
-# None" pyright says reportArgumentType: "Literal['on']" is not assignable to "bool"
+# mypy says arg-type: Argument "deflate" to "wrap" has incompatible type "str"; expected "bool | None"
+# pyright says reportArgumentType: "Literal['on']" is not assignable to "bool"
 our_bottle.wrap(bottle.default_app(), deflate="on")
 
 # mypy says arg-type: Argument "on_slow" to "wrap" has incompatible type

@@ -1,12 +1,11 @@
-"""WebSocket routes beside a Bottle app: in each event `bottle.request` is the handshake's, with the
-app's hooks around.
+"""WebSocket routes beside a Bottle app: each event runs between its hooks, with `bottle.request`.
 
     app = wrap(bottle.default_app())            # for any server
     bottle.run(server="tina4")                  # or our own, by Bottle's name for it
 
-An event goes the way of a request: `before_request` ahead of it and `after_request` behind it,
-however it ended, so what they open and close (a database session) is fresh for each event; plugins
-and error handlers apply. What hooks, plugins or a callback raise with 401 or 403
+An event goes the way of a request: `before_request` runs ahead of it and `after_request` behind it,
+however it ended, so what these open and close (a database session) is fresh for each event; plugins
+and error handlers apply. A hook, a plugin or a callback that raises 401 or 403
 (`bottle.abort(401)`) refuses: before the 101 with that status, afterwards with 4401 or 4403.
 """
 
@@ -19,7 +18,7 @@ __all__ = ["wrap"]
 try:
     from .server import Tina4Server
 except ModuleNotFoundError as exc:
-    # An app may have brought a copy of Bottle, where nobody has installed it.
+    # Bottle may not be installed: an app may have brought a copy of it.
     if exc.name != "bottle":
         raise
 else:

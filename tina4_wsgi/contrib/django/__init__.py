@@ -1,5 +1,4 @@
-"""WebSocket routes in a Django project: its sessions, users, middleware and origin policy apply to
-them too.
+"""WebSocket routes in a Django project, under its sessions, users, middleware and origin policy.
 
 In wsgi.py:
 

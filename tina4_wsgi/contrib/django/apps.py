@@ -1,4 +1,4 @@
-"""What Django reads when the package is among INSTALLED_APPS."""
+"""The AppConfig that Django reads when the package is among INSTALLED_APPS."""
 
 from __future__ import annotations
 

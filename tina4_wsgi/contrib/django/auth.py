@@ -1,9 +1,8 @@
-"""Who may connect: `auth=` for WebSocket routes, by the users and permissions of the project."""
+"""Functions for `auth=` of WebSocket routes, by the users and permissions of the project."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.utils.functional import LazyObject
 from werkzeug.exceptions import Forbidden
@@ -11,33 +10,39 @@ from werkzeug.exceptions import Forbidden
 from .handshake import request as current_request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from django.contrib.auth.base_user import AbstractBaseUser
+
     from ...http.request import Request
     from ...routing.callbacks import Auth
 
 
-def login_required(request: Request) -> Any:  # Any: the user model of the project
-    """Let in who is logged in: `auth=login_required`. The user becomes `connection.auth`, nobody
-    gets 401.
+def login_required(request: Request) -> AbstractBaseUser | None:
+    """Let in clients that are logged in: `auth=login_required`; others get 401.
 
-    Asked again (`reauth_every`, `connection.refresh_auth()`), it closes with 4401 who has logged
-    out meanwhile, was deactivated, or has changed the password elsewhere.
+    The user becomes `connection.auth`. Asked again (`reauth_every`, `connection.refresh_auth()`),
+    it closes with 4401 the connection of a user who has logged out meanwhile, was deactivated, or
+    has changed the password elsewhere.
     """
     user = getattr(current_request(), "user", None)
     if user is None:
         raise RuntimeError(
             "the request has no user, expected "
-            "django.contrib.auth.middleware.AuthenticationMiddleware "
-            "or one like it in MIDDLEWARE"
+            "django.contrib.auth.middleware.AuthenticationMiddleware or one like it in MIDDLEWARE"
         )
+
     if not user.is_authenticated:
         return None
-    # The user itself: what stands for it would keep this event's request and session alive.
+
+    # Return the user itself: the lazy object would keep this event's request and session alive.
     return user._wrapped if isinstance(user, LazyObject) else user
 
 
-def user_passes_test(test: Callable[[Any], bool]) -> Auth:  # Any: as above
-    """Let in who is logged in and passes `test(user)`; others get 403:
-    `auth=user_passes_test(is_editor)`.
+def user_passes_test(test: Callable[[AbstractBaseUser], bool]) -> Auth:
+    """Let in logged-in users that pass `test(user)`, others get 403: `user_passes_test(is_editor)`.
+
+    A client that isn't logged in gets 401.
     """
 
     def auth(request: Request) -> object:
@@ -50,8 +55,9 @@ def user_passes_test(test: Callable[[Any], bool]) -> Auth:  # Any: as above
 
 
 def permission_required(permission: str | Iterable[str]) -> Auth:
-    """Let in who has a permission, or all of several:
-    `auth=permission_required("board.view_card")`; else 403.
+    """Let in users with a permission, or all of several: `permission_required("board.view_card")`.
+
+    Others get 403, and a client that isn't logged in 401.
     """
     permissions = (permission,) if isinstance(permission, str) else tuple(permission)
     return user_passes_test(lambda user: bool(user.has_perms(permissions)))

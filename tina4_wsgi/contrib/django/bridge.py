@@ -1,23 +1,23 @@
 """Runs the events of WebSocket routes as Django runs views.
 
 How it works. Each event is a request of its own, made from the handshake, that goes through the
-project's whole middleware; at the place of the view the callback is called. So session, user,
+project's whole middleware; the callback is called in the place of the view. So session, user,
 language, tenant and whatever else middleware provides are those of this moment, and what middleware
-takes back after a view it takes back after an event. It enters as a WSGI request does, so around it
-the signals `request_started` and `request_finished` are sent, by which Django and others clean up,
-and whoever patches Django's handler sees an ordinary request.
+takes back after a view it takes back after an event. The request enters as a WSGI request does. So
+Django sends `request_started` and `request_finished` around it, by which Django and others clean
+up, and whoever patches Django's handler sees an ordinary request.
 
-A middleware that answers by itself refuses: before the 101 with its status, later by closing the
+Middleware that answers by itself refuses: before the 101 with its status, later by closing the
 connection.
 """
 
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.apps import apps
 from django.core.handlers.wsgi import WSGIHandler
@@ -25,25 +25,27 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.module_loading import autodiscover_modules
 
 from ...app import App
-from ...backplane.contract import Facts
-from ...config import Config
 from ...errors import ConfigError, UsageError
 from ...hub.raised_in import remember
 from ...routing.router import Router
-from ...websocket.bridge import Environ
 from ..passage import KEY, Event, PassingBridge
 from . import databases, middleware, origins
 from .handler import EventHandler
 from .handshake import HandshakeRequest, current, is_nested
-from .logout import Logouts
+from .logout import SessionLogouts
 from .scheme import with_http_scheme
 from .urls import EventUrls
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+    from django.core.handlers.wsgi import WSGIRequest
+    from django.http.response import HttpResponseBase
     from typing_extensions import Unpack
 
+    from ...backplane.contract import Facts
+    from ...config import Config
     from ...settings import WrapSettings
+    from ...websocket.bridge import Environ
 
 LeaveOut = Collection["str | type"] | str | type
 
@@ -61,10 +63,10 @@ def wrap(
     Args:
         wsgi_app: the project's application, which answers all HTTP as before; or middleware around
             it.
-        app: what `get_wsgi_application()` gave, where `wsgi_app` is middleware that hides it;
+        app: what `get_wsgi_application()` returned, if `wsgi_app` is middleware that hides it;
             events pass the middleware, too.
-        router: where the routes are; by default the shared `Router`, and then `websockets.py` of
-            each installed app is imported, which registers them there.
+        router: holds the routes; by default the shared `Router`, and then `websockets.py` of each
+            installed app is imported, which registers its routes there.
         leave_out: middleware of MIDDLEWARE that events and re-checks don't pass, by dotted name or
             as the class: what counts and records. Handshakes do pass it.
         settings: fields of `Config` by name, and `root`.
@@ -79,6 +81,7 @@ def wrap(
         )
     if app is not None and not isinstance(app, WSGIHandler):
         raise UsageError(f"app={app!r}, expected what get_wsgi_application() gave")
+
     if router is None:
         autodiscover_modules("websockets")
     bridge = DjangoBridge(wsgi_app, app, Router.default if router is None else router, leave_out)
@@ -88,12 +91,12 @@ def wrap(
 
 
 class DjangoBridge(PassingBridge):
-    """Has Django's settings and middleware decide about our WebSocket routes.
+    """Lets Django's settings and middleware decide about our WebSocket routes.
 
     Args:
-        stack: the project's application, perhaps with middleware around.
-        app: the handler of Django's in it; None to look for it.
-        router: where the routes are.
+        stack: the project's application, perhaps with middleware around it.
+        app: Django's handler in it; None to look for it.
+        router: holds the routes.
         leave_out: as for `wrap`.
     Raises:
         ImproperlyConfigured: by Django, a middleware can't be used.
@@ -107,12 +110,13 @@ class DjangoBridge(PassingBridge):
         router: Router | None = None,
         leave_out: LeaveOut = (),
     ) -> None:
-        self._logouts: Logouts | None = None
+        self._logouts: SessionLogouts | None = None
         self._urls = EventUrls(Router.default if router is None else router)
         self._handshakes = self._events = EventHandler(self._urls)
         left_out = middleware.names_of(leave_out)
         if left_out:
             self._events = EventHandler(self._urls, left_out)
+
         inner = _handler_in(stack) if app is None else app
         if inner is None or (inner is stack and type(inner) is WSGIHandler):
             super().__init__(self._call, ())
@@ -122,37 +126,35 @@ class DjangoBridge(PassingBridge):
             super().__init__(stack, ())
 
     def names_host(self, environ: Environ) -> bool:
-        """Say so: ALLOWED_HOSTS is held for every handshake."""
+        """Return True: ALLOWED_HOSTS is enforced for every handshake."""
         return True
 
     def with_page_schemes(self, environ: Environ) -> Environ:
-        """Look at the header of SECURE_PROXY_SSL_HEADER, too."""
+        """Replace the scheme in the header of SECURE_PROXY_SSL_HEADER, too."""
         return with_http_scheme(environ)
 
     def check_origin(self, environ: Environ, host: str, limits: Config) -> None:
-        """Hold ALLOWED_HOSTS and CSRF_TRUSTED_ORIGINS; the setting `allowed_origins` adds to
-        these.
-        """
+        """Enforce ALLOWED_HOSTS and CSRF_TRUSTED_ORIGINS; our `allowed_origins` adds to these."""
         origins.check(environ, host, limits)
 
     def listen_to_logouts(self, served: App) -> None:
-        """End the connections of an app whose session is logged out."""
-        self._logouts = Logouts(served)
+        """Close the connections of each session that is logged out, in all processes."""
+        self._logouts = SessionLogouts(served)
 
     def answer(self, question: Facts) -> Facts:
-        """Answer which connections a log-out ends."""
+        """Close the connections of this process that a log-out ends, and return how many."""
         return {} if self._logouts is None else self._logouts.answer(question)
 
     def json_default(self, value: object) -> object:
-        """Write what Django's own JSON encoder writes: dates, UUIDs, decimals, lazy texts."""
+        """Ask Django's own JSON encoder: it knows dates, UUIDs, decimals, lazy texts."""
         return DjangoJSONEncoder().default(value)
 
     def run(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
-        """Have `call` take the place of the view, in a context of its own.
+        """Run `call` in the place of the view, in a context of its own.
 
         Raises:
             Refused: before the 101, by a middleware or by an exception that Django answers.
-            ConnectionClosed: the same afterwards; the connection is closed.
+            ConnectionClosed: afterwards, by the same; the connection is closed.
             ConfigError: greenlets would share database connections.
         """
         databases.check_each_greenlet_has_its_own()
@@ -164,8 +166,10 @@ class DjangoBridge(PassingBridge):
             raise
 
     def _run_here(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
-        """Run one event; within another one, as `connection.refresh_auth()` in a callback, its
-        databases go on.
+        """Run one event.
+
+        One inside another, as by `connection.refresh_auth()` in a callback, keeps the other's
+        database connections.
         """
         is_inner, in_transaction = is_nested(), databases.in_transaction()
         try:
@@ -183,7 +187,10 @@ class DjangoBridge(PassingBridge):
         return call()
 
     def refusal_status(self, event: Event) -> int:
-        """Say to a WebSocket what a redirect to the log-in page says to a browser."""
+        """Return 401 for an answer that is no error, as a redirect to the log-in page, else 403.
+
+        It is 403 for a user who is logged in.
+        """
         if event.status >= 400:
             return event.status
         request = current.get(None)
@@ -195,28 +202,29 @@ class DjangoBridge(PassingBridge):
         return 401 if user is not None and not user.is_authenticated else 403
 
     def run_unhindered(self, event: Event, environ: Environ) -> None:
-        """Run it with the request as far as it came."""
+        """Run "close" with the request as far as middleware got with it."""
         request = current.get(None)
         if request is None or request.event is not event:
             current.set(HandshakeRequest({**environ, KEY: event}, self._urls))
         event.run()
 
-    def _call(self, environ: Environ, start_response: Any) -> Any:
-        return self._handler_for(environ[KEY])(environ, start_response)
+    def _call(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        answer: Iterable[bytes] = self._handler_for(environ[KEY])(environ, start_response)
+        return answer
 
     def _handler_for(self, event: Event) -> EventHandler:
         return self._handshakes if event.is_handshake else self._events
 
     def _take_events_of(self, handler: WSGIHandler) -> None:
-        """Have a handler of Django's, which stands inside of middleware, answer events by ours."""
+        """Make Django's handler inside middleware answer events by ours."""
         make_request = handler.request_class
 
-        def request_class(environ: Environ) -> Any:
+        def request_class(environ: Environ) -> WSGIRequest:
             return (
                 HandshakeRequest(environ, self._urls) if KEY in environ else make_request(environ)
             )
 
-        def get_response(request: Any) -> Any:
+        def get_response(request: WSGIRequest) -> HttpResponseBase:
             if isinstance(request, HandshakeRequest):
                 return self._handler_for(request.event).get_response(request)
             return type(handler).get_response(handler, request)
@@ -226,11 +234,10 @@ class DjangoBridge(PassingBridge):
 
 
 def _handler_in(stack: object) -> WSGIHandler | None:
-    """Find the handler of Django's inside of middleware; its own for static files is middleware,
-    too.
-    """
+    """Find Django's handler inside middleware; its handler for static files is middleware, too."""
     waiting = [stack]
     seen: set[int] = set()
+
     while waiting:
         one = waiting.pop(0)
         if isinstance(one, WSGIHandler) and not hasattr(one, "application"):
@@ -247,15 +254,15 @@ def _handler_in(stack: object) -> WSGIHandler | None:
 
 
 _MOST_SEEN = 100
-"""Callables that are looked into: a stack of middleware has some ten of them."""
+"""The most callables to look into: a stack of middleware has some ten of them."""
 
 
 def _enclosed(function: object) -> list[object]:
-    """Give what a function has from around it, as middleware that is one has its application."""
+    """Return the values that a function closes over, as middleware closes over its application."""
     found = []
     for cell in getattr(function, "__closure__", None) or ():
         try:
             found.append(cell.cell_contents)
-        except ValueError:  # what it stands for is not there yet
+        except ValueError:  # the cell is still empty
             pass
     return found

@@ -1,32 +1,35 @@
-"""What an exception of a callback or of `auth` is answered with: what the same exception of a view
-would be.
-"""
+"""Answers an exception of a callback or of `auth` as the same exception of a view."""
 
 from __future__ import annotations
 
 import importlib
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 from django.core import signals
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpResponse
-from django.http.response import HttpResponseBase
 
 from ..passage import QUIET
-from .handshake import HandshakeRequest
 from .urls import DONE
+
+if TYPE_CHECKING:
+    from django.http.response import HttpResponseBase
+
+    from .handshake import HandshakeRequest
 
 logger = logging.getLogger("tina4_wsgi.django")
 
 KNOWN = (BadRequest, SuspiciousOperation, PermissionDenied, Http404)
-"""Those that Django answers by itself, with `handler403` and its like."""
+"""The exceptions that Django answers by itself, with `handler403` and its like."""
 
 
 def answer(request: HandshakeRequest, error: Exception) -> HttpResponseBase | None:
-    """Answer what isn't Django's to answer; None leaves it to Django. Behind the project's
-    `process_exception`.
+    """Answer an exception that Django doesn't, after the project's `process_exception`.
+
+    Returns:
+        None to leave it to Django.
     """
     if isinstance(error, QUIET):
         return quiet(DONE)
@@ -35,41 +38,38 @@ def answer(request: HandshakeRequest, error: Exception) -> HttpResponseBase | No
         return answered
     if is_left_to_django(request, error):
         return None
-    # As `response_for_exception` does, but the log is left to whoever gets the exception from us.
+
+    # As `response_for_exception` does, but whoever gets the exception from us logs it.
     signals.got_request_exception.send(sender=None, request=request)
     return quiet(500)
 
 
 def is_left_to_django(request: HandshakeRequest, error: Exception) -> bool:
-    """Say whether Django has an answer. One like 404 to a message is no answer, but an error like
-    any.
-    """
+    """Return whether Django answers an exception; in an event, Http404 is an error like any."""
     return isinstance(error, PermissionDenied if request.connection is not None else KNOWN)
 
 
 def quiet(status: int) -> HttpResponse:
-    """Make an answer that Django doesn't log."""
+    """Return an answer that Django doesn't log."""
     response = HttpResponse(status=status)
     response._has_been_logged = True
     return response
 
 
 def is_of_rest_framework(error: BaseException) -> bool:
-    """Say whether this is an exception that Django REST framework answers; it need not be
-    installed.
-    """
+    """Return whether Django REST framework, if it is there, answers an exception."""
     exceptions = sys.modules.get("rest_framework.exceptions")
     return exceptions is not None and isinstance(error, exceptions.APIException)
 
 
 def _by_rest_framework(request: HandshakeRequest, error: Exception) -> HttpResponseBase | None:
     """Ask the project's EXCEPTION_HANDLER, as an APIView does."""
-    if "rest_framework" not in sys.modules or isinstance(
-        error, KNOWN
-    ):  # for these the project has handlers
+    # For those of `KNOWN` the project has handlers.
+    if "rest_framework" not in sys.modules or isinstance(error, KNOWN):
         return None
+
     settings = importlib.import_module("rest_framework.settings")
-    context: dict[str, Any] = {
+    context: dict[str, object] = {
         "view": None,
         "args": (),
         "kwargs": dict(request.match.params),
@@ -80,8 +80,10 @@ def _by_rest_framework(request: HandshakeRequest, error: Exception) -> HttpRespo
     except Exception:
         logger.exception("EXCEPTION_HANDLER of Django REST framework raised")
         answered = None
+
     if answered is None:
         return quiet(getattr(error, "status_code", 500)) if is_of_rest_framework(error) else None
+
     made = quiet(answered.status_code)
     for name, value in answered.items():
         made[name] = value

@@ -1,37 +1,41 @@
-"""A handler of Django's for the requests of events: its own machinery, our URLs, an answer to each
-exception.
-"""
+"""Django's WSGI handler for the requests of events, with our URLs and answers to exceptions."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from django.core.handlers.wsgi import WSGIHandler
-from django.http.response import HttpResponseBase
 from django.urls import ResolverMatch, set_urlconf
 
 from ..passage import QUIET
 from . import databases, failures
 from .handshake import HandshakeRequest, current
 from .middleware import Passing, naming
-from .urls import EventUrls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from django.http import HttpResponse
+    from django.http.response import HttpResponseBase
+
+    from .urls import EventUrls
 
 
 class EventHandler(WSGIHandler):  # type: ignore[misc]  # Django ships no types
-    """Takes events through the project's middleware; called as a WSGI application, as whoever
-    patches Django expects.
+    """Sends events through the project's middleware.
+
+    It is called as a WSGI application, as whoever patches Django expects.
 
     Args:
-        urls: which it resolves with.
-        leave_out: names of middleware that they don't pass.
+        urls: resolve the paths of events.
+        leave_out: names of middleware that events don't pass.
     Raises:
         ImproperlyConfigured: by Django, a middleware can't be used.
     """
 
-    _view_middleware: Any  # a list and a chain of functions, which Django keeps there
-    _middleware_chain: Any
+    _view_middleware: list[Callable[..., HttpResponse | None]]
+    _middleware_chain: Callable[[HandshakeRequest], HttpResponseBase]
 
     def __init__(self, urls: EventUrls, leave_out: Collection[str] = ()) -> None:
         self.request_class = partial(HandshakeRequest, urls=urls)
@@ -41,20 +45,21 @@ class EventHandler(WSGIHandler):  # type: ignore[misc]  # Django ships no types
         super().__init__()
 
     def load_middleware(self, is_async: bool = False) -> None:
-        """Load it with a note around each, so that a refusal can say who it was."""
+        """Load middleware with a note around each, so that a refusal can name the one it is of."""
         with self._passing.loading(self._leave_out):
             super().load_middleware(is_async)
         self._view_middleware = [naming(process_view) for process_view in self._view_middleware]
         self._middleware_chain = partial(_begin, self._middleware_chain)
 
     def get_response(self, request: HandshakeRequest) -> HttpResponseBase:
-        """Answer an event, and note who did in the callback's place."""
+        """Answer an event, and note which middleware answered in the callback's place."""
         in_transaction = databases.in_transaction()
         try:
             response: HttpResponseBase = super().get_response(request)
         finally:
-            # Before `request_finished`, at which Django closes what is left open in a transaction.
+            # Before `request_finished`, when Django closes what is left open in a transaction.
             databases.roll_back(in_transaction)
+
         if not request.event.is_called:
             request.event.answered_by = request.answered_by or self._passing.answered_by(
                 request.passed
@@ -62,7 +67,7 @@ class EventHandler(WSGIHandler):  # type: ignore[misc]  # Django ships no types
         return response
 
     def resolve_request(self, request: HandshakeRequest) -> ResolverMatch:
-        """Give the route of the event, whatever a middleware has made of the path."""
+        """Return the match of the event's route, whatever middleware has made of the path."""
         route, params = request.match
         set_urlconf(request.urlconf)
         request.resolver_match = self._urls.match(route, dict(params))
@@ -71,9 +76,7 @@ class EventHandler(WSGIHandler):  # type: ignore[misc]  # Django ships no types
     def process_exception_by_middleware(
         self, exception: Exception, request: HandshakeRequest
     ) -> HttpResponseBase | None:
-        """Ask the middleware what to answer, and where it doesn't know find an answer as Django
-        would.
-        """
+        """Ask the middleware for an answer, and else find one as Django would."""
         if not isinstance(exception, QUIET) and not failures.is_of_rest_framework(exception):
             answered: HttpResponseBase | None = super().process_exception_by_middleware(
                 exception, request
@@ -83,8 +86,9 @@ class EventHandler(WSGIHandler):  # type: ignore[misc]  # Django ships no types
         return failures.answer(request, exception)
 
 
-def _begin(chain: Any, request: HandshakeRequest) -> HttpResponseBase:
+def _begin(
+    chain: Callable[[HandshakeRequest], HttpResponseBase], request: HandshakeRequest
+) -> HttpResponseBase:
     current.set(request)
     set_urlconf(request.urlconf)
-    response: HttpResponseBase = chain(request)
-    return response
+    return chain(request)

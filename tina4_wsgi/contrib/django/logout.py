@@ -1,8 +1,9 @@
-"""A log-out in Django ends the WebSockets of its session, in all processes.
+"""Closes the WebSockets of a session that is logged out, in all processes.
 
-A browser that logs out drops its session; the WebSockets that it opened before would only notice
-when they are asked again who they are. So each process remembers by which session its connections
-came, and the signal `user_logged_out` has all processes look. Other sessions of the same user stay.
+A browser that logs out drops its session; the WebSockets that it opened before would only notice at
+their next re-check. So each process remembers the session of each of its connections, and the
+signal `user_logged_out` makes all processes look for that of the log-out. Other sessions of the
+same user stay.
 """
 
 from __future__ import annotations
@@ -11,20 +12,21 @@ import hashlib
 import logging
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
-from django.http import HttpRequest
 
-from ...backplane.contract import Facts
 from ...protocol.frames import CloseCode
-from ..passage import Event
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest
+
     from ...app import App
+    from ...backplane.contract import Facts
     from ...websocket.connection import Connection
+    from ..passage import Event
 
 logger = logging.getLogger("tina4_wsgi.django")
 
@@ -32,12 +34,10 @@ _QUESTION = "django.logout"
 _REASON = "logged out"
 
 _OPENING_S = 30.0
-"""How long a log-out is remembered for handshakes that were under way: what `auth` may take to be
-asked, generously.
-"""
+"""How long a log-out is remembered for handshakes under way; far longer than any `auth` takes."""
 
 
-class Logouts:
+class SessionLogouts:
     """The sessions of the connections of one app, in this process.
 
     Args:
@@ -51,8 +51,10 @@ class Logouts:
         user_logged_out.connect(self._on_logout)  # weakly: it ends with us
 
     def lets(self, event: Event, request: HttpRequest) -> bool:
-        """Take note of whose connection begins and ends; False for one that a log-out has
-        overtaken.
+        """Note the session of a connection that begins or ends.
+
+        Returns:
+            Whether the event may run: False for an "open" whose session was logged out meanwhile.
         """
         connection = event.connection
         if connection is None:
@@ -61,9 +63,11 @@ class Logouts:
             self._sessions.pop(connection, None)
         if event.name != "open":
             return True
+
         marks = _marks_of(request)
         if not marks:
             return True
+
         self._sessions[connection] = marks[0]
         if self._recent.get(marks[0], 0.0) <= time.monotonic():
             return True
@@ -75,6 +79,7 @@ class Logouts:
         marks = question.get("sessions")
         if question.get("ask") != _QUESTION or not isinstance(marks, list) or not marks:
             return {}
+
         now_s = time.monotonic()
         self._recent = {one: until_s for one, until_s in self._recent.items() if until_s > now_s}
         self._recent.update((one, now_s + _OPENING_S) for one in marks if isinstance(one, str))
@@ -83,7 +88,7 @@ class Logouts:
         return {"closed": len(ended)}
 
     def _on_logout(self, sender: object, request: HttpRequest | None, **_: object) -> None:
-        """Tell all processes; the log-out itself must not fail of it."""
+        """Tell all processes; an error here must not fail the log-out itself."""
         marks = _marks_of(request)
         if not marks:
             return
@@ -93,14 +98,16 @@ class Logouts:
             logger.exception("the WebSockets of a session that was logged out could not be closed")
 
 
-def _marks_of(request: Any) -> list[str]:  # Any: an HttpRequest, or what stands for one in tests
-    """Return what tells a session from others, and says nothing to those who read questions; empty
-    without one.
+def _marks_of(request: HttpRequest | None) -> list[str]:
+    """Return hashes that identify a request's session, of no use to whoever reads questions.
+
+    Returns:
+        None of them without a session.
     """
     cookie = getattr(request, "COOKIES", {}).get(settings.SESSION_COOKIE_NAME)
     session = getattr(request, "session", None)
     key = session.session_key if isinstance(session, SessionBase) else None
-    # A browser's cookie is the key; the key alone is there in tests, and where a middleware of the
-    # project's reads it.
+    # A browser's cookie is the key. There is only a key in tests, and where middleware of the
+    # project's reads it from elsewhere.
     found = dict.fromkeys(text for text in (cookie, key) if text)
     return [hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in found]

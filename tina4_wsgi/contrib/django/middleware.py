@@ -1,10 +1,9 @@
-"""The middleware of a project, loaded for events: what it leaves out, what it mustn't do, and who
-has answered.
+"""Loads the middleware of a project for events, and notes which of it answers.
 
 How it works. Django builds its chain in `load_middleware`, by the dotted names of MIDDLEWARE. While
-it does so for us, `import_string` there is a stand-in of ours that gives each middleware with a
-note of its own around `get_response`. So the one that has answered is the one behind the last that
-called on.
+it does so for us, we replace `import_string` there, so that each middleware gets a `get_response`
+that notes its name. So the middleware that has answered is the next one after the last that called
+on.
 """
 
 from __future__ import annotations
@@ -26,22 +25,23 @@ from django.utils.module_loading import import_string
 from ...errors import ConfigError
 
 if TYPE_CHECKING:
-    from .urls import EventUrls
+    from .urls import EventUrls, View
 
-Middleware = Callable[..., Any]  # Any: an instance with some methods, or a function
+Middleware = Callable[..., Any]  # Any: makes an instance with some methods, or a function
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 def names_of(leave_out: Collection[str | type | Middleware] | str | Middleware) -> frozenset[str]:
-    """Find middleware in MIDDLEWARE, by its dotted name or by what that names.
+    """Find middleware in MIDDLEWARE, by its dotted name or by the object that it names.
 
     Raises:
         ConfigError: something isn't there.
     """
-    wanted: Collection[Any] = (
+    wanted: Collection[object] = (
         [leave_out] if isinstance(leave_out, str) or callable(leave_out) else leave_out
     )
-    found = set()
+
+    found: set[str] = set()
     for one in wanted:
         names = [name for name in settings.MIDDLEWARE if one == name or one is import_string(name)]
         if not names:
@@ -52,7 +52,7 @@ def names_of(leave_out: Collection[str | type | Middleware] | str | Middleware) 
 
 
 class Passing:
-    """Who of the middleware an event has passed.
+    """Notes the middleware that events pass.
 
     Attributes:
         names: of the middleware, from the outside in.
@@ -64,9 +64,7 @@ class Passing:
 
     @contextmanager
     def loading(self, leave_out: Collection[str]) -> Iterator[None]:
-        """Have Django load middleware with a note around each; in a process that serves nothing
-        yet.
-        """
+        """Make Django load middleware with a note around each; only before anything is served."""
         ordinary = base.import_string
         base.import_string = lambda name: self._noted(name, ordinary(name), name in leave_out)
         try:
@@ -75,9 +73,7 @@ class Passing:
             base.import_string = ordinary
 
     def answered_by(self, passed: str | None) -> str:
-        """Name who has answered, where the event came as far as `passed`, the last that called
-        on.
-        """
+        """Return the middleware that answered: the next one after `passed`, which called on."""
         at = 0 if passed is None else self.names.index(passed) + 1
         return self.names[at] if at < len(self.names) else ""
 
@@ -86,11 +82,11 @@ class Passing:
             middleware = _without_redirects(middleware)
 
         @functools.wraps(middleware, updated=())
-        def make(get_response: GetResponse) -> Any:
+        def make(get_response: GetResponse) -> object:
             if is_left_out:
                 raise MiddlewareNotUsed("left out of WebSocket events")
             instance = middleware(self._noting(name, get_response))
-            self.names.insert(0, name)  # Django begins at the innermost
+            self.names.insert(0, name)  # Django begins with the innermost
             return instance
 
         for capability in ("sync_capable", "async_capable"):
@@ -105,7 +101,7 @@ class Passing:
         @functools.wraps(get_response)
         def call_on(request: HttpRequest) -> HttpResponse:
             request.passed = name
-            # A middleware may have set it for the thread alone.
+            # Middleware may have set it only for the thread.
             set_urlconf(self._urls.around(get_urlconf()))
             return get_response(request)
 
@@ -113,11 +109,9 @@ class Passing:
 
 
 def _without_redirects(kind: type[CommonMiddleware]) -> type[CommonMiddleware]:
-    """Make a kind of CommonMiddleware that adds neither "www." nor a slash: a WebSocket follows no
-    redirect.
-    """
+    """Return a CommonMiddleware without redirects to "www." or a slash: no WebSocket follows."""
 
-    class Kept(kind):  # type: ignore[misc]
+    class WithoutRedirects(kind):  # type: ignore[misc]
         def process_request(self, request: HttpRequest) -> HttpResponse | None:
             answer = super().process_request(request)
             return None if answer is not None and 300 <= answer.status_code < 400 else answer
@@ -125,16 +119,18 @@ def _without_redirects(kind: type[CommonMiddleware]) -> type[CommonMiddleware]:
         def should_redirect_with_slash(self, request: HttpRequest) -> bool:
             return False
 
-    functools.update_wrapper(Kept, kind, updated=())
-    return Kept
+    functools.update_wrapper(WithoutRedirects, kind, updated=())
+    return WithoutRedirects
 
 
 def naming(process_view: Callable[..., HttpResponse | None]) -> Callable[..., HttpResponse | None]:
-    """Note whose `process_view` answers in the place of a callback."""
+    """Wrap a `process_view` so that its name is noted if it answers in a callback's place."""
     owner = type(getattr(process_view, "__self__", process_view))
 
     @functools.wraps(process_view)
-    def ask(request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+    def ask(
+        request: HttpRequest, view: View, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> HttpResponse | None:
         answer = process_view(request, view, args, kwargs)
         if answer:
             request.answered_by = f"{owner.__module__}.{owner.__qualname__}"

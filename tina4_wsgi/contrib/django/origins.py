@@ -1,10 +1,8 @@
-"""Which pages may connect: the project's ALLOWED_HOSTS and CSRF_TRUSTED_ORIGINS, matched as Django
-matches them.
-"""
+"""Decides by ALLOWED_HOSTS and CSRF_TRUSTED_ORIGINS which pages may connect, as Django does."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -13,20 +11,21 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.utils.http import is_same_domain
 
 from ...addresses.origins import parse, shown
-from ...config import Config
 from ...errors import Refused
 from ...protocol import handshake
 from .scheme import with_http_scheme
 
+if TYPE_CHECKING:
+    from ...config import Config
+    from ...websocket.bridge import Environ
 
-def check(environ: dict[str, Any], host: str, limits: Config) -> None:
-    """Hold the origin policy of the project; a request without Origin comes from no browser, and
-    passes.
+
+def check(environ: Environ, host: str, limits: Config) -> None:
+    """Enforce the origin policy of the project; a request without Origin passes: no browser's.
 
     Args:
         host: under which the request came, for `allowed_origins`.
-        limits: whose `allowed_origins`, if there are any, may connect too, and the pages of `host`
-            with them.
+        limits: has the `allowed_origins`, if any; then these and the pages of `host` may connect.
     Raises:
         Refused: 400, the host is none of ALLOWED_HOSTS; 403, the page's origin is not trusted.
     """
@@ -37,6 +36,7 @@ def check(environ: dict[str, Any], host: str, limits: Config) -> None:
         raise Refused(
             400, "this host is not served here; see ALLOWED_HOSTS", detail=repr(host[:200])
         ) from exc
+
     origin = environ.get("HTTP_ORIGIN")
     own_origin = f"{request.scheme}://{own_host}"
     if origin is None or origin == own_origin or _is_trusted(origin):
@@ -44,6 +44,7 @@ def check(environ: dict[str, Any], host: str, limits: Config) -> None:
     if limits.allowed_origins:
         handshake.check_page(environ, host, limits.allowed_origins, limits.trusted_proxies)
         return
+
     raise Refused(
         403,
         "this origin may not connect; see CSRF_TRUSTED_ORIGINS",
@@ -67,16 +68,17 @@ def _what_to_set(origin: str, own_origin: str) -> str:
 
 
 def _is_trusted(origin: str) -> bool:
-    """Compare as CsrfViewMiddleware does: whole origins, or a scheme with "*." and the end of a
-    host.
-    """
+    """Return whether an origin is trusted: a whole one, or a scheme, "*." and the end of a host."""
     trusted: list[str] = settings.CSRF_TRUSTED_ORIGINS
     if origin in (known for known in trusted if "*" not in known):
         return True
+
     try:
         asking = urlsplit(origin)
     except ValueError:
         return False
+
+    # As CsrfViewMiddleware compares them.
     patterns = (urlsplit(known) for known in trusted if "*" in known)
     return any(
         asking.scheme == known.scheme and is_same_domain(asking.netloc, known.netloc.lstrip("*"))

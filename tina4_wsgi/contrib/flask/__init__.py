@@ -14,8 +14,7 @@ run, and cookies can't be set.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import flask
 
@@ -25,14 +24,17 @@ from . import stack as stacks
 from .bridge import FlaskBridge, Ways
 from .routes import path_for, websocket
 from .sessions import SessionWriteError
-from .stack import LeftOut
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from flask_login import UserMixin as User
     from typing_extensions import Unpack
 
     from ...http.request import Request
     from ...settings import RouterSettings
+    from .stack import LeftOut
 
 __all__ = ["SessionWriteError", "login_required", "path_for", "websocket", "wrap"]
 
@@ -45,8 +47,7 @@ def wrap(
     leave_out: LeftOut = (),
     **settings: Unpack[RouterSettings],
 ) -> App:
-    """Give a WSGI app that serves the WebSocket routes of a Flask app, and passes all else on to it
-    untouched.
+    """Return a WSGI app that serves the WebSocket routes of a Flask app, and all else by it.
 
     Call it last, when middleware in `app.wsgi_app` is in place: handshakes and events pass it too.
     Routes are those of `websocket`, and those of the router: the shared `Router` unless `router`
@@ -55,14 +56,14 @@ def wrap(
     Args:
         stack: the Flask app, or middleware around it.
         app: the Flask app, where `stack` is middleware: `wrap(stack, app=flask_app)`.
-        run_before_request: ask the app's `before_request` functions at each handshake: what one of
-            them answers or raises refuses it. They don't run again for events.
+        run_before_request: ask the app's `before_request` functions at each handshake: an answer or
+            an exception of one of them refuses it. They don't run again for events.
         leave_out: middleware that events and re-checks don't pass, such as what records requests;
             classes or dotted names. Handshakes pass it.
         settings: of `App`: `router`, `root`, and fields of `Config`.
     Raises:
-        UsageError: there is no Flask app, or `leave_out` names what isn't there or can't be taken
-            out.
+        UsageError: there is no Flask app, or `leave_out` names middleware that isn't there or can't
+            be taken out.
         ConfigError: a setting is unknown or out of its range.
     """
     framework = _framework(stack, app)
@@ -78,11 +79,11 @@ def wrap(
     return wrapped
 
 
-def login_required(request: Request) -> Any:  # Any: the app's own user object
-    """Ask flask-login who this is: for `auth=`, so that `connection.auth` is the user.
+def login_required(request: Request) -> User | None:
+    """Return the user of flask-login: for `auth=`, so that `connection.auth` is the user.
 
-    Nobody, and whose `is_active` is false, is refused: with 401 before the 101, with 4401 when
-    asked again.
+    A client without a user, or whose user's `is_active` is false, is refused: with 401 before the
+    101, with 4401 when asked again.
 
     Returns:
         The user, as loaded at the handshake or the last re-check; in callbacks `current_user` is a
@@ -90,23 +91,22 @@ def login_required(request: Request) -> Any:  # Any: the app's own user object
     """
     from flask_login import current_user  # not everybody has it
 
-    return (
-        current_user._get_current_object()
-        if current_user.is_authenticated and current_user.is_active
-        else None
-    )
+    if not (current_user.is_authenticated and current_user.is_active):
+        return None
+    return current_user._get_current_object()
 
 
 def _framework(stack: object, app: object) -> flask.Flask:
-    """Find the Flask app in what `wrap` was given."""
+    """Find the Flask app in the arguments of `wrap`."""
     if app is None:
         if isinstance(stack, flask.Flask):
             return stack
         raise UsageError(
             f"wrap({stack!r:.80}), expected a flask.Flask; for another WSGI app there is "
-            "tina4_wsgi.App, and where "
-            "a Flask app stands inside of middleware write wrap(stack, app=flask_app)"
+            "tina4_wsgi.App, and where a Flask app stands inside of middleware write "
+            "wrap(stack, app=flask_app)"
         )
+
     if not isinstance(app, flask.Flask):
         raise UsageError(
             f"wrap(…, app={app!r:.80}), expected the flask.Flask that stands inside of the "
@@ -121,7 +121,7 @@ def _framework(stack: object, app: object) -> flask.Flask:
 
 
 def _own_ways(app: flask.Flask, leave_out: LeftOut) -> Ways:
-    """Give the ways through the middleware in `app.wsgi_app`."""
+    """Return the ways through the middleware in `app.wsgi_app`."""
     inner = app.wsgi_app
     whole = stacks.Chained(app, inner)
     of_events = stacks.Chained(app, stacks.without(inner, app, leave_out)) if leave_out else whole
@@ -129,13 +129,11 @@ def _own_ways(app: flask.Flask, leave_out: LeftOut) -> Ways:
 
 
 def _without_us(app: flask.Flask) -> WSGIApplication:
-    """Give what to call for everything else, also where somebody writes `app.wsgi_app =
-    wrap(app)`.
-    """
+    """Return what serves all else, also after `app.wsgi_app = wrap(app)`."""
     inner = app.wsgi_app
 
     def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        # `app` itself where that is the same: error trackers patch its `__call__`.
+        # Call `app` itself if nothing has changed: error trackers patch its `__call__`.
         return (app if app.wsgi_app == inner else inner)(environ, start_response)
 
     return call

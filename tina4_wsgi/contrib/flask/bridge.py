@@ -1,33 +1,36 @@
-"""A Flask app's say in our WebSocket routes."""
+"""Runs the events of WebSocket routes inside a Flask app."""
 
 from __future__ import annotations
 
 import io
 import logging
 import sys
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import flask
 from flask.json.provider import DefaultJSONProvider
 
 from ... import jsontext
-from ...backplane.contract import Facts
-from ...config import Config
 from ...http.handling import decode_path
-from ...routing.matching import Match, Route
 from ...routing.paths import normal_path
-from ...websocket.bridge import SEEN, Bridge, Environ
+from ...websocket.bridge import SEEN, Environ
+from ..passage import Event, PassingBridge, nothing
 from . import hooks, matching, stack
-from .logout import Logouts
-from .passage import Passage, Sighting, drain
+from .logout import LoginLogouts
+from .passage import REFUSING, FlaskEvent, Sighting, refusal_status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from _typeshed.wsgi import WSGIApplication
 
     from ...app import App
+    from ...backplane.contract import Facts
+    from ...config import Config
+    from ...routing.matching import Match, Route
 
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
 
@@ -44,16 +47,16 @@ _NOT_SHOWN = frozenset(
         "wsgi.websocket",
     }
 )
-"""What nobody on the way may act on while we only look where a handshake goes."""
+"""Left out of the request that only looks where a handshake goes: middleware might act on it."""
 
 
 @dataclass(frozen=True)
 class Ways:
-    """How events come to the app.
+    """The ways through the middleware of an app.
 
     Attributes:
-        whole: through all middleware, as requests come.
-        of_events: the same without what `leave_out` names.
+        whole: through all middleware, as requests go.
+        of_events: through all but what `leave_out` names.
         is_bare: whether there is no middleware at all.
     """
 
@@ -62,28 +65,30 @@ class Ways:
     is_bare: bool = False
 
 
-class FlaskBridge(Bridge):
-    """Runs the events of WebSockets inside of an app.
+class FlaskBridge(PassingBridge):
+    """Runs the events of WebSockets inside an app.
 
     Args:
         runs_before_request: whether `before_request` functions are asked at each handshake.
     """
 
+    refusing = REFUSING
+    logger = logger
+
     def __init__(self, app: flask.Flask, ways: Ways, runs_before_request: bool) -> None:
+        super().__init__(ways.whole, ())
         self._app = app
         self._ways = ways
         self._runs_before_request = runs_before_request
-        self._logouts: Logouts | None = None
+        self._logouts: LoginLogouts | None = None
         hooks.install(app)
 
     def listen_to_logouts(self, served: App) -> None:
-        """Close the connections of a session that flask-login logs out, in all processes."""
-        self._logouts = Logouts.of(self._app, served)
+        """Close the connections of each session that flask-login logs out, in all processes."""
+        self._logouts = LoginLogouts.of(self._app, served)
 
     def seen(self, environ: Environ) -> Environ:
-        """Give the environ of a handshake as the app sees it: behind middleware that changes host,
-        path or prefix.
-        """
+        """Return the environ of a handshake as the app sees it behind its middleware."""
         return environ if self._ways.is_bare else self._look(environ)
 
     def find(self, environ: Environ, path: str) -> tuple[str, Match] | None:
@@ -91,18 +96,16 @@ class FlaskBridge(Bridge):
         return matching.find(self._app, environ, path)
 
     def routes(self) -> Iterable[Route]:
-        """Give the routes that the app declares."""
+        """Return the routes that the app declares."""
         return matching.declared(self._app)
 
     def names_host(self, environ: Environ) -> bool:
-        """Say whether TRUSTED_HOSTS, SERVER_NAME or the host or subdomain of the route itself names
-        the host.
-        """
+        """Return whether TRUSTED_HOSTS, SERVER_NAME or the route itself names the host."""
         seen = environ.get(SEEN, environ)
         return matching.names_host(self._app, seen, normal_path(decode_path(seen)))
 
     def check_origin(self, environ: Environ, host: str, limits: Config) -> None:
-        """Hold the origin policy by the host and the scheme that the app sees."""
+        """Enforce the origin policy by the host and the scheme that the app sees."""
         seen = environ.get(SEEN, environ)
         named = _host_of(seen)
         # Where middleware changed nothing, `trusted_proxies` may have.
@@ -112,71 +115,106 @@ class FlaskBridge(Bridge):
         """Ask the middleware and, where that is wanted, the `before_request` functions."""
         environ.pop(SEEN, None)  # no view has that in its environ
         if self._runs_before_request:
-            self._ask(environ, asks_before_request=True)
+            self._ask(environ, match, asks_before_request=True)
         elif match.route.auth is None:  # or they are asked together with it
             if self._ways.is_bare:
                 matching.check_host(self._app, environ)
             else:
-                self._ask(environ)
+                self._ask(environ, match)
         environ[_AT_HANDSHAKE] = True
 
     def run(self, environ: Environ, event: str, call: Callable[[], object]) -> object:
-        """Have `call` take the place of a view, behind the middleware."""
+        """Run `call` in the place of a view, behind the middleware."""
+        way = self._ways.of_events
         if event == "auth":
             call = partial(_call_as_seen, environ, call)
-            way = self._ways.of_events
             if environ.pop(_AT_HANDSHAKE, False):
                 way = self._ways.whole
                 if self._logouts is not None:
                     call = partial(self._logouts.during_handshake, call)
-            return Passage(self._app, event, call).through(way, {**environ})
-
-        connection = environ["tina4_wsgi.connection"]
-        if event != "message" and self._logouts is not None:
+        elif event != "message" and self._logouts is not None:
+            connection = environ["tina4_wsgi.connection"]
             call = partial(self._logouts.during, connection, event, call)
-        passage = Passage(self._app, event, call, connection)
-        result = passage.through(self._ways.of_events, environ)
-        if not passage.is_reached and event == "close":
-            # It runs whatever happens: it takes a user who may not be here any more off the lists.
-            return passage.through(stack.own_end(self._app), connection.environ())
-        return result
 
-    def json_default(self, value: Any) -> Any:
-        """Ask `app.json`, as for what views give."""
+        return self.outcome_of(FlaskEvent(self._app, environ, event, call, way), environ)
+
+    def send(self, event: Event, environ: Environ) -> None:
+        """Send an event down the middleware; Flask matches it as a WebSocket's."""
+        assert isinstance(event, FlaskEvent)
+        environ = {**environ, "HTTP_CONNECTION": "Upgrade", "HTTP_UPGRADE": "websocket"}
+        if not flask.has_app_context():
+            event.pass_through(event.way, environ)
+            return
+
+        # As in a callback that calls refresh_auth(): the `g` of its context knows a user.
+        context = self._app.app_context()
+        context.push()
+        try:
+            event.pass_through(event.way, environ)
+        finally:
+            context.pop(event.error)
+
+    def run_unhindered(self, event: Event, environ: Environ) -> None:
+        """Send a "close" to the app past all middleware."""
+        assert isinstance(event, FlaskEvent)
+        event.way = stack.own_end(self._app)
+        self.send(event, environ)
+
+    def raise_error(self, event: Event, error: BaseException) -> NoReturn:
+        """Raise what the event ended with: the app's error handlers have had their say."""
+        raise error
+
+    def refusal_status(self, event: Event) -> int:
+        """Return the status with which middleware refuses that answered in the app's place."""
+        return refusal_status(event.status or HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    def json_default(self, value: object) -> object:
+        """Ask `app.json`, as Flask does for what views return."""
         provider = self._app.json
         if (
             isinstance(provider, DefaultJSONProvider)
             and type(provider).dumps is DefaultJSONProvider.dumps
         ):
-            return provider.default(value)
-        return jsontext.decode(provider.dumps(value))  # by a library of its own
+            return cast("object", provider.default(value))
+        return cast("object", jsontext.decode(provider.dumps(value)))  # by a library of its own
 
     def answer(self, question: Facts) -> Facts:
-        """Answer for this process's connections which of them a log-out has ended."""
+        """Close the connections of this process that a log-out ends, and return how many."""
         return {} if self._logouts is None else self._logouts.answer(question)
 
     def _look(self, environ: Environ) -> Environ:
-        """Send a harmless request down the middleware, and give what the app sees; `environ` where
-        it isn't asked.
+        """Send a harmless request down the middleware, and return the environ that the app sees.
+
+        Returns:
+            `environ` if middleware answers in the app's place.
         """
         sighting = Sighting(self._app)
         shown = {name: value for name, value in environ.items() if name not in _NOT_SHOWN}
-        shown.update({"REQUEST_METHOD": "OPTIONS", "wsgi.input": io.BytesIO(), hooks.KEY: sighting})
+        shown.update({"REQUEST_METHOD": "OPTIONS", "wsgi.input": io.BytesIO()})
+
         try:
-            drain(self._ways.whole(_whole_environ(shown), _start_nothing), sighting)
+            sighting.pass_through(self._ways.whole, _whole_environ(shown))
         except Exception:
-            # The event that follows meets the same middleware, and what it raises is told there.
+            # The event that follows meets the same middleware, and its exception is logged then.
             logger.debug("middleware raised", exc_info=True)
         if sighting.environ is None:
             return environ
+
         hidden = {name: environ[name] for name in _NOT_SHOWN if name in environ}
         seen = {**sighting.environ, **hidden, "REQUEST_METHOD": "GET"}
         del seen[hooks.KEY]
         return seen
 
-    def _ask(self, environ: Environ, *, asks_before_request: bool = False) -> None:
-        passage = Passage(self._app, "auth", _nothing, asks_before_request=asks_before_request)
-        passage.through(self._ways.whole, {**environ})
+    def _ask(self, environ: Environ, match: Match, *, asks_before_request: bool = False) -> None:
+        event = FlaskEvent(
+            self._app,
+            {**environ, "tina4_wsgi.match": match},
+            "auth",
+            nothing,
+            self._ways.whole,
+            asks_before_request=asks_before_request,
+        )
+        self.outcome_of(event, environ)
 
 
 def _call_as_seen(environ: Environ, call: Callable[[], object]) -> object:
@@ -194,7 +232,7 @@ def _host_of(environ: Environ) -> str:
 
 
 def _whole_environ(environ: Environ) -> Environ:
-    """Fill in what WSGI asks for, where somebody asks about a bare path."""
+    """Add the keys that PEP 3333 requires: an environ may hold only a path."""
     return {
         "SCRIPT_NAME": "",
         "PATH_INFO": "/",
@@ -211,15 +249,3 @@ def _whole_environ(environ: Environ) -> Environ:
         "wsgi.run_once": False,
         **environ,
     }
-
-
-def _start_nothing(status: str, fields: Any, _: Any = None, /) -> Callable[[bytes], None]:
-    return _ignore
-
-
-def _ignore(data: bytes) -> None:
-    """Stand in for a server's `write`."""
-
-
-def _nothing() -> None:
-    """Stand in for the `auth` of a route without one."""

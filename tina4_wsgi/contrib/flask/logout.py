@@ -1,8 +1,8 @@
-"""A log-out by flask-login ends the WebSockets of its session, in all processes.
+"""Closes the WebSockets of a session that flask-login logs out, in all processes.
 
 A browser that logs out drops its cookie; the WebSockets that it opened before hold a copy, which
-stays good. So each process remembers which login its connections came with, and flask-login's
-signal has all processes look.
+stays valid. So each process remembers the login of each of its connections, and flask-login's
+signal makes all processes look for that of the log-out.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ import logging
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import flask
 
-from ...backplane.contract import Facts
 from ...protocol.frames import CloseCode
 from . import sessions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from flask_login import UserMixin
+
     from ...app import App
+    from ...backplane.contract import Facts
     from ...websocket.connection import Connection
 
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
@@ -31,20 +34,20 @@ _QUESTION = "flask.logout"
 _REASON = "logged out"
 
 _LONGEST_S = 30.0
-"""How long a handshake is taken to be under way: far longer than any `auth` takes."""
+"""After this time a handshake is taken to have failed; far longer than any `auth` takes."""
 
 _MOST_HANDSHAKES = 10_000
-"""That are remembered as being under way; a flood of failing ones takes no more than a MiB."""
+"""At most so many handshakes are remembered; a flood of failing ones takes at most a MiB."""
 
 
 class Login(NamedTuple):
-    """Whose session it is, and which one.
+    """Identifies a session and its user.
 
     Attributes:
         user: the id that flask-login keeps.
-        session: of a session that the server keeps, its id; else what flask-login knows the browser
-            by. "" for neither.
-        cookies: a hash of those that say so, "" without any.
+        session: the id of a session that the server keeps, else flask-login's mark of the browser;
+            "" if there is neither.
+        cookies: a hash of the cookies that name the login, "" without any.
     """
 
     user: str
@@ -52,7 +55,7 @@ class Login(NamedTuple):
     cookies: str
 
 
-class Logouts:
+class LoginLogouts:
     """The logins of the connections of one app, in this process.
 
     Args:
@@ -66,7 +69,7 @@ class Logouts:
         self._handshakes = _Handshakes()
 
     @classmethod
-    def of(cls, app: flask.Flask, served: App) -> Logouts | None:
+    def of(cls, app: flask.Flask, served: App) -> LoginLogouts | None:
         """Listen to the log-outs of an app; None without flask-login."""
         try:
             from flask_login import user_logged_out  # not everybody has it
@@ -77,14 +80,15 @@ class Logouts:
         return logouts
 
     def during_handshake(self, call: Callable[[], object]) -> object:
-        """Run the `auth` of a handshake: a log-out from now on ends it, though no connection is
-        known yet.
+        """Run the `auth` of a handshake, which a log-out from now on ends.
+
+        Its connection isn't known yet.
         """
         self._handshakes.begin(_cookie_hash(self._app))
         return call()
 
     def during(self, connection: Connection, event: str, call: Callable[[], object]) -> object:
-        """Run an event of a connection, which is known from its "open" to its "close"."""
+        """Run an event of a connection, whose login is remembered from "open" to "close"."""
         if event == "open" and not self._open(connection):
             return None
         if event == "close":
@@ -100,6 +104,7 @@ class Logouts:
             or not isinstance(session, str)
         ):
             return {}
+
         self._handshakes.revoke(str(question.get("cookies")))
         ended = [
             one for one, login in list(self._logins.items()) if _is_meant(login, users, session)
@@ -108,9 +113,7 @@ class Logouts:
         return {"closed": len(ended)}
 
     def _open(self, connection: Connection) -> bool:
-        """Take note of whose connection it is; False for one whose session was logged out during
-        the handshake.
-        """
+        """Remember the login of a connection; return False if it was logged out meanwhile."""
         login = _login_of_request(self._app)
         if login is None:
             return True
@@ -120,8 +123,8 @@ class Logouts:
         connection.close(CloseCode.UNAUTHENTICATED, _REASON)
         return False
 
-    def _on_logout(self, sender: object, user: Any = None, **_: object) -> None:
-        """Tell all processes; the log-out itself must not fail of it."""
+    def _on_logout(self, sender: object, user: UserMixin | None = None, **_: object) -> None:
+        """Tell all processes; an error here must not fail the log-out itself."""
         try:
             self._served.ask_all(_question(self._app, user))
         except Exception:
@@ -129,14 +132,14 @@ class Logouts:
 
 
 class _Handshakes:
-    """Those that are under way, by the hash of their cookies."""
+    """The handshakes that are under way, by the hash of their cookies."""
 
     def __init__(self) -> None:
         self._began_at_s: OrderedDict[str, float] = OrderedDict()  # on the monotonic clock
         self._revoked: set[str] = set()
 
     def begin(self, cookies: str) -> None:
-        """One begins; those that must have failed meanwhile are forgotten."""
+        """Remember a handshake that begins; forget those that must have failed meanwhile."""
         now_s = time.monotonic()
         self._began_at_s.setdefault(cookies, now_s)
         while (
@@ -146,24 +149,25 @@ class _Handshakes:
             self._revoked.discard(self._began_at_s.popitem(last=False)[0])
 
     def revoke(self, cookies: str) -> None:
-        """The session of these cookies is logged out."""
+        """Note that the session of these cookies is logged out."""
         if cookies in self._began_at_s:
             self._revoked.add(cookies)
 
     def end(self, cookies: str) -> bool:
-        """One is open; gives whether its session is good."""
+        """Forget a handshake whose connection is open; return whether its session is valid."""
         self._began_at_s.pop(cookies, None)
         is_good = cookies not in self._revoked
         self._revoked.discard(cookies)
         return is_good
 
 
-def _question(app: flask.Flask, user: Any) -> Facts:
-    """Name the session that the current request logs out."""
-    # By now flask-login has taken its keys out of the session.
+def _question(app: flask.Flask, user: UserMixin | None) -> Facts:
+    """Return the question that names the session which the current request logs out."""
+    # By now flask-login has removed its keys from the session.
     before = sessions.as_it_came()
     # An app may have changed the id, which is how log-outs of copied cookies are made to work.
-    users = {str(user.get_id()), str(before.get("_user_id", ""))} - {"", "None"}
+    own_id = None if user is None else user.get_id()
+    users = {str(own_id), str(before.get("_user_id", ""))} - {"", "None"}
     return {
         "ask": _QUESTION,
         "users": sorted(users),
@@ -173,9 +177,7 @@ def _question(app: flask.Flask, user: Any) -> Facts:
 
 
 def _login_of_request(app: flask.Flask) -> Login | None:
-    """Find out by the cookies of the current request alone whose it is; the user isn't loaded for
-    it.
-    """
+    """Return the login of the current request by its cookies alone, without loading the user."""
     user = flask.session.get("_user_id") or _remembered_user(app)
     if user is None:
         return None
@@ -183,7 +185,7 @@ def _login_of_request(app: flask.Flask) -> Login | None:
 
 
 def _remembered_user(app: flask.Flask) -> str | None:
-    from flask_login import decode_cookie  # `Logouts.of` has found it
+    from flask_login import decode_cookie  # `LoginLogouts.of` has found it
 
     cookie = flask.request.cookies.get(_remember_name(app))
     found: str | None = None if cookie is None else decode_cookie(cookie)
@@ -195,15 +197,13 @@ def _remember_name(app: flask.Flask) -> str:
     return name
 
 
-def _session_id(session: Any) -> str:  # Any: whatever the app's session interface opens
+def _session_id(session: Mapping[str, object]) -> str:
     found = getattr(session, "sid", None) or session.get("_id") or ""
     return str(found)
 
 
 def _cookie_hash(app: flask.Flask) -> str:
-    """Return what tells a browser's cookies from others, and is worth nothing to those who read
-    questions.
-    """
+    """Return a hash of a browser's login cookies, of no use to whoever reads questions."""
     cookies = flask.request.cookies
     session, remembered = (
         cookies.get(app.session_interface.get_cookie_name(app)),
@@ -215,9 +215,7 @@ def _cookie_hash(app: flask.Flask) -> str:
 
 
 def _is_meant(login: Login, users: list[object], session: str) -> bool:
-    """Return whether a login is what was logged out; sessions that can't be told apart are taken
-    for one.
-    """
+    """Return whether a login was logged out; sessions that can't be told apart count as one."""
     if login.user not in users:
         return False
     return not (login.session and session) or login.session == session

@@ -1,6 +1,6 @@
-"""Finding the WebSocket route that a handshake asks for, and hiding such routes from HTTP.
+"""Finds the WebSocket route that a handshake asks for, and hides such routes from HTTP.
 
-A route lies in Flask's own map like a view, with its blueprint's prefix, host and subdomain:
+A route lies in Flask's own map like a view, with its blueprint's prefix, host and subdomain, and
 Flask's matching decides.
 """
 
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, NoReturn
 
 import flask
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
@@ -21,21 +20,22 @@ from ...errors import Refused
 from ...routing.matching import Match, Route
 from ...routing.params import Params
 from ...routing.spelling import RuleSpelling
-from ...websocket.bridge import Environ
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ...websocket.bridge import Environ
 
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
 
 _NEEDS_SERVER = (
     "This address is a WebSocket, and the Flask app is served without its WebSockets, as `flask "
-    "run` does. Serve what "
-    "tina4_wsgi.contrib.flask.wrap(app) gives, in development by `tina4-wsgi serve --reload "
-    "wsgi:app`."
+    "run` does. Serve what tina4_wsgi.contrib.flask.wrap(app) gives, in development by "
+    "`tina4-wsgi serve --reload wsgi:app`."
 )
 
 _NO_SUBDOMAIN = "<invalid>"
-"""What Werkzeug takes for the subdomain of a host outside of SERVER_NAME; `<tenant>` would match
-it.
-"""
+"""Werkzeug's subdomain for a host outside of SERVER_NAME; `<tenant>` would match it."""
 
 _ANY_PLACE: Environ = {
     "REQUEST_METHOD": "GET",
@@ -43,22 +43,18 @@ _ANY_PLACE: Environ = {
     "SERVER_PORT": "80",
     "wsgi.url_scheme": "http",
 }
-"""What a WSGI environ always has, for those who ask about a bare path."""
+"""Keys that a WSGI environ always has: an environ may hold only a path."""
 
 
 class Unwrapped:
-    """The view of a WebSocket route; Flask itself only calls it where nobody serves the
-    WebSocket.
-    """
+    """The view of a WebSocket route; Flask only calls it if nobody serves the WebSocket."""
 
     def __init__(self, route: Route) -> None:
         self.route = route
         self._has_warned = False
 
-    def __call__(self, **params: object) -> Any:
-        """Answer 501, and log the reason once: browsers show nobody the body of a refused
-        handshake.
-        """
+    def __call__(self, **params: object) -> NoReturn:
+        """Answer 501, and log the reason once: no browser shows the body of a refused handshake."""
         if not self._has_warned:
             self._has_warned = True
             logger.warning("%.200r: %s", flask.request.path, _NEEDS_SERVER)
@@ -69,8 +65,8 @@ def find(app: flask.Flask, environ: Environ, path: str) -> tuple[str, Match] | N
     """Find the WebSocket route that a handshake asks for.
 
     Args:
-        environ: as the app sees it behind its middleware; looked at for its host.
-        path: the decoded path in it, normal.
+        environ: as the app sees it behind its middleware; only its host is read.
+        path: its path, decoded and normal.
     Returns:
         The name of the connection's group, and the match.
     Raises:
@@ -102,13 +98,14 @@ def find(app: flask.Flask, environ: Environ, path: str) -> tuple[str, Match] | N
 
 
 def names_host(app: flask.Flask, environ: Environ, path: str) -> bool:
-    """Say whether the app's settings name the host of a handshake, or the rule that it matches.
+    """Return whether the app's settings, or the rule that it matches, name a handshake's host.
 
     Args:
         environ, path: as for `find`.
     """
     if _trusted_hosts(app):
-        return True  # which `check_host` holds
+        return True  # `check_host` enforces them
+
     host = host_name(get_host({**_ANY_PLACE, **environ}))
     own = host_name(app.config.get("SERVER_NAME") or "")
     if own and (host == own or host.endswith(f".{own}")):
@@ -118,7 +115,7 @@ def names_host(app: flask.Flask, environ: Environ, path: str) -> bool:
 
 
 def check_host(app: flask.Flask, environ: Environ) -> None:
-    """Hold TRUSTED_HOSTS.
+    """Enforce TRUSTED_HOSTS.
 
     Raises:
         SecurityError: by Werkzeug, a 400.
@@ -131,7 +128,7 @@ def _trusted_hosts(app: flask.Flask) -> list[str] | None:
 
 
 def declared(app: flask.Flask) -> Iterator[Route]:
-    """Give the WebSocket routes of an app, with the prefixes of their blueprints."""
+    """Yield the WebSocket routes of an app, with the prefixes of their blueprints."""
     for rule in app.url_map.iter_rules():
         view = app.view_functions.get(rule.endpoint)
         if isinstance(view, Unwrapped):
@@ -154,8 +151,7 @@ def host_name(host: str) -> str:
 def http_error(app: flask.Flask, request: flask.Request) -> Exception | None:
     """Return the routing error of an HTTP request as it would be without our WebSocket routes.
 
-    What an app answers for an address without a view is its 404, also where a WebSocket has that
-    address.
+    For an address that only a WebSocket has, the app answers its own 404.
     """
     error = request.routing_exception
     if not isinstance(error, WebsocketMismatch | MethodNotAllowed):
@@ -180,9 +176,7 @@ def _is_ours(app: flask.Flask, adapter: MapAdapter) -> bool:
 
 
 def _adapter(app: flask.Flask, environ: Environ) -> MapAdapter:
-    """Bind the app's map as Flask does for a request: what SERVER_NAME means depends on its
-    version.
-    """
+    """Bind the app's map as this version of Flask does for a request."""
     is_host_free = (
         not app.subdomain_matching
         and not app.url_map.host_matching

@@ -1,9 +1,8 @@
-"""Declaring WebSocket routes of a Flask app or blueprint, and the names of their groups."""
+"""Declares WebSocket routes of a Flask app or blueprint, and names their groups."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
 import flask
@@ -14,9 +13,12 @@ from . import hooks
 from .matching import Unwrapped, has_host, host_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from typing_extensions import Unpack
 
     from ...routing.callbacks import Auth, Callback, WebsocketDecorator
+    from ...routing.params import Value
     from ...settings import RouteSettings
 
 
@@ -31,8 +33,7 @@ def websocket(
     host: str | None = None,
     **options: Unpack[RouteSettings],
 ) -> WebsocketDecorator:
-    """Serve a path of a Flask app or blueprint as a WebSocket by `callback(connection, event,
-    data)`.
+    """Serve a path of an app or blueprint as a WebSocket by `callback(connection, event, data)`.
 
     The route stands in Flask's own map: a blueprint's prefix and subdomain apply, `flask routes`
     lists it, in callbacks `request.endpoint`, `request.view_args` and `request.blueprint` are set,
@@ -71,18 +72,21 @@ def websocket(
             merge_slashes=False,
             **place,
         )
-        if isinstance(app, flask.Flask):
-            hooks.install(app)
-        else:
-            app.record_once(lambda state: hooks.install(cast("flask.Flask", state.app)))
+        _install_hooks(app)
         return callback
 
     return decorate
 
 
-def path_for(endpoint: str, **values: Any) -> str:  # Any: what the converters of the URL take
-    """Return the name under which the connections of a WebSocket endpoint are reached, for
-    `broadcast` and `count`.
+def _install_hooks(app: flask.Flask | flask.Blueprint) -> None:
+    if isinstance(app, flask.Flask):
+        hooks.install(app)
+    else:
+        app.record_once(lambda state: hooks.install(cast("flask.Flask", state.app)))
+
+
+def path_for(endpoint: str, **values: Value) -> str:
+    """Return the name of the connections of a WebSocket endpoint, for `broadcast` and `count`.
 
     That is the path; for a route with a host or a subdomain it begins with the host, as in
     "//acme.shop.example/ws/a", so that two tenants never hear each other.

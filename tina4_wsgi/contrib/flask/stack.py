@@ -1,4 +1,4 @@
-"""The middleware of a Flask app: what an event is sent down, with or without some of it."""
+"""The middleware of a Flask app that an event passes: all of it, or without some."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _INSIDE = ("wsgi_app", "app", "application", "_app")
-"""Where middleware keeps what it wraps."""
+"""The attributes in which middleware keeps what it wraps."""
+
+Layer = Any  # one middleware of a stack, or the app: any callable with any attributes
 
 LeftOut = Iterable[type | str]
 
@@ -23,14 +25,14 @@ LeftOut = Iterable[type | str]
 class Chained:
     """A Flask app with another chain in the place of its `wsgi_app`.
 
-    It is called by Flask's `__call__`, which error trackers patch.
+    Calling it calls Flask's `__call__`, which error trackers patch.
     """
 
     def __init__(self, app: flask.Flask, wsgi_app: WSGIApplication) -> None:
         self._app = app
         self.wsgi_app = wsgi_app
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._app, name)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -40,28 +42,27 @@ class Chained:
 
 
 def is_bare(app: flask.Flask) -> bool:
-    """Return whether nothing stands between a server and Flask's own code that could change an
-    environ.
-    """
+    """Return whether nothing between a server and Flask's own code could change an environ."""
     is_own = getattr(app.wsgi_app, "__func__", None) is flask.Flask.wsgi_app
     return is_own and type(app).__call__ is flask.Flask.__call__
 
 
 def own_end(app: flask.Flask) -> WSGIApplication:
-    """Give an app without any of the middleware that was put into `wsgi_app`."""
+    """Return an app without any of the middleware in its `wsgi_app`."""
     return Chained(app, MethodType(flask.Flask.wsgi_app, app))
 
 
 def without(stack: WSGIApplication, app: flask.Flask, left_out: LeftOut) -> WSGIApplication:
-    """Copy a stack without some of its middleware; those who wrap it are copied too, and all else
-    is shared.
+    """Copy a stack without some of its middleware.
+
+    Middleware around what is left out is copied too; the rest is shared.
 
     Args:
         stack: what wraps `app`, or `app` itself.
         left_out: classes of middleware, or their dotted names.
     Raises:
-        UsageError: something of it isn't there, or can't be found since what wraps it can't be
-            looked into.
+        UsageError: middleware isn't there, or can't be found because what wraps it keeps it under
+            an unknown name.
     """
     names = tuple(left_out) if not isinstance(left_out, str) else (left_out,)
     walk = _Walk(app, names)
@@ -73,8 +74,7 @@ def without(stack: WSGIApplication, app: flask.Flask, left_out: LeftOut) -> WSGI
     if missing:
         raise UsageError(
             f"leave_out names {', '.join(map(repr, missing))}, expected middleware on the way to "
-            "the Flask app, each "
-            f"keeping what it wraps as one of {', '.join(_INSIDE)}; met: "
+            f"the Flask app, each keeping what it wraps as one of {', '.join(_INSIDE)}; met: "
             f"{', '.join(walk.passed) or 'none'}{walk.stop}"
         )
     return copied
@@ -84,9 +84,9 @@ class _Walk:
     """One walk down a stack.
 
     Attributes:
-        found: what was to be left out and was met.
+        found: those of `names` that were met.
         passed: the names of the middleware met.
-        stop: a clause about what couldn't be looked into, "" if nothing.
+        stop: a clause about the layer where the walk ended early, "" if it came to the app.
     """
 
     def __init__(self, app: flask.Flask, names: tuple[type | str, ...]) -> None:
@@ -96,7 +96,7 @@ class _Walk:
         self._app = app
         self._names = names
 
-    def without(self, layer: Any) -> Any:  # Any: whatever middleware is
+    def without(self, layer: Layer) -> Layer:
         if layer is self._app:
             below = self.without(layer.wsgi_app)
             return (
@@ -130,7 +130,7 @@ def _is(layer: object, wanted: type | str) -> bool:
     return any(_name_of(one) == wanted for one in type(layer).__mro__)
 
 
-def _with(layer: Any, attribute: str, below: WSGIApplication) -> Any:  # Any: as above
+def _with(layer: Layer, attribute: str, below: WSGIApplication) -> Layer:
     try:
         copied = copy.copy(layer)
         setattr(copied, attribute, below)

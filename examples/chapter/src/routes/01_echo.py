@@ -1,4 +1,4 @@
-"""WebSocket as a route: what comes in goes back to its sender.
+"""WebSocket as a route: each message goes back to its sender.
 
 One route, one callback, three arguments. `event` is "open", "message" or "close";
 `data` is the text of the message and empty for the other two events.

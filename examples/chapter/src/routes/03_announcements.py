@@ -1,6 +1,6 @@
 """Broadcasting: a message for every connection on the same path, the sender's own included.
 
-The newcomer hears its own "A new user joined"; the leaver is already gone when the others hear "A
+A new connection gets its own "A new user joined"; one that closes is gone before the others get "A
 user left".
 """
 

@@ -1,5 +1,4 @@
-"""Live chat with typing indicators: several kinds of message on one connection, told apart by
-"type".
+"""Live chat with typing indicators: the "type" of a message says which kind it is.
 
 What a client may send: {"type": "set-username", "username": …}, {"type": "typing"} and
 {"type": "message", "text": …}; without a type it is a message.
@@ -11,7 +10,7 @@ from tina4_wsgi import Router
 
 from ._clock import utc_now
 
-# Who is here, by connection id. "close" takes the entry out again, or the dict would grow for ever.
+# Users by connection id. "close" removes the entry, or the dict would grow for ever.
 chat_users = {}
 
 

@@ -14,20 +14,22 @@ TICKETS = (
 
 
 class Command(BaseCommand):
-    """Adds them unless they are there."""
+    """Adds users and tickets unless they are there."""
 
     help = "Adds the users ada and grace (password: demo) and a few tickets."
 
     def handle(self, *args, **options):
-        """Add them."""
+        """Add users, then tickets."""
         User = get_user_model()
         for name in PEOPLE:
             if not User.objects.filter(username=name).exists():
                 User.objects.create_user(name, password="demo")
+
         author = User.objects.get(username=PEOPLE[0])
         if not Ticket.objects.exists():
             for title, is_urgent, is_done in TICKETS:
                 Ticket.objects.create(
                     title=title, is_urgent=is_urgent, is_done=is_done, author=author
                 )
+
         self.stdout.write(f"log in as {' or '.join(PEOPLE)} with the password demo")
