@@ -16,6 +16,7 @@ from tina4_wsgi.protocol.handshake import (
     check_origin,
     check_page,
     choose_subprotocol,
+    read,
     wants_websocket,
 )
 
@@ -597,3 +598,70 @@ def test_a_hundred_subprotocols_may_be_offered():
 
 def test_subprotocols_that_differ_in_letter_case_differ():
     assert choose_subprotocol("Chat, chat", ("chat",)) == "chat"
+
+
+# -- read once
+
+
+def test_a_handshake_is_read_as_it_was_sent():
+    asked = read(
+        environ(
+            PATH_INFO="/ws/chat",
+            HTTP_ORIGIN="https://example.org",
+            HTTP_SEC_WEBSOCKET_PROTOCOL="v1, v2",
+            HTTP_SEC_WEBSOCKET_EXTENSIONS="permessage-deflate",
+        )
+    )
+
+    assert asked == (
+        "GET",
+        "/ws/chat",
+        "server.example.com",
+        "https://example.org",
+        "13",
+        KEY,
+        "v1, v2",
+        "permessage-deflate",
+        None,
+    )
+
+
+def test_what_was_not_sent_is_none_or_empty():
+    asked = read(environ(HTTP_HOST=None, HTTP_SEC_WEBSOCKET_KEY=None))
+
+    assert (asked.path, asked.host, asked.key) == ("/", "", "")
+    assert (asked.origin, asked.subprotocols, asked.extensions) == (None, None, None)
+
+
+def test_a_handshake_that_may_not_be_accepted_can_be_read_all_the_same():
+    asked = read(environ(REQUEST_METHOD="POST", HTTP_ORIGIN="https://example.org"))
+
+    assert asked.origin == "https://example.org"
+    with pytest.raises(Refused, match="405"):
+        asked.accept()
+
+
+def test_a_broken_list_is_refused_by_the_step_that_reads_it_and_not_before():
+    asked = read(environ(HTTP_SEC_WEBSOCKET_PROTOCOL="a,a", HTTP_SEC_WEBSOCKET_EXTENSIONS="a;;="))
+
+    assert asked.accept() == ACCEPT
+    with pytest.raises(Refused, match="400 Sec-WebSocket-Protocol"):
+        asked.choose_subprotocol(["a"])
+    with pytest.raises(Refused, match="400 Sec-WebSocket-Extensions"):
+        asked.agree_on_deflate(False)
+
+
+@pytest.mark.parametrize(
+    ("offered", "is_wanted", "window_bits"),
+    [
+        (None, True, None),
+        ("permessage-deflate", False, None),
+        ("x-else", True, None),
+        ("permessage-deflate", True, 15),
+        ("permessage-deflate; server_max_window_bits=10", True, 10),
+    ],
+)
+def test_deflate_is_agreed_on_where_both_want_it(offered, is_wanted, window_bits):
+    agreement = read(environ(HTTP_SEC_WEBSOCKET_EXTENSIONS=offered)).agree_on_deflate(is_wanted)
+
+    assert (agreement and agreement.window_bits) == window_bits

@@ -102,7 +102,7 @@ class Relay:
         core = self._new_core()
         try:
             core.start()
-        except Exception as exc:  # noqa: BLE001  # the handshake that came first must not fail for it
+        except Exception as exc:  # noqa: BLE001  # the first handshake must not fail for it
             self._error = str(exc) or type(exc).__name__
             core.close()
             # With Redis the settings are at fault, and they don't change.

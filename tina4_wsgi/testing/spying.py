@@ -46,6 +46,7 @@ class SpiedRoute:
     def callback(self, connection: Connection, event: str, data: str | bytes) -> object:
         """Call the route's callback, and return what it returns."""
         self.connection, self.running, self._greenlet = connection, event, getcurrent()
+
         try:
             return self._spy.call(self._served.callback, connection, event, data)
         except Exception as exc:
