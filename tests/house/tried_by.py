@@ -67,7 +67,6 @@ TRIED_BY = {
     "testing.spying": "testing/test_errors.py",
     "version": "house/test_package.py",
     "websocket.bridge": "contrib/test_framework_answers.py",
-    "websocket.connection": "acceptance/test_connection_api.py",
     "websocket.identity": "engine/test_presence.py",
     "websocket.inquiries": "accepting/test_arrival.py",
     "websocket.seams": "websocket/test_transport.py",
