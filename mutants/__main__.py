@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import signal
 import sys
 import tempfile
 import time
@@ -19,28 +20,24 @@ LEAST_TIMEOUT_S = 120.0
 
 
 class Part(NamedTuple):
-    """Modules, and the tests that must notice changes in them. Folders and files that don't exist
-    are passed over.
+    """A folder of the package, and the tests that must notice changes in it; those that don't
+    exist are passed over.
     """
 
-    sources: str
     tests: str
     least_score: float
 
 
-ENGINE_TESTS = (
-    "tests/hub tests/websocket tests/engine tests/acceptance/test_connection_api.py "
-    "tests/acceptance/test_ends.py"
-    " tests/acceptance/test_limits.py tests/acceptance/test_rooms.py"
+CONNECTIONS = (
+    "tests/hub tests/websocket tests/engine tests/acceptance/test_connection_api.py"
+    " tests/acceptance/test_ends.py tests/acceptance/test_limits.py tests/acceptance/test_rooms.py"
 )
 PARTS = {
-    "protocol": Part("protocol", "tests/protocol", 97),
-    "websocket": Part(
-        "websocket connection lifecycle liveness opening transport service", ENGINE_TESTS, 90
-    ),
-    "hub": Part("hub backlog stream mailbox sweeper dispatch turn loopwatch", ENGINE_TESTS, 90),
-    "engine": Part("engine registry fanout draining presence process", ENGINE_TESTS, 90),
-    "backplane": Part("backplane publishing", "tests/backplane", 90),
+    "protocol": Part("tests/protocol", 97),
+    "websocket": Part(CONNECTIONS, 90),
+    "hub": Part(CONNECTIONS, 90),
+    "engine": Part(CONNECTIONS, 90),
+    "backplane": Part("tests/backplane", 90),
 }
 
 
@@ -66,7 +63,8 @@ def main() -> int:
     if unknown := [name for name in options.part if name not in PARTS]:
         parser.error(f"no part is called {unknown[0]}; there are {', '.join(PARTS)}")
 
-    samples = {name: sample_of(PARTS[name], options) for name in options.part or PARTS}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    samples = {name: sample_of(name, options) for name in options.part or PARTS}
     if options.list:
         print(*(mutant for sample in samples.values() for mutant in sample), sep="\n")
         return 0
@@ -87,28 +85,24 @@ def main() -> int:
     return 0 if is_good else 1
 
 
-def sample_of(part: Part, options: argparse.Namespace) -> list[Mutant]:
+def sample_of(folder: str, options: argparse.Namespace) -> list[Mutant]:
     """Draw the mutants that the options ask for."""
     left_out = equivalent()
     found = [
-        one for one in mutants_of(part) if one.identity not in left_out and options.only in str(one)
+        one
+        for one in mutants_of(folder)
+        if one.identity not in left_out and options.only in str(one)
     ]
     found.sort(key=lambda mutant: mutant.rank(options.seed))
     compiling = (one for one in found if one.compiles((ROOT / PACKAGE / one.path).read_bytes()))
     return list(itertools.islice(compiling, options.sample or None))
 
 
-def mutants_of(part: Part) -> list[Mutant]:
-    """Find all mutants of a part, in the order of the source."""
+def mutants_of(folder: str) -> list[Mutant]:
+    """Find all mutants of a folder, in the order of the source."""
     package = ROOT / PACKAGE
-    files: list[Path] = []
-    for name in part.sources.split():
-        files += sorted((package / name).rglob("*.py")) or [package / f"{name}.py"]
-    found = (
-        Finder(str(one.relative_to(package)), one.read_bytes()).found
-        for one in files
-        if one.exists()
-    )
+    files = sorted((package / folder).rglob("*.py"))
+    found = (Finder(str(one.relative_to(package)), one.read_bytes()).found for one in files)
     return [mutant for of_file in found for mutant in of_file]
 
 
@@ -117,7 +111,9 @@ def equivalent() -> dict[tuple[str, str, str], str]:
     lines = [
         line.strip() for line in EQUIVALENT.read_text().splitlines() if not line.startswith("#")
     ]
-    blocks = [block.split("\n") for block in "\n".join(lines).split("\n\n") if block.strip()]
+    blocks = [
+        block.strip().split("\n") for block in "\n".join(lines).split("\n\n") if block.strip()
+    ]
     found = {}
     for place, change, *reason in blocks:
         path, _, function = place.partition(" ")

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from .finding import Mutant
@@ -51,9 +51,26 @@ class Copy:
     def run(
         self, tests: Iterable[str], timeout_s: float | None = None, **variables: str
     ) -> tuple[int, str]:
-        """Run tests until the first fails; gives the exit code, -1 for a timeout, and the last
-        line.
+        """Run tests until the first fails, each file and folder in a process of its own, so that
+        nothing depends on which of them come together.
+
+        Returns:
+            The exit code, -1 for a timeout, and which test failed, or the last line.
         """
+        code, said = 0, ""
+        done: list[str] = []
+        for one in tests:
+            code, said = self._run(
+                [one, *(f"--ignore={name}" for name in done)], timeout_s, variables
+            )
+            if code != 0:
+                break
+            done.append(one)
+        return code, said
+
+    def _run(
+        self, arguments: list[str], timeout_s: float | None, variables: dict[str, str]
+    ) -> tuple[int, str]:
         env = {
             name: value
             for name, value in os.environ.items()
@@ -61,7 +78,7 @@ class Copy:
         }
         env |= {"PYTHONPATH": str(self.tree), "TMPDIR": str(self.temp), **variables}
         options = ["-x", "--hypothesis-seed=1", "-o", f"cache_dir={self.temp}/pytest"]
-        command = [sys.executable, "-m", "pytest", *options, *tests]
+        command = [sys.executable, "-m", "pytest", *options, *arguments]
         with (self.temp / "output").open("w+", errors="replace") as output:
             # A file, no pipe: whoever a test leaves behind could keep that open.
             pytest = subprocess.Popen(
@@ -78,14 +95,14 @@ class Copy:
             except subprocess.TimeoutExpired:
                 return -1, "timeout"
             finally:
-                self._end_what_is_left()
+                self.end_what_is_left()
                 pytest.wait()
             output.seek(0)
-            return code, next(
-                (line for line in reversed(output.read().splitlines()) if line.strip()), ""
-            )
+            lines = [line for line in output.read().splitlines() if line.strip()]
+            failed = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
+            return code, next(iter(failed or lines[-1:]), "")
 
-    def _end_what_is_left(self) -> None:
+    def end_what_is_left(self) -> None:
         """Kill what the tests started in this copy and did not end: a mutant may have broken
         how.
         """
@@ -100,7 +117,7 @@ class Copy:
 
 def try_all(
     mutants: Iterable[Mutant],
-    copies: Iterable[Copy],
+    copies: Sequence[Copy],
     tests_of: Callable[[Mutant], list[str]],
     timeout_s: float,
 ) -> list[Mutant]:
@@ -125,9 +142,15 @@ def try_all(
             if not is_killed:
                 survived.append(mutant)
 
-    threads = [threading.Thread(target=work, args=[one]) for one in copies]
+    threads = [threading.Thread(target=work, args=[one], daemon=True) for one in copies]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    finally:  # ^C and SIGTERM too
+        while not waiting.empty():
+            waiting.get()
+        for one in copies:
+            one.end_what_is_left()
     return sorted(survived, key=lambda mutant: (mutant.path, mutant.start))

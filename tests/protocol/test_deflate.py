@@ -115,6 +115,9 @@ def test_the_client_may_say_what_it_can_do_with_its_own_window(hint: str) -> Non
         'x; a="b c"',
         "x;; a",
         "@",
+        'x, y; a="b',
+        'x; a="b,c"',
+        'x; a="b;c"',
     ],
 )
 def test_a_header_that_breaks_the_grammar_is_refused(header: str) -> None:
@@ -124,8 +127,14 @@ def test_a_header_that_breaks_the_grammar_is_refused(header: str) -> None:
     assert info.value.status == 400
 
 
-def test_quotes_hide_separators() -> None:
+def test_a_quoted_token_is_the_token_and_an_empty_element_is_none() -> None:
     assert parse_offers('x; a="b", ,y') == [Offer("x", [("a", "b")]), Offer("y", [])]
+
+
+def test_a_hundred_extensions_may_be_offered() -> None:
+    assert len(parse_offers(",".join(["x"] * 100))) == 100
+    with pytest.raises(Refused):
+        parse_offers(",".join(["x"] * 101))
 
 
 # -- inflating
@@ -204,6 +213,17 @@ def test_a_message_of_just_the_limit_passes_and_one_more_byte_is_1009() -> None:
     assert feed(compressed_frame(deflated(b"x" * 1_000)), max_message_bytes=1_000) == ["x" * 1_000]
     with pytest.raises(ProtocolError, match="1009"):
         feed(compressed_frame(deflated(b"x" * 1_001)), max_message_bytes=1_000)
+
+
+def test_a_fault_says_which_of_the_two_limits_was_passed() -> None:
+    beyond, bomb = Inflater(1_000), Inflater(1_000_000, 10)
+    bomb.expect(100)
+
+    beyond.inflate(deflated(b"x" * 1_001), is_last=True)
+    bomb.inflate(deflated(b"x" * 100_000), is_last=True)
+
+    assert str(beyond.fault) == "1009 message inflates beyond the limit"
+    assert str(bomb.fault) == "1009 message inflates to over 10 times its size"
 
 
 def test_incompressible_data_of_just_the_limit_passes() -> None:
@@ -286,6 +306,14 @@ def test_a_message_of_endless_final_blocks_is_refused() -> None:
         feed(compressed_frame(block * 1_000))
 
 
+def test_sixteen_streams_are_a_message_and_one_more_is_refused() -> None:
+    stream = deflated(b"x", mode=zlib.Z_FINISH)
+
+    assert feed(compressed_frame(stream * 16)) == ["x" * 16]
+    with pytest.raises(ProtocolError, match="1008"):
+        feed(compressed_frame(stream * 17))
+
+
 def test_an_inflater_goes_on_behind_a_final_block() -> None:
     two = deflated(b"one", mode=zlib.Z_FINISH) + deflated(b"two")
 
@@ -299,6 +327,16 @@ def test_a_message_that_is_cut_inside_a_block_is_refused_with_1007(opcode: int, 
 
     with pytest.raises(ProtocolError, match="1007"):
         feed(compressed_frame(payload[:-cut], opcode))
+
+
+@pytest.mark.parametrize("kept", range(10, 15))
+def test_a_message_that_is_cut_inside_the_head_of_a_block_is_refused_with_1007(kept: int) -> None:
+    letters = bytes(97 + (n * n * 2_654_435_761 >> 13) % 17 for n in range(400))
+    payload = deflated(letters)
+    assert payload[0] >> 1 & 0b11 == 0b10  # a block that begins with codes of its own
+
+    with pytest.raises(ProtocolError, match="1007"):
+        feed(compressed_frame(payload[:kept], 2))
 
 
 def test_a_payload_of_nothing_is_an_empty_message() -> None:

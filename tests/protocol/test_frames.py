@@ -38,6 +38,18 @@ TRAVELLING = (
 NEVER_TRAVELLING = (0, 1, 999, 1004, 1006, 1015, 1016, 1099, 1100, 1999, 2000, 2999, 5000, 65_535)
 
 
+def test_opcodes_and_close_codes_are_those_of_the_registries_and_two_of_our_own():
+    assert {one.name: one.value for one in Opcode} == {
+        "CONTINUATION": 0, "TEXT": 1, "BINARY": 2, "CLOSE": 8, "PING": 9, "PONG": 10,
+    }  # fmt: skip
+    assert {one.name: one.value for one in CloseCode} == {
+        "NORMAL": 1000, "GOING_AWAY": 1001, "PROTOCOL_ERROR": 1002, "UNSUPPORTED_DATA": 1003, "NO_STATUS": 1005,
+        "ABNORMAL": 1006, "INVALID_PAYLOAD": 1007, "POLICY_VIOLATION": 1008, "MESSAGE_TOO_BIG": 1009,
+        "MANDATORY_EXTENSION": 1010, "INTERNAL_ERROR": 1011, "SERVICE_RESTART": 1012, "TRY_AGAIN_LATER": 1013,
+        "BAD_GATEWAY": 1014, "TLS_HANDSHAKE": 1015, "UNAUTHENTICATED": 4401, "FORBIDDEN": 4403,
+    }  # fmt: skip
+
+
 # -- lengths
 
 

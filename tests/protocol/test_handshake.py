@@ -417,6 +417,22 @@ def test_a_host_that_has_lost_its_port_is_told_apart_from_another_host(origin):
     assert "proxy_set_header Host $http_host" in caught.value.detail
 
 
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("http://example.org:8080", "example.org:9090"),
+        ("https://example.org", "example.org:8443"),
+        ("http://other.example:8080", "example.org"),
+    ],
+)
+def test_a_host_with_another_port_or_name_has_lost_none(origin, host):
+    with pytest.raises(Refused) as caught:
+        check_origin(origin, host, ())
+
+    assert "lost its port" not in caught.value.detail
+    assert f"allowed_origins=['{origin}']" in caught.value.detail
+
+
 def test_a_refused_origin_is_named_in_the_log_and_cut_and_not_in_the_answer():
     with pytest.raises(Refused) as caught:
         check_origin("http://evil.test/" + "x" * 10_000, "example.org", ())
@@ -570,6 +586,14 @@ def test_what_is_no_list_of_different_tokens_is_400(offered):
         choose_subprotocol(offered, ("a",))
 
     assert caught.value.status == 400
+
+
+def test_a_hundred_subprotocols_may_be_offered():
+    names = [f"v{number}" for number in range(101)]
+
+    assert choose_subprotocol(",".join(names[:100]), ["v99"]) == "v99"
+    with pytest.raises(Refused):
+        choose_subprotocol(",".join(names), ["v0"])
 
 
 def test_subprotocols_that_differ_in_letter_case_differ():

@@ -89,6 +89,9 @@ def test_feed_says_whether_there_is_more_than_messages():
 
     assert session.feed(HELLO, messages) is False
     assert session.feed(b"\x89\x80" + KEY, messages) is True
+    session.pongs = None
+    assert session.feed(masked(0x88, b"\x03\xe8"), messages) is True
+    assert session.feed(HELLO, messages) is True
 
 
 # -- lengths that are refused
@@ -555,6 +558,13 @@ def test_10_000_fragments_of_one_byte_make_a_message(hear):
     assert hear(data, max_fragments=10_000) == Heard(["x" * 10_000])
 
 
+@pytest.mark.parametrize("first", [0x88, 0x89, 0x8A])
+def test_a_control_frame_between_fragments_is_no_part_of_their_size(hear, first):
+    data = masked(0x02, b"x" * 150) + masked(first, b"\x03\xe8" + b"y" * 100)
+
+    assert hear(data, max_message_bytes=200).fault is None
+
+
 # -- the inbound limit
 
 
@@ -576,6 +586,18 @@ def test_feed_stops_at_the_inbound_limit_and_goes_on_from_there():
 
     assert drained(session, data) == [["0", "1"], ["2", "3"], ["4"]]
     assert not session.has_buffered
+
+
+def test_feed_stops_where_as_many_bytes_wait_as_the_inbound_limit_says():
+    session, messages = Session(Config(max_inbound_bytes=100_000, max_message_bytes=50_000)), []
+    data = masked(0x82, b"x" * 50_000) * 2 + HELLO
+
+    session.feed(data, messages)
+
+    assert ([len(one) for one in messages], session.queued_bytes) == ([50_000, 50_000], 100_000)
+    session.queued_bytes -= 1
+    session.feed(b"", messages)
+    assert messages[2:] == ["Hello"]
 
 
 def test_a_session_that_stopped_says_that_it_has_more():
@@ -641,6 +663,25 @@ def test_control_frames_do_not_count_towards_the_inbound_limit():
 
     assert messages == ["Hello"]
     assert session.pongs == [b"\x8a\x01a"] * 3
+
+
+# -- what is held
+
+
+def test_a_session_holds_what_waits_and_what_has_arrived_of_the_next_message():
+    session, messages = Session(Config(max_inbound_messages=1)), []
+    assert session.held_bytes == 0
+
+    session.feed(masked(0x82, b"x" * 100)[:-40], messages)
+    assert session.held_bytes == 60
+
+    session.feed(masked(0x82, b"x" * 100)[-40:] + HELLO[:3], messages)
+    assert session.held_bytes == 103
+
+    session.queued_bytes -= 100
+    assert session.held_bytes == 3
+    session.drop()
+    assert session.held_bytes == 0
 
 
 # -- after a partial frame

@@ -21,6 +21,9 @@ _EMPTY_BLOCK = b"\x00\x00\xff\xff"  # §7.2.1: cut off behind each message, put 
 _FINAL_BLOCK = b"\x01\x00\x00\xff\xff"  # RFC 1951 §3.2.4: stored, empty, the last
 _LARGEST_WINDOW_BITS = 15
 _SMALLEST_ZLIB_BITS = 9  # zlib has no raw window of 2^8, though §7.1.2.1 does
+_WINDOWS: dict[str | None, int] = {str(bits): bits for bits in range(8, 16)}
+"""§7.1.2: 8 to 15, without leading zeros."""
+
 _LEVEL = 6  # zlib's own default; a broadcast pays it once
 _MEMORY_LEVEL = 8
 
@@ -61,13 +64,15 @@ def parse_offers(header: str) -> list[Offer]:
     Raises:
         Refused: 400, it breaks the grammar of RFC 6455 §9.1.
     """
-    elements = _split(header, ",")
+    # No separator is hidden by quotes: what is quoted must be a token all the same (§9.1). Empty
+    # elements of a list are dropped (RFC 9110 §5.6.1).
+    elements = [element for element in header.split(",") if element.strip(" \t")]
     if len(elements) > MOST_ELEMENTS:
         raise _bad_header()
 
     offers = []
     for element in elements:
-        name, *pieces = (piece.strip(" \t") for piece in _split(element, ";"))
+        name, *pieces = (piece.strip(" \t") for piece in element.split(";"))
         if not is_token(name):
             raise _bad_header()
         offers.append(Offer(name, [_parse_parameter(piece) for piece in pieces]))
@@ -75,31 +80,6 @@ def parse_offers(header: str) -> list[Offer]:
     if not offers:
         raise _bad_header()
     return offers
-
-
-def _split(text: str, separator: str) -> list[str]:
-    """Split outside of quotes; empty elements of a list are dropped (RFC 9110 §5.6.1)."""
-    parts = text.split(separator)
-    if '"' in text:
-        parts = _joined_quotes(parts, separator)
-    return parts if separator == ";" else [part for part in parts if part.strip(" \t")]
-
-
-def _joined_quotes(pieces: list[str], separator: str) -> list[str]:
-    """Join the pieces again between which a separator was quoted."""
-    parts: list[str] = []
-    open_pieces: list[str] = []
-
-    for piece in pieces:
-        open_pieces.append(piece)
-        is_quoted = (len(open_pieces) > 1) != bool(piece.count('"') % 2)
-        if not is_quoted:
-            parts.append(separator.join(open_pieces))
-            open_pieces = []
-
-    if open_pieces:
-        raise _bad_header()
-    return parts
 
 
 def _parse_parameter(text: str) -> tuple[str, str | None]:
@@ -137,23 +117,18 @@ def _accept(offer: Offer) -> Agreement | None:
             if value is not None:
                 return None
         elif name == "server_max_window_bits":
-            if not _is_window(value):
+            if value not in _WINDOWS:
                 return None
-            window_bits = int(value or 0)
+            window_bits = _WINDOWS[value]
             answer.append(f"{name}={window_bits}")
         elif name == "client_max_window_bits":
-            if value is not None and not _is_window(value):
+            if value is not None and value not in _WINDOWS:
                 return None
             # Its value is a hint. We inflate any window, so there is nothing to ask for.
         else:
             return None
 
     return Agreement(window_bits, "; ".join(answer))
-
-
-def _is_window(value: str | None) -> bool:
-    """§7.1.2: 8 to 15, without leading zeros."""
-    return value in ("8", "9", "10", "11", "12", "13", "14", "15")
 
 
 class Inflater:
@@ -206,7 +181,7 @@ class Inflater:
             return b""  # some clients send nothing where §7.2.3.6 has one byte
 
         inflated = self._inflate(part + _EMPTY_BLOCK if is_last else part)
-        while self.fault is None and self._zlib.eof and self._zlib.unused_data:
+        while self.fault is None and self._zlib.unused_data:  # empty until a final block has come
             part = self._zlib.unused_data
             if is_last and part == _EMPTY_BLOCK:
                 return inflated  # it ended with a final block

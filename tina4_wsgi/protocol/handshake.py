@@ -278,7 +278,8 @@ def _why_not(asking: Origin | None, own: hosts.Host | None, scheme: str) -> str:
             "trusted_proxies"
         )
 
-    if scheme and asking.scheme != scheme and origins.is_own(asking, own, ""):
+    # The scheme must differ: by the same one this page would have been the host's own.
+    if scheme and origins.is_own(asking, own, ""):
         return (
             f"by what this server and its proxies say the request came by {scheme}: let the "
             "outermost proxy's "

@@ -265,7 +265,7 @@ class Session:
                 break
             position = stop
 
-        if position < size and self.peer_close is None:
+        if position < size:
             self._buffer = data[position:]
         return self.pongs is not None or self.peer_close is not None
 

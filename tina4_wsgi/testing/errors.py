@@ -28,6 +28,7 @@ class HandshakeRefused(Tina4Error):
         self.status = int(status.split()[0])
         self.headers = headers
         self.body = body
+
         super().__init__(
             f"handshake for {path} was answered {status}, expected 101: {shown(self.text.strip())}"
         )

@@ -94,6 +94,64 @@ def test_a_peer_that_takes_nothing_yet_gets_all_of_it_later(pair):
     assert {one.number for one in found} == {7}
 
 
+def numbered(number: int) -> bytes:
+    return sized(pack(Kind.PATH, "/x", HELLO, SENDER, number))
+
+
+def test_what_waits_leaves_in_order_and_then_nothing_waits_any_more(pair):
+    link, _, theirs = pair
+    link.write(LARGE)
+    before = link.queued_bytes
+    link.write(numbered(8))
+    assert link.queued_bytes == before + len(numbered(8))
+
+    theirs.setblocking(False)
+    reader, found = EnvelopeReader(), []
+    with gevent.Timeout(WAIT_S, AssertionError("it has no end")):
+        while len(found) < 2:
+            try:
+                reader.feed(theirs.recv(1 << 20), found)
+            except BlockingIOError:
+                gevent.sleep(0.001)
+    link.write(numbered(9))
+
+    assert [one.number for one in found] == [7, 8]
+    assert (link.queued_bytes, link._backlog) == (0, None)
+    assert theirs.recv(65_536) == numbered(9)
+
+
+def test_a_message_that_the_kernel_takes_whole_leaves_nothing_to_wait_for(pair):
+    link, _, theirs = pair
+
+    link.write(MESSAGE)
+
+    assert (link.queued_bytes, link._backlog) == (0, None)
+    assert theirs.recv(65_536) == MESSAGE
+
+
+def test_a_peer_that_takes_nothing_is_cut_off_at_the_limit_and_not_before(pair):
+    link, ear, _ = pair
+    link.write(LARGE)
+    rest_bytes = (4 << 20) - link.queued_bytes
+
+    link.write(bytes(rest_bytes))
+    assert (ear.told, link.queued_bytes) == ([], 4 << 20)
+
+    link.write(b"x")
+    assert ear.told == [("ended", "took nothing of 4194304 bytes and is cut off")]
+    assert (link.is_open, link.queued_bytes) == (False, 0)
+
+
+def test_a_peer_that_resets_the_connection_is_found_out_by_reading(pair):
+    link, ear, theirs = pair
+    link.write(MESSAGE)
+
+    theirs.close()  # with bytes that it has not read
+    ear.wait_for(1)
+
+    assert (ear.told, link.is_open) == ([("ended", "")], False)
+
+
 def test_a_link_that_has_ended_takes_nothing_and_ends_no_more(pair):
     link, ear, _ = pair
     link.close("enough")

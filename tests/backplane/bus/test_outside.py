@@ -178,3 +178,21 @@ def test_who_leaves_while_a_publisher_greets_is_dropped(listen, outsider, direct
 
     with pytest.raises(BackplaneError, match="nobody took the message"):
         outsider.carry(Kind.PATH, "/x", HELLO)
+
+
+def test_an_app_reaches_the_same_app_of_other_processes_and_a_script_reaches_all(directory):
+    own, other = os.getpid(), os.getppid()
+    names = [
+        f"{app}-{pid}-{number:032x}.sock"
+        for number, (app, pid) in enumerate([(0, own), (0, other), (1, other)])
+    ]
+    raws = [directory.listen(name) for name in names]
+    app, script = BusOutsider(directory, 0), BusOutsider(directory)
+
+    for outsider in (app, script):
+        outsider._look_around()
+
+    assert list(app._lines) == [names[1]]
+    assert sorted(script._lines) == sorted(names)
+    for closable in (app, script, *raws):
+        closable.close()

@@ -74,10 +74,11 @@ def test_a_redirect_leads_to_the_other_node_until_that_is_forgotten(error):
     assert node.address is None
 
 
-def test_any_other_error_leads_nowhere():
+@pytest.mark.parametrize("text", ["3999 10.0.0.7:6381", "MOVED somewhere"])
+def test_any_other_error_leads_nowhere(text):
     node = RedisNode()
 
-    assert not node.is_elsewhere(redis.ResponseError("3999 10.0.0.7:6381"))
+    assert not node.is_elsewhere(redis.ResponseError(text))
     assert node.address is None
 
 
@@ -130,6 +131,10 @@ def test_an_option_that_would_change_how_we_read_is_refused():
 
 def test_a_url_with_other_options_is_fine():
     check_url(Config(backplane_url="redis://host?db=3"))
+
+
+def test_redis_py_is_found():
+    check_client()
 
 
 def test_without_redis_py_a_url_is_fine_and_the_start_says_what_to_install(monkeypatch):

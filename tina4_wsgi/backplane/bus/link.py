@@ -153,7 +153,7 @@ class Link:
             is_over, reason = self._read()
         except EnvelopeError as exc:
             is_over, reason = True, f"sent garbage and is cut off: {exc}"
-        except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the watcher
+        except BaseException as exc:  # noqa: BLE001  # one that leaves would end the watcher
             is_over, reason = (
                 True,
                 f"is cut off, since handling what it sent raised {type(exc).__name__}",

@@ -67,7 +67,7 @@ def denied(config: Config, paths: Iterable[str]) -> Denied:
             if not place.is_elsewhere(exc):
                 raise
             return _ask(config, place, [*paths])
-    except Exception as exc:  # noqa: BLE001  # redis-py raises errors of three trees, and those of sockets
+    except Exception as exc:  # noqa: BLE001  # redis-py raises errors of three trees
         raise CantAsk(describe(exc, config)) from None
 
 

@@ -108,7 +108,7 @@ class RedisPublisher:
             self._has_work.wait()
             try:
                 self._send_batch()
-            except Exception as exc:  # noqa: BLE001  # what ended this greenlet would make the process mute
+            except Exception as exc:  # noqa: BLE001  # nothing may end this greenlet
                 self._health.down("publisher", describe(exc, self._config))
                 self._disconnect()
                 self._place.forget()

@@ -220,7 +220,7 @@ class RedisSubscriber:
                 self._read(connection, backoff)
             # Also a ValueError of redis-py: the writer has closed the connection, or the answer
             # makes no sense.
-            except Exception as exc:  # noqa: BLE001  # an end of this greenlet would make the process deaf
+            except Exception as exc:  # noqa: BLE001  # nothing may end this greenlet
                 if self._place.is_elsewhere(exc):
                     self._disconnect()
                     gevent.sleep(backoff.next_s())  # nodes that disagree may redirect in a circle

@@ -1,4 +1,4 @@
-"""A chat room at /ws/room/{room}: everybody in it hears what anybody says."""
+"""A chat room at /ws/room/{room}: what one client says, all clients in the room hear."""
 
 from tina4_wsgi import Router
 
@@ -11,7 +11,7 @@ def chat(connection, event, data):
         connection.state["name"] = connection.query.get("name", "").strip()[:40] or "Somebody"
         tell(connection, note=f"{connection.state['name']} came")
     if event == "message":
-        message = connection.json(data)  # anything but JSON is logged, and the connection stays
+        message = connection.json(data)  # other text is logged, and the connection stays open
         tell(connection, name=connection.state["name"], text=str(message["text"])[:MOST_CHARACTERS])
     if event == "close":
         tell(connection, note=f"{connection.state.get('name', 'Somebody')} left")
@@ -19,4 +19,4 @@ def chat(connection, event, data):
 
 def tell(connection, **message):
     """Send a message to everybody in the connection's room, itself included."""
-    connection.broadcast(message)  # a dict goes as JSON
+    connection.broadcast(message)  # a dict is sent as JSON
