@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import signal
 import sys
 import tempfile
 import time
@@ -62,6 +63,7 @@ def main() -> int:
     if unknown := [name for name in options.part if name not in PARTS]:
         parser.error(f"no part is called {unknown[0]}; there are {', '.join(PARTS)}")
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     samples = {name: sample_of(name, options) for name in options.part or PARTS}
     if options.list:
         print(*(mutant for sample in samples.values() for mutant in sample), sep="\n")

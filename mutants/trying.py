@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from .finding import Mutant
@@ -117,7 +117,7 @@ class Copy:
 
 def try_all(
     mutants: Iterable[Mutant],
-    copies: Iterable[Copy],
+    copies: Sequence[Copy],
     tests_of: Callable[[Mutant], list[str]],
     timeout_s: float,
 ) -> list[Mutant]:
@@ -142,9 +142,15 @@ def try_all(
             if not is_killed:
                 survived.append(mutant)
 
-    threads = [threading.Thread(target=work, args=[one]) for one in copies]
+    threads = [threading.Thread(target=work, args=[one], daemon=True) for one in copies]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    finally:  # ^C and SIGTERM too
+        while not waiting.empty():
+            waiting.get()
+        for one in copies:
+            one.end_what_is_left()
     return sorted(survived, key=lambda mutant: (mutant.path, mutant.start))

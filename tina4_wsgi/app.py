@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gevent.monkey import get_original
-
 from . import jsontext, logs
 from .accepting.acceptor import Acceptor
 from .backplane.contract import Facts, Status
@@ -23,6 +21,7 @@ from .hosting import allowed_hosts, checks, gunicorn
 from .hosting.claims import claims_upgrade
 from .http import error_pages
 from .http.handling import HttpHandling
+from .hub.native import allocate_lock
 from .monitoring.endpoints import Endpoints
 from .monitoring.live_page import live_page_of
 from .monitoring.monitor import Monitor
@@ -30,7 +29,7 @@ from .monitoring.start_link import StartLink
 from .protocol import handshake
 from .protocol.frames import CloseCode, encode_message
 from .routing.discovery import discover
-from .routing.names import check_name, check_path
+from .routing.names import GroupKind, check_name, check_path
 from .routing.paths import normal_path
 from .routing.router import Router
 from .websocket.bridge import encoder_of
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
 
     Answering = Callable[[Facts], Facts]
 
-_allocate_lock = get_original("_thread", "allocate_lock")
 
 _SERVING_ELSEWHERE = frozenset({"listen", "run", "run_server", "serve", "serve_forever", "start"})
 _HOW_TO_SERVE = "`tina4-wsgi serve module:app`, or `gunicorn -k gevent module:app`"
@@ -122,7 +120,7 @@ class App:
 
         self._number = len(_apps)
         # Native, also where the app is imported before patching.
-        self._runtime_lock = _allocate_lock()
+        self._runtime_lock = allocate_lock()
 
         if router is None:
             discover(self.root)
@@ -205,7 +203,7 @@ class App:
             TypeError: something in a list or dict has no form in JSON.
         """
         frame = encode_message(jsontext.as_message(message, self._encode_json))
-        self._here().fanout.to_path(normal_path(check_path(path)), frame)
+        self._here().fanout.broadcast(GroupKind.PATH, normal_path(check_path(path)), frame)
 
     def count(self, path: str) -> int:
         """Count the connections on `path` in all processes.

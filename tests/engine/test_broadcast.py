@@ -8,6 +8,7 @@ import gevent
 
 from tests.support.engine_house import House
 from tests.support.raw import RawClient
+from tina4_wsgi.routing.names import GroupKind
 
 
 def quiet(connection: Any, event: str, data: str) -> None:
@@ -110,7 +111,7 @@ def test_rooms_span_paths_and_are_left_at_the_end(house: House) -> None:
     assert two.read_text() == "1"
     assert one.read_text() == "2"
     inside.close()
-    assert house.engine.rooms() == []
+    assert house.engine.names(GroupKind.ROOM) == []
 
 
 def test_many_large_broadcasts_of_one_turn_arrive_whole(house: House) -> None:
@@ -132,7 +133,7 @@ def test_many_large_broadcasts_of_one_turn_arrive_whole(house: House) -> None:
 
 def test_empty_groups_leave_no_trace(house: House) -> None:
     clients, _ = let_in(house, 5)
-    assert house.engine.paths() == ["/ws/room"]
+    assert house.engine.names(GroupKind.PATH) == ["/ws/room"]
 
     for client in clients:
         client.send_close()
@@ -141,4 +142,4 @@ def test_empty_groups_leave_no_trace(house: House) -> None:
     while house.process.connection_count:
         gevent.sleep(0)
 
-    assert house.engine.paths() == []
+    assert house.engine.names(GroupKind.PATH) == []

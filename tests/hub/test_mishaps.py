@@ -29,7 +29,7 @@ def test_an_error_of_ours_ends_that_connection_alone(
     client, connection = house.connect(log)
     other, _ = house.connect(quiet)
 
-    connection.failed(MemoryError())
+    connection._lifecycle.failed(MemoryError())
     log.wait_for("close")
 
     assert (connection.close_code, client.read_to_end()) == (1006, b"")
@@ -230,7 +230,7 @@ def test_one_member_that_fails_costs_the_others_of_its_batch_nothing(
     gevent.sleep(0)
     for _, connection in pairs:
         connection.join("r")
-    broken = pairs[0][1].transport
+    broken = pairs[0][1]._lifecycle.transport
 
     if batch == "a path":
         pairs[1][1].broadcast("all")
@@ -303,7 +303,7 @@ def test_a_client_that_leaves_behind_a_backlog_gets_all_of_it_and_the_close_fram
     log.wait_for("message")
     client.send_close(1000)
     log.wait_for("close")
-    assert connection.transport.queued_bytes > 200_000
+    assert connection._lifecycle.transport.queued_bytes > 200_000
 
     assert client.read_frame() == (0x80 | BINARY, b"x" * 300_000)
     assert client.read_close() == 1000
@@ -323,8 +323,8 @@ def test_a_callback_that_works_for_long_is_not_idle(house: House) -> None:
     client, connection = house.connect(slow, idle_timeout_s=0.2)
     client.send_text("a")
     began.wait()
-    first_due_s = connection.due_s
-    wait_until(lambda: connection.due_s > first_due_s)
+    first_due_s = connection._lifecycle.due_s
+    wait_until(lambda: connection._lifecycle.due_s > first_due_s)
     assert not connection.closed
 
     release.set()
@@ -379,8 +379,8 @@ def test_a_login_is_checked_again_behind_the_callback_that_runs(house: House) ->
     client, connection = house.connect(slow, auth=door, reauth_every=0.1)
     client.send_text("a")
     began.wait()
-    due_s = connection.due_s
-    wait_until(lambda: connection.due_s > due_s)
+    due_s = connection._lifecycle.due_s
+    wait_until(lambda: connection._lifecycle.due_s > due_s)
     asked = door.asked
     release.set()
 
@@ -394,8 +394,8 @@ def test_who_has_left_is_not_asked_for_a_login_again(house: House) -> None:
 
     def leave(connection: Any, event: str, data: str) -> None:
         if event == "message":
-            due_s = connection.due_s
-            wait_until(lambda: connection.due_s > due_s)
+            due_s = connection._lifecycle.due_s
+            wait_until(lambda: connection._lifecycle.due_s > due_s)
             connection.close(4000)
             asked.append(door.asked)
 

@@ -235,7 +235,7 @@ def test_no_times_are_taken_without_the_setting(router):
     with TestClient(app) as client, client.websocket("/ws/chat/a"):
         (engine,) = app.monitor().process.engines
         (connection,) = engine.connections
-        times = connection.service.tally.callback_times
+        times = connection._lifecycle.service.tally.callback_times
 
     assert engine.meter is None
     assert times == {}

@@ -40,7 +40,7 @@ def test_an_error_of_ours_while_reading_ends_the_connection(
 ) -> None:
     log = Log()
     client, connection = house.connect(log)
-    connection._session = Failing(connection._session)
+    connection._lifecycle._session = Failing(connection._lifecycle._session)
 
     client.send_text("a")
     log.wait_for("close")
@@ -64,10 +64,10 @@ def test_an_error_of_ours_after_a_pause_ends_the_connection(
     client, connection = house.connect(slow, max_inbound_messages=2)
     client.send_bytes(client_frame(TEXT, b"a") * 5)
     with gevent.Timeout(WAIT_S):
-        while not connection.transport.is_paused:
+        while not connection._lifecycle.transport.is_paused:
             gevent.sleep(0.002)
 
-    connection._session = Failing(connection._session)
+    connection._lifecycle._session = Failing(connection._lifecycle._session)
     release.set()
     log.wait_for("close")
 

@@ -113,7 +113,7 @@ def test_half_a_record_is_waited_for(site):
         record = outgoing.read()
         plain.sendall(record[:500])
         gevent.sleep(0.05)
-        assert connection.transport.received_bytes == 0
+        assert connection._lifecycle.transport.received_bytes == 0
 
         outgoing.write(record[500:])
         answer = b""
@@ -126,7 +126,7 @@ def test_a_message_that_the_kernel_does_not_take_at_once_arrives_whole(site):
         wait_until(lambda: site.connections)
         (connection,) = site.connections
         connection.broadcast(b"x" * 3_000_000)
-        wait_until(lambda: connection.transport.stalled_since_s is not None)
+        wait_until(lambda: connection._lifecycle.transport.stalled_since_s is not None)
 
         assert client.read_frame() == (0x80 | BINARY, b"x" * 3_000_000)
 
@@ -151,7 +151,9 @@ def test_a_slow_reader_that_may_lose_broadcasts_gets_whole_ones(site):
     with site.connect("/ws/lossy", receive_buffer=4_096) as client:
         wait_until(lambda: site.connections)
         (connection,) = site.connections
-        connection.transport._stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_608)
+        connection._lifecycle.transport._stream.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDBUF, 4_608
+        )
         sizes = [70_000 + 1_000 * number for number in range(60)]
         for size in sizes[:30]:  # nobody reads: more than fits
             connection.broadcast(b"z" * size)

@@ -69,7 +69,8 @@ class House:
         }
         served, opening = ServedRoute(route, limits), OpeningHandshake(environ, ())
         visit = Accepted(served, opening, path, Params(), window_bits=window_bits)
-        return client, self.engine.adopt(Taken(raw if wrap is None else wrap(raw), early), visit)
+        taken = Taken(raw if wrap is None else wrap(raw), early)
+        return client, self.engine.adopt(taken, visit).connection
 
     def leave(self) -> None:
         for client in self.clients:

@@ -72,7 +72,7 @@ def test_a_close_that_does_not_come_is_an_error(client):
 
 def test_a_server_that_cuts_the_line_is_1006(chat, client):
     with client.websocket("/ws/chat/general") as ws:
-        ws.connection._transport.abort()
+        ws.connection._lifecycle.transport.abort()
 
         assert ws.closed_with == (1006, "")
     assert chat.events[-1] == ("close", "")
@@ -80,7 +80,7 @@ def test_a_server_that_cuts_the_line_is_1006(chat, client):
 
 def test_sending_into_a_line_that_was_just_cut_is_1006_too(client):
     with client.websocket("/ws/chat/general") as ws:
-        ws.connection._transport.abort()
+        ws.connection._lifecycle.transport.abort()
         ws.send("too late")
 
         assert ws.closed_with == (1006, "")
@@ -89,7 +89,7 @@ def test_sending_into_a_line_that_was_just_cut_is_1006_too(client):
 def test_a_line_that_is_cut_before_the_server_has_read_is_1006_too(client):
     with client.websocket("/ws/chat/general") as ws:
         ws.send("unread", wait=False)
-        ws.connection._transport.abort()
+        ws.connection._lifecycle.transport.abort()
 
         assert ws.closed_with == (1006, "")
 
@@ -121,7 +121,7 @@ def test_it_does_not_hide_why_the_test_failed(chat):
 
 def test_the_client_answers_pings(client):
     with client.websocket("/ws/chat/general") as ws:
-        transport = ws.connection._transport
+        transport = ws.connection._lifecycle.transport
         transport.was_heard = False
 
         transport.write(b"\x89\x02hi")

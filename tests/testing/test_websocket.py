@@ -216,7 +216,7 @@ def test_broken_frames_meet_the_real_codec(client):
 
 def test_what_a_server_may_not_send_is_an_error(client):
     with client.websocket("/ws/chat/general") as ws:
-        ws.connection._transport.write(b"\x81\x82\x00\x00\x00\x00hi")  # masked
+        ws.connection._lifecycle.transport.write(b"\x81\x82\x00\x00\x00\x00hi")  # masked
 
         with pytest.raises(ProtocolError, match="a server's frame is masked"):
             ws.receive()

@@ -141,7 +141,7 @@ def test_in_a_short_burst_the_reply_still_leaves_before_the_close_frame(crowded:
     gevent.sleep(0)
     crowded.take_all_workers()
     client.send_bytes(client_frame(TEXT, b"first") + client_frame(0x8))
-    wait_until(lambda: connection.is_waiting)
+    wait_until(lambda: connection._lifecycle.is_waiting)
 
     crowded.gate.set()
 
@@ -160,9 +160,11 @@ def test_a_callback_that_runs_has_its_reply_leave_before_the_close_frame(house: 
     client, connection = house.connect(slow)
     client.send_text("a")
     client.send_close()
-    wait_until(lambda: connection.transport.is_paused)  # the close frame was read
-    due_s = connection.due_s
-    wait_until(lambda: connection.due_s > due_s)  # patience is over, but not for what runs
+    wait_until(lambda: connection._lifecycle.transport.is_paused)  # the close frame was read
+    due_s = connection._lifecycle.due_s
+    wait_until(
+        lambda: connection._lifecycle.due_s > due_s
+    )  # patience is over, but not for what runs
 
     release.set()
 
@@ -193,9 +195,9 @@ def test_who_is_sent_away_while_waiting_for_a_worker_is_told(crowded: Crowded, l
     crowded.take_all_workers()
     client, connection = crowded.connect(log)
     client.send_text("a")
-    wait_until(lambda: connection.waiting_count)
+    wait_until(lambda: connection._lifecycle.waiting_count)
 
-    connection.dismiss(1012, "new code")
+    connection._lifecycle.dismiss(1012, "new code")
 
     assert client.read_close() == 1012
 

@@ -11,6 +11,7 @@ import pytest
 from tests.support.engine_house import House
 from tests.support.raw import RawClient, client_frame
 from tina4_wsgi.engine import engine as engine_module
+from tina4_wsgi.routing.names import GroupKind
 
 TEXT = "tina " * 1_000
 
@@ -73,7 +74,7 @@ def test_rooms_and_single_sends_are_compressed_too(house: House) -> None:
     connection.broadcast_to_room("r", TEXT)
 
     assert [read(client), read(client), read(plain)] == [(True, TEXT), (True, TEXT), (False, TEXT)]
-    assert house.engine.rooms() == ["r"]
+    assert house.engine.names(GroupKind.ROOM) == ["r"]
 
 
 def test_a_compressed_echo_works_both_ways(house: House) -> None:

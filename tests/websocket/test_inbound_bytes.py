@@ -57,7 +57,7 @@ def compressed(data: bytes) -> bytes:
 
 
 def stops(connection: Connection) -> None:
-    wait_until(lambda: connection.transport.is_paused)
+    wait_until(lambda: connection._lifecycle.transport.is_paused)
 
 
 FRAMES = {
@@ -89,7 +89,7 @@ def test_reading_stops_at_the_limit_and_goes_on_when_the_queue_was_handled(
     slow.gate.set()
     sending.join()
     wait_until(lambda: sum(slow.sizes) >= 100 * (PIECE // 100 * 100))
-    wait_until(lambda: not connection.transport.is_paused)
+    wait_until(lambda: not connection._lifecycle.transport.is_paused)
     assert house.engine.inbound_bytes == 0
 
 
@@ -110,7 +110,7 @@ def test_a_message_under_way_counts_and_is_read_on_when_nothing_waits(
 
     flood(client, first)
     wait_until(lambda: house.engine.inbound_bytes >= 100 * KIB)
-    assert not connection.transport.is_paused
+    assert not connection._lifecycle.transport.is_paused
 
     slow.gate.set()
     client.send_bytes(client_frame(CONTINUATION, b"end"))
@@ -126,7 +126,9 @@ def test_beyond_the_budget_of_the_worker_those_whose_callbacks_are_slow_are_not_
     for client, _ in pairs:
         flood(client, client_frame(BINARY, bytes(PIECE)) * 30)
 
-    wait_until(lambda: sum(connection.transport.is_paused for _, connection in pairs) >= 4)
+    wait_until(
+        lambda: sum(connection._lifecycle.transport.is_paused for _, connection in pairs) >= 4
+    )
     gevent.sleep(0.05)
     assert house.engine.inbound_bytes <= 4 * MOST + len(pairs) * (PIECE + READ)
 
@@ -156,11 +158,11 @@ def reset(client: RawClient, connection: Connection) -> None:
 
 
 def abort(client: RawClient, connection: Connection) -> None:
-    connection.transport.abort()
+    connection._lifecycle.transport.abort()
 
 
 def break_the_protocol(client: RawClient, connection: Connection) -> None:
-    connection.failed(LookupError("ours"))
+    connection._lifecycle.failed(LookupError("ours"))
 
 
 @pytest.mark.parametrize("end", [close_from_here, hang_up, reset, abort, break_the_protocol])

@@ -59,7 +59,7 @@ def test_of_a_long_queue_only_what_is_due_before_the_check_is_handled(
     assert client.read_close() == 4401
     # A quarter of the interval each; the sweeper, where it has a turn, looks four times a second.
     assert len(handled) < MANY / 2
-    assert connection.waiting_count == 0
+    assert connection._lifecycle.waiting_count == 0
 
 
 @pytest.mark.parametrize("event", ["open", "message"])
@@ -74,8 +74,8 @@ def test_a_long_callback_is_followed_by_the_check_before_the_next(house: House, 
     client, connection = house.connect(callback, auth=door, reauth_every=EVERY_S)
     client.send_bytes(client_frame(TEXT, b"first") + client_frame(TEXT, b"second"))
     wait_until(lambda: handled and handled[-1][0] == event)
-    due_s = connection.due_s
-    wait_until(lambda: connection.due_s > due_s)  # the check is due
+    due_s = connection._lifecycle.due_s
+    wait_until(lambda: connection._lifecycle.due_s > due_s)  # the check is due
     door.is_revoked = True
     release.set()
 

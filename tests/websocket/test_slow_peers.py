@@ -22,7 +22,7 @@ def test_send_waits_for_a_slow_reader_and_nothing_is_lost(house: House) -> None:
 
     client, connection = house.connect(flood, send_buffer=SMALL_BUFFER, max_outbound_bytes=8_192)
     gevent.sleep(0.05)
-    assert connection._transport.queued_bytes < 8_192 + 4_100
+    assert connection._lifecycle.transport.queued_bytes < 8_192 + 4_100
 
     assert [int(client.read_text()[:5]) for _ in range(200)] == list(range(200))
 
@@ -86,7 +86,7 @@ def test_a_slow_member_may_lose_broadcasts_instead_of_the_connection(
         connection.broadcast(f"{number:05}" + "y" * 4_000)
         gevent.sleep(0)
     connection.send("direct")
-    assert connection._transport.queued_bytes < 65_536 + 4_100
+    assert connection._lifecycle.transport.queued_bytes < 65_536 + 4_100
     assert house.engine.drops_for_slow > 5
 
     heard = []
@@ -138,8 +138,8 @@ def test_a_writer_that_never_reads_the_answers_is_read_no_further(house: House) 
                 gevent.sleep(0.001)
 
     assert sent < 4_000_000
-    assert connection._transport.queued_bytes < 65_536 + 65_536
-    assert connection._transport.is_paused
+    assert connection._lifecycle.transport.queued_bytes < 65_536 + 65_536
+    assert connection._lifecycle.transport.is_paused
 
 
 def test_while_callbacks_are_slow_at_most_the_inbound_limit_waits(house: House) -> None:
@@ -154,8 +154,8 @@ def test_while_callbacks_are_slow_at_most_the_inbound_limit_waits(house: House) 
     client, connection = house.connect(slow, max_inbound_messages=8)
     client.send_bytes(b"".join(client_frame(TEXT, str(n).encode()) for n in range(1_000)))
     gevent.sleep(0.05)
-    assert len(connection._inbound) <= 8
-    assert connection._transport.is_paused
+    assert len(connection._lifecycle._inbound) <= 8
+    assert connection._lifecycle.transport.is_paused
 
     release.set()
     while len(seen) < 1_000:
@@ -226,7 +226,7 @@ def test_a_peer_that_answers_pings_stays(make_house: Callable[..., House], log: 
 
 
 def test_thousands_are_not_pinged_at_the_same_moment(house: House) -> None:
-    dues = {house.connect(quiet)[1].due_s for _ in range(20)}
+    dues = {house.connect(quiet)[1]._lifecycle.due_s for _ in range(20)}
 
     assert max(dues) - min(dues) > 1.0
     assert max(dues) < time.monotonic() + house.config.ping_interval_s

@@ -15,6 +15,7 @@ from tina4_wsgi.engine.groups import Groups
 from tina4_wsgi.errors import ConnectionClosed
 from tina4_wsgi.hub.flush_queue import FlushQueue
 from tina4_wsgi.protocol.frames import encode_message
+from tina4_wsgi.routing.names import GroupKind
 
 
 def quiet(connection: Any, event: str, data: str) -> None:
@@ -66,7 +67,7 @@ def test_who_has_left_can_not_be_put_into_a_room_by_a_thread(house: House) -> No
     with pytest.raises(ConnectionClosed, match="4000"):
         in_thread(lambda: connection.join("r"))
 
-    assert house.engine.rooms() == []
+    assert house.engine.names(GroupKind.ROOM) == []
 
 
 def test_a_named_room_is_reached_from_a_native_thread(house: House) -> None:
@@ -84,7 +85,7 @@ def test_broadcasts_from_threads_and_greenlets_at_once_lose_nothing(house: House
 
     def shout(name: str) -> None:
         for n in range(2_000):
-            house.process.fanout.to_path("/ws/test", encode_message(f"{name}{n}"))
+            house.process.fanout.broadcast(GroupKind.PATH, "/ws/test", encode_message(f"{name}{n}"))
 
     readers = [
         gevent.spawn(lambda one=one: [one.read_text() for _ in range(6_000)]) for one in clients
@@ -105,9 +106,9 @@ def test_close_join_and_leave_work_from_a_thread(house: House) -> None:
     client, connection = house.connect(quiet)
 
     in_thread(lambda: connection.join("r"))
-    assert house.engine.rooms() == ["r"]
+    assert house.engine.names(GroupKind.ROOM) == ["r"]
     in_thread(lambda: connection.leave("r"))
-    assert house.engine.rooms() == []
+    assert house.engine.names(GroupKind.ROOM) == []
     in_thread(lambda: connection.close(4007, "from a thread"))
 
     assert client.read_close() == 4007
@@ -154,7 +155,7 @@ def test_a_second_hub_in_another_thread_hears_broadcasts_too(house: House) -> No
 
     thread = started(another_hub, ready)
 
-    house.process.fanout.to_path("/ws/test", encode_message("to all hubs"))
+    house.process.fanout.broadcast(GroupKind.PATH, "/ws/test", encode_message("to all hubs"))
 
     in_thread(thread.join)
     assert heard == ["to all hubs"]
@@ -182,8 +183,8 @@ def test_a_hub_that_is_gone_is_passed_over(house: House) -> None:
     in_thread(started(short_lived_hub).join)
     client, _ = house.connect(quiet)
 
-    house.process.fanout.to_room("nobody's", encode_message("not here"))
-    house.process.fanout.to_path("/ws/test", encode_message("still here"))
+    house.process.fanout.broadcast(GroupKind.ROOM, "nobody's", encode_message("not here"))
+    house.process.fanout.broadcast(GroupKind.PATH, "/ws/test", encode_message("still here"))
 
     assert client.read_text() == "still here"
     assert house.process.connection_count == 1

@@ -15,8 +15,8 @@ import pytest
 
 from tina4_wsgi.hub.flush_queue import FlushQueue
 from tina4_wsgi.hub.stream import reset_on_close
+from tina4_wsgi.websocket.seams import TransportOwner
 from tina4_wsgi.websocket.transport import INBOUND_FULL, Transport
-from tina4_wsgi.websocket.transport_owner import TransportOwner
 
 WAIT_S = 5.0
 PLENTY = b"x" * 4_000_000

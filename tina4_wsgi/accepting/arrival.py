@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ..backplane.envelope import Kind
 from ..hosting.refusals import path_for_log
 from ..protocol.frames import CloseCode
+from ..routing.names import GroupKind
 
 if TYPE_CHECKING:
     from ..engine.runtime import Runtime
@@ -41,11 +41,11 @@ class Arrival:
         self._visit = visit
         self._has_own_drain = has_own_drain
         self._is_over = False
-        runtime.fanout.entered(Kind.PATH, visit.path)
+        runtime.fanout.entered(GroupKind.PATH, visit.path)
 
     def wait_until_heard(self) -> bool:
         """Wait briefly until broadcasts of other processes arrive; return whether it had to."""
-        return self._runtime.fanout.wait_until_heard(Kind.PATH, self._visit.path)
+        return self._runtime.fanout.wait_until_heard(GroupKind.PATH, self._visit.path)
 
     def check_is_welcome(self) -> None:
         """Check that no `disconnect` has meant this login or this path since `auth` was asked.
@@ -60,16 +60,16 @@ class Arrival:
         """Begin to serve the connection."""
         engine = self._runtime.engine()
         try:
-            connection = engine.adopt(taken, self._visit)
+            lifecycle = engine.adopt(taken, self._visit)
             # A `disconnect` may have come while the 101 was being sent.
             if (farewell := self._inquiry.farewell_to(self._visit.auth)) is not None:
-                engine.say_goodbye([connection], farewell.code, farewell.reason)
+                engine.say_goodbye([lifecycle.connection], farewell.code, farewell.reason)
         finally:
             self.cancel()
 
         # A middleware may have held the answer back until the process began to stop.
         if self._runtime.is_draining:
-            connection.dismiss(CloseCode.GOING_AWAY, "going away")
+            lifecycle.dismiss(CloseCode.GOING_AWAY, "going away")
         if not self._has_own_drain:
             self._runtime.guardian.stand_guard()
 
@@ -90,4 +90,4 @@ class Arrival:
         if not self._is_over:
             self._is_over = True
             self._inquiry.end()
-            self._runtime.fanout.left(Kind.PATH, self._visit.path)
+            self._runtime.fanout.left(GroupKind.PATH, self._visit.path)

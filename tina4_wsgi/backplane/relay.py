@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.hub import Hub
-from gevent.monkey import get_original
 from greenlet import getcurrent
 
 from ..errors import Tina4Error
 from ..hub.mailbox import Mailbox
+from ..hub.native import allocate_lock, get_ident, start_new_thread
 from .bus.bus import LocalBus
 from .bus.directory import directory_of
 from .contract import Backplane, Facts, Receiver, Status
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 
-_get_ident = get_original("_thread", "get_ident")
-_allocate_lock = get_original("_thread", "allocate_lock")
-_start_new_thread = get_original("_thread", "start_new_thread")
 
 _ANSWER_S = 1.0
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 10.0
@@ -72,7 +69,7 @@ class Relay:
         self._app_number = app_number
         self._receiver = receiver
         isolation.receivers.add(receiver)
-        self._lock = _allocate_lock()
+        self._lock = allocate_lock()
         self._core: Backplane | None = None
         self._hub: Any = None  # Any: gevent ships no types
         self._ident = 0
@@ -93,7 +90,7 @@ class Relay:
             if self._core is not None or self._error:
                 return  # another thread was first
             self._hub = gevent.get_hub()
-            self._ident = _get_ident()
+            self._ident = get_ident()
             self._mailbox = Mailbox(self._hub)
             self._begin()
 
@@ -150,7 +147,7 @@ class Relay:
                 self._carry_from_outside(kind, name, frame)
         elif core.is_alone:
             pass
-        elif _get_ident() == self._ident:
+        elif get_ident() == self._ident:
             core.carry(kind, name, frame)
         else:
             assert self._mailbox is not None
@@ -172,7 +169,7 @@ class Relay:
             Whether it had to wait.
         """
         core = self._core
-        if core is None or _get_ident() != self._ident:
+        if core is None or get_ident() != self._ident:
             return False  # waiting would stop the whole hub of another thread
         return core.wait_until_heard(kind, name, self._config.backplane_wait_s)
 
@@ -184,7 +181,7 @@ class Relay:
         core = self._running_core()
         if core is None or core.is_alone:
             return []
-        if _get_ident() == self._ident:
+        if get_ident() == self._ident:
             return core.ask(question, _ANSWER_S)
         return self._in_hub(_ANSWER_S, core.ask, question, _ANSWER_S) or []
 
@@ -199,7 +196,7 @@ class Relay:
         core = self._core
         if core is None or self._hub.loop is None:
             return
-        if _get_ident() == self._ident:
+        if get_ident() == self._ident:
             core.retire(timeout_s)
         else:
             self._in_hub(timeout_s, core.retire, timeout_s)
@@ -211,7 +208,7 @@ class Relay:
             return
 
         for give_back in (self._stop_retrying, *(() if core is None else (core.close,))):
-            if _get_ident() == self._ident:
+            if get_ident() == self._ident:
                 give_back()
             else:
                 assert self._mailbox is not None
@@ -246,7 +243,7 @@ class Relay:
         core = self._core
         if core is None:
             return
-        if _get_ident() == self._ident:
+        if get_ident() == self._ident:
             getattr(core, method)(kind, name)
         else:
             assert self._mailbox is not None
@@ -266,7 +263,7 @@ class Relay:
 
     def _carry_from_native_thread(self, kind: Kind, name: str, frame: bytes) -> None:
         """Publish in a native thread and wait for it: there, gevent's sockets have another hub."""
-        done = _allocate_lock()
+        done = allocate_lock()
         done.acquire()
 
         def carry() -> None:
@@ -276,7 +273,7 @@ class Relay:
                 gevent.get_hub().destroy(destroy_loop=True)
                 done.release()
 
-        _start_new_thread(carry, ())
+        start_new_thread(carry, ())
         done.acquire()
 
     def _carry_from_outside(

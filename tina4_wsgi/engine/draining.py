@@ -21,7 +21,7 @@ import gevent
 
 from ..hub.dispatcher import Dispatcher
 from ..protocol.frames import CloseCode
-from ..websocket.connection import Connection
+from ..websocket.lifecycle import Lifecycle
 
 logger = logging.getLogger("tina4_wsgi.engine")
 
@@ -66,7 +66,7 @@ class Draining:
 
     def __init__(
         self,
-        connections: Collection[Connection],
+        connections: Collection[Lifecycle],
         dispatcher: Dispatcher,
         spread_s: float,
         retry_spread_s: float,
@@ -77,7 +77,7 @@ class Draining:
         self._window_s = min(
             retry_spread_s, max(_LEAST_WINDOW_S, len(connections) / _RETURNS_PER_S)
         )
-        self._told: set[Connection] = set()
+        self._told: set[Lifecycle] = set()
         self._is_last_call = False
 
     def run(self, timeout_s: float) -> bool:
@@ -104,10 +104,10 @@ class Draining:
                 "drain: %d connections cut off after %.1f s", len(self._connections), timeout_s
             )
 
-        for connection in list(self._connections):
+        for lifecycle in list(self._connections):
             # What is over only waits for the peer's FIN, and that may take as long as the peer
             # likes.
-            connection.cut()
+            lifecycle.cut()
         return (
             self._wait_until_over(time.monotonic() + min(_LAST_CALLBACKS_S, timeout_s)) and is_done
         )
@@ -119,34 +119,34 @@ class Draining:
         )  # or rooms that were joined together would lose all their members at once
         moments_s = sorted(random.uniform(0.0, spread_s) for _ in members)
         began_at_s = time.monotonic()
-        for moment_s, connection in zip(moments_s, members, strict=True):
-            if connection.closed:
+        for moment_s, lifecycle in zip(moments_s, members, strict=True):
+            if lifecycle.closed:
                 continue
             early_s = moment_s - (time.monotonic() - began_at_s)
             if early_s > 0:
                 gevent.sleep(max(early_s, _BATCH_S))
-            self._tell(connection)
+            self._tell(lifecycle)
 
-    def _tell(self, connection: Connection) -> None:
-        self._told.add(connection)
+    def _tell(self, lifecycle: Lifecycle) -> None:
+        self._told.add(lifecycle)
         reason = going_away(self._window_s)
         try:
-            connection.dismiss(CloseCode.GOING_AWAY, reason, is_last_call=self._is_last_call)
+            lifecycle.dismiss(CloseCode.GOING_AWAY, reason, is_last_call=self._is_last_call)
         except Exception as exc:  # noqa: BLE001  # a mistake of ours, which keeps nobody else from being told
-            connection.failed(exc)
+            lifecycle.failed(exc)
 
     def _call_last(self) -> None:
         """Tell those whose callbacks still run, and let "close" run where no worker was free."""
         self._is_last_call = True
         self._dispatcher.lift_bound()
-        for connection in list(self._connections):
-            self._tell(connection)
+        for lifecycle in list(self._connections):
+            self._tell(lifecycle)
 
     def _wait_until_over(self, deadline_s: float) -> bool:
         while True:
-            for connection in [one for one in self._connections if one not in self._told]:
-                self._tell(connection)  # its handshake was being answered when this began
-            if all(connection.is_over for connection in self._connections):
+            for lifecycle in [one for one in self._connections if one not in self._told]:
+                self._tell(lifecycle)  # its handshake was being answered when this began
+            if all(lifecycle.is_over for lifecycle in self._connections):
                 return True
             if time.monotonic() >= deadline_s:
                 return False

@@ -5,29 +5,34 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import gevent
 
-from ..backplane.envelope import Kind
-from ..config import Config
 from ..errors import ForkError
 from ..hosting import descriptors
-from ..hosting.takeover import Taken
 from ..hub import mishaps
 from ..hub.flush_queue import FlushQueue
 from ..hub.loop_watch import LoopWatch
 from ..hub.sweeper import Sweeper
 from ..protocol.deflate import compress_frame
 from ..protocol.frames import CloseCode
-from ..websocket.connection import Accepted, Connection
+from ..routing.names import GroupKind
+from ..websocket.connection import Connection
 from ..websocket.counters import Meter
+from ..websocket.lifecycle import Lifecycle
 from ..websocket.seams import ConnectionOwner
 from ..websocket.transport import Transport
 from .draining import Draining
-from .fanout import Fanout
 from .groups import Groups
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..config import Config
+    from ..hosting.takeover import Taken
+    from ..websocket.connection import Accepted
+    from .fanout import Fanout
 
 logger = logging.getLogger("tina4_wsgi.engine")
 
@@ -42,6 +47,9 @@ say.
 """
 
 
+_PATH, _ROOM = GroupKind.PATH, GroupKind.ROOM
+
+
 class Variant(NamedTuple):
     """The groups of all connections that are sent the same bytes: those that agreed on the same
     compression.
@@ -49,6 +57,10 @@ class Variant(NamedTuple):
 
     paths: Groups
     rooms: Groups
+
+    def groups(self, kind: GroupKind) -> Groups:
+        """Return those that are named by a path, or by a room."""
+        return self.paths if kind is _PATH else self.rooms
 
 
 class Engine(ConnectionOwner):
@@ -69,27 +81,26 @@ class Engine(ConnectionOwner):
     """
 
     def __init__(self, config: Config, fanout: Fanout) -> None:
-        super().__init__(gevent.get_hub(), config.max_callbacks, config.max_worker_inbound_bytes)
+        super().__init__(
+            gevent.get_hub(), fanout, config.max_callbacks, config.max_worker_inbound_bytes
+        )
         self.config = config
         self.is_draining = False
-        self._is_forsaken = False
-        self.connections: dict[Connection, None] = {}
+        self.connections: dict[Connection, Lifecycle] = {}
         self.meter = Meter() if config.metrics else None
         self.path_broadcasts = 0
         self.room_broadcasts = 0
-        self.on_end: Callable[[Connection], None] | None = None
+        self.on_end: Callable[[Lifecycle], None] | None = None
         self.on_sweep: Callable[[], bool] | None = None
         self._turn = FlushQueue(self.hub.loop.run_callback, self.meter)
-        self._plain = self._new_lane()
-        # By window bits; a broadcast is compressed once for each. Nearly always there is none, or
-        # one.
-        self._compressed: dict[int, Variant] = {}
-        self._sweeper = Sweeper(self.hub.loop, self.connections, self._keep_house)
-        self._fanout = fanout
+        # By window bits, 0 for those without compression; a broadcast is compressed once for each
+        # of the others. Nearly always there is none, or one.
+        self._variants = {0: self._new_variant()}
+        self._sweeper = Sweeper(self.hub.loop, self.connections.values(), self._keep_house)
         self._settled: deque[tuple[float, Transport]] = deque()
         self._most_connections = min(config.max_connections, descriptors.to_spare())
         limit_s = config.blocked_loop_s
-        self._watch = LoopWatch(self.hub, self.thread_ident, limit_s) if limit_s else None
+        self._watch = LoopWatch(self.hub, self.thread_ident, limit_s, _name_of) if limit_s else None
         fanout.add(self)
 
     @property
@@ -113,58 +124,55 @@ class Engine(ConnectionOwner):
         """Sockets that are only kept open for another moment; no connection has them any more."""
         return len(self._settled)
 
-    def count(self, path: str) -> int:
-        """Count the connections on `path`."""
-        return sum(lane.paths.count(path) for lane in self._lanes())
+    def count(self, kind: GroupKind, name: str) -> int:
+        """Count the connections of one group."""
+        return sum(one.groups(kind).count(name) for one in self._variants.values())
 
-    def count_in_room(self, room: str) -> int:
-        """Count the connections in a named room."""
-        return sum(lane.rooms.count(room) for lane in self._lanes())
-
-    def paths(self) -> list[str]:
-        """Give the paths that have connections."""
-        return sorted({name for lane in self._lanes() for name in lane.paths.names()})
+    def names(self, kind: GroupKind) -> list[str]:
+        """Return the paths, or the rooms, that have connections."""
+        variants = list(self._variants.values())
+        return sorted({name for one in variants for name in one.groups(kind).names()})
 
     def on_path(self, path: str) -> list[Connection]:
-        """Give the connections on `path`; any thread may ask."""
+        """Return the connections on `path`; any thread may ask."""
         return [one for one in list(self.connections) if one.path == path and not one.closed]
 
-    def say_goodbye(self, connections: list[Connection], code: int, reason: str) -> None:
-        """Close these connections soon; any thread may ask."""
+    def say_goodbye(self, connections: Iterable[Connection], code: int, reason: str) -> None:
+        """Close those of these connections that are here, soon; any thread may ask."""
         for connection in connections:
-            self.mailbox.post(connection._begin_close, code, reason)
+            lifecycle = self.connections.get(connection)
+            if lifecycle is not None:
+                self.mailbox.post(lifecycle.begin_close, code, reason)
 
-    def rooms(self) -> list[str]:
-        """Give the named rooms that have members."""
-        return sorted({name for lane in self._lanes() for name in lane.rooms.names()})
-
-    def adopt(self, taken: Taken, visit: Accepted) -> Connection:
-        """Begin to serve a socket that has said its handshake; "open" runs in the next turn of the
-        hub.
+    def adopt(self, taken: Taken, accepted: Accepted) -> Lifecycle:
+        """Serve a socket whose handshake is done; "open" runs in the next turn of the hub.
 
         Args:
             taken: the socket; nobody else's from now on.
-            visit: who comes, and to which route.
+            accepted: who comes, and to which route.
         """
         self.now_s = time.monotonic()  # the sweeper may have slept
-        connection = Connection(self, visit)
-        most_bytes = visit.service.limits.max_outbound_bytes
-        transport = Transport(taken.stream, self.hub.loop, self._turn, connection, most_bytes)
-        connection._transport = transport
-        self.connections[connection] = None
-        visit.service.tally.opened_count += 1
-        group = self._lane_of(connection).paths.add(connection.path, transport)
+        service = accepted.service
+        lifecycle = Lifecycle(self, service, accepted.window_bits)
+        connection = Connection(lifecycle, accepted)
+        most_bytes = service.limits.max_outbound_bytes
+        transport = Transport(taken.stream, self.hub.loop, self._turn, lifecycle, most_bytes)
+        lifecycle.attach(connection, transport)
+        self.connections[connection] = lifecycle
+        service.tally.opened_count += 1
+
+        group = self._variant_of(lifecycle).paths.add(connection.path, transport)
         if len(group) == 1:
-            self._fanout.entered(Kind.PATH, connection.path)
+            self.fanout.entered(_PATH, connection.path)
         transport.group = group
-        transport.mark = len(
-            group.pending
-        )  # what was broadcast earlier in this turn is not for the newcomer
+        # What was broadcast earlier in this turn is not for the newcomer.
+        transport.mark = len(group.pending)
+
         self._sweeper.wake()
         if taken.head:
             transport.write(taken.head)
-        connection.begin(taken.early)
-        return connection
+        lifecycle.begin(taken.early)
+        return lifecycle
 
     def _keep_house(self) -> bool:
         now_s = self.now_s = time.monotonic()
@@ -174,142 +182,103 @@ class Engine(ConnectionOwner):
         has_more = self.dispatcher.trim() or bool(settled)
         return (self.on_sweep is not None and self.on_sweep()) or has_more
 
-    def _new_lane(self) -> Variant:
+    def _new_variant(self) -> Variant:
         return Variant(Groups(self._turn), Groups(self._turn))
 
-    def _lanes(self) -> list[Variant]:
-        return [self._plain, *self._compressed.values()]
-
-    def _lane_of(self, connection: Connection) -> Variant:
-        bits = connection.window_bits
-        if not bits:
-            return self._plain
-        lane = self._compressed.get(bits)
-        if lane is None:
-            lane = self._compressed[bits] = self._new_lane()
-        return lane
+    def _variant_of(self, lifecycle: Lifecycle) -> Variant:
+        bits = lifecycle.window_bits
+        variant = self._variants.get(bits)
+        if variant is None:
+            # A copy, since other threads count in it.
+            variant = self._new_variant()
+            self._variants = {**self._variants, bits: variant}
+        return variant
 
     # -- what connections ask for
 
     def settle(self, transport: Transport) -> None:
-        """All is said on both sides of this transport: close it in a moment."""
+        """Both close frames are out: close this transport after a short grace period."""
         self._settled.append((time.monotonic() + _SETTLED_S, transport))
         if len(self._settled) > _MOST_SETTLED:
             self._settled.popleft()[1].close()
 
-    def ended(self, connection: Connection) -> None:
-        """It is known how this connection ended; its "close" is about to run."""
-        code = connection.close_code
-        connection.service.tally.count_close(
-            code or CloseCode.ABNORMAL, is_peers=connection.was_closed_by_peer
-        )
+    def ended(self, lifecycle: Lifecycle) -> None:
+        """Called when the close code is final, just before the "close" callback."""
+        code = lifecycle.close_code or CloseCode.ABNORMAL
+        lifecycle.service.tally.count_close(code, is_peers=lifecycle.was_closed_by_peer)
         if self.on_end is not None:
-            self.on_end(connection)
+            self.on_end(lifecycle)
 
-    def forget(self, connection: Connection) -> None:
-        """The socket of this connection is gone, and its "close" is done."""
-        if self.connections.pop(connection, connection) is connection:
-            return  # forgotten before
-        connection.service.tally.take_over(connection)
+    def forget(self, lifecycle: Lifecycle) -> None:
+        """The socket of this connection is gone, and its "close" callback is done."""
+        if self.connections.pop(lifecycle.connection, None) is not None:
+            lifecycle.service.tally.take_over(lifecycle)
 
-    def leave_groups(self, connection: Connection) -> None:
-        """Take a connection out of its path and its rooms; what was broadcast before still reaches
-        it.
-        """
-        transport = connection._transport
-        paths = self._lane_of(connection).paths
-        group = paths.get(connection.path)
+    def leave_groups(self, lifecycle: Lifecycle) -> None:
+        """Take a connection out of its path and its rooms; earlier broadcasts still reach it."""
+        transport, path = lifecycle.transport, lifecycle.connection.path
+        paths = self._variant_of(lifecycle).paths
+        group = paths.get(path)
         if group is not None:
             if transport.group is group:
                 transport.leave_group()
             paths.remove(group, transport)
             if not len(group):
-                self._fanout.left(Kind.PATH, connection.path)
-        if connection.rooms:
-            for room in list(connection.rooms):
-                self.leave(connection, room)
+                self.fanout.left(_PATH, path)
+        if lifecycle.rooms:
+            for room in list(lifecycle.rooms):
+                self.leave(lifecycle, room)
 
-    def join(self, connection: Connection, room: str) -> None:
-        """Put a connection into a named room; waits, not for long, until what other processes send
-        there arrives.
+    def join(self, lifecycle: Lifecycle, room: str) -> None:
+        """Put a connection into a named room.
+
+        Waits, not for long, until what other processes send there arrives.
         """
-        if connection.rooms is None:
-            connection.rooms = {}
-        if room in connection.rooms:
+        if lifecycle.rooms is None:
+            lifecycle.rooms = {}
+        if room in lifecycle.rooms:
             return
-        group = connection.rooms[room] = self._lane_of(connection).rooms.add(
-            room, connection._transport
-        )
+        rooms = self._variant_of(lifecycle).rooms
+        group = lifecycle.rooms[room] = rooms.add(room, lifecycle.transport)
         if len(group) == 1:
-            self._fanout.entered(Kind.ROOM, room)
-        self._fanout.wait_until_heard(Kind.ROOM, room)
+            self.fanout.entered(_ROOM, room)
+        self.fanout.wait_until_heard(_ROOM, room)
 
-    def leave(self, connection: Connection, room: str) -> None:
+    def leave(self, lifecycle: Lifecycle, room: str) -> None:
         """Take a connection out of a named room."""
-        group = connection.rooms.pop(room, None) if connection.rooms else None
+        group = lifecycle.rooms.pop(room, None) if lifecycle.rooms else None
         if group is not None:
-            self._lane_of(connection).rooms.remove(group, connection._transport)
+            self._variant_of(lifecycle).rooms.remove(group, lifecycle.transport)
             if not len(group):
-                self._fanout.left(Kind.ROOM, room)
+                self.fanout.left(_ROOM, room)
 
-    def broadcast(self, path: str, frame: bytes, exclude: Transport | None = None) -> None:
-        """Send a frame to everybody on `path`; from any thread."""
-        if self._is_forsaken:
-            self._check_reach(exclude)
-        self._fanout.to_path(path, frame, exclude)
+    def deliver(self, kind: GroupKind, name: str, frame: bytes, exclude: Transport | None) -> None:
+        """Queue a frame for the connections here that are in a group; in the hub's thread."""
+        is_path = kind is _PATH
+        if is_path:
+            self.path_broadcasts += 1
+        else:
+            self.room_broadcasts += 1
 
-    def broadcast_to_room(self, room: str, frame: bytes, exclude: Transport | None = None) -> None:
-        """Send a frame to everybody in `room`; from any thread."""
-        if self._is_forsaken:
-            self._check_reach(exclude)
-        self._fanout.to_room(room, frame, exclude)
-
-    def members(self, path: str) -> list[Any]:  # Any: a Member, which is built on this
-        """Say who is on `path`, in all processes; waits for their answers."""
-        return self._fanout.members(path)
-
-    def deliver(self, path: str, frame: bytes, exclude: Transport | None) -> None:
-        """Queue a frame for the connections here that are on `path`."""
-        self.path_broadcasts += 1
-        group = self._plain.paths.get(path)
-        if group is not None:
-            group.broadcast(frame, exclude)
-        for bits, lane in self._compressed.items():
-            group = lane.paths.get(path)
-            if group is not None:
-                group.broadcast(self._compress(frame, bits), exclude)
-
-    def deliver_to_room(self, room: str, frame: bytes, exclude: Transport | None) -> None:
-        """Queue a frame for the connections here that are in `room`.
-
-        One by one: a member's order against its own path's broadcasts is kept in its outbox alone.
-        """
-        self.room_broadcasts += 1
-        group = self._plain.rooms.get(room)
-        if group is not None:
-            if self.meter is not None:
+        for bits, variant in self._variants.items():
+            group = (variant.paths if is_path else variant.rooms).get(name)
+            if group is None:
+                continue
+            data = (
+                compress_frame(frame, bits, self.config.deflate_threshold_bytes) if bits else frame
+            )
+            if is_path:
+                group.broadcast(data, exclude)
+                continue
+            # One by one: a member's order against its own path's broadcasts is kept in its outbox
+            # alone.
+            if self.meter is not None and not bits:
                 self.meter.fanout.add(len(group))
-            group.write_each(frame, exclude)
-        for bits, lane in self._compressed.items():
-            group = lane.rooms.get(room)
-            if group is not None:
-                group.write_each(self._compress(frame, bits), exclude)
-
-    def _compress(self, frame: bytes, bits: int) -> bytes:
-        return compress_frame(frame, bits, self.config.deflate_threshold_bytes)
+            group.write_each(data, exclude)
 
     def fork_error(self, consequence: str) -> ForkError:
         """Make the error for what a forked child can't do."""
         return ForkError(len(self.connections), consequence)
-
-    def _check_reach(self, exclude: Transport | None) -> None:
-        """See that what a forked child broadcasts can reach whom it is for."""
-        if self._fanout.relay is None:
-            raise self.fork_error("and without a backplane it reaches none of their clients")
-        if exclude is not None:
-            raise self.fork_error(
-                "and what it broadcasts reaches all clients; leave `exclude_self` out"
-            )
 
     def report(self, message: str, *args: object, error: BaseException) -> None:
         """Log an error of our own from the hub, where logging itself isn't allowed: it may wait for
@@ -324,21 +293,21 @@ class Engine(ConnectionOwner):
         `Draining`.
         """
         self.is_draining = True
-        draining = Draining(self.connections, self.dispatcher, spread_s, self.config.retry_spread_s)
+        connections = self.connections.values()
+        draining = Draining(connections, self.dispatcher, spread_s, self.config.retry_spread_s)
         return draining.run(timeout_s)
 
     def forsake(self) -> None:
         """Let go of all connections in a forked child, and do nothing with them: they are the
         parent's.
         """
-        self._is_forsaken = True
         self._sweeper.close()
-        for connection in self.connections:
-            connection.forsake()
+        for lifecycle in self.connections.values():
+            lifecycle.forsake()
 
     def close(self) -> None:
         """Give back what the engine holds of the hub; only after `drain`."""
-        self._fanout.remove(self)
+        self.fanout.remove(self)
         while self._settled:
             self._settled.popleft()[1].close()
         if self.is_alive:
@@ -346,3 +315,12 @@ class Engine(ConnectionOwner):
             if self._watch is not None:
                 self._watch.close()
             self.hub.loop.run_callback(self.dispatcher.end_parked)
+
+
+def _name_of(argument: str, value: object) -> str | None:
+    """Name the connection or the request that a function was called with, for `LoopWatch`."""
+    if isinstance(value, Connection):
+        return f"a callback of {value.route}, connection {value.id}"
+    if argument == "environ" and isinstance(value, dict) and "PATH_INFO" in value:
+        return f"the request {value.get('REQUEST_METHOD')} {value['PATH_INFO'][:200]!r}"
+    return None

@@ -3,9 +3,9 @@ from ..websocket.transport cimport FrameSource, Transport
 from ..hub.flush_queue cimport FlushQueue
 
 cdef class Group(FrameSource):
-    cdef public dict _members
+    cdef dict _members
     cdef Py_ssize_t _pending_bytes
-    cdef public tuple _snapshot
+    cdef tuple _snapshot
     cdef FlushQueue _turn
     cdef readonly str name
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import logging
 
-from gevent.monkey import get_original
-
 from ..hub import mishaps
 from ..hub.flush_queue import FlushQueue
+from ..hub.native import allocate_lock
 from ..websocket.transport import FrameSource, Transport
 
 logger = logging.getLogger("tina4_wsgi.engine")
@@ -22,10 +21,6 @@ _FLUSH_BYTES = 262_144
 """A group doesn't wait for the end of the turn with more than this: a callback may broadcast
 without end.
 """
-
-# A native lock, patched or not: it is never held over a switch, and gevent's would not keep native
-# threads out.
-_allocate_lock = get_original("_thread", "allocate_lock")
 
 
 class Group(FrameSource):
@@ -58,6 +53,16 @@ class Group(FrameSource):
             # One C call under the interpreter's lock: whole, whatever other threads do.
             snapshot = self._snapshot = tuple(self._members)
         return snapshot
+
+    def add(self, member: Transport) -> None:
+        """Put `member` in; for `Groups` alone, under its lock."""
+        self._members[member] = None
+        self._snapshot = None
+
+    def remove(self, member: Transport) -> None:
+        """Take `member` out, if it is in; for `Groups` alone, under its lock."""
+        self._members.pop(member, None)
+        self._snapshot = None
 
     def broadcast(self, frame: bytes, exclude: Transport | None = None) -> None:
         """Queue one frame for every member but `exclude`; never waits."""
@@ -125,7 +130,7 @@ class Groups:
 
     def __init__(self, turn: FlushQueue) -> None:
         self._turn = turn
-        self._lock = _allocate_lock()
+        self._lock = allocate_lock()
         self._groups: dict[str, Group] = {}
 
     def __len__(self) -> int:
@@ -153,14 +158,12 @@ class Groups:
             group = self._groups.get(name)
             if group is None:
                 group = self._groups[name] = Group(name, self._turn)
-            group._members[member] = None
-            group._snapshot = None
+            group.add(member)
         return group
 
     def remove(self, group: Group, member: Transport) -> None:
         """Take `member` out, and the group with its last member; harmless if it wasn't in."""
         with self._lock:
-            group._members.pop(member, None)
-            group._snapshot = None
-            if not group._members and self._groups.get(group.name) is group:
+            group.remove(member)
+            if not len(group) and self._groups.get(group.name) is group:
                 del self._groups[group.name]

@@ -15,11 +15,14 @@ from typing import Any, NamedTuple
 from ..backplane.contract import Facts
 from ..errors import UsageError
 from ..protocol.frames import CloseCode, close_payload
+from ..routing.names import GroupKind
 from ..websocket import identity
 from ..websocket.connection import Connection
 from ..websocket.identity import shown
 from ..websocket.inquiries import Farewell
 from .engine import Engine
+
+_PATH = GroupKind.PATH
 
 _MOST_COUNT = (
     10_000_000  # as `max_connections` at most; another process that tells of more is none of ours
@@ -85,7 +88,7 @@ def answer(question: Facts, engines: Iterable[Engine]) -> Facts:
         return found
     for engine in engines:
         if question.get("ask") == "count":
-            found["count"] = found.get("count", 0) + engine.count(str(question.get("path")))
+            found["count"] = found.get("count", 0) + engine.count(_PATH, str(question.get("path")))
         elif question.get("ask") == "members":
             here = [_described(one) for one in engine.on_path(str(question.get("path")))]
             found["members"] = found.get("members", []) + here

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import gevent
-from gevent.monkey import get_original
 
 from ..backplane.contract import Facts
 from ..backplane.envelope import Kind
@@ -25,16 +24,19 @@ from ..errors import ForkError
 from ..hosting import checks
 from ..hosting.stop_guard import StopGuard
 from ..hub.mailbox import ThreadCall
+from ..hub.native import get_ident
+from ..routing.names import GroupKind
 from . import presence
 from .engine import Engine
 from .fanout import Fanout
 
 logger = logging.getLogger("tina4_wsgi.process")
 
-_get_ident = get_original("_thread", "get_ident")
 
 _GOODBYE_S = 1.0
 """What other processes get to take what was broadcast while this one drained."""
+
+_GROUP_KINDS = {Kind.PATH: GroupKind.PATH, Kind.ROOM: GroupKind.ROOM}
 
 _OVERTIME_S = 2.0
 """What another thread's hub gets beyond the time for a drain, the last "close" callbacks' second
@@ -146,12 +148,12 @@ class Runtime:
             raise self._fork_error(
                 "and can't serve: fork before the first one (see gunicorn --preload)"
             )
-        engine = self._engines.get(_get_ident())
+        engine = self._engines.get(get_ident())
         if engine is not None and not engine.is_alive:
             engine.close()  # of a thread that has ended, whose number this one was given
             engine = None
         if engine is None:
-            engine = self._engines[_get_ident()] = Engine(self._config, self.fanout)
+            engine = self._engines[get_ident()] = Engine(self._config, self.fanout)
             if self.on_engine is not None:
                 self.on_engine(engine)
         if self.fanout.relay is not None:
@@ -168,7 +170,7 @@ class Runtime:
         relay = None
         if self.fanout.relay is not None and self._root is not None:
             relay = Relay(self._config, self._root, self._app_number, self, is_outsider=True)
-        self.fanout.forsake(relay, self.members)
+        self.fanout.forsake(relay, self.members, self.connection_count)
         for engine in self._engines.values():
             engine.forsake()
 
@@ -181,18 +183,13 @@ class Runtime:
     # -- for other processes
 
     def deliver(self, kind: Kind, name: str, frame: bytes) -> None:
-        """Hand on what another process broadcasts."""
-        if kind is Kind.PATH:
-            self.fanout.to_path_here(name, frame)
-        else:
-            self.fanout.to_room_here(name, frame)
+        """Pass on what another process broadcasts."""
+        self.fanout.broadcast_here(_GROUP_KINDS[kind], name, frame)
 
     def count_here(self, kind: Kind, name: str) -> int:
         """Count the connections of this process on path, or in room, `name`."""
-        engines = list(self._engines.values())
-        if kind is Kind.PATH:
-            return sum(engine.count(name) for engine in engines)
-        return sum(engine.count_in_room(name) for engine in engines)
+        group_kind = _GROUP_KINDS[kind]
+        return sum(engine.count(group_kind, name) for engine in self.engines)
 
     def answer(self, question: Facts) -> Facts:
         """Answer a question for this process's connections."""
@@ -221,7 +218,7 @@ class Runtime:
 
     def dismiss(self, code: int, reason: str) -> None:
         """Begin to say goodbye to everybody; doesn't wait."""
-        here = _get_ident()
+        here = get_ident()
         for ident, engine in list(self._engines.items()):
             if ident == here:
                 _dismiss(engine, code, reason)
@@ -240,7 +237,7 @@ class Runtime:
         if self.on_draining is not None:
             self.on_draining()
         spread_s = 0.0 if is_hurried else self._config.drain_spread_s
-        here, give_up_at_s = _get_ident(), time.monotonic() + timeout_s + _OVERTIME_S
+        here, give_up_at_s = get_ident(), time.monotonic() + timeout_s + _OVERTIME_S
         elsewhere = [
             (engine, engine.mailbox.begin(engine.drain, timeout_s, spread_s))
             for ident, engine in list(self._engines.items())
@@ -257,9 +254,9 @@ class Runtime:
 
     def release(self) -> None:
         """Give back the engine of the current thread's hub, if it serves nobody."""
-        engine = self._engines.get(_get_ident())
+        engine = self._engines.get(get_ident())
         if engine is not None and not engine.connections:
-            del self._engines[_get_ident()]
+            del self._engines[get_ident()]
             engine.close()
 
     def close(self) -> None:
@@ -267,7 +264,7 @@ class Runtime:
         self.guardian.dismiss()
         if self.fanout.relay is not None:
             self.fanout.relay.close()
-        here = _get_ident()
+        here = get_ident()
         for ident, engine in self._engines.items():
             if ident == here or not engine.is_alive:
                 engine.close()
@@ -277,8 +274,8 @@ class Runtime:
 
 
 def _dismiss(engine: Engine, code: int, reason: str) -> None:
-    for connection in list(engine.connections):
-        connection.dismiss(code, reason)
+    for lifecycle in list(engine.connections.values()):
+        lifecycle.dismiss(code, reason)
 
 
 def _wait_for(engine: Engine, errand: ThreadCall, give_up_at_s: float) -> None:

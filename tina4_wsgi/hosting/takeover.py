@@ -22,9 +22,9 @@ import ssl
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from gevent.exceptions import ConcurrentObjectUseError
-from gevent.monkey import get_original
 
 from ..errors import Refused
+from ..hub.native import get_ident
 from ..hub.stream import Stream, TLSStream
 from ..spy import observer_of
 from .socket_shell import Door, Shell
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from ..spy import Spy
     from .socket_shell import GeventSocket
 
-_get_ident = get_original("_thread", "get_ident")
 
 _NEEDS = (
     "this server can't hand over its sockets; run it under `tina4-wsgi serve`, `gunicorn -k "
@@ -147,7 +146,7 @@ def find_place(environ: WSGIEnvironment) -> HostSocket:
 
     if isinstance(place.sock._sock, Shell) or Door.stands_before(place.sock):
         raise Refused(500, _NEEDS_ONE_CALL)
-    if place.sock.hub.thread_ident != _get_ident() and place.answered_by is None:
+    if place.sock.hub.thread_ident != get_ident() and place.answered_by is None:
         raise Refused(500, _NEEDS_ITS_THREAD)
 
     return place

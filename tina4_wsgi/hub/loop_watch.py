@@ -20,19 +20,18 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
 from gevent._hub_local import get_hub_if_exists
-from gevent.monkey import get_original
 
-from ..websocket.connection import Connection
+from .native import allocate_lock, start_new_thread
 
 logger = logging.getLogger("tina4_wsgi.loop")
 
-# Native ones also in a patched process: a greenlet could not watch the loop that it runs on.
-_start_new_thread = get_original("_thread", "start_new_thread")
-_allocate_lock = get_original("_thread", "allocate_lock")
+
+_NOBODY = "something that is neither a callback nor a request"
 
 _LOOKS_PER_LIMIT = 8
 """How finely time is measured: at 500 ms one look in 62 ms, which a core notices by 0.1 %."""
@@ -49,27 +48,35 @@ _MAIN_GREENLETS = ("<module>", "_bootstrap")  # where the stack of a thread's fi
 
 
 class LoopWatch:
-    """Logs what holds the loop of one hub for longer than `limit_s`: who, for how long, and the
-    stack.
+    """Logs who holds the loop of one hub for longer than `limit_s`, for how long, and the stack.
 
     Made and closed in the hub's thread; the native thread that it starts ends soon after `close`.
+
+    Args:
+        name_of: called in the native thread with the name and the value of a function's argument;
+            returns whom it stands for, None if it says nothing.
     """
 
     def __init__(
-        self, hub: Any, thread_ident: int, limit_s: float
-    ) -> None:  # Any: gevent ships no types
+        self,
+        hub: Any,  # gevent ships no types
+        thread_ident: int,
+        limit_s: float,
+        name_of: Callable[[str, object], str | None],
+    ) -> None:
         self._hub = hub
+        self._name_of = name_of
         self._thread_ident = thread_ident
         self._limit_s = limit_s
         self._step_s = max(limit_s / _LOOKS_PER_LIMIT, _LEAST_STEP_S)
         self._pid = os.getpid()
         self._beats = 0
-        self._ending = _allocate_lock()
+        self._ending = allocate_lock()
         self._ending.acquire()
         # ref=False: the watch alone keeps no process alive.
         self._timer = hub.loop.timer(self._step_s, self._step_s, ref=False)
         self._timer.start(self._beat, update=True)
-        _start_new_thread(self._watch, ())
+        start_new_thread(self._watch, ())
 
     def close(self) -> None:
         """End the thread, and give the timer back."""
@@ -128,7 +135,7 @@ class LoopWatch:
         frames = list(traceback.walk_stack(frame))
         if frames[-1][0].f_code.co_name in _MAIN_GREENLETS:
             return ""  # a test between two calls of its client, or a script: nobody's callback
-        who = _who(one for one, _ in frames)
+        who = self._who(one for one, _ in frames)
         stack = traceback.StackSummary.extract(iter(frames[:_MOST_FRAMES]), lookup_lines=False)
         stack.reverse()
         logger.warning(
@@ -138,6 +145,19 @@ class LoopWatch:
             "".join(stack.format()).rstrip(),
         )
         return who
+
+    def _who(self, frames: Iterable[FrameType]) -> str:
+        """Name whom the outermost arguments of a stack stand for.
+
+        Args:
+            frames: innermost first.
+        """
+        found = _NOBODY
+        for frame in frames:
+            code, values = frame.f_code, frame.f_locals
+            for argument in code.co_varnames[: code.co_argcount]:
+                found = self._name_of(argument, values.get(argument)) or found
+        return found
 
 
 class _Clock:
@@ -165,22 +185,3 @@ class _Clock:
 def _is_idle(frame: FrameType) -> bool:
     """Whether the hub itself runs, and nothing that it called."""
     return frame.f_globals.get("__name__") == "gevent.hub" and frame.f_code.co_name in _IDLE
-
-
-def _who(frames: Any) -> str:
-    """Name the connection or the request that the outermost arguments of a stack speak of.
-
-    Args:
-        frames: innermost first.
-    """
-    found = "something that is neither a callback nor a request"
-    for frame in frames:
-        code = frame.f_code
-        values = frame.f_locals
-        for name in code.co_varnames[: code.co_argcount]:
-            value = values.get(name)
-            if isinstance(value, Connection):
-                found = f"a callback of {value.route}, connection {value.id}"
-            elif name == "environ" and isinstance(value, dict) and "PATH_INFO" in value:
-                found = f"the request {value.get('REQUEST_METHOD')} {value['PATH_INFO'][:200]!r}"
-    return found

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
-from gevent.monkey import get_original
 
 from . import mishaps
+from .native import allocate_lock
 
 logger = logging.getLogger("tina4_wsgi.mailbox")
 
@@ -26,10 +26,6 @@ _MOST_POSTED = 1_024
 """Posts that may wait for the hub; a thread that posts faster than the hub runs waits, so memory
 stays bounded.
 """
-
-# Under monkey-patching these names would give gevent's, which greenlets share and native threads
-# can't wait on.
-_allocate_lock = get_original("_thread", "allocate_lock")
 
 
 class Mailbox:
@@ -42,7 +38,7 @@ class Mailbox:
 
     def __init__(self, hub: Any) -> None:  # Any: gevent ships no types
         self._loop = hub.loop
-        self._lock = _allocate_lock()
+        self._lock = allocate_lock()
         self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._waiting_threads: deque[Any] = deque()
         self._is_woken = False
@@ -60,7 +56,7 @@ class Mailbox:
             self._posted.append((function, args))
             must_wake, self._is_woken = not self._is_woken, True
             if len(self._posted) > _MOST_POSTED:
-                gate = _allocate_lock()
+                gate = allocate_lock()
                 gate.acquire()
                 self._waiting_threads.append(gate)
         if must_wake:
@@ -115,7 +111,7 @@ class ThreadCall:
         self._args = args
         self._result: Any = None
         self._error: BaseException | None = None
-        self._done = _allocate_lock()
+        self._done = allocate_lock()
         self._done.acquire()
 
     @property

@@ -11,13 +11,11 @@ SWEEP_INTERVAL_S = 0.25
 
 
 class Watched(Protocol):
-    """Something with a deadline.
+    """Something with a deadline."""
 
-    Attributes:
-        due_s: on the monotonic clock.
-    """
-
-    due_s: float
+    @property
+    def due_s(self) -> float:
+        """When `on_due` wants to be called, on the monotonic clock."""
 
     def on_due(self, now_s: float) -> None:
         """The deadline has passed: act, and set the next one. Called in the hub."""

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ..engine.engine import Engine
-    from ..websocket.connection import Connection
     from ..websocket.counters import Tally
+    from ..websocket.lifecycle import Lifecycle
 
 _AT_ONCE = 1_000  # connections read before others get a turn, about a millisecond
 
@@ -27,7 +27,7 @@ def collect(tallies: Iterable[tuple[str, Tally]], engines: Iterable[Engine]) -> 
     Greenlets: one that may wait; others run in between.
     """
     sums = Sums()
-    connections: list[Connection] = []
+    lifecycles: list[Lifecycle] = []
 
     # Nothing switches in these loops, so each connection is either in the tally of its route or in
     # the list.
@@ -35,9 +35,9 @@ def collect(tallies: Iterable[tuple[str, Tally]], engines: Iterable[Engine]) -> 
         _look_at_tally(sums, route, tally)
     for engine in engines:
         _look_at_engine(sums, engine)
-        connections += engine.connections
+        lifecycles += engine.connections.values()
 
-    _tell(sums, _look_at_connections(connections))
+    _tell(sums, _look_at_connections(lifecycles))
     return sums
 
 
@@ -88,30 +88,30 @@ class _RouteSums:
         self.open_count = self.stalled_count = self.queued_bytes = self.queued_messages = 0
         self.messages_received = self.messages_sent = self.received_bytes = self.sent_bytes = 0
 
-    def add(self, connection: Connection) -> None:
-        transport = connection.transport
-        self.open_count += not connection.closed
-        self.messages_received += connection.message_count
+    def add(self, lifecycle: Lifecycle) -> None:
+        transport = lifecycle.transport
+        self.open_count += not lifecycle.closed
+        self.messages_received += lifecycle.message_count
         self.messages_sent += transport.sent_messages
         self.received_bytes += transport.received_bytes
         self.sent_bytes += transport.sent_bytes
-        self.queued_messages += connection.waiting_count
+        self.queued_messages += lifecycle.waiting_count
         if transport.queued_bytes:
             self.queued_bytes += transport.queued_bytes
             self.stalled_count += transport.stalled_since_s is not None
 
 
-def _look_at_connections(connections: list[Connection]) -> dict[str, _RouteSums]:
+def _look_at_connections(lifecycles: list[Lifecycle]) -> dict[str, _RouteSums]:
     routes: dict[str, _RouteSums] = {}
-    for start in range(0, len(connections), _AT_ONCE):
+    for start in range(0, len(lifecycles), _AT_ONCE):
         if start:
             gevent.sleep(0)  # a connection that ends meanwhile keeps its numbers
-        for connection in connections[start : start + _AT_ONCE]:
-            path = connection.service.path
+        for lifecycle in lifecycles[start : start + _AT_ONCE]:
+            path = lifecycle.service.path
             route = routes.get(path)
             if route is None:
                 route = routes[path] = _RouteSums()
-            route.add(connection)
+            route.add(lifecycle)
     return routes
 
 

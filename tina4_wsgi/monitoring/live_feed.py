@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 
+from ..websocket.connection import lifecycle_of
 from .metrics import Sums
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ..backplane.contract import Facts, Status
     from ..engine.engine import Engine
     from ..websocket.connection import Connection
+    from ..websocket.lifecycle import Lifecycle
     from .worker_files import Told
 
 SOCKET_PATH = "/__tina4/live/socket"
@@ -68,20 +70,21 @@ class Feed:
         self.history: deque[Facts] = deque(maxlen=_HISTORY_S)
         self._closes: deque[Facts] = deque(maxlen=_MOST_CLOSES)
 
-    def note_close(self, connection: Connection) -> None:
+    def note_close(self, lifecycle: Lifecycle) -> None:
         """Remember how a connection ended."""
-        if connection.service.path == SOCKET_PATH:
+        connection = lifecycle.connection
+        if connection.route == SOCKET_PATH:
             return
 
         self._closes.append(
             {
                 "at_s": time.time(),
                 "path": connection.path,
-                "route": connection.service.path,
+                "route": connection.route,
                 "code": connection.close_code,
                 "reason": connection.close_reason,
                 "seconds": round(time.time() - connection.connected_at.timestamp(), 1),
-                "messages": connection.message_count,
+                "messages": lifecycle.message_count,
             }
         )
 
@@ -245,7 +248,7 @@ def _connections(engines: Iterable[Engine], may_wait: bool) -> Iterator[Connecti
         for number, connection in enumerate(list(engine.connections)):
             if may_wait and number % _AT_ONCE == _AT_ONCE - 1:
                 gevent.sleep(0)
-            if connection.service.path != SOCKET_PATH:
+            if connection.route != SOCKET_PATH:
                 yield connection
 
 
@@ -255,31 +258,32 @@ def _count_in(paths: dict[str, Facts], connection: Connection) -> int:
     if path is None:
         path = paths[connection.path] = {
             "path": connection.path,
-            "route": connection.service.path,
+            "route": connection.route,
             "connections": 0,
             "queued_bytes": 0,
         }
 
     path["connections"] += 1
-    queued_bytes = connection.transport.queued_bytes
+    queued_bytes = lifecycle_of(connection).transport.queued_bytes
     path["queued_bytes"] += queued_bytes
     return queued_bytes
 
 
 def _row(connection: Connection) -> Facts:
-    transport = connection.transport
+    lifecycle = lifecycle_of(connection)
+    transport = lifecycle.transport
     stalled_since_s = transport.stalled_since_s
     return {
         "id": connection.id,
         "pid": os.getpid(),
         "path": connection.path,
-        "route": connection.service.path,
+        "route": connection.route,
         "ip": connection.ip,
         "since_s": connection.connected_at.timestamp(),
-        "received": connection.message_count,
+        "received": lifecycle.message_count,
         "sent": transport.sent_messages,
         "queued_bytes": transport.queued_bytes,
-        "queued_messages": connection.waiting_count,
+        "queued_messages": lifecycle.waiting_count,
         "limit_bytes": transport.most_bytes,
         "stalled_s": None
         if stalled_since_s is None

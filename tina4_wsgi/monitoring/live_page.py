@@ -28,6 +28,7 @@ from ..routing.names import check_name
 from ..routing.params import Params
 from ..routing.paths import LIVE_PAGE, normal_path
 from ..websocket.bridge import ANONYMOUS, bodiless
+from ..websocket.connection import lifecycle_of
 from ..websocket.served_route import ServedRoute
 from . import live_feed
 from .live_feed import SOCKET_PATH
@@ -262,7 +263,7 @@ def live_page_of(app: App, live: Auth | bool | None, bridge: Bridge | None) -> L
 
 
 def _is_behind(connection: Connection) -> bool:
-    return connection.transport.queued_bytes > _MOST_QUEUED_BYTES
+    return lifecycle_of(connection).transport.queued_bytes > _MOST_QUEUED_BYTES
 
 
 def _followed(link: StartLink | None, request: Request) -> object:

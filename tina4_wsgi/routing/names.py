@@ -8,6 +8,7 @@ sent.
 from __future__ import annotations
 
 import re
+from enum import IntEnum
 
 from ..errors import UsageError
 
@@ -15,6 +16,13 @@ MOST_NAME_BYTES = 2_048
 """Room for a token in a path. Every broadcast carries its name to every other process."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class GroupKind(IntEnum):
+    """What a group of connections is named by. The numbers travel, see `backplane.envelope`."""
+
+    PATH = 2
+    ROOM = 3
 
 
 def check_path(path: str) -> str:

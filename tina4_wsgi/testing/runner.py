@@ -21,6 +21,7 @@ from gevent.monkey import get_original
 from greenlet import GreenletExit
 
 from ..errors import UsageError
+from ..hub.native import get_ident
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,6 @@ _LOOK_EVERY_S = 0.01
 _LEAST_WAIT_S = 0.001
 """libuv has no shorter timers, and gevent warns of them."""
 
-_get_ident = get_original("_thread", "get_ident")
 
 _Result = TypeVar("_Result")
 
@@ -65,7 +65,7 @@ class Runner:
             _here.has_made_hub = get_hub_if_exists() is None
         _here.runners.add(self)
 
-        self._thread_ident = _get_ident()
+        self._thread_ident = get_ident()
         self._happened = Event()
         self._count = 0
         self._calls: deque[Callable[[], None]] = deque()
@@ -154,7 +154,7 @@ class Runner:
             self._calls.popleft()()
 
     def _check_thread(self) -> None:
-        if _get_ident() != self._thread_ident:
+        if get_ident() != self._thread_ident:
             raise UsageError(
                 "this test client belongs to another thread, expected one client for each thread"
             )

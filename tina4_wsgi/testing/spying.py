@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from greenlet import getcurrent
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..app import App
     from ..websocket.connection import Accepted, Connection
-    from ..websocket.lifecycle import Served
+    from ..websocket.served_route import ServedRoute
 
 
 class SpiedRoute:
@@ -31,7 +31,7 @@ class SpiedRoute:
         is_over: whether "close" has returned.
     """
 
-    def __init__(self, served: Served, spy: TestSpy) -> None:
+    def __init__(self, served: ServedRoute, spy: TestSpy) -> None:
         self._served = served
         self._spy = spy
         self._greenlet: greenlet | None = None
@@ -103,7 +103,7 @@ class TestSpy:
         """Put a spied route between the connection and its route."""
         self.apps.add(app)
         self._route = SpiedRoute(visit.service, self)
-        return visit._replace(service=self._route)
+        return visit._replace(service=cast("ServedRoute", self._route))
 
     def take(self) -> SpiedRoute | None:
         """Return the route of the latest handshake, once; None if the handshake was refused."""

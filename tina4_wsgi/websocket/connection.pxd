@@ -1,23 +1,16 @@
 cimport cython
 from .lifecycle cimport Lifecycle
-from .seams cimport ConnectionOwner
 from ..protocol.frames cimport encode_message
-from .transport cimport Transport
 
-cdef int _FORSAKEN, _OPEN
+cdef bytes _frame_of(object message, Lifecycle lifecycle)
 
-cdef class Connection(Lifecycle):
-    cdef double _connected_at_s
+cdef class Connection:
+    cdef object __weakref__
     cdef object _id
+    cdef readonly Lifecycle _lifecycle
     cdef object _opening
-    cdef dict _state_dict
+    cdef dict _state
     cdef public object auth
     cdef readonly object params
     cdef readonly str path
-    cdef public dict rooms
     cdef readonly object subprotocol
-    cdef readonly int window_bits
-
-    @cython.locals(frame=bytes, host=ConnectionOwner, transport=Transport)
-    cdef bytes _frame_of(self, object message)
-    cpdef send(self, object message)

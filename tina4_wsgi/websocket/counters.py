@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..engine.groups import Group
     from ..routing.callbacks import Event
     from .connection import Connection
+    from .lifecycle import Lifecycle
 
     Callback = Callable[[Connection, Event, str | bytes], object]
 
@@ -77,10 +78,10 @@ class Tally:
         self.closes: dict[int | str, int] = {}
         self.callback_times: dict[str, Histogram] = {}
 
-    def take_over(self, connection: Connection) -> None:
+    def take_over(self, lifecycle: Lifecycle) -> None:
         """Add the numbers of a connection that has gone."""
-        transport = connection.transport
-        self.messages_received += connection.message_count
+        transport = lifecycle.transport
+        self.messages_received += lifecycle.message_count
         self.messages_sent += transport.sent_messages
         self.received_bytes += transport.received_bytes
         self.sent_bytes += transport.sent_bytes

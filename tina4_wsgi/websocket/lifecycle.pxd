@@ -1,36 +1,47 @@
 cimport cython
 from ..hub.dispatcher cimport Dispatcher
-from .seams cimport ConnectionOwner
-from .deadlines cimport Deadlines
 from ..protocol.session cimport Session
+from .deadlines cimport Deadlines
+from .seams cimport ConnectionOwner, TransportOwner
+from .transport cimport Transport
 
 cdef int _OPEN, _CLOSING, _GONE, _OVER, _CLOSED, _FORSAKEN
 
-cdef class Lifecycle(Deadlines):
-    cdef object __weakref__
+cdef class Lifecycle(TransportOwner):
     cdef object _callback
-    cdef object _close_code
-    cdef str _close_reason
+    cdef Deadlines _deadlines
     cdef object _ending
     cdef object _goodbye
-    cdef ConnectionOwner _host
     cdef readonly list _inbound
+    cdef bint _is_busy
     cdef bint _is_ended
     cdef bint _is_full
     cdef bint _is_opened
-    cdef Py_ssize_t _message_count
-    cdef double _patient_until_s
-    cdef object _service
-    cdef Session _session
+    cdef bint _is_recheck_due
+    cdef bint _is_rechecking
+    cdef public Session _session
     cdef int _state
     cdef bint _was_clean
     cdef Py_ssize_t _weighed_bytes
+    cdef readonly object close_code
+    cdef readonly str close_reason
+    cdef readonly double connected_at_s
+    cdef readonly object connection
+    # Side by side: two ints share eight bytes.
     cdef public bint is_waiting
+    cdef readonly int window_bits
+    cdef readonly Py_ssize_t message_count
+    cdef readonly ConnectionOwner owner
+    cdef public dict rooms
+    cdef readonly object service
+    cdef readonly Transport transport
 
+    @cython.locals(owner=ConnectionOwner, transport=Transport)
+    cpdef send(self, bytes frame)
     @cython.locals(inbound=list, dispatcher=Dispatcher, session=Session)
     cpdef received(self, bytes data)
-    @cython.locals(host=ConnectionOwner, held_bytes=Py_ssize_t)
+    @cython.locals(owner=ConnectionOwner, held_bytes=Py_ssize_t)
     cpdef _weigh(self)
     cpdef work(self)
-    @cython.locals(inbound=list, has_rechecks=bint)
+    @cython.locals(inbound=list, has_rechecks=bint, deadlines=Deadlines)
     cpdef _handle_inbound(self)

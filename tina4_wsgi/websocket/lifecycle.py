@@ -14,7 +14,7 @@ delivered. OVER: all is said that will be said on the wire, and callbacks are st
 
 Invariants: one worker at a time (`_is_busy`); everything that is called in the hub neither waits
 nor logs; `_ending` is set once; whatever takes messages from `_inbound` takes their bytes off the
-session and off the host's sum.
+session and off the owner's sum.
 """
 
 from __future__ import annotations
@@ -22,28 +22,32 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gevent import Timeout
 from greenlet import GreenletExit
 
-from ..errors import ConnectionClosed, MessageError, ProtocolError
+from ..errors import ConnectionClosed, ForkError, MessageError, ProtocolError, Refused
 from ..hub import mishaps
-from ..protocol.frames import CloseCode, encode_close
+from ..hub.native import get_ident
+from ..protocol.deflate import compress_frame
+from ..protocol.frames import CloseCode, close_payload, encode_close
 from ..protocol.session import Session
-from .deadlines import NEVER, Deadlines
-from .seams import ConnectionOwner
+from .deadlines import NEVER, Deadlines, Due
+from .seams import ConnectionOwner, TransportOwner
 from .transport import ENDED, INBOUND_FULL, Transport
 
 if TYPE_CHECKING:
-    from ..config import Config
     from ..routing.callbacks import Event
-    from ..routing.params import Params
-    from .counters import Tally
+    from .connection import Connection
+    from .served_route import ServedRoute
 
 logger = logging.getLogger("tina4_wsgi.connection")
 
 
 _OPEN, _CLOSING, _GONE, _OVER, _CLOSED, _FORSAKEN = range(6)
+
+_PING = b"\x89\x00"
 
 _PATIENCE_S = 0.5
 """How long a client that closes, or is sent away, waits for callbacks that wait for a worker
@@ -69,98 +73,93 @@ class Ending(NamedTuple):
     fault: str = ""
 
 
-class Served(Protocol):
-    """A route as one app serves it, as far as a connection cares."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def callback(
-        self,
-    ) -> Callable[
-        [Any, Event, str | bytes], object
-    ]: ...  # Any: a Connection, which is made of this
-    @property
-    def limits(self) -> Config: ...
-    @property
-    def has_auth(self) -> bool: ...
-    @property
-    def encode_json(self) -> Callable[[object], str]: ...
-    @property
-    def tally(self) -> Tally: ...
-
-    def told_result(self, event: str, result: object) -> None:
-        """Take what a callback returned, which should have been None."""
-
-    def authenticate(self, environ: dict[str, Any], params: Params) -> object:
-        """Ask who this is.
-
-        Raises:
-            Refused: nobody who may be here.
-        """
-
-
 class _Recheck:
     """A re-check as a job of its own."""
 
-    def __init__(self, connection: Lifecycle) -> None:
-        self._connection = connection
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
         self.is_waiting = False
 
     def work(self) -> None:
         """Make it; for the dispatcher."""
-        self._connection._recheck()
+        self._lifecycle.recheck()
 
 
-class Lifecycle(Deadlines):
-    """The machinery of one connection; `Connection` adds what callbacks use.
+class Lifecycle(TransportOwner):
+    """The machinery of one connection; `Connection` is what callbacks hold of it.
+
+    Args:
+        owner: of all connections of this hub.
+        service: the route as its app serves it.
+        window_bits: of permessage-deflate for what we send; 0 without it.
 
     Attributes:
+        connection: what callbacks are given.
+        transport: its socket, with all that is counted there.
+        close_code, close_reason: see `Connection`.
+        connected_at_s: when the handshake was done, in seconds since 1970.
+        message_count: how many messages its callback was given.
+        rooms: room → group; the owner's. None before the first.
         is_waiting: whether its callbacks wait for a worker; the dispatcher's.
     """
 
     __slots__ = (
-        "__weakref__",
         "_callback",
-        "_close_code",
-        "_close_reason",
+        "_deadlines",
         "_ending",
         "_goodbye",
-        "_host",
         "_inbound",
+        "_is_busy",
         "_is_ended",
         "_is_full",
         "_is_opened",
-        "_message_count",
-        "_patient_until_s",
-        "_service",
+        "_is_recheck_due",
+        "_is_rechecking",
         "_session",
         "_state",
         "_was_clean",
         "_weighed_bytes",
+        "close_code",
+        "close_reason",
+        "connected_at_s",
+        "connection",
         "is_waiting",
+        "message_count",
+        "owner",
+        "rooms",
+        "service",
+        "transport",
+        "window_bits",
     )
 
-    def __init__(self, host: ConnectionOwner, service: Served, may_compress: bool) -> None:
-        super().__init__(service.limits, service.has_auth)
-        self._host = host
-        self._service = service
+    def __init__(self, owner: ConnectionOwner, service: ServedRoute, window_bits: int) -> None:
+        self.connection: Connection
+        self.transport: Transport
+        self.owner = owner
+        self.service = service
+        self.window_bits = window_bits
+        self.connected_at_s = time.time()
         self._callback = service.callback
-        self._session = Session(service.limits, may_compress)
+        self._deadlines = Deadlines(service.limits, time.monotonic(), service.has_auth)
+        self._session = Session(service.limits, window_bits > 0)
         self._inbound: list[str | bytes] = []
         self._state = _OPEN
-        self._is_full = False
-        self._is_opened = False
-        self._is_ended = False
+        self._is_busy = self._is_full = self._is_opened = self._is_ended = False
+        self._is_recheck_due = self._is_rechecking = False
         self._ending: Ending | None = None
         self._goodbye: tuple[int, str] | None = None
-        self._close_code: int | None = None
-        self._close_reason = ""
+        self.close_code: int | None = None
+        self.close_reason = ""
         self._was_clean = False
-        self._message_count = 0
-        self._patient_until_s = NEVER
+        self.message_count = 0
         self._weighed_bytes = 0
+        self.rooms: dict[str, Any] | None = None  # Any: the owner's groups
         self.is_waiting = False
+
+    def attach(self, connection: Connection, transport: Transport) -> None:
+        """Learn what callbacks are given, and which socket this is; once, before all else."""
+        self.connection = connection
+        self.transport = transport
 
     @property
     def closed(self) -> bool:
@@ -172,7 +171,7 @@ class Lifecycle(Deadlines):
         """Whether "close" is done and the peer has heard all it had to: its socket may be cut any
         time.
         """
-        return self._is_ended and (self._was_clean or not self._transport.is_open)
+        return self._is_ended and (self._was_clean or not self.transport.is_open)
 
     @property
     def was_closed_by_peer(self) -> bool:
@@ -183,24 +182,125 @@ class Lifecycle(Deadlines):
         return ending is not None and ending.answer is not None and not ending.fault
 
     @property
-    def service(self) -> Served:
-        """The route as its app serves it."""
-        return self._service
-
-    @property
-    def message_count(self) -> int:
-        """How many messages its callback was given."""
-        return self._message_count
+    def due_s(self) -> float:
+        """When `on_due` wants to be called, on the monotonic clock."""
+        return self._deadlines.due_s
 
     @property
     def waiting_count(self) -> int:
         """How many messages wait for its callback."""
         return len(self._inbound)
 
-    @property
-    def transport(self) -> Transport:
-        """Its socket, with all that is counted there."""
-        return self._transport
+    # -- called by `Connection`, in any greenlet and any native thread
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame; waits while too much is queued for this client."""
+        if self.window_bits:
+            threshold = self.service.limits.deflate_threshold_bytes
+            frame = compress_frame(frame, self.window_bits, threshold)
+        owner = self.owner
+        if get_ident() != owner.thread_ident:
+            self.check_process()
+            if owner.mailbox.call(self._send_here, frame):
+                owner.mailbox.call_waiting(self._wait_for_room)
+        elif self._state != _OPEN:
+            raise self._closed_error()
+        else:
+            transport = self.transport
+            transport.sent_messages += 1
+            if transport.write(frame) > transport.most_bytes:
+                self._wait_for_room()
+
+    def join(self, room: str) -> None:
+        """Enter a named room; waits, not for long."""
+        self.check_process()
+        owner = self.owner
+        if get_ident() == owner.thread_ident:
+            self._join(room)
+        else:
+            owner.mailbox.call_waiting(self._join, room)
+
+    def leave(self, room: str) -> None:
+        """Leave a named room; harmless if it wasn't in."""
+        self._here(self.owner.leave, self, room)
+
+    def close(self, code: int, reason: str) -> None:
+        """Close, from any thread; see `Connection.close`."""
+        # A bad code is the caller's fault, also when it is closed already.
+        close_payload(code, reason)
+        self._here(self.begin_close, code, reason)
+
+    def refresh_auth(self) -> bool:
+        """Ask `auth` again, and return whether the client may stay; see `Connection`."""
+        self.check_process()
+        connection = self.connection
+        with self.owner.inquiries.begin(connection.path) as inquiry:
+            try:
+                auth = self.service.authenticate(connection.environ(), connection.params)
+            except Refused as refusal:
+                if refusal.status >= 500:
+                    # Logged already; a database that hiccups must not send everybody away.
+                    return True
+                code = CloseCode.FORBIDDEN if refusal.status == 403 else CloseCode.UNAUTHENTICATED
+                self.close(code, refusal.message)
+                return False
+            farewell = inquiry.farewell_to(auth)
+            if farewell is None:
+                connection.auth = auth
+
+        if farewell is not None:  # a log-out came while the earlier answer was under way
+            self.close(farewell.code, farewell.reason)
+            return False
+        self._deadlines.renew_login(time.monotonic())
+        return True
+
+    def check_process(self) -> None:
+        """See that this is no forked child, which hasn't the hub that other threads wait for.
+
+        Raises:
+            ForkError: it is one.
+        """
+        if self._state == _FORSAKEN:
+            raise self._closed_error()
+
+    def _here(self, function: Callable[..., object], *args: Any) -> None:
+        """Call `function`, which doesn't wait, in the thread of the hub."""
+        self.check_process()
+        owner = self.owner
+        if get_ident() == owner.thread_ident:
+            function(*args)
+        else:
+            owner.mailbox.call(function, *args)
+
+    def _send_here(self, frame: bytes) -> bool:
+        """Send for a native thread; return whether that thread has to wait for room now."""
+        if self._state != _OPEN:
+            raise self._closed_error()
+        transport = self.transport
+        transport.sent_messages += 1
+        return transport.write(frame) > transport.most_bytes
+
+    def _wait_for_room(self) -> None:
+        transport, most = self.transport, self.transport.most_bytes
+        transport.flush()  # much may be queued only because this turn hasn't ended
+        while transport.queued_bytes > most and self._state == _OPEN:
+            transport.wait_for_room()
+            # Another greenlet may have queued more, and gone on before this one did.
+            transport.flush()
+
+        if self._state != _OPEN:
+            raise self._closed_error()
+
+    def _join(self, room: str) -> None:
+        if self._state != _OPEN:
+            raise self._closed_error()
+        self.owner.join(self, room)
+
+    def _closed_error(self) -> ConnectionClosed | ForkError:
+        if self._state == _FORSAKEN:
+            return self.owner.fork_error("and this one is its parent's")
+        code = CloseCode.ABNORMAL if self.close_code is None else self.close_code
+        return ConnectionClosed(code, self.close_reason, self._was_clean)
 
     # -- called in the hub by the transport
 
@@ -210,7 +310,7 @@ class Lifecycle(Deadlines):
         Args:
             early: bytes that came right behind the handshake.
         """
-        self._transport.start()
+        self.transport.start()
         self._wake()
         if early:
             self.received(early)
@@ -227,17 +327,17 @@ class Lifecycle(Deadlines):
         if inbound:
             if len(inbound) >= session.most_messages or session.queued_bytes >= session.most_bytes:
                 self._is_full = True
-                self._transport.pause(INBOUND_FULL)
+                self.transport.pause(INBOUND_FULL)
             if self._state != _OPEN:
                 # Only the peer's close frame is of interest now, and it may lie behind more of
                 # these.
                 self._drop_inbound()
                 if self._is_full:
-                    self._host.hub.loop.run_callback(self._go_on)
+                    self.owner.hub.loop.run_callback(self._go_on)
                 return
             if not self._is_busy:
                 self._is_busy = True
-                dispatcher = self._host.dispatcher
+                dispatcher = self.owner.dispatcher
                 dispatcher.run(self)
 
         # What was handled at once, nearly everything, is never weighed.
@@ -245,17 +345,17 @@ class Lifecycle(Deadlines):
             self._weigh()
 
     def _weigh(self) -> None:
-        """Have what is held of this peer's messages count for the host; stop reading where the host
+        """Have what is held of this peer's messages count for the owner; stop reading where it
         holds too much.
 
         Without a message that waits the peer is read on: nothing would ever make us begin again.
         """
-        host, held_bytes = self._host, self._session.held_bytes
-        host.inbound_bytes += held_bytes - self._weighed_bytes
+        owner, held_bytes = self.owner, self._session.held_bytes
+        owner.inbound_bytes += held_bytes - self._weighed_bytes
         self._weighed_bytes = held_bytes
-        if host.inbound_bytes > host.most_inbound_bytes and self._inbound and not self._is_full:
+        if owner.inbound_bytes > owner.most_inbound_bytes and self._inbound and not self._is_full:
             self._is_full = True
-            self._transport.pause(INBOUND_FULL)
+            self.transport.pause(INBOUND_FULL)
 
     def _drop_inbound(self) -> None:
         self._inbound.clear()
@@ -268,17 +368,17 @@ class Lifecycle(Deadlines):
         if session.pongs is not None:
             pongs, session.pongs = session.pongs, None
             if self._state == _OPEN:
-                self._transport.write_pongs(pongs)
+                self.transport.write_pongs(pongs)
         if session.peer_close is not None:
             code, reason = session.peer_close
             if self._state == _CLOSING:
-                self._note(Ending(self._close_code or code, self._close_reason, True))
+                self._note(Ending(self.close_code or code, self.close_reason, True))
             else:
                 self._note(Ending(code, reason, True, answer=code))
 
     def _fail(self, error: ProtocolError) -> None:
         if self._state == _CLOSING:
-            self._note(Ending(self._close_code or error.close_code, self._close_reason, False))
+            self._note(Ending(self.close_code or error.close_code, self.close_reason, False))
         else:
             self._note(
                 Ending(error.close_code, error.reason, False, error.close_code, error.reason)
@@ -288,49 +388,49 @@ class Lifecycle(Deadlines):
         """The peer ended its side without a close frame; replies to what it sent may still reach
         it.
         """
-        self._note(Ending(self._close_code or CloseCode.ABNORMAL, self._close_reason, False))
+        self._note(Ending(self.close_code or CloseCode.ABNORMAL, self.close_reason, False))
 
     def lost(self) -> None:
         """The socket is gone."""
         if self._state == _OPEN:
             self._state = _GONE
         if self._state != _CLOSED:
-            self._host.leave_groups(self)
-            self._note(Ending(self._close_code or CloseCode.ABNORMAL, self._close_reason, False))
+            self.owner.leave_groups(self)
+            self._note(Ending(self.close_code or CloseCode.ABNORMAL, self.close_reason, False))
         if self._is_ended:
-            self._host.forget(self)
+            self.owner.forget(self)
 
     def stalled(self) -> None:
         """The kernel takes no more: from now on the send timeout runs."""
-        self.due_s = min(self.due_s, time.monotonic() + self._limits.send_timeout_s)
+        self._deadlines.watch_stall(time.monotonic())
 
     def overflowed(self, size_bytes: int) -> bool:
         """A broadcast finds more waiting than may wait, and nobody who sent it can be made to
         wait.
         """
-        limits = self._limits
+        limits = self.service.limits
         if limits.on_slow == "close":
             self._give_up_on_slow_peer()
             return False
-        self._host.drops_for_slow += 1
+        self.owner.drops_for_slow += 1
         if limits.on_slow == "drop_newest":
             return False
         # A quarter at once: looking for the oldest costs time in proportion to all that waits.
-        self._transport.drop_oldest(max(size_bytes, limits.max_outbound_bytes // 4))
+        self.transport.drop_oldest(max(size_bytes, limits.max_outbound_bytes // 4))
         most: int = limits.max_outbound_bytes
-        return self._transport.queued_bytes + size_bytes <= most
+        return self.transport.queued_bytes + size_bytes <= most
 
     def failed(self, error: BaseException) -> None:
         """Our own code raised."""
-        self._host.report("connection to %s failed", self._service.path, error=error)
-        self._transport.abort()
+        self.owner.report("connection to %s failed", self.service.path, error=error)
+        self.transport.abort()
 
     def _note(self, ending: Ending) -> None:
         """Remember how it ends, for after the messages that came before."""
         if self._ending is not None or self._state == _CLOSED:
             return
         self._ending = ending
-        self._transport.pause(ENDED)
+        self.transport.pause(ENDED)
         if self._state == _CLOSING or not (self._is_busy or self._inbound):
             self._end_on_wire(ending)
         else:
@@ -339,13 +439,12 @@ class Lifecycle(Deadlines):
 
     def _be_patient(self) -> None:
         """Leave the end to the worker that is due, but not for ever; see `on_due`."""
-        self._patient_until_s = time.monotonic() + _PATIENCE_S
-        self.due_s = min(self.due_s, self._patient_until_s)
+        self._deadlines.be_patient(time.monotonic() + _PATIENCE_S)
 
     def _wake(self) -> None:
         if not self._is_busy:
             self._is_busy = True
-            self._host.dispatcher.submit(self)
+            self.owner.dispatcher.submit(self)
 
     def _go_on(self) -> None:
         """Read again after the inbound limit; in the hub, and in a turn of its own so that others
@@ -356,7 +455,7 @@ class Lifecycle(Deadlines):
         self._is_full = False
         if self._ending is None:
             try:
-                self._transport.resume(INBOUND_FULL)
+                self.transport.resume(INBOUND_FULL)
                 self.received(b"")
             except BaseException as exc:  # noqa: BLE001  # the hub would swallow it with the connection stuck
                 self.failed(exc)
@@ -365,36 +464,65 @@ class Lifecycle(Deadlines):
 
     def on_due(self, now_s: float) -> None:
         """A deadline has passed; act, and set the next one."""
-        if self._patient_until_s > now_s or not self.is_waiting:
-            Deadlines.on_due(self, now_s)
-            return
-        # No worker was free for all this time: what can be said without one is said now.
-        self._patient_until_s = NEVER
+        deadlines, transport = self._deadlines, self.transport
+        if self.is_waiting and deadlines.take_patience_over(now_s):
+            self._end_without_worker()
+        elif self._state == _OPEN:
+            self._do_what_is_due(now_s)
+        else:
+            deadlines.rest()
+            if transport.is_settled:
+                transport.close()
+            else:
+                # The close handshake, or the peer's FIN after it, has taken too long.
+                transport.abort()
+
+    def _end_without_worker(self) -> None:
+        """Say what can be said without a worker: none was free for all this time."""
         if self._ending is not None:
             self._end_on_wire(self._ending)
         elif self._goodbye is not None:
-            self._begin_close(*self._goodbye)
+            self.begin_close(*self._goodbye)
+
+    def _do_what_is_due(self, now_s: float) -> None:
+        transport = self.transport
+        while True:
+            heard = None if transport.is_paused else transport.was_heard
+            stalled_since_s = transport.stalled_since_s
+            due = self._deadlines.look(now_s, heard, stalled_since_s, self._is_busy)
+            if due is Due.PING:
+                transport.was_heard = False
+                transport.write(_PING)
+            elif due is Due.RECHECK:
+                self._be_rechecked()
+            else:
+                break
+
+        if due is Due.SLOW:
+            self._give_up_on_slow_peer()
+        elif due is Due.SILENT:
+            self.close_reason = "no pong"
+            transport.abort()
+        elif due is Due.IDLE:
+            self.begin_close(CloseCode.NORMAL, "idle")
+        elif due is Due.STALE:
+            self._login_is_stale()
 
     def _be_rechecked(self) -> None:
         """Have the route's `auth` asked again, between two callbacks; beside one that has run since
         the last time.
         """
         if self._is_recheck_due and not self._is_rechecking:
-            self._host.dispatcher.submit(_Recheck(self))
+            self.owner.dispatcher.submit(_Recheck(self))
         self._is_recheck_due = True
         self._wake()
-
-    def _give_up_on_silent_peer(self) -> None:
-        """Cut the line to a peer that answered no ping."""
-        self._close_reason = "no pong"
-        self._transport.abort()
 
     def _give_up_on_slow_peer(self) -> None:
         """Close with 1013; what waits is dropped, since the peer takes none of it."""
         if self._state == _OPEN:
-            self._host.slow_consumers += 1
-            self._transport.drop_backlog()
-            self._begin_close(CloseCode.TRY_AGAIN_LATER, "slow consumer")
+            self.owner.slow_consumers += 1
+            self.transport.drop_backlog()
+            self.begin_close(CloseCode.TRY_AGAIN_LATER, "slow consumer")
 
     # -- closing, from any greenlet of the hub's thread
 
@@ -405,11 +533,11 @@ class Lifecycle(Deadlines):
             is_last_call: close now; what callbacks still send is lost.
         """
         if is_last_call or not self._is_busy:
-            self._begin_close(code, reason)
+            self.begin_close(code, reason)
         elif self._state == _OPEN:
             self._goodbye = code, reason
             self._is_full = True  # nothing more is read before that
-            self._transport.pause(INBOUND_FULL)
+            self.transport.pause(INBOUND_FULL)
             self._be_patient()
 
     def cut(self) -> None:
@@ -418,7 +546,7 @@ class Lifecycle(Deadlines):
         With a reset only where the peer wasn't told, or takes nothing: a reset may overtake our
         close frame.
         """
-        transport = self._transport
+        transport = self.transport
         if self.is_over or (self._state != _OPEN and not transport.queued_bytes):
             transport.close()
         else:
@@ -432,42 +560,40 @@ class Lifecycle(Deadlines):
         self._is_opened, self._is_recheck_due, self._is_full = True, False, False
         self._ending = self._goodbye = None
         self._inbound.clear()
-        self._transport.forsake()
+        self.transport.forsake()
 
-    def _begin_close(self, code: int, reason: str) -> None:
+    def begin_close(self, code: int, reason: str) -> None:
         """Send our close frame behind all else, and wait for the peer's."""
         frame = encode_close(code, reason)
         if self._state != _OPEN:
             return
-        self._host.leave_groups(self)
+        self.owner.leave_groups(self)
         self._state = _CLOSING
-        self._close_code, self._close_reason = (
+        self.close_code, self.close_reason = (
             int(code),
             reason,
         )  # an IntEnum prints differently on Python 3.10
         self._drop_inbound()
-        self._transport.write(frame)
-        self.due_s = time.monotonic() + self._limits.close_timeout_s
+        self.transport.write(frame)
+        self._deadlines.end_within(time.monotonic())
         if self._is_full:
-            self._host.hub.loop.run_callback(self._go_on)
+            self.owner.hub.loop.run_callback(self._go_on)
 
     def _end_on_wire(self, ending: Ending) -> None:
         """Say the last on the wire, behind all else; in the hub or a worker."""
-        self._host.leave_groups(self)
+        self.owner.leave_groups(self)
         if ending.answer is not None and self._state == _OPEN:
-            self._transport.write(
-                encode_close(ending.answer, ending.reason if ending.fault else "")
-            )
+            self.transport.write(encode_close(ending.answer, ending.reason if ending.fault else ""))
         self._state = _OVER
-        self._close_code, self._close_reason, self._was_clean = (
+        self.close_code, self.close_reason, self._was_clean = (
             int(ending.code),
             ending.reason,
             ending.was_clean,
         )
-        self.due_s = time.monotonic() + self._limits.close_timeout_s
-        self._transport.finish(ending.was_clean)
-        if self._transport.is_settled:
-            self._host.settle(self._transport)
+        self._deadlines.end_within(time.monotonic())
+        self.transport.finish(ending.was_clean)
+        if self.transport.is_settled:
+            self.owner.settle(self.transport)
 
     # -- called in a worker greenlet
 
@@ -481,11 +607,11 @@ class Lifecycle(Deadlines):
         if self._inbound:
             self._handle_inbound()
         if self._goodbye is not None:
-            self._begin_close(*self._goodbye)
+            self.begin_close(*self._goodbye)
         if self._ending is not None and self._state != _CLOSED:
             self._end(self._ending)
         elif self._is_full:
-            self._host.hub.loop.run_callback(self._go_on)
+            self.owner.hub.loop.run_callback(self._go_on)
         # No switch between the last look at _inbound and here, so nothing is overlooked: _end is
         # the last of all.
         self._is_busy = False
@@ -493,19 +619,24 @@ class Lifecycle(Deadlines):
             self._wake()
 
     def _handle_inbound(self) -> None:
-        inbound, callback, has_rechecks = self._inbound, self._callback, self._has_rechecks
-        self._active_at_s = self._host.now_s
+        inbound, callback, connection = self._inbound, self._callback, self.connection
+        deadlines = self._deadlines
+        deadlines.active_at_s = self.owner.now_s
+        has_rechecks = deadlines.recheck_at_s != NEVER
 
         # Goes on into what is appended meanwhile, and ends when close() clears the list.
         for data in inbound:
-            if has_rechecks and self._must_recheck():
+            # By the clock, too: busy callbacks may leave the sweeper no turn.
+            if has_rechecks and (
+                self._is_recheck_due or deadlines.recheck_at_s <= time.monotonic()
+            ):
                 self._recheck_in_time()
                 if not inbound:
                     break  # refused: what was sent before that is not handled any more
-            self._message_count += 1
+            self.message_count += 1
             try:
-                if (result := callback(self, "message", data)) is not None:
-                    self._service.told_result("message", result)
+                if (result := callback(connection, "message", data)) is not None:
+                    self.service.told_result("message", result)
             except BaseException as exc:  # noqa: BLE001  # whatever it is, the connection and the worker live on
                 self._callback_failed("message", exc)
 
@@ -522,13 +653,41 @@ class Lifecycle(Deadlines):
     def _recheck_in_time(self) -> None:
         """Have `auth` asked again, and the next time for it set from now."""
         self._is_recheck_due = False
-        self._recheck_at_s = min(time.monotonic() + self._limits.reauth_every, self._auth_ends_s)
-        self._recheck()
+        self._deadlines.schedule_recheck(time.monotonic())
+        self.recheck()
 
         # Callbacks that never wait leave the sweeper no turn, so its deadline is looked at here,
         # too.
-        if self._auth_ends_s <= time.monotonic():
+        if self._deadlines.is_login_stale(time.monotonic()):
             self._login_is_stale()
+
+    def _login_is_stale(self) -> None:
+        """End a connection whose `auth` could not be asked for too long."""
+        self.begin_close(CloseCode.TRY_AGAIN_LATER, "login could not be checked")
+
+    def recheck(self) -> None:
+        """Ask `auth` again unless that is being done; in a worker."""
+        if self._state != _OPEN or self._is_rechecking:
+            return
+        self._is_rechecking = True
+        limit_s = self._deadlines.recheck_limit_s
+        limit = Timeout.start_new(limit_s)
+        try:
+            self.refresh_auth()
+        except BaseException as exc:  # noqa: BLE001  # as for callbacks, the connection and the worker live on
+            if exc is limit:
+                self._log(
+                    logging.ERROR,
+                    "auth of %s has not answered within %.1f s, connection %s",
+                    self.service.path,
+                    limit_s,
+                    self.connection.id,
+                )
+            else:
+                self._callback_failed("auth", exc)
+        finally:
+            limit.close()
+            self._is_rechecking = False
 
     def _end(self, ending: Ending) -> None:
         if self._state != _OVER:
@@ -537,22 +696,22 @@ class Lifecycle(Deadlines):
         self._session.drop()
         self._drop_inbound()
         self._log_close(ending)
-        self._host.ended(self)
+        self.owner.ended(self)
         self._call("close")
         self._is_ended = True
-        if self._transport.is_settled or not self._transport.is_open:
-            self._host.forget(self)
+        if self.transport.is_settled or not self.transport.is_open:
+            self.owner.forget(self)
 
     def _call(self, event: Event) -> None:
         try:
-            if (result := self._callback(self, event, "")) is not None:
-                self._service.told_result(event, result)
+            if (result := self._callback(self.connection, event, "")) is not None:
+                self.service.told_result(event, result)
         except BaseException as exc:  # noqa: BLE001  # as in work()
             self._callback_failed(event, exc)
 
     def _callback_failed(self, event: str, error: BaseException) -> None:
         if isinstance(error, ConnectionClosed) and self._state != _OPEN:
-            self._log(logging.DEBUG, "%s: sent after the end, %s", self._service.path, error)
+            self._log(logging.DEBUG, "%s: sent after the end, %s", self.service.path, error)
             return
         if isinstance(error, MessageError):
             self._refuse_message(event, error)
@@ -561,23 +720,23 @@ class Lifecycle(Deadlines):
             self._log(
                 logging.WARNING,
                 "callback of %s was killed at %r, connection %s",
-                self._service.path,
+                self.service.path,
                 event,
-                self.id,
+                self.connection.id,
             )
         else:
-            self._service.tally.error_count += 1
+            self.service.tally.error_count += 1
             self._log(
                 logging.ERROR,
                 "callback of %s raised at %r, connection %s",
-                self._service.path,
+                self.service.path,
                 event,
-                self.id,
+                self.connection.id,
                 error=error,
             )
-        if event == "open" or (event == "message" and self._limits.on_error == "close"):
-            self._begin_close(CloseCode.INTERNAL_ERROR, "internal error")
-        mishaps.pass_interrupt_on(self._host.hub, error)
+        if event == "open" or (event == "message" and self.service.limits.on_error == "close"):
+            self.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
+        mishaps.pass_interrupt_on(self.owner.hub, error)
 
     def _refuse_message(self, event: str, error: MessageError) -> None:
         """Tell of a message that its client got wrong: a stranger must not fill the log with
@@ -587,30 +746,47 @@ class Lifecycle(Deadlines):
         self._log(
             logging.WARNING,
             "message on %s refused, connection %s: %.200s",
-            self._service.path,
-            self.id,
+            self.service.path,
+            self.connection.id,
             told,
         )
-        if event == "open" or self._limits.on_error == "close":
-            self._begin_close(CloseCode.INVALID_PAYLOAD, "the message can't be read")
+        if event == "open" or self.service.limits.on_error == "close":
+            self.begin_close(CloseCode.INVALID_PAYLOAD, "the message can't be read")
 
     def _log(
         self, level: int, message: str, *args: object, error: BaseException | None = None
     ) -> None:
         mishaps.log(logger, level, message, *args, error=error)
 
-    # -- what Connection fills in
-
-    def _recheck(self) -> None:
-        raise NotImplementedError
-
-    @property
-    def id(self) -> str:
-        """Name the connection in the log."""
-        raise NotImplementedError
-
     def _log_open(self) -> None:
-        raise NotImplementedError
+        if logger.isEnabledFor(logging.INFO):
+            self._log(
+                logging.INFO,
+                "open %s %.200r from %s",
+                self.connection.id,
+                self.connection.path,
+                self.connection.ip or "a local socket",
+            )
 
     def _log_close(self, ending: Ending) -> None:
-        raise NotImplementedError
+        if ending.fault:
+            self._log(
+                logging.WARNING,
+                "failed %s %.200r from %s: %d %s",
+                self.connection.id,
+                self.connection.path,
+                self.connection.ip,
+                ending.code,
+                ending.fault,
+            )
+        if logger.isEnabledFor(logging.INFO):
+            seconds = time.time() - self.connected_at_s
+            self._log(
+                logging.INFO,
+                "close %s %.200r %d after %.1f s, %d messages",
+                self.connection.id,
+                self.connection.path,
+                ending.code,
+                seconds,
+                self.message_count,
+            )

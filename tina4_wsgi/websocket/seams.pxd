@@ -1,5 +1,9 @@
+cdef class TransportOwner:
+    cpdef received(self, bytes data)
+
 cdef class ConnectionOwner:
     cdef readonly object hub
+    cdef readonly object fanout
     cdef readonly object dispatcher
     cdef readonly object inquiries
     cdef readonly object mailbox

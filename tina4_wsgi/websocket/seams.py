@@ -1,29 +1,64 @@
-"""What the connections of one hub share, as a connection sees it; `engine.Engine` fills it in."""
+"""The two seams of a connection: what its socket tells it, and what it asks of its engine."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
 
-from gevent.monkey import get_original
-
 from ..hub.dispatcher import Dispatcher
 from ..hub.mailbox import Mailbox
+from ..hub.native import get_ident
 from .inquiries import Inquiries
 
 if TYPE_CHECKING:
+    from ..engine.fanout import Fanout
     from ..errors import ForkError
+    from .lifecycle import Lifecycle
     from .transport import Transport
 
-# Patched or not, this names the native thread; the patched one would name the greenlet.
-_get_ident = get_original("_thread", "get_ident")
+
+class TransportOwner:
+    """What a transport tells its connection. All but `failed` are called in the hub."""
+
+    __slots__ = ()
+
+    def received(self, data: bytes) -> None:
+        """Bytes came."""
+        raise NotImplementedError
+
+    def peer_finished(self) -> None:
+        """The peer sends no more; it may still read."""
+        raise NotImplementedError
+
+    def lost(self) -> None:
+        """The socket is gone, whoever ended it. Called exactly once, and last, from any
+        greenlet.
+        """
+        raise NotImplementedError
+
+    def stalled(self) -> None:
+        """The kernel doesn't take more: watch the deadline."""
+        raise NotImplementedError
+
+    def overflowed(self, size_bytes: int) -> bool:
+        """One more broadcast would make more wait than `max_outbound_bytes`; say whether to queue
+        it all the same.
+
+        Called in any greenlet of the hub's thread.
+        """
+        raise NotImplementedError
+
+    def failed(self, error: BaseException) -> None:
+        """Our own code raised; the connection is beyond repair."""
+        raise NotImplementedError
 
 
 class ConnectionOwner:
-    """The place where connections live.
+    """What the connections of one hub share, as a connection sees it; `engine.Engine` fills it in.
 
     Args:
         hub: the gevent hub of this thread.
+        fanout: takes broadcasts to every hub and process.
         most_callbacks: that may run at once.
         most_inbound_bytes: of clients' messages that may wait for callbacks.
 
@@ -42,6 +77,7 @@ class ConnectionOwner:
     __slots__ = (
         "dispatcher",
         "drops_for_slow",
+        "fanout",
         "hub",
         "inbound_bytes",
         "inquiries",
@@ -53,55 +89,46 @@ class ConnectionOwner:
     )
 
     def __init__(
-        self, hub: Any, most_callbacks: int, most_inbound_bytes: int
-    ) -> None:  # Any: gevent ships no types
+        self,
+        hub: Any,  # gevent ships no types
+        fanout: Fanout,
+        most_callbacks: int,
+        most_inbound_bytes: int,
+    ) -> None:
         self.hub: Any = hub
+        self.fanout = fanout
         self.dispatcher = Dispatcher(hub, most_callbacks)
         self.inquiries = Inquiries()
         self.mailbox = Mailbox(hub)
-        self.thread_ident: int = _get_ident()
+        self.thread_ident: int = get_ident()
         self.now_s = time.monotonic()
         self.inbound_bytes = 0
         self.most_inbound_bytes = most_inbound_bytes
         self.slow_consumers = 0
         self.drops_for_slow = 0
 
-    def ended(self, connection: Any) -> None:  # Any: as below
-        """It is known how this connection ended; its "close" is about to run."""
+    def ended(self, lifecycle: Lifecycle) -> None:
+        """Called when the close code is final, just before the "close" callback."""
         raise NotImplementedError
 
-    def forget(self, connection: Any) -> None:  # Any: a Connection, which is built on this
-        """The socket of this connection is gone, and its "close" is done."""
+    def forget(self, lifecycle: Lifecycle) -> None:
+        """The socket of this connection is gone, and its "close" callback is done."""
         raise NotImplementedError
 
     def settle(self, transport: Transport) -> None:
-        """All is said on both sides of this transport: close it in a moment."""
+        """Both close frames are out: close this transport after a short grace period."""
         raise NotImplementedError
 
-    def leave_groups(self, connection: Any) -> None:
-        """Take a connection out of its path and its rooms; what was broadcast before still reaches
-        it.
-        """
+    def leave_groups(self, lifecycle: Lifecycle) -> None:
+        """Take a connection out of its path and its rooms; earlier broadcasts still reach it."""
         raise NotImplementedError
 
-    def join(self, connection: Any, room: str) -> None:
+    def join(self, lifecycle: Lifecycle, room: str) -> None:
         """Put a connection into a named room."""
         raise NotImplementedError
 
-    def leave(self, connection: Any, room: str) -> None:
+    def leave(self, lifecycle: Lifecycle, room: str) -> None:
         """Take a connection out of a named room."""
-        raise NotImplementedError
-
-    def broadcast(self, path: str, frame: bytes, exclude: Transport | None = None) -> None:
-        """Send a frame to everybody on `path`; from any thread."""
-        raise NotImplementedError
-
-    def broadcast_to_room(self, room: str, frame: bytes, exclude: Transport | None = None) -> None:
-        """Send a frame to everybody in `room`; from any thread."""
-        raise NotImplementedError
-
-    def members(self, path: str) -> list[Any]:
-        """Say who is on `path`, in all processes; waits for their answers."""
         raise NotImplementedError
 
     def fork_error(self, consequence: str) -> ForkError:
@@ -109,7 +136,5 @@ class ConnectionOwner:
         raise NotImplementedError
 
     def report(self, message: str, *args: object, error: BaseException) -> None:
-        """Log an error of our own from the hub, where logging itself isn't allowed: it may wait for
-        a lock.
-        """
+        """Log an error of our own from the hub, where logging isn't allowed: it may wait."""
         raise NotImplementedError

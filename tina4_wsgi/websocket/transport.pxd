@@ -1,5 +1,5 @@
 cimport cython
-from .transport_owner cimport TransportOwner
+from .seams cimport TransportOwner
 from ..hub.flush_queue cimport FlushQueue
 
 cdef class FrameSource:

@@ -22,7 +22,7 @@ from typing import Any
 from ..hub.backlog import Backlog
 from ..hub.flush_queue import FlushQueue
 from ..hub.stream import Stream, TLSStream, reset_on_close
-from .transport_owner import TransportOwner
+from .seams import TransportOwner
 
 READ_BYTES = 65_536
 """Taken from a socket at once; also the bound of one client's work per turn of the hub."""

@@ -128,7 +128,7 @@ def callback_in_child(client):
             gevent.sleep(0.005)
     client.sendall(HELLO)
     with gevent.Timeout(5):
-        while not connection.waiting_count > 1:
+        while not connection._lifecycle.waiting_count > 1:
             gevent.sleep(0.005)
 
     def go_on():
@@ -140,7 +140,7 @@ def callback_in_child(client):
     outcome = outcome_in_child(go_on)
     connection.state["wait"] = False
     with gevent.Timeout(5):
-        while connection.waiting_count:
+        while connection._lifecycle.waiting_count:
             gevent.sleep(0.005)
     return outcome
 

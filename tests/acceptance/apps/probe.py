@@ -8,6 +8,7 @@ import os
 from greenlet import greenlet
 
 from tina4_wsgi import Connection
+from tina4_wsgi.routing.names import GroupKind
 
 
 def install(router, get_app):
@@ -28,8 +29,8 @@ def figures(app):
         "pid": os.getpid(),
         "connections": sum(len(engine.connections) for engine in engines),
         "settling": sum(engine.settling_count for engine in engines),
-        "paths": sum(len(engine.paths()) for engine in engines),
-        "rooms": sum(len(engine.rooms()) for engine in engines),
+        "paths": sum(len(engine.names(GroupKind.PATH)) for engine in engines),
+        "rooms": sum(len(engine.names(GroupKind.ROOM)) for engine in engines),
         "objects": sum(isinstance(one, Connection) for one in alive),
         "workers": workers,
         "greenlets": sum(isinstance(one, greenlet) and _counts(one) for one in alive) - workers,

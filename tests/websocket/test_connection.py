@@ -1,0 +1,90 @@
+"""What users see of a connection: what they may call, and nothing else."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from pathlib import Path
+
+import gevent
+import pytest
+
+import tina4_wsgi
+from scripts import reference
+from tests.support.engine_house import House
+from tina4_wsgi.websocket.connection import Connection
+
+MESSAGES = ("send", "send_json", "json", "broadcast", "broadcast_to")
+ROOMS = ("join", "leave", "broadcast_to_room", "rooms", "members")
+END = ("close",)
+IDENTITY = [
+    "id",
+    "path",
+    "params",
+    "ip",
+    "headers",
+    "query",
+    "cookies",
+    "environ",
+    "auth",
+    "refresh_auth",
+    "route",
+    "limits",
+    "subprotocol",
+    "window_bits",
+    "connected_at",
+]
+STATE = ("state", "closed", "close_code", "close_reason")
+FACE = (*MESSAGES, *ROOMS, *END, *IDENTITY, *STATE)
+FIELDS = {"path", "params", "auth", "subprotocol"}
+
+
+def quiet(connection: Connection, event: str, data: str | bytes) -> None:
+    pass
+
+
+def public(names: list[str]) -> set[str]:
+    return {name for name in names if not name.startswith("_")}
+
+
+def test_completion_shows_what_users_may_call_and_nothing_else(house: House) -> None:
+    _, connection = house.connect(quiet)
+
+    assert public(dir(Connection)) == set(FACE)
+    assert public(dir(connection)) == set(FACE)
+
+
+def test_help_shows_them_in_the_order_of_use() -> None:
+    source = Path(tina4_wsgi.__file__).parent / "websocket" / "connection.py"
+    text = source.read_text()
+    places = [text.index(f"    def {name}(") for name in FACE if name not in FIELDS]
+
+    assert places == sorted(places)
+
+
+def test_the_reference_shows_all_of_them_in_the_same_order() -> None:
+    assert reference.SHOWN["Connection"] == tuple(one for one in FACE if one not in FIELDS)
+
+
+@pytest.mark.parametrize("name", sorted(set(FACE) - FIELDS))
+def test_each_is_told_with_an_example(name: str) -> None:
+    assert "\nExample: `" in (inspect.getdoc(getattr(Connection, name)) or "")
+
+
+def test_rooms_names_the_rooms_in_the_order_of_joining(house: House) -> None:
+    _, connection = house.connect(quiet)
+    assert connection.rooms == []
+
+    connection.join("b")
+    connection.join("a")
+    assert connection.rooms == ["b", "a"]
+
+    connection.leave("b")
+    assert connection.rooms == ["a"]
+
+
+def test_a_connection_can_be_referred_to_weakly(house: House) -> None:
+    _, connection = house.connect(quiet)
+    gevent.sleep(0)
+
+    assert weakref.ref(connection)() is connection

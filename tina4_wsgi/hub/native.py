@@ -1,0 +1,29 @@
+"""The thread functions of Python itself, whatever `monkey.patch_all` has replaced.
+
+Under monkey-patching `_thread` names greenlets instead of native threads, and its locks switch to
+the hub instead of holding a native thread. Code that several native threads enter needs the
+originals: two hubs of one process, or a hub and a `threading.Thread` of an unpatched process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gevent.monkey import get_original
+
+if TYPE_CHECKING:
+    from _thread import LockType
+
+get_ident: Callable[[], int] = get_original("_thread", "get_ident")
+"""Return the number of the native thread, not that of the greenlet."""
+
+allocate_lock: Callable[[], LockType] = get_original("_thread", "allocate_lock")
+"""Make a lock that holds a native thread, greenlets and hub included: never hold one over a
+switch.
+"""
+
+start_new_thread: Callable[[Callable[..., object], tuple[Any, ...]], int] = get_original(
+    "_thread", "start_new_thread"
+)
+"""Start a native thread, not a greenlet."""

@@ -1,2 +1,0 @@
-cdef class TransportOwner:
-    cpdef received(self, bytes data)
