@@ -140,8 +140,9 @@ def lost(caplog) -> list[str]:
 
 @pytest.fixture
 def worked_on():
+    """An app with paths that no app of another test has: any that lives counts."""
     router = Router()
-    router.websocket("/ws/orders", lambda connection, event, data: None)
+    router.websocket("/desk/of/orders", lambda connection, event, data: None)
     router.websocket("/ws/hall/{name}", lambda connection, event, data: None)
     with TestClient(App(router=router, debug=True)) as client:
         yield client
@@ -149,16 +150,16 @@ def worked_on():
 
 def test_in_debug_a_broadcast_that_no_route_can_ever_hear_is_pointed_out_once(worked_on, caplog):
     for _ in range(3):
-        worked_on.application.broadcast("/ws/orderz", "x")
+        worked_on.application.broadcast("/desk/of/orderz", "x")
         worked_on.wait_until(lambda: lost(caplog))
 
-    told = "a broadcast to '/ws/orderz' reaches nobody, since no WebSocket route has this path"
-    assert set(lost(caplog)) == {f"{told}; did you mean '/ws/orders'?"}
+    told = "a broadcast to '/desk/of/orderz' reaches nobody, since no WebSocket route has this path"
+    assert set(lost(caplog)) == {f"{told}; did you mean '/desk/of/orders'?"}
     assert len([one for one in lost(caplog) if "orderz" in one]) == 1
 
 
 def test_what_is_published_from_outside_to_such_a_path_is_pointed_out_too(worked_on, caplog):
-    with worked_on.websocket("/ws/orders"):
+    with worked_on.websocket("/desk/of/orders"):
         publish("/nothing/like/it", "x")
         worked_on.wait_until(lambda: lost(caplog))
 
@@ -168,7 +169,7 @@ def test_what_is_published_from_outside_to_such_a_path_is_pointed_out_too(worked
     assert set(lost(caplog)) == {told}  # apps of other tests may be alive, and are told, too
 
 
-@pytest.mark.parametrize("path", ["/ws/orders", "/ws/orders/", "/ws/hall/nobody-is-here"])
+@pytest.mark.parametrize("path", ["/desk/of/orders", "/desk/of/orders/", "/ws/hall/nobody-is-here"])
 def test_a_broadcast_to_a_path_that_a_route_has_is_not(worked_on, caplog, path):
     worked_on.application.broadcast(path, "x")
     worked_on.settle()
@@ -177,7 +178,7 @@ def test_a_broadcast_to_a_path_that_a_route_has_is_not(worked_on, caplog, path):
 
 
 def test_in_production_nothing_is_looked_up(client, caplog):
-    client.application.broadcast("/ws/orderz", "x")
+    client.application.broadcast("/desk/of/orderz", "x")
     client.settle()
 
     assert lost(caplog) == []
