@@ -5,10 +5,11 @@ It stands in the environ under `KEY`, where no request can put it; in production
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .websocket.connection import Accepted
 
 KEY = "tina4_wsgi.observer"

@@ -1,3 +1,1 @@
-"""All connections of this process: who is in which group, who hears a broadcast, how everybody
-leaves.
-"""
+"""All connections of this process: their groups, their broadcasts, and how they leave."""

@@ -1,5 +1,4 @@
-"""Saying goodbye to all connections of a stopping server, so that their clients come back spread
-out.
+"""Closes all connections of a stopping server, so that their clients return spread out.
 
 Two things spread them: each close frame leaves at a random moment of the closing time, and its
 reason names a random time after which this client should return (docs/deploys.md has the format;
@@ -15,13 +14,17 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import gevent
 
-from ..hub.dispatcher import Dispatcher
 from ..protocol.frames import CloseCode
-from ..websocket.lifecycle import Lifecycle
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from ..hub.dispatcher import Dispatcher
+    from ..websocket.lifecycle import Lifecycle
 
 logger = logging.getLogger("tina4_wsgi.engine")
 
@@ -154,9 +157,7 @@ class Draining:
 
 
 def going_away(window_s: float) -> str:
-    """Give the reason of one close frame: when this client should come back, at random within
-    `window_s`.
-    """
+    """Return a close reason that names when to come back, at random within `window_s`."""
     if not window_s:
         return "going away"
     retry_s = random.uniform(min(_LEAST_RETRY_S, window_s / 4), window_s)

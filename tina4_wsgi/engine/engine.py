@@ -51,9 +51,7 @@ _PATH, _ROOM = GroupKind.PATH, GroupKind.ROOM
 
 
 class Variant(NamedTuple):
-    """The groups of all connections that are sent the same bytes: those that agreed on the same
-    compression.
-    """
+    """The groups of all connections that agreed on the same compression."""
 
     paths: Groups
     rooms: Groups
@@ -109,8 +107,7 @@ class Engine(ConnectionOwner):
         return self.hub.loop is not None
 
     def has_room(self, spare: int = 0) -> bool:
-        """Whether one more connection is within the cap, leaves descriptors for HTTP, and will have
-        callbacks.
+        """Return whether one more connection fits: by cap, descriptors and free workers.
 
         Args:
             spare: how many may be over the cap.
@@ -281,26 +278,20 @@ class Engine(ConnectionOwner):
         return ForkError(len(self.connections), consequence)
 
     def report(self, message: str, *args: object, error: BaseException) -> None:
-        """Log an error of our own from the hub, where logging itself isn't allowed: it may wait for
-        a lock.
-        """
+        """Log an error of our own from the hub, where logging isn't allowed: it may wait."""
         mishaps.report(logger, message, *args, error=error)
 
     # -- the end
 
     def drain(self, timeout_s: float, spread_s: float = 0.0) -> bool:
-        """Say goodbye to everybody, and wait until their "close" callbacks are done; see
-        `Draining`.
-        """
+        """Close all connections and wait for their "close" callbacks; see `Draining`."""
         self.is_draining = True
         connections = self.connections.values()
         draining = Draining(connections, self.dispatcher, spread_s, self.config.retry_spread_s)
         return draining.run(timeout_s)
 
     def forsake(self) -> None:
-        """Let go of all connections in a forked child, and do nothing with them: they are the
-        parent's.
-        """
+        """Let go of all connections, in a forked child: they are the parent's."""
         self._sweeper.close()
         for lifecycle in self.connections.values():
             lifecycle.forsake()

@@ -9,11 +9,14 @@ one `send` call.
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from ..hub import mishaps
-from ..hub.flush_queue import FlushQueue
 from ..hub.native import allocate_lock
 from ..websocket.transport import FrameSource, Transport
+
+if TYPE_CHECKING:
+    from ..hub.flush_queue import FlushQueue
 
 logger = logging.getLogger("tina4_wsgi.engine")
 
@@ -26,7 +29,7 @@ without end.
 class Group(FrameSource):
     """The transports on one path, or in one room.
 
-    Greenlets: the hub's thread alone broadcasts and flushes. Membership is the registry's business.
+    Greenlets: the hub's thread alone broadcasts and flushes. `Groups` adds and removes members.
 
     Attributes:
         name: the path or the room.
@@ -47,7 +50,7 @@ class Group(FrameSource):
         return len(self._members)
 
     def members(self) -> tuple[Transport, ...]:
-        """Give everybody who is in, in the order of joining; made anew only after a change."""
+        """Return all members, in the order of joining; made anew only after a change."""
         snapshot = self._snapshot
         if snapshot is None:
             # One C call under the interpreter's lock: whole, whatever other threads do.
@@ -137,11 +140,11 @@ class Groups:
         return len(self._groups)
 
     def get(self, name: str) -> Group | None:
-        """Give the group of that name, None if nobody is in it."""
+        """Return the group of that name, None if nobody is in it."""
         return self._groups.get(name)
 
     def names(self) -> list[str]:
-        """Give the names of all groups."""
+        """Return the names of all groups."""
         with self._lock:
             return list(self._groups)
 
@@ -151,9 +154,7 @@ class Groups:
         return 0 if group is None else len(group)
 
     def add(self, name: str, member: Transport) -> Group:
-        """Put `member` into the group `name`, made if need be; adding it twice is adding it
-        once.
-        """
+        """Put `member` into the group `name`, made if need be; harmless when repeated."""
         with self._lock:
             group = self._groups.get(name)
             if group is None:

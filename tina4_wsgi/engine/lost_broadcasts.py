@@ -1,17 +1,19 @@
-"""Broadcasts to paths that no route has: while somebody works on an app, each is pointed out
-once.
-"""
+"""Warns once of each path that is broadcast to and that no route has, during development."""
 
 from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import gevent
 
 from ..errors import Refused
-from ..routing.matching import Route
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..routing.matching import Route
 
 logger = logging.getLogger("tina4_wsgi.lost")
 

@@ -1,5 +1,4 @@
-"""Who is on a path, and the sending away of some of them, in all processes: questions, and this
-process's answers.
+"""Who is on a path, and the closing of some of them, in all processes.
 
 Nothing is kept for it: whoever wants to know asks, and every process answers for its own
 connections. So there is nothing to heal after a process died, and nothing is paid where nobody
@@ -8,19 +7,22 @@ asks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timezone
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..backplane.contract import Facts
 from ..errors import UsageError
 from ..protocol.frames import CloseCode, close_payload
 from ..routing.names import GroupKind
 from ..websocket import identity
-from ..websocket.connection import Connection
 from ..websocket.identity import shown
 from ..websocket.inquiries import Farewell
-from .engine import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..backplane.contract import Facts
+    from ..websocket.connection import Connection
+    from .engine import Engine
 
 _PATH = GroupKind.PATH
 
@@ -134,9 +136,7 @@ def _member(told: Facts) -> Member:
 
 
 def _is_sound(question: Facts) -> bool:
-    """Whether a question has the form that ours have: a stranger may have sent it, through the same
-    Redis.
-    """
+    """Whether a question has the form of ours: a stranger may have sent it through Redis."""
     if question.get("ask") in ("count", "members"):
         return isinstance(question.get("path"), str)
     if question.get("ask") != "disconnect":

@@ -1,5 +1,4 @@
-"""What one process holds of an app: its engines, the fan-out between them, the way to others, and
-the guardian.
+"""What one process holds of an app: engines, fan-out, relay to other processes, stop guard.
 
 Nothing of it may cross a fork, so the app makes a new one whenever it finds itself in another
 process.
@@ -11,24 +10,27 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import gevent
 
-from ..backplane.contract import Facts
 from ..backplane.envelope import Kind
 from ..backplane.relay import Relay
-from ..config import Config
 from ..errors import ForkError
 from ..hosting import checks
 from ..hosting.stop_guard import StopGuard
-from ..hub.mailbox import ThreadCall
 from ..hub.native import get_ident
 from ..routing.names import GroupKind
 from . import presence
 from .engine import Engine
 from .fanout import Fanout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..backplane.contract import Facts
+    from ..config import Config
+    from ..hub.mailbox import ThreadCall
 
 logger = logging.getLogger("tina4_wsgi.process")
 
@@ -47,8 +49,7 @@ _POLL_S = 0.01
 
 
 class _Forks:
-    """How often this process's line has been forked: tells a fork without a system call for each
-    request.
+    """Counts forks, so that a request notices one without a system call.
 
     In the child, connections become the parent's alone: nothing of the child reads or writes their
     sockets, and what a callback that forked still broadcasts there leaves as a publisher's message
@@ -226,8 +227,7 @@ class Runtime:
                 engine.mailbox.post(_dismiss, engine, code, reason)
 
     def drain(self, timeout_s: float, *, is_hurried: bool = False) -> None:
-        """Say 1001 to everybody and wait until their "close" callbacks are done; new upgrades are
-        refused meanwhile.
+        """Close all with 1001 and wait for "close" callbacks; upgrades are refused meanwhile.
 
         Args:
             timeout_s: how long all of it may take.

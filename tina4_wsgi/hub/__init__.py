@@ -1,3 +1,1 @@
-"""What one gevent hub does for the owners of its sockets: turns, workers, deadlines, calls from
-other threads.
-"""
+"""What one gevent hub does for the owners of its sockets: turns, workers, deadlines, calls."""

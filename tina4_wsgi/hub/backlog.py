@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 
-from .stream import Stream
+if TYPE_CHECKING:
+    from .stream import Stream
 
 _COALESCE_BYTES = 65_536
 """Waiting pieces are joined up to about so much for one `send` call."""
 
 
 class Backlog:
-    """Bytes that wait for the socket to become writable, oldest first; every byte is sent from
-    where it lies.
+    """Bytes that wait for the socket to become writable, oldest first.
 
     Greenlets: any of the hub's thread; nothing here switches but `wait_for_room`.
 
@@ -54,9 +54,7 @@ class Backlog:
         return len(self._pieces)
 
     def append(self, data: bytes, is_droppable: bool = False) -> None:
-        """Wait with this too; broadcasts may be droppable, what was sent to this peer alone never
-        is.
-        """
+        """Append a piece; only broadcasts may be droppable, not what is for this peer alone."""
         self._pieces.append(data)
         self._droppable.append(is_droppable)
 

@@ -87,9 +87,7 @@ class Dispatcher:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether all workers are taken by jobs that wait, so that a newcomer's job would wait as
-        well.
-        """
+        """Whether all workers are taken by jobs that wait, so that one more job would wait too."""
         return bool(self._waiting) and time.monotonic() - self._waiting[0][1] > PATIENCE_S
 
     def run(self, job: Job) -> None:
@@ -107,8 +105,7 @@ class Dispatcher:
         self._hub.loop.run_callback(self.run, job)
 
     def trim(self) -> bool:
-        """End half of the parked workers beyond a few spare ones, the longest parked first. The hub
-        calls this.
+        """End half of the surplus parked workers, the longest parked first. The hub calls this.
 
         Returns:
             Whether there are more to end.
@@ -122,9 +119,7 @@ class Dispatcher:
         return len(self._parked) > _SPARE_WORKERS
 
     def lift_bound(self) -> None:
-        """Let all jobs run that wait, and those to come: the end of a drain, when "close" callbacks
-        are due.
-        """
+        """Run all waiting jobs and all later ones: a drain ends, and "close" callbacks are due."""
         self._most_workers = sys.maxsize
         for _ in self._waiting:
             self._hub.loop.run_callback(self._serve_next)
@@ -207,9 +202,7 @@ class Dispatcher:
 
 
 def _is_as_new(worker: greenlet) -> bool:
-    """Whether a worker has nothing of its last job; the object that stands for it in `threading` is
-    taken away.
-    """
+    """Whether a worker has nothing left of its last job; also drops its `threading` object."""
     # Each log record of a patched process makes one, and names may have been given to it.
     threading._active.pop(id(worker), None)  # type: ignore[attr-defined]  # as gevent does when a greenlet ends
     return not worker.__dict__ and not getweakrefcount(worker)

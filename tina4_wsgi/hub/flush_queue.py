@@ -1,5 +1,4 @@
-"""One flush per turn of the hub: whoever queued bytes is flushed once, after all that became ready
-was handled.
+"""One flush per turn of the hub: what queued bytes is flushed once, after all ready events.
 
 So sixteen replies of one client, or thirty broadcasts of a room, leave in one `send` call each.
 Groups go first: they hand their frames to members that have frames of their own, and those are
@@ -8,8 +7,10 @@ flushed after them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Flushable(Protocol):

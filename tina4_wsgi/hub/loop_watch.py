@@ -1,5 +1,4 @@
-"""Noticing that something holds the loop, and saying who: greenlets take turns, and one that
-computes gives none.
+"""Notices that a greenlet computes without giving others a turn, and logs which.
 
 How it works. A timer of the hub counts; a native thread looks at the count, and when it stands
 still for too long takes the stack of the hub's thread. Who it is, is read from the arguments in
@@ -8,7 +7,7 @@ that stack, so nobody has to note anything beforehand: a message costs nothing.
 gevent's own monitor isn't used because it traces every switch of a greenlet, which a message has
 two of, and because it knows neither route nor connection.
 
-An editor keeps true: the thread touches no object of gevent's, and it must end when `close` is
+Invariants: the thread touches no object of gevent's, and it must end when `close` is
 called, when the hub is gone, and by itself in no other case.
 """
 
@@ -20,13 +19,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent._hub_local import get_hub_if_exists
 
 from .native import allocate_lock, start_new_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import FrameType
 
 logger = logging.getLogger("tina4_wsgi.loop")
 

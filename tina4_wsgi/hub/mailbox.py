@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 
 from . import mishaps
 from .native import allocate_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 logger = logging.getLogger("tina4_wsgi.mailbox")
 
@@ -44,8 +46,7 @@ class Mailbox:
         self._is_woken = False
 
     def post(self, function: Callable[..., object], *args: Any) -> None:
-        """Have `function(*args)` run in the hub, and go on; waits only while very many posts are
-        waiting.
+        """Run `function(*args)` in the hub soon; waits only while very many posts are waiting.
 
         Args:
             function: runs in the hub, so it neither waits nor logs. What it raises is logged, and

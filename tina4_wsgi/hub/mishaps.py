@@ -10,12 +10,14 @@ from __future__ import annotations
 import dis
 import logging
 import signal
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 
 from .raised_in import run_there
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
 """The instruction of every `raise`. Python's own handler of SIGINT raises between any two
@@ -46,9 +48,7 @@ def _is_at_raise(place: TracebackType) -> bool:
 
 
 def pass_interrupt_on(hub: Any, error: BaseException) -> None:  # Any: gevent ships no types
-    """Raise `error` in the main greenlet if it is ^C; in any other case do nothing. Any greenlet
-    may call this.
-    """
+    """Raise `error` in the main greenlet if it is ^C; any greenlet may call this."""
     if is_interrupt(error):
         hub.handle_system_error(type(error), error)
 

@@ -7,13 +7,13 @@ originals: two hubs of one process, or a hub and a `threading.Thread` of an unpa
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gevent.monkey import get_original
 
 if TYPE_CHECKING:
     from _thread import LockType
+    from collections.abc import Callable
 
 get_ident: Callable[[], int] = get_original("_thread", "get_ident")
 """Return the number of the native thread, not that of the greenlet."""

@@ -7,9 +7,11 @@ twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextvars import Context
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Context
 
 _ATTRIBUTE = "__tina4_context__"
 

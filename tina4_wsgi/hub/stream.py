@@ -15,9 +15,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s
 
 
 class Stream(Protocol):
-    """What a transport needs of a connected, non-blocking socket; a plain `socket.socket` has
-    it.
-    """
+    """What a transport needs of a connected, non-blocking socket, as `socket.socket` has it."""
 
     def recv(self, size_bytes: int, /) -> bytes: ...
     def send(self, data: bytes | memoryview, /) -> int: ...
@@ -47,8 +45,7 @@ class TLSStream:
         self.close = sock.close
 
     def recv(self, size_bytes: int, /) -> bytes:
-        """Read what has arrived, several TLS records if need be, and each to its end: nothing is
-        pending afterwards.
+        """Read what has arrived, each TLS record to its end, so that nothing is pending afterwards.
 
         Args:
             size_bytes: at least that of a TLS record, 16 384.
@@ -79,9 +76,7 @@ class TLSStream:
 
     @property
     def has_pending(self) -> bool:
-        """Whether OpenSSL holds decrypted bytes: the descriptor will not become readable for
-        them.
-        """
+        """Whether OpenSSL holds decrypted bytes, for which no descriptor becomes readable."""
         return bool(self._session.pending())
 
     def send(self, data: bytes | memoryview, /) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
 
 SWEEP_INTERVAL_S = 0.25
 """How late a deadline may be noticed. A sweep over 10 000 connections takes half a millisecond."""

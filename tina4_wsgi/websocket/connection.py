@@ -11,7 +11,6 @@ from ..errors import MessageError
 from ..protocol.frames import CloseCode, encode_message
 from ..routing.names import GroupKind, check_name, check_path
 from ..routing.paths import normal_path
-from .lifecycle import Lifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from ..engine.presence import Member
     from ..jsontext import Message
     from ..routing.params import Params
+    from .lifecycle import Lifecycle
     from .opening_handshake import OpeningHandshake
     from .served_route import ServedRoute
 

@@ -1,5 +1,4 @@
-"""The deadlines of one connection: of a ping, a pong, a stalled send, silence, a login, and a close
-handshake.
+"""The deadlines of one connection: ping, pong, stalled send, silence, login, close handshake.
 
 Pure: no socket and no clock. The owner says what the time is and what it sees, `look` returns what
 is due, and the owner acts. One number per connection, `due_s`, says when the sweeper has to look

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gevent import Timeout
@@ -38,6 +37,8 @@ from .seams import ConnectionOwner, TransportOwner
 from .transport import ENDED, INBOUND_FULL, Transport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..routing.callbacks import Event
     from .connection import Connection
     from .served_route import ServedRoute
@@ -168,16 +169,12 @@ class Lifecycle(TransportOwner):
 
     @property
     def is_over(self) -> bool:
-        """Whether "close" is done and the peer has heard all it had to: its socket may be cut any
-        time.
-        """
+        """Whether "close" is done and the peer has been told, so that its socket may be cut."""
         return self._is_ended and (self._was_clean or not self.transport.is_open)
 
     @property
     def was_closed_by_peer(self) -> bool:
-        """Whether `close_code` is what the peer's close frame said, and neither ours nor what we
-        found wrong.
-        """
+        """Whether `close_code` came in the peer's close frame, and is neither ours nor a fault."""
         ending = self._ending
         return ending is not None and ending.answer is not None and not ending.fault
 
@@ -345,8 +342,7 @@ class Lifecycle(TransportOwner):
             self._weigh()
 
     def _weigh(self) -> None:
-        """Have what is held of this peer's messages count for the owner; stop reading where it
-        holds too much.
+        """Count what is held of this peer's messages; stop reading if the owner holds too much.
 
         Without a message that waits the peer is read on: nothing would ever make us begin again.
         """
@@ -385,9 +381,7 @@ class Lifecycle(TransportOwner):
             )
 
     def peer_finished(self) -> None:
-        """The peer ended its side without a close frame; replies to what it sent may still reach
-        it.
-        """
+        """The peer ended its side without a close frame; replies may still reach it."""
         self._note(Ending(self.close_code or CloseCode.ABNORMAL, self.close_reason, False))
 
     def lost(self) -> None:
@@ -405,9 +399,7 @@ class Lifecycle(TransportOwner):
         self._deadlines.watch_stall(time.monotonic())
 
     def overflowed(self, size_bytes: int) -> bool:
-        """A broadcast finds more waiting than may wait, and nobody who sent it can be made to
-        wait.
-        """
+        """A broadcast would exceed `max_outbound_bytes`; return whether to queue it anyway."""
         limits = self.service.limits
         if limits.on_slow == "close":
             self._give_up_on_slow_peer()
@@ -447,9 +439,7 @@ class Lifecycle(TransportOwner):
             self.owner.dispatcher.submit(self)
 
     def _go_on(self) -> None:
-        """Read again after the inbound limit; in the hub, and in a turn of its own so that others
-        get theirs.
-        """
+        """Read again after the inbound limit; in a turn of the hub, so that others get theirs."""
         if not self._is_full or self._state not in (_OPEN, _CLOSING):
             return
         self._is_full = False
@@ -509,9 +499,7 @@ class Lifecycle(TransportOwner):
             self._login_is_stale()
 
     def _be_rechecked(self) -> None:
-        """Have the route's `auth` asked again, between two callbacks; beside one that has run since
-        the last time.
-        """
+        """Ask `auth` again between two callbacks, or beside one that runs since the last time."""
         if self._is_recheck_due and not self._is_rechecking:
             self.owner.dispatcher.submit(_Recheck(self))
         self._is_recheck_due = True
@@ -553,9 +541,7 @@ class Lifecycle(TransportOwner):
             transport.abort()
 
     def forsake(self) -> None:
-        """Do nothing more, in a forked child, not even what was due: this client is the
-        parent's.
-        """
+        """Do nothing more, in a forked child: this client is the parent's."""
         self._state = _FORSAKEN
         self._is_opened, self._is_recheck_due, self._is_full = True, False, False
         self._ending = self._goodbye = None
@@ -739,9 +725,7 @@ class Lifecycle(TransportOwner):
         mishaps.pass_interrupt_on(self.owner.hub, error)
 
     def _refuse_message(self, event: str, error: MessageError) -> None:
-        """Tell of a message that its client got wrong: a stranger must not fill the log with
-        tracebacks.
-        """
+        """Log a client's bad message in one line: no stranger may fill the log with tracebacks."""
         told = ascii(str(error))[1:-1]
         self._log(
             logging.WARNING,

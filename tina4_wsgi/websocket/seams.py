@@ -31,9 +31,7 @@ class TransportOwner:
         raise NotImplementedError
 
     def lost(self) -> None:
-        """The socket is gone, whoever ended it. Called exactly once, and last, from any
-        greenlet.
-        """
+        """The socket is gone; called exactly once, and last, from any greenlet."""
         raise NotImplementedError
 
     def stalled(self) -> None:
@@ -41,8 +39,7 @@ class TransportOwner:
         raise NotImplementedError
 
     def overflowed(self, size_bytes: int) -> bool:
-        """One more broadcast would make more wait than `max_outbound_bytes`; say whether to queue
-        it all the same.
+        """A broadcast would exceed `max_outbound_bytes`; return whether to queue it anyway.
 
         Called in any greenlet of the hub's thread.
         """

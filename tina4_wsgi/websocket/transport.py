@@ -6,7 +6,7 @@ goes into a `Backlog` behind a write watcher. Frames of the owner's group don't 
 one by one: the group keeps one list for all its members, and `mark` says how much of it this member
 has already taken.
 
-An editor keeps true:
+Invariants:
 - No exception leaves a watcher's callback: it would silently end the watcher.
 - A watcher is stopped and closed before its descriptor: otherwise libev aborts the process.
 - Nothing here waits, logs or calls user code; the one exception is that `owner.received` switches
@@ -17,12 +17,14 @@ An editor keeps true:
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..hub.backlog import Backlog
-from ..hub.flush_queue import FlushQueue
 from ..hub.stream import Stream, TLSStream, reset_on_close
-from .seams import TransportOwner
+
+if TYPE_CHECKING:
+    from ..hub.flush_queue import FlushQueue
+    from .seams import TransportOwner
 
 READ_BYTES = 65_536
 """Taken from a socket at once; also the bound of one client's work per turn of the hub."""
@@ -39,9 +41,7 @@ INBOUND_FULL, OUTBOUND_FULL, ENDED = 1, 2, 4
 
 
 class FrameSource:
-    """A group as its members see it: frames that wait for the end of the turn. This one stands for
-    no group.
-    """
+    """A group as its members see it: frames that wait for the end of the turn."""
 
     __slots__ = ("pending",)
 
@@ -135,9 +135,7 @@ class Transport:
 
     @property
     def stalled_since_s(self) -> float | None:
-        """When the kernel last took something of a backlog, on the monotonic clock; None without
-        one.
-        """
+        """When the kernel last took some of the backlog (monotonic); None without one."""
         return None if self._backlog is None else self._backlog.progressed_at_s
 
     # -- reading
@@ -162,9 +160,7 @@ class Transport:
             self._read_pending()
 
     def _read_pending(self) -> None:
-        """Have what OpenSSL decrypted read soon: the server may have read a part of a TLS record
-        before us.
-        """
+        """Read soon what OpenSSL has decrypted: the server may have read a part of a TLS record."""
         if isinstance(self._stream, TLSStream) and self._stream.has_pending:
             self._loop.run_callback(self._on_readable)
 
@@ -222,9 +218,7 @@ class Transport:
         return queued_bytes
 
     def write_pongs(self, pongs: list[bytes]) -> None:
-        """Queue answers to pings; while the kernel takes nothing only the latest is kept (RFC 6455
-        §5.5.3).
-        """
+        """Queue pongs; only the latest while the kernel takes nothing (RFC 6455 §5.5.3)."""
         if self._backlog is not None:
             self._pong = pongs[-1]
             return
@@ -232,9 +226,7 @@ class Transport:
             self.write(pong)
 
     def take_pending(self) -> None:
-        """Move the group's pending frames to the own outbox, so that what follows stays behind
-        them.
-        """
+        """Move the group's pending frames to the outbox, so that later frames stay behind them."""
         pending = self.group.pending
         taken = pending[self.mark :]
         if taken:
@@ -256,9 +248,7 @@ class Transport:
             self.write(data)
 
     def _write_behind(self, data: bytes) -> None:
-        """Queue a broadcast behind a backlog, if it may wait there; a slow reader must not fill the
-        memory.
-        """
+        """Queue a broadcast behind a backlog, within bounds: a slow reader must not fill memory."""
         self.flush()  # keeps the order; and much may be queued only because the turn hasn't ended
         stream = self._stream
         if stream is None:
@@ -358,8 +348,7 @@ class Transport:
             self._shut_down()
 
     def wait_for_room(self) -> None:
-        """Wait until the kernel took something of the backlog, which there must be, or the
-        connection is over.
+        """Wait until the kernel took some of the backlog, which must exist, or the end.
 
         Greenlets: not the hub. The deadline is the owner's: it aborts a transport that stalls for
             too long.
@@ -368,16 +357,12 @@ class Transport:
         self._backlog.wait_for_room()
 
     def drop_oldest(self, least_bytes: int) -> None:
-        """Forget the oldest broadcasts of the backlog, which there must be: so many bytes of them
-        if there are.
-        """
+        """Drop the oldest broadcasts of the backlog, which must exist: at least so many bytes."""
         assert self._backlog is not None
         self.queued_bytes -= self._backlog.drop_oldest(least_bytes)
 
     def drop_backlog(self) -> None:
-        """Forget what waits behind a stall, except for the piece that has partly left: a frame
-        can't be cut short.
-        """
+        """Drop what waits behind a stall, but for the piece that has partly left."""
         self.outbox.clear()
         self.mark = len(self.group.pending)
         backlog = self._backlog
@@ -425,15 +410,11 @@ class Transport:
 
     @property
     def is_settled(self) -> bool:
-        """Whether both have said all and only `close` remains: soon, since at once a reset might
-        overtake our frame.
-        """
+        """Whether both close frames are out, so that `close` may follow after a grace period."""
         return self._is_discarding and self.is_paused
 
     def abort(self) -> None:
-        """End the connection with a reset: what waits is dropped, and the peer is told so by the
-        kernel.
-        """
+        """End the connection with a reset; what waits is dropped."""
         if self._stream is None:
             return
         reset_on_close(self._stream)
