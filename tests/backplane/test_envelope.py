@@ -193,3 +193,26 @@ def test_a_stream_with_any_byte_changed_is_read_or_refused_but_never_anything_el
                     envelope.json()
         except EnvelopeError:
             pass
+
+
+def test_an_envelope_may_announce_64_mebibytes_and_no_more():
+    EnvelopeReader().feed((64 << 20).to_bytes(4, "big") + bytes([1, Kind.PATH]), [])
+
+    with pytest.raises(EnvelopeError, match="envelope of 67108865 bytes"):
+        EnvelopeReader().feed(((64 << 20) + 1).to_bytes(4, "big") + bytes([1, Kind.PATH]), [])
+
+
+def test_json_may_take_16_mebibytes_and_no_more():
+    body = bytes((16 << 20) - len(pack(Kind.ASK, "", b"")))
+    whole = pack(Kind.ASK, "", body)
+
+    assert (len(whole), unpack(whole).body == body) == (16 << 20, True)
+    with pytest.raises(UsageError, match="at most"):
+        pack(Kind.ASK, "", body + b"x")
+    with pytest.raises(EnvelopeError, match="ASK of 16777217 bytes"):
+        unpack(whole + b"x")
+
+
+def test_an_envelope_without_more_has_no_number_and_no_sender():
+    assert Envelope(Kind.HELLO, "", b"")[3:] == (bytes(16), 0)
+    assert unpack(pack(Kind.HELLO, "", b""))[3:] == (bytes(16), 0)

@@ -64,7 +64,8 @@ class Handshake(NamedTuple):
 
     def choose_subprotocol(self, spoken: Iterable[str]) -> str | None:
         """Return the first offered subprotocol that is spoken; see the function of this name."""
-        return choose_subprotocol(self.subprotocols, spoken)
+        offered = self.subprotocols
+        return None if offered is None else choose_subprotocol(offered, spoken)
 
     def agree_on_deflate(self, is_wanted: bool) -> Agreement | None:
         """Return what is agreed on for permessage-deflate, None for nothing.

@@ -31,14 +31,18 @@ class Line:
         self.commands: list[tuple[str, ...]] = []
         self.to_read: Queue[Any] = Queue()
         self.is_closed = False
+        self.error: Exception | None = None  # of writing
 
     def connect(self) -> None: ...
 
     def disconnect(self) -> None:
         self.is_closed = True
+        self.say(ValueError("closed while it was read"))
 
     def send_command(self, *command: str, check_health: bool) -> None:
         assert not check_health
+        if self.error is not None:
+            raise self.error
         self.commands.append(command)
 
     def read_response(self, *, disconnect_on_error: bool) -> Any:
@@ -386,6 +390,7 @@ def test_a_channel_that_is_allowed_after_a_new_connection_is_no_longer_told(star
     settle()
 
     assert (list(world.health.denied), world.health.is_up) == ([], True)
+    assert world.subscriber._channels["a"].is_denied is False
 
 
 def test_a_needed_channel_that_is_forbidden_is_an_outage(start):
@@ -478,3 +483,31 @@ def test_the_end_closes_the_connection(start):
 
     assert world.line.is_closed
     assert all(greenlet.ready() for greenlet in world.subscriber._greenlets)
+
+
+@pytest.mark.parametrize(("error", "is_ours"), [(OSError("gone"), False), (KeyError("x"), True)])
+def test_an_error_while_writing_begins_anew_and_one_of_ours_is_logged(
+    start, caplog, error, is_ours
+):
+    world = start()
+    world.line.error = error
+
+    world.subscriber.enter("a")
+    wait_until(lambda: len(world.lines) == 2)
+    settle()
+
+    assert world.line.commands == [("SUBSCRIBE", "a")]
+    assert ("subscribing failed, and begins anew" in caplog.messages) is is_ours
+
+
+def test_what_is_entered_while_there_is_no_connection_is_subscribed_to_by_the_next(start):
+    world = start()
+    world.subscriber._connection = None
+    world.subscriber.enter("a")
+    settle()
+
+    world.line.say(redis.ConnectionError("gone"))
+    wait_until(lambda: len(world.lines) == 2)
+    settle()
+
+    assert world.line.commands == [("SUBSCRIBE", "a")]
