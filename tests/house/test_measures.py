@@ -12,15 +12,7 @@ import pytest
 from scripts import measure_house
 from scripts.measure_house import House, Measured
 
-LIMITS = {
-    "chain": 19,
-    "up": 8,
-    "paragraphs": 14.3,
-    "columns": 33,
-    "any": 453,
-    "tests": 54,
-    "classes": 10,
-}
+LIMITS: dict[str, float] = {}
 """Where the target is missed today: what is allowed until it is met. Tighten these, never loosen
 them.
 """

@@ -135,7 +135,8 @@ class Draining:
         reason = going_away(self._window_s)
         try:
             lifecycle.dismiss(CloseCode.GOING_AWAY, reason, is_last_call=self._is_last_call)
-        except Exception as exc:  # noqa: BLE001  # a mistake of ours, which keeps nobody else from being told
+        except Exception as exc:  # noqa: BLE001
+            # A mistake of ours, which keeps nobody else from being told.
             lifecycle.failed(exc)
 
     def _call_last(self) -> None:

@@ -187,7 +187,8 @@ class Dispatcher:
                 job = park(hub)
         except GreenletExit:
             self._forget(me)  # somebody killed this worker: the pool is one smaller, no more
-        except BaseException as exc:  # noqa: BLE001  # a mistake of ours, which ends nothing but this worker
+        except BaseException as exc:  # noqa: BLE001
+            # A mistake of ours, which ends nothing but this worker.
             self._forget(me)
             mishaps.show(self, exc)
         finally:
@@ -204,5 +205,6 @@ class Dispatcher:
 def _is_as_new(worker: greenlet) -> bool:
     """Whether a worker has nothing left of its last job; also drops its `threading` object."""
     # Each log record of a patched process makes one, and names may have been given to it.
-    threading._active.pop(id(worker), None)  # type: ignore[attr-defined]  # as gevent does when a greenlet ends
+    # As gevent does when a greenlet ends.
+    threading._active.pop(id(worker), None)  # type: ignore[attr-defined]
     return not worker.__dict__ and not getweakrefcount(worker)

@@ -98,7 +98,8 @@ class Mailbox:
         for function, args in posted:
             try:
                 function(*args)
-            except BaseException as exc:  # noqa: BLE001  # whatever it is, those behind it are somebody else's
+            except BaseException as exc:  # noqa: BLE001
+                # Whatever it is, those behind it are somebody else's.
                 mishaps.report(logger, "a call from another thread failed", error=exc)
 
 

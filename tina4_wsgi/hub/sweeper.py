@@ -64,7 +64,8 @@ class Sweeper:
         for item in overdue:
             try:
                 item.on_due(now_s)
-            except BaseException as exc:  # noqa: BLE001  # or whatever stands behind it would never be looked at
+            except BaseException as exc:  # noqa: BLE001
+                # Or whatever stands behind it would never be looked at.
                 item.failed(exc)
         if not self._housekeeping() and not self._watched:
             self._timer.stop()

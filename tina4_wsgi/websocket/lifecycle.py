@@ -447,7 +447,8 @@ class Lifecycle(TransportOwner):
             try:
                 self.transport.resume(INBOUND_FULL)
                 self.received(b"")
-            except BaseException as exc:  # noqa: BLE001  # the hub would swallow it with the connection stuck
+            except BaseException as exc:  # noqa: BLE001
+                # The hub would swallow it with the connection stuck.
                 self.failed(exc)
 
     # -- called in the hub by the sweeper
@@ -623,7 +624,8 @@ class Lifecycle(TransportOwner):
             try:
                 if (result := callback(connection, "message", data)) is not None:
                     self.service.told_result("message", result)
-            except BaseException as exc:  # noqa: BLE001  # whatever it is, the connection and the worker live on
+            except BaseException as exc:  # noqa: BLE001
+                # Whatever it is, the connection and the worker live on.
                 self._callback_failed("message", exc)
 
         inbound.clear()
@@ -660,7 +662,8 @@ class Lifecycle(TransportOwner):
         limit = Timeout.start_new(limit_s)
         try:
             self.refresh_auth()
-        except BaseException as exc:  # noqa: BLE001  # as for callbacks, the connection and the worker live on
+        except BaseException as exc:  # noqa: BLE001
+            # As for callbacks, the connection and the worker live on.
             if exc is limit:
                 self._log(
                     logging.ERROR,

@@ -190,7 +190,8 @@ class Transport:
             self._is_flush_near = False
             if self.outbox:
                 self.flush()
-        except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the watcher
+        except BaseException as exc:  # noqa: BLE001
+            # An exception that leaves would end the watcher.
             self._owner.failed(exc)
 
     def _read_the_end(self, data: bytes) -> None:
@@ -332,7 +333,8 @@ class Transport:
                 self.resume(OUTBOUND_FULL)
             if not backlog:
                 self._end_backlog(backlog)
-        except BaseException as exc:  # noqa: BLE001  # an exception that leaves would end the watcher
+        except BaseException as exc:  # noqa: BLE001
+            # An exception that leaves would end the watcher.
             self._owner.failed(exc)
 
     def _end_backlog(self, backlog: Backlog) -> None:
