@@ -232,7 +232,7 @@ class Engine(ConnectionOwner):
     def join(self, lifecycle: Lifecycle, room: str) -> None:
         """Put a connection into a named room.
 
-        Waits shortly, until messages that other processes send to the room arrive here.
+        Waits briefly, until messages that other processes send to the room arrive here.
         """
         if lifecycle.rooms is None:
             lifecycle.rooms = {}

@@ -114,7 +114,7 @@ class Fanout:
             self.relay.leave(_KIND_OF[kind], name)
 
     def wait_until_heard(self, kind: GroupKind, name: str) -> bool:
-        """Wait shortly, until messages that other processes send to a group arrive here.
+        """Wait briefly, until messages that other processes send to a group arrive here.
 
         Returns:
             Whether it had to wait.
