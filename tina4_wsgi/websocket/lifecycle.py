@@ -749,7 +749,7 @@ class Lifecycle(TransportOwner):
         mishaps.pass_interrupt_on(self.owner.hub, error)
 
     def _refuse_message(self, event: str, error: MessageError) -> None:
-        """Log a client's bad message in one line: a traceback each would let clients fill the log."""
+        """Log a client's bad message in one line: tracebacks would let it fill the log."""
         told = ascii(str(error))[1:-1]
         self._log(
             logging.WARNING,
