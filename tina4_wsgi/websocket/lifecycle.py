@@ -352,7 +352,7 @@ class Lifecycle(TransportOwner):
     def _weigh(self) -> None:
         """Update the count of this peer's waiting bytes; stop reading if the owner holds too many.
 
-        Goes on reading where no message waits: nothing would ever resume it.
+        Goes on reading where no message waits, since nothing would ever resume reading.
         """
         owner, held_bytes = self.owner, self._session.held_bytes
         owner.inbound_bytes += held_bytes - self._weighed_bytes
