@@ -331,7 +331,7 @@ class App:
         return self._monitor
 
     def _join(self) -> None:
-        """Be among the apps of this process, and where numbers are shared, among its workers."""
+        """Add this app to the apps of its process and, where numbers are shared, to the workers."""
         _apps.add(self)
         if self._own.is_shared and gunicorn.worker() is not None:
             # Otherwise this worker would be missing until its first client or question.

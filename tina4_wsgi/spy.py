@@ -1,6 +1,6 @@
-"""Somebody who looks on while an app serves: a test client, see `tina4_wsgi.testing`.
+"""The spy through which a test client watches an app serve; see `tina4_wsgi.testing`.
 
-It stands in the environ under `KEY`, where no request can put it; in production nobody does.
+The environ holds the spy under `KEY`, where no request can put one; in production there is none.
 """
 
 from __future__ import annotations
@@ -16,19 +16,17 @@ KEY = "tina4_wsgi.observer"
 
 
 class Spy(Protocol):
-    """What an app tells the one who looks on, in the greenlet of the request."""
+    """The calls of an app to a spy, in the greenlet of the request."""
 
     def visiting(
         self, app: Any, visit: Accepted
     ) -> Accepted:  # Any: an App, which stands in a higher row
-        """A handshake has passed, and the socket is about to be taken; gives the visit to go on
-        with.
-        """
+        """Return the visit to use for a handshake that has passed; the socket is not taken yet."""
 
     def failed(self, error: BaseException) -> None:
-        """An HTTP handler or an `auth` raised; it was logged, and is being answered with 500."""
+        """Note an error of an HTTP handler or `auth`; it is logged, and answered with 500."""
 
 
 def observer_of(environ: Mapping[str, Any]) -> Spy | None:
-    """Find who looks on, None if nobody does."""
+    """Return the spy of a request, None without one."""
     return cast("Spy | None", environ.get(KEY))

@@ -38,7 +38,7 @@ class Question:
         self._check()
 
     def expect(self, count: int) -> None:
-        """Learn how many will answer, where their ids stay unknown."""
+        """Set how many processes will answer, where their ids stay unknown."""
         self._expected_count = count
         self._check()
 
@@ -94,7 +94,7 @@ class Questions:
             question.take(sender, answer)
 
     def give_up_on(self, sender: bytes) -> None:
-        """Learn that this process won't answer any more."""
+        """Note that this process won't answer any more."""
         for question in list(self._open.values()):
             question.give_up_on(sender)
 

@@ -207,7 +207,7 @@ class _FalconBridge(PassingBridge):
         for kind in QUIET:
             app.add_error_handler(kind, _answer_quietly)
         default = app._error_handlers.get(Exception)
-        # Falcon's own only logs, and so does whoever gets the exception from us.
+        # Falcon's own handler only logs, and so does the caller that gets the exception.
         if default == app._python_error_handler:
             app.add_error_handler(Exception, _noting(default))
 

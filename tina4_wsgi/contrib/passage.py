@@ -301,7 +301,7 @@ class PassingBridge(Bridge):
 
 
 def told(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return the header fields of a refusal that the client is told."""
+    """Return the header fields of a refusal that go to the client."""
     return tuple((name, value) for name, value in headers if name.lower() in _PASSED_ON)
 
 

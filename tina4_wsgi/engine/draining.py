@@ -1,12 +1,12 @@
-"""Closes all connections of a stopping server, so that their clients return spread out.
+"""Closes all connections of a stopping server and spreads the return of their clients.
 
-Two things spread them: each close frame leaves at a random moment of the closing time, and its
-reason names a random time after which this client should return (docs/deploys.md has the format;
-clients rely on it).
+Two things spread the clients: each close frame leaves at a random moment of the closing time, and
+its reason names a random delay after which the client should reconnect (docs/deploys.md has the
+format; clients rely on it).
 
-Invariants: connections stay in service until their turn comes; those that were taken on while this
-runs are told too; nothing waits once everybody has gone; before the time is over everybody is told,
-whatever callbacks still wait.
+Invariants: connections stay in service until they are dismissed; connections accepted during the
+drain are dismissed too; the drain ends as soon as all connections are gone; every client gets its
+close frame before the time is over, whatever callbacks still wait.
 """
 
 from __future__ import annotations
@@ -29,42 +29,43 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tina4_wsgi.engine")
 
 _CLOSES_PER_S = 100
-"""No slower than this, so that few clients don't hold up the stop; many are closed faster, see
-`drain_spread_s`.
+"""The slowest pace, so that a few clients don't hold up the stop; many clients are closed faster,
+see `drain_spread_s`.
 """
 
 _BATCH_S = 0.05
-"""Pause between two batches: long enough for the answers to the last one to be read."""
+"""Pause between two batches: long enough to read the answers to the last one."""
 
 _RETURNS_PER_S = 500
-"""Clients that are asked back in one second: a quarter of the handshakes that one core makes,
-"open" included.
+"""How many clients are asked to return in one second: a quarter of the opening handshakes that one
+core can handle, the "open" callback included.
 """
 
 _LEAST_WINDOW_S = 1.0
-"""However few there are: what a new worker takes to boot."""
+"""Shortest time over which clients return, however few: a new worker needs it to boot."""
 
 _LEAST_RETRY_S = 0.25
 
 _LAST_CALL_S = 1.0
-"""Before the time is over, those are told whose callbacks still run: enough for a close frame and
-its answer.
+"""How long before the end the clients whose callbacks still run get their close frame: enough for
+the frame and its answer.
 """
 
 _POLL_S = 0.02
 
 _LAST_CALLBACKS_S = 1.0
-"""What the "close" callbacks of connections that were cut off get at most."""
+"""Longest time for the "close" callbacks of connections that were cut off."""
 
 
 class Draining:
     """The end of all connections of one engine.
 
     Args:
-        connections: the engine's, live.
+        connections: the live collection of the engine's connections.
         dispatcher: the engine's.
-        spread_s: for how long the close frames may be spread.
-        retry_spread_s: within how long the clients are asked back at most; 0 asks for nothing.
+        spread_s: longest time over which the close frames are spread.
+        retry_spread_s: longest delay after which a client is asked to return; with 0 no close
+            reason names a delay.
     """
 
     def __init__(
@@ -84,20 +85,19 @@ class Draining:
         self._is_last_call = False
 
     def run(self, timeout_s: float) -> bool:
-        """Tell everybody, and wait until their "close" callbacks are done.
+        """Dismiss all connections, and wait until their "close" callbacks are done.
 
         Greenlets: one that may wait; not the hub.
 
         Args:
-            timeout_s: how long; then the rest is cut off, and their callbacks get up to one second
-                more.
+            timeout_s: how long to wait; after it the remaining connections are cut off, and their
+                callbacks get up to one second more.
         Returns:
-            Whether everybody went in time.
+            Whether all connections ended in time.
         """
         give_up_at_s = time.monotonic() + timeout_s
-        self._tell_in_batches(
-            min(self._spread_s, timeout_s / 2)
-        )  # the other half is for callbacks and answers
+        # At least half of the time is left for callbacks and answers.
+        self._tell_in_batches(min(self._spread_s, timeout_s / 2))
         is_done = self._wait_until_over(give_up_at_s - min(_LAST_CALL_S, timeout_s / 4))
         if not is_done:
             self._call_last()
@@ -108,8 +108,8 @@ class Draining:
             )
 
         for lifecycle in list(self._connections):
-            # What is over only waits for the peer's FIN, and that may take as long as the peer
-            # likes.
+            # A connection that is over waits only for the peer's FIN, which may take as long as
+            # the peer likes.
             lifecycle.cut()
         return (
             self._wait_until_over(time.monotonic() + min(_LAST_CALLBACKS_S, timeout_s)) and is_done
@@ -117,11 +117,12 @@ class Draining:
 
     def _tell_in_batches(self, spread_s: float) -> None:
         members = list(self._connections)
-        random.shuffle(
-            members
-        )  # or rooms that were joined together would lose all their members at once
+        # Otherwise a room whose members joined together would lose all of them at once.
+        random.shuffle(members)
+
         moments_s = sorted(random.uniform(0.0, spread_s) for _ in members)
         began_at_s = time.monotonic()
+
         for moment_s, lifecycle in zip(moments_s, members, strict=True):
             if lifecycle.closed:
                 continue
@@ -136,11 +137,11 @@ class Draining:
         try:
             lifecycle.dismiss(CloseCode.GOING_AWAY, reason, is_last_call=self._is_last_call)
         except Exception as exc:  # noqa: BLE001
-            # A mistake of ours, which keeps nobody else from being told.
+            # A bug of this package must not keep the other clients from their close frames.
             lifecycle.failed(exc)
 
     def _call_last(self) -> None:
-        """Tell those whose callbacks still run, and let "close" run where no worker was free."""
+        """Dismiss connections whose callbacks still run; run "close" where no worker was free."""
         self._is_last_call = True
         self._dispatcher.lift_bound()
         for lifecycle in list(self._connections):
@@ -149,7 +150,7 @@ class Draining:
     def _wait_until_over(self, deadline_s: float) -> bool:
         while True:
             for lifecycle in [one for one in self._connections if one not in self._told]:
-                self._tell(lifecycle)  # its handshake was being answered when this began
+                self._tell(lifecycle)  # its opening handshake was under way when the drain began
             if all(lifecycle.is_over for lifecycle in self._connections):
                 return True
             if time.monotonic() >= deadline_s:
@@ -158,7 +159,7 @@ class Draining:
 
 
 def going_away(window_s: float) -> str:
-    """Return a close reason that names when to come back, at random within `window_s`."""
+    """Return a close reason that names a random delay before reconnecting, within `window_s`."""
     if not window_s:
         return "going away"
     retry_s = random.uniform(min(_LEAST_RETRY_S, window_s / 4), window_s)

@@ -1,4 +1,4 @@
-"""All connections of one app in one hub, and what they share: pool, groups, clock, mailbox."""
+"""All connections of one app in one hub, with their pool, groups, deadlines and mailbox."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tina4_wsgi.engine")
 
 _SETTLED_S = 0.1
-"""How long a socket stays when all is said on both sides: long enough for the peer to read our
-close frame.
+"""How long a socket stays open when both close frames are out: long enough for the peer to read
+ours.
 """
 
 _MOST_SETTLED = 256
-"""Further ones are closed before their time: descriptors are for those who still have something to
-say.
+"""How many sockets may be in their grace period. Further ones are closed early: open connections
+need the descriptors more.
 """
 
 
@@ -57,25 +57,25 @@ class Variant(NamedTuple):
     rooms: Groups
 
     def groups(self, kind: GroupKind) -> Groups:
-        """Return those that are named by a path, or by a room."""
+        """Return the groups of this kind: those named by a path, or those named by a room."""
         return self.paths if kind is _PATH else self.rooms
 
 
 class Engine(ConnectionOwner):
     """The connections that one hub serves.
 
-    Made lazily by the app, in the process and thread that serve: under `gunicorn --preload` the app
-    is imported in the master, and nothing of this may be inherited.
+    The app creates it lazily, in the process and thread that serve: under `gunicorn --preload` the
+    master imports the app, and a forked child must not inherit an engine.
 
     Greenlets: the hub's thread, unless a method says more.
 
     Attributes:
-        connections: all, in the order of coming; those whose "close" isn't done included.
-        meter: of broadcasts; None unless `metrics` is set.
+        connections: all connections in order of arrival, those whose "close" isn't done included.
+        meter: measures broadcasts; None unless `metrics` is set.
         path_broadcasts, room_broadcasts: how many there were, those of other processes included.
         on_end: called with each connection that has ended, in a worker.
-        on_sweep: called in the hub a few times a second while there are connections; says whether
-            it wants more.
+        on_sweep: called in the hub a few times a second while there are connections; returns
+            whether it is to be called again.
     """
 
     def __init__(self, config: Config, fanout: Fanout) -> None:
@@ -90,11 +90,13 @@ class Engine(ConnectionOwner):
         self.room_broadcasts = 0
         self.on_end: Callable[[Lifecycle], None] | None = None
         self.on_sweep: Callable[[], bool] | None = None
+
         self._turn = FlushQueue(self.hub.loop.run_callback, self.meter)
-        # By window bits, 0 for those without compression; a broadcast is compressed once for each
-        # of the others. Nearly always there is none, or one.
+        # By window bits, 0 for connections without compression. A broadcast is compressed once for
+        # each of the other variants; nearly always there is none, or one.
         self._variants = {0: self._new_variant()}
         self._sweeper = Sweeper(self.hub.loop, self.connections.values(), self._keep_house)
+
         self._settled: deque[tuple[float, Transport]] = deque()
         self._most_connections = min(config.max_connections, descriptors.to_spare())
         limit_s = config.blocked_loop_s
@@ -103,14 +105,14 @@ class Engine(ConnectionOwner):
 
     @property
     def is_alive(self) -> bool:
-        """Whether the hub still runs; that of a thread which has ended doesn't."""
+        """Whether the hub still runs: it doesn't once its thread has ended."""
         return self.hub.loop is not None
 
     def has_room(self, spare: int = 0) -> bool:
-        """Return whether one more connection fits: by cap, descriptors and free workers.
+        """Return whether cap, descriptors and workers allow one more connection.
 
         Args:
-            spare: how many may be over the cap.
+            spare: how many connections beyond the cap are allowed.
         """
         return (
             len(self.connections) < self._most_connections + spare and not self.dispatcher.is_stuck
@@ -118,7 +120,7 @@ class Engine(ConnectionOwner):
 
     @property
     def settling_count(self) -> int:
-        """Sockets that are only kept open for another moment; no connection has them any more."""
+        """How many sockets are in their grace period; no connection owns them any more."""
         return len(self._settled)
 
     def count(self, kind: GroupKind, name: str) -> int:
@@ -126,27 +128,27 @@ class Engine(ConnectionOwner):
         return sum(one.groups(kind).count(name) for one in self._variants.values())
 
     def names(self, kind: GroupKind) -> list[str]:
-        """Return the paths, or the rooms, that have connections."""
+        """Return the sorted names of the paths, or of the rooms, that have connections."""
         variants = list(self._variants.values())
         return sorted({name for one in variants for name in one.groups(kind).names()})
 
     def on_path(self, path: str) -> list[Connection]:
-        """Return the connections on `path`; any thread may ask."""
+        """Return the open connections on `path`; any thread may call this."""
         return [one for one in list(self.connections) if one.path == path and not one.closed]
 
     def say_goodbye(self, connections: Iterable[Connection], code: int, reason: str) -> None:
-        """Close those of these connections that are here, soon; any thread may ask."""
+        """Close soon those of `connections` that this engine serves; any thread may call this."""
         for connection in connections:
             lifecycle = self.connections.get(connection)
             if lifecycle is not None:
                 self.mailbox.post(lifecycle.begin_close, code, reason)
 
     def adopt(self, taken: Taken, accepted: Accepted) -> Lifecycle:
-        """Serve a socket whose handshake is done; "open" runs in the next turn of the hub.
+        """Serve a socket after its opening handshake; "open" runs in the hub's next turn.
 
         Args:
-            taken: the socket; nobody else's from now on.
-            accepted: who comes, and to which route.
+            taken: the socket; the engine owns it from now on.
+            accepted: the client and its route, as the opening handshake settled them.
         """
         self.now_s = time.monotonic()  # the sweeper may have slept
         service = accepted.service
@@ -162,7 +164,7 @@ class Engine(ConnectionOwner):
         if len(group) == 1:
             self.fanout.entered(_PATH, connection.path)
         transport.group = group
-        # What was broadcast earlier in this turn is not for the newcomer.
+        # Broadcasts from earlier in this turn are not for this connection.
         transport.mark = len(group.pending)
 
         self._sweeper.wake()
@@ -186,12 +188,12 @@ class Engine(ConnectionOwner):
         bits = lifecycle.window_bits
         variant = self._variants.get(bits)
         if variant is None:
-            # A copy, since other threads count in it.
+            # Replaced, not changed: other threads iterate over it to count.
             variant = self._new_variant()
             self._variants = {**self._variants, bits: variant}
         return variant
 
-    # -- what connections ask for
+    # -- called by connections
 
     def settle(self, transport: Transport) -> None:
         """Both close frames are out: close this transport after a short grace period."""
@@ -207,7 +209,7 @@ class Engine(ConnectionOwner):
             self.on_end(lifecycle)
 
     def forget(self, lifecycle: Lifecycle) -> None:
-        """The socket of this connection is gone, and its "close" callback is done."""
+        """Remove a connection whose socket is gone and whose "close" callback is done."""
         if self.connections.pop(lifecycle.connection, None) is not None:
             lifecycle.service.tally.take_over(lifecycle)
 
@@ -222,6 +224,7 @@ class Engine(ConnectionOwner):
             paths.remove(group, transport)
             if not len(group):
                 self.fanout.left(_PATH, path)
+
         if lifecycle.rooms:
             for room in list(lifecycle.rooms):
                 self.leave(lifecycle, room)
@@ -229,12 +232,13 @@ class Engine(ConnectionOwner):
     def join(self, lifecycle: Lifecycle, room: str) -> None:
         """Put a connection into a named room.
 
-        Waits, not for long, until what other processes send there arrives.
+        Waits briefly, until messages that other processes send to the room arrive here.
         """
         if lifecycle.rooms is None:
             lifecycle.rooms = {}
         if room in lifecycle.rooms:
             return
+
         rooms = self._variant_of(lifecycle).rooms
         group = lifecycle.rooms[room] = rooms.add(room, lifecycle.transport)
         if len(group) == 1:
@@ -250,7 +254,7 @@ class Engine(ConnectionOwner):
                 self.fanout.left(_ROOM, room)
 
     def deliver(self, kind: GroupKind, name: str, frame: bytes, exclude: Transport | None) -> None:
-        """Queue a frame for the connections here that are in a group; in the hub's thread."""
+        """Queue a frame for the members of a group in this engine; in the hub's thread."""
         is_path = kind is _PATH
         if is_path:
             self.path_broadcasts += 1
@@ -267,18 +271,18 @@ class Engine(ConnectionOwner):
             if is_path:
                 group.broadcast(data, exclude)
                 continue
-            # One by one: a member's order against its own path's broadcasts is kept in its outbox
-            # alone.
+            # One member at a time: only a member's own outbox keeps the order of room and path
+            # broadcasts.
             if self.meter is not None and not bits:
                 self.meter.fanout.add(len(group))
             group.write_each(data, exclude)
 
     def fork_error(self, consequence: str) -> ForkError:
-        """Make the error for what a forked child can't do."""
+        """Return the error for something that a forked child can't do."""
         return ForkError(len(self.connections), consequence)
 
     def report(self, message: str, *args: object, error: BaseException) -> None:
-        """Log an error of our own from the hub, where logging isn't allowed: it may wait."""
+        """Log a bug of this package for the hub, which must not log itself: logging may wait."""
         mishaps.report(logger, message, *args, error=error)
 
     # -- the end
@@ -291,13 +295,13 @@ class Engine(ConnectionOwner):
         return draining.run(timeout_s)
 
     def forsake(self) -> None:
-        """Let go of all connections, in a forked child: they are the parent's."""
+        """Release all connections in a forked child: they belong to the parent."""
         self._sweeper.close()
         for lifecycle in self.connections.values():
             lifecycle.forsake()
 
     def close(self) -> None:
-        """Give back what the engine holds of the hub; only after `drain`."""
+        """Close timers, sockets and parked workers of this engine; only after `drain`."""
         self.fanout.remove(self)
         while self._settled:
             self._settled.popleft()[1].close()
@@ -309,7 +313,7 @@ class Engine(ConnectionOwner):
 
 
 def _name_of(argument: str, value: object) -> str | None:
-    """Name the connection or the request that a function was called with, for `LoopWatch`."""
+    """Describe the connection or request that a function was called with, for `LoopWatch`."""
     if isinstance(value, Connection):
         return f"a callback of {value.route}, connection {value.id}"
     if argument == "environ" and isinstance(value, dict) and "PATH_INFO" in value:

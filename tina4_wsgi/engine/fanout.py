@@ -1,4 +1,4 @@
-"""From one broadcast to every connection of a group, in whichever thread or process it lives."""
+"""Carries one broadcast to every connection of a group, in all threads and processes."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _KIND_OF = {GroupKind.PATH: Kind.PATH, GroupKind.ROOM: Kind.ROOM}
 
 
 class Fanout:
-    """Where the frames of one app go.
+    """Carries the broadcasts of one app to its engines and to the other processes.
 
-    Nearly every process has one hub and so one engine; a server in a thread of its own has another.
+    Nearly every process has one hub and so one engine; a server in another thread adds a second.
 
-    Greenlets and threads: any; nothing waits, but a native thread that is far ahead of the hub.
-    Lock: `_lock` is held where `_engines` is replaced; readers need none, since the tuple never
-    changes.
+    Greenlets and threads: any; only a native thread that is far ahead of the hub has to wait.
+    Lock: `_lock` guards the replacement of `_engines`; readers need no lock, since the tuple itself
+    never changes.
 
     Attributes:
-        relay: to the other processes; None where there are none by decision.
-        members: returns who is on a path, in all processes; the process fills it in.
-        watch: told the path of each broadcast; None but while somebody works on the app.
+        relay: carries broadcasts to the other processes; None for an app without other processes.
+        members: returns the members of a path, in all processes; `Runtime` sets it.
+        watch: called with the path of each broadcast; None except during development.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Fanout:
     def forsake(
         self, relay: Relay | None, members: Callable[[str], list[Member]], count: int
     ) -> None:
-        """Deliver to nobody here any more, in a forked child: `relay` alone carries broadcasts.
+        """Deliver to no connection here, in a forked child: only `relay` carries broadcasts.
 
         Args:
             count: how many connections the parent had.
@@ -59,22 +59,22 @@ class Fanout:
         self.members = members
 
     def add(self, engine: Engine) -> None:
-        """Send to this one too."""
+        """Deliver broadcasts to `engine` too."""
         with self._lock:
             self._engines = (*self._engines, engine)
 
     def remove(self, engine: Engine) -> None:
-        """Send to this one no more."""
+        """Deliver no more broadcasts to `engine`."""
         with self._lock:
             self._engines = tuple(one for one in self._engines if one is not engine)
 
     def broadcast(
         self, kind: GroupKind, name: str, frame: bytes, exclude: Transport | None = None
     ) -> None:
-        """Send a frame to everybody in a group but `exclude`; those of this process come first.
+        """Send a frame to all members of a group but `exclude`, those of this process first.
 
         Raises:
-            ForkError: this is a forked child, and the frame can't reach whom it is for.
+            ForkError: this is a forked child, and the frame can't reach all its recipients.
         """
         if self._forsaken_count is not None:
             self._check_reach(self._forsaken_count, exclude)
@@ -85,7 +85,7 @@ class Fanout:
     def broadcast_here(
         self, kind: GroupKind, name: str, frame: bytes, exclude: Transport | None = None
     ) -> None:
-        """Send a frame to everybody of this process in a group but `exclude`."""
+        """Send a frame to the members of a group in this process but `exclude`."""
         if self.watch is not None and kind is _PATH:
             self.watch(name)
         here = get_ident()
@@ -104,17 +104,17 @@ class Fanout:
             )
 
     def entered(self, kind: GroupKind, name: str) -> None:
-        """A hub has its first member of a group."""
+        """Note that a hub has its first member of a group."""
         if self.relay is not None and self.relay.tracks_names:
             self.relay.enter(_KIND_OF[kind], name)
 
     def left(self, kind: GroupKind, name: str) -> None:
-        """A hub has lost its last member of a group."""
+        """Note that a hub has lost its last member of a group."""
         if self.relay is not None and self.relay.tracks_names:
             self.relay.leave(_KIND_OF[kind], name)
 
     def wait_until_heard(self, kind: GroupKind, name: str) -> bool:
-        """Wait, not for long, until what other processes send to a group arrives here.
+        """Wait briefly, until messages that other processes send to a group arrive here.
 
         Returns:
             Whether it had to wait.

@@ -1,9 +1,9 @@
-"""Who is where: name → group, and the frames that wait for all of a group.
+"""Groups by name, each with its members and the frames that wait for all of them.
 
-A broadcast is encoded once and appended once, to the list of its group; at the end of the hub's
-turn the list is joined once and every member gets the same bytes. So a broadcast costs the sender
-the same in a room of two and of two thousand, and thirty broadcasts of one turn cost each member
-one `send` call.
+A broadcast is encoded once and appended once, to its group's list; at the end of the hub's turn the
+list is joined once, and every member gets the same bytes. So a broadcast costs its sender the same
+with two members and with two thousand, and thirty broadcasts in one turn cost each member one
+`send` call.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tina4_wsgi.engine")
 
 _FLUSH_BYTES = 262_144
-"""A group doesn't wait for the end of the turn with more than this: a callback may broadcast
+"""A group with more pending bytes is flushed before the end of the turn: a callback may broadcast
 without end.
 """
 
@@ -29,7 +29,7 @@ without end.
 class Group(FrameSource):
     """The transports on one path, or in one room.
 
-    Greenlets: the hub's thread alone broadcasts and flushes. `Groups` adds and removes members.
+    Greenlets: only the hub's thread broadcasts and flushes; `Groups` adds and removes members.
 
     Attributes:
         name: the path or the room.
@@ -42,7 +42,7 @@ class Group(FrameSource):
         super().__init__()
         self.name = name
         self._turn = turn
-        self._members: dict[Transport, None] = {}  # guarded by the registry's lock
+        self._members: dict[Transport, None] = {}  # guarded by the lock of `Groups`
         self._snapshot: tuple[Transport, ...] | None = ()  # of _members; None after a change
         self._pending_bytes = 0
 
@@ -50,20 +50,20 @@ class Group(FrameSource):
         return len(self._members)
 
     def members(self) -> tuple[Transport, ...]:
-        """Return all members, in the order of joining; made anew only after a change."""
+        """Return all members in order of joining; the tuple is rebuilt only after a change."""
         snapshot = self._snapshot
         if snapshot is None:
-            # One C call under the interpreter's lock: whole, whatever other threads do.
+            # One C call under the interpreter's lock: complete, whatever other threads do.
             snapshot = self._snapshot = tuple(self._members)
         return snapshot
 
     def add(self, member: Transport) -> None:
-        """Put `member` in; for `Groups` alone, under its lock."""
+        """Add `member`; only `Groups` calls this, under its lock."""
         self._members[member] = None
         self._snapshot = None
 
     def remove(self, member: Transport) -> None:
-        """Take `member` out, if it is in; for `Groups` alone, under its lock."""
+        """Remove `member`, if present; only `Groups` calls this, under its lock."""
         self._members.pop(member, None)
         self._snapshot = None
 
@@ -71,26 +71,29 @@ class Group(FrameSource):
         """Queue one frame for every member but `exclude`; never waits."""
         if not self.pending:
             self._turn.add_group(self)
+
         if exclude is not None and exclude.group is self:
-            # It takes what came before and then counts this frame as taken.
+            # `exclude` takes the earlier frames, then counts this frame as taken.
             exclude.take_pending()
             exclude.mark += 1
+
         self.pending.append(frame)
         self._pending_bytes += len(frame)
         if self._pending_bytes > _FLUSH_BYTES:
             self.flush()
 
     def write_each(self, frame: bytes, exclude: Transport | None) -> None:
-        """Queue one frame with every member but `exclude`, in its own outbox; never waits."""
+        """Queue one frame in the outbox of every member but `exclude`; never waits."""
         member = None
         rest = iter(self.members())
+
         while True:
             try:
                 for member in rest:
                     if member is not exclude:
                         member.write_shared(frame)
                 return
-            except BaseException as exc:  # noqa: BLE001  # the members behind it get theirs
+            except BaseException as exc:  # noqa: BLE001  # the remaining members still get the frame
                 assert member is not None
                 member.failed(exc)
 
@@ -99,9 +102,11 @@ class Group(FrameSource):
         pending = self.pending
         if not pending:
             return
+
         self.pending = []
         self._pending_bytes = 0
         joined = pending[0] if len(pending) == 1 else b"".join(pending)
+
         member = None
         rest = iter(self.members())
         while True:
@@ -116,19 +121,19 @@ class Group(FrameSource):
                             member.sent_messages += len(pending) - taken
                             member.write_joined(b"".join(pending[taken:]))
                 return
-            except BaseException as exc:  # noqa: BLE001  # the members behind it get theirs
+            except BaseException as exc:  # noqa: BLE001  # the remaining members still get the frame
                 assert member is not None
                 member.failed(exc)
 
     def failed(self, error: BaseException) -> None:
-        """Our own code raised, and for none of the members."""
+        """Log a bug of this package that concerns no single member."""
         mishaps.report(logger, "broadcasts to %.200r failed", self.name, error=error)
 
 
 class Groups:
-    """Groups by name; a group exists exactly as long as it has members.
+    """Groups by name; a group exists only while it has members.
 
-    Locks: `_lock` guards `_groups` and every group's members; nothing is called while it is held.
+    Locks: `_lock` guards `_groups` and every group's members; nothing else is touched under it.
     """
 
     def __init__(self, turn: FlushQueue) -> None:
@@ -140,7 +145,7 @@ class Groups:
         return len(self._groups)
 
     def get(self, name: str) -> Group | None:
-        """Return the group of that name, None if nobody is in it."""
+        """Return the group `name`, None if it has no members."""
         return self._groups.get(name)
 
     def names(self) -> list[str]:
@@ -154,7 +159,7 @@ class Groups:
         return 0 if group is None else len(group)
 
     def add(self, name: str, member: Transport) -> Group:
-        """Put `member` into the group `name`, made if need be; harmless when repeated."""
+        """Add `member` to the group `name`, created if needed; harmless when repeated."""
         with self._lock:
             group = self._groups.get(name)
             if group is None:
@@ -163,7 +168,7 @@ class Groups:
         return group
 
     def remove(self, group: Group, member: Transport) -> None:
-        """Take `member` out, and the group with its last member; harmless if it wasn't in."""
+        """Remove `member`, and the group with its last member; harmless if it isn't a member."""
         with self._lock:
             group.remove(member)
             if not len(group) and self._groups.get(group.name) is group:

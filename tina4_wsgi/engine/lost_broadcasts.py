@@ -1,4 +1,4 @@
-"""Warns once of each path that is broadcast to and that no route has, during development."""
+"""Warns during development, once per path, of broadcasts to a path that no route has."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tina4_wsgi.lost")
 
 _MOST_PATHS = 1_000
-"""Paths that are remembered; beyond it nothing is looked up, since a path may come from a client.
+"""How many paths are remembered. Further paths are not looked up: a path may come from a client, so
+their number has no other bound.
 """
 
 
 class LostBroadcasts:
-    """Notices broadcasts that can reach nobody.
+    """Notices broadcasts that can reach no client.
 
     Args:
-        routes: gives all routes of the app.
-        has_route: whether a WebSocket route has a path.
+        routes: returns all routes of the app.
+        has_route: returns whether a WebSocket route has a path.
 
     Greenlets and threads: any.
     """
@@ -40,13 +41,15 @@ class LostBroadcasts:
         self._seen: set[str] = set()
 
     def look(self, path: str) -> None:
-        """Look at the path of one broadcast."""
+        """Check the path of one broadcast, and warn if no route has it."""
         if path in self._seen or len(self._seen) >= _MOST_PATHS:
             return
         self._seen.add(path)
-        # Groups whose host counts belong to a framework's own hosts, which are not looked up here.
+
+        # A name that begins with "//" holds a host: the group belongs to one of a framework's own
+        # hosts, whose routes are not looked up here.
         if not path.startswith("//") and not self._is_known(path):
-            # The hub may be here, with what another process broadcast, and must not log.
+            # This may run in the hub, for a broadcast of another process, and the hub must not log.
             gevent.spawn(
                 logger.warning,
                 "a broadcast to %r reaches nobody, since no WebSocket route has this path%s",

@@ -1,8 +1,8 @@
-"""Who is on a path, and the closing of some of them, in all processes.
+"""Lists and closes the connections of a path, in all processes.
 
-Nothing is kept for it: whoever wants to know asks, and every process answers for its own
-connections. So there is nothing to heal after a process died, and nothing is paid where nobody
-asks.
+No record is kept: a process that needs an answer asks the others, and every process answers for its
+own connections. So there is nothing to repair after a process has died, and an app that never asks
+pays nothing.
 """
 
 from __future__ import annotations
@@ -26,48 +26,48 @@ if TYPE_CHECKING:
 
 _PATH = GroupKind.PATH
 
-_MOST_COUNT = (
-    10_000_000  # as `max_connections` at most; another process that tells of more is none of ours
-)
+# The largest `max_connections`; an answer with a higher count comes from a foreign process.
+_MOST_COUNT = 10_000_000
 
 
 class Member(NamedTuple):
-    """One connection, as other processes see it.
+    """One connection as other processes see it.
 
     Attributes:
-        id: the connection's.
-        auth: what its route's `auth` gave, as JSON shows it; None where JSON can't, as for an
-            object of the app's.
+        id: the connection's id.
+        auth: the user that the route's `auth` returned, as JSON shows it; None where JSON can't,
+            such as for an object of the app.
         state: those fields of `connection.state` that the setting `presence_fields` names, shown
             the same way.
         joined_at: when it connected, in UTC.
     """
 
     id: str
-    auth: Any  # whatever the app's `auth` gives
+    auth: Any  # whatever the app's `auth` returns
     state: dict[str, Any]
     joined_at: datetime
 
 
 def count_question(path: str) -> Facts:
-    """Ask how many are on `path`."""
+    """Return the question how many connections `path` has."""
     return {"ask": "count", "path": path}
 
 
 def members_question(path: str) -> Facts:
-    """Ask who is on `path`."""
+    """Return the question which connections `path` has."""
     return {"ask": "members", "path": path}
 
 
 def disconnect_question(
     connection_id: str | None, path: str | None, auth: object, code: int, reason: str
 ) -> Facts:
-    """Ask to send some away: those for whom all that is given is true.
+    """Return the request to close the connections that match every given argument.
 
     Raises:
         UsageError: nothing is given, `auth` has no form in JSON, or the code may not travel.
     """
     close_payload(code, reason)
+
     text = identity.text_of(auth)
     if text is None and auth is not None:
         raise UsageError(
@@ -76,18 +76,21 @@ def disconnect_question(
             "route's `auth` give an id, as in `auth=lambda request: user_of(request).id`, and give "
             "that id here"
         )
+
     wanted = {"id": connection_id, "path": path, "auth": text}
     wanted = {name: value for name, value in wanted.items() if value is not None}
+
     if not wanted:
         raise UsageError("nobody is meant, expected connection_id, path or auth")
     return {"ask": "disconnect", "code": int(code), "reason": reason, **wanted}
 
 
 def answer(question: Facts, engines: Iterable[Engine]) -> Facts:
-    """Answer for this process; never waits. What isn't understood is answered with nothing."""
+    """Answer for this process; never waits. The answer to an unknown question is empty."""
     found: Facts = {}
     if not _is_sound(question):
         return found
+
     for engine in engines:
         if question.get("ask") == "count":
             found["count"] = found.get("count", 0) + engine.count(_PATH, str(question.get("path")))
@@ -100,13 +103,13 @@ def answer(question: Facts, engines: Iterable[Engine]) -> Facts:
 
 
 def counts_in(answers: Iterable[Facts], name: str = "count") -> int:
-    """Add up what processes counted; what is no count is left out."""
+    """Add up the counts of all processes; ignores values that aren't counts."""
     counts = [answer.get(name) for answer in answers if isinstance(answer, dict)]
     return sum(count for count in counts if type(count) is int and 0 < count <= _MOST_COUNT)
 
 
 def members_in(answers: Iterable[Facts]) -> list[Member]:
-    """Put together what processes told, in the order of joining; what is no member is left out."""
+    """Merge the members of all answers in order of joining; ignores values that aren't members."""
     told = [answer.get("members") for answer in answers if isinstance(answer, dict)]
     lists = [one for one in told if isinstance(one, list)]
     members = [_member(one) for one_list in lists for one in one_list if isinstance(one, dict)]
@@ -136,11 +139,12 @@ def _member(told: Facts) -> Member:
 
 
 def _is_sound(question: Facts) -> bool:
-    """Whether a question has the form of ours: a stranger may have sent it through Redis."""
+    """Return whether a question is well-formed: a stranger may have sent it through Redis."""
     if question.get("ask") in ("count", "members"):
         return isinstance(question.get("path"), str)
     if question.get("ask") != "disconnect":
         return False
+
     texts = [question.get(name, "") for name in ("path", "id", "auth", "reason")]
     code = question.get("code", CloseCode.POLICY_VIOLATION)
     if (
@@ -149,8 +153,10 @@ def _is_sound(question: Facts) -> bool:
         or not isinstance(code, int)
     ):
         return False
+
     if all(question.get(name) is None for name in ("path", "id", "auth")):
-        return False  # nobody is meant, which must not come to mean everybody
+        return False  # no criterion at all must not match every connection
+
     try:
         close_payload(code, texts[-1])
     except UsageError:
@@ -159,7 +165,7 @@ def _is_sound(question: Facts) -> bool:
 
 
 def _time_of(told_s: object) -> datetime:
-    """Read a time that another process tells; the beginning of 1970 for what is none."""
+    """Read a time that another process sent; the beginning of 1970 if it isn't valid."""
     try:
         return datetime.fromtimestamp(
             told_s if isinstance(told_s, float | int) else 0.0, timezone.utc
@@ -171,9 +177,11 @@ def _time_of(told_s: object) -> datetime:
 def _disconnect(question: Facts, engine: Engine) -> int:
     path, connection_id = question.get("path"), question.get("id")
     code = int(question.get("code", CloseCode.POLICY_VIOLATION))
+
     farewell = Farewell(question.get("auth"), code, question.get("reason", ""))
-    if connection_id is None:  # who has an id is connected
+    if connection_id is None:  # a client that has an id is connected already
         engine.inquiries.note(farewell, path)
+
     meant = [
         one
         for one in (list(engine.connections) if path is None else engine.on_path(str(path)))
@@ -181,6 +189,7 @@ def _disconnect(question: Facts, engine: Engine) -> int:
         and (connection_id is None or one.id == connection_id)
         and (farewell.auth is None or _is(one, farewell.auth))
     ]
+
     engine.say_goodbye(meant, farewell.code, farewell.reason)
     return len(meant)
 

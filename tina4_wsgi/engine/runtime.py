@@ -1,6 +1,6 @@
-"""What one process holds of an app: engines, fan-out, relay to other processes, stop guard.
+"""The running parts of an app in one process: engines, fan-out, relay and stop guard.
 
-Nothing of it may cross a fork, so the app makes a new one whenever it finds itself in another
+Nothing here may cross a fork, so an app creates a new `Runtime` whenever it finds itself in another
 process.
 """
 
@@ -36,12 +36,12 @@ logger = logging.getLogger("tina4_wsgi.process")
 
 
 _GOODBYE_S = 1.0
-"""What other processes get to take what was broadcast while this one drained."""
+"""Time for other processes to take the broadcasts that this one made during its drain."""
 
 _GROUP_KINDS = {Kind.PATH: GroupKind.PATH, Kind.ROOM: GroupKind.ROOM}
 
 _OVERTIME_S = 2.0
-"""What another thread's hub gets beyond the time for a drain, the last "close" callbacks' second
+"""Extra time beyond a drain's for another thread's hub, the last second for "close" callbacks
 included.
 """
 
@@ -51,9 +51,9 @@ _POLL_S = 0.01
 class _Forks:
     """Counts forks, so that a request notices one without a system call.
 
-    In the child, connections become the parent's alone: nothing of the child reads or writes their
-    sockets, and what a callback that forked still broadcasts there leaves as a publisher's message
-    would.
+    In the child all connections belong to the parent: nothing in the child reads or writes their
+    sockets. If a callback that forked still broadcasts in the child, its message leaves as a
+    publisher's would.
     """
 
     count = 0
@@ -67,7 +67,7 @@ class _Forks:
 
 
 def fork_count() -> int:
-    """Say how often this process's line has been forked since this package was imported."""
+    """Return how many forks lie between the import of this package and this process."""
     return _Forks.count
 
 
@@ -78,21 +78,22 @@ class Runtime:
     """The running side of an app in the current process.
 
     Args:
-        root: of the project; names the bus directory. None for an app without other processes.
+        root: the project's directory; names the bus directory. None for an app without other
+            processes.
         app_number: which app of its process this is.
-        parent: what the app held before, in this process's parent; None if nothing.
-        is_serving: whether this process is known to serve: requests have come, or a server has
+        parent: the app's `Runtime` in the parent process; None if there was none.
+        is_serving: whether this process certainly serves: requests have come, or a server has
             started.
     Raises:
-        ForkError: the parent had open connections when it forked, and this app has no way to other
-            processes.
+        ForkError: the parent had open connections when it forked, and this app has no way to reach
+            other processes.
 
     Attributes:
-        on_engine: called with each engine that is made.
+        on_engine: called with each new engine.
         on_draining: called at the beginning of `drain`; doesn't wait.
-        on_drained: called at its end.
+        on_drained: called at the end of `drain`.
         on_question: called in the hub with another process's question that isn't about presence;
-            gives the answer.
+            returns the answer.
     """
 
     def __init__(
@@ -107,17 +108,20 @@ class Runtime:
         if self._inherited_count and (root is None or config.backplane == "none"):
             raise self._fork_error("and without a backplane it reaches none of their clients")
         self._fork_count = _Forks.count
+
         is_outsider = fork_count() > 0 and not is_serving
         self.fanout = Fanout()
         self.fanout.members = self.members
         if root is not None and config.backplane != "none":
             self.fanout.relay = Relay(config, root, app_number, self, is_outsider)
+
         self.guardian = StopGuard(self.drain, config.drain_timeout_s)
         self.is_draining = False
         self.on_engine: Callable[[Engine], None] | None = None
         self.on_draining: Callable[[], None] | None = None
         self.on_drained: Callable[[], None] | None = None
         self.on_question: Callable[[Facts], Facts] | None = None
+
         self._config = config
         self._engines: dict[int, Engine] = {}
         self._is_checked = False
@@ -126,7 +130,7 @@ class Runtime:
 
     @property
     def is_here(self) -> bool:
-        """Whether this is the process that this was made in, not a child of it."""
+        """Whether this process created the `Runtime`, and isn't a forked child."""
         return self._fork_count == _Forks.count
 
     @property
@@ -136,11 +140,11 @@ class Runtime:
 
     @property
     def engines(self) -> list[Engine]:
-        """The engine of each hub that has served; usually one."""
+        """The engines, one for each hub that has served; usually one."""
         return list(self._engines.values())
 
     def engine(self) -> Engine:
-        """Give the engine of the current thread's hub, made at first need.
+        """Return the engine of the current thread's hub; the first call creates it.
 
         Raises:
             ForkError: the parent had open connections when it forked.
@@ -149,14 +153,17 @@ class Runtime:
             raise self._fork_error(
                 "and can't serve: fork before the first one (see gunicorn --preload)"
             )
+
         engine = self._engines.get(get_ident())
         if engine is not None and not engine.is_alive:
-            engine.close()  # of a thread that has ended, whose number this one was given
+            engine.close()  # its thread has ended, and this thread got the same identifier
             engine = None
+
         if engine is None:
             engine = self._engines[get_ident()] = Engine(self._config, self.fanout)
             if self.on_engine is not None:
                 self.on_engine(engine)
+
         if self.fanout.relay is not None:
             self.fanout.relay.start()
         return engine
@@ -165,7 +172,7 @@ class Runtime:
         return ForkError(self._inherited_count, consequence)
 
     def forsake(self) -> None:
-        """Let go of everything in a forked child: it is the parent's."""
+        """Release all connections in a forked child: they belong to the parent."""
         if not self._engines:
             return
         relay = None
@@ -176,24 +183,24 @@ class Runtime:
             engine.forsake()
 
     def look_around(self) -> None:
-        """Log once what is wrong with the surroundings; see `checks`."""
+        """Log problems of the environment, once; see `checks`."""
         if not self._is_checked:
             self._is_checked = True
             checks.log_at_boot(self._config)
 
-    # -- for other processes
+    # -- called for other processes
 
     def deliver(self, kind: Kind, name: str, frame: bytes) -> None:
-        """Pass on what another process broadcasts."""
+        """Deliver a broadcast of another process."""
         self.fanout.broadcast_here(_GROUP_KINDS[kind], name, frame)
 
     def count_here(self, kind: Kind, name: str) -> int:
-        """Count the connections of this process on path, or in room, `name`."""
+        """Count this process's connections on the path, or in the room, `name`."""
         group_kind = _GROUP_KINDS[kind]
         return sum(engine.count(group_kind, name) for engine in self.engines)
 
     def answer(self, question: Facts) -> Facts:
-        """Answer a question for this process's connections."""
+        """Answer a question about this process's connections."""
         found = presence.answer(question, list(self._engines.values()))
         return found if found or self.on_question is None else self.on_question(question)
 
@@ -212,13 +219,13 @@ class Runtime:
         return [] if self.fanout.relay is None else self.fanout.relay.ask(question)
 
     def members(self, path: str) -> list[presence.Member]:
-        """Say who is on `path`, in all processes, in the order of joining."""
+        """Return the members of `path`, in all processes, in order of joining."""
         return presence.members_in(self.ask_all(presence.members_question(path)))
 
     # -- the end
 
     def dismiss(self, code: int, reason: str) -> None:
-        """Begin to say goodbye to everybody; doesn't wait."""
+        """Begin to close all connections; doesn't wait."""
         here = get_ident()
         for ident, engine in list(self._engines.items()):
             if ident == here:
@@ -227,15 +234,16 @@ class Runtime:
                 engine.mailbox.post(_dismiss, engine, code, reason)
 
     def drain(self, timeout_s: float, *, is_hurried: bool = False) -> None:
-        """Close all with 1001 and wait for "close" callbacks; upgrades are refused meanwhile.
+        """Close all connections with 1001, refuse new ones, and wait for "close" callbacks.
 
         Args:
-            timeout_s: how long all of it may take.
-            is_hurried: close all at once, whatever `drain_spread_s` says.
+            timeout_s: how long the whole drain may take.
+            is_hurried: close all connections at once, whatever `drain_spread_s` says.
         """
         self.is_draining = True
         if self.on_draining is not None:
             self.on_draining()
+
         spread_s = 0.0 if is_hurried else self._config.drain_spread_s
         here, give_up_at_s = get_ident(), time.monotonic() + timeout_s + _OVERTIME_S
         elsewhere = [
@@ -243,27 +251,30 @@ class Runtime:
             for ident, engine in list(self._engines.items())
             if ident != here and engine.is_alive
         ]
+
         if here in self._engines:
             self._engines[here].drain(timeout_s, spread_s)
         for engine, errand in elsewhere:
             _wait_for(engine, errand, give_up_at_s)
+
         if self.fanout.relay is not None:
             self.fanout.relay.retire(_GOODBYE_S)
         if self.on_drained is not None:
             self.on_drained()
 
     def release(self) -> None:
-        """Give back the engine of the current thread's hub, if it serves nobody."""
+        """Close the engine of the current thread's hub, if it has no connections."""
         engine = self._engines.get(get_ident())
         if engine is not None and not engine.connections:
             del self._engines[get_ident()]
             engine.close()
 
     def close(self) -> None:
-        """Give everything back; only after `drain`."""
+        """Close all engines and the relay; only after `drain`."""
         self.guardian.dismiss()
         if self.fanout.relay is not None:
             self.fanout.relay.close()
+
         here = get_ident()
         for ident, engine in self._engines.items():
             if ident == here or not engine.is_alive:
@@ -279,7 +290,7 @@ def _dismiss(engine: Engine, code: int, reason: str) -> None:
 
 
 def _wait_for(engine: Engine, errand: ThreadCall, give_up_at_s: float) -> None:
-    """Wait for another thread's hub while this one goes on, but not for one that stands still."""
+    """Wait for another thread's drain, at most until `give_up_at_s`; this hub goes on meanwhile."""
     while not errand.is_done and engine.is_alive:
         if time.monotonic() >= give_up_at_s:
             logger.warning(
@@ -288,6 +299,7 @@ def _wait_for(engine: Engine, errand: ThreadCall, give_up_at_s: float) -> None:
             )
             return
         gevent.sleep(_POLL_S)
+
     try:
         if errand.is_done:
             errand.wait()

@@ -222,7 +222,7 @@ def patched_too_late(suspects: dict[str, ModuleType]) -> Iterator[Finding]:
 
 
 def _held_by(suspects: dict[str, ModuleType], wanted: Mapping[str, tuple[str, ...]]) -> str:
-    """Say which modules hold one of the wanted originals; "" for none."""
+    """Return which modules hold one of the wanted originals; "" for none."""
     originals = {
         id(one): f"{module}.{name}"
         for module, names in wanted.items()

@@ -11,6 +11,6 @@ connections.
 
 
 def to_spare() -> int:
-    """Give the soft limit less what is reserved; at least 1."""
+    """Return the soft limit of descriptors less the reserved ones; at least 1."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, soft - RESERVED)

@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 _NOTICE_S = 1.0
-"""A gevent worker looks once a second whether it was told to stop, while the master's clock runs
+"""A gevent worker checks once a second whether it has to stop, while the master's clock is running
 already.
 """
 

@@ -59,11 +59,11 @@ class Shell:
         return memoryview(data).nbytes
 
     def recv(self, size_bytes: int = 0, flags: int = 0, /) -> bytes:
-        """Be at the end of the stream."""
+        """Report the end of the stream."""
         return b""
 
     def recv_into(self, buffer: object, size_bytes: int = 0, flags: int = 0, /) -> int:
-        """Be at the end of the stream."""
+        """Report the end of the stream."""
         return 0
 
     def getsockopt(self, level: int, option: int, /) -> int:

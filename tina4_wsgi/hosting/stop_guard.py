@@ -1,6 +1,6 @@
 """Noticing that the host server stops, so that open connections hear 1001 instead of silence.
 
-The sockets have left the server, so a gunicorn worker that is told to stop sees nothing to wait
+The sockets have left the server, so a gunicorn worker that has to stop sees nothing to wait
 for. Therefore the first upgrade puts a greenlet into the server's pool as a guardian:
 it sleeps until the server stops listening, then has the app close its connections, and the worker
 waits for it as for any running request. It is a greenlet of its own: the request's greenlet would
@@ -64,7 +64,7 @@ class StopGuard:
         if server is None:
             return
         self._is_on_duty = True
-        # From a greenlet outside of the pool, since `spawn` waits while the pool is full.
+        # From a greenlet outside the pool, since `spawn` waits while the pool is full.
         gevent.spawn(getattr(server.pool, "spawn", gevent.spawn), self._wait, server)
 
     def _wait(self, server: Any) -> None:  # Any: gevent ships no types

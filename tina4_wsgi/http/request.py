@@ -284,11 +284,11 @@ _LENGTH_DIGITS = 19
 
 
 def body_stream(environ: WSGIEnvironment, limit_bytes: int) -> IO[bytes]:
-    """Return the body of a request, which ends where it should and is never over the limit.
+    """Return the body of a request, as a stream that ends with it and never exceeds the limit.
 
     Raises:
-        RequestEntityTooLarge: it is known to be over the limit; nothing was read.
-        LengthRequired: it comes in chunks, and the server doesn't say where it ends.
+        RequestEntityTooLarge: the body's length exceeds the limit; nothing was read.
+        LengthRequired: the body comes in chunks, and the server doesn't mark its end.
     """
     length = content_length(environ, limit_bytes)
     source = environ["wsgi.input"]

@@ -1,18 +1,18 @@
-"""Callbacks run in greenlets of a bounded pool, like requests in a thread pool.
+"""Runs callbacks in a bounded pool of greenlets, as a thread pool runs requests.
 
 A worker without work is parked in the hub and gets its next job by a bare switch, which costs half
 a microsecond; spawning a greenlet costs twenty times that. The bound keeps greenlet-local
 resources, such as database connections, bounded too.
 
-A worker is used again only if the last job left it as it was. Whatever a job leaves behind on its
-greenlet is the next job's otherwise, and that is another user's: thread-locals, which gevent keeps
-per greenlet, attributes, a `gevent.Timeout` that was never cancelled. A worker that somebody still
-refers to ends, and a fresh one takes its place.
+A worker is used again only if its last job left nothing behind on it: no thread-locals, which
+gevent keeps per greenlet, no attributes, no `gevent.Timeout` that was never cancelled. Otherwise
+the next job, often another user's, would inherit them. A worker that something else still refers
+to ends, and a fresh one takes its place.
 
-Invariants: only the hub switches into a parked worker. Its parent is the hub, so a switch from any
-other greenlet would never be switched back and that greenlet would be lost; from there `submit`
-defers to the hub. Nothing that runs in the hub may wait or log. While jobs wait and a worker is
-free, a `_serve_next` is scheduled.
+Invariants: only the hub switches into a parked worker. The hub is the worker's parent, so a worker
+never switches back to any other greenlet, and that greenlet would be lost; other greenlets call
+`submit`, which defers to the hub. Nothing that runs in the hub may wait or log. While jobs wait and
+a worker is free, a `_serve_next` is scheduled.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from . import mishaps
 
 _SPARE_WORKERS = 16
-"""Parked workers that `trim` leaves: enough that quiet traffic spawns none."""
+"""How many parked workers `trim` keeps: enough that quiet traffic spawns none."""
 
 PATIENCE_S = 1.0
 """How long the first job in the queue may wait before the pool counts as stuck. Callbacks that
-work, however many, pass a worker on much sooner; those that wait for each other, or for a database
-that hangs, don't.
+make progress, however many, free a worker much sooner; callbacks that wait for each other, or for
+a database that hangs, don't.
 """
 
 
@@ -43,13 +43,13 @@ class Job(Protocol):
     """A unit of work.
 
     Attributes:
-        is_waiting: set by the dispatcher for as long as the job waits for a worker.
+        is_waiting: True while the job waits for a worker; the dispatcher sets it.
     """
 
     is_waiting: bool
 
     def work(self) -> None:
-        """Do it; called in a worker greenlet, and handles its own errors."""
+        """Do the work; runs in a worker greenlet, and handles its own errors."""
 
 
 class Dispatcher:
@@ -57,43 +57,42 @@ class Dispatcher:
 
     Args:
         hub: the gevent hub of this thread.
-        most_workers: jobs that may run at once; further ones wait in order of arrival.
+        most_workers: how many jobs may run at once; further jobs wait in order of arrival.
     """
 
     def __init__(self, hub: Any, most_workers: int) -> None:  # Any: gevent ships no types
         self._hub = hub
         self._most_workers = most_workers
         self._parked: list[greenlet] = []
-        self._own_references = (
-            0  # what `getrefcount` gives for a parked worker that nobody else refers to
-        )
-        self._waiting: deque[tuple[Job, float]] = deque()  # with the time of its coming
+        # What `getrefcount` returns for a parked worker that only the pool refers to.
+        self._own_references = 0
+        self._waiting: deque[tuple[Job, float]] = deque()  # each job with its time of arrival
         self._worker_count = 0
 
     @property
     def worker_count(self) -> int:
-        """Greenlets that exist, parked ones included."""
+        """How many worker greenlets exist, parked ones included."""
         return self._worker_count
 
     @property
     def busy_count(self) -> int:
-        """Greenlets that run a job, or wait within one."""
+        """How many workers are running a job, those that wait inside one included."""
         return self._worker_count - len(self._parked)
 
     @property
     def waiting_count(self) -> int:
-        """Jobs that wait for a greenlet."""
+        """How many jobs wait for a worker."""
         return len(self._waiting)
 
     @property
     def is_stuck(self) -> bool:
-        """Whether all workers are taken by jobs that wait, so that one more job would wait too."""
+        """Whether jobs that wait hold all workers, so that one more job would wait too."""
         return bool(self._waiting) and time.monotonic() - self._waiting[0][1] > PATIENCE_S
 
     def run(self, job: Job) -> None:
-        """Run `job` in a worker now, and come back when it is done or waits for something.
+        """Run `job` in a worker now, and return when the job is done or waits for something.
 
-        Greenlets: the hub alone may call this.
+        Greenlets: only the hub.
         """
         if self._waiting:
             self._wait(job)
@@ -101,14 +100,14 @@ class Dispatcher:
             self._start(job)
 
     def submit(self, job: Job) -> None:
-        """Run `job` as soon as the hub comes to it; any greenlet of this thread may call this."""
+        """Run `job` in the hub's next turn; any greenlet of this thread may call this."""
         self._hub.loop.run_callback(self.run, job)
 
     def trim(self) -> bool:
-        """End half of the surplus parked workers, the longest parked first. The hub calls this.
+        """End half of the surplus parked workers, those parked longest first; only in the hub.
 
         Returns:
-            Whether there are more to end.
+            Whether surplus workers are left.
         """
         surplus = (len(self._parked) - _SPARE_WORKERS + 1) // 2
         if surplus > 0:
@@ -119,13 +118,13 @@ class Dispatcher:
         return len(self._parked) > _SPARE_WORKERS
 
     def lift_bound(self) -> None:
-        """Run all waiting jobs and all later ones: a drain ends, and "close" callbacks are due."""
+        """Run all waiting and later jobs without a bound: a drain needs its "close" callbacks."""
         self._most_workers = sys.maxsize
         for _ in self._waiting:
             self._hub.loop.run_callback(self._serve_next)
 
     def end_parked(self) -> None:
-        """End every parked worker. The hub calls this, when the engine is done."""
+        """End every parked worker; only in the hub, when the engine is done."""
         parked, self._parked = self._parked, []
         for worker in parked:
             worker.switch(None)
@@ -136,7 +135,7 @@ class Dispatcher:
             if getrefcount(worker) == self._own_references:
                 worker.switch(job)
                 return
-            worker.switch(None)  # somebody refers to it: it ends
+            worker.switch(None)  # something else refers to this worker: end it
 
         if self._worker_count < self._most_workers:
             self._new_worker().switch(job)
@@ -146,7 +145,7 @@ class Dispatcher:
     def _new_worker(self) -> greenlet:
         self._worker_count += 1
         worker = greenlet(self._work, self._hub)
-        worker.switch()  # it parks; arguments of a first switch would live as long as the greenlet
+        worker.switch()  # parks it; arguments of a first switch live as long as the greenlet
         self._own_references = getrefcount(worker)
         return worker
 
@@ -157,7 +156,7 @@ class Dispatcher:
             self._hub.loop.run_callback(self._serve_next)
 
     def _serve_next(self) -> None:
-        """Give the job that has waited longest a worker, if one is free; in the hub."""
+        """Start the job that has waited longest, if a worker is free; in the hub."""
         if self._waiting and (self._parked or self._worker_count < self._most_workers):
             job, _ = self._waiting.popleft()
             job.is_waiting = False
@@ -165,30 +164,33 @@ class Dispatcher:
 
     def _work(self) -> None:
         me = getcurrent()
-        # Not hub.switch(): it looks for a switch_out() that only gevent's own Greenlets have.
+        # Not hub.switch(), which looks for a switch_out() that only gevent's own Greenlets have.
         park, hub = greenlet.switch, self._hub
-        kept = me.__dict__  # gevent's locals are found through it
+        kept = me.__dict__  # gevent's locals keep their values here
+
         job: Job | None
+
         try:
             job = park(hub)
             while job is not None:
-                # A context of its own for each job: what one callback puts into a ContextVar, no
-                # other sees.
+                # Each job has its own context: no callback sees what another one put into a
+                # ContextVar.
                 me.gr_context = None
                 job.work()
-                job = None  # a parked worker must not keep alive what it served last
+                job = None  # a parked worker must not keep its last job alive
+
                 if (kept or getweakrefcount(me)) and not _is_as_new(me):
                     break
                 if self._waiting:
-                    # By way of the hub, so that a queue of quick jobs can't keep the loop from
+                    # Through the hub, so that a queue of quick jobs can't keep the loop from
                     # turning.
                     hub.loop.run_callback(self._serve_next)
                 self._parked.append(me)
                 job = park(hub)
         except GreenletExit:
-            self._forget(me)  # somebody killed this worker: the pool is one smaller, no more
+            self._forget(me)  # the worker was killed: the pool shrinks by one, nothing else
         except BaseException as exc:  # noqa: BLE001
-            # A mistake of ours, which ends nothing but this worker.
+            # A bug of this package ends only this worker.
             self._forget(me)
             mishaps.show(self, exc)
         finally:
@@ -197,14 +199,14 @@ class Dispatcher:
                 hub.loop.run_callback(self._serve_next)
 
     def _forget(self, worker: greenlet) -> None:
-        """Take a worker off the list that something was thrown at while it was parked."""
+        """Take a worker off the parked list, if an exception was thrown into it there."""
         if worker in self._parked:
             self._parked.remove(worker)
 
 
 def _is_as_new(worker: greenlet) -> bool:
-    """Whether a worker has nothing left of its last job; also drops its `threading` object."""
-    # Each log record of a patched process makes one, and names may have been given to it.
-    # As gevent does when a greenlet ends.
+    """Return whether a job left nothing on a worker; also drops its `threading` object."""
+    # In a patched process each log record makes such an object, and the job may have named it.
+    # gevent drops it the same way when a greenlet ends.
     threading._active.pop(id(worker), None)  # type: ignore[attr-defined]
     return not worker.__dict__ and not getweakrefcount(worker)

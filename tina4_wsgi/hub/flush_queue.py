@@ -1,8 +1,8 @@
-"""One flush per turn of the hub: what queued bytes is flushed once, after all ready events.
+"""One flush per turn of the hub: queued bytes are sent once, after all ready events.
 
-So sixteen replies of one client, or thirty broadcasts of a room, leave in one `send` call each.
-Groups go first: they hand their frames to members that have frames of their own, and those are
-flushed after them.
+So sixteen replies to one client leave in one `send` call, and thirty broadcasts to a room in one
+call per member. Groups are flushed first: they hand their frames to members that have queued
+frames of their own, and these members are flushed afterwards.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class Flushable(Protocol):
     def flush(self) -> None: ...
 
     def failed(self, error: BaseException) -> None:
-        """Learn that `flush` raised, which is a mistake of ours; doesn't raise."""
+        """Handle an error that `flush` raised, which is a bug of this package; doesn't raise."""
 
 
 class FlushQueue:
-    """What must be flushed when the hub's current turn ends.
+    """The groups and transports to flush when the hub's current turn ends.
 
     Greenlets: any of the hub's thread; nothing here switches. Other threads go through `mailbox`.
     """
@@ -42,14 +42,14 @@ class FlushQueue:
         self._meter = meter
 
     def add_group(self, group: Flushable) -> None:
-        """Have `group.flush()` called at the end of the turn, once for each time it was added."""
+        """Call `group.flush()` at the end of the turn, once for each time the group was added."""
         self._groups.append(group)
         if not self._is_scheduled:
             self._is_scheduled = True
             self._run_callback(self._flush)
 
     def add_transport(self, transport: Flushable) -> None:
-        """Have `transport.flush()` called at the end of the turn, after all groups."""
+        """Call `transport.flush()` at the end of the turn, after all groups."""
         self._transports.append(transport)
         if not self._is_scheduled:
             self._is_scheduled = True
@@ -65,9 +65,10 @@ class FlushQueue:
 
 
 def _flush_each(flushables: list[Flushable], meter: Any = None) -> None:  # Any: a Meter
-    """Flush each; one that fails costs those behind it nothing."""
+    """Flush each; one that fails doesn't keep the others from being flushed."""
     one = None
     rest = iter(flushables)
+
     while True:
         try:
             for one in rest:
@@ -76,6 +77,6 @@ def _flush_each(flushables: list[Flushable], meter: Any = None) -> None:  # Any:
                 else:
                     meter.flush(one)
             return
-        except BaseException as exc:  # noqa: BLE001  # the hub would drop all that are left
+        except BaseException as exc:  # noqa: BLE001  # the hub would drop all the others
             assert one is not None
             one.failed(exc)

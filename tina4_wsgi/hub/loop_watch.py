@@ -1,14 +1,14 @@
-"""Notices that a greenlet computes without giving others a turn, and logs which.
+"""Notices a greenlet that computes without giving others a turn, and logs which one it is.
 
-How it works. A timer of the hub counts; a native thread looks at the count, and when it stands
-still for too long takes the stack of the hub's thread. Who it is, is read from the arguments in
-that stack, so nobody has to note anything beforehand: a message costs nothing.
+How it works. A timer of the hub counts; a native thread looks at the count and, when the count
+stands still for too long, takes the stack of the hub's thread. The arguments in that stack name the
+connection or request, so nothing is recorded beforehand: a message costs nothing.
 
-gevent's own monitor isn't used because it traces every switch of a greenlet, which a message has
-two of, and because it knows neither route nor connection.
+gevent's own monitor isn't used because it traces every greenlet switch, of which a message has two,
+and because it knows neither route nor connection.
 
-Invariants: the thread touches no object of gevent's, and it must end when `close` is
-called, when the hub is gone, and by itself in no other case.
+Invariants: the native thread touches no object of gevent's. It ends when `close` is called or the
+hub is gone, and in no other case.
 """
 
 from __future__ import annotations
@@ -35,27 +35,26 @@ logger = logging.getLogger("tina4_wsgi.loop")
 _NOBODY = "something that is neither a callback nor a request"
 
 _LOOKS_PER_LIMIT = 8
-"""How finely time is measured: at 500 ms one look in 62 ms, which a core notices by 0.1 %."""
+"""How finely time is measured: at 500 ms one look every 62 ms, which costs 0.1 % of a core."""
 
 _LEAST_STEP_S = 0.01
-_MOST_FRAMES = 40  # the innermost of a stack
+_MOST_FRAMES = 40  # of a stack that is logged, the innermost ones
 
-_IDLE = (
-    "run",
-    "switch",
-)  # of gevent's hub, when the machine and not a callback keeps it from its turn
+# Functions of gevent's hub that are on top of its stack while the machine, not a callback, delays
+# its turn.
+_IDLE = ("run", "switch")
 
 _MAIN_GREENLETS = ("<module>", "_bootstrap")  # where the stack of a thread's first greenlet begins
 
 
 class LoopWatch:
-    """Logs who holds the loop of one hub for longer than `limit_s`, for how long, and the stack.
+    """Logs which callback or request holds one hub's loop over `limit_s`, how long, and its stack.
 
-    Made and closed in the hub's thread; the native thread that it starts ends soon after `close`.
+    Created and closed in the hub's thread; its native thread ends soon after `close`.
 
     Args:
         name_of: called in the native thread with the name and the value of a function's argument;
-            returns whom it stands for, None if it says nothing.
+            returns a description of the connection or request that it belongs to, otherwise None.
     """
 
     def __init__(
@@ -71,16 +70,18 @@ class LoopWatch:
         self._limit_s = limit_s
         self._step_s = max(limit_s / _LOOKS_PER_LIMIT, _LEAST_STEP_S)
         self._pid = os.getpid()
+
         self._beats = 0
         self._ending = allocate_lock()
         self._ending.acquire()
-        # ref=False: the watch alone keeps no process alive.
+
+        # ref=False: the watch alone doesn't keep a process alive.
         self._timer = hub.loop.timer(self._step_s, self._step_s, ref=False)
         self._timer.start(self._beat, update=True)
         start_new_thread(self._watch, ())
 
     def close(self) -> None:
-        """End the thread, and give the timer back."""
+        """End the thread and close the timer."""
         self._timer.stop()
         self._timer.close()
         if self._ending.locked():
@@ -89,32 +90,33 @@ class LoopWatch:
     def _beat(self) -> None:
         self._beats += 1
         if os.getpid() != self._pid:
-            self._timer.stop()  # inherited by a child, where there is no thread to look
+            self._timer.stop()  # a forked child inherits the timer, but not the thread
 
     # -- in the native thread
 
     def _watch(self) -> None:
-        sys.settrace(
-            threading.gettrace()
-        )  # as in a thread of `threading`: for debuggers, and for coverage
+        # As a thread of `threading` does: for debuggers and coverage.
+        sys.settrace(threading.gettrace())
         try:
             self._look_until_the_end()
         except Exception:
             logger.exception("the watch of the loop failed")
         finally:
-            hub = (
-                get_hub_if_exists()
-            )  # a patched lock of a log handler that somebody else held makes one
+            # Waiting for the patched lock of a log handler makes a hub in this thread.
+            hub = get_hub_if_exists()
             if hub is not None:
                 hub.destroy()
 
     def _look_until_the_end(self) -> None:
         clock = _Clock(self._step_s)
         beats, held_s, who = self._beats, 0.0, ""
+
         while not self._ending.acquire(timeout=self._step_s):
             passed_s = clock.passed_s()
+
             if self._hub.loop is None:
-                return  # its thread has ended
+                return  # the hub's thread has ended
+
             if self._beats != beats:
                 if who:
                     logger.warning(
@@ -124,18 +126,21 @@ class LoopWatch:
                     )
                 beats, held_s, who = self._beats, 0.0, ""
                 continue
+
             held_s += passed_s
             if held_s > self._limit_s and not who:
                 who = self._report(held_s)
 
     def _report(self, held_s: float) -> str:
-        """Log the stack, and give the name of who is in it; "" if there is nobody."""
+        """Log the stack and return who holds the loop; "" if no callback or request does."""
         frame = sys._current_frames().get(self._thread_ident)
         if frame is None or _is_idle(frame):
             return ""
+
         frames = list(traceback.walk_stack(frame))
         if frames[-1][0].f_code.co_name in _MAIN_GREENLETS:
-            return ""  # a test between two calls of its client, or a script: nobody's callback
+            return ""  # a test between two calls of its client, or a script: no callback
+
         who = self._who(one for one, _ in frames)
         stack = traceback.StackSummary.extract(iter(frames[:_MOST_FRAMES]), lookup_lines=False)
         stack.reverse()
@@ -148,7 +153,7 @@ class LoopWatch:
         return who
 
     def _who(self, frames: Iterable[FrameType]) -> str:
-        """Name whom the outermost arguments of a stack stand for.
+        """Return the connection or request that the outermost arguments of a stack belong to.
 
         Args:
             frames: innermost first.
@@ -162,11 +167,11 @@ class LoopWatch:
 
 
 class _Clock:
-    """Time between looks, without the time that this process could not have used.
+    """The time between looks, less the time that this process could not have used.
 
-    A process that was stopped, a machine that slept or that is overloaded holds no loop: then time
-    goes by and CPU time doesn't. A call in C that keeps the interpreter to itself stops the watch
-    too, but takes CPU time.
+    Where the process was stopped, or the machine slept or is overloaded, no callback holds the
+    loop: time passes, but CPU time doesn't. A call in C that keeps the interpreter's lock stops the
+    watch too, but uses CPU time.
     """
 
     def __init__(self, step_s: float) -> None:
@@ -184,5 +189,5 @@ class _Clock:
 
 
 def _is_idle(frame: FrameType) -> bool:
-    """Whether the hub itself runs, and nothing that it called."""
+    """Return whether the hub itself is running, and nothing that it called."""
     return frame.f_globals.get("__name__") == "gevent.hub" and frame.f_code.co_name in _IDLE

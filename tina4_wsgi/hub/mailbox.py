@@ -1,11 +1,10 @@
-"""How other threads reach the hub: calls that are run there, in order.
+"""Calls from other threads, which the hub runs in order.
 
-gevent's objects may be touched by one thread only. A native thread (a `threading.Thread` of an
-unpatched process, a worker of `gevent.get_hub().threadpool`) leaves its call here and the hub is
-woken.
+Only one thread may touch a gevent object. A native thread (a `threading.Thread` of an unpatched
+process, a worker of `gevent.get_hub().threadpool`) leaves its call here and wakes the hub.
 
-None of these calls asks the `Dispatcher` for a worker: callbacks that wait for a native thread may
-have taken them all, and the thread that waits for one would wait for ever.
+None of these calls asks the `Dispatcher` for a worker: callbacks that wait for that native thread
+may hold all workers, and the thread would wait for ever.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tina4_wsgi.mailbox")
 
 _MOST_POSTED = 1_024
-"""Posts that may wait for the hub; a thread that posts faster than the hub runs waits, so memory
-stays bounded.
+"""How many posts may wait for the hub. A thread that posts faster than the hub runs them has to
+wait, so memory stays bounded.
 """
 
 
 class Mailbox:
     """Calls from other threads to the thread of one hub.
 
-    Greenlets: none of the hub's own thread; they call directly.
+    Greenlets: none of the hub's own thread, which call the function directly.
     Locks: `_lock` guards `_posted` and `_is_woken`; it is held for a few instructions, never over a
     call.
     """
@@ -46,13 +45,14 @@ class Mailbox:
         self._is_woken = False
 
     def post(self, function: Callable[..., object], *args: Any) -> None:
-        """Run `function(*args)` in the hub soon; waits only while very many posts are waiting.
+        """Run `function(*args)` in the hub soon; waits only while too many posts wait.
 
         Args:
-            function: runs in the hub, so it neither waits nor logs. What it raises is logged, and
-                costs none of the calls behind it.
+            function: runs in the hub, so it must neither wait nor log. An error that it raises is
+                logged and doesn't affect later calls.
         """
         gate = None
+
         with self._lock:
             self._posted.append((function, args))
             must_wake, self._is_woken = not self._is_woken, True
@@ -60,29 +60,31 @@ class Mailbox:
                 gate = allocate_lock()
                 gate.acquire()
                 self._waiting_threads.append(gate)
+
         if must_wake:
             self._loop.run_callback_threadsafe(self._run)
+
         if gate is not None:
-            gate.acquire()  # until the hub has emptied the box
+            gate.acquire()  # wait until the hub has emptied the mailbox
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:  # Any: whatever it gives
-        """Run `function(*args)` in the hub, wait for it, and return what it returns.
+        """Run `function(*args)` in the hub, wait for it, and return its result.
 
         Args:
-            function: neither waits nor logs; what it raises is raised here.
+            function: must neither wait nor log; an error that it raises is raised here.
         """
         errand = ThreadCall(function, args)
         self.post(errand.work)
         return errand.wait()
 
     def call_waiting(self, function: Callable[..., Any], *args: Any) -> Any:  # Any: as above
-        """Do as `call` does, but in a greenlet of its own, so that `function` may wait."""
+        """Like `call`, but in a new greenlet, so `function` may wait."""
         return self.begin(function, *args).wait()
 
     def begin(self, function: Callable[..., Any], *args: Any) -> ThreadCall:
-        """Do as `call_waiting` does, but leave the waiting to the caller."""
+        """Like `call_waiting`, but return at once; the caller waits with `ThreadCall.wait`."""
         errand = ThreadCall(function, args)
-        # There are at most as many of these greenlets as there are threads that wait for one.
+        # There are at most as many of these greenlets as there are waiting threads.
         self.post(gevent.spawn, errand.work)
         return errand
 
@@ -99,12 +101,12 @@ class Mailbox:
             try:
                 function(*args)
             except BaseException as exc:  # noqa: BLE001
-                # Whatever it is, those behind it are somebody else's.
+                # Whatever it is, the calls behind it must still run.
                 mishaps.report(logger, "a call from another thread failed", error=exc)
 
 
 class ThreadCall:
-    """A call that another thread waits for."""
+    """A call that another thread is waiting for."""
 
     __slots__ = ("_args", "_done", "_error", "_function", "_result")
 
@@ -118,11 +120,11 @@ class ThreadCall:
 
     @property
     def is_done(self) -> bool:
-        """Whether `wait` wouldn't wait."""
+        """Whether `wait` would return at once."""
         return not self._done.locked()
 
     def work(self) -> None:
-        """Do it, in the hub or in a greenlet of it."""
+        """Make the call, in the hub or in a greenlet of its thread."""
         try:
             self._result = self._function(*self._args)
         except BaseException as exc:  # noqa: BLE001  # raised again in the thread that waits
@@ -131,12 +133,12 @@ class ThreadCall:
             self._done.release()
 
     def wait(self, timeout_s: float = -1) -> Any:
-        """Wait, hub and all, until it is done, and give what it gave or raise what it raised.
+        """Wait for the call, then return its result or raise its error; blocks the whole thread.
 
         Args:
-            timeout_s: how long; negative for ever.
+            timeout_s: how long to wait; negative for ever.
         Raises:
-            TimeoutError: it isn't done by then.
+            TimeoutError: the call isn't done by then.
         """
         if not self._done.acquire(True, timeout_s):
             raise TimeoutError(f"not done within {timeout_s:g} s")

@@ -1,8 +1,8 @@
-"""What becomes of an exception that no caller is left to catch: it is logged, and it ends nothing.
+"""Logs an exception that no caller is left to catch, so that it ends nothing.
 
-One exception is passed on: the KeyboardInterrupt by which Python itself tells of ^C. The same
-exception raised by somebody's code, as SystemExit is by argparse, is a mistake of that code and
-costs nobody else anything.
+One exception is passed on: the KeyboardInterrupt that Python itself raises for ^C. A
+KeyboardInterrupt that other code raises, or a SystemExit as argparse raises it, is a mistake of
+that code and affects nothing else.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
-"""The instruction of every `raise`. Python's own handler of SIGINT raises between any two
+"""The instruction of every `raise` statement. Python's own SIGINT handler raises between any two
 instructions.
 """
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether `error` is ^C itself, and no KeyboardInterrupt that some code raised.
+    """Return whether `error` is ^C itself, not a KeyboardInterrupt that some code raised.
 
-    Servers that handle SIGINT themselves, `tina4-wsgi serve` and gunicorn among them, never see
-    one.
+    In servers that handle SIGINT themselves, such as `tina4-wsgi serve` and gunicorn, Python never
+    raises it.
     """
     if (
         not isinstance(error, KeyboardInterrupt)
@@ -60,22 +60,22 @@ def log(
     *args: object,
     error: BaseException | None = None,
 ) -> None:
-    """Log; what a filter or a handler of the app's raises is printed, and ends nothing."""
+    """Log a message; errors of the app's log filters and handlers are printed and end nothing."""
     try:
-        # Three frames up is whoever calls this.
+        # stacklevel=3: the record names the line that called this function.
         run_there(error, logger.log, level, message, *args, exc_info=error, stacklevel=3)
-    except BaseException as exc:  # noqa: BLE001  # also what would end the program
+    except BaseException as exc:  # noqa: BLE001  # also what would end the process
         show(logger, exc)
 
 
 def report(logger: logging.Logger, message: str, *args: object, error: BaseException) -> None:
-    """Log an error from the hub, where logging itself isn't allowed: it may wait for a lock."""
+    """Log an error for the hub, which must not log itself: logging may wait for a lock."""
     gevent.spawn(log, logger, logging.ERROR, message, *args, error=error)
     pass_interrupt_on(gevent.get_hub(), error)
 
 
 def show(context: object, error: BaseException) -> None:
-    """Have the hub print `error` on stderr: for errors that can't be logged."""
+    """Let the hub print `error` on stderr; for errors that can't be logged."""
     hub = gevent.get_hub()
     # Not handle_error, which hands SystemExit to the main greenlet.
     hub.print_exception(context, type(error), error, error.__traceback__)

@@ -1,8 +1,9 @@
-"""The thread functions of Python itself, whatever `monkey.patch_all` has replaced.
+"""Python's original thread functions, whatever `monkey.patch_all` has replaced.
 
-Under monkey-patching `_thread` names greenlets instead of native threads, and its locks switch to
-the hub instead of holding a native thread. Code that several native threads enter needs the
-originals: two hubs of one process, or a hub and a `threading.Thread` of an unpatched process.
+Under monkey-patching the functions of `_thread` deal with greenlets instead of native threads, and
+its locks switch to the hub instead of blocking the native thread. Code that runs in several native
+threads needs the originals: two hubs of one process, or a hub and a `threading.Thread` of an
+unpatched process.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 get_ident: Callable[[], int] = get_original("_thread", "get_ident")
-"""Return the number of the native thread, not that of the greenlet."""
+"""Return the identifier of the native thread, not of the greenlet."""
 
 allocate_lock: Callable[[], LockType] = get_original("_thread", "allocate_lock")
-"""Make a lock that holds a native thread, greenlets and hub included: never hold one over a
-switch.
+"""Return a lock that blocks the whole native thread, its hub and greenlets included. Never hold
+one over a switch.
 """
 
 start_new_thread: Callable[[Callable[..., object], tuple[Any, ...]], int] = get_original(

@@ -1,8 +1,8 @@
-"""Where an exception came from: the context that it was raised in, for whoever logs it.
+"""Remembers the context in which an exception was raised, for the code that logs it.
 
-Error trackers keep in context variables what they have reported, and what they know of the request.
-Where a callback ran in a copy of the context, its exception must be logged there, or it is reported
-twice.
+Error trackers keep in context variables which errors they have reported and what they know of the
+request. If a callback ran in a copy of the context, its exception must be logged in that copy,
+otherwise it is reported twice.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _ATTRIBUTE = "__tina4_context__"
 
 
 def remember(error: BaseException, context: Context) -> None:
-    """Note the context that an exception leaves."""
+    """Remember the context in which an exception was raised."""
     setattr(error, _ATTRIBUTE, context)
 
 
 def run_there(
     error: BaseException | None, call: Callable[..., object], *args: Any, **keywords: Any
 ) -> None:
-    """Call something in the context that the exception has left, or in the present one."""
+    """Call `call` in the context in which `error` was raised, otherwise in the current one."""
     context: Context | None = vars(error).pop(_ATTRIBUTE, None) if error is not None else None
     if context is None:
         call(*args, **keywords)

@@ -1,6 +1,6 @@
-"""A TLS connection with the face of a non-blocking plain socket.
+"""A TLS connection with the interface of a plain non-blocking socket.
 
-`Transport` speaks to either: `recv` and `send` raise BlockingIOError when they would wait.
+`Transport` uses either one: `recv` and `send` raise BlockingIOError where they would wait.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s
 
 
 class Stream(Protocol):
-    """What a transport needs of a connected, non-blocking socket, as `socket.socket` has it."""
+    """The methods of a connected, non-blocking `socket.socket` that a transport calls."""
 
     def recv(self, size_bytes: int, /) -> bytes: ...
     def send(self, data: bytes | memoryview, /) -> int: ...
@@ -26,11 +26,11 @@ class Stream(Protocol):
 
 
 class TLSStream:
-    """A socket whose TLS session was set up by the WSGI server.
+    """A socket whose TLS session the WSGI server has set up.
 
     Args:
         sock: the non-blocking socket below.
-        session: the established OpenSSL session that belongs to it (`ssl.SSLSocket._sslobj`).
+        session: the established OpenSSL session of this socket (`ssl.SSLSocket._sslobj`).
     """
 
     __slots__ = ("_session", "_sock", "close", "fileno", "setsockopt")
@@ -45,18 +45,19 @@ class TLSStream:
         self.close = sock.close
 
     def recv(self, size_bytes: int, /) -> bytes:
-        """Read what has arrived, each TLS record to its end, so that nothing is pending afterwards.
+        """Read what has arrived, whole TLS records, so that OpenSSL holds nothing afterwards.
 
         Args:
-            size_bytes: at least that of a TLS record, 16 384.
+            size_bytes: at least the size of a TLS record, 16 384.
         Returns:
-            1 to about `size_bytes` bytes, b"" at the end.
+            1 to about `size_bytes` bytes, b"" at the end of the stream.
         Raises:
-            BlockingIOError: nothing there.
+            BlockingIOError: nothing has arrived.
             OSError: the connection is broken.
         """
         parts: list[bytes] = []
         room = size_bytes
+
         while room >= _LARGEST_RECORD_BYTES or not parts:
             try:
                 part = self._session.read(room)
@@ -67,39 +68,41 @@ class TLSStream:
             except ssl.SSLZeroReturnError:
                 break
             except ssl.SSLEOFError:
-                break  # the peer left without a close_notify, as most do
+                break  # the peer closed without a close_notify, as most do
+
             if not part:
                 break
             parts.append(part)
             room -= len(part)
+
         return b"".join(parts)
 
     @property
     def has_pending(self) -> bool:
-        """Whether OpenSSL holds decrypted bytes, for which no descriptor becomes readable."""
+        """Whether OpenSSL holds decrypted bytes, which don't make the descriptor readable."""
         return bool(self._session.pending())
 
     def send(self, data: bytes | memoryview, /) -> int:
-        """Write what is taken at once; see `socket.send`."""
+        """Write as much as the kernel takes without waiting; see `socket.send`."""
         try:
             return int(self._session.write(data))
         except (ssl.SSLWantWriteError, ssl.SSLWantReadError) as exc:
             raise BlockingIOError from exc
 
     def shutdown(self, how: int, /) -> None:
-        """Say close_notify, then shut the socket down; see `socket.shutdown`."""
+        """Send close_notify, then shut the socket down; see `socket.shutdown`."""
         try:
             self._session.shutdown()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            pass  # said, and the peer's own is not waited for
+            pass  # sent; nothing waits for the peer's own close_notify
         except ssl.SSLError:
-            pass  # a broken session has nothing to say any more
+            pass  # a broken session can send nothing any more
         self._sock.shutdown(how)
 
 
 def reset_on_close(stream: Stream) -> None:
-    """Have `close` drop what the kernel still holds, and tell the peer by a reset."""
+    """Make `close` reset the connection and drop what the kernel has not sent yet."""
     try:
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
     except OSError:
-        pass  # it is closed all the same
+        pass  # the stream is closed all the same

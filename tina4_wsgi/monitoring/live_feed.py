@@ -89,7 +89,7 @@ class Feed:
         )
 
     def detail(self, engines: Iterable[Engine]) -> Facts:
-        """Return what other workers are told, too: paths, slow readers and recent closes here."""
+        """Return the facts for other workers too: this one's paths, slow readers, recent closes."""
         paths: dict[str, Facts] = {}
         slow: list[tuple[int, int, Connection]] = []
         for number, connection in enumerate(_connections(engines, may_wait=True)):

@@ -130,7 +130,7 @@ class Monitor:
         return sums
 
     def join(self) -> None:
-        """Be counted among the workers from now on; a failure is logged, and tried again."""
+        """Count this worker from now on; a failure is logged, and the attempt repeated."""
         if self._files is not None:
             self._tell()
 

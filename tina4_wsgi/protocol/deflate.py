@@ -15,9 +15,9 @@ from .grammar import MOST_ELEMENTS, is_token
 
 EXTENSION = "permessage-deflate"
 COMPRESSED = 0x40
-"""§6: RSV1 on the first frame of a message says that it is compressed."""
+"""§6: RSV1 on the first frame of a message marks the message as compressed."""
 
-_EMPTY_BLOCK = b"\x00\x00\xff\xff"  # §7.2.1: cut off behind each message, put back before inflating
+_EMPTY_BLOCK = b"\x00\x00\xff\xff"  # §7.2.1: removed after each message, restored before inflating
 _FINAL_BLOCK = b"\x01\x00\x00\xff\xff"  # RFC 1951 §3.2.4: stored, empty, the last
 _LARGEST_WINDOW_BITS = 15
 _SMALLEST_ZLIB_BITS = 9  # zlib has no raw window of 2^8, though §7.1.2.1 does
@@ -34,8 +34,8 @@ sends more than one.
 
 
 _FREE_BYTES = 16_384
-"""Up to here a message may inflate from however little: there is nothing to gain by sending many
-such.
+"""A message of at most this size may inflate from any number of bytes: an attacker gains nothing by
+sending many of these.
 """
 
 
@@ -64,8 +64,8 @@ def parse_offers(header: str) -> list[Offer]:
     Raises:
         Refused: 400, it breaks the grammar of RFC 6455 §9.1.
     """
-    # No separator is hidden by quotes: what is quoted must be a token all the same (§9.1). Empty
-    # elements of a list are dropped (RFC 9110 §5.6.1).
+    # Quotes can't hide a separator, since a quoted value must also be a token (§9.1). Empty list
+    # elements are dropped (RFC 9110 §5.6.1).
     elements = [element for element in header.split(",") if element.strip(" \t")]
     if len(elements) > MOST_ELEMENTS:
         raise _bad_header()
@@ -85,7 +85,7 @@ def parse_offers(header: str) -> list[Offer]:
 def _parse_parameter(text: str) -> tuple[str, str | None]:
     name, equals, value = (piece.strip(" \t") for piece in text.partition("="))
     if len(value) >= 2 and value[0] == value[-1] == '"':
-        value = value[1:-1]  # §9.1: what is quoted must be a token all the same
+        value = value[1:-1]  # §9.1: a quoted value must also be a token
     if not is_token(name) or (equals and not is_token(value)):
         raise _bad_header()
     return name, value if equals else None
@@ -124,7 +124,7 @@ def _accept(offer: Offer) -> Agreement | None:
         elif name == "client_max_window_bits":
             if value is not None and value not in _WINDOWS:
                 return None
-            # Its value is a hint. We inflate any window, so there is nothing to ask for.
+            # Its value is a hint. The inflater takes any window, so the answer asks for none.
         else:
             return None
 
@@ -132,16 +132,16 @@ def _accept(offer: Offer) -> Agreement | None:
 
 
 class Inflater:
-    """Inflates one message as its parts come.
+    """Inflates one message as its parts arrive.
 
     Args:
-        most_bytes: of the inflated message; nothing is allocated beyond.
+        most_bytes: largest size of the inflated message; no memory is allocated beyond it.
         most_times: how many times its own size a message may inflate to; 0 for any number. The size
-            is what the heads of its frames have announced so far, so that it doesn't matter in how
-            many parts a frame comes.
+            is what the headers of its frames have announced so far, so it doesn't matter in how
+            many parts a frame arrives.
 
     Attributes:
-        fault: what is wrong behind all that `inflate` gave, None if nothing is.
+        fault: the fault after all bytes that `inflate` returned, None without one.
     """
 
     __slots__ = (
@@ -166,29 +166,29 @@ class Inflater:
         self._zlib = zlib.decompressobj(-_LARGEST_WINDOW_BITS)
 
     def expect(self, size_bytes: int) -> None:
-        """Learn the size of the next frame of the message."""
+        """Add the size of the message's next frame to what the message may inflate from."""
         self._allowed_bytes += self._most_times * size_bytes
 
     def inflate(self, part: bytes, is_last: bool) -> bytes:
         """Inflate the next part of the message.
 
-        Look at what it gives first and at `fault` then, so that it doesn't matter how the message
-        was split. A fault is 1007, it isn't DEFLATE; 1008, it is too many streams; 1009, it grows
-        beyond a limit.
+        Use the returned bytes first and check `fault` afterwards, so it doesn't matter how the
+        message was split. The fault's code is 1007 for invalid DEFLATE, 1008 for too many streams,
+        1009 for a message that grows beyond a limit.
         """
         self._has_begun = self._has_begun or bool(part)
         if not self._has_begun:
-            return b""  # some clients send nothing where §7.2.3.6 has one byte
+            return b""  # some clients send no byte where §7.2.3.6 has one
 
         inflated = self._inflate(part + _EMPTY_BLOCK if is_last else part)
         while self.fault is None and self._zlib.unused_data:  # empty until a final block has come
             part = self._zlib.unused_data
             if is_last and part == _EMPTY_BLOCK:
-                return inflated  # it ended with a final block
+                return inflated  # the message ended with a final block
             self._begin_stream()
             inflated += self._inflate(part)
 
-        # Between two blocks a final empty one is in order; inside of one, it is not.
+        # A final empty block is valid between two blocks, but not inside a block.
         if is_last and self.fault is None and (self._inflate(_FINAL_BLOCK) or not self._zlib.eof):
             self._fail(CloseCode.INVALID_PAYLOAD, "compressed message ends inside a block")
         return inflated
@@ -206,7 +206,7 @@ class Inflater:
             return b""
         most = min(self._most_bytes, max(self._allowed_bytes, _FREE_BYTES))
         try:
-            # One more than there is room for, to tell "just full" from "too much".
+            # One byte more than allowed, to distinguish "just full" from "too much".
             inflated = self._zlib.decompress(part, most - self._inflated_bytes + 1)
         except zlib.error:
             self._fail(CloseCode.INVALID_PAYLOAD, "compressed message is not valid DEFLATE")
@@ -228,11 +228,11 @@ class Inflater:
 
 
 def compress_frame(frame: bytes, window_bits: int, threshold_bytes: int) -> bytes:
-    """Compress a whole data frame as `encode_message` lays it out.
+    """Compress a whole data frame that `encode_message` returned.
 
     Args:
         frame: final, unmasked, uncompressed.
-        window_bits: as agreed, 8-15. With 8 nothing is compressed, which is always allowed (§6.1).
+        window_bits: the agreed window, 8-15. With 8 no frame is compressed, as §6.1 always allows.
         threshold_bytes: shorter payloads stay as they are.
     Returns:
         The compressed frame, or `frame` itself where compression gains nothing.

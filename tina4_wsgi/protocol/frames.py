@@ -1,4 +1,4 @@
-"""Frames as they leave a server, and the vocabulary of the wire (RFC 6455 §5.2, §5.5, §7.4)."""
+"""Frames that a server sends, with their opcodes and close codes (RFC 6455 §5.2, §5.5, §7.4)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from enum import IntEnum
 from ..errors import ProtocolError, UsageError
 
 MAX_CONTROL_PAYLOAD_BYTES = 125
-"""§5.5: a control frame is never longer."""
+"""§5.5: the longest payload of a control frame."""
 
 _FIN = 0x80
 
 
 class Opcode(IntEnum):
-    """§5.2; 0x3-0x7 and 0xB-0xF are reserved."""
+    """The opcodes of §5.2; 0x3-0x7 and 0xB-0xF are reserved."""
 
     CONTINUATION = 0x0
     TEXT = 0x1
@@ -24,7 +24,7 @@ class Opcode(IntEnum):
 
 
 class CloseCode(IntEnum):
-    """§7.4.1 and the IANA registry that continues it; 4401 and 4403 are this framework's own."""
+    """The codes of §7.4.1 and its IANA registry; 4401 and 4403 are this framework's own."""
 
     NORMAL = 1000
     GOING_AWAY = 1001
@@ -48,7 +48,7 @@ class CloseCode(IntEnum):
 REGISTERED_CODES = frozenset(
     (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014)
 )
-"""The codes below 3000 that may stand in a close frame: 1005, 1006 and 1015 never travel (§7.4.1).
+"""The codes below 3000 that a close frame may carry: 1005, 1006 and 1015 are never sent (§7.4.1).
 """
 
 
@@ -124,7 +124,7 @@ def encode_close(code: int, reason: str = "") -> bytes:
 def close_payload(code: int, reason: str = "") -> bytes:
     """Lay out the body of a close frame (§5.5.1): two bytes of code, big-endian, then the reason.
 
-    Takes and raises what `encode_close` does.
+    Arguments and errors are those of `encode_close`.
     """
     if code == CloseCode.NO_STATUS:
         return b""

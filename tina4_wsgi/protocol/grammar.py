@@ -1,4 +1,4 @@
-"""Tokens and lists, as header fields spell them (RFC 9110 §5.6)."""
+"""Tokens and lists in header fields (RFC 9110 §5.6)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ TOKEN_BYTE = TOKEN_CHARACTER.encode()
 """The same for bytes."""
 
 MOST_ELEMENTS = 100
-"""How many elements of a list field are read, offered subprotocols and extensions included."""
+"""Most elements that are read of a list field, such as of subprotocols or extensions."""
 
 _TOKEN = re.compile(f"{TOKEN_CHARACTER}+")
 
 
 def is_token(text: str) -> bool:
-    """Return whether a text is a token, as names of fields, subprotocols and extensions are."""
+    """Return whether a text is a token, such as a field name, subprotocol or extension."""
     return _TOKEN.fullmatch(text) is not None
 
 

@@ -1,7 +1,7 @@
 """The opening handshake, from a WSGI environ to a decision (RFC 6455 §4.2, §10.2).
 
-`read` takes from the environ what RFC 6455 asks about, once, and the steps of `Handshake` decide
-on that. Each step returns what to answer or raises `Refused`; nothing is written here.
+`read` takes the values that RFC 6455 names from the environ, once, and the methods of `Handshake`
+decide on them. Each returns its part of the answer or raises `Refused`; nothing is written here.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Handshake(NamedTuple):
     """A client's opening handshake, as it was sent.
 
     Attributes:
-        method: of the request.
-        path: as WSGI has it, which is its bytes as latin-1 (PEP 3333); "/" for none.
+        method: the method of the request.
+        path: as in WSGI, its bytes decoded as latin-1 (PEP 3333); "/" for an empty path.
         host: the field Host, "" without one.
-        origin: the field Origin; None without one, and then no browser asks.
+        origin: the field Origin; None without one, so the client is no browser.
         version: `Sec-WebSocket-Version`, None without one.
         key: `Sec-WebSocket-Key`, "" without one.
         subprotocols: `Sec-WebSocket-Protocol`, None without one.
         extensions: `Sec-WebSocket-Extensions`, None without one.
-        refusal: why §4.2.1 forbids to accept it, apart from its key; None if nothing does.
+        refusal: why §4.2.1 forbids accepting the handshake, its key aside; None if it doesn't.
     """
 
     method: str
@@ -53,22 +53,22 @@ class Handshake(NamedTuple):
     refusal: Refused | None
 
     def accept(self) -> str:
-        """Return the `Sec-WebSocket-Accept` of the answer.
+        """Return the value of the answer's `Sec-WebSocket-Accept`.
 
         Raises:
-            Refused: 400, 405 or 426, §4.2.1 forbids to accept this handshake.
+            Refused: 400, 405 or 426, §4.2.1 forbids accepting this handshake.
         """
         if self.refusal is not None:
             raise self.refusal
         return accept_for(self.key)
 
     def choose_subprotocol(self, spoken: Iterable[str]) -> str | None:
-        """Return the first offered subprotocol that is spoken; see the function of this name."""
+        """Return the first offered subprotocol that the route speaks; see `choose_subprotocol`."""
         offered = self.subprotocols
         return None if offered is None else choose_subprotocol(offered, spoken)
 
     def agree_on_deflate(self, is_wanted: bool) -> Agreement | None:
-        """Return what is agreed on for permessage-deflate, None for nothing.
+        """Return the agreement on permessage-deflate, None without one.
 
         Raises:
             Refused: 400, the list of extensions is broken, even if none of them is wanted.
@@ -105,7 +105,7 @@ def read(environ: Environ) -> Handshake:
 
 
 def check(environ: Environ) -> str:
-    """Check all that RFC 6455 §4.2.1 asks of a client's handshake, the origin apart.
+    """Check all that RFC 6455 §4.2.1 requires of a client's handshake, except the origin.
 
     Returns:
         The value of `Sec-WebSocket-Accept`.
@@ -131,7 +131,7 @@ def _early_refusal(environ: Environ, method: str, host: str, version: str | None
     if not host or "," in host:
         return Refused(400, "exactly one Host header is expected")
     if version != "13":
-        # RFC 9110 §15.5.22: a 426 must say in Upgrade what it asks for.
+        # RFC 9110 §15.5.22: a 426 must name the required protocol in Upgrade.
         fields = (("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"))
         return Refused(426, "only WebSocket version 13 is spoken here", fields)
     return None
@@ -141,10 +141,10 @@ def accept_for(key: str) -> str:
     """Compute `Sec-WebSocket-Accept` (§4.2.2 item 5.4).
 
     Args:
-        key: `Sec-WebSocket-Key` as sent: base64 of 16 bytes. Two of them arrive joined by a comma,
-            and fail.
+        key: `Sec-WebSocket-Key` as sent: base64 of 16 bytes. Two keys arrive joined by a comma and
+            are refused.
     Raises:
-        Refused: 400, it is anything else.
+        Refused: 400, the key is anything else.
     """
     if not _KEY.fullmatch(key):
         raise Refused(400, "Sec-WebSocket-Key is not the base64 of 16 bytes")
@@ -168,11 +168,11 @@ def check_through_proxies(
     allowed: Collection[Allowed],
     trusted: tuple[str, ...],
 ) -> None:
-    """Apply the origin policy to a request as it came through proxies; see `check_origin`.
+    """Apply the origin policy to a request that may have passed proxies; see `check_origin`.
 
     Args:
         origin: the field Origin.
-        environ: where proxies have left their fields.
+        environ: holds the fields that proxies have set.
         host: as `forwarded.host` returns it.
         allowed, trusted: `Config.allowed_origins` and `Config.trusted_proxies`.
     Raises:
@@ -182,7 +182,7 @@ def check_through_proxies(
         _check_once(environ, origin, host, allowed, trusted)
     except Refused as refusal:
         peer = environ.get("REMOTE_ADDR") or ""
-        # Behind Werkzeug's ProxyFix the peer stands for the client.
+        # Behind Werkzeug's ProxyFix REMOTE_ADDR is the client, not the peer.
         is_rewritten = "werkzeug.proxy_fix.orig" in environ
         if (
             is_rewritten
@@ -192,13 +192,13 @@ def check_through_proxies(
             raise
 
         try:
-            # As if the peer were trusted: it is only asked whether that is all there is to mend.
+            # Try again as if the peer were trusted, to see whether only that setting is missing.
             trusting = (peer,) if hosts.read_address(peer) else ("127.0.0.1",)
             _check_once(environ, origin, forwarded.host(environ, trusting), (), trusting)
         except Refused:
             raise refusal from None
 
-        named = peer or "127.0.0.1"  # on a UNIX socket any name does
+        named = peer or "127.0.0.1"  # on a UNIX socket any address will do
         why = (
             "a proxy tells that they are the same, but is not believed: "
             f"trusted_proxies=[{named!r}]"
@@ -229,18 +229,18 @@ def check_origin(
     scheme: str = "",
     named_host: str = "",
 ) -> None:
-    """Apply the origin policy (§10.2): pages may connect to their own host, or are named.
+    """Apply the origin policy (§10.2): a page connects to its own host, or `allowed` names it.
 
     Args:
-        origin: the Origin header; None means that no browser asks.
-        host: the Host under which this request came.
+        origin: the Origin header; None means that the client is no browser.
+        host: the Host of this request.
         allowed: further origins, as `Config.allowed_origins` has them.
-        scheme: "http" or "https", by which this request came; "" where that isn't known, for a
-            proxy that ends TLS makes "https" pages arrive here as "http".
-        named_host: the same host without the port that a proxy tells apart from it; either may be
+        scheme: the scheme of this request, "http" or "https"; "" where it is unknown, since
+            requests of "https" pages arrive as "http" behind a proxy that ends TLS.
+        named_host: the same host without the port that a proxy reports separately; either may be
             the page's own.
     Raises:
-        Refused: 403; for the log it names both sides, and what to set.
+        Refused: 403; its detail, for the log, names both sides and the setting to change.
     """
     if origin is None or origins.ANY in allowed:
         return
@@ -266,7 +266,7 @@ def check_origin(
 
 
 def _why_not(asking: Origin | None, own: hosts.Host | None, scheme: str) -> str:
-    """Return what a proxy may have lost on the way, where both sides are nearly the same."""
+    """Explain what a proxy may have lost, if both sides have the same host name; otherwise ""."""
     if asking is None or own is None or asking.host.name != own.name:
         return ""
 
@@ -278,7 +278,7 @@ def _why_not(asking: Origin | None, own: hosts.Host | None, scheme: str) -> str:
             "trusted_proxies"
         )
 
-    # The scheme must differ: by the same one this page would have been the host's own.
+    # The schemes must differ: with the same scheme the page would be of this host.
     if scheme and origins.is_own(asking, own, ""):
         return (
             f"by what this server and its proxies say the request came by {scheme}: let the "
@@ -295,13 +295,13 @@ def _how_to_name(origin: str, asking: Origin | None) -> str:
 
 
 def choose_subprotocol(offered: str | None, spoken: Iterable[str]) -> str | None:
-    """Pick the first subprotocol of the client's list that the route speaks (§4.2.2 item 5.5).
+    """Return the client's first subprotocol that the route speaks (§4.2.2 item 5.5).
 
     Args:
         offered: the `Sec-WebSocket-Protocol` header, None if there was none.
-        spoken: the route's subprotocols; compared to the letter.
+        spoken: the route's subprotocols; compared exactly.
     Raises:
-        Refused: 400, the header is no list of different tokens (§4.1 item 10).
+        Refused: 400, the header isn't a list of different tokens (§4.1 item 10).
     """
     if offered is None:
         return None

@@ -1,15 +1,15 @@
 """The receiving side of one connection: bytes in, messages out (RFC 6455 §5, §6.2, §7).
 
-How it works. `feed` walks over the bytes frame by frame. A short unfragmented text, nearly every
-frame of nearly every app, is handled in the loop itself; all else goes through `_read_frame`. Of a
-data frame that has not arrived whole, what is there is unmasked, checked and put into the
-`_Message` at once, so no byte is looked at twice and bad UTF-8 fails before the frame is complete.
-Only the head of a frame or a control frame ever waits in `_buffer`: at most 139 bytes, or what
-arrived beyond an inbound limit.
+How it works. `feed` walks over the bytes frame by frame. It handles a short unfragmented text,
+nearly every frame of nearly every app, in its own loop; all other frames go through `_read_frame`.
+The part of a data frame that has arrived is unmasked, checked and added to the `_Message` at once,
+so no byte is looked at twice and bad UTF-8 fails before the frame is complete. Only the header of a
+frame, a control frame, or bytes beyond an inbound limit ever wait in `_buffer`: at most 139 bytes
+of the first two.
 
-An editor keeps true: nothing here knows a socket, a clock or a callback; every limit is checked on
-the head of a frame, before memory is spent on its payload; a fault raises `ProtocolError` *after*
-the messages before it were handed out; the result does not depend on how the bytes were split.
+Invariants: nothing here knows a socket, a clock or a callback; every limit is checked on the header
+of a frame, before memory is spent on its payload; a fault raises `ProtocolError` *after* the
+messages before it are handed out; the result doesn't depend on how the bytes were split.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ _WHOLE_TEXT = _FIN | Opcode.TEXT
 _LONGEST_SHORT = _MASKED | 125
 
 _DEFLATE_SLACK_BYTES = 64
-"""What DEFLATE may add to a message that it can't make smaller, besides a thousandth of its length.
+"""Most bytes that DEFLATE adds to a message that it can't compress, besides a thousandth of its
+length.
 """
 
 
 class Limits(Protocol):
-    """The settings that the wire must respect; `config.Config` has them."""
+    """The settings that `Session` enforces; `config.Config` has them."""
 
     @property
     def max_message_bytes(self) -> int: ...
@@ -65,10 +66,10 @@ class _Message:
     def __init__(self, is_text: bool, inflater: Inflater | None) -> None:
         self._inflater = inflater
         self.fragments = 0
-        self.size_bytes = 0  # as announced by the heads of the frames so far
-        self.plain_bytes = 0  # what has arrived so far, inflated
+        self.size_bytes = 0  # as announced by the headers of the frames so far
+        self.plain_bytes = 0  # as arrived so far, inflated
         self._is_text = is_text
-        self._whole: str | bytes | None = None  # when it came in one part
+        self._whole: str | bytes | None = None  # of a message that came in one part
         # Bytes for text too: a StringIO keeps an object of 80 bytes for each small part.
         self._parts = bytearray()
         self._incomplete = b""  # the first bytes of a character whose rest is still to come
@@ -84,7 +85,7 @@ class _Message:
         """Append unmasked bytes.
 
         Raises:
-            ProtocolError: 1007, the text can't be UTF-8 whatever follows; see also
+            ProtocolError: 1007, the text isn't UTF-8, whatever follows; see also
                 `Inflater.fault`.
         """
         fault = None
@@ -149,18 +150,16 @@ class Session:
     """The receiving half of one connection.
 
     Args:
-        limits: what the peer must keep to.
-        may_compress: whether permessage-deflate was agreed on.
+        limits: the limits that the peer must respect.
+        may_compress: whether permessage-deflate was negotiated.
 
     Attributes:
         is_assembling: whether a message has arrived in part.
-        most_messages, most_bytes: `feed` stops where so many messages wait, or so many bytes of
-            them.
-        queued_bytes: the payload of the messages that `feed` gave, inflated; the owner takes them
-            off again.
-        pongs: frames that answer the pings of the last `feed`, oldest first; the owner takes them
-            away.
-        peer_close: code and reason of the peer's close frame, None until it came; nothing is read
+        most_messages, most_bytes: `feed` stops once this many messages, or bytes of messages, wait.
+        queued_bytes: inflated bytes of the messages that `feed` appended; the owner subtracts them
+            when it takes the messages.
+        pongs: pong frames for the pings of the last `feed`, oldest first; the owner takes them.
+        peer_close: code and reason of the peer's close frame, None before it; `feed` reads nothing
             after it.
     """
 
@@ -196,38 +195,38 @@ class Session:
     def has_buffered(self) -> bool:
         """Whether `feed(b"")` may return more messages.
 
-        That is so where `feed` stopped at the inbound limit, or in a frame's head.
+        It may if `feed` stopped at an inbound limit or inside a frame's header.
         """
         return bool(self._buffer)
 
     @property
     def held_bytes(self) -> int:
-        """How many bytes are held: messages not taken yet, and what has arrived of the next one."""
+        """How many bytes are held: messages not taken yet, and the arrived part of the next one."""
         message = self._message
         return (
             self.queued_bytes + len(self._buffer) + (0 if message is None else message.plain_bytes)
         )
 
     def drop(self) -> None:
-        """Forget what has arrived of the next message: nothing is fed any more."""
+        """Drop the arrived part of the next message; `feed` isn't called any more."""
         self._message = self._payload = None
         self.is_assembling = False
         self._buffer = b""
 
     def feed(self, data: bytes, messages: list[str | bytes]) -> bool:
-        """Take what the socket gave and append each message that it completes.
+        """Take bytes from the socket and append each message that they complete.
 
-        Stops as soon as `messages` holds one of the inbound limits, keeps the rest, and goes on
-        from there in the next call.
+        Stops as soon as `messages` reaches an inbound limit, keeps the remaining bytes, and goes on
+        with them in the next call.
 
         Args:
             data: any bytes, split anywhere; b"" to go on after a stop.
-            messages: where whole messages go, str for text and bytes for binary.
+            messages: the list to append to, str for text and bytes for binary.
         Returns:
-            Whether there is something besides messages: see `pongs` and `peer_close`.
+            Whether `pongs` or `peer_close` is set.
         Raises:
-            ProtocolError: with the code that closes the connection; `messages` holds what came
-                before the fault.
+            ProtocolError: the peer broke the protocol; the error has the close code, and `messages`
+                holds the messages before the fault.
         """
         if self._buffer:
             data = self._buffer + data
@@ -236,7 +235,7 @@ class Session:
             return True
 
         position = 0 if self._payload is None else self._continue_payload(data, messages)
-        # `raw` is a plain pointer where this is compiled: no index is checked.
+        # In the compiled module `raw` is a plain pointer, so no index is checked.
         size, raw = len(data), data
         while (
             size - position >= 2
@@ -244,7 +243,7 @@ class Session:
             and self.queued_bytes < self.most_bytes
         ):
             second = raw[position + 1]
-            stop = position + second - 122  # 122: the bit of the mask, less six bytes of head
+            stop = position + second - 122  # 122: the mask bit, less six bytes of header
             if (
                 raw[position] == _WHOLE_TEXT
                 and stop <= size
@@ -273,7 +272,7 @@ class Session:
         """Handle the frame that begins at `position`.
 
         Returns:
-            Where the next one begins, or -1 if the head (or a control frame) is not there whole.
+            Where the next frame begins, or -1 if its header (or a control frame) is incomplete.
         """
         first = data[position]
         opcode = first & 0x0F
@@ -303,7 +302,7 @@ class Session:
         return stop if opcode != Opcode.CLOSE else len(data)
 
     def _check_first_bytes(self, first: int, second: int) -> None:
-        """§5.1 masks, §5.2 reserved bits and opcodes, §5.4 fragmentation, §5.5 control frames."""
+        """Check mask §5.1, reserved bits and opcode §5.2, fragments §5.4, control frames §5.5."""
         opcode = first & 0x0F
 
         if not second & _MASKED:
@@ -325,7 +324,7 @@ class Session:
             raise _broken("new message inside a fragmented one")
 
     def _check_reserved(self, first: int) -> None:
-        """RFC 7692 §6: RSV1 marks the first frame of a compressed message, and nothing else."""
+        """Check that RSV1 only marks the first frame of a compressed message (RFC 7692 §6)."""
         is_first = first & 0x0F in (Opcode.TEXT, Opcode.BINARY)
         if first & _RESERVED != COMPRESSED or not self._may_compress or not is_first:
             raise _broken(
@@ -337,8 +336,7 @@ class Session:
         if self._message is not None:
             size += self._message.size_bytes
             is_compressed = self._message.is_compressed
-        # What can't be compressed grows a little; how much comes out of it is the inflater's
-        # business.
+        # Incompressible data grows a little; the inflater checks the size of the inflated message.
         slack = _DEFLATE_SLACK_BYTES + (most >> 10) if is_compressed else 0
 
         if size > most + slack:
@@ -365,7 +363,7 @@ class Session:
         self._payload = _Payload(mask, length, first & _FIN != 0)
 
     def _continue_payload(self, data: bytes, messages: list[str | bytes]) -> int:
-        """Take what belongs to the data frame underway; returns how many bytes that was."""
+        """Take the bytes that belong to the current data frame; return how many those are."""
         payload, message = self._payload, self._message
         assert payload is not None and message is not None
 
@@ -393,7 +391,7 @@ class Session:
 
 
 def _extended_length(digits: bytes) -> int:
-    """§5.2: the shortest form is the only one, and the top bit of the long one is 0."""
+    """Decode an extended length (§5.2): in its shortest form, and with a top bit of 0."""
     length = int.from_bytes(digits, "big")
     if length < (126 if len(digits) == 2 else 65_536):
         raise _broken("payload length not in its shortest form")

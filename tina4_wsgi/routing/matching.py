@@ -232,7 +232,7 @@ def _grow(node: _Node, parameter: Parameter) -> _Node | None:
     if node.parameter is None:
         node.read = parameter.read
         node.parameter = parameter.converter
-        node.child = _Node()  # last: whoever sees it sees `read`
+        node.child = _Node()  # last: a thread that sees it also sees `read`
     elif node.parameter != parameter.converter:
         _close(node)
         return None

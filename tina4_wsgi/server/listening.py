@@ -76,7 +76,7 @@ class ListenAddress:
         return f"http{'s' if self.is_secure else ''}://{authority}{root}"
 
     def why_not(self, exc: OSError) -> str:
-        """Say why the address can't be bound, and what to do."""
+        """Return why the address can't be bound, and what to do."""
         if self.unix_path is not None:
             if exc.errno == errno.EADDRINUSE:
                 return (

@@ -1,5 +1,6 @@
-"""Our own server: gevent's pywsgi with the strict `Handler`, TCP_NODELAY, deadlines and a graceful
-stop.
+"""The framework's server: gevent's pywsgi with a strict `Handler`, deadlines and graceful stop.
+
+It also sets TCP_NODELAY.
 
 For development, and for production behind nothing or behind a proxy; one process, one port. The
 same application runs under `gunicorn -k gevent` for several workers.

@@ -83,7 +83,7 @@ class Reloader(Keeper):
 
     def _worker_ended(self, worker: Worker, code: int) -> None:
         if code == 0:
-            self._stop()  # the worker itself was told to stop
+            self._stop()  # a stop signal reached the worker itself
         elif self._workers_watch and code == CHANGED:
             self._wants_start = True
         else:

@@ -114,7 +114,7 @@ class Supervisor(Keeper):
 
         if worker in self._to_replace:
             self._to_replace.remove(worker)
-            self._newcomer = None  # a newcomer started for another worker takes this one's place
+            self._newcomer = None  # the worker started for another one takes this one's place
         log.error("worker %d ended %s, another one is started", worker.pid, how)
         if not worker.is_ready:
             self._pause()

@@ -51,7 +51,7 @@ class Worker:
 
     Attributes:
         is_ready: whether it has reported that it serves.
-        is_ending: whether it was told to end.
+        is_ending: whether the worker was asked to end.
     """
 
     def __init__(self, command: Callable[[str], Sequence[str]], listener: socket.socket) -> None:

@@ -60,7 +60,7 @@ class SpiedRoute:
             self._spy.notify()
 
     def describe(self) -> str:
-        """Say which callback runs, and at which line of the app it waits."""
+        """Return which callback runs, and at which line of the app it waits."""
         if not self.running:
             return f"{self.path} has not been called for what was sent"
         where = _line_of_app(self._greenlet.gr_frame if self._greenlet is not None else None)

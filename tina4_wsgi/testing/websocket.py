@@ -307,7 +307,7 @@ class WebSocket:
         return bool(route.running or self._outbox) or self._unread_bytes() > 0
 
     def describe_work(self) -> str:
-        """Say which work the app still has to do."""
+        """Return a description of the work that the app still has to do."""
         return self._route.describe()
 
     # Behind these

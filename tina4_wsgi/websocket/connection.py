@@ -1,4 +1,4 @@
-"""The object that callbacks hold."""
+"""The connection as callbacks see it."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _PATH, _ROOM = GroupKind.PATH, GroupKind.ROOM
 
 
 class Accepted(NamedTuple):
-    """Who comes, and to which route: the outcome of a handshake.
+    """The outcome of an opening handshake: a client and its route.
 
     Attributes:
-        path: concrete and normalised; the name of the connection's group.
-        auth: what the route's `auth` gave.
-        window_bits: of permessage-deflate for what we send; 0 without it.
+        path: the concrete, normalised path; the name of the connection's group.
+        auth: the user that the route's `auth` returned.
+        window_bits: the window of permessage-deflate for frames to the client; 0 without it.
     """
 
     service: ServedRoute
@@ -52,14 +52,14 @@ class Connection:
 
     Greenlets and threads: every method may be called from any greenlet and any native thread.
     Frames of one connection leave in the order of the calls and are never interleaved. `send` waits
-    while too much is queued for this client; nothing else waits.
+    while too many bytes are queued for this client; no other sending method waits.
 
     Attributes:
-        path: the concrete path, as in "/ws/chat/general"; the name of its broadcast group.
-        params: the parameters of the path, by item and by attribute: `params["room"]`,
+        path: the concrete path, such as "/ws/chat/general"; the name of its broadcast group.
+        params: the parameters of the path, by key or by attribute: `params["room"]`,
             `params.room`.
         auth: what the route's `auth` returned, None without one.
-        subprotocol: the one that was agreed on, None if none was.
+        subprotocol: the negotiated subprotocol, None without one.
     """
 
     __slots__ = (
@@ -98,9 +98,9 @@ class Connection:
         Example: `connection.send({"type": "welcome", "id": connection.id})`
 
         Raises:
-            ConnectionClosed: it is over, or ended while this waited.
-            UsageError: the message is none of these.
-            TypeError: something in a list or dict has no form in JSON.
+            ConnectionClosed: the connection is closed, or ended while `send` waited.
+            UsageError: the message has none of these types.
+            TypeError: a value in a list or dict has no form in JSON.
         """
         lifecycle = self._lifecycle
         lifecycle.send(_frame_of(message, lifecycle))
@@ -108,28 +108,28 @@ class Connection:
     def send_json(self, data: object) -> None:
         """Send `data` as a JSON text.
 
-        Types that JSON doesn't know go through the JSON encoder of the framework that the app is
-        wrapped with, such as Flask's `app.json`.
+        Values of types that JSON doesn't have are encoded by the framework that the app is wrapped
+        with, such as by Flask's `app.json`.
 
         Example: `connection.send_json(None)`
 
         Raises:
-            TypeError: something in it has no form in JSON.
-            ValueError: NaN, an infinity, half a surrogate pair, or a list or dict that holds
-                itself.
+            TypeError: a value in `data` has no form in JSON.
+            ValueError: `data` holds NaN, an infinity, half a surrogate pair, or a list or dict that
+                contains itself.
             ConnectionClosed: as `send`.
         """
         self.send(self._lifecycle.service.encode_json(data))
 
     @staticmethod
     def json(data: str | bytes) -> Any:  # Any: whatever the JSON holds
-        """Read a message as JSON.
+        """Decode a message as JSON.
 
         Example: `order = connection.json(data)`
 
         Raises:
-            MessageError: it isn't JSON; the text says where. If the callback doesn't catch it, one
-                line is logged and the connection stays open.
+            MessageError: `data` isn't JSON; the error's text says where. If the callback doesn't
+                catch it, one line is logged and the connection stays open.
         """
         try:
             return jsontext.decode(data)
@@ -137,9 +137,9 @@ class Connection:
             raise MessageError(f"not JSON: {exc}") from exc
 
     def broadcast(self, message: Message, exclude_self: bool = False) -> None:
-        """Send one message to everybody on this path, this client included; never waits.
+        """Send one message to all clients on this path, this one included; never waits.
 
-        Works after the end too: in "close" it reaches those who stay.
+        Also works after the end: in "close" the message reaches the clients that stay.
 
         Example: `connection.broadcast(f"{connection.id} left", exclude_self=True)`
         """
@@ -149,12 +149,12 @@ class Connection:
         lifecycle.owner.fanout.broadcast(_PATH, self.path, frame, exclude)
 
     def broadcast_to(self, path: str, message: Message) -> None:
-        """Send one message to everybody on another path; never waits.
+        """Send one message to all clients on another path; never waits.
 
         Example: `connection.broadcast_to("/ws/dashboard", {"orders": 7})`
 
         Raises:
-            UsageError: the text can't be a path.
+            UsageError: `path` can't be a path.
         """
         lifecycle = self._lifecycle
         name = normal_path(check_path(path))
@@ -163,25 +163,27 @@ class Connection:
     # -- rooms
 
     def join(self, room: str) -> None:
-        """Enter a named room; rooms span paths, and are left by themselves at the end.
+        """Join a named room; rooms span paths, and a closed connection leaves its rooms by itself.
 
         Example: `connection.join("admins")`
 
         Raises:
-            ConnectionClosed: it is over.
-            UsageError: the text can't name a room; see `tina4_wsgi.routing.names`.
+            ConnectionClosed: the connection is closed.
+            UsageError: `room` can't be a room's name; see `tina4_wsgi.routing.names`.
         """
         self._lifecycle.join(check_name(room, "room"))
 
     def leave(self, room: str) -> None:
-        """Leave a named room; harmless if it wasn't in.
+        """Leave a named room; harmless if this client isn't in it.
 
         Example: `connection.leave("admins")`
         """
         self._lifecycle.leave(check_name(room, "room"))
 
     def broadcast_to_room(self, room: str, message: Message, exclude_self: bool = False) -> None:
-        """Send one message to everybody in a named room, member or not; never waits.
+        """Send one message to all clients in a named room; never waits.
+
+        This client need not be a member.
 
         Example: `connection.broadcast_to_room("admins", "somebody needs help")`
         """
@@ -193,17 +195,17 @@ class Connection:
 
     @property
     def rooms(self) -> list[str]:
-        """The rooms that this client is in, in the order of joining.
+        """The rooms that this client is in, in order of joining.
 
         Example: `if "admins" in connection.rooms: ...`
         """
         return list(self._lifecycle.rooms or ())
 
     def members(self) -> list[Member]:
-        """Return who is on this path, in all processes, in the order of joining.
+        """Return the members of this path, in all processes, in order of joining.
 
-        Waits for the answers of other processes. Each member has `id`, `auth`, `state` (what
-        `presence_fields` names) and `joined_at`; see `App.members`.
+        Waits for the answers of other processes. Each member has `id`, `auth`, `state` (the fields
+        that `presence_fields` names) and `joined_at`; see `App.members`.
 
         Example: `names = [member.auth for member in connection.members()]`
         """
@@ -214,22 +216,22 @@ class Connection:
     # -- the end
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close behind what was sent before; nothing can be sent after, and "close" runs soon.
+        """Close after all that was sent; no more can be sent, and "close" runs soon.
 
-        Messages that the client sent and that were not handled yet are dropped. Closing twice is
+        Messages from the client that have not been handled yet are dropped. Closing twice is
         harmless.
 
         Example: `connection.close(4000, "the game is over")`
 
         Args:
             code: 1000-1003, 1007-1014 or 3000-4999.
-            reason: for the client; cut to 123 bytes of UTF-8.
+            reason: a text for the client; cut to 123 bytes of UTF-8.
         Raises:
-            UsageError: the code may not travel.
+            UsageError: a close frame may not carry this code.
         """
         self._lifecycle.close(code, reason)
 
-    # -- who it is
+    # -- the client and its handshake
 
     @property
     def id(self) -> str:
@@ -237,7 +239,7 @@ class Connection:
 
         Example: `players[connection.id] = connection`
         """
-        # Made when first asked for: most connections of a large room are never asked.
+        # Created on first use: most connections of a large room never need it.
         if self._id is None:
             self._id = secrets.token_hex(16)
         return self._id
@@ -252,7 +254,7 @@ class Connection:
 
     @property
     def headers(self) -> EnvironHeaders:
-        """The header fields of the handshake; names in any letter case.
+        """The header fields of the opening handshake; names in any letter case.
 
         Example: `connection.headers.get("User-Agent")`
         """
@@ -268,25 +270,26 @@ class Connection:
 
     @property
     def cookies(self) -> Mapping[str, str]:
-        """The cookies of the handshake.
+        """The cookies of the opening handshake.
 
         Example: `connection.cookies.get("session")`
         """
         return self._opening.cookies
 
     def environ(self) -> dict[str, Any]:  # Any: what WSGI puts in
-        """Make a fresh WSGI environ of the handshake: a GET without a body, for a framework.
+        """Return a new WSGI environ of the handshake: a GET without a body, for a framework.
 
         Example: `request = werkzeug.Request(connection.environ())`
         """
         return self._opening.wsgi_environ()
 
     def refresh_auth(self) -> bool:
-        """Ask the route's `auth` again who this is, by the handshake's cookies and fields.
+        """Call the route's `auth` again, with the opening handshake's cookies and header fields.
 
-        May wait. What it returns becomes `auth`. If it refuses, the connection is closed with 4401,
-        or 4403 where it answers 403. If it fails (500 and above), everything stays as it was; with
-        `reauth_every`, not for longer than three times that, at least 5 seconds.
+        May wait. The result becomes the connection's `auth`. If the route's `auth` refuses, the
+        connection is closed with 4401, or with 4403 where it answers 403. If it fails (500 and
+        above), nothing changes; with `reauth_every`, for at most three times that interval, but at
+        least 5 seconds.
 
         Example: `if not connection.refresh_auth(): return`
 
@@ -297,7 +300,7 @@ class Connection:
 
     @property
     def route(self) -> str:
-        """The route's path as it was registered.
+        """The path of the route, as registered.
 
         Example: `"/ws/chat/{room}"`
         """
@@ -313,7 +316,7 @@ class Connection:
 
     @property
     def window_bits(self) -> int:
-        """The window of permessage-deflate for what we send; 0 without compression.
+        """The window bits of permessage-deflate for frames to the client; 0 without compression.
 
         Example: `15`
         """
@@ -321,17 +324,17 @@ class Connection:
 
     @property
     def connected_at(self) -> datetime:
-        """When the handshake was done, in UTC.
+        """When the opening handshake was done, in UTC.
 
         Example: `datetime.now(timezone.utc) - connection.connected_at`
         """
         return datetime.fromtimestamp(self._lifecycle.connected_at_s, timezone.utc)
 
-    # -- its state
+    # -- the connection's state
 
     @property
     def state(self) -> dict[str, Any]:  # Any: the app's own
-        """A dictionary for the app's own use; it ends with the connection.
+        """A dictionary for the app's own use; it lasts as long as the connection.
 
         Example: `connection.state["nickname"] = "Ada"`
         """
@@ -341,7 +344,7 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be sent any more.
+        """Whether the connection can no longer send.
 
         Example: `if not connection.closed: connection.send("still there?")`
         """
@@ -349,7 +352,7 @@ class Connection:
 
     @property
     def close_code(self) -> int | None:
-        """The code of whoever closed first; 1006 if the line just broke, None while it is open.
+        """The code of the side that closed first; 1006 if the connection broke, None while open.
 
         Example: `1001` when a browser leaves the page
         """
@@ -357,7 +360,7 @@ class Connection:
 
     @property
     def close_reason(self) -> str:
-        """The text that came with `close_code`; often "".
+        """The reason that came with `close_code`; often "".
 
         Example: `"going away; retry in 700 ms"`
         """
@@ -365,7 +368,7 @@ class Connection:
 
 
 def lifecycle_of(connection: Connection) -> Lifecycle:
-    """Return the engine's side of a connection, for the parts of this package that watch it."""
+    """Return the lifecycle of a connection, for the parts of this package that watch it."""
     return connection._lifecycle
 
 

@@ -1,8 +1,8 @@
-"""What a connection, its route and its engine count: plain numbers, cheap enough to be always on.
+"""Counters of a connection, its route and its engine: plain numbers, cheap enough to be always on.
 
-A connection counts for itself; when it is gone, its numbers are added to the `Tally` of its route.
-Taking times costs more than adding an integer, so times are taken only with the setting `metrics`.
-`monitoring` adds everything up when somebody asks.
+Each connection has its own counters; when it is gone, they are added to the `Tally` of its route.
+Measuring times costs more than adding an integer, so times are measured only with the setting
+`metrics`. `monitoring` adds everything up on request.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 _MOST_BITS = 64
 
 CLIENTS_OWN = "other"
-"""Stands for all close codes from 3000 on that clients chose themselves."""
+"""The label of all close codes from 3000 on that clients chose themselves."""
 
-_FIRST_PRIVATE_CODE = 3000  # RFC 6455 §7.4.2; below it there are a dozen that may travel
+_FIRST_PRIVATE_CODE = 3000  # RFC 6455 §7.4.2; a close frame may carry a dozen codes below it
 
 
 class Histogram:
-    """How often values occurred, in buckets of powers of two.
+    """Counts values in buckets of powers of two.
 
     Attributes:
-        counts: at place n, how many values had n bits: those from 2**(n-1) to 2**n - 1.
+        counts: at index n, how many values had n bits, from 2**(n-1) to 2**n - 1.
         total: the sum of all values.
     """
 
@@ -49,12 +49,12 @@ class Histogram:
 
 
 class Tally:
-    """What the connections of one route did, those whose sockets are still there not included.
+    """The totals of one route's connections, without those whose sockets still exist.
 
-    Greenlets and threads: all of the app's; two hubs that add at the very same moment may lose one.
+    Greenlets and threads: all of the app's; two hubs that add at the same moment may lose a count.
 
     Attributes:
-        callback_times: by event, in nanoseconds; empty where no times are taken.
+        callback_times: by event, in nanoseconds; empty where times aren't measured.
     """
 
     __slots__ = (
@@ -79,7 +79,7 @@ class Tally:
         self.callback_times: dict[str, Histogram] = {}
 
     def take_over(self, lifecycle: Lifecycle) -> None:
-        """Add the numbers of a connection that has gone."""
+        """Add the counters of a connection that is gone."""
         transport = lifecycle.transport
         self.messages_received += lifecycle.message_count
         self.messages_sent += transport.sent_messages
@@ -87,18 +87,18 @@ class Tally:
         self.sent_bytes += transport.sent_bytes
 
     def count_close(self, code: int, *, is_peers: bool) -> None:
-        """Count one end.
+        """Count the end of one connection.
 
         Args:
-            is_peers: whether the client chose the code; of those that the protocol leaves to
-                applications it may choose any, and each would be a series of its own, so they are
-                counted as one.
+            is_peers: whether the client chose the code. A client may choose any code that the
+                protocol leaves to applications, and each would become a series of its own, so
+                these codes are counted under one label.
         """
         label = CLIENTS_OWN if is_peers and code >= _FIRST_PRIVATE_CODE else code
         self.closes[label] = self.closes.get(label, 0) + 1
 
     def timed(self, callback: Callback) -> Callback:
-        """Give a callback that does the same and has its time taken."""
+        """Return a callback that calls `callback` and measures its time."""
         times = self.callback_times = {event: Histogram() for event in ("open", "message", "close")}
         clock_ns = time.perf_counter_ns
 
@@ -107,7 +107,7 @@ class Tally:
             try:
                 return callback(connection, event, data)
             finally:
-                # `Histogram.add` by hand: this is done for every message.
+                # `Histogram.add` inlined: this runs for every message.
                 spent_ns = clock_ns() - started_ns
                 histogram = times[event]
                 histogram.counts[spent_ns.bit_length()] += 1
@@ -117,11 +117,11 @@ class Tally:
 
 
 class Meter:
-    """Flushes a group at the end of a turn, with a look at the clock.
+    """Measures the flush of a group at the end of a turn.
 
     Attributes:
-        fanout: members of each group that was flushed.
-        flush_times: in nanoseconds.
+        fanout: how many members each flushed group had.
+        flush_times: how long each flush took, in nanoseconds.
     """
 
     __slots__ = ("fanout", "flush_times")
@@ -131,11 +131,12 @@ class Meter:
         self.flush_times = Histogram()
 
     def flush(self, group: Group) -> None:
-        """Flush it, and count it if it had something for somebody."""
+        """Flush a group, and count the flush if the group had frames and members."""
         size = len(group)
         if not group.pending or not size:
             group.flush()
             return
+
         started_ns = time.perf_counter_ns()
         group.flush()
         self.flush_times.add(time.perf_counter_ns() - started_ns)

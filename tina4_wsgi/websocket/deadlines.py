@@ -1,8 +1,8 @@
 """The deadlines of one connection: ping, pong, stalled send, silence, login, close handshake.
 
-Pure: no socket and no clock. The owner says what the time is and what it sees, `look` returns what
+Pure: no socket and no clock. The owner passes in the time and its observations, `look` returns what
 is due, and the owner acts. One number per connection, `due_s`, says when the sweeper has to look
-again; everything else is derived when it does.
+again; everything else is derived at that look.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ if TYPE_CHECKING:
 NEVER = float("inf")
 
 _MOST_TRIES = 3
-"""How often a re-check may fail in a row: one hiccup of a database sends nobody away, an outage
-keeps nobody in.
+"""How often a re-check may fail in a row: one database hiccup disconnects no client, but an outage
+keeps no stale login connected.
 """
 
 _LEAST_AUTH_S = 5.0
-"""How long re-checks may fail in a row, however often they come."""
+"""Shortest time for which re-checks may fail in a row, however frequent they are."""
 
 
 class Due(Enum):
     """What `Deadlines.look` finds due."""
 
-    PING = auto()  # send one; its pong is awaited from now on
-    RECHECK = auto()  # have `auth` asked again
-    SLOW = auto()  # the peer has taken nothing for `send_timeout_s`
+    PING = auto()  # send a ping; its pong is awaited from now on
+    RECHECK = auto()  # call `auth` again
+    SLOW = auto()  # the peer has taken no bytes for `send_timeout_s`
     SILENT = auto()  # the peer has answered no ping for `pong_timeout_s`
-    IDLE = auto()  # no message came for `idle_timeout_s`
-    STALE = auto()  # `auth` could not be asked for too long
+    IDLE = auto()  # no message arrived for `idle_timeout_s`
+    STALE = auto()  # `auth` has failed to answer for too long
 
 
 class Deadlines:
-    """When something has to happen on one connection, on the monotonic clock.
+    """The times at which one connection has to act, on the monotonic clock.
 
     Args:
-        limits: of the connection's route.
-        now_s: the time of its beginning.
-        has_auth: whether its route has an `auth`.
+        limits: the settings of the connection's route.
+        now_s: when the connection began.
+        has_auth: whether the route has an `auth`.
 
     Attributes:
-        due_s: when `look` is to be called next, at the latest.
+        due_s: latest time at which `look` has to be called next.
         active_at_s: when messages were last handled; the owner sets it.
-        recheck_at_s: when `auth` is to be asked again.
+        recheck_at_s: when `auth` is to be called again.
     """
 
     __slots__ = (
@@ -67,8 +67,8 @@ class Deadlines:
         self._patient_until_s = self._pong_by_s = self._ping_at_s = NEVER
         self.recheck_at_s = self._auth_ends_s = NEVER
 
-        # The first ping and the first re-check come at a random time: thousands that reconnect at
-        # once aren't pinged, and their logins aren't asked for, at once.
+        # The first ping and the first re-check come at a random time: thousands of clients that
+        # reconnect at once must not all be pinged or re-checked at once.
         if limits.ping_interval_s:
             self._ping_at_s = now_s + limits.ping_interval_s * random.uniform(0.5, 1.0)
         if has_auth and limits.reauth_every > 0:
@@ -88,14 +88,14 @@ class Deadlines:
     ) -> Due | None:
         """Return one thing that is due, or None; the owner acts and looks again.
 
-        PING and RECHECK set their next time. After the others the connection is to end, and there
-        is nothing to look for any more.
+        PING and RECHECK set their next time. After any other result the owner ends the connection
+        and doesn't look again.
 
         Args:
-            heard: whether bytes came since the last ping; None if the peer isn't being read, so
+            heard: whether bytes arrived since the last ping; None while the peer isn't read, so
                 silence proves nothing.
-            stalled_since_s: when the kernel last took something of a backlog; None without one.
-            is_busy: whether a callback works on what the peer said.
+            stalled_since_s: when the kernel last took bytes of a backlog; None without a backlog.
+            is_busy: whether a callback is handling the peer's messages.
         """
         limits = self._limits
         stall_due_s = NEVER if stalled_since_s is None else stalled_since_s + limits.send_timeout_s
@@ -115,7 +115,7 @@ class Deadlines:
 
         if self._ping_at_s <= now_s:
             self._ping_at_s = now_s + limits.ping_interval_s
-            # The send timeout watches a peer that stalls, and one that isn't read can't be heard.
+            # A stalled peer is left to the send timeout, and a peer that isn't read can't be heard.
             if stalled_since_s is None and heard is not None:
                 self._pong_by_s = now_s + limits.pong_timeout_s
                 return Due.PING
@@ -135,7 +135,7 @@ class Deadlines:
 
     @property
     def has_rechecks(self) -> bool:
-        """Whether `auth` is ever to be asked again."""
+        """Whether `auth` is called again at all."""
         return self.recheck_at_s != NEVER
 
     @property
@@ -145,13 +145,13 @@ class Deadlines:
 
     @property
     def _login_lasts_s(self) -> float:
-        """How long an answer of `auth` counts."""
+        """How long an answer of `auth` is valid."""
         if not self.has_rechecks:
             return NEVER
         return max(_MOST_TRIES * self._limits.reauth_every, _LEAST_AUTH_S)
 
     def renew_login(self, now_s: float) -> None:
-        """Count from now on for how long re-checks may fail: `auth` has answered."""
+        """Restart the time for which re-checks may fail: `auth` has answered."""
         self._auth_ends_s = now_s + self._login_lasts_s
 
     def schedule_recheck(self, now_s: float) -> None:
@@ -159,31 +159,31 @@ class Deadlines:
         self.recheck_at_s = min(now_s + self._limits.reauth_every, self._auth_ends_s)
 
     def is_login_stale(self, now_s: float) -> bool:
-        """Whether `auth` could not be asked for too long."""
+        """Return whether `auth` has failed to answer for too long."""
         return self._auth_ends_s <= now_s
 
     # -- a peer that stalls, and the end
 
     def watch_stall(self, now_s: float) -> None:
-        """Look when the send timeout is over, if not before: the kernel takes no more."""
+        """Look at the latest when the send timeout is over: the kernel takes no more bytes."""
         self.due_s = min(self.due_s, now_s + self._limits.send_timeout_s)
 
     def be_patient(self, until_s: float) -> None:
-        """Leave the end to callbacks that are due, but look at `until_s`."""
+        """Let due callbacks run before the connection ends, but look again at `until_s`."""
         self._patient_until_s = until_s
         self.due_s = min(self.due_s, until_s)
 
     def take_patience_over(self, now_s: float) -> bool:
-        """Whether the time for callbacks is over; True once."""
+        """Return whether the time of `be_patient` is over; True only once."""
         if self._patient_until_s > now_s:
             return False
         self._patient_until_s = NEVER
         return True
 
     def end_within(self, now_s: float) -> None:
-        """Look when the close handshake has taken too long, and at nothing else before."""
+        """Look only when the closing handshake has taken too long."""
         self.due_s = now_s + self._limits.close_timeout_s
 
     def rest(self) -> None:
-        """Look for nothing any more."""
+        """Never look again."""
         self.due_s = NEVER

@@ -1,8 +1,8 @@
-"""The identity of a user in all processes: what `auth` returned, as JSON.
+"""The identity of a user across processes: the result of `auth`, as JSON.
 
-Two values are the same user exactly if their texts are equal, so 1, True and 1.0 are three users.
-An object that JSON can't show is unknown to other processes. Its `repr` won't do: it holds an
-address, which two objects may share.
+Two values are the same user if and only if their texts are equal, so 1, True and 1.0 are three
+users. Other processes can't identify an object that JSON can't show. Its `repr` won't do: it holds
+an address, and two objects may share an address.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 from .. import jsontext
 
 _SAME = frozenset({bool, int, str})
-"""What JSON shows as it is."""
+"""Types whose values JSON shows unchanged."""
 
 _write = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
 def shown(value: object) -> Any:  # Any: whatever the JSON holds
-    """Return a value as JSON shows it, None where JSON can't; a tuple becomes a list."""
+    """Return a value after a round trip through JSON, None where JSON can't show it."""
     try:
         return jsontext.decode(jsontext.encode(value))
     # The app's own classes may raise anything; such a value has no form in JSON.
@@ -28,6 +28,6 @@ def shown(value: object) -> Any:  # Any: whatever the JSON holds
 
 
 def text_of(value: object) -> str | None:
-    """Return the one JSON text of a value, keys sorted; None where it has none, and for None."""
+    """Return the canonical JSON text of a value; None where it has none, and for None."""
     plain = value if type(value) in _SAME else shown(value)
     return None if plain is None else _write(plain)

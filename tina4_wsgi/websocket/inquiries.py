@@ -1,9 +1,9 @@
-"""The logins that are being asked about, and the disconnects that came meanwhile.
+"""The calls of `auth` that are under way, and the disconnects that arrive meanwhile.
 
-`disconnect` looks at connections. A client whose `auth` still waits for a database has none yet,
-and one whose connection is about to get another `auth` isn't found by it. Both would slip through,
-since their answer of before the log-out arrives after it. So each `disconnect` is also noted with
-the open inquiries, which look at it when they have their answer.
+`disconnect` looks at connections. A client whose `auth` still waits for a database has no
+connection yet, and a client whose connection is about to get another `auth` isn't found by its new
+one. Both would slip through, since an answer from before the log-out arrives after the log-out. So
+each `disconnect` is also noted with the open inquiries, which check it once they have their answer.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _RETRY_AFTER_S = 1
 
 
 class Farewell(NamedTuple):
-    """A `disconnect`, kept for connections that it means but that aren't there yet.
+    """A `disconnect`, kept for matching connections that don't exist yet.
 
     Attributes:
-        auth: the text of the user it means, see `identity.text_of`; None for all on its path.
+        auth: the user's text, see `identity.text_of`; None for all users on its path.
     """
 
     auth: str | None
@@ -32,7 +32,7 @@ class Farewell(NamedTuple):
     reason: str
 
     def refusal(self) -> Refused:
-        """Return the refusal for a client that has no 101 yet.
+        """Return the refusal for a client that has not received its 101 yet.
 
         401, or 403 for 4403; 503 where the code asks the client to come back.
         """
@@ -43,10 +43,10 @@ class Farewell(NamedTuple):
 
 
 class Inquiry:
-    """One question to an `auth`, open until its answer is in force; for a `with` block.
+    """One call of an `auth`, open until its answer is in force; for a `with` block.
 
     Args:
-        path: that is joined, normal.
+        path: the normalised path that the client joins.
     """
 
     __slots__ = ("_all", "_farewells", "_is_kept", "path")
@@ -66,11 +66,11 @@ class Inquiry:
             self.end()
 
     def keep(self) -> None:
-        """Go on behind the block, until `end`: the answer isn't in force yet."""
+        """Stay open after the block, until `end`: the answer isn't in force yet."""
         self._is_kept = True
 
     def end(self) -> None:
-        """Stop looking; harmless when repeated."""
+        """Close the inquiry; harmless when repeated."""
         self._all.open.pop(self, None)
 
     def note(self, farewell: Farewell) -> None:
@@ -78,7 +78,7 @@ class Inquiry:
         self._farewells.append(farewell)
 
     def farewell_to(self, auth: object) -> Farewell | None:
-        """Return the `disconnect` that has meant `auth` meanwhile, None without one."""
+        """Return a `disconnect` of the user `auth` that arrived meanwhile, None without one."""
         if not self._farewells:
             return None
         text = identity.text_of(auth)
@@ -86,25 +86,25 @@ class Inquiry:
 
 
 class Inquiries:
-    """All of one process.
+    """The open inquiries of one hub.
 
     Attributes:
-        open: those that wait for an answer. Changed and copied by one C call each, so any thread
-            may.
+        open: the inquiries that wait for an answer. Each change and each copy is one C call, so
+            any thread may make it.
     """
 
     def __init__(self) -> None:
         self.open: dict[Inquiry, None] = {}
 
     def begin(self, path: str) -> Inquiry:
-        """Return a new one, for a `with` block."""
+        """Return a new inquiry, for a `with` block."""
         return Inquiry(self, path)
 
     def note(self, farewell: Farewell, path: str | None) -> None:
-        """Note a `disconnect` with all that it may mean; any thread may call this.
+        """Note a `disconnect` with all inquiries that it may concern; any thread may call this.
 
         Args:
-            path: of the connections it means; None for all paths.
+            path: the path that it is limited to; None for all paths.
         """
         for inquiry in list(self.open):
             if path is None or inquiry.path == path:

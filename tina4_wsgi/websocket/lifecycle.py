@@ -1,20 +1,24 @@
-"""What happens on one connection, in order: "open", messages one at a time, "close" exactly once.
+"""Runs one connection, in order: "open", messages one at a time, "close" exactly once.
 
-How it works. The hub feeds bytes to the session and whole messages gather in `_inbound`. A worker
-greenlet takes the connection (`work`), runs its callbacks until nothing is left, and gives it back.
-How a connection ends is noticed in the hub at any time and noted (`_ending`). While callbacks are
-due the worker carries it out behind the last message, so replies to what came before leave before
-the close frame. Otherwise the hub does so at once, and so it does where the pool has had no worker
-to give for `_PATIENCE_S`: the close handshake waits for nobody else's callbacks.
+How it works. The hub feeds bytes to the session, and whole messages gather in `_inbound`. A worker
+greenlet takes the connection (`work`), runs its callbacks until none is due, and returns to the
+pool. The hub may notice the connection's end at any time and stores it in `_ending`. While
+callbacks are due, the worker carries out the end after the last message, so replies to earlier
+messages leave before the close frame. Otherwise the hub carries it out at once; it does the same
+if no worker becomes free for `_PATIENCE_S`, so the closing handshake doesn't wait for the callbacks
+of other connections.
 
-States, of the sending side: OPEN may send. CLOSING: our close frame is out, the peer's answer is
-awaited, messages are dropped. GONE: the socket died under us, messages that had arrived are still
-delivered. OVER: all is said that will be said on the wire, and callbacks are still due. CLOSED: the
-"close" callback has begun; the transport sees to what remains.
+States of the sending side:
+- OPEN: frames can be sent.
+- CLOSING: our close frame is out, the peer's is awaited, and messages are dropped.
+- GONE: the socket was lost; messages that had arrived are still delivered.
+- OVER: nothing more will be sent, and callbacks are still due.
+- CLOSED: the "close" callback has begun; the transport does the rest.
+- FORSAKEN: this process is a forked child, and the connection is its parent's.
 
-Invariants: one worker at a time (`_is_busy`); everything that is called in the hub neither waits
-nor logs; `_ending` is set once; whatever takes messages from `_inbound` takes their bytes off the
-session and off the owner's sum.
+Invariants: at most one worker at a time (`_is_busy`); code that runs in the hub neither waits nor
+logs; `_ending` is set once; code that takes messages from `_inbound` also subtracts their bytes
+from the session's count and the owner's.
 """
 
 from __future__ import annotations
@@ -51,8 +55,8 @@ _OPEN, _CLOSING, _GONE, _OVER, _CLOSED, _FORSAKEN = range(6)
 _PING = b"\x89\x00"
 
 _PATIENCE_S = 0.5
-"""How long a client that closes, or is sent away, waits for callbacks that wait for a worker
-themselves. In a short burst they still run, and their replies leave before the close frame.
+"""How long the end of a connection waits for its callbacks that still wait for a worker. In a short
+burst these callbacks still run, and their replies leave before the close frame.
 """
 
 
@@ -60,11 +64,11 @@ class Ending(NamedTuple):
     """How a connection ends.
 
     Attributes:
-        code: what the app sees as `close_code`.
-        reason: the same for `close_reason`.
-        was_clean: whether close frames went both ways.
-        answer: the close code that is sent, None to send none.
-        fault: what the peer did wrong, for the log; "" for nothing.
+        code: the app's `close_code`.
+        reason: the app's `close_reason`.
+        was_clean: whether both sides sent a close frame.
+        answer: the code of the close frame to send, None to send none.
+        fault: the peer's fault, for the log; "" for none.
     """
 
     code: int
@@ -75,33 +79,33 @@ class Ending(NamedTuple):
 
 
 class _Recheck:
-    """A re-check as a job of its own."""
+    """A re-check of the login, as a separate job."""
 
     def __init__(self, lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle
         self.is_waiting = False
 
     def work(self) -> None:
-        """Make it; for the dispatcher."""
+        """Make the re-check; the dispatcher calls this."""
         self._lifecycle.recheck()
 
 
 class Lifecycle(TransportOwner):
-    """The machinery of one connection; `Connection` is what callbacks hold of it.
+    """The internal side of one connection; callbacks see it as a `Connection`.
 
     Args:
-        owner: of all connections of this hub.
+        owner: the owner of all connections of this hub.
         service: the route as its app serves it.
-        window_bits: of permessage-deflate for what we send; 0 without it.
+        window_bits: the window of permessage-deflate for frames to the client; 0 without it.
 
     Attributes:
-        connection: what callbacks are given.
-        transport: its socket, with all that is counted there.
+        connection: the object that callbacks get.
+        transport: the connection's socket, with its counters.
         close_code, close_reason: see `Connection`.
-        connected_at_s: when the handshake was done, in seconds since 1970.
-        message_count: how many messages its callback was given.
-        rooms: room → group; the owner's. None before the first.
-        is_waiting: whether its callbacks wait for a worker; the dispatcher's.
+        connected_at_s: when the opening handshake was done, in seconds since 1970.
+        message_count: how many messages the callback got.
+        rooms: room → group, filled by the owner. None before the first room.
+        is_waiting: whether the callbacks wait for a worker; the dispatcher sets it.
     """
 
     __slots__ = (
@@ -140,61 +144,66 @@ class Lifecycle(TransportOwner):
         self.service = service
         self.window_bits = window_bits
         self.connected_at_s = time.time()
+
         self._callback = service.callback
         self._deadlines = Deadlines(service.limits, time.monotonic(), service.has_auth)
         self._session = Session(service.limits, window_bits > 0)
         self._inbound: list[str | bytes] = []
+
         self._state = _OPEN
         self._is_busy = self._is_full = self._is_opened = self._is_ended = False
         self._is_recheck_due = self._is_rechecking = False
         self._ending: Ending | None = None
         self._goodbye: tuple[int, str] | None = None
+
         self.close_code: int | None = None
         self.close_reason = ""
         self._was_clean = False
+
         self.message_count = 0
         self._weighed_bytes = 0
         self.rooms: dict[str, Any] | None = None  # Any: the owner's groups
         self.is_waiting = False
 
     def attach(self, connection: Connection, transport: Transport) -> None:
-        """Learn what callbacks are given, and which socket this is; once, before all else."""
+        """Set the object for callbacks and the socket; called once, before all other methods."""
         self.connection = connection
         self.transport = transport
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be sent any more."""
+        """Whether the connection can no longer send."""
         return self._state != _OPEN
 
     @property
     def is_over(self) -> bool:
-        """Whether "close" is done and the peer has been told, so that its socket may be cut."""
+        """Whether "close" is done and the peer knows of the end, so the socket may be closed."""
         return self._is_ended and (self._was_clean or not self.transport.is_open)
 
     @property
     def was_closed_by_peer(self) -> bool:
-        """Whether `close_code` came in the peer's close frame, and is neither ours nor a fault."""
+        """Whether `close_code` came in the peer's close frame, not from our side or a fault."""
         ending = self._ending
         return ending is not None and ending.answer is not None and not ending.fault
 
     @property
     def due_s(self) -> float:
-        """When `on_due` wants to be called, on the monotonic clock."""
+        """When `on_due` is to be called, on the monotonic clock."""
         return self._deadlines.due_s
 
     @property
     def waiting_count(self) -> int:
-        """How many messages wait for its callback."""
+        """How many messages wait for the callback."""
         return len(self._inbound)
 
     # -- called by `Connection`, in any greenlet and any native thread
 
     def send(self, frame: bytes) -> None:
-        """Send one frame; waits while too much is queued for this client."""
+        """Send one frame; waits while too many bytes are queued for this client."""
         if self.window_bits:
             threshold = self.service.limits.deflate_threshold_bytes
             frame = compress_frame(frame, self.window_bits, threshold)
+
         owner = self.owner
         if get_ident() != owner.thread_ident:
             self.check_process()
@@ -209,7 +218,7 @@ class Lifecycle(TransportOwner):
                 self._wait_for_room()
 
     def join(self, room: str) -> None:
-        """Enter a named room; waits, not for long."""
+        """Join a named room; waits briefly."""
         self.check_process()
         owner = self.owner
         if get_ident() == owner.thread_ident:
@@ -218,17 +227,17 @@ class Lifecycle(TransportOwner):
             owner.mailbox.call_waiting(self._join, room)
 
     def leave(self, room: str) -> None:
-        """Leave a named room; harmless if it wasn't in."""
+        """Leave a named room; harmless if the connection isn't in it."""
         self._here(self.owner.leave, self, room)
 
     def close(self, code: int, reason: str) -> None:
         """Close, from any thread; see `Connection.close`."""
-        # A bad code is the caller's fault, also when it is closed already.
+        # A bad code is the caller's fault, even if the connection is closed already.
         close_payload(code, reason)
         self._here(self.begin_close, code, reason)
 
     def refresh_auth(self) -> bool:
-        """Ask `auth` again, and return whether the client may stay; see `Connection`."""
+        """Call `auth` again, and return whether the client may stay; see `Connection`."""
         self.check_process()
         connection = self.connection
         with self.owner.inquiries.begin(connection.path) as inquiry:
@@ -236,7 +245,7 @@ class Lifecycle(TransportOwner):
                 auth = self.service.authenticate(connection.environ(), connection.params)
             except Refused as refusal:
                 if refusal.status >= 500:
-                    # Logged already; a database that hiccups must not send everybody away.
+                    # Logged already; one database hiccup must not disconnect all clients.
                     return True
                 code = CloseCode.FORBIDDEN if refusal.status == 403 else CloseCode.UNAUTHENTICATED
                 self.close(code, refusal.message)
@@ -245,23 +254,23 @@ class Lifecycle(TransportOwner):
             if farewell is None:
                 connection.auth = auth
 
-        if farewell is not None:  # a log-out came while the earlier answer was under way
+        if farewell is not None:  # a log-out came while `auth` was answering
             self.close(farewell.code, farewell.reason)
             return False
         self._deadlines.renew_login(time.monotonic())
         return True
 
     def check_process(self) -> None:
-        """See that this is no forked child, which hasn't the hub that other threads wait for.
+        """Check that this is no forked child: no hub runs there to answer other threads.
 
         Raises:
-            ForkError: it is one.
+            ForkError: this process is a forked child.
         """
         if self._state == _FORSAKEN:
             raise self._closed_error()
 
     def _here(self, function: Callable[..., object], *args: Any) -> None:
-        """Call `function`, which doesn't wait, in the thread of the hub."""
+        """Call `function`, which must not wait, in the hub's thread."""
         self.check_process()
         owner = self.owner
         if get_ident() == owner.thread_ident:
@@ -270,7 +279,7 @@ class Lifecycle(TransportOwner):
             owner.mailbox.call(function, *args)
 
     def _send_here(self, frame: bytes) -> bool:
-        """Send for a native thread; return whether that thread has to wait for room now."""
+        """Send for another native thread; return whether that thread has to wait for room."""
         if self._state != _OPEN:
             raise self._closed_error()
         transport = self.transport
@@ -279,10 +288,10 @@ class Lifecycle(TransportOwner):
 
     def _wait_for_room(self) -> None:
         transport, most = self.transport, self.transport.most_bytes
-        transport.flush()  # much may be queued only because this turn hasn't ended
+        transport.flush()  # perhaps frames only wait for the end of the turn
         while transport.queued_bytes > most and self._state == _OPEN:
             transport.wait_for_room()
-            # Another greenlet may have queued more, and gone on before this one did.
+            # Another greenlet may have queued more before this one went on.
             transport.flush()
 
         if self._state != _OPEN:
@@ -302,10 +311,10 @@ class Lifecycle(TransportOwner):
     # -- called in the hub by the transport
 
     def begin(self, early: bytes) -> None:
-        """Start reading and have "open" run.
+        """Start reading, and schedule the "open" callback.
 
         Args:
-            early: bytes that came right behind the handshake.
+            early: bytes that arrived right behind the opening handshake.
         """
         self.transport.start()
         self._wake()
@@ -313,7 +322,7 @@ class Lifecycle(TransportOwner):
             self.received(early)
 
     def received(self, data: bytes) -> None:
-        """Bytes came; also called with b"" to go on after a pause."""
+        """Handle bytes that the peer sent; called with b"" to go on after a pause."""
         inbound, session = self._inbound, self._session
         try:
             if session.feed(data, inbound):
@@ -326,8 +335,7 @@ class Lifecycle(TransportOwner):
                 self._is_full = True
                 self.transport.pause(INBOUND_FULL)
             if self._state != _OPEN:
-                # Only the peer's close frame is of interest now, and it may lie behind more of
-                # these.
+                # Only the peer's close frame matters now, and it may lie behind more messages.
                 self._drop_inbound()
                 if self._is_full:
                     self.owner.hub.loop.run_callback(self._go_on)
@@ -337,14 +345,14 @@ class Lifecycle(TransportOwner):
                 dispatcher = self.owner.dispatcher
                 dispatcher.run(self)
 
-        # What was handled at once, nearly everything, is never weighed.
+        # Nearly all messages are handled at once, and those are never weighed.
         if inbound or session.is_assembling or self._weighed_bytes:
             self._weigh()
 
     def _weigh(self) -> None:
-        """Count what is held of this peer's messages; stop reading if the owner holds too much.
+        """Update the count of this peer's waiting bytes; stop reading if the owner holds too many.
 
-        Without a message that waits the peer is read on: nothing would ever make us begin again.
+        Goes on reading where no message waits, since nothing would ever resume reading.
         """
         owner, held_bytes = self.owner, self._session.held_bytes
         owner.inbound_bytes += held_bytes - self._weighed_bytes
@@ -365,6 +373,7 @@ class Lifecycle(TransportOwner):
             pongs, session.pongs = session.pongs, None
             if self._state == _OPEN:
                 self.transport.write_pongs(pongs)
+
         if session.peer_close is not None:
             code, reason = session.peer_close
             if self._state == _CLOSING:
@@ -381,11 +390,11 @@ class Lifecycle(TransportOwner):
             )
 
     def peer_finished(self) -> None:
-        """The peer ended its side without a close frame; replies may still reach it."""
+        """Note that the peer ended its side without a close frame; replies may still reach it."""
         self._note(Ending(self.close_code or CloseCode.ABNORMAL, self.close_reason, False))
 
     def lost(self) -> None:
-        """The socket is gone."""
+        """Note that the socket is gone."""
         if self._state == _OPEN:
             self._state = _GONE
         if self._state != _CLOSED:
@@ -395,30 +404,32 @@ class Lifecycle(TransportOwner):
             self.owner.forget(self)
 
     def stalled(self) -> None:
-        """The kernel takes no more: from now on the send timeout runs."""
+        """Start the send timeout: the kernel takes no more bytes."""
         self._deadlines.watch_stall(time.monotonic())
 
     def overflowed(self, size_bytes: int) -> bool:
-        """A broadcast would exceed `max_outbound_bytes`; return whether to queue it anyway."""
+        """Return whether to queue a broadcast that would exceed `max_outbound_bytes`."""
         limits = self.service.limits
         if limits.on_slow == "close":
             self._give_up_on_slow_peer()
             return False
+
         self.owner.drops_for_slow += 1
         if limits.on_slow == "drop_newest":
             return False
-        # A quarter at once: looking for the oldest costs time in proportion to all that waits.
+
+        # A quarter at once: each search for the oldest goes through the whole backlog.
         self.transport.drop_oldest(max(size_bytes, limits.max_outbound_bytes // 4))
         most: int = limits.max_outbound_bytes
         return self.transport.queued_bytes + size_bytes <= most
 
     def failed(self, error: BaseException) -> None:
-        """Our own code raised."""
+        """Log a bug of this package, and abort the connection."""
         self.owner.report("connection to %s failed", self.service.path, error=error)
         self.transport.abort()
 
     def _note(self, ending: Ending) -> None:
-        """Remember how it ends, for after the messages that came before."""
+        """Store how the connection ends, to be carried out after earlier messages."""
         if self._ending is not None or self._state == _CLOSED:
             return
         self._ending = ending
@@ -430,7 +441,7 @@ class Lifecycle(TransportOwner):
         self._wake()
 
     def _be_patient(self) -> None:
-        """Leave the end to the worker that is due, but not for ever; see `on_due`."""
+        """Leave the end to the worker that is due, but only for `_PATIENCE_S`; see `on_due`."""
         self._deadlines.be_patient(time.monotonic() + _PATIENCE_S)
 
     def _wake(self) -> None:
@@ -439,23 +450,25 @@ class Lifecycle(TransportOwner):
             self.owner.dispatcher.submit(self)
 
     def _go_on(self) -> None:
-        """Read again after the inbound limit; in a turn of the hub, so that others get theirs."""
+        """Resume reading after the inbound limit; in a new turn, so others get their turns."""
         if not self._is_full or self._state not in (_OPEN, _CLOSING):
             return
+
         self._is_full = False
         if self._ending is None:
             try:
                 self.transport.resume(INBOUND_FULL)
                 self.received(b"")
             except BaseException as exc:  # noqa: BLE001
-                # The hub would swallow it with the connection stuck.
+                # Otherwise the hub would swallow the error and the connection would be stuck.
                 self.failed(exc)
 
     # -- called in the hub by the sweeper
 
     def on_due(self, now_s: float) -> None:
-        """A deadline has passed; act, and set the next one."""
+        """Act on a deadline that has passed, and set the next one."""
         deadlines, transport = self._deadlines, self.transport
+
         if self.is_waiting and deadlines.take_patience_over(now_s):
             self._end_without_worker()
         elif self._state == _OPEN:
@@ -465,11 +478,11 @@ class Lifecycle(TransportOwner):
             if transport.is_settled:
                 transport.close()
             else:
-                # The close handshake, or the peer's FIN after it, has taken too long.
+                # The closing handshake, or the peer's FIN after it, has taken too long.
                 transport.abort()
 
     def _end_without_worker(self) -> None:
-        """Say what can be said without a worker: none was free for all this time."""
+        """Send the close frame without a worker: none has been free for too long."""
         if self._ending is not None:
             self._end_on_wire(self._ending)
         elif self._goodbye is not None:
@@ -500,14 +513,14 @@ class Lifecycle(TransportOwner):
             self._login_is_stale()
 
     def _be_rechecked(self) -> None:
-        """Ask `auth` again between two callbacks, or beside one that runs since the last time."""
+        """Schedule a re-check between callbacks, or beside one that still runs since the last."""
         if self._is_recheck_due and not self._is_rechecking:
             self.owner.dispatcher.submit(_Recheck(self))
         self._is_recheck_due = True
         self._wake()
 
     def _give_up_on_slow_peer(self) -> None:
-        """Close with 1013; what waits is dropped, since the peer takes none of it."""
+        """Close with 1013, and drop the waiting frames, which the peer doesn't take."""
         if self._state == _OPEN:
             self.owner.slow_consumers += 1
             self.transport.drop_backlog()
@@ -516,24 +529,24 @@ class Lifecycle(TransportOwner):
     # -- closing, from any greenlet of the hub's thread
 
     def dismiss(self, code: int, reason: str, *, is_last_call: bool = False) -> None:
-        """Close behind the callbacks that are due: what runs may finish, and its replies leave.
+        """Close after the callbacks that are due, so that their replies are still sent.
 
         Args:
-            is_last_call: close now; what callbacks still send is lost.
+            is_last_call: close now; replies of callbacks are lost.
         """
         if is_last_call or not self._is_busy:
             self.begin_close(code, reason)
         elif self._state == _OPEN:
             self._goodbye = code, reason
-            self._is_full = True  # nothing more is read before that
+            self._is_full = True  # read no more before the close
             self.transport.pause(INBOUND_FULL)
             self._be_patient()
 
     def cut(self) -> None:
-        """Give the socket back, whatever is still due.
+        """Close the socket, whatever is still due.
 
-        With a reset only where the peer wasn't told, or takes nothing: a reset may overtake our
-        close frame.
+        Resets the connection only if the peer got no close frame, or takes no bytes: a reset may
+        overtake our close frame.
         """
         transport = self.transport
         if self.is_over or (self._state != _OPEN and not transport.queued_bytes):
@@ -542,7 +555,7 @@ class Lifecycle(TransportOwner):
             transport.abort()
 
     def forsake(self) -> None:
-        """Do nothing more, in a forked child: this client is the parent's."""
+        """Do nothing more in a forked child: this client belongs to the parent."""
         self._state = _FORSAKEN
         self._is_opened, self._is_recheck_due, self._is_full = True, False, False
         self._ending = self._goodbye = None
@@ -550,33 +563,35 @@ class Lifecycle(TransportOwner):
         self.transport.forsake()
 
     def begin_close(self, code: int, reason: str) -> None:
-        """Send our close frame behind all else, and wait for the peer's."""
+        """Send our close frame behind all queued frames, and await the peer's."""
         frame = encode_close(code, reason)
         if self._state != _OPEN:
             return
+
         self.owner.leave_groups(self)
         self._state = _CLOSING
-        self.close_code, self.close_reason = (
-            int(code),
-            reason,
-        )  # an IntEnum prints differently on Python 3.10
+        # int: an IntEnum prints differently on Python 3.10.
+        self.close_code, self.close_reason = int(code), reason
         self._drop_inbound()
+
         self.transport.write(frame)
         self._deadlines.end_within(time.monotonic())
         if self._is_full:
             self.owner.hub.loop.run_callback(self._go_on)
 
     def _end_on_wire(self, ending: Ending) -> None:
-        """Say the last on the wire, behind all else; in the hub or a worker."""
+        """Send the last close frame, if any, and end the writing side; in the hub or a worker."""
         self.owner.leave_groups(self)
         if ending.answer is not None and self._state == _OPEN:
             self.transport.write(encode_close(ending.answer, ending.reason if ending.fault else ""))
+
         self._state = _OVER
         self.close_code, self.close_reason, self._was_clean = (
             int(ending.code),
             ending.reason,
             ending.was_clean,
         )
+
         self._deadlines.end_within(time.monotonic())
         self.transport.finish(ending.was_clean)
         if self.transport.is_settled:
@@ -585,7 +600,7 @@ class Lifecycle(TransportOwner):
     # -- called in a worker greenlet
 
     def work(self) -> None:
-        """Run every callback that is due; the dispatcher calls this, never twice at once."""
+        """Run all callbacks that are due; the dispatcher calls this, never twice at once."""
         if not self._is_opened:
             self._open()
         if self._is_recheck_due:
@@ -595,12 +610,14 @@ class Lifecycle(TransportOwner):
             self._handle_inbound()
         if self._goodbye is not None:
             self.begin_close(*self._goodbye)
+
         if self._ending is not None and self._state != _CLOSED:
             self._end(self._ending)
         elif self._is_full:
             self.owner.hub.loop.run_callback(self._go_on)
-        # No switch between the last look at _inbound and here, so nothing is overlooked: _end is
-        # the last of all.
+
+        # No switch between the last look at _inbound and here, so no message is overlooked; _end
+        # comes after all callbacks.
         self._is_busy = False
         if self._is_recheck_due:
             self._wake()
@@ -611,21 +628,21 @@ class Lifecycle(TransportOwner):
         deadlines.active_at_s = self.owner.now_s
         has_rechecks = deadlines.recheck_at_s != NEVER
 
-        # Goes on into what is appended meanwhile, and ends when close() clears the list.
+        # The loop includes messages appended meanwhile, and ends when close() clears the list.
         for data in inbound:
-            # By the clock, too: busy callbacks may leave the sweeper no turn.
+            # Also by the clock: busy callbacks may leave the sweeper no turn.
             if has_rechecks and (
                 self._is_recheck_due or deadlines.recheck_at_s <= time.monotonic()
             ):
                 self._recheck_in_time()
                 if not inbound:
-                    break  # refused: what was sent before that is not handled any more
+                    break  # refused: messages sent before that are not handled any more
             self.message_count += 1
             try:
                 if (result := callback(connection, "message", data)) is not None:
                     self.service.told_result("message", result)
             except BaseException as exc:  # noqa: BLE001
-                # Whatever it is, the connection and the worker live on.
+                # Whatever was raised, connection and worker go on.
                 self._callback_failed("message", exc)
 
         inbound.clear()
@@ -639,31 +656,31 @@ class Lifecycle(TransportOwner):
         self._call("open")
 
     def _recheck_in_time(self) -> None:
-        """Have `auth` asked again, and the next time for it set from now."""
+        """Re-check the login, and schedule the next re-check from now."""
         self._is_recheck_due = False
         self._deadlines.schedule_recheck(time.monotonic())
         self.recheck()
 
-        # Callbacks that never wait leave the sweeper no turn, so its deadline is looked at here,
-        # too.
+        # Callbacks that never wait leave the sweeper no turn, so this deadline is checked here too.
         if self._deadlines.is_login_stale(time.monotonic()):
             self._login_is_stale()
 
     def _login_is_stale(self) -> None:
-        """End a connection whose `auth` could not be asked for too long."""
+        """Close a connection whose `auth` has failed to answer for too long."""
         self.begin_close(CloseCode.TRY_AGAIN_LATER, "login could not be checked")
 
     def recheck(self) -> None:
-        """Ask `auth` again unless that is being done; in a worker."""
+        """Call `auth` again, unless a re-check is under way; in a worker."""
         if self._state != _OPEN or self._is_rechecking:
             return
+
         self._is_rechecking = True
         limit_s = self._deadlines.recheck_limit_s
         limit = Timeout.start_new(limit_s)
         try:
             self.refresh_auth()
         except BaseException as exc:  # noqa: BLE001
-            # As for callbacks, the connection and the worker live on.
+            # As for callbacks: connection and worker go on.
             if exc is limit:
                 self._log(
                     logging.ERROR,
@@ -681,9 +698,11 @@ class Lifecycle(TransportOwner):
     def _end(self, ending: Ending) -> None:
         if self._state != _OVER:
             self._end_on_wire(ending)
+
         self._state = _CLOSED
         self._session.drop()
         self._drop_inbound()
+
         self._log_close(ending)
         self.owner.ended(self)
         self._call("close")
@@ -705,6 +724,7 @@ class Lifecycle(TransportOwner):
         if isinstance(error, MessageError):
             self._refuse_message(event, error)
             return
+
         if isinstance(error, GreenletExit):
             self._log(
                 logging.WARNING,
@@ -723,12 +743,13 @@ class Lifecycle(TransportOwner):
                 self.connection.id,
                 error=error,
             )
+
         if event == "open" or (event == "message" and self.service.limits.on_error == "close"):
             self.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
         mishaps.pass_interrupt_on(self.owner.hub, error)
 
     def _refuse_message(self, event: str, error: MessageError) -> None:
-        """Log a client's bad message in one line: no stranger may fill the log with tracebacks."""
+        """Log a client's bad message in one line: tracebacks would let it fill the log."""
         told = ascii(str(error))[1:-1]
         self._log(
             logging.WARNING,
@@ -737,6 +758,7 @@ class Lifecycle(TransportOwner):
             self.connection.id,
             told,
         )
+
         if event == "open" or self.service.limits.on_error == "close":
             self.begin_close(CloseCode.INVALID_PAYLOAD, "the message can't be read")
 
@@ -766,6 +788,7 @@ class Lifecycle(TransportOwner):
                 ending.code,
                 ending.fault,
             )
+
         if logger.isEnabledFor(logging.INFO):
             seconds = time.time() - self.connected_at_s
             self._log(

@@ -1,12 +1,12 @@
-"""The request that a connection began with, kept small for as long as it stays.
+"""The request of the opening handshake, stored compactly while the connection lasts.
 
-A WSGI environ takes 3 to 5 KiB; of it a connection keeps the header fields and a few words, and
-puts that together again on request. The values stand in one text, their lengths beside it,
-and the names, which browsers of one kind send alike, are shared between handshakes. Nothing in a
-value can end it: no separator is looked for.
+A WSGI environ takes 3 to 5 KiB. A connection keeps only the header fields and a few other values,
+and rebuilds an environ from them on request. The values are joined in one string, their lengths
+stand beside it, and the names, which browsers of one kind send alike, are shared between
+handshakes. There is no separator that a value could contain.
 
-Invariant: what `environ` gives is a part of the environ that the server, or a middleware around the
-app, gave.
+Invariant: `environ` returns a subset of the environ that the server, or a middleware around the
+app, passed in.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ _KEPT = frozenset(
         "wsgi.url_scheme",
     }
 )
-"""Beside `HTTP_*`. No header can set REMOTE_USER and AUTH_TYPE: the server does, or a middleware
-around the app.
+"""Kept besides `HTTP_*`. No header can set REMOTE_USER and AUTH_TYPE: only the server can, or a
+middleware around the app.
 """
 
 _DROPPED = frozenset(
@@ -67,15 +67,15 @@ _CONTROL_IN_NAME = re.compile(r"[\x00-\x20\x7f]")
 
 _SHARED_HEADS = 256
 _LONGEST_SHARED = 2_048
-"""Characters of all names together: clients choose the names, and shared names stay."""
+"""Most characters in the names of a shared head: clients choose them, and they stay in memory."""
 
 
 class _Kind(NamedTuple):
-    """Heads of one kind: what is kept of an environ with the same names in the same order.
+    """What is kept of each environ that has the same names in the same order.
 
     Attributes:
-        names: of what is kept.
-        values_of: takes their values out of an environ.
+        names: the names that are kept.
+        values_of: returns their values in an environ.
     """
 
     names: tuple[str, ...]
@@ -83,16 +83,17 @@ class _Kind(NamedTuple):
 
 
 class OpeningHandshake:
-    """The request that a connection began with.
+    """The request of a connection's opening handshake.
 
     Args:
-        environ: the WSGI environ; not kept.
+        environ: the WSGI environ; not kept itself.
         trusted_proxies: see `Config.trusted_proxies`.
-        keep_environ: see `Config.keep_environ`; these are kept by reference.
-        max_head_bytes: see `Config.max_head_bytes`; a bound for servers that have none of their
+        keep_environ: see `Config.keep_environ`; these values are kept by reference.
+        max_head_bytes: see `Config.max_head_bytes`; a bound for servers that have no limit of their
             own.
     Raises:
-        Refused: 400, a control character stands in what would be kept; 431, the head is too long.
+        Refused: 400, a value that would be kept holds a control character; 431, the head is too
+            long.
     """
 
     __slots__ = ("_lengths", "_names", "_others", "_text", "_trusted_proxies")
@@ -114,7 +115,7 @@ class OpeningHandshake:
         by_reference = keep_environ
         try:
             self._text = "".join(values)
-        except TypeError:  # a middleware's own, or a port that a server gives as a number
+        except TypeError:  # a middleware's own value, or a port that the server gives as an int
             by_reference = (
                 *keep_environ,
                 *(name for name in names if not isinstance(environ[name], str)),
@@ -124,7 +125,7 @@ class OpeningHandshake:
             )
             self._text = "".join(values := values_of(environ))
 
-        # Of what isn't kept, these two have no length of their own.
+        # Of the dropped fields, only these two vary in length.
         dropped_bytes = len(environ.get("HTTP_CONNECTION", "")) + len(
             environ.get("HTTP_UPGRADE", "")
         )
@@ -138,7 +139,7 @@ class OpeningHandshake:
         self._others = {name: environ[name] for name in by_reference if name in environ} or None
 
     def environ(self) -> WSGIEnvironment:
-        """Rebuild what was kept of the environ: header fields, path, query, peer, user."""
+        """Rebuild the kept part of the environ: header fields, path, query, peer, user."""
         text, begin = self._text, 0
         found: WSGIEnvironment = {}
         for name, length in zip(self._names, array("I", self._lengths), strict=True):
@@ -149,7 +150,7 @@ class OpeningHandshake:
         return found
 
     def wsgi_environ(self) -> WSGIEnvironment:
-        """Return an environ that any WSGI framework takes: a GET without a body."""
+        """Return an environ that any WSGI framework accepts: a GET without a body."""
         return {
             "SCRIPT_NAME": "",
             "PATH_INFO": "/",
@@ -180,7 +181,7 @@ class OpeningHandshake:
 
     @property
     def query(self) -> ImmutableMultiDict[str, str]:
-        """The fields of the query; `query["name"]` is the first of that name."""
+        """The fields of the query; `query["name"]` is the first field of that name."""
         text = self.environ().get("QUERY_STRING", "")
         return ImmutableMultiDict(parse_qsl(text, keep_blank_values=True, max_num_fields=1_000))
 
@@ -191,10 +192,10 @@ class OpeningHandshake:
 
 
 def _kind(all_names: tuple[str, ...]) -> _Kind:
-    """Choose what is kept of an environ with these names.
+    """Return what is kept of an environ with these names.
 
     Raises:
-        Refused: 400, one that would be kept holds a control character or a space.
+        Refused: 400, a name that would be kept holds a control character or a space.
     """
     names = tuple(
         name
@@ -209,9 +210,9 @@ def _kind(all_names: tuple[str, ...]) -> _Kind:
 def _getter(names: tuple[str, ...]) -> Callable[[Environ], tuple[Any, ...]]:
     if len(names) > 1:
         return itemgetter(*names)
-    # `itemgetter` returns a value alone without a tuple.
+    # For a single name `itemgetter` returns the value without a tuple.
     return lambda environ: tuple(environ[name] for name in names)
 
 
 _shared_kind = lru_cache(maxsize=_SHARED_HEADS)(_kind)
-"""Returns the kind that was made for the first environ with these names, while it is in use."""
+"""Like `_kind`, but environs with the same names share one `_Kind` while the cache keeps it."""

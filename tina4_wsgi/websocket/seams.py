@@ -1,4 +1,4 @@
-"""The two seams of a connection: what its socket tells it, and what it asks of its engine."""
+"""The two interfaces of a connection: to its socket below, and to its engine above."""
 
 from __future__ import annotations
 
@@ -18,56 +18,56 @@ if TYPE_CHECKING:
 
 
 class TransportOwner:
-    """What a transport tells its connection. All but `failed` are called in the hub."""
+    """The calls of a transport to its connection, made in the hub unless a method says more."""
 
     __slots__ = ()
 
     def received(self, data: bytes) -> None:
-        """Bytes came."""
+        """Handle bytes that the peer sent."""
         raise NotImplementedError
 
     def peer_finished(self) -> None:
-        """The peer sends no more; it may still read."""
+        """Handle the end of the peer's bytes; the peer may still read."""
         raise NotImplementedError
 
     def lost(self) -> None:
-        """The socket is gone; called exactly once, and last, from any greenlet."""
+        """Handle the loss of the socket: the last call, made exactly once, in any greenlet."""
         raise NotImplementedError
 
     def stalled(self) -> None:
-        """The kernel doesn't take more: watch the deadline."""
+        """Start the send timeout: the kernel takes no more bytes."""
         raise NotImplementedError
 
     def overflowed(self, size_bytes: int) -> bool:
-        """A broadcast would exceed `max_outbound_bytes`; return whether to queue it anyway.
+        """Return whether to queue a broadcast that would exceed `max_outbound_bytes`.
 
         Called in any greenlet of the hub's thread.
         """
         raise NotImplementedError
 
     def failed(self, error: BaseException) -> None:
-        """Our own code raised; the connection is beyond repair."""
+        """Handle a bug of this package, in any greenlet; the connection is beyond repair."""
         raise NotImplementedError
 
 
 class ConnectionOwner:
-    """What the connections of one hub share, as a connection sees it; `engine.Engine` fills it in.
+    """The services that the connections of one hub share; `engine.Engine` implements them.
 
     Args:
         hub: the gevent hub of this thread.
-        fanout: takes broadcasts to every hub and process.
-        most_callbacks: that may run at once.
-        most_inbound_bytes: of clients' messages that may wait for callbacks.
+        fanout: carries broadcasts to every hub and process.
+        most_callbacks: how many callbacks may run at once.
+        most_inbound_bytes: how many bytes of clients' messages may wait for callbacks.
 
     Attributes:
         dispatcher: runs callbacks.
-        inquiries: whose `auth` is being asked here right now.
-        mailbox: how other threads get here.
-        thread_ident: of the hub's native thread.
-        now_s: the monotonic clock at the last sweep: free to read for every message.
-        inbound_bytes: of messages that wait for callbacks, or have arrived in part;
+        inquiries: the calls of an `auth` that are under way in this engine.
+        mailbox: takes calls from other threads.
+        thread_ident: identifier of the hub's native thread.
+        now_s: the monotonic clock at the last sweep; reading it for every message costs nothing.
+        inbound_bytes: how many bytes of messages wait for callbacks or have arrived in part;
             `most_inbound_bytes` as given.
-        slow_consumers: connections that were closed with 1013.
+        slow_consumers: how many connections were closed with 1013.
         drops_for_slow: how often a member lost broadcasts because of its `on_slow`.
     """
 
@@ -98,6 +98,7 @@ class ConnectionOwner:
         self.inquiries = Inquiries()
         self.mailbox = Mailbox(hub)
         self.thread_ident: int = get_ident()
+
         self.now_s = time.monotonic()
         self.inbound_bytes = 0
         self.most_inbound_bytes = most_inbound_bytes
@@ -109,7 +110,7 @@ class ConnectionOwner:
         raise NotImplementedError
 
     def forget(self, lifecycle: Lifecycle) -> None:
-        """The socket of this connection is gone, and its "close" callback is done."""
+        """Remove a connection whose socket is gone and whose "close" callback is done."""
         raise NotImplementedError
 
     def settle(self, transport: Transport) -> None:
@@ -129,9 +130,9 @@ class ConnectionOwner:
         raise NotImplementedError
 
     def fork_error(self, consequence: str) -> ForkError:
-        """Make the error for what a forked child can't do."""
+        """Return the error for something that a forked child can't do."""
         raise NotImplementedError
 
     def report(self, message: str, *args: object, error: BaseException) -> None:
-        """Log an error of our own from the hub, where logging isn't allowed: it may wait."""
+        """Log a bug of this package for the hub, which must not log itself: logging may wait."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""One WebSocket route as one app serves it: settings, callback, login, context."""
+"""One WebSocket route as one app serves it: settings, callback, `auth`, context."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ logger = logging.getLogger("tina4_wsgi.service")
 
 
 class ServedRoute:
-    """What an app does for the connections of one route.
+    """One route in service: its settings, and how its app calls callback and `auth`.
 
     Attributes:
-        route: what was registered.
-        path: the route's, as written.
+        route: the registered route.
+        path: the route's path, as registered.
         limits: the settings in force.
         callback: `callback(connection, event, data)`; enters the bridge's context.
-        encode_json: writes a value as JSON; types of the app's own by the framework's encoder.
-        tally: what its connections did.
+        encode_json: encodes a value as JSON, the app's own types by the framework's encoder.
+        tally: the totals of its connections.
     """
 
     __slots__ = (
@@ -74,7 +74,7 @@ class ServedRoute:
 
     @property
     def asks(self) -> bool:
-        """Whether `admit` asks a framework or an `auth`."""
+        """Whether `admit` calls a framework or an `auth`."""
         return self._bridge is not None or self.has_auth
 
     @property
@@ -83,7 +83,7 @@ class ServedRoute:
         return self.route.auth is not None
 
     def told_result(self, event: str, result: object) -> None:
-        """Warn, once, that a callback's return value goes nowhere; may wait for the log."""
+        """Warn, once, that a callback's return value is not sent; may wait for the log."""
         if not self._has_told_result:
             self._has_told_result = True
             logger.warning(
@@ -99,7 +99,7 @@ class ServedRoute:
         """Apply the origin policy of the framework or of the route.
 
         Args:
-            host: under which the request came, as seen through trusted proxies.
+            host: the host of the request, as seen through trusted proxies.
         Raises:
             Refused: 403.
         """
@@ -112,10 +112,10 @@ class ServedRoute:
             )
 
     def admit(self, environ: Environ, match: Match) -> object:
-        """Ask the framework to let this handshake pass, and the route's `auth` for the user.
+        """Let the framework check this handshake, then ask the route's `auth` for the user.
 
         Raises:
-            Refused: with the status that answers the handshake.
+            Refused: the handshake is to be answered with its status.
         """
         try:
             if self._bridge is not None:
@@ -129,11 +129,11 @@ class ServedRoute:
         """Ask the route's `auth` for the user.
 
         Returns:
-            What it gave; None where the route has no `auth`, and for `ANONYMOUS`.
+            The result of `auth`; None where the route has no `auth`, and for `ANONYMOUS`.
         Raises:
-            Refused: 401, what it gave isn't true, or is a user who isn't logged in; an
-                HTTPException's own status; 500, it raised something else, or gave what must be a
-                mistake.
+            Refused: 401, the result isn't true, or is a user who isn't logged in; the status of an
+                HTTPException that `auth` raised or returned; 500, `auth` raised another error, or
+                its result must be a mistake.
         """
         auth = self.route.auth
         if auth is None:
@@ -159,7 +159,7 @@ class ServedRoute:
         except Refused:
             raise
         except (GreenletExit, KeyboardInterrupt, Timeout):
-            # The server ends this request, or itself; the caller may have set the Timeout.
+            # The server ends this request or itself; the Timeout may be the caller's.
             raise
         except BaseException as exc:  # also SystemExit: the client is answered
             raise self._failed(exc) from exc
@@ -169,7 +169,7 @@ class ServedRoute:
         return answer
 
     def _failed(self, error: BaseException) -> Refused:
-        """Log what an `auth` raised, and give what answers for it."""
+        """Log the error that an `auth` raised, and return the refusal that answers it."""
         run_there(error, logger.exception, "auth of %s raised", self.path, exc_info=error)
         return Refused(500, _NOT_FOUND_OUT)
 
@@ -182,9 +182,9 @@ class ServedRoute:
         return self._bridge.run(environ, "auth", partial(auth, request))
 
     def _as_joined(self, environ: Environ) -> Environ:
-        """Spell the path as the name of the joined group, so that `auth` and frameworks judge that.
+        """Return the environ with the joined group's path, which `auth` and frameworks judge then.
 
-        "/x/" and "/x//" are "/x" here; where the route itself ends with a slash, all are "/x/".
+        "/x/" and "/x//" become "/x"; if the route itself ends with a slash, all become "/x/".
         """
         path = environ.get("PATH_INFO", "")
         spelled = normal_path(path)
@@ -206,7 +206,7 @@ class ServedRoute:
         return results[0] if results else None
 
     def _as_pages_come(self, environ: Environ) -> Environ:
-        """Return the environ with the schemes of pages, which frameworks know."""
+        """Return the environ with "http" and "https", the schemes that frameworks know."""
         assert self._bridge is not None
         return self._bridge.with_page_schemes(environ)
 

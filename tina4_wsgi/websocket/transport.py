@@ -1,17 +1,17 @@
-"""One socket on the watchers of the gevent hub, with the bytes that wait for it.
+"""One socket on watchers of the gevent hub, with the bytes that wait to be sent.
 
 How it works. The read watcher's callback runs in the hub: it receives, hands the bytes to the
-owner, and sends what the owner queued meanwhile in one `send` call. What the kernel doesn't take
-goes into a `Backlog` behind a write watcher. Frames of the owner's group don't pass through here
-one by one: the group keeps one list for all its members, and `mark` says how much of it this member
-has already taken.
+owner, and sends the frames that the owner queued meanwhile in one `send` call. Bytes that the
+kernel doesn't take go into a `Backlog` with a write watcher. Frames of the owner's group don't pass
+through here one by one: the group keeps one list for all its members, and `mark` says how many of
+its frames this member has already taken.
 
 Invariants:
 - No exception leaves a watcher's callback: it would silently end the watcher.
 - A watcher is stopped and closed before its descriptor: otherwise libev aborts the process.
-- Nothing here waits, logs or calls user code; the one exception is that `owner.received` switches
-  into a worker.
-- `write` appends after taking over the group's frames, so frames leave in the order of the calls.
+- Nothing here waits, logs or calls user code, except that `owner.received` switches into a worker.
+- `write` takes the group's pending frames before it appends, so frames leave in the order of the
+  calls.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from .seams import TransportOwner
 
 READ_BYTES = 65_536
-"""Taken from a socket at once; also the bound of one client's work per turn of the hub."""
+"""Most bytes read from a socket at once, which also bounds one client's work per turn."""
 
 _FIRST_READ_BYTES = 16_384
-"""Until a read fills it: Python allocates what is asked for, and 64 KiB for 70 bytes cost half a
-microsecond.
+"""Most bytes per read until a read returns this many: Python allocates the whole size, and 64 KiB
+for 70 bytes cost half a microsecond.
 """
 
 _READABLE, _WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
 
-# Why a transport doesn't read: bits, and plain ones, since an IntFlag costs a microsecond per test.
+# Why a transport doesn't read, as bits. Plain ints, since an IntFlag costs a microsecond per test.
 INBOUND_FULL, OUTBOUND_FULL, ENDED = 1, 2, 4
 
 
 class FrameSource:
-    """A group as its members see it: frames that wait for the end of the turn."""
+    """A group as its members see it: the frames that wait for the end of the turn."""
 
     __slots__ = ("pending",)
 
@@ -55,23 +55,23 @@ _NO_GROUP = FrameSource()
 class Transport:
     """The socket of one connection.
 
-    Greenlets: the hub and any greenlet of its thread; no method switches, but `wait_for_room`.
+    Greenlets: the hub and any greenlet of its thread; only `wait_for_room` switches.
 
     Args:
-        stream: connected and non-blocking; owned from now on.
+        stream: a connected, non-blocking socket; the transport owns it from now on.
         loop: the hub's event loop.
-        turn: flushes at the end of the hub's turn.
-        owner: is told what happens.
-        most_bytes: that may wait; beyond half of it the peer is no longer read, the owner holds the
-            limit itself.
+        turn: flushes the transport at the end of the hub's turn.
+        owner: gets the calls of `TransportOwner`.
+        most_bytes: how many bytes may wait. Beyond half of them the transport stops reading; the
+            owner enforces the limit itself.
 
     Attributes:
         group: the group whose broadcasts this transport sends.
         mark: how many of the group's pending frames this transport has taken this turn.
         outbox: frames that leave at the end of the turn.
-        queued_bytes: outbox and backlog together; `most_bytes` as given.
-        received_bytes, sent_bytes, sent_messages: since the start; control frames are no messages.
-        was_heard: set whenever bytes came; whoever watches for silence clears it.
+        queued_bytes: bytes in outbox and backlog together; `most_bytes` as given.
+        received_bytes, sent_bytes, sent_messages: totals; control frames don't count as messages.
+        was_heard: set whenever bytes arrive; the owner clears it with each ping.
     """
 
     __slots__ = (
@@ -107,6 +107,7 @@ class Transport:
         self._stream: Stream | None = stream
         self._loop, self._turn, self._owner = loop, turn, owner
         self.most_bytes = most_bytes
+
         self._is_tls = isinstance(stream, TLSStream)
         self._read_bytes = _FIRST_READ_BYTES
         self._reader = loop.io(stream.fileno(), _READABLE)
@@ -114,6 +115,7 @@ class Transport:
         self._pong: bytes | None = None
         self._is_flush_near = self._is_drained = False
         self._is_finishing = self._is_peer_done = self._is_discarding = False
+
         self.group: FrameSource = _NO_GROUP
         self.outbox: list[bytes] = []
         self._pauses = self.mark = self.queued_bytes = self.received_bytes = self.sent_bytes = (
@@ -125,34 +127,34 @@ class Transport:
 
     @property
     def is_open(self) -> bool:
-        """Whether there still is a socket."""
+        """Whether the transport still has its socket."""
         return self._stream is not None
 
     @property
     def is_paused(self) -> bool:
-        """Whether the peer isn't read for now, and so can't be heard."""
+        """Whether reading is paused, so that silence of the peer proves nothing."""
         return bool(self._pauses)
 
     @property
     def stalled_since_s(self) -> float | None:
-        """When the kernel last took some of the backlog (monotonic); None without one."""
+        """When the kernel last took bytes of the backlog (monotonic); None without a backlog."""
         return None if self._backlog is None else self._backlog.progressed_at_s
 
     # -- reading
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         self._reader.start(self._on_readable)
         self._read_pending()
 
     def pause(self, reason: int) -> None:
-        """Stop reading until `resume` was called for each reason."""
+        """Stop reading until `resume` has been called for each reason."""
         if not self._pauses and self._stream is not None:
             self._reader.stop()
         self._pauses |= reason
 
     def resume(self, reason: int) -> None:
-        """Take one reason not to read back."""
+        """Withdraw one reason for not reading."""
         was_paused = self._pauses
         self._pauses &= ~reason
         if was_paused and not self._pauses and self._stream is not None:
@@ -160,7 +162,7 @@ class Transport:
             self._read_pending()
 
     def _read_pending(self) -> None:
-        """Read soon what OpenSSL has decrypted: the server may have read a part of a TLS record."""
+        """Read soon the bytes that OpenSSL holds: the server may have read part of a TLS record."""
         if isinstance(self._stream, TLSStream) and self._stream.has_pending:
             self._loop.run_callback(self._on_readable)
 
@@ -168,7 +170,8 @@ class Transport:
         try:
             stream = self._stream
             if stream is None or self._pauses:
-                return  # a callback scheduled for pending TLS bytes came late
+                return  # a read scheduled for pending TLS bytes comes too late
+
             try:
                 data = stream.recv(self._read_bytes)
             except BlockingIOError:
@@ -176,15 +179,18 @@ class Transport:
             except OSError:
                 self.close()
                 return
+
             if not data or self._is_discarding:
                 self._read_the_end(data)
                 return
+
             self.was_heard = True
             self.received_bytes += len(data)
             self._is_drained = len(data) < self._read_bytes
             if not self._is_drained:
                 self._read_bytes = READ_BYTES
-            # What the callbacks send meanwhile leaves below in one go.
+
+            # Frames that callbacks queue meanwhile leave below in one `send` call.
             self._is_flush_near = True
             self._owner.received(data)
             self._is_flush_near = False
@@ -204,10 +210,10 @@ class Transport:
     # -- writing
 
     def write(self, frame: bytes) -> int:
-        """Queue one frame behind all that was sent or broadcast to this connection before.
+        """Queue one frame behind all earlier frames and broadcasts of this connection.
 
         Returns:
-            `queued_bytes` as it is now. A closed transport takes the frame, and drops it.
+            The new `queued_bytes`. A closed transport accepts the frame and drops it.
         """
         if self.group.pending:
             self.take_pending()
@@ -219,7 +225,7 @@ class Transport:
         return queued_bytes
 
     def write_pongs(self, pongs: list[bytes]) -> None:
-        """Queue pongs; only the latest while the kernel takes nothing (RFC 6455 §5.5.3)."""
+        """Queue pongs; only the latest one while the kernel takes no bytes (RFC 6455 §5.5.3)."""
         if self._backlog is not None:
             self._pong = pongs[-1]
             return
@@ -239,7 +245,7 @@ class Transport:
             self.queued_bytes += sum(map(len, taken))
 
     def write_shared(self, data: bytes) -> None:
-        """Queue a broadcast frame that doesn't come through the own group; never waits."""
+        """Queue a broadcast frame that doesn't come through `group`; never waits."""
         if self.group.pending:
             self.take_pending()
         self.sent_messages += 1
@@ -249,20 +255,21 @@ class Transport:
             self.write(data)
 
     def _write_behind(self, data: bytes) -> None:
-        """Queue a broadcast behind a backlog, within bounds: a slow reader must not fill memory."""
-        self.flush()  # keeps the order; and much may be queued only because the turn hasn't ended
+        """Queue a broadcast behind a backlog, with a bound: a slow reader must not fill memory."""
+        self.flush()  # keeps the order, and sends what only waits for the end of the turn
         stream = self._stream
         if stream is None:
             return
+
         if self._backlog is None:
-            self._offer(stream, data)  # however long: one message may always wait alone
+            self._offer(stream, data)  # whatever its size: one message alone may always wait
         elif self.queued_bytes + len(data) <= self.most_bytes or self._owner.overflowed(len(data)):
             self._backlog.append(data, is_droppable=True)
             self.queued_bytes += len(data)
             self._check_high_water()
 
     def write_joined(self, data: bytes) -> None:
-        """Send frames of the group at the end of a turn: at once if nothing waits before them."""
+        """Send frames of the group at the end of a turn, behind frames that wait already."""
         stream = self._stream
         if stream is None:
             return
@@ -272,18 +279,20 @@ class Transport:
             self._offer(stream, data)
 
     def leave_group(self) -> None:
-        """Belong to no group any more; what was broadcast before still leaves."""
+        """Leave the group; earlier broadcasts are still sent."""
         self.take_pending()
         self.group = _NO_GROUP
         self.mark = 0
 
     def flush(self) -> None:
-        """Offer the outbox to the kernel in one call; what it doesn't take goes to the backlog."""
+        """Offer the outbox to the kernel in one call; the backlog keeps what it doesn't take."""
         outbox = self.outbox
         if not outbox:
             return
+
         data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
         outbox.clear()
+
         stream = self._stream
         if self._backlog is not None:
             self._backlog.append(data)
@@ -292,7 +301,7 @@ class Transport:
             self._offer(stream, data)
 
     def _offer(self, stream: Stream, data: bytes) -> None:
-        """Send all that is queued, in one call; what the kernel doesn't take begins a backlog."""
+        """Send `data` in one call; bytes that the kernel doesn't take begin a backlog."""
         try:
             sent = stream.send(data)
         except BlockingIOError:
@@ -300,10 +309,12 @@ class Transport:
         except OSError:
             self.close()
             return
+
         self.sent_bytes += sent
         self.queued_bytes = len(data) - sent
         if not self.queued_bytes:
             return
+
         watcher = self._loop.io(stream.fileno(), _WRITABLE)
         self._backlog = Backlog(watcher, data, sent)
         watcher.start(self._on_writable)
@@ -311,7 +322,7 @@ class Transport:
         self._owner.stalled()
 
     def _check_high_water(self) -> None:
-        """A client that sends and doesn't take the answers is not read any further."""
+        """Stop reading from a client that sends without taking the answers."""
         if self.queued_bytes > self.most_bytes // 2:
             self.pause(OUTBOUND_FULL)
 
@@ -320,6 +331,7 @@ class Transport:
             stream, backlog = self._stream, self._backlog
             if stream is None or backlog is None:
                 return
+
             try:
                 sent = backlog.send_some(stream)
             except BlockingIOError:
@@ -327,6 +339,7 @@ class Transport:
             except OSError:
                 self.close()
                 return
+
             self.sent_bytes += sent
             self.queued_bytes -= sent
             if self.queued_bytes <= self.most_bytes // 4:
@@ -343,28 +356,30 @@ class Transport:
         if self._pong is not None:
             pong, self._pong = self._pong, None
             self.write(pong)
+
         self.resume(OUTBOUND_FULL)
         self.flush()
         if self._is_finishing and self._stream is not None and self._backlog is None:
-            self._is_peer_done = False  # the owner has looked already: now the peer's FIN ends it
+            # The owner won't look again, so the peer's FIN must end the connection.
+            self._is_peer_done = False
             self._shut_down()
 
     def wait_for_room(self) -> None:
-        """Wait until the kernel took some of the backlog, which must exist, or the end.
+        """Wait until the kernel takes bytes of the backlog, which must exist, or it is closed.
 
-        Greenlets: not the hub. The deadline is the owner's: it aborts a transport that stalls for
+        Greenlets: not the hub. The owner keeps the deadline and aborts a transport that stalls for
             too long.
         """
         assert self._backlog is not None
         self._backlog.wait_for_room()
 
     def drop_oldest(self, least_bytes: int) -> None:
-        """Drop the oldest broadcasts of the backlog, which must exist: at least so many bytes."""
+        """Drop the backlog's oldest broadcasts, at least `least_bytes`; a backlog must exist."""
         assert self._backlog is not None
         self.queued_bytes -= self._backlog.drop_oldest(least_bytes)
 
     def drop_backlog(self) -> None:
-        """Drop what waits behind a stall, but for the piece that has partly left."""
+        """Drop all waiting frames except a piece that has been sent in part."""
         self.outbox.clear()
         self.mark = len(self.group.pending)
         backlog = self._backlog
@@ -374,20 +389,20 @@ class Transport:
             self._end_backlog(backlog)
 
     def failed(self, error: BaseException) -> None:
-        """Our own code raised in the midst of a batch; what it had to send may be lost."""
+        """Handle a bug of this package during a batch of flushes; bytes to send may be lost."""
         self._owner.failed(error)
 
     # -- the end
 
     def finish(self, is_peer_done: bool = False) -> None:
-        """Send what waits, then end the writing side and read the peer's rest away.
+        """Send all waiting bytes, end the writing side, and discard what the peer still sends.
 
-        Without the last part the kernel answers unread bytes with a reset, and the close frame may
+        Unless those bytes are read, the kernel answers them with a reset, and the close frame may
         be lost. The owner bounds the time by `abort`.
 
         Args:
-            is_peer_done: the peer has said that it sends no more, so behind what was read nothing
-                will come.
+            is_peer_done: whether the peer has announced that it sends no more, so no bytes follow
+                those that were read.
         """
         if self._stream is None or self._is_finishing:
             return
@@ -404,9 +419,10 @@ class Transport:
         except OSError:
             self.close()
             return
+
         self._is_discarding = True
         if self._is_peer_done and self._is_drained and not self._is_tls:
-            # Nobody waits for the peer's FIN: the owner closes this soon, without another look.
+            # Nothing waits for the peer's FIN: the owner closes this transport soon.
             return
         self.resume(INBOUND_FULL | OUTBOUND_FULL | ENDED)
 
@@ -416,22 +432,24 @@ class Transport:
         return self._is_discarding and self.is_paused
 
     def abort(self) -> None:
-        """End the connection with a reset; what waits is dropped."""
+        """End the connection with a reset and drop all waiting bytes."""
         if self._stream is None:
             return
         reset_on_close(self._stream)
         self.close()
 
     def close(self) -> None:
-        """Give the socket back, with what still waits; idempotent. The owner is told, once."""
+        """Close the socket, drop all waiting bytes and call `owner.lost`; idempotent."""
         stream, self._stream = self._stream, None
         if stream is None:
             return
+
         self._reader.stop()
         self._reader.close()
         backlog, self._backlog = self._backlog, None
         if backlog is not None:
             backlog.close()
+
         stream.close()
         self.outbox.clear()
         self.queued_bytes = 0
@@ -439,7 +457,7 @@ class Transport:
         self._owner.lost()
 
     def forsake(self) -> None:
-        """Touch the socket no more, in a forked child: it is the parent's. Nobody is told."""
+        """Release the socket in a forked child, without a call to the owner: it is the parent's."""
         stream, self._stream = self._stream, None
         if stream is None:
             return
@@ -447,4 +465,4 @@ class Transport:
         backlog, self._backlog = self._backlog, None
         if backlog is not None:
             backlog.close()
-        stream.close()  # of this process's descriptor; the connection itself stays as it is
+        stream.close()  # closes only this process's descriptor; the connection stays open

@@ -1,8 +1,8 @@
-"""The meaning of what an `auth` returns: let in, refused, or a mistake.
+"""Judges what an `auth` returns: the client is let in or refused, or `auth` made a mistake.
 
-It fails closed. Only what is true lets in; a value that no `auth` gives on purpose, such as a
-response, a class or a coroutine, is true as well, and is taken for the mistake that it is: logged,
-and answered with 500.
+It fails closed. Only a true value lets a client in. A value that no `auth` returns on purpose, such
+as a response, a class or a coroutine, is true too, but counts as a mistake: it is logged and
+answered with 500.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ _HEADER_NAMES = ("header", "headers", "headerlist", "_headers")
 
 
 def judge(answer: object) -> object:
-    """Return who is let in by what `auth` returned.
+    """Return the user whom the result of an `auth` lets in.
 
     Returns:
-        The value for `connection.auth`: `answer`, or what it stands for where it is a lazy proxy;
+        The value for `connection.auth`: `answer`, or the object behind it where it is a lazy proxy;
         None for ANONYMOUS.
     Raises:
-        Refused: 401, it isn't true, or a user who isn't logged in.
-        UsageError: it must be a mistake; the message says what it is, and what is expected.
-        Exception: whatever its truth test raises.
+        Refused: 401, `answer` isn't true, or is a user who isn't logged in.
+        UsageError: `answer` must be a mistake; the message says what it is, and what is expected.
+        Exception: any error of the truth test of `answer`.
     """
     if answer is ANONYMOUS:
         return None
@@ -75,26 +75,26 @@ def judge(answer: object) -> object:
 def _behind_proxy(answer: object) -> object:
     """Return the object behind a lazy proxy of Werkzeug or Django.
 
-    Outside of this request the proxy would stand for another user.
+    Outside this request the proxy would stand for another user.
     """
     for kind in type(answer).__mro__:
         if kind.__name__ == "LocalProxy" and kind.__module__ == "werkzeug.local":
             # An unbound proxy is false.
             return answer._get_current_object() if answer else None  # type: ignore[attr-defined]
         if kind.__name__ == "LazyObject" and kind.__module__ == "django.utils.functional":
-            answer.__class__  # noqa: B018  # so that it finds out
+            answer.__class__  # noqa: B018  # evaluates the lazy object
             return answer._wrapped  # type: ignore[attr-defined]  # Django's name
     return answer
 
 
 def _is_authenticated(user: object) -> bool:
-    """Ask a user object of Django or flask-login; anything else that is true is a user."""
+    """Return whether a user of Django or flask-login is logged in; True for other objects."""
     found = getattr(user, "is_authenticated", True)
     return bool(found() if isinstance(found, types.MethodType) else found)
 
 
 def _mistake(answer: object) -> str | None:
-    """Describe an answer that no `auth` gives on purpose; None for one that may be meant."""
+    """Describe an answer that no `auth` returns on purpose; None for a valid one."""
     kind = type(answer)
     if kind in _PLAIN:
         return None
@@ -112,7 +112,7 @@ def _mistake(answer: object) -> str | None:
 
 
 def _code_mistake(answer: object) -> str | None:
-    """Describe a piece of code as an answer; None for anything else."""
+    """Describe an answer that is a piece of code; None for anything else."""
     kind = type(answer)
 
     if isinstance(answer, type):
@@ -123,7 +123,7 @@ def _code_mistake(answer: object) -> str | None:
 
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
-            answer.close()  # or Python warns that it was never awaited
+            answer.close()  # otherwise Python warns that it was never awaited
         return f"a {kind.__name__}, which nothing awaits"
     if isinstance(answer, _LAZY):
         return f"a {kind.__name__}, which nothing runs"
@@ -131,9 +131,9 @@ def _code_mistake(answer: object) -> str | None:
 
 
 def _is_response(answer: object) -> bool:
-    """Recognise the responses of all frameworks.
+    """Return whether an object is a response of any framework.
 
-    Django's are known by name, others by a status and header fields.
+    Django's responses are recognised by name, others by a status and header fields.
     """
     kinds = type(answer).__mro__
     if any(
@@ -142,7 +142,7 @@ def _is_response(answer: object) -> bool:
     ):
         return True
 
-    # What a class makes up in __getattr__, as a Mock does, isn't asked.
+    # Attributes that a class invents in __getattr__, as a Mock does, don't count.
     own = getattr(answer, "__dict__", None)
     spaces: list[Mapping[str, object]] = [vars(kind) for kind in kinds]
     if isinstance(own, dict):
@@ -157,7 +157,7 @@ def _has_one(spaces: Iterable[Mapping[str, object]], names: tuple[str, ...]) -> 
 def refusal_of(error: HTTPException) -> Refused:
     """Return the refusal for an HTTPException that was raised or returned before the 101.
 
-    A redirect makes no sense to a WebSocket, and becomes 403.
+    A redirect makes no sense to a WebSocket client, and becomes 403.
     """
     code = error.code if error.code is not None and 400 <= error.code < 600 else 403
     return Refused(code, error.description or status_line(code))

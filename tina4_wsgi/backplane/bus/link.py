@@ -20,7 +20,7 @@ _READABLE, _WRITABLE = 1, 2  # libev's
 
 
 class LinkOwner(Protocol):
-    """Is told what happens on a link.
+    """The calls of a `Link` to its owner.
 
     Greenlets: both methods are called in the hub, and must neither wait nor log.
     """
@@ -29,7 +29,7 @@ class LinkOwner(Protocol):
         """Take envelopes that arrived, in order."""
 
     def ended(self, link: Link, reason: str) -> None:
-        """Learn, once, that the socket is gone; `reason` is for the log, "" for an ordinary end."""
+        """Handle the end of the socket, once; `reason` is for the log, "" for an ordinary end."""
 
 
 class Link:
@@ -38,7 +38,7 @@ class Link:
     Args:
         sock: raw and non-blocking; the link owns it from now on.
         loop: the hub's event loop.
-        owner: is told what happens.
+        owner: gets the calls of `LinkOwner`.
         most_bytes: how much may wait for a peer that takes nothing; beyond that the link is cut.
 
     Attributes:
@@ -127,7 +127,7 @@ class Link:
             watcher.start(self._on_writable)
 
     def close(self, reason: str = "") -> None:
-        """Close the socket and drop what still waits; idempotent. The owner is told, once."""
+        """Close the socket, drop all waiting bytes and notify the owner; idempotent."""
         sock, self._sock = self._sock, None
         if sock is None:
             return

@@ -225,7 +225,7 @@ def _view_of(route: Route, module: Module) -> Callable[..., object]:
 def _bound_event(module: Module) -> Event | None:
     try:
         return cast("Event | None", module.request.environ.get(KEY))
-    except RuntimeError:  # nothing is bound: hooks are called outside of a request
+    except RuntimeError:  # nothing is bound: hooks are called outside a request
         return None
 
 

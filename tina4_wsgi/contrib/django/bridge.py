@@ -5,7 +5,7 @@ project's whole middleware; the callback is called in the place of the view. So 
 language, tenant and whatever else middleware provides are those of this moment, and what middleware
 takes back after a view it takes back after an event. The request enters as a WSGI request does. So
 Django sends `request_started` and `request_finished` around it, by which Django and others clean
-up, and whoever patches Django's handler sees an ordinary request.
+up, and code that patches Django's handler sees an ordinary request.
 
 Middleware that answers by itself refuses: before the 101 with its status, later by closing the
 connection.

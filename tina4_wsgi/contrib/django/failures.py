@@ -39,7 +39,7 @@ def answer(request: HandshakeRequest, error: Exception) -> HttpResponseBase | No
     if is_left_to_django(request, error):
         return None
 
-    # As `response_for_exception` does, but whoever gets the exception from us logs it.
+    # As `response_for_exception` does, but the caller that gets the exception logs it.
     signals.got_request_exception.send(sender=None, request=request)
     return quiet(500)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class EventHandler(WSGIHandler):  # type: ignore[misc]  # Django ships no types
     """Sends events through the project's middleware.
 
-    It is called as a WSGI application, as whoever patches Django expects.
+    It is called as a WSGI application, as code that patches Django expects.
 
     Args:
         urls: resolve the paths of events.

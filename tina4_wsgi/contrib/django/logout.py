@@ -99,7 +99,7 @@ class SessionLogouts:
 
 
 def _marks_of(request: HttpRequest | None) -> list[str]:
-    """Return hashes that identify a request's session, of no use to whoever reads questions.
+    """Return hashes that identify a request's session, of no use to readers of questions.
 
     Returns:
         None of them without a session.

@@ -203,7 +203,7 @@ def _session_id(session: Mapping[str, object]) -> str:
 
 
 def _cookie_hash(app: flask.Flask) -> str:
-    """Return a hash of a browser's login cookies, of no use to whoever reads questions."""
+    """Return a hash of a browser's login cookies, of no use to readers of questions."""
     cookies = flask.request.cookies
     session, remembered = (
         cookies.get(app.session_interface.get_cookie_name(app)),

@@ -35,7 +35,7 @@ _NEEDS_SERVER = (
 )
 
 _NO_SUBDOMAIN = "<invalid>"
-"""Werkzeug's subdomain for a host outside of SERVER_NAME; `<tenant>` would match it."""
+"""Werkzeug's subdomain for a host outside SERVER_NAME; `<tenant>` would match it."""
 
 _ANY_PLACE: Environ = {
     "REQUEST_METHOD": "GET",

@@ -42,7 +42,7 @@ class FlaskEvent(passage.Event):
         environ: of the handshake, with its match.
         name: "auth", "open", "message" or "close".
         call: what takes the place of the view.
-        way: the middleware that the event passes, and the app inside of it.
+        way: the middleware that the event passes, and the app inside it.
         asks_before_request: whether `before_request` functions are asked first.
     """
 
@@ -66,7 +66,7 @@ class FlaskEvent(passage.Event):
         self._arguments: tuple[object, ...] = ()
 
     def note_failure(self, error: BaseException) -> None:
-        """Ignore it: middleware inside of a Flask app refuses by the page that it answers with."""
+        """Ignore it: middleware inside a Flask app refuses by the page that it answers with."""
 
     def __str__(self) -> str:
         return f"middleware inside of the Flask app answered {self.status or _FAILED}"
