@@ -93,7 +93,8 @@ class Group(FrameSource):
                     if member is not exclude:
                         member.write_shared(frame)
                 return
-            except BaseException as exc:  # noqa: BLE001  # the remaining members still get the frame
+            except BaseException as exc:  # noqa: BLE001
+                # The remaining members still get the frame.
                 assert member is not None
                 member.failed(exc)
 
@@ -121,7 +122,8 @@ class Group(FrameSource):
                             member.sent_messages += len(pending) - taken
                             member.write_joined(b"".join(pending[taken:]))
                 return
-            except BaseException as exc:  # noqa: BLE001  # the remaining members still get the frame
+            except BaseException as exc:  # noqa: BLE001
+                # The remaining members still get the frame.
                 assert member is not None
                 member.failed(exc)
 
