@@ -24,7 +24,7 @@ pytestmark = pytest.mark.deadline(PACK_S + 30)
 
 # What an install needs of the engine, from bytes to a connection's class.
 USE = """
-import tina4_wsgi, tina4_wsgi.connection
+import tina4_wsgi, tina4_wsgi.websocket.connection
 from tina4_wsgi.protocol.masking import apply_mask
 print(tina4_wsgi.__file__, apply_mask(b"\\x7f\\x9f\\x4d\\x51\\x58", b"\\x37\\xfa\\x21\\x3d").decode())
 """

@@ -25,7 +25,7 @@ class Engine(SimpleNamespace):
 
     def __init__(self, count: int = 0) -> None:
         super().__init__(
-            connections=[CONNECTION] * count,
+            connections={connection: connection for connection in map(Connected, range(count))},
             dispatcher=SimpleNamespace(busy_count=0, waiting_count=0),
             slow_consumers=0,
             drops_for_slow=0,
@@ -37,14 +37,29 @@ class Engine(SimpleNamespace):
         )
 
 
-CONNECTION = SimpleNamespace(
-    closed=False,
-    path="/chat",
-    service=SimpleNamespace(path="/chat"),
-    message_count=0,
-    waiting_count=0,
-    transport=SimpleNamespace(sent_messages=0, received_bytes=0, sent_bytes=0, queued_bytes=0),
-)
+class Connected(SimpleNamespace):
+    """A connection, and the engine's side of it."""
+
+    __hash__ = object.__hash__
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            id=str(number),
+            closed=False,
+            path="/chat",
+            route="/chat",
+            service=SimpleNamespace(path="/chat"),
+            message_count=0,
+            waiting_count=0,
+            transport=SimpleNamespace(
+                sent_messages=0,
+                received_bytes=0,
+                sent_bytes=0,
+                queued_bytes=0,
+                stalled_since_s=None,
+            ),
+        )
+        self._lifecycle = self
 
 
 def runtime(*engines: Engine) -> Any:

@@ -10,7 +10,6 @@ import gevent
 import pytest
 
 import tina4_wsgi
-from scripts import reference
 from tests.support.engine_house import House
 from tina4_wsgi.websocket.connection import Connection
 
@@ -60,10 +59,6 @@ def test_help_shows_them_in_the_order_of_use() -> None:
     places = [text.index(f"    def {name}(") for name in FACE if name not in FIELDS]
 
     assert places == sorted(places)
-
-
-def test_the_reference_shows_all_of_them_in_the_same_order() -> None:
-    assert reference.SHOWN["Connection"] == tuple(one for one in FACE if one not in FIELDS)
 
 
 @pytest.mark.parametrize("name", sorted(set(FACE) - FIELDS))
