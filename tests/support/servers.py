@@ -24,7 +24,8 @@ IMPORTED_BY_PYRAMID = (  # and by WebOb, of which it is made
     "ignore:pkg_resources is deprecated:UserWarning",
     "ignore:Deprecated call to `pkg_resources:DeprecationWarning",
 )
-WARNINGS = ("error", *IMPORTED_BY_PYRAMID)  # a warning ends a server here, too
+BY_FLASK_LOGIN = "ignore:datetime.datetime.utcnow() is deprecated:DeprecationWarning"
+WARNINGS = ("error", *IMPORTED_BY_PYRAMID, BY_FLASK_LOGIN)  # a warning ends a server here, too
 PYTHON = (sys.executable, *(word for what in WARNINGS for word in ("-W", what)))
 LOOPBACK = "127.0.0.1"
 READY_S = 20.0
