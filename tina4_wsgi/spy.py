@@ -27,6 +27,6 @@ class Spy(Protocol):
         """Note an error of an HTTP handler or `auth`; it is logged, and answered with 500."""
 
 
-def observer_of(environ: Mapping[str, Any]) -> Spy | None:
+def spy_of(environ: Mapping[str, Any]) -> Spy | None:
     """Return the spy of a request, None without one."""
     return cast("Spy | None", environ.get(KEY))

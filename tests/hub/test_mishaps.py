@@ -493,9 +493,9 @@ def test_a_drain_at_the_end_of_the_program_that_fails_is_logged(
     def drain(timeout_s: float, *, is_hurried: bool = False) -> None:
         raise LookupError("a mistake of ours")
 
-    guardian = StopGuard(drain, 1.0)
-    guardian._at_exit()
-    guardian.dismiss()
+    guard = StopGuard(drain, 1.0)
+    guard._at_exit()
+    guard.dismiss()
 
     assert [(one.getMessage(), one.levelname) for one in caplog.records] == [
         ("draining at exit failed", "ERROR")

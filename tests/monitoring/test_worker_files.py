@@ -45,9 +45,9 @@ def test_what_one_writes_the_other_reads(folder):
 
 
 def test_only_this_user_may_look_in(folder):
-    spool = WorkerFiles(folder)
-    spool.write(sums(1), {})
-    spool.close()
+    own = WorkerFiles(folder)
+    own.write(sums(1), {})
+    own.close()
 
     modes = {stat.S_IMODE(os.stat(path).st_mode) for path in Path(folder).iterdir()}
     assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
@@ -158,9 +158,9 @@ def test_the_default_folder_is_one_per_user_and_project_and_is_made_with_its_par
     here, there = (default_places(name, ".metrics")[1] for name in "ab")
     assert here != there
 
-    spool = WorkerFiles(here)
-    spool.write(sums(1), {})
-    spool.close()
+    own = WorkerFiles(here)
+    own.write(sums(1), {})
+    own.close()
 
     (parent,) = tmp_path.iterdir()
     assert parent.name == f"tina4-wsgi-{os.geteuid()}"
@@ -191,16 +191,16 @@ def test_a_folder_that_stays_locked_is_an_error(folder, monkeypatch):
 
 
 def test_two_greenlets_that_come_first_share_one_place(folder):
-    holder, spool = WorkerFiles(folder), WorkerFiles(folder)
+    holder, own = WorkerFiles(folder), WorkerFiles(folder)
     holder.write(sums(1), {})
     with holder._whole_folder():
-        both = [gevent.spawn(spool.write, sums(2), {}) for _ in range(2)]
+        both = [gevent.spawn(own.write, sums(2), {}) for _ in range(2)]
         gevent.sleep(0)
     gevent.joinall(both, raise_error=True)
 
     (told,), _ = holder.others()
     assert told.sums.counters == sums(2).counters
-    holder.close(), spool.close()
+    holder.close(), own.close()
 
 
 # -- files that go
@@ -214,8 +214,8 @@ def pass_time(folder, seconds=60):
 def pair(folder):
     asker, other = WorkerFiles(folder), WorkerFiles(folder)
     gone = WorkerFiles(folder)
-    for spool, number in ((gone, 100), (asker, 1), (other, 20)):
-        spool.write(sums(number), {})
+    for own, number in ((gone, 100), (asker, 1), (other, 20)):
+        own.write(sums(number), {})
     gone.close()
     asker.others()  # takes in what the one that has ended left
     asker.write(sums(1), {})
@@ -232,10 +232,10 @@ def total(asker, own):
     return past.counters["messages_received"]["/ws"]
 
 
-def rewrite(spool, number):
-    assert not spool.is_whole()
-    spool.write(sums(number), {})
-    assert spool.is_whole()
+def rewrite(own, number):
+    assert not own.is_whole()
+    own.write(sums(number), {})
+    assert own.is_whole()
 
 
 def test_a_folder_that_was_removed_is_made_again_and_the_ended_still_count(pair, folder):

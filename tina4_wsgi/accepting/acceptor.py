@@ -16,7 +16,7 @@ from ..http.headers import passes_upgrade, status_line
 from ..protocol import handshake
 from ..routing.names import MOST_NAME_BYTES, check_name
 from ..routing.paths import decode, has_control_character, is_own, normal_path
-from ..spy import observer_of
+from ..spy import spy_of
 from ..websocket.bridge import SEEN, bodiless
 from ..websocket.connection import Accepted
 from ..websocket.opening_handshake import OpeningHandshake
@@ -165,11 +165,11 @@ class Acceptor:
         self.refused[refusal.status] = self.refused.get(refusal.status, 0) + 1
         self.log_refusal(environ, refusal)
         if (
-            (observer := observer_of(environ)) is not None
+            (spy := spy_of(environ)) is not None
             and refusal.status == 500
             and refusal.__cause__ is not None
         ):
-            observer.failed(refusal.__cause__)
+            spy.failed(refusal.__cause__)
         if is_answered(environ):
             return refuse_late(environ, start_response, refusal)
 
@@ -370,14 +370,14 @@ class Acceptor:
         environ: WSGIEnvironment,
         start_response: StartResponse,
     ) -> Iterable[bytes]:
-        if is_answered(environ) or observer_of(environ) is not None:
+        if is_answered(environ) or spy_of(environ) is not None:
             return wsgi_app(environ, start_response)
 
         runtime = self._runtime()
         if runtime.is_draining:
             raise Refused(503, "this server is about to stop, try again", _RETRY_LATER)
         if not is_drained(environ, self._app):
-            runtime.guardian.stand_guard()
+            runtime.stop_guard.stand_guard()
         return self.handovers.serve(asked, environ, start_response)
 
 

@@ -26,7 +26,7 @@ class Arrival:
     Args:
         runtime: where it will be served.
         visit: the outcome of its handshake.
-        has_own_drain: whether the server drains the app itself, and so needs no guardian.
+        has_own_drain: whether the server drains the app itself, and so needs no stop guard.
         inquiry: the question to `auth`; ended here.
     """
 
@@ -71,7 +71,7 @@ class Arrival:
         if self._runtime.is_draining:
             lifecycle.dismiss(CloseCode.GOING_AWAY, "going away")
         if not self._has_own_drain:
-            self._runtime.guardian.stand_guard()
+            self._runtime.stop_guard.stand_guard()
 
     def give_up(self, answer: bytes) -> None:
         """Log that the client was let in here, and sent away by a middleware around the app."""

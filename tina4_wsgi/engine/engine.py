@@ -91,7 +91,7 @@ class Engine(ConnectionOwner):
         self.on_end: Callable[[Lifecycle], None] | None = None
         self.on_sweep: Callable[[], bool] | None = None
 
-        self._turn = FlushQueue(self.hub.loop.run_callback, self.meter)
+        self._flush_queue = FlushQueue(self.hub.loop.run_callback, self.meter)
         # By window bits, 0 for connections without compression. A broadcast is compressed once for
         # each of the other variants; nearly always there is none, or one.
         self._variants = {0: self._new_variant()}
@@ -155,7 +155,7 @@ class Engine(ConnectionOwner):
         lifecycle = Lifecycle(self, service, accepted.window_bits)
         connection = Connection(lifecycle, accepted)
         most_bytes = service.limits.max_outbound_bytes
-        transport = Transport(taken.stream, self.hub.loop, self._turn, lifecycle, most_bytes)
+        transport = Transport(taken.stream, self.hub.loop, self._flush_queue, lifecycle, most_bytes)
         lifecycle.attach(connection, transport)
         self.connections[connection] = lifecycle
         service.tally.opened_count += 1
@@ -182,7 +182,7 @@ class Engine(ConnectionOwner):
         return (self.on_sweep is not None and self.on_sweep()) or has_more
 
     def _new_variant(self) -> Variant:
-        return Variant(Groups(self._turn), Groups(self._turn))
+        return Variant(Groups(self._flush_queue), Groups(self._flush_queue))
 
     def _variant_of(self, lifecycle: Lifecycle) -> Variant:
         bits = lifecycle.window_bits

@@ -6,7 +6,7 @@ cdef class Group(FrameSource):
     cdef dict _members
     cdef Py_ssize_t _pending_bytes
     cdef tuple _snapshot
-    cdef FlushQueue _turn
+    cdef FlushQueue _flush_queue
     cdef readonly str name
 
     cpdef tuple members(self)

@@ -36,12 +36,12 @@ class Group(FrameSource):
         pending: frames that leave at the end of the turn, oldest first.
     """
 
-    __slots__ = ("_members", "_pending_bytes", "_snapshot", "_turn", "name")
+    __slots__ = ("_flush_queue", "_members", "_pending_bytes", "_snapshot", "name")
 
-    def __init__(self, name: str, turn: FlushQueue) -> None:
+    def __init__(self, name: str, flush_queue: FlushQueue) -> None:
         super().__init__()
         self.name = name
-        self._turn = turn
+        self._flush_queue = flush_queue
         self._members: dict[Transport, None] = {}  # guarded by the lock of `Groups`
         self._snapshot: tuple[Transport, ...] | None = ()  # of _members; None after a change
         self._pending_bytes = 0
@@ -70,7 +70,7 @@ class Group(FrameSource):
     def broadcast(self, frame: bytes, exclude: Transport | None = None) -> None:
         """Queue one frame for every member but `exclude`; never waits."""
         if not self.pending:
-            self._turn.add_group(self)
+            self._flush_queue.add_group(self)
 
         if exclude is not None and exclude.group is self:
             # `exclude` takes the earlier frames, then counts this frame as taken.
@@ -138,8 +138,8 @@ class Groups:
     Locks: `_lock` guards `_groups` and every group's members; nothing else is touched under it.
     """
 
-    def __init__(self, turn: FlushQueue) -> None:
-        self._turn = turn
+    def __init__(self, flush_queue: FlushQueue) -> None:
+        self._flush_queue = flush_queue
         self._lock = allocate_lock()
         self._groups: dict[str, Group] = {}
 
@@ -165,7 +165,7 @@ class Groups:
         with self._lock:
             group = self._groups.get(name)
             if group is None:
-                group = self._groups[name] = Group(name, self._turn)
+                group = self._groups[name] = Group(name, self._flush_queue)
             group.add(member)
         return group
 

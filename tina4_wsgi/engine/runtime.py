@@ -115,7 +115,7 @@ class Runtime:
         if root is not None and config.backplane != "none":
             self.fanout.relay = Relay(config, root, app_number, self, is_outsider)
 
-        self.guardian = StopGuard(self.drain, config.drain_timeout_s)
+        self.stop_guard = StopGuard(self.drain, config.drain_timeout_s)
         self.is_draining = False
         self.on_engine: Callable[[Engine], None] | None = None
         self.on_draining: Callable[[], None] | None = None
@@ -271,7 +271,7 @@ class Runtime:
 
     def close(self) -> None:
         """Close all engines and the relay; only after `drain`."""
-        self.guardian.dismiss()
+        self.stop_guard.dismiss()
         if self.fanout.relay is not None:
             self.fanout.relay.close()
 

@@ -26,7 +26,7 @@ from gevent.exceptions import ConcurrentObjectUseError
 from ..errors import Refused
 from ..hub.native import get_ident
 from ..hub.stream import Stream, TLSStream
-from ..spy import observer_of
+from ..spy import spy_of
 from .socket_shell import Door, Shell
 
 if TYPE_CHECKING:
@@ -304,7 +304,7 @@ def _added_to(head: bytes, headers: list[tuple[str, str]]) -> Iterator[tuple[str
 
 def _find(environ: WSGIEnvironment) -> HostSocket | None:
     body: Any = environ.get("wsgi.input")  # Any: each server has its own
-    spy = observer_of(environ)
+    spy = spy_of(environ)
     if is_answered(environ):
         handler = environ["wsgi.websocket"].handler
         return HostSocket(

@@ -16,7 +16,7 @@ from werkzeug.wsgi import ClosingIterator
 
 from ..errors import Refused, UsageError
 from ..routing.paths import decode
-from ..spy import observer_of
+from ..spy import spy_of
 from . import client_files, error_pages
 from .headers import passes_upgrade
 from .public_files import PublicFiles
@@ -160,8 +160,8 @@ class HttpHandling:
             exc_info=exc,
         )
 
-        if (observer := observer_of(environ)) is not None:
-            observer.failed(exc)
+        if (spy := spy_of(environ)) is not None:
+            spy.failed(exc)
         return error_pages.failure(environ, exc, self._link)
 
     def _without_route(

@@ -10,9 +10,7 @@ from ..config import wants_colours
 from ..logs import LineFormatter
 
 BOLD = "1"
-DIM = "2"
 RED = "31"
-GREEN = "32"
 YELLOW = "33"
 CYAN = "36"
 

@@ -21,7 +21,7 @@ cdef class Transport:
     cdef int _read_bytes
     cdef object _reader
     cdef object _stream
-    cdef FlushQueue _turn
+    cdef FlushQueue _flush_queue
     cdef public FrameSource group
     cdef public Py_ssize_t mark
     cdef readonly Py_ssize_t most_bytes

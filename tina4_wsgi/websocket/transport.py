@@ -60,7 +60,7 @@ class Transport:
     Args:
         stream: a connected, non-blocking socket; the transport owns it from now on.
         loop: the hub's event loop.
-        turn: flushes the transport at the end of the hub's turn.
+        flush_queue: flushes the transport at the end of the hub's turn.
         owner: gets the calls of `TransportOwner`.
         most_bytes: how many bytes may wait. Beyond half of them the transport stops reading; the
             owner enforces the limit itself.
@@ -76,6 +76,7 @@ class Transport:
 
     __slots__ = (
         "_backlog",
+        "_flush_queue",
         "_is_discarding",
         "_is_drained",
         "_is_finishing",
@@ -89,7 +90,6 @@ class Transport:
         "_read_bytes",
         "_reader",
         "_stream",
-        "_turn",
         "group",
         "mark",
         "most_bytes",
@@ -102,10 +102,15 @@ class Transport:
     )
 
     def __init__(
-        self, stream: Stream, loop: Any, turn: FlushQueue, owner: TransportOwner, most_bytes: int
+        self,
+        stream: Stream,
+        loop: Any,
+        flush_queue: FlushQueue,
+        owner: TransportOwner,
+        most_bytes: int,
     ) -> None:
         self._stream: Stream | None = stream
-        self._loop, self._turn, self._owner = loop, turn, owner
+        self._loop, self._flush_queue, self._owner = loop, flush_queue, owner
         self.most_bytes = most_bytes
 
         self._is_tls = isinstance(stream, TLSStream)
@@ -219,7 +224,7 @@ class Transport:
             self.take_pending()
         outbox = self.outbox
         if not outbox and not self._is_flush_near:
-            self._turn.add_transport(self)
+            self._flush_queue.add_transport(self)
         outbox.append(frame)
         self.queued_bytes = queued_bytes = self.queued_bytes + len(frame)
         return queued_bytes
@@ -239,7 +244,7 @@ class Transport:
         if taken:
             self.mark = len(pending)
             if not self.outbox and not self._is_flush_near:
-                self._turn.add_transport(self)
+                self._flush_queue.add_transport(self)
             self.outbox.extend(taken)
             self.sent_messages += len(taken)
             self.queued_bytes += sum(map(len, taken))
