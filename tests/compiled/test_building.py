@@ -171,7 +171,7 @@ def test_an_application_that_pyinstaller_packs_has_all_of_it(of_sdist, tmp_path)
     with zipfile.ZipFile(of_sdist.wheel) as archive:
         archive.extractall(site)
     shutil.copy(HERE / "packed_app.py", tmp_path)
-    subprocess.run(
+    packing = subprocess.run(
         [sys.executable, "-m", "PyInstaller", "--log-level", "ERROR", "packed_app.py"],
         cwd=tmp_path,
         env={
@@ -179,9 +179,14 @@ def test_an_application_that_pyinstaller_packs_has_all_of_it(of_sdist, tmp_path)
             "PYTHONPATH": str(site),
             "PYINSTALLER_CONFIG_DIR": str(tmp_path / "config"),
         },
-        check=True,
+        capture_output=True,
+        text=True,
+        check=False,
         timeout=PACK_S,
     )
+    if "Python shared library" in packing.stderr:
+        pytest.skip("PyInstaller packs Python's shared library, and this interpreter has none")
+    assert packing.returncode == 0, packing.stderr
     shutil.rmtree(site)
 
     done = subprocess.run(
