@@ -1,10 +1,9 @@
 cimport cython
+from .framing cimport frame_of, text_frame
 
-cdef int _FIN
-cdef tuple _TEXT_HEADERS, _BINARY_HEADERS
+cdef int _FIN, _WHOLE_BINARY
 
-@cython.locals(size=Py_ssize_t, first=int)
 cpdef bytes encode_frame(int opcode, bytes payload, int reserved=*)
 
-@cython.locals(text=str, payload=bytes, size=Py_ssize_t)
+@cython.locals(text=str)
 cpdef bytes encode_message(object message)

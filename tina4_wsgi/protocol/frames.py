@@ -5,11 +5,13 @@ from __future__ import annotations
 from enum import IntEnum
 
 from ..errors import ProtocolError, UsageError
+from .framing import frame_of, text_frame
 
 MAX_CONTROL_PAYLOAD_BYTES = 125
 """§5.5: the longest payload of a control frame."""
 
 _FIN = 0x80
+_WHOLE_BINARY = 0x82
 
 
 class Opcode(IntEnum):
@@ -66,17 +68,7 @@ def encode_frame(opcode: int, payload: bytes, reserved: int = 0) -> bytes:
             has checked.
         reserved: RSV bits, already in place: 0x40 marks a compressed message (RFC 7692 §6).
     """
-    size = len(payload)
-    first = _FIN | reserved | opcode
-    if size < 126:
-        return bytes((first, size)) + payload
-    if size < 65_536:
-        return bytes((first, 126)) + size.to_bytes(2, "big") + payload
-    return bytes((first, 127)) + size.to_bytes(8, "big") + payload
-
-
-_TEXT_HEADERS = tuple(bytes((_FIN | Opcode.TEXT, size)) for size in range(126))
-_BINARY_HEADERS = tuple(bytes((_FIN | Opcode.BINARY, size)) for size in range(126))
+    return frame_of(_FIN | reserved | opcode, payload)
 
 
 def encode_message(message: str | bytes) -> bytes:
@@ -87,26 +79,22 @@ def encode_message(message: str | bytes) -> bytes:
             surrogate).
     """
     if isinstance(message, str):  # the usual case, and a hot path
-        text = message if message.__class__ is str else str.__str__(message)
+        text = message if type(message) is str else str.__str__(message)
         try:
-            payload = text.encode()
+            return text_frame(text)
         except UnicodeEncodeError as exc:
             raise UsageError(
                 f"text holds {exc.object[exc.start]!r}, which UTF-8 can't express"
             ) from exc
-        size = len(payload)
-        return _TEXT_HEADERS[size] + payload if size < 126 else encode_frame(Opcode.TEXT, payload)
 
-    if message.__class__ is not bytes:
+    if type(message) is not bytes:
         if not isinstance(message, bytes | bytearray | memoryview):
             raise UsageError(
                 f"message is a {type(message).__name__}, expected str, bytes, or a list or dict to "
                 "be sent as JSON"
             )
         message = bytes(message)
-
-    size = len(message)
-    return _BINARY_HEADERS[size] + message if size < 126 else encode_frame(Opcode.BINARY, message)
+    return frame_of(_WHOLE_BINARY, message)
 
 
 def encode_close(code: int, reason: str = "") -> bytes:

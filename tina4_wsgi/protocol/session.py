@@ -1,7 +1,7 @@
 """The receiving side of one connection: bytes in, messages out (RFC 6455 §5, §6.2, §7).
 
-How it works. `feed` walks over the bytes frame by frame. It handles a short unfragmented text,
-nearly every frame of nearly every app, in its own loop; all other frames go through `_read_frame`.
+How it works. `feed` walks over the bytes frame by frame. `_take_whole` takes messages that came in
+one frame and at once, nearly all there are; all other frames go through `_read_frame`.
 The part of a data frame that has arrived is unmasked, checked and added to the `_Message` at once,
 so no byte is looked at twice and bad UTF-8 fails before the frame is complete. Only the header of a
 frame, a control frame, or bytes beyond an inbound limit ever wait in `_buffer`: at most 139 bytes
@@ -20,13 +20,14 @@ from typing import Protocol
 from ..errors import ProtocolError
 from .deflate import COMPRESSED, Inflater
 from .frames import MAX_CONTROL_PAYLOAD_BYTES, CloseCode, Opcode, encode_frame, parse_close
+from .framing import bytes_at, text_at
 from .masking import apply_mask
 
 _FIN = 0x80
 _RESERVED = 0x70
 _MASKED = 0x80
-_WHOLE_TEXT = _FIN | Opcode.TEXT
-_LONGEST_SHORT = _MASKED | 125
+_WHOLE_TEXT = 0x81
+_WHOLE_BINARY = 0x82
 
 _DEFLATE_SLACK_BYTES = 64
 """Most bytes that DEFLATE adds to a message that it can't compress, besides a thousandth of its
@@ -168,6 +169,7 @@ class Session:
         "_limits",
         "_may_compress",
         "_message",
+        "_most_message_bytes",
         "_payload",
         "is_assembling",
         "most_bytes",
@@ -181,6 +183,7 @@ class Session:
         self._limits = limits
         self.most_messages = limits.max_inbound_messages
         self.most_bytes = limits.max_inbound_bytes
+        self._most_message_bytes = limits.max_message_bytes
 
         self.queued_bytes = 0
         self.is_assembling = False
@@ -198,6 +201,16 @@ class Session:
         It may if `feed` stopped at an inbound limit or inside a frame's header.
         """
         return bool(self._buffer)
+
+    def is_as_new(self) -> bool:
+        """Return whether nothing has arrived in part, and nothing waits to be taken."""
+        return (
+            not self._buffer
+            and self.queued_bytes == 0
+            and self._message is None
+            and self.pongs is None
+            and self.peer_close is None
+        )
 
     @property
     def held_bytes(self) -> int:
@@ -235,30 +248,11 @@ class Session:
             return True
 
         position = 0 if self._payload is None else self._continue_payload(data, messages)
-        # In the compiled module `raw` is a plain pointer, so no index is checked.
-        size, raw = len(data), data
-        while (
-            size - position >= 2
-            and len(messages) < self.most_messages
-            and self.queued_bytes < self.most_bytes
-        ):
-            second = raw[position + 1]
-            stop = position + second - 122  # 122: the mask bit, less six bytes of header
-            if (
-                raw[position] == _WHOLE_TEXT
-                and stop <= size
-                and _MASKED <= second <= _LONGEST_SHORT
-                and self._message is None
-            ):
-                start = position + 6
-                try:
-                    plain = apply_mask(raw[start:stop], raw[position + 2 : start])
-                    messages.append(plain.decode())
-                    self.queued_bytes += second - _MASKED
-                except UnicodeDecodeError as exc:
-                    raise _not_utf8() from exc
-                position = stop
-                continue
+        size = len(data)
+        while self._has_room(messages):
+            position = self._take_whole(data, position, size, messages)
+            if size - position < 2 or not self._has_room(messages):
+                break
             stop = self._read_frame(data, position, messages)
             if stop < 0:
                 break
@@ -267,6 +261,62 @@ class Session:
         if position < size:
             self._buffer = data[position:]
         return self.pongs is not None or self.peer_close is not None
+
+    def feed_raw(self, raw: bytes, size: int, messages: list[str | bytes]) -> bool:
+        """Do as `feed` does, with `size` bytes that are only copied where they must be kept.
+
+        Args:
+            raw: in the compiled module a plain pointer, valid until this returns.
+        """
+        position = 0
+        if not self._buffer and self._payload is None and self.peer_close is None:
+            position = self._take_whole(raw, 0, size, messages)
+            if position == size:
+                return self.pongs is not None
+        return self.feed(raw[position:size], messages)
+
+    def _has_room(self, messages: list[str | bytes]) -> bool:
+        return len(messages) < self.most_messages and self.queued_bytes < self.most_bytes
+
+    def _take_whole(self, raw: bytes, position: int, size: int, messages: list[str | bytes]) -> int:
+        """Take messages in one frame each, as long as nothing else comes: nearly all there are.
+
+        Returns:
+            Where the first frame begins that isn't such a message, or isn't here whole.
+        """
+        # In the compiled module `raw` is a plain pointer, so no index is checked.
+        if self._message is not None:
+            return position
+
+        while (
+            size - position >= 6
+            and len(messages) < self.most_messages
+            and self.queued_bytes < self.most_bytes
+        ):
+            first, second = raw[position], raw[position + 1]
+            if first not in (_WHOLE_TEXT, _WHOLE_BINARY) or second < _MASKED:
+                break
+
+            start, length = position + 6, second - _MASKED
+            if length == 126 and size - position >= 8:
+                start, length = position + 8, raw[position + 2] << 8 | raw[position + 3]
+                if length < 126:
+                    break  # not in its shortest form: `_read_frame` says so
+            elif length >= 126:
+                break
+            if length > size - start or length > self._most_message_bytes:
+                break
+
+            try:
+                if first == _WHOLE_TEXT:
+                    messages.append(text_at(raw, start, length))
+                else:
+                    messages.append(bytes_at(raw, start, length))
+            except UnicodeDecodeError as exc:
+                raise _not_utf8() from exc
+            self.queued_bytes += length
+            position = start + length
+        return position
 
     def _read_frame(self, data: bytes, position: int, messages: list[str | bytes]) -> int:
         """Handle the frame that begins at `position`.
@@ -332,7 +382,7 @@ class Session:
             )
 
     def _check_size(self, length: int, is_compressed: bool) -> None:
-        size, most = length, self._limits.max_message_bytes
+        size, most = length, self._most_message_bytes
         if self._message is not None:
             size += self._message.size_bytes
             is_compressed = self._message.is_compressed
