@@ -31,7 +31,7 @@ class Failing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
 
-    def feed(self, data: bytes, messages: Any) -> None:
+    def feed_raw(self, raw: bytes, size: int, messages: Any) -> None:
         raise MemoryError
 
 
@@ -40,7 +40,7 @@ def test_an_error_of_ours_while_reading_ends_the_connection(
 ) -> None:
     log = Log()
     client, connection = house.connect(log)
-    connection._lifecycle._session = Failing(connection._lifecycle._session)
+    connection._lifecycle._session = Failing(connection._lifecycle._begin_session())
 
     client.send_text("a")
     log.wait_for("close")

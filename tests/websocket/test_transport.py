@@ -14,6 +14,7 @@ import gevent
 import pytest
 
 from tina4_wsgi.hub.flush_queue import FlushQueue
+from tina4_wsgi.hub.poller import Poller
 from tina4_wsgi.hub.stream import reset_on_close
 from tina4_wsgi.websocket.seams import TransportOwner
 from tina4_wsgi.websocket.transport import INBOUND_FULL, Transport
@@ -69,6 +70,7 @@ Pair = Callable[..., tuple[Transport, Ear, Any]]
 def connect() -> Iterator[Pair]:
     """Make a transport, with its owner and its peer's end."""
     made = []
+    poller = Poller(gevent.get_hub().loop)
 
     def connect(raises: str = "") -> tuple[Transport, Ear, Any]:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -76,7 +78,8 @@ def connect() -> Iterator[Pair]:
             ours, _ = listener.accept()
         ours.setblocking(False)
         loop, ear = gevent.get_hub().loop, Ear(raises)
-        transport = Transport(ours, loop, FlushQueue(loop.run_callback), ear, len(PLENTY))
+        flush_queue = FlushQueue(loop.run_callback)
+        transport = Transport(ours, poller, flush_queue, ear, len(PLENTY))
         ear.transport = transport
         transport.start()
         made.append((transport, ear, peer))
@@ -87,6 +90,7 @@ def connect() -> Iterator[Pair]:
         ear._raises = ""
         transport.abort()
         peer.close()
+    poller.close()
 
 
 def reset(peer: Any) -> None:
@@ -138,11 +142,11 @@ def test_an_error_of_our_own_while_writing_is_told(connect: Pair) -> None:
 
 def test_a_wake_up_without_anything_to_do_does_nothing(connect: Pair) -> None:
     transport, ear, peer = connect()
-    transport._on_readable()
+    transport.on_readable()
     transport._on_writable()
     transport.pause(INBOUND_FULL)
     peer.sendall(b"later")
-    transport._on_readable()
+    transport.on_readable()
     assert ear.told == []
 
     transport.resume(INBOUND_FULL)
@@ -160,7 +164,7 @@ def test_a_wake_up_after_the_end_does_nothing(connect: Pair) -> None:
     stall(transport)
     transport.close()
 
-    transport._on_readable()
+    transport.on_readable()
     transport._on_writable()
 
     assert ear.told == ["stalled", "lost"]
@@ -177,7 +181,7 @@ def test_what_is_written_after_the_end_is_dropped_and_the_end_is_told_once(conne
     gevent.sleep(0)
 
     assert ear.told == ["lost"]
-    assert transport.outbox == []
+    assert not transport.outbox
     with pytest.raises(ConnectionResetError):
         peer.recv(1)
 

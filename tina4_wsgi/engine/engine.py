@@ -155,7 +155,7 @@ class Engine(ConnectionOwner):
         lifecycle = Lifecycle(self, service, accepted.window_bits)
         connection = Connection(lifecycle, accepted)
         most_bytes = service.limits.max_outbound_bytes
-        transport = Transport(taken.stream, self.hub.loop, self._flush_queue, lifecycle, most_bytes)
+        transport = Transport(taken.stream, self.poller, self._flush_queue, lifecycle, most_bytes)
         lifecycle.attach(connection, transport)
         self.connections[connection] = lifecycle
         service.tally.opened_count += 1
@@ -297,6 +297,7 @@ class Engine(ConnectionOwner):
     def forsake(self) -> None:
         """Release all connections in a forked child: they belong to the parent."""
         self._sweeper.close()
+        self.poller.close()
         for lifecycle in self.connections.values():
             lifecycle.forsake()
 
@@ -307,6 +308,7 @@ class Engine(ConnectionOwner):
             self._settled.popleft()[1].close()
         if self.is_alive:
             self._sweeper.close()
+            self.poller.close()
             if self._watch is not None:
                 self._watch.close()
             self.hub.loop.run_callback(self.dispatcher.end_parked)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gevent.event import Event
 
 if TYPE_CHECKING:
-    from .stream import Stream
+    from collections.abc import Callable
 
 _COALESCE_BYTES = 65_536
 """Waiting pieces are joined to chunks of about this size, one for each `send` call."""
@@ -59,13 +59,13 @@ class Backlog:
         self._pieces.append(data)
         self._droppable.append(is_droppable)
 
-    def send_some(self, stream: Stream) -> int:
-        """Offer the oldest bytes to the kernel, in one call.
+    def send_some(self, send: Callable[[bytes | memoryview], int]) -> int:
+        """Offer the oldest bytes to the kernel, in one call of `send`.
 
         Returns:
             How many bytes the kernel took; 0 if all waiting pieces have been dropped.
         Raises:
-            OSError: as `stream.send`; BlockingIOError if the kernel takes nothing after all.
+            OSError: as `Stream.send`; BlockingIOError if the kernel takes nothing after all.
         """
         if not self._pieces:
             return 0
@@ -73,7 +73,7 @@ class Backlog:
         chunk = self._next_chunk()
         self._is_begun = True
 
-        sent = stream.send(chunk)
+        sent = send(chunk)
         self._offset += sent
 
         if self._offset == len(self._pieces[0]):

@@ -9,6 +9,10 @@ gevent keeps per greenlet, no attributes, no `gevent.Timeout` that was never can
 the next job, often another user's, would inherit them. A worker that something else still refers
 to ends, and a fresh one takes its place.
 
+A batch of events from many connections runs in one worker, as long as no callback of theirs waits:
+a switch for each would cost more than a short callback does. Each of its jobs is a job like any
+other: it has its own context, and the next one gets another worker if it left something behind.
+
 Invariants: only the hub switches into a parked worker. The hub is the worker's parent, so a worker
 never switches back to any other greenlet, and that greenlet would be lost; other greenlets call
 `submit`, which defers to the hub. Nothing that runs in the hub may wait or log. While jobs wait and
@@ -21,13 +25,12 @@ import sys
 import threading
 import time
 from collections import deque
-from sys import getrefcount
 from typing import Any, Protocol
-from weakref import getweakrefcount
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from . import mishaps
+from .leavings import count_references, has_weak_references, may_have_context
 
 _SPARE_WORKERS = 16
 """How many parked workers `trim` keeps: enough that quiet traffic spawns none."""
@@ -52,6 +55,28 @@ class Job(Protocol):
         """Do the work; runs in a worker greenlet, and handles its own errors."""
 
 
+class Batch(Protocol):
+    """Events that are at hand together; handling one may run a job.
+
+    Attributes:
+        has_more: whether events are left.
+    """
+
+    @property
+    def has_more(self) -> bool: ...
+
+    def step(self) -> object:
+        """Handle the next event; in the hub or in a worker."""
+
+    def work(self) -> None:
+        """Call `Dispatcher.begin_batch`, then handle events until none is left or
+        `Dispatcher.may_go_on` says no; in a worker.
+        """
+
+    def leave(self) -> None:
+        """A job of the last event waits, and others go on; called in the hub."""
+
+
 class Dispatcher:
     """A pool of worker greenlets, grown on demand.
 
@@ -64,10 +89,17 @@ class Dispatcher:
         self._hub = hub
         self._most_workers = most_workers
         self._parked: list[greenlet] = []
-        # What `getrefcount` returns for a parked worker that only the pool refers to.
+        # What `count_references` returns for a parked worker that only the pool refers to.
         self._own_references = 0
         self._waiting: deque[tuple[Job, float]] = deque()  # each job with its time of arrival
         self._worker_count = 0
+
+        # The worker that runs a batch now; None as soon as one of its jobs waits.
+        self._batch_worker: greenlet | None = None
+        self._batch_number = 0
+        self._batch_left: dict[str, Any] = {}  # the attributes of this worker
+        self._batch_references = 0
+        self._has_run_here = False  # whether the last event of the batch ran a job
 
     @property
     def worker_count(self) -> int:
@@ -92,12 +124,67 @@ class Dispatcher:
     def run(self, job: Job) -> None:
         """Run `job` in a worker now, and return when the job is done or waits for something.
 
-        Greenlets: only the hub.
+        Greenlets: the hub, and a worker that runs a batch; there `takes_job_here` must have said
+            no, so the job waits.
         """
-        if self._waiting:
+        if self._waiting or self._batch_worker is not None:
             self._wait(job)
         else:
             self._start(job)
+
+    def takes_job_here(self) -> bool:
+        """Return whether this greenlet is a worker that runs a batch, and may run one more job.
+
+        If so the caller runs it, right away and without this pool.
+        """
+        if self._batch_worker is None or self._waiting:
+            return False
+        self._has_run_here = True
+        if may_have_context():
+            self._batch_worker.gr_context = None
+        return True
+
+    def run_batch(self, batch: Batch) -> None:
+        """Handle all events of a batch, in as few workers as their jobs allow.
+
+        Greenlets: only the hub.
+        """
+        while batch.has_more:
+            worker = None if self._waiting else self._free_worker()
+            if worker is None:
+                batch.step()  # its job, if it has one, waits in the queue
+                continue
+
+            worker.switch(batch)
+            self._batch_worker = None
+            batch.leave()
+
+    def begin_batch(self) -> int:
+        """Note that this worker begins with a batch; return its number, for `may_go_on`."""
+        me = self._batch_worker = getcurrent()
+        self._batch_number += 1
+        self._batch_left = me.__dict__
+        self._batch_references = count_references(me)
+        self._has_run_here = False
+        return self._batch_number
+
+    def may_go_on(self, batch_number: int) -> bool:
+        """Return whether this worker may handle one more event of its batch.
+
+        It may not if a job waited, since the hub has given the rest to another worker; nor if a job
+        left something behind, which the next job must not find.
+        """
+        if batch_number != self._batch_number or self._batch_worker is None:
+            return False
+        if not self._has_run_here:
+            return True
+
+        self._has_run_here = False
+        me = self._batch_worker
+        is_touched = self._batch_left or has_weak_references(me)
+        if is_touched and not _is_as_new(me):
+            return False
+        return count_references(me) == self._batch_references
 
     def submit(self, job: Job) -> None:
         """Run `job` in the hub's next turn; any greenlet of this thread may call this."""
@@ -130,23 +217,26 @@ class Dispatcher:
             worker.switch(None)
 
     def _start(self, job: Job) -> None:
+        worker = self._free_worker()
+        if worker is None:
+            self._wait(job)
+        else:
+            worker.switch(job)
+
+    def _free_worker(self) -> greenlet | None:
+        """Return a parked worker, taken off the list, or a new one; None if all are busy."""
         while self._parked:
             worker = self._parked.pop()
-            if getrefcount(worker) == self._own_references:
-                worker.switch(job)
-                return
+            if count_references(worker) == self._own_references:
+                return worker
             worker.switch(None)  # something else refers to this worker: end it
-
-        if self._worker_count < self._most_workers:
-            self._new_worker().switch(job)
-        else:
-            self._wait(job)
+        return self._new_worker() if self._worker_count < self._most_workers else None
 
     def _new_worker(self) -> greenlet:
         self._worker_count += 1
         worker = greenlet(self._work, self._hub)
         worker.switch()  # parks it; arguments of a first switch live as long as the greenlet
-        self._own_references = getrefcount(worker)
+        self._own_references = count_references(worker)
         return worker
 
     def _wait(self, job: Job) -> None:
@@ -179,7 +269,7 @@ class Dispatcher:
                 job.work()
                 job = None  # a parked worker must not keep its last job alive
 
-                if (kept or getweakrefcount(me)) and not _is_as_new(me):
+                if (kept or has_weak_references(me)) and not _is_as_new(me):
                     break
                 if self._waiting:
                     # Through the hub, so that a queue of quick jobs can't keep the loop from
@@ -209,4 +299,4 @@ def _is_as_new(worker: greenlet) -> bool:
     # In a patched process each log record makes such an object, and the job may have named it.
     # gevent drops it the same way when a greenlet ends.
     threading._active.pop(id(worker), None)  # type: ignore[attr-defined]
-    return not worker.__dict__ and not getweakrefcount(worker)
+    return not worker.__dict__ and not has_weak_references(worker)

@@ -9,8 +9,8 @@ cdef class Connection:
     cdef object _id
     cdef readonly Lifecycle _lifecycle
     cdef object _opening
+    cdef object _params
     cdef dict _state
     cdef public object auth
-    cdef readonly object params
     cdef readonly str path
     cdef readonly object subprotocol

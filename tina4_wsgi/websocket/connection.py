@@ -10,6 +10,7 @@ from .. import jsontext
 from ..errors import MessageError
 from ..protocol.frames import CloseCode, encode_message
 from ..routing.names import GroupKind, check_name, check_path
+from ..routing.params import Params
 from ..routing.paths import normal_path
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..engine.presence import Member
     from ..jsontext import Message
-    from ..routing.params import Params
     from .lifecycle import Lifecycle
     from .opening_handshake import OpeningHandshake
     from .served_route import ServedRoute
@@ -56,8 +56,6 @@ class Connection:
 
     Attributes:
         path: the concrete path, such as "/ws/chat/general"; the name of its broadcast group.
-        params: the parameters of the path, by key or by attribute: `params["room"]`,
-            `params.room`.
         auth: what the route's `auth` returned, None without one.
         subprotocol: the negotiated subprotocol, None without one.
     """
@@ -67,9 +65,9 @@ class Connection:
         "_id",
         "_lifecycle",
         "_opening",
+        "_params",
         "_state",
         "auth",
-        "params",
         "path",
         "subprotocol",
     )
@@ -80,7 +78,7 @@ class Connection:
         self._id: str | None = None
         self._state: dict[str, Any] | None = None
         self.path = accepted.path
-        self.params = accepted.params
+        self._params = accepted.params or None
         self.auth = accepted.auth
         self.subprotocol = accepted.subprotocol
 
@@ -245,6 +243,16 @@ class Connection:
         return self._id
 
     @property
+    def params(self) -> Params:
+        """The parameters of the path, by key or by attribute.
+
+        Example: `room = connection.params["room"]`, or `connection.params.room`
+        """
+        if self._params is None:
+            self._params = Params()  # created on first use: many paths have none
+        return self._params
+
+    @property
     def ip(self) -> str:
         """The client's address, as seen through trusted proxies; "" on a UNIX socket.
 
@@ -373,6 +381,6 @@ def lifecycle_of(connection: Connection) -> Lifecycle:
 
 
 def _frame_of(message: Message, lifecycle: Lifecycle) -> bytes:
-    if message.__class__ is str:  # nearly always
+    if type(message) is str:  # nearly always
         return encode_message(message)
     return encode_message(jsontext.as_message(message, lifecycle.service.encode_json))

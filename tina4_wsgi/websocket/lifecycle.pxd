@@ -1,5 +1,6 @@
 cimport cython
 from ..hub.dispatcher cimport Dispatcher
+from ..hub.native cimport get_ident
 from ..protocol.session cimport Session
 from .deadlines cimport Deadlines
 from .seams cimport ConnectionOwner, TransportOwner
@@ -38,10 +39,17 @@ cdef class Lifecycle(TransportOwner):
 
     @cython.locals(owner=ConnectionOwner, transport=Transport)
     cpdef send(self, bytes frame)
-    @cython.locals(inbound=list, dispatcher=Dispatcher, session=Session)
     cpdef received(self, bytes data)
-    @cython.locals(owner=ConnectionOwner, held_bytes=Py_ssize_t)
+    @cython.locals(inbound=list, dispatcher=Dispatcher, session=Session)
+    cdef received_raw(self, const unsigned char *raw, Py_ssize_t size)
+    @cython.locals(session=Session)
+    cpdef left_waiting(self)
+    @cython.locals(owner=ConnectionOwner, session=Session)
+    cdef Session _begin_session(self)
+    @cython.locals(owner=ConnectionOwner, inbound=list, session=Session)
+    cdef _end_session(self)
+    @cython.locals(owner=ConnectionOwner, session=Session, held_bytes=Py_ssize_t)
     cpdef _weigh(self)
     cpdef work(self)
-    @cython.locals(inbound=list, has_rechecks=bint, deadlines=Deadlines)
+    @cython.locals(session=Session, inbound=list, has_rechecks=bint, deadlines=Deadlines)
     cpdef _handle_inbound(self)

@@ -147,8 +147,9 @@ class Lifecycle(TransportOwner):
 
         self._callback = service.callback
         self._deadlines = Deadlines(service.limits, time.monotonic(), service.has_auth)
-        self._session = Session(service.limits, window_bits > 0)
-        self._inbound: list[str | bytes] = []
+        # Both only as long as there is something in them, see `_begin_session`.
+        self._session: Session | None = None
+        self._inbound: list[str | bytes] | None = None
 
         self._state = _OPEN
         self._is_busy = self._is_full = self._is_opened = self._is_ended = False
@@ -194,7 +195,7 @@ class Lifecycle(TransportOwner):
     @property
     def waiting_count(self) -> int:
         """How many messages wait for the callback."""
-        return len(self._inbound)
+        return len(self._inbound or ())
 
     # -- called by `Connection`, in any greenlet and any native thread
 
@@ -323,9 +324,18 @@ class Lifecycle(TransportOwner):
 
     def received(self, data: bytes) -> None:
         """Handle bytes that the peer sent; called with b"" to go on after a pause."""
-        inbound, session = self._inbound, self._session
+        self.received_raw(data, len(data))
+
+    def received_raw(self, raw: bytes, size: int) -> None:
+        """Handle `size` bytes that the peer sent; see `TransportOwner`."""
+        session, inbound = self._session, self._inbound
+        if session is None or inbound is None:
+            session = self._begin_session()
+            inbound = self._inbound
+            assert inbound is not None
+
         try:
-            if session.feed(data, inbound):
+            if session.feed_raw(raw, size, inbound):
                 self._read_control()
         except ProtocolError as error:
             self._fail(error)
@@ -343,18 +353,61 @@ class Lifecycle(TransportOwner):
             if not self._is_busy:
                 self._is_busy = True
                 dispatcher = self.owner.dispatcher
-                dispatcher.run(self)
+                if dispatcher.takes_job_here():
+                    self.work()
+                else:
+                    dispatcher.run(self)
 
+        self.left_waiting()
+
+    def left_waiting(self) -> None:
+        """Weigh what is left; see `TransportOwner`."""
+        session = self._session
+        if session is None:
+            return
         # Nearly all messages are handled at once, and those are never weighed.
-        if inbound or session.is_assembling or self._weighed_bytes:
+        if self._inbound or session.is_assembling or self._weighed_bytes:
             self._weigh()
+        self._end_session()
+
+    def _begin_session(self) -> Session:
+        """Take the owner's spare session, or make one.
+
+        Most connections are silent most of the time: a session and a list of messages for each
+        would be an eighth of their memory.
+        """
+        owner = self.owner
+        session = owner.spare_session
+        if session is not None and owner.spare_service is self.service and not self.window_bits:
+            owner.spare_session = None
+            self._inbound = owner.spare_inbound
+        else:
+            session = Session(self.service.limits, self.window_bits > 0)
+            self._inbound = []
+        self._session = session
+        return session
+
+    def _end_session(self) -> None:
+        """Let go of the session if it is as new; not while a worker goes through the messages."""
+        session, inbound = self._session, self._inbound
+        if session is None or inbound is None:
+            return
+        if inbound or self._is_busy or not session.is_as_new():
+            return
+
+        if not self.window_bits:
+            owner = self.owner
+            owner.spare_session, owner.spare_inbound = session, inbound
+            owner.spare_service = self.service
+        self._session = self._inbound = None
 
     def _weigh(self) -> None:
         """Update the count of this peer's waiting bytes; stop reading if the owner holds too many.
 
         Goes on reading where no message waits, since nothing would ever resume reading.
         """
-        owner, held_bytes = self.owner, self._session.held_bytes
+        session = self._session
+        owner, held_bytes = self.owner, 0 if session is None else session.held_bytes
         owner.inbound_bytes += held_bytes - self._weighed_bytes
         self._weighed_bytes = held_bytes
         if owner.inbound_bytes > owner.most_inbound_bytes and self._inbound and not self._is_full:
@@ -362,13 +415,15 @@ class Lifecycle(TransportOwner):
             self.transport.pause(INBOUND_FULL)
 
     def _drop_inbound(self) -> None:
-        self._inbound.clear()
-        self._session.queued_bytes = 0
-        if self._weighed_bytes:
-            self._weigh()
+        if self._session is not None and self._inbound is not None:
+            self._inbound.clear()
+            self._session.queued_bytes = 0
+            if self._weighed_bytes:
+                self._weigh()
 
     def _read_control(self) -> None:
         session = self._session
+        assert session is not None
         if session.pongs is not None:
             pongs, session.pongs = session.pongs, None
             if self._state == _OPEN:
@@ -559,7 +614,8 @@ class Lifecycle(TransportOwner):
         self._state = _FORSAKEN
         self._is_opened, self._is_recheck_due, self._is_full = True, False, False
         self._ending = self._goodbye = None
-        self._inbound.clear()
+        if self._inbound is not None:
+            self._inbound.clear()
         self.transport.forsake()
 
     def begin_close(self, code: int, reason: str) -> None:
@@ -619,11 +675,14 @@ class Lifecycle(TransportOwner):
         # No switch between the last look at _inbound and here, so no message is overlooked; _end
         # comes after all callbacks.
         self._is_busy = False
+        self._end_session()
         if self._is_recheck_due:
             self._wake()
 
     def _handle_inbound(self) -> None:
-        inbound, callback, connection = self._inbound, self._callback, self.connection
+        session, inbound = self._session, self._inbound
+        assert session is not None and inbound is not None
+        callback, connection = self._callback, self.connection
         deadlines = self._deadlines
         deadlines.active_at_s = self.owner.now_s
         has_rechecks = deadlines.recheck_at_s != NEVER
@@ -646,7 +705,7 @@ class Lifecycle(TransportOwner):
                 self._callback_failed("message", exc)
 
         inbound.clear()
-        self._session.queued_bytes = 0
+        session.queued_bytes = 0
         if self._weighed_bytes:
             self._weigh()
 
@@ -700,7 +759,8 @@ class Lifecycle(TransportOwner):
             self._end_on_wire(ending)
 
         self._state = _CLOSED
-        self._session.drop()
+        if self._session is not None:
+            self._session.drop()
         self._drop_inbound()
 
         self._log_close(ending)

@@ -134,7 +134,10 @@ class OpeningHandshake:
         if _CONTROL.search(self._text) is not None:
             raise Refused(400, "this request holds a control character")
 
-        self._lengths = array("I", map(len, values)).tobytes()
+        lengths = list(map(len, values))
+        # Nearly always one byte for each is enough.
+        is_short = max(lengths, default=0) < 256
+        self._lengths = bytes(lengths) if is_short else array("I", lengths).tobytes()
         self._names = names
         self._others = {name: environ[name] for name in by_reference if name in environ} or None
 
@@ -142,7 +145,9 @@ class OpeningHandshake:
         """Rebuild the kept part of the environ: header fields, path, query, peer, user."""
         text, begin = self._text, 0
         found: WSGIEnvironment = {}
-        for name, length in zip(self._names, array("I", self._lengths), strict=True):
+        is_short = len(self._lengths) == len(self._names)
+        lengths = self._lengths if is_short else array("I", self._lengths)
+        for name, length in zip(self._names, lengths, strict=True):
             found[name] = text[begin : begin + length]
             begin += length
         if self._others is not None:

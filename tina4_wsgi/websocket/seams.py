@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..hub.dispatcher import Dispatcher
+from ..hub.loop_poller import poller_for
 from ..hub.mailbox import Mailbox
 from ..hub.native import get_ident
 from .inquiries import Inquiries
@@ -13,7 +14,10 @@ from .inquiries import Inquiries
 if TYPE_CHECKING:
     from ..engine.fanout import Fanout
     from ..errors import ForkError
+    from ..hub.poller import Poller
+    from ..protocol.session import Session
     from .lifecycle import Lifecycle
+    from .served_route import ServedRoute
     from .transport import Transport
 
 
@@ -25,6 +29,17 @@ class TransportOwner:
     def received(self, data: bytes) -> None:
         """Handle bytes that the peer sent."""
         raise NotImplementedError
+
+    def received_raw(self, raw: bytes, size: int) -> None:
+        """Handle `size` bytes that the peer sent.
+
+        Args:
+            raw: in the compiled module a plain pointer, valid until a callback runs.
+        """
+        self.received(raw[:size])
+
+    def left_waiting(self) -> None:
+        """Take stock: a callback waits inside of `received`, and others go on meanwhile."""
 
     def peer_finished(self) -> None:
         """Handle the end of the peer's bytes; the peer may still read."""
@@ -61,12 +76,15 @@ class ConnectionOwner:
 
     Attributes:
         dispatcher: runs callbacks.
+        poller: watches the sockets.
         inquiries: the calls of an `auth` that are under way in this engine.
         mailbox: takes calls from other threads.
         thread_ident: identifier of the hub's native thread.
         now_s: the monotonic clock at the last sweep; reading it for every message costs nothing.
         inbound_bytes: how many bytes of messages wait for callbacks or have arrived in part;
             `most_inbound_bytes` as given.
+        spare_session, spare_inbound, spare_service: an idle session, its empty list of messages and
+            the route that it is for: for the next connection of that route that gets bytes.
         slow_consumers: how many connections were closed with 1013.
         drops_for_slow: how often a member lost broadcasts because of its `on_slow`.
     """
@@ -81,7 +99,11 @@ class ConnectionOwner:
         "mailbox",
         "most_inbound_bytes",
         "now_s",
+        "poller",
         "slow_consumers",
+        "spare_inbound",
+        "spare_service",
+        "spare_session",
         "thread_ident",
     )
 
@@ -95,6 +117,7 @@ class ConnectionOwner:
         self.hub: Any = hub
         self.fanout = fanout
         self.dispatcher = Dispatcher(hub, most_callbacks)
+        self.poller: Poller = poller_for(hub.loop, self.dispatcher)
         self.inquiries = Inquiries()
         self.mailbox = Mailbox(hub)
         self.thread_ident: int = get_ident()
@@ -102,6 +125,9 @@ class ConnectionOwner:
         self.now_s = time.monotonic()
         self.inbound_bytes = 0
         self.most_inbound_bytes = most_inbound_bytes
+        self.spare_session: Session | None = None
+        self.spare_inbound: list[str | bytes] = []
+        self.spare_service: ServedRoute | None = None
         self.slow_consumers = 0
         self.drops_for_slow = 0
 

@@ -1,27 +1,28 @@
 cimport cython
 from .seams cimport TransportOwner
 from ..hub.flush_queue cimport FlushQueue
+from ..hub.poller cimport Poller, Reader
+from ..hub.syscalls cimport Inbox, send
 
 cdef class FrameSource:
     cdef public list pending
 
-cdef class Transport:
+cdef class Transport(Reader):
     cdef object __weakref__
     cdef object _backlog
+    cdef int _descriptor
     cdef bint _is_discarding
     cdef bint _is_drained
     cdef bint _is_finishing
     cdef bint _is_flush_near
     cdef bint _is_peer_done
-    cdef bint _is_tls
-    cdef object _loop
     cdef TransportOwner _owner
     cdef int _pauses
     cdef bytes _pong
     cdef int _read_bytes
-    cdef object _reader
     cdef object _stream
     cdef FlushQueue _flush_queue
+    cdef Poller _poller
     cdef public FrameSource group
     cdef public Py_ssize_t mark
     cdef readonly Py_ssize_t most_bytes
@@ -32,8 +33,11 @@ cdef class Transport:
     cdef public long long sent_messages
     cdef public bint was_heard
 
-    @cython.locals(data=bytes)
-    cpdef _on_readable(self)
+    @cython.locals(inbox=Inbox, size=Py_ssize_t)
+    cpdef on_readable(self)
+    cpdef leave_turn(self)
+    cdef _note_arrival(self, Py_ssize_t size)
+    cdef _end_turn(self)
     @cython.locals(outbox=list)
     cpdef Py_ssize_t write(self, bytes frame)
     @cython.locals(pending=list, taken=list)
@@ -42,4 +46,4 @@ cdef class Transport:
     @cython.locals(outbox=list, data=bytes)
     cpdef flush(self)
     @cython.locals(sent=Py_ssize_t)
-    cpdef _offer(self, object stream, bytes data)
+    cpdef _offer(self, bytes data)

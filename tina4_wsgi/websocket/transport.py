@@ -1,40 +1,46 @@
-"""One socket on watchers of the gevent hub, with the bytes that wait to be sent.
+"""One socket that the hub's poller watches, with the bytes that wait to be sent.
 
-How it works. The read watcher's callback runs in the hub: it receives, hands the bytes to the
-owner, and sends the frames that the owner queued meanwhile in one `send` call. Bytes that the
+How it works. `on_readable` receives, hands the bytes to the owner, and sends the frames that the
+owner queued meanwhile in one `send` call. Bytes that the
 kernel doesn't take go into a `Backlog` with a write watcher. Frames of the owner's group don't pass
 through here one by one: the group keeps one list for all its members, and `mark` says how many of
 its frames this member has already taken.
 
 Invariants:
-- No exception leaves a watcher's callback: it would silently end the watcher.
-- A watcher is stopped and closed before its descriptor: otherwise libev aborts the process.
-- Nothing here waits, logs or calls user code, except that `owner.received` switches into a worker.
+- No exception leaves `on_readable` or a watcher's callback: it would silently end the watcher.
+- A watcher is stopped and closed before its descriptor: otherwise libev aborts the process. The
+  poller forgets a descriptor before it is closed.
+- Nothing here waits, logs or calls user code, except that `owner.received` runs callbacks: in a
+  worker that it switches to, or in the worker that this runs in.
 - `write` takes the group's pending frames before it appends, so frames leave in the order of the
   calls.
 """
 
 from __future__ import annotations
 
+import os
 import socket
-from typing import TYPE_CHECKING, Any
+from _socket import SocketType
+from typing import TYPE_CHECKING
 
 from ..hub.backlog import Backlog
-from ..hub.stream import Stream, TLSStream, reset_on_close
+from ..hub.poller import Poller, Reader
+from ..hub.stream import TLSStream, reset_on_close
+from ..hub.syscalls import (
+    BROKEN,
+    FIRST_READ_BYTES,
+    READ_BYTES,
+    send,
+    set_reset_on_close,
+    shut_down_writing,
+)
 
 if TYPE_CHECKING:
     from ..hub.flush_queue import FlushQueue
+    from ..hub.stream import Stream
     from .seams import TransportOwner
 
-READ_BYTES = 65_536
-"""Most bytes read from a socket at once, which also bounds one client's work per turn."""
-
-_FIRST_READ_BYTES = 16_384
-"""Most bytes per read until a read returns this many: Python allocates the whole size, and 64 KiB
-for 70 bytes cost half a microsecond.
-"""
-
-_READABLE, _WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
+_WRITABLE = 2  # libev's EV_WRITE
 
 # Why a transport doesn't read, as bits. Plain ints, since an IntFlag costs a microsecond per test.
 INBOUND_FULL, OUTBOUND_FULL, ENDED = 1, 2, 4
@@ -52,14 +58,15 @@ class FrameSource:
 _NO_GROUP = FrameSource()
 
 
-class Transport:
+class Transport(Reader):
     """The socket of one connection.
 
     Greenlets: the hub and any greenlet of its thread; only `wait_for_room` switches.
 
     Args:
-        stream: a connected, non-blocking socket; the transport owns it from now on.
-        loop: the hub's event loop.
+        stream: a connected, non-blocking socket; the transport owns it from now on. Of a plain
+            socket it keeps the descriptor alone.
+        poller: watches the socket.
         flush_queue: flushes the transport at the end of the hub's turn.
         owner: gets the calls of `TransportOwner`.
         most_bytes: how many bytes may wait. Beyond half of them the transport stops reading; the
@@ -68,7 +75,7 @@ class Transport:
     Attributes:
         group: the group whose broadcasts this transport sends.
         mark: how many of the group's pending frames this transport has taken this turn.
-        outbox: frames that leave at the end of the turn.
+        outbox: frames that leave at the end of the turn; None or empty if there are none.
         queued_bytes: bytes in outbox and backlog together; `most_bytes` as given.
         received_bytes, sent_bytes, sent_messages: totals; control frames don't count as messages.
         was_heard: set whenever bytes arrive; the owner clears it with each ping.
@@ -76,19 +83,18 @@ class Transport:
 
     __slots__ = (
         "_backlog",
+        "_descriptor",
         "_flush_queue",
         "_is_discarding",
         "_is_drained",
         "_is_finishing",
         "_is_flush_near",
         "_is_peer_done",
-        "_is_tls",
-        "_loop",
         "_owner",
         "_pauses",
+        "_poller",
         "_pong",
         "_read_bytes",
-        "_reader",
         "_stream",
         "group",
         "mark",
@@ -104,25 +110,25 @@ class Transport:
     def __init__(
         self,
         stream: Stream,
-        loop: Any,
+        poller: Poller,
         flush_queue: FlushQueue,
         owner: TransportOwner,
         most_bytes: int,
     ) -> None:
-        self._stream: Stream | None = stream
-        self._loop, self._flush_queue, self._owner = loop, flush_queue, owner
+        # What isn't a socket itself has its own way to receive and to send.
+        self._stream: Stream | None = None if isinstance(stream, SocketType) else stream
+        self._descriptor = stream.detach() if isinstance(stream, SocketType) else stream.fileno()
+        self._poller, self._flush_queue, self._owner = poller, flush_queue, owner
         self.most_bytes = most_bytes
 
-        self._is_tls = isinstance(stream, TLSStream)
-        self._read_bytes = _FIRST_READ_BYTES
-        self._reader = loop.io(stream.fileno(), _READABLE)
+        self._read_bytes = FIRST_READ_BYTES
         self._backlog: Backlog | None = None
         self._pong: bytes | None = None
         self._is_flush_near = self._is_drained = False
         self._is_finishing = self._is_peer_done = self._is_discarding = False
 
         self.group: FrameSource = _NO_GROUP
-        self.outbox: list[bytes] = []
+        self.outbox: list[bytes] | None = None
         self._pauses = self.mark = self.queued_bytes = self.received_bytes = self.sent_bytes = (
             self.sent_messages
         ) = 0
@@ -133,7 +139,7 @@ class Transport:
     @property
     def is_open(self) -> bool:
         """Whether the transport still has its socket."""
-        return self._stream is not None
+        return self._descriptor >= 0
 
     @property
     def is_paused(self) -> bool:
@@ -148,68 +154,103 @@ class Transport:
     # -- reading
 
     def start(self) -> None:
-        """Start reading."""
-        self._reader.start(self._on_readable)
-        self._read_pending()
+        """Start reading, unless there is a reason not to."""
+        if not self._pauses:
+            self._watch()
 
     def pause(self, reason: int) -> None:
         """Stop reading until `resume` has been called for each reason."""
-        if not self._pauses and self._stream is not None:
-            self._reader.stop()
+        if not self._pauses and self._descriptor >= 0:
+            self._poller.remove(self._descriptor)
         self._pauses |= reason
 
     def resume(self, reason: int) -> None:
         """Withdraw one reason for not reading."""
         was_paused = self._pauses
         self._pauses &= ~reason
-        if was_paused and not self._pauses and self._stream is not None:
-            self._reader.start(self._on_readable)
-            self._read_pending()
+        if was_paused and not self._pauses and self._descriptor >= 0:
+            self._watch()
 
-    def _read_pending(self) -> None:
-        """Read soon the bytes that OpenSSL holds: the server may have read part of a TLS record."""
-        if isinstance(self._stream, TLSStream) and self._stream.has_pending:
-            self._loop.run_callback(self._on_readable)
-
-    def _on_readable(self) -> None:
+    def _watch(self) -> None:
         try:
-            stream = self._stream
-            if stream is None or self._pauses:
+            self._poller.add(self._descriptor, self)
+        except OSError as exc:
+            self._owner.failed(exc)
+            return
+        # The server may have read part of a TLS record: read soon the bytes that OpenSSL holds.
+        if isinstance(self._stream, TLSStream) and self._stream.has_pending:
+            self._poller.loop.run_callback(self.on_readable)
+
+    def on_readable(self) -> None:
+        """Read once; see `Reader`."""
+        try:
+            if self._descriptor < 0 or self._pauses:
                 return  # a read scheduled for pending TLS bytes comes too late
-
-            try:
-                data = stream.recv(self._read_bytes)
-            except BlockingIOError:
-                return
-            except OSError:
-                self.close()
+            if self._stream is not None:
+                self._read_stream(self._stream)
                 return
 
-            if not data or self._is_discarding:
-                self._read_the_end(data)
+            inbox = self._poller.inbox
+            size = inbox.receive(self._descriptor, self._read_bytes)
+            if size <= 0 or self._is_discarding:
+                if size >= 0:
+                    self._read_the_end(size)
+                elif size == BROKEN:
+                    self.close()
                 return
 
-            self.was_heard = True
-            self.received_bytes += len(data)
-            self._is_drained = len(data) < self._read_bytes
+            self._is_drained = size < self._read_bytes
             if not self._is_drained:
                 self._read_bytes = READ_BYTES
-
-            # Frames that callbacks queue meanwhile leave below in one `send` call.
-            self._is_flush_near = True
-            self._owner.received(data)
-            self._is_flush_near = False
-            if self.outbox:
-                self.flush()
+            self._note_arrival(size)
+            self._owner.received_raw(inbox.raw, size)
+            self._end_turn()
         except BaseException as exc:  # noqa: BLE001
             # An exception that leaves would end the watcher.
             self._owner.failed(exc)
 
-    def _read_the_end(self, data: bytes) -> None:
+    def _read_stream(self, stream: Stream) -> None:
+        try:
+            data = stream.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close()
+            return
+
+        if not data or self._is_discarding:
+            self._read_the_end(len(data))
+            return
+        self._is_drained = len(data) < READ_BYTES
+        self._note_arrival(len(data))
+        self._owner.received(data)
+        self._end_turn()
+
+    def _note_arrival(self, size: int) -> None:
+        self.was_heard = True
+        self.received_bytes += size
+        # Frames that callbacks queue from here on leave with `_end_turn` in one `send` call.
+        self._is_flush_near = True
+
+    def _end_turn(self) -> None:
+        self._is_flush_near = False
+        if self.outbox:
+            self.flush()
+
+    def leave_turn(self) -> None:
+        """A callback waits inside of `on_readable`; see `Reader`."""
+        try:
+            self._end_turn()
+            self._owner.left_waiting()
+        except BaseException as exc:  # noqa: BLE001
+            # An exception that leaves would end the watcher.
+            self._owner.failed(exc)
+
+    def _read_the_end(self, size: int) -> None:
         if not self._is_discarding:
             self.pause(ENDED)
             self._owner.peer_finished()
-        elif not data:
+        elif not size:
             self.close()
 
     # -- writing
@@ -225,6 +266,8 @@ class Transport:
         outbox = self.outbox
         if not outbox and not self._is_flush_near:
             self._flush_queue.add_transport(self)
+        if outbox is None:
+            outbox = self.outbox = []
         outbox.append(frame)
         self.queued_bytes = queued_bytes = self.queued_bytes + len(frame)
         return queued_bytes
@@ -245,6 +288,8 @@ class Transport:
             self.mark = len(pending)
             if not self.outbox and not self._is_flush_near:
                 self._flush_queue.add_transport(self)
+            if self.outbox is None:
+                self.outbox = []
             self.outbox.extend(taken)
             self.sent_messages += len(taken)
             self.queued_bytes += sum(map(len, taken))
@@ -262,12 +307,11 @@ class Transport:
     def _write_behind(self, data: bytes) -> None:
         """Queue a broadcast behind a backlog, with a bound: a slow reader must not fill memory."""
         self.flush()  # keeps the order, and sends what only waits for the end of the turn
-        stream = self._stream
-        if stream is None:
+        if self._descriptor < 0:
             return
 
         if self._backlog is None:
-            self._offer(stream, data)  # whatever its size: one message alone may always wait
+            self._offer(data)  # whatever its size: one message alone may always wait
         elif self.queued_bytes + len(data) <= self.most_bytes or self._owner.overflowed(len(data)):
             self._backlog.append(data, is_droppable=True)
             self.queued_bytes += len(data)
@@ -275,13 +319,12 @@ class Transport:
 
     def write_joined(self, data: bytes) -> None:
         """Send frames of the group at the end of a turn, behind frames that wait already."""
-        stream = self._stream
-        if stream is None:
+        if self._descriptor < 0:
             return
         if self._backlog is not None or self.outbox:
             self._write_behind(data)
         else:
-            self._offer(stream, data)
+            self._offer(data)
 
     def leave_group(self) -> None:
         """Leave the group; earlier broadcasts are still sent."""
@@ -296,31 +339,38 @@ class Transport:
             return
 
         data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
-        outbox.clear()
+        self.outbox = None
 
-        stream = self._stream
         if self._backlog is not None:
             self._backlog.append(data)
             self._check_high_water()
-        elif stream is not None:
-            self._offer(stream, data)
+        elif self._descriptor >= 0:
+            self._offer(data)
 
-    def _offer(self, stream: Stream, data: bytes) -> None:
+    def _offer(self, data: bytes) -> None:
         """Send `data` in one call; bytes that the kernel doesn't take begin a backlog."""
-        try:
-            sent = stream.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.close()
-            return
+        if self._stream is not None:
+            try:
+                sent = self._stream.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self.close()
+                return
+        else:
+            sent = send(self._descriptor, data)
+            if sent < 0:
+                if sent == BROKEN:
+                    self.close()
+                    return
+                sent = 0
 
         self.sent_bytes += sent
         self.queued_bytes = len(data) - sent
         if not self.queued_bytes:
             return
 
-        watcher = self._loop.io(stream.fileno(), _WRITABLE)
+        watcher = self._poller.loop.io(self._descriptor, _WRITABLE)
         self._backlog = Backlog(watcher, data, sent)
         watcher.start(self._on_writable)
         self._check_high_water()
@@ -333,12 +383,12 @@ class Transport:
 
     def _on_writable(self) -> None:
         try:
-            stream, backlog = self._stream, self._backlog
-            if stream is None or backlog is None:
+            backlog = self._backlog
+            if self._descriptor < 0 or backlog is None:
                 return
 
             try:
-                sent = backlog.send_some(stream)
+                sent = backlog.send_some(self._send)
             except BlockingIOError:
                 return
             except OSError:
@@ -355,6 +405,12 @@ class Transport:
             # An exception that leaves would end the watcher.
             self._owner.failed(exc)
 
+    def _send(self, data: bytes | memoryview) -> int:
+        """Offer `data` to the kernel, and return how many bytes it took; see `Stream.send`."""
+        if self._stream is not None:
+            return self._stream.send(data)
+        return os.write(self._descriptor, data)
+
     def _end_backlog(self, backlog: Backlog) -> None:
         self._backlog = None
         backlog.close()
@@ -364,7 +420,7 @@ class Transport:
 
         self.resume(OUTBOUND_FULL)
         self.flush()
-        if self._is_finishing and self._stream is not None and self._backlog is None:
+        if self._is_finishing and self._descriptor >= 0 and self._backlog is None:
             # The owner won't look again, so the peer's FIN must end the connection.
             self._is_peer_done = False
             self._shut_down()
@@ -385,7 +441,7 @@ class Transport:
 
     def drop_backlog(self) -> None:
         """Drop all waiting frames except a piece that has been sent in part."""
-        self.outbox.clear()
+        self.outbox = None
         self.mark = len(self.group.pending)
         backlog = self._backlog
         assert backlog is not None
@@ -409,24 +465,26 @@ class Transport:
             is_peer_done: whether the peer has announced that it sends no more, so no bytes follow
                 those that were read.
         """
-        if self._stream is None or self._is_finishing:
+        if self._descriptor < 0 or self._is_finishing:
             return
         self._is_finishing = True
         self._is_peer_done = is_peer_done
         self.flush()
-        if self._stream is not None and self._backlog is None:
+        if self._descriptor >= 0 and self._backlog is None:
             self._shut_down()
 
     def _shut_down(self) -> None:
-        assert self._stream is not None
         try:
-            self._stream.shutdown(socket.SHUT_WR)
+            if self._stream is not None:
+                self._stream.shutdown(socket.SHUT_WR)
+            else:
+                shut_down_writing(self._descriptor)
         except OSError:
             self.close()
             return
 
         self._is_discarding = True
-        if self._is_peer_done and self._is_drained and not self._is_tls:
+        if self._is_peer_done and self._is_drained and self._stream is None:
             # Nothing waits for the peer's FIN: the owner closes this transport soon.
             return
         self.resume(INBOUND_FULL | OUTBOUND_FULL | ENDED)
@@ -438,36 +496,43 @@ class Transport:
 
     def abort(self) -> None:
         """End the connection with a reset and drop all waiting bytes."""
-        if self._stream is None:
+        if self._descriptor < 0:
             return
-        reset_on_close(self._stream)
+        if self._stream is not None:
+            reset_on_close(self._stream)
+        else:
+            set_reset_on_close(self._descriptor)
         self.close()
 
     def close(self) -> None:
         """Close the socket, drop all waiting bytes and call `owner.lost`; idempotent."""
-        stream, self._stream = self._stream, None
-        if stream is None:
+        if self._descriptor < 0:
             return
 
-        self._reader.stop()
-        self._reader.close()
-        backlog, self._backlog = self._backlog, None
-        if backlog is not None:
-            backlog.close()
-
-        stream.close()
-        self.outbox.clear()
+        self._poller.remove(self._descriptor)
+        self._close_descriptor()
+        self.outbox = None
         self.queued_bytes = 0
         self.group = _NO_GROUP
         self._owner.lost()
 
     def forsake(self) -> None:
-        """Release the socket in a forked child, without a call to the owner: it is the parent's."""
-        stream, self._stream = self._stream, None
-        if stream is None:
-            return
-        self._reader.stop()
+        """Release the socket in a forked child, without a call to the owner: it is the parent's.
+
+        The poller has been closed before: its set is the parent's too.
+        """
+        if self._descriptor >= 0:
+            # Only this process's descriptor: the connection stays open.
+            self._close_descriptor()
+
+    def _close_descriptor(self) -> None:
         backlog, self._backlog = self._backlog, None
         if backlog is not None:
             backlog.close()
-        stream.close()  # closes only this process's descriptor; the connection stays open
+
+        stream, self._stream = self._stream, None
+        descriptor, self._descriptor = self._descriptor, -1
+        if stream is not None:
+            stream.close()
+        else:
+            os.close(descriptor)

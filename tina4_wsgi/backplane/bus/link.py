@@ -184,7 +184,7 @@ class Link:
         if self._sock is None or backlog is None:
             return
         try:
-            self._queued_bytes -= backlog.send_some(self._sock)
+            self._queued_bytes -= backlog.send_some(self._sock.send)
         except BlockingIOError:
             return
         except OSError:

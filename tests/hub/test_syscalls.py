@@ -1,0 +1,163 @@
+"""Receiving and sending on a bare descriptor. `tests/compiled` runs these tests on the module that
+is written for C.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from tina4_wsgi.hub.syscalls import (
+    BROKEN,
+    FIRST_READ_BYTES,
+    READ_BYTES,
+    WOULD_WAIT,
+    Inbox,
+    send,
+    set_reset_on_close,
+    shut_down_writing,
+)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname(), 5)
+        ours, _ = listener.accept()
+    ours.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+def arrive(ours: socket.socket, size: int) -> None:
+    """Wait until `size` bytes are there to be received."""
+    ours.setblocking(True)
+    while len(ours.recv(size, socket.MSG_PEEK | socket.MSG_WAITALL)) < size:
+        pass
+    ours.setblocking(False)
+
+
+def reset(ours: socket.socket, theirs: socket.socket) -> None:
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    theirs.close()
+    ours.setblocking(True)
+    with pytest.raises(ConnectionResetError):
+        ours.recv(1)
+    ours.setblocking(False)
+
+
+@pytest.mark.parametrize("size", [1, 125, 16_384, 65_536])
+def test_what_has_arrived_is_received(pair: tuple[socket.socket, socket.socket], size: int) -> None:
+    ours, theirs = pair
+    theirs.sendall(b"x" * size)
+    arrive(ours, size)
+
+    assert Inbox().receive(ours.fileno(), READ_BYTES) == size
+
+
+def test_no_more_is_received_than_asked_for(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    theirs.sendall(b"x" * 100)
+    arrive(ours, 100)
+    inbox = Inbox()
+
+    assert [inbox.receive(ours.fileno(), 60) for _ in range(2)] == [60, 40]
+
+
+def test_nothing_there_is_told_apart_from_the_end(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = pair
+    inbox = Inbox()
+    assert inbox.receive(ours.fileno(), READ_BYTES) == WOULD_WAIT
+
+    theirs.close()
+    ours.setblocking(True)
+    ours.recv(1)  # waits for the end
+    ours.setblocking(False)
+
+    assert inbox.receive(ours.fileno(), READ_BYTES) == 0
+
+
+def test_a_broken_connection_is_told(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    reset(ours, theirs)
+
+    assert send(ours.fileno(), b"x") == BROKEN
+    assert Inbox().receive(-1, READ_BYTES) == BROKEN
+
+
+def test_all_is_sent_that_the_kernel_takes(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+
+    assert send(ours.fileno(), b"hello") == 5
+    assert theirs.recv(10) == b"hello"
+
+
+def test_a_full_kernel_takes_a_part_and_then_nothing(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, _ = pair
+    plenty = b"x" * 20_000_000
+
+    taken = [send(ours.fileno(), plenty)]
+    while taken[-1] > 0:
+        taken.append(send(ours.fileno(), plenty))
+
+    assert 0 < taken[0] < len(plenty)
+    assert taken[-1] == WOULD_WAIT
+
+
+def test_a_socket_that_would_wait_is_not_waited_for(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, _ = pair
+
+    assert Inbox().receive(ours.fileno(), FIRST_READ_BYTES) == WOULD_WAIT
+
+
+def test_what_was_sent_before_the_writing_end_is_shut_still_arrives(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = pair
+    send(ours.fileno(), b"last words")
+
+    shut_down_writing(ours.fileno())
+
+    assert [theirs.recv(100), theirs.recv(100)] == [b"last words", b""]
+    theirs.send(b"heard")
+    arrive(ours, 5)
+    assert Inbox().receive(ours.fileno(), READ_BYTES) == 5
+
+
+def test_a_broken_connection_can_not_be_shut(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    reset(ours, theirs)
+
+    with pytest.raises(OSError, match="not connected"):
+        shut_down_writing(ours.fileno())
+
+
+def test_a_connection_is_reset_on_close_when_it_was_asked_for(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = pair
+
+    set_reset_on_close(ours.fileno())
+    ours.close()
+
+    with pytest.raises(ConnectionResetError):
+        theirs.recv(1)
+
+
+def test_what_is_no_socket_takes_the_wish_for_a_reset_in_silence() -> None:
+    read_end, write_end = os.pipe()
+
+    set_reset_on_close(write_end)
+
+    os.close(read_end)
+    os.close(write_end)

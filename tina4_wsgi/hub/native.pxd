@@ -1,0 +1,1 @@
+cpdef unsigned long long get_ident() noexcept
