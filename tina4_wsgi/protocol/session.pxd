@@ -39,7 +39,7 @@ cdef class Session:
     @cython.locals(position=Py_ssize_t)
     cdef bint feed_raw(self, const unsigned char *raw, Py_ssize_t size, list messages) except -1
     cdef bint _has_room(self, list messages)
-    @cython.locals(first=int, second=int, start=Py_ssize_t, length=Py_ssize_t)
+    @cython.locals(first=int, start=Py_ssize_t, stop=Py_ssize_t, length=Py_ssize_t)
     cdef Py_ssize_t _take_whole(
         self, const unsigned char *raw, Py_ssize_t position, Py_ssize_t size, list messages
     ) except -1

@@ -293,18 +293,20 @@ class Session:
             and len(messages) < self.most_messages
             and self.queued_bytes < self.most_bytes
         ):
-            first, second = raw[position], raw[position + 1]
-            if first not in (_WHOLE_TEXT, _WHOLE_BINARY) or second < _MASKED:
+            first = raw[position]
+            if first != _WHOLE_TEXT and first != _WHOLE_BINARY:  # a hot path
                 break
 
-            start, length = position + 6, second - _MASKED
-            if length == 126 and size - position >= 8:
+            start, length = position + 6, raw[position + 1] - _MASKED
+            if not 0 <= length < 126:
+                if length != 126 or size - position < 8:
+                    break
                 start, length = position + 8, raw[position + 2] << 8 | raw[position + 3]
-                if length < 126:
-                    break  # not in its shortest form: `_read_frame` says so
-            elif length >= 126:
-                break
-            if length > size - start or length > self._most_message_bytes:
+                # Not in its shortest form, or too long: `_read_frame` says so.
+                if length < 126 or length > self._most_message_bytes:
+                    break
+            stop = start + length
+            if stop > size:
                 break
 
             try:
@@ -315,7 +317,7 @@ class Session:
             except UnicodeDecodeError as exc:
                 raise _not_utf8() from exc
             self.queued_bytes += length
-            position = start + length
+            position = stop
         return position
 
     def _read_frame(self, data: bytes, position: int, messages: list[str | bytes]) -> int:

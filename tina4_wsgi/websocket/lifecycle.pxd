@@ -6,6 +6,7 @@ from .deadlines cimport Deadlines
 from .seams cimport ConnectionOwner, TransportOwner
 from .transport cimport Transport
 
+cdef double _NEVER
 cdef int _OPEN, _CLOSING, _GONE, _OVER, _CLOSED, _FORSAKEN
 
 cdef class Lifecycle(TransportOwner):

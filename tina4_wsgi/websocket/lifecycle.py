@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tina4_wsgi.connection")
 
 
+_NEVER = NEVER  # in the compiled module a plain double
+
 _OPEN, _CLOSING, _GONE, _OVER, _CLOSED, _FORSAKEN = range(6)
 
 _PING = b"\x89\x00"
@@ -345,10 +347,7 @@ class Lifecycle(TransportOwner):
                 self._is_full = True
                 self.transport.pause(INBOUND_FULL)
             if self._state != _OPEN:
-                # Only the peer's close frame matters now, and it may lie behind more messages.
-                self._drop_inbound()
-                if self._is_full:
-                    self.owner.hub.loop.run_callback(self._go_on)
+                self._drop_late_messages()
                 return
             if not self._is_busy:
                 self._is_busy = True
@@ -358,7 +357,8 @@ class Lifecycle(TransportOwner):
                 else:
                     dispatcher.run(self)
 
-        self.left_waiting()
+        if self._session is not None:  # else all is done, as nearly always
+            self.left_waiting()
 
     def left_waiting(self) -> None:
         """Weigh what is left; see `TransportOwner`."""
@@ -413,6 +413,12 @@ class Lifecycle(TransportOwner):
         if owner.inbound_bytes > owner.most_inbound_bytes and self._inbound and not self._is_full:
             self._is_full = True
             self.transport.pause(INBOUND_FULL)
+
+    def _drop_late_messages(self) -> None:
+        """Drop what has arrived; only the peer's close frame matters, which may lie behind more."""
+        self._drop_inbound()
+        if self._is_full:
+            self.owner.hub.loop.run_callback(self._go_on)
 
     def _drop_inbound(self) -> None:
         if self._session is not None and self._inbound is not None:
@@ -685,7 +691,7 @@ class Lifecycle(TransportOwner):
         callback, connection = self._callback, self.connection
         deadlines = self._deadlines
         deadlines.active_at_s = self.owner.now_s
-        has_rechecks = deadlines.recheck_at_s != NEVER
+        has_rechecks = deadlines.recheck_at_s != _NEVER
 
         # The loop includes messages appended meanwhile, and ends when close() clears the list.
         for data in inbound:

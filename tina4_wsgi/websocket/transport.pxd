@@ -36,8 +36,6 @@ cdef class Transport(Reader):
     @cython.locals(inbox=Inbox, size=Py_ssize_t)
     cpdef on_readable(self)
     cpdef leave_turn(self)
-    cdef _note_arrival(self, Py_ssize_t size)
-    cdef _end_turn(self)
     @cython.locals(outbox=list)
     cpdef Py_ssize_t write(self, bytes frame)
     @cython.locals(pending=list, taken=list)

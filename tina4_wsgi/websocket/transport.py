@@ -202,9 +202,15 @@ class Transport(Reader):
             self._is_drained = size < self._read_bytes
             if not self._is_drained:
                 self._read_bytes = READ_BYTES
-            self._note_arrival(size)
+            self.was_heard = True
+            self.received_bytes += size
+
+            # Frames that callbacks queue meanwhile leave below in one `send` call.
+            self._is_flush_near = True
             self._owner.received_raw(inbox.raw, size)
-            self._end_turn()
+            self._is_flush_near = False
+            if self.outbox:
+                self.flush()
         except BaseException as exc:  # noqa: BLE001
             # An exception that leaves would end the watcher.
             self._owner.failed(exc)
@@ -222,15 +228,11 @@ class Transport(Reader):
             self._read_the_end(len(data))
             return
         self._is_drained = len(data) < READ_BYTES
-        self._note_arrival(len(data))
+        self.was_heard = True
+        self.received_bytes += len(data)
+        self._is_flush_near = True
         self._owner.received(data)
         self._end_turn()
-
-    def _note_arrival(self, size: int) -> None:
-        self.was_heard = True
-        self.received_bytes += size
-        # Frames that callbacks queue from here on leave with `_end_turn` in one `send` call.
-        self._is_flush_near = True
 
     def _end_turn(self) -> None:
         self._is_flush_near = False
@@ -319,12 +321,10 @@ class Transport(Reader):
 
     def write_joined(self, data: bytes) -> None:
         """Send frames of the group at the end of a turn, behind frames that wait already."""
-        if self._descriptor < 0:
-            return
         if self._backlog is not None or self.outbox:
             self._write_behind(data)
         else:
-            self._offer(data)
+            self._offer(data)  # a closed transport sends to no descriptor
 
     def leave_group(self) -> None:
         """Leave the group; earlier broadcasts are still sent."""
