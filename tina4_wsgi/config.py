@@ -303,6 +303,24 @@ class Config:
         least=0,
         most=1 << 30,
     )
+    deflate_level: int = _setting(
+        6,
+        "on zlib's scale",
+        "how hard compression tries: zlib's own default; 1 takes less CPU for slightly longer "
+        "messages, 9 the most",
+        least=1,
+        most=9,
+        per_route=True,
+    )
+    deflate_mem_level: int = _setting(
+        8,
+        "on zlib's scale",
+        "the size of zlib's tables, anew for each message: zlib's own default; 5 is faster for "
+        "messages of a few KiB",
+        least=1,
+        most=9,
+        per_route=True,
+    )
     max_deflate_ratio: int = _setting(
         300,
         "times its size, 0 is any",

@@ -41,6 +41,8 @@ class RouteSettings(TypedDict, total=False):
     max_inbound_messages: int
     max_inbound_bytes: int
     deflate: bool
+    deflate_level: int
+    deflate_mem_level: int
     max_deflate_ratio: int
     on_error: Literal["keep", "close"]
     allowed_origins: Origins
@@ -76,6 +78,8 @@ class AppSettings(TypedDict, total=False):
     keepalive_timeout_s: float | None
     deflate: bool | None
     deflate_threshold_bytes: int | None
+    deflate_level: int | None
+    deflate_mem_level: int | None
     max_deflate_ratio: int | None
     on_error: Literal["keep", "close"] | None
     allowed_origins: Origins | None

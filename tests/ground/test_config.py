@@ -14,6 +14,7 @@ from tina4_wsgi.errors import ConfigError
 VARIABLES = {
     "DEBUG": ("maybe", "TINA4_WS_DEBUG='maybe', expected yes or no"),
     "MAX_CONNECTIONS": ("many", "TINA4_WS_MAX_CONNECTIONS='many', expected a number"),
+    "DEFLATE_LEVEL": ("best", "TINA4_WS_DEFLATE_LEVEL='best', expected a number"),
     "PING_INTERVAL_S": ("25 s", "TINA4_WS_PING_INTERVAL_S='25 s', expected a number"),
     "TRUSTED_PROXIES": (
         "10.0.0.0/8, nginx",
@@ -25,6 +26,11 @@ KEYWORDS = [
     ("max_connections", True, "max_connections=True, expected int"),
     ("debug", 1, "debug=1, expected bool"),
     ("backplane_url", b"redis://:secret@a", "backplane_url is a bytes, expected str"),
+    ("deflate_level", 0, "deflate_level=0, expected at least 1 on zlib's scale"),
+    ("deflate_level", 10, "deflate_level=10, expected at most 9 on zlib's scale"),
+    ("deflate_level", "fast", "deflate_level='fast', expected int"),
+    ("deflate_mem_level", 0, "deflate_mem_level=0, expected at least 1 on zlib's scale"),
+    ("deflate_mem_level", 10, "deflate_mem_level=10, expected at most 9 on zlib's scale"),
     ("max_connections", -1, "max_connections=-1, expected at least"),
     ("ping_interval_s", float("nan"), "ping_interval_s=nan, expected at least 0 seconds"),
     ("ping_interval_s", float("inf"), "ping_interval_s=inf, expected at most 86400 seconds"),

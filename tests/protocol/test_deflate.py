@@ -361,7 +361,7 @@ def test_bad_utf8_is_told_before_what_comes_behind_it() -> None:
 
 
 def test_a_long_message_is_compressed_with_the_mark_and_without_the_tail() -> None:
-    frame = compress_frame(encode_message("abc" * 1_000), 15, 1_024)
+    frame = compress_frame(encode_message("abc" * 1_000), 15, 1_024, 6, 8)
 
     assert frame[0] == 0x80 | 0x40 | 0x01
     assert Inflater(10_000).inflate(frame[2:], is_last=True) == b"abc" * 1_000
@@ -370,7 +370,7 @@ def test_a_long_message_is_compressed_with_the_mark_and_without_the_tail() -> No
 @pytest.mark.parametrize("bits", [9, 12, 15])
 def test_a_smaller_window_is_kept_to(bits: int) -> None:
     text = bytes((n * 7_919) & 0xFF for n in range(100)) * 400
-    frame = compress_frame(encode_message(text), bits, 1_024)
+    frame = compress_frame(encode_message(text), bits, 1_024, 6, 8)
 
     assert frame[0] == 0x80 | 0x40 | 0x02
     start = 4 if frame[1] == 126 else 2
@@ -382,6 +382,18 @@ def test_short_messages_an_agreed_window_of_256_and_noise_stay_as_they_are() -> 
     long = encode_message("x" * 5_000)
     noise = encode_message(bytes((n * n * 2_654_435_761 >> 13) & 0xFF for n in range(2_000)))
 
-    assert compress_frame(short, 15, 1_024) is short
-    assert compress_frame(long, 8, 1_024) is long
-    assert compress_frame(noise, 15, 1_024) is noise
+    assert compress_frame(short, 15, 1_024, 6, 8) is short
+    assert compress_frame(long, 8, 1_024, 6, 8) is long
+    assert compress_frame(noise, 15, 1_024, 6, 8) is noise
+
+
+@pytest.mark.parametrize(("level", "memory_level"), [(1, 8), (6, 5), (6, 8), (9, 9), (1, 1)])
+def test_level_and_memory_level_reach_zlib(level: int, memory_level: int) -> None:
+    text = "".join(f"{n * n * 7_919 % 10_007} " for n in range(900)) * 2
+    compressor = zlib.compressobj(level, zlib.DEFLATED, -15, memory_level)
+    expected = compressor.compress(text.encode()) + compressor.flush(zlib.Z_SYNC_FLUSH)
+
+    frame = compress_frame(encode_message(text), 15, 1_024, level, memory_level)
+
+    assert frame[4:] == expected.removesuffix(TAIL)
+    assert len(expected) != len(deflated(text.encode())) or (level, memory_level) == (6, 8)

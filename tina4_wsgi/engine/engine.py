@@ -48,6 +48,7 @@ need the descriptors more.
 
 
 _PATH, _ROOM = GroupKind.PATH, GroupKind.ROOM
+_PLAIN = (0, 0, 0)
 
 
 class Variant(NamedTuple):
@@ -92,9 +93,10 @@ class Engine(ConnectionOwner):
         self.on_sweep: Callable[[], bool] | None = None
 
         self._flush_queue = FlushQueue(self.hub.loop.run_callback, self.meter)
-        # By window bits, 0 for connections without compression. A broadcast is compressed once for
-        # each of the other variants; nearly always there is none, or one.
-        self._variants = {0: self._new_variant()}
+        # By window bits, level and memory level of compression; zeros for connections without. A
+        # broadcast is compressed once for each of the other variants; nearly always there is none,
+        # or one.
+        self._variants = {_PLAIN: self._new_variant()}
         self._sweeper = Sweeper(self.hub.loop, self.connections.values(), self._keep_house)
 
         self._settled: deque[tuple[float, Transport]] = deque()
@@ -185,12 +187,15 @@ class Engine(ConnectionOwner):
         return Variant(Groups(self._flush_queue), Groups(self._flush_queue))
 
     def _variant_of(self, lifecycle: Lifecycle) -> Variant:
-        bits = lifecycle.window_bits
-        variant = self._variants.get(bits)
+        form = _PLAIN
+        if lifecycle.window_bits:
+            limits = lifecycle.service.limits
+            form = (lifecycle.window_bits, limits.deflate_level, limits.deflate_mem_level)
+        variant = self._variants.get(form)
         if variant is None:
             # Replaced, not changed: other threads iterate over it to count.
             variant = self._new_variant()
-            self._variants = {**self._variants, bits: variant}
+            self._variants = {**self._variants, form: variant}
         return variant
 
     # -- called by connections
@@ -261,12 +266,13 @@ class Engine(ConnectionOwner):
         else:
             self.room_broadcasts += 1
 
-        for bits, variant in self._variants.items():
+        threshold_bytes = self.config.deflate_threshold_bytes
+        for (bits, level, memory_level), variant in self._variants.items():
             group = (variant.paths if is_path else variant.rooms).get(name)
             if group is None:
                 continue
             data = (
-                compress_frame(frame, bits, self.config.deflate_threshold_bytes) if bits else frame
+                compress_frame(frame, bits, threshold_bytes, level, memory_level) if bits else frame
             )
             if is_path:
                 group.broadcast(data, exclude)

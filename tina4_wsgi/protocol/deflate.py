@@ -24,9 +24,6 @@ _SMALLEST_ZLIB_BITS = 9  # zlib has no raw window of 2^8, though §7.1.2.1 does
 _WINDOWS: dict[str | None, int] = {str(bits): bits for bits in range(8, 16)}
 """§7.1.2: 8 to 15, without leading zeros."""
 
-_LEVEL = 6  # zlib's own default; a broadcast pays it once
-_MEMORY_LEVEL = 8
-
 _MOST_STREAMS = 16
 """§7.2.3.5 lets a message hold several final blocks, each of which needs an inflater; no client
 sends more than one.
@@ -227,20 +224,24 @@ class Inflater:
             self.fault = ProtocolError(code, reason)
 
 
-def compress_frame(frame: bytes, window_bits: int, threshold_bytes: int) -> bytes:
+def compress_frame(
+    frame: bytes, window_bits: int, threshold_bytes: int, level: int, memory_level: int
+) -> bytes:
     """Compress a whole data frame that `encode_message` returned.
 
     Args:
         frame: final, unmasked, uncompressed.
         window_bits: the agreed window, 8-15. With 8 no frame is compressed, as §6.1 always allows.
         threshold_bytes: shorter payloads stay as they are.
+        level: of zlib, 1-9: how long it looks for repetitions.
+        memory_level: of zlib, 1-9: the size of its tables, which are filled anew for each message.
     Returns:
         The compressed frame, or `frame` itself where compression gains nothing.
     """
     start = 2 if frame[1] < 126 else 4 if frame[1] == 126 else 10
     if len(frame) - start < threshold_bytes or window_bits < _SMALLEST_ZLIB_BITS:
         return frame
-    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -window_bits, _MEMORY_LEVEL)
+    compressor = zlib.compressobj(level, zlib.DEFLATED, -window_bits, memory_level)
     payload = compressor.compress(memoryview(frame)[start:]) + compressor.flush(zlib.Z_SYNC_FLUSH)
     compressed = encode_frame(frame[0] & 0x0F, payload[: -len(_EMPTY_BLOCK)], COMPRESSED)
     return compressed if len(compressed) < len(frame) else frame

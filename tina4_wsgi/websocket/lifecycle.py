@@ -204,8 +204,14 @@ class Lifecycle(TransportOwner):
     def send(self, frame: bytes) -> None:
         """Send one frame; waits while too many bytes are queued for this client."""
         if self.window_bits:
-            threshold = self.service.limits.deflate_threshold_bytes
-            frame = compress_frame(frame, self.window_bits, threshold)
+            limits = self.service.limits
+            frame = compress_frame(
+                frame,
+                self.window_bits,
+                limits.deflate_threshold_bytes,
+                limits.deflate_level,
+                limits.deflate_mem_level,
+            )
 
         owner = self.owner
         if get_ident() != owner.thread_ident:
