@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import chart, machine, publishing
+from . import chart, interpreter, machine, publishing
 from .measuring import Bench
 from .peers import BY_KEY, OURS, PEERS, PROTOTYPE, ROOT, Peer, is_ours
 from .results import Results
@@ -56,6 +56,9 @@ def _measure(options: argparse.Namespace) -> int:
         [peer for peer in PEERS if any(peer in takers for _, takers in plan)],
         installs=not options.no_install,
     )
+    about_build = {"interpreter": kit.interpreter, "engine": kit.engine}
+    if options.publish and (objection := interpreter.objection(about_build)):
+        raise SetupError(f"not to be published, so not measured: {objection}")
     limit = machine.raise_descriptor_limit()
     skipped = {
         one.key: f"needs {one.descriptors:,} descriptors"
@@ -65,7 +68,7 @@ def _measure(options: argparse.Namespace) -> int:
     cpus = machine.choose_cpus()
     os.sched_setaffinity(0, {cpus.load})  # this process too stays away from the servers
     bench = Bench(kit, cpus, options.seconds, min(0.7, options.seconds), options.long)
-    results = Results(_about(kit.versions, kit.missing, skipped, options))
+    results = Results(_about(kit.versions, kit.missing, skipped, options) | about_build)
     path = options.results or CACHE / f"results-{datetime.datetime.now():%Y-%m-%d-%H%M%S}.json"
     code = 0
     try:
@@ -89,6 +92,9 @@ def _show(results: Results, options: argparse.Namespace) -> int:
     if options.chart:
         options.chart.write_text(chart.draw(results))
     if options.publish:
+        if objection := interpreter.objection(results.about):
+            say(f"not published: {objection}")
+            return 1
         publishing.publish(results)
     return 0 if any("failure" not in sample for sample in results.samples) else 1
 
@@ -131,7 +137,9 @@ def _plan(options: argparse.Namespace) -> Plan:
             [
                 peer
                 for peer in peers
-                if one.takes(peer) and (is_all_named or not one.is_ours_alone or is_ours(peer))
+                if one.takes(peer)
+                and (options.peers or one.wants(peer))
+                and (is_all_named or not one.is_ours_alone or is_ours(peer))
             ],
         )
         for one in _chosen_scenarios(options)
@@ -147,11 +155,7 @@ def _chosen_scenarios(options: argparse.Namespace) -> list[Scenario]:
 def _chosen_peers(options: argparse.Namespace) -> list[Peer]:
     if options.peers:
         return [peer for peer in PEERS if peer.key in options.peers]
-    here = [
-        peer
-        for peer in PEERS
-        if peer.is_default and (peer.key != "prototype" or PROTOTYPE.is_dir())
-    ]
+    here = [peer for peer in PEERS if peer.key != "prototype" or PROTOTYPE.is_dir()]
     return [peer for peer in here if not options.quick or peer.key in QUICK_PEERS]
 
 

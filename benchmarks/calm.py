@@ -168,14 +168,14 @@ def _at_once(steady: list[str], storm: list[str]) -> Sample:
     return {"steady": result_of(output, complaints), "storm": storm_raw}
 
 
-def _broadcast_sample(raw: Sample, foreign: float) -> Sample:
+def _broadcast_sample(raw: Sample, foreign: dict[str, float]) -> Sample:
     latency = raw["lat_us_all"]
     return {
         "p50_us": latency["p50"],
         "p99_us": latency["p99"],
         "per_s": raw["deliveries_per_s"],
         "server_cpu": raw["server_cpu"],
-        "foreign_cpu": foreign,
+        **foreign,
         "errors": raw["errors"] + raw["disconnects"],
         "raw": raw,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from html import escape
 
 from . import words
-from .peers import BASE, BY_KEY, OURS
+from .peers import BASE, BY_KEY, OURS, OWN
 from .results import Results
 from .scenarios import BY_KEY as SCENARIO_BY_KEY
 from .scenarios import Scenario
@@ -23,12 +23,15 @@ TITLES = {
     "rooms50": ("50 rooms of 10", "deliveries, 64 B, 1 broadcast outstanding each"),
     "big-room": ("One room of 200, 32 KiB", "deliveries of text, 1 broadcast outstanding"),
     "churn": ("Connect, echo, close", "connections, 50 at once"),
+    "storm10000": ("10,000 clients come back", "seconds of server CPU for all; less is better"),
+    "wss-echo": ("Echo over TLS", "messages, 64 B, 50 connections, 1 outstanding"),
+    "deflate-room": ("One room of 200, compressed", "deliveries of 1 KiB JSON, 1 outstanding"),
     "idle8000": ("Memory of an idle connection", "bytes with 8,000 connections; less is better"),
-    "http": ("HTTP, JSON with a parameter", "requests under gunicorn’s gevent worker"),
+    "http": ("HTTP, JSON with a parameter", "requests, 50 keep-alive connections"),
 }
 """The scenarios that are drawn, from left to right, and what is written above each."""
 
-LEFT_OUT = frozenset({"prototype", "tina4-own"})
+LEFT_OUT = frozenset({"prototype"})
 
 COLUMNS = 3
 WIDTH = 1_140
@@ -41,7 +44,7 @@ PANEL_HEAD = 46
 PANEL_GAP = 30
 BAR = 13
 BAR_STEP = 20
-LABEL = 122
+LABEL = 128
 VALUE = 62
 
 STYLE = """
@@ -109,7 +112,7 @@ def _header(results: Results, height: float) -> list[str]:
             "note",
             MARGIN,
             62,
-            "One server process on one core. A longer bar is better, but for memory.",
+            "One server process on one core. A longer bar is better, but for memory and seconds.",
         ),
         _text("note", MARGIN, height - 18, f"{where}. {rounds_of(results)}."),
         _text("note", WIDTH - MARGIN, height - 18, "dark grey: uWebSockets, in C++", anchor="end"),
@@ -129,9 +132,9 @@ def _panel(scenario: Scenario, bars: list[tuple[str, float]]) -> list[str]:
 
 
 def _bar(scenario: Scenario, key: str, figure: float, y: float, length: float) -> list[str]:
-    kind = {OURS: " ours", BASE: " base"}.get(key, "")
+    kind = {OURS: " ours", OWN: " ours", BASE: " base"}.get(key, "")
     bar = f"bar-{kind.strip()}" if kind else "bar"
-    own = " ours" if key == OURS else ""
+    own = " ours" if key in (OURS, OWN) else ""
     middle = y + BAR - 2.5
     return [
         _text(f"label{own}", LABEL - 8, middle, BY_KEY[key].label, anchor="end"),

@@ -64,6 +64,12 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return sum(sum(int(field) for field in _stat(pid)[11:13]) for pid in pids) / TICKS_PER_S
 
 
+def own_cpu_seconds() -> float:
+    """Give the time that this process has run, and those it started that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def busy_seconds(cpu: int) -> float:
     """Give the time that a processor has run processes, or was kept from us by the hypervisor."""
     for line in Path("/proc/stat").read_text().splitlines():

@@ -81,10 +81,18 @@ def closed_loop(bench: Bench, scenario: Scenario, server: Server) -> Sample:
         "p99_us": latency["p99"],
         "server_cpu": raw["server_cpu"],
         "generator_busy": raw["gen_busy"],
-        "foreign_cpu": foreign,
-        "errors": raw["errors"] + raw["disconnects"],
+        **foreign,
+        "errors": raw["errors"] + raw["disconnects"] + _uncompressed(raw),
         "raw": raw,
     }
+
+
+def _uncompressed(raw: Sample) -> int:
+    """Count the messages that came as they are where all were to be compressed."""
+    if "compressed" not in raw:
+        return 0
+    received: int = raw.get("msgs", raw.get("deliveries", 0))
+    return max(0, received - int(raw["compressed"]))
 
 
 def idle(bench: Bench, scenario: Scenario, server: Server) -> Sample:
@@ -103,11 +111,38 @@ def idle(bench: Bench, scenario: Scenario, server: Server) -> Sample:
         "0",
     )
     generate(bench.generator(server, *warm))
-    raw = generate(bench.generator(server, *scenario.load, "--hold", "1"))
+    command = bench.generator(server, *scenario.load, "--hold", "1")
+    raw, foreign = beside(bench, server, lambda: generate(command))
     return {
         "bytes_per_connection": raw["pss_bytes_per_conn"],
         "per_s": raw["connects_per_s"],
+        **foreign,
         "errors": raw["errors"] + raw["disconnects"] + raw["sampled"] - raw["alive"],
+        "raw": raw,
+    }
+
+
+def storm(bench: Bench, scenario: Scenario, server: Server) -> Sample:
+    """Let all clients come back at once, and count what that costs the server.
+
+    Returns:
+        Among others `cpu_s`, the seconds of server CPU for all of them, and `slow_connects`: how
+        many waited for over 0.9 s, for their turn or since a full accept queue dropped their SYN.
+    """
+    load = (*scenario.load, "--connect-timeout", "60")
+    raw, foreign = beside(bench, server, lambda: generate(bench.generator(server, *load)))
+    return {
+        "cpu_s": raw["server_cpu_s"],
+        "per_s": raw["connects_per_s"],
+        "p50_us": raw["connect_us"]["p50"],
+        "p99_us": raw["connect_us"]["p99"],
+        "slow_connects": raw["slow_connects"],
+        "generator_busy": raw["gen_busy"],
+        **foreign,
+        "errors": raw["errors"]
+        + raw["disconnects"]
+        + (raw["requested"] - raw["conns"])
+        + (raw["sampled"] - raw["alive"]),
         "raw": raw,
     }
 
@@ -124,20 +159,41 @@ def http(bench: Bench, scenario: Scenario, server: Server) -> Sample:
         "p50_us": raw["p50_us"],
         "p99_us": raw["p99_us"],
         "server_cpu": spent / (time.monotonic() - begun),
-        "foreign_cpu": foreign,
+        **foreign,
         "errors": raw["errors"],
         "raw": raw,
     }
 
 
-def beside(bench: Bench, server: Server, work: Callable[[], Sample]) -> tuple[Sample, float]:
-    """Run `work`, and find out which share of the server's processor others took meanwhile."""
-    begun = time.monotonic()
-    busy, own = machine.busy_seconds(bench.cpus.server), machine.cpu_seconds(server.pids)
+def beside(
+    bench: Bench, server: Server, work: Callable[[], Sample]
+) -> tuple[Sample, dict[str, float]]:
+    """Run `work`, and find out which shares of both processors others took meanwhile.
+
+    Returns:
+        What `work` returned; `foreign_cpu`, the share of the server's processor that went to
+        processes other than the server, and `foreign_load_cpu`, the share of the other processor
+        that went to processes other than the load generator and this one.
+    """
+    begun, before = time.monotonic(), _spent(bench.cpus, server)
     raw = work()
-    busy = machine.busy_seconds(bench.cpus.server) - busy
-    own = machine.cpu_seconds(server.pids) - own
-    return raw, max(0.0, (busy - own) / (time.monotonic() - begun))
+    after, seconds = _spent(bench.cpus, server), time.monotonic() - begun
+    foreign = (
+        (busy - busy_before) - (own - own_before)
+        for (busy_before, own_before), (busy, own) in zip(before, after, strict=True)
+    )
+    names = ("foreign_cpu", "foreign_load_cpu")
+    return raw, {
+        name: max(0.0, share / seconds) for name, share in zip(names, foreign, strict=True)
+    }
+
+
+def _spent(cpus: Cpus, server: Server) -> list[tuple[float, float]]:
+    """For each of both processors, the time that it was busy, and the time it was for us."""
+    return [
+        (machine.busy_seconds(cpus.server), machine.cpu_seconds(server.pids)),
+        (machine.busy_seconds(cpus.load), machine.own_cpu_seconds()),
+    ]
 
 
 # -- the load generators

@@ -2,7 +2,8 @@
 
 A server binds port 0 of 127.0.0.1 itself and prints `http://127.0.0.1:PORT`; all offer the same
 routes: `/ws/echo`, `/ws/chat/{room}` (to everybody in it, the sender included) and, for HTTP,
-`/hello/{name}`.
+`/hello/{name}`. A server learns from its environment what a scenario wants beside the defaults:
+`BENCH_TLS` is a PEM file with certificate and key, `BENCH_DEFLATE` asks for permessage-deflate.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ FOLDER = Path(__file__).resolve().parent / "peers"
 ROOT = FOLDER.parents[1]
 PROTOTYPE = ROOT.parent / "shared" / "prototype"
 
+CERTIFICATE = ROOT / "tests" / "server" / "localhost.pem"
+
 OURS = "tina4"
+OWN = "tina4-own"
 BASE = "uws"  # what the others are compared with
 OUR_EXTRAS = "gunicorn"  # as the README says
 
@@ -22,6 +26,10 @@ MANY = ("--worker-connections", "20000")
 """For peers that keep a greenlet of the worker per WebSocket; its default of 1,000 would stop them
 there.
 """
+
+PLAIN = ""
+TLS = "tls"
+DEFLATE = "deflate"
 
 
 @dataclass(frozen=True)
@@ -35,9 +43,10 @@ class Peer:
         program: "gunicorn", "python" or "node".
         target: a file in peers/, for gunicorn without ".py" and with ":app".
         needs: packages with versions, from PyPI or for node from npm.
-        options: for gunicorn.
+        options: for gunicorn, or for our own server: without an access log, as gunicorn.
         has_http, has_websocket: which scenarios it takes part in.
-        is_default: measured when `--peers` names nobody.
+        modes: what its WebSockets can do beside plain ones: `TLS`, `DEFLATE`.
+        is_default: measured when `--peers` names nobody; others are where a scenario wants them.
     """
 
     key: str
@@ -49,6 +58,7 @@ class Peer:
     options: tuple[str, ...] = ()
     has_http: bool = False
     has_websocket: bool = True
+    modes: tuple[str, ...] = ()
     is_default: bool = True
 
 
@@ -60,14 +70,24 @@ def _http(key: str, label: str, *needs: str) -> Peer:
 UVLOOP = "uvloop==0.23.0"
 
 PEERS: tuple[Peer, ...] = (
-    Peer(OURS, "tina4_wsgi", "Python", "gunicorn", "tina4_app:app", has_http=True),
     Peer(
-        "tina4-own",
+        OURS,
+        "tina4_wsgi",
+        "Python",
+        "gunicorn",
+        "tina4_app:app",
+        has_http=True,
+        modes=(TLS, DEFLATE),
+    ),
+    Peer(
+        OWN,
         "tina4_wsgi serve",
         "Python",
         "tina4",
         "tina4_app:app",
+        options=("--log-level", "warning"),
         has_http=True,
+        modes=(TLS, DEFLATE),
         is_default=False,
     ),
     Peer(
@@ -78,11 +98,33 @@ PEERS: tuple[Peer, ...] = (
         "prototype_app:app",
         ("redis>=5",),
     ),
-    Peer(BASE, "uWebSockets", "C++", "node", "uws_server.cjs", ("uwebsockets@3.0.6",)),
-    Peer("picows", "picows", "Cython", "python", "picows_server.py", ("picows==2.3.1", UVLOOP)),
-    Peer("ws", "ws", "JavaScript", "node", "ws_server.cjs", ("ws@8.23.0",)),
     Peer(
-        "aiohttp", "aiohttp", "Python", "python", "aiohttp_server.py", ("aiohttp==3.14.5", UVLOOP)
+        BASE,
+        "uWebSockets",
+        "C++",
+        "node",
+        "uws_server.cjs",
+        ("uwebsockets@3.0.6",),
+        modes=(TLS, DEFLATE),
+    ),
+    Peer(
+        "picows",
+        "picows",
+        "Cython",
+        "python",
+        "picows_server.py",
+        ("picows==2.3.1", UVLOOP),
+        modes=(TLS,),
+    ),
+    Peer("ws", "ws", "JavaScript", "node", "ws_server.cjs", ("ws@8.23.0",), modes=(TLS, DEFLATE)),
+    Peer(
+        "aiohttp",
+        "aiohttp",
+        "Python",
+        "python",
+        "aiohttp_server.py",
+        ("aiohttp==3.14.5", UVLOOP),
+        modes=(TLS, DEFLATE),
     ),
     Peer(
         "websockets",
@@ -91,6 +133,17 @@ PEERS: tuple[Peer, ...] = (
         "python",
         "websockets_server.py",
         ("websockets==17.4", UVLOOP),
+        modes=(TLS, DEFLATE),
+    ),
+    Peer(
+        "uvicorn",
+        "uvicorn",
+        "Python",
+        "python",
+        "uvicorn_server.py",
+        ("uvicorn==0.54.0", "websockets==17.4", UVLOOP),
+        modes=(TLS,),
+        is_default=False,
     ),
     Peer(
         "gevent-websocket",

@@ -19,6 +19,7 @@ from .words import figure_of
 KINDS = {
     "closed_loop": measuring.closed_loop,
     "idle": measuring.idle,
+    "storm": measuring.storm,
     "http": measuring.http,
     "crowd": calm.crowd,
     "reconnects": calm.reconnects,
@@ -54,7 +55,7 @@ def take(bench: Bench, scenario: Scenario, peer: Peer) -> Sample:
     try:
         if scenario.kind == "slow_reader":
             return _beside_a_slow_reader(bench, scenario, peer)
-        with running(peer, bench.kit, bench.cpus.server) as server:
+        with running(peer, bench.kit, bench.cpus.server, scenario.mode) as server:
             return KINDS[scenario.kind](bench, scenario, server)
     except (ServerError, LoadError, OSError) as error:
         return {"failure": str(error)}
@@ -79,8 +80,11 @@ def _in_short(scenario: Scenario, sample: Sample) -> str:
     if "failure" in sample:
         return f"failed: {sample['failure']}"
     parts = [figure_of(scenario, sample[scenario.figure])]
-    if sample.get("foreign_cpu", 0.0) > 0.03:
-        parts.append(f"others took {sample['foreign_cpu']:.0%} of the processor")
+    if "foreign_cpu" in sample:
+        parts.append(
+            f"others took {sample['foreign_cpu']:.0%} of its processor, "
+            f"{sample['foreign_load_cpu']:.0%} of the generator's"
+        )
     if sample["errors"]:
         parts.append(f"{sample['errors']} errors: {sample['raw'].get('first_error', '')}")
     return ", ".join(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .peers import OURS, Peer
+from .peers import DEFLATE, OURS, OWN, PLAIN, TLS, Peer
 
 SLOW_READER_BYTES = 50_000_000
 LONG_S = 600.0
@@ -25,6 +25,8 @@ class Scenario:
         most_rounds: more would only repeat what doesn't vary.
         descriptors: what it needs of one process.
         is_ours_alone: others are measured only when both they and this scenario are named.
+        mode: what the connections are besides plain: `TLS` or `DEFLATE`.
+        also: servers that are measured here though they are no default ones.
     """
 
     key: str
@@ -37,10 +39,18 @@ class Scenario:
     most_rounds: int = 1_000
     descriptors: int = 700
     is_ours_alone: bool = False
+    mode: str = PLAIN
+    also: tuple[str, ...] = ()
 
     def takes(self, peer: Peer) -> bool:
         """Say whether a peer offers what this scenario asks for."""
-        return peer.has_http if self.kind == "http" else peer.has_websocket
+        if self.kind == "http":
+            return peer.has_http
+        return peer.has_websocket and (self.mode == PLAIN or self.mode in peer.modes)
+
+    def wants(self, peer: Peer) -> bool:
+        """Say whether a peer that can take part does so where nobody names peers."""
+        return peer.is_default or peer.key in self.also
 
 
 def _echo(key: str, title: str, *load: str) -> Scenario:
@@ -68,7 +78,22 @@ def _idle(key: str, count: int) -> Scenario:
         is_lower_better=True,
         most_rounds=3,
         descriptors=count + 200,
+        also=(OWN,),
     )
+
+
+def _secret(key: str, title: str, *load: str) -> Scenario:
+    """A scenario over TLS 1.3, in which the generator works as hard as the server: few clients."""
+    unit = "messages" if load[0] == "echo" else "deliveries"
+    return Scenario(
+        key, title, unit, "closed_loop", load=(*load, "--tls"), mode=TLS, also=(OWN, "uvicorn")
+    )
+
+
+def _deflated(key: str, title: str, *load: str) -> Scenario:
+    unit = "messages" if load[0] == "echo" else "deliveries"
+    options = ("--deflate", "--json", "--size", "1024")
+    return Scenario(key, title, unit, "closed_loop", load=(*load, *options), mode=DEFLATE)
 
 
 ROOMS = ("--rooms", "50", "--path-template", "/ws/chat/room{i}")
@@ -113,11 +138,48 @@ SCENARIOS: tuple[Scenario, ...] = (
         "connections",
         "closed_loop",
         load=("churn", "--path", "/ws/echo", "-c", "50"),
+        also=(OWN,),
+    ),
+    Scenario(
+        "storm10000",
+        "10,000 clients come back at once",
+        "s of server CPU",
+        "storm",
+        "cpu_s",
+        load=("storm", "--path", "/ws/echo", "-c", "10000"),
+        is_lower_better=True,
+        most_rounds=3,
+        descriptors=10_200,
+        also=(OWN,),
+    ),
+    _secret(
+        "wss-echo",
+        "echo over TLS, 64 B, 50 connections, 1 outstanding",
+        *("echo", "--path", "/ws/echo", "-c", "50", "--pipeline", "1"),
+    ),
+    _secret(
+        "wss-room",
+        "one path of 50 over TLS, 64 B, 1 broadcast outstanding",
+        *("broadcast", "-c", "50", "--window", "1"),
+    ),
+    _deflated(
+        "deflate-echo",
+        "echo, 1 KiB of JSON, compressed, 100 connections, 1 outstanding",
+        *("echo", "--path", "/ws/echo", "-c", "100", "--pipeline", "1"),
+    ),
+    _deflated(
+        "deflate-room",
+        "one path of 200, 1 KiB of JSON, compressed, 1 broadcast outstanding",
+        *("broadcast", "-c", "200", "--window", "1"),
     ),
     _idle("idle8000", 8_000),
     _idle("idle10000", 10_000),
     Scenario(
-        "http", "HTTP: JSON route with a parameter, 50 keep-alive connections", "requests", "http"
+        "http",
+        "HTTP: JSON route with a parameter, 50 keep-alive connections",
+        "requests",
+        "http",
+        also=(OWN,),
     ),
     Scenario(
         "slow-reader",

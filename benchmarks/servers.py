@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -18,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import machine
-from .peers import FOLDER, PROTOTYPE, ROOT, Peer
+from .peers import CERTIFICATE, DEFLATE, FOLDER, PLAIN, PROTOTYPE, ROOT, TLS, Peer
 from .setting_up import Kit
 
 HOST = "127.0.0.1"
-ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
+ADDRESS = re.compile(r"https?://127\.0\.0\.1:(\d+)")
 READY_S = 30.0
 POLL_S = 0.02
 END_S = 10.0
@@ -52,9 +53,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(peer: Peer, kit: Kit, cpu: int) -> Iterator[Server]:
+def running(peer: Peer, kit: Kit, cpu: int, mode: str = PLAIN) -> Iterator[Server]:
     """Run a server, pinned to `cpu`; at the end it is killed, with all that it started.
 
+    Args:
+        mode: what its WebSockets are besides plain, one of `peer.modes`.
     Raises:
         ServerError: it doesn't answer within 30 s.
     """
@@ -62,9 +65,9 @@ def running(peer: Peer, kit: Kit, cpu: int) -> Iterator[Server]:
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*_pinned_to(cpu), *_command(peer, kit)],
+            [*_pinned_to(cpu), *_command(peer, kit, mode)],
             cwd=FOLDER,
-            env=_environment(peer, kit, folder),
+            env=_environment(peer, kit, folder, mode),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -72,7 +75,7 @@ def running(peer: Peer, kit: Kit, cpu: int) -> Iterator[Server]:
         )
     try:
         port = _wait_for_port(process, log)
-        _wait_for_answer(peer, port, log)
+        _wait_for_answer(peer, port, log, mode)
         yield Server(peer, port, tuple(machine.family(process.pid)))
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -90,14 +93,17 @@ def _pinned_to(cpu: int) -> list[str]:
     return ["taskset", "--cpu-list", str(cpu)] if shutil.which("taskset") else []
 
 
-def _command(peer: Peer, kit: Kit) -> list[str]:
-    python = str(kit.python)
+def _command(peer: Peer, kit: Kit, mode: str) -> list[str]:
+    python, pem = str(kit.python), str(CERTIFICATE)
     match peer.program:
         case "gunicorn":
             gunicorn = [python, "-m", "gunicorn", "-k", "gevent", "-w", "1", "--bind", f"{HOST}:0"]
-            return [*gunicorn, *_quiet_control(python), *peer.options, peer.target]
+            secret = ["--certfile", pem, "--keyfile", pem] if mode == TLS else []
+            return [*gunicorn, *secret, *_quiet_control(python), *peer.options, peer.target]
         case "tina4":
-            return [python, "-m", "tina4_wsgi", "serve", peer.target, "--host", HOST, "--port", "0"]
+            serve = [python, "-m", "tina4_wsgi", "serve", peer.target, "--host", HOST]
+            secret = ["--certfile", pem] if mode == TLS else []
+            return [*serve, "--port", "0", *secret, *peer.options]
         case "node":
             return ["node", peer.target]
         case _:
@@ -115,7 +121,7 @@ def _quiet_control(python: str) -> tuple[str, ...]:
     return ("--no-control-socket",) if "--no-control-socket" in usage else ()
 
 
-def _environment(peer: Peer, kit: Kit, folder: Path) -> dict[str, str]:
+def _environment(peer: Peer, kit: Kit, folder: Path, mode: str) -> dict[str, str]:
     """This process's own variables without settings of ours: defaults are measured."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TINA4_WS_")}
     kept |= {
@@ -123,6 +129,10 @@ def _environment(peer: Peer, kit: Kit, folder: Path) -> dict[str, str]:
         "TINA4_WS_BUS_DIR": str(folder / "bus"),
     }  # no other server's neighbour
     kept.pop("PYTHONPATH", None)
+    if mode == TLS:
+        kept["BENCH_TLS"] = str(CERTIFICATE)
+    elif mode == DEFLATE:
+        kept |= {"BENCH_DEFLATE": "1", "TINA4_WS_DEFLATE": "yes"}
     if peer.program == "node":
         kept["NODE_PATH"] = str(kit.node_folder(peer) / "node_modules")
     elif peer.key == "prototype":
@@ -142,15 +152,27 @@ def _wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
     raise ServerError(f"it did not start: {_last_word(log)}")
 
 
-def _wait_for_answer(peer: Peer, port: int, log: Path) -> None:
-    """One request, which the kernel keeps until the server takes it."""
+def _wait_for_answer(peer: Peer, port: int, log: Path, mode: str) -> None:
+    """Make one request, which the kernel keeps until the server takes it."""
     path, status = ("/ws/echo", b" 101 ") if peer.has_websocket else ("/hello/world", b" 200 ")
     answer = b""
-    with contextlib.suppress(OSError), socket.create_connection((HOST, port), READY_S) as asker:
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection((HOST, port), READY_S) as plain,
+        _tls_over(plain) if mode == TLS else plain as asker,
+    ):
         asker.sendall(request_head(path, port, upgrade=peer.has_websocket))
         answer = asker.recv(4_096)
     if status not in answer[:20]:
         raise ServerError(f"GET {path} was answered {answer[:40]!r}: {_last_word(log)}")
+
+
+def _tls_over(plain: socket.socket) -> socket.socket:
+    """Speak TLS with a server on loopback, whose certificate needs no check."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(plain)
 
 
 def request_head(path: str, port: int, *, upgrade: bool) -> bytes:

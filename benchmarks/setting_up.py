@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import interpreter
 from .peers import BY_KEY, OUR_EXTRAS, OURS, PROTOTYPE, ROOT, Peer
 
 CACHE = ROOT / ".cache" / "bench"
@@ -26,6 +27,11 @@ PACKAGE = "tina4_wsgi"
 SOURCE_FILES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
 
 DEBIAN_PACKAGES = {"gcc": "build-essential", "wrk": "wrk", "node": "nodejs", "npm": "npm"}
+LIBRARIES = {
+    "TLS": ("WITH_TLS", "openssl/ssl.h", ("-lssl", "-lcrypto"), "libssl-dev"),
+    "deflate": ("WITH_DEFLATE", "zlib.h", ("-lz",), "zlib1g-dev"),
+}
+"""What the load generator can be built with: macro, header, libraries, Debian's package."""
 
 
 class SetupError(Exception):
@@ -42,6 +48,8 @@ class Kit:
         has_ours_installed: our own package is installed as users install it, not only on the path.
         missing: why a peer can't be measured, by its key.
         versions: of what was measured, by its name.
+        interpreter: how `python` was built.
+        engine: what of our own package is compiled, and what it loads.
     """
 
     python: Path
@@ -49,6 +57,8 @@ class Kit:
     has_ours_installed: bool = True
     missing: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    interpreter: interpreter.Facts = field(default_factory=dict)
+    engine: interpreter.Facts = field(default_factory=dict)
 
     def node_folder(self, peer: Peer) -> Path:
         """Where npm has put what a peer needs."""
@@ -64,29 +74,46 @@ def set_up(peers: Iterable[Peer], *, installs: bool) -> Kit:
     Raises:
         SetupError: the load generator or our own package can't be had.
     """
-    CACHE.mkdir(parents=True, exist_ok=True)
     if installs:
         _install_commands(peers)
-    kit = Kit(_make_venv() if installs else Path(sys.executable), _build_wsload(), installs)
+    kit = Kit(_make_venv() if installs else Path(sys.executable), build_wsload(), installs)
     for peer in peers:
         reason = _lack_of(peer, kit, installs=installs)
         if reason:
             kit.missing[peer.key] = reason
     kit.versions = _versions(kit, peers)
+    kit.interpreter = interpreter.examine(kit.python)
+    kit.engine = interpreter.examine_engine(kit.python, is_installed=kit.has_ours_installed)
     return kit
 
 
-def _build_wsload() -> Path:
-    program = CACHE / "wsload"
-    if program.exists() and program.stat().st_mtime > SOURCE.stat().st_mtime:
-        return program
+def build_wsload() -> Path:
+    """Give the load generator, with TLS and deflate where the libraries for them are.
+
+    Raises:
+        SetupError: it can't be built.
+    """
+    CACHE.mkdir(parents=True, exist_ok=True)
     compiler = next((name for name in ("gcc", "cc", "clang") if shutil.which(name)), None)
     if compiler is None:
         raise SetupError("no C compiler for the load generator: apt-get install build-essential")
-    fresh = program.with_suffix(".new")
-    _run([compiler, "-O2", "-o", str(fresh), str(SOURCE)])
-    fresh.rename(program)
+    libraries = [one for one in LIBRARIES.values() if has_header(compiler, one[1])]
+    macros = [f"-D{macro}" for macro, *_ in libraries]
+    links = [link for _, _, links, _ in libraries for link in links]
+    # A name for each source and each set of libraries: a library that comes later is built in.
+    basis = "\n".join([SOURCE.read_text(), *macros])
+    program = CACHE / f"wsload-{hashlib.sha256(basis.encode()).hexdigest()[:12]}"
+    if not program.exists():
+        fresh = program.with_suffix(".new")
+        _run([compiler, "-O2", *macros, "-o", str(fresh), str(SOURCE), *links])
+        fresh.rename(program)
     return program
+
+
+def has_header(compiler: str, header: str) -> bool:
+    """Say whether a C compiler finds a header."""
+    preprocess = [compiler, "-E", "-x", "c", "-include", header, os.devnull]
+    return subprocess.run(preprocess, capture_output=True, check=False).returncode == 0
 
 
 def _install_commands(peers: Iterable[Peer]) -> None:
@@ -99,6 +126,12 @@ def _install_commands(peers: Iterable[Peer]) -> None:
     if any(peer.program == "node" for peer in peers):
         wanted |= {"node", "npm"}
     packages = [DEBIAN_PACKAGES[name] for name in sorted(wanted) if not shutil.which(name)]
+    compiler = shutil.which("gcc")
+    packages += [
+        package
+        for _, header, _, package in LIBRARIES.values()
+        if compiler is None or not has_header(compiler, header)
+    ]
     if packages and os.geteuid() == 0 and shutil.which("apt-get"):
         say(f"installing {' '.join(packages)}")
         subprocess.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 
-from . import words
+from . import interpreter, words
 from .measuring import Sample
 from .peers import BASE, BY_KEY, OURS
 from .results import Results, Spread
@@ -24,6 +24,11 @@ SHORT_TITLES = {
     "big-echo": "echo 32 KiB",
     "big-room": "room 32 KiB",
     "churn": "connect, echo, close",
+    "storm10000": "10,000 come back",
+    "wss-echo": "echo over TLS",
+    "wss-room": "room of 50 over TLS",
+    "deflate-echo": "echo 1 KiB, compressed",
+    "deflate-room": "room 1 KiB, compressed",
     "idle8000": "memory of an idle connection",
 }
 
@@ -36,8 +41,12 @@ def about(results: Results) -> str:
         f"{known['date']}, commit {known['commit']}: {box['processor']}, {box['cores']} cores, "
         f"{box['memory_gib']} GiB, {box['system']}, Linux {box['kernel']}.",
         ", ".join(f"{name} {version}" for name, version in known["versions"].items()) + ".",
-        f"{rounds_of(results)} of {known['seconds']:g} s. {_noise(results)}",
     ]
+    if "interpreter" in known:
+        lines.append(f"{interpreter.describe(known['interpreter'])}.")
+    if "engine" in known:
+        lines.append(f"{interpreter.describe_engine(known['engine'])}.")
+    lines.append(f"{rounds_of(results)} of {known['seconds']:g} s. {_noise(results)}")
     lines += [
         f"Not measured: {label}, because {reason}."
         for label, reason in known.get("missing", {}).items()
@@ -90,13 +99,11 @@ def detail(results: Results, scenario: Scenario) -> str:
         (key for key in BY_KEY if key in keys), key=lambda key: _order(results, scenario, key)
     )
     base = BASE if BASE in keys else OURS
-    columns = {"http": _rate_row, "closed_loop": _rate_row, "idle": _idle_row}[scenario.kind]
+    columns = ROWS[scenario.kind]
     rows = [columns(results, scenario, key, base) for key in keys]
     against = f"× {BY_KEY[base].label} (range)"
-    if scenario.kind == "idle":
-        head = ["server", "memory per connection", against, "connects per s", "rounds apart"]
-    else:
-        head = ["server", "per CPU second", against, "per second", "p50", "p99", "rounds apart"]
+    head = ["server", *(against if one == "×" else one for one in HEADS[scenario.kind])]
+    head += [OTHERS, "rounds apart"]
     return f"### {_capital(scenario.title)}\n\n{table(head, rows)}{_notes(results, scenario, keys)}"
 
 
@@ -116,7 +123,7 @@ def _rate_row(results: Results, scenario: Scenario, key: str, base: str) -> list
         _against(results, scenario, key, base),
         words.count(rate.median) if rate else NOTHING,
         *(words.latency(one.median) if one else NOTHING for one in latencies),
-        _apart(results.spread(scenario, key, scenario.figure)),
+        *_ends(results, scenario, key),
     ]
 
 
@@ -127,8 +134,44 @@ def _idle_row(results: Results, scenario: Scenario, key: str, base: str) -> list
         _figure(results, scenario, key),
         _against(results, scenario, key, base),
         words.count(rate.median) if rate else NOTHING,
+        *_ends(results, scenario, key),
+    ]
+
+
+def _storm_row(results: Results, scenario: Scenario, key: str, base: str) -> list[str]:
+    lost = results.spread(scenario, key, "slow_connects")
+    row = _rate_row(results, scenario, key, base)
+    return [*row[:-2], words.count(lost.median) if lost else NOTHING, *row[-2:]]
+
+
+RATE_HEAD = ("per CPU second", "×", "per second", "p50", "p99")
+HEADS = {
+    "http": RATE_HEAD,
+    "closed_loop": RATE_HEAD,
+    "idle": ("memory per connection", "×", "connects per s"),
+    "storm": ("server CPU", "×", "connects per s", "p50", "p99", "over 0.9 s"),
+}
+ROWS = {"http": _rate_row, "closed_loop": _rate_row, "idle": _idle_row, "storm": _storm_row}
+OTHERS = "others took"
+
+
+def _ends(results: Results, scenario: Scenario, key: str) -> list[str]:
+    """The cells at the end of each row: how sure its figures are."""
+    return [
+        others_took(results, scenario, key),
         _apart(results.spread(scenario, key, scenario.figure)),
     ]
+
+
+def others_took(results: Results, scenario: Scenario, *keys: str) -> str:
+    """Give the shares that other processes took while a server was measured: of its processor, and
+    of the load generator's. Medians of the rounds; of several servers, the largest.
+    """
+    shares = []
+    for name in ("foreign_cpu", "foreign_load_cpu"):
+        known = [one for key in keys if (one := results.spread(scenario, key, name))]
+        shares += [f"{max(one.median for one in known):.0%}"] if known else []
+    return ", ".join(shares) or NOTHING
 
 
 def _against(results: Results, scenario: Scenario, key: str, base: str) -> str:

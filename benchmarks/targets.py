@@ -11,7 +11,7 @@ from .peers import BY_KEY, OURS
 from .results import Results
 from .scenarios import BY_KEY as SCENARIO_BY_KEY
 from .scenarios import LONG_S
-from .tables import NOTHING, ranged, table
+from .tables import NOTHING, OTHERS, others_took, ranged, table
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,16 @@ TARGETS: tuple[Target, ...] = (
     Target("http", ("flask",), 1.5),
 )
 
+HEAD = (
+    "what",
+    "compared with",
+    "asked for",
+    "goal",
+    "found (range)",
+    f"{OTHERS} from us",
+    f"{OTHERS} from them",
+)
+
 SLOWDOWN_AT_MOST = 2.0
 GROWTH_AT_MOST = 64 << 20
 SLOW_CONSUMER = 1013
@@ -70,11 +80,7 @@ def targets(results: Results) -> str:
     ):
         samples = results.of(SCENARIO_BY_KEY[key], OURS)
         rows += rows_of(samples) if samples else []
-    return (
-        table(["what", "compared with", "asked for", "goal", "found (range)", ""], rows)
-        if rows
-        else ""
-    )
+    return table([*HEAD, ""], rows) if rows else ""
 
 
 def _row(results: Results, target: Target) -> list[str] | None:
@@ -97,6 +103,8 @@ def _row(results: Results, target: Target) -> list[str] | None:
         write(target.least),
         goal,
         ranged(found, write),
+        others_took(results, scenario, OURS),
+        others_took(results, scenario, *known),
         _verdict(is_reached),
     ]
 
@@ -154,7 +162,7 @@ def _storm_rows(samples: list[Sample]) -> list[list[str]]:
 
 
 def _limit(title: str, asked: str, found: str, is_reached: bool) -> list[str]:
-    return [title, NOTHING, asked, NOTHING, found, _verdict(is_reached)]
+    return [title, NOTHING, asked, NOTHING, found, NOTHING, NOTHING, _verdict(is_reached)]
 
 
 def _verdict(is_reached: bool) -> str:

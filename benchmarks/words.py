@@ -47,6 +47,11 @@ def growth(value: float) -> str:
     return size(value) if value < 0 else f"+{size(value)}"
 
 
+def seconds(value: float) -> str:
+    """Write processor time: 0.625 is "0.62 s"."""
+    return f"{value:.2f} s"
+
+
 def ratio(value: float) -> str:
     """0.789 is "0.79", 0.00345 is "0.0035"."""
     return f"{value:.2g}" if 0 < value < 0.1 else _three_digits(value)
@@ -57,6 +62,8 @@ def figure_of(scenario: Scenario, value: float) -> str:
     match scenario.figure:
         case "bytes_per_connection":
             return size(value)
+        case "cpu_s":
+            return seconds(value)
         case "p99_us":
             return latency(value)
         case _:

@@ -1,9 +1,10 @@
 /*
- * wsload - a fast WebSocket load generator (single file, Linux epoll, no dependencies)
+ * wsload - a fast WebSocket load generator (single file, Linux epoll, no dependencies but for TLS and deflate)
  *
  * README
  * ======
  * Build:   gcc -O2 -o wsload wsload.c
+ *          with --tls: -DWITH_TLS -lssl -lcrypto     with --deflate: -DWITH_DEFLATE -lz     (behind wsload.c)
  * Use:     taskset -c 1 ./wsload MODE --port P [options]      (server: taskset -c 0 ...)
  *
  * One thread, one epoll set, edge triggered, no epoll_ctl and no allocation on the hot path.
@@ -30,6 +31,13 @@
  *             --connect-rate: at most R a second, evenly, instead of as many as the server takes
  *             (-c is then the most that are under way at once).
  *
+ *  storm      wsload storm --port P --path /ws/echo -c N [--connect-window N] [--pid PID ...]
+ *             Opens N connections (200 handshakes at a time), so that the server has seen them, and closes
+ *             them; then all N come back at once. Reports the server's processor time for these, from the
+ *             first connect() until --hold seconds (0.3) after the last 101, and connects/s; proves that
+ *             100 random ones echo. Compare the processor time: where the server's accept queue is short,
+ *             SYNs are dropped and sent again a second later, and connects/s says no more than that.
+ *
  * COMMON OPTIONS
  *  --host 127.0.0.1|::1      --header 'K: V' (repeatable)    --src-ips N   source addresses 127.0.0.1..N
  *  --connect-window N (200)  outstanding handshakes           --connect-timeout S (10) per handshake
@@ -40,6 +48,11 @@
  *  --cc NAME      congestion control of the generator's sockets (reno, cubic, bbr); default: the system's
  *  --ignore-foreign  messages not in our format are counted but are no error (a server's greetings)
  *  --exclude-sender  broadcast: the server does not send to the sender
+ *  --json         the constant part of a message is JSON, which compresses as JSON does
+ *  --deflate      offers permessage-deflate without context takeover in either direction; a server that declines,
+ *                 or keeps a context all the same, is an error. All messages are sent compressed.
+ *  --tls          TLS 1.3 with AES-128-GCM, so that all servers do the same work; the certificate is not
+ *                 checked, since nothing but loopback is ever called
  *  --close-timeout S (5)     give up on close handshakes after so long without progress
  *
  * MESSAGE FORMAT (payload; printable, so valid as text)
@@ -68,6 +81,8 @@
  *             (every delivery | first and last delivery of each broadcast), throttled (--rate: messages
  *             not sent because too many were outstanding; > 0 = the server did not keep up)
  *  churn: conns(_per_s) completed cycles; lat_us whole cycle; handshake_us connect() to 101; echo_us
+ *  storm: server_cpu_s (seconds of all --pid for all connections), connects_per_s, connect_us, alive (of 'sampled')
+ *  --deflate: compressed (messages that came compressed while measuring), wire_bytes (mean size of their payloads)
  *  idle: connects_per_s, connect_us, held (still open after hold), alive (of 'sampled'), pids, *_bytes_per_conn
  *  slow_connects         connects that took > 0.9 s (a SYN was dropped: server's accept queue too short;
  *                        reduce --connect-window to its listen backlog)
@@ -78,7 +93,8 @@
  *  A message that comes after its stall was declared (--stall-ms) is counted as reordered, not as missing.
  *  When the sender of a room is disconnected, that room sends no more.
  *  At most 512 separate gaps are remembered per connection; the oldest are then missing for good.
- *  No TLS, no permessage-deflate, no subprotocol check. RLIMIT_NOFILE bounds connections per process
+ *  No subprotocol check. With --deflate the first bytes of a message are in a stored block, so that only they are
+ *  patched per message: the generator deflates once per run. RLIMIT_NOFILE bounds connections per process
  *  (raised to the hard limit): start several wsload for more. ~28k connections per source address and
  *  server port (--src-ips). "before" memory in idle is that of a server as you start it: warm it up first.
  */
@@ -103,6 +119,13 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef WITH_DEFLATE
+#include <zlib.h>
+#endif
+#ifdef WITH_TLS
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#endif
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
@@ -194,8 +217,8 @@ static void b64(const u8 *in, size_t n, char *out) {
 }
 
 /* ---------------------------------------------------------------- types, globals */
-enum { M_ECHO, M_BCAST, M_IDLE, M_CHURN };
-static const char *MODE[] = {"echo", "broadcast", "idle", "churn"};
+enum { M_ECHO, M_BCAST, M_IDLE, M_CHURN, M_STORM, MODES };
+static const char *MODE[] = {"echo", "broadcast", "idle", "churn", "storm"};
 enum { ST_DEAD, ST_CONN, ST_HS, ST_OPEN, ST_CLOSING /* we sent close */, ST_FIN /* both did; awaiting EOF */ };
 #define HSBUF 8192
 typedef struct hs { struct hs *next; char acc[32]; u32 n; char buf[HSBUF]; } hs;
@@ -210,11 +233,15 @@ typedef struct {
 	u8 stage, hn, fop, ffin, mop, mact, mbad, cbuf[128], hb[16], pfx[32];
 	u64 flen, fgot, mgot;
 	u64 t0; hs *h; ctl *ctl; gap *gaps; u32 ngaps;
+	/* TLS: the session, and how many messages are in a record that the kernel did not take yet */
+	void *ssl; u32 held;
+	/* permessage-deflate: whether this message is compressed, and what came of it */
+	u8 mz, *zb; u32 zn, zcap;
 } __attribute__((aligned(64))) conn;
 typedef struct { u64 sent; u32 need, got, lost, pad; u64 tse[2]; } bent;
 typedef struct { bent *ring; u32 done, n, live; conn *snd; u64 enc, last; u8 dead; } room;
 
-static int mode, port, binary, verify, spin, ignore_foreign, excl_sender, src_ips = 1, v6;
+static int mode, tls, deflating, json, port, binary, verify, spin, ignore_foreign, excl_sender, src_ips = 1, v6;
 static const char *host = "127.0.0.1", *path = NULL, *path_tpl = NULL;
 static u32 C = 0, K = 1, NR = 1, cwin = 200;
 static double dur = 5, warm = -1, hold = 1, rate = 0, connect_rate = 0, drain_s = 3, cto_s = 10, close_s = 5;
@@ -232,14 +259,15 @@ static u64 *tsall;
 #define MAXFRAME (1ull << 31)
 static u8 *rbuf;
 static struct epoll_event evs[MAXE];
-static u8 *body, *slots, mask[4], eh[10]; static u64 mask64;
-static size_t L, hl, ehl, FL, PFX; static u32 nslots; static int has_tag, has_ts; static u8 opc;
+static u8 *body, *slots, mask[4], eh[10]; static u64 mask64; /* of the patched prefix */
+static size_t L, hl, ehl, FL, PFX, at_; /* at_: where the prefix begins in a frame of ours */ static u32 nslots; static int has_tag, has_ts; static u8 opc;
 static volatile sig_atomic_t stop_;
 static int measuring, sending, closing_all, connecting;
 static u32 next_conn, inflight, nopen; static u32 *cstack, ncstack;
 static u64 idle_ns, t_end_pump, last_scan;
 static u64 slow_connects, unclean, closed_n, foreign;
 static u64 E_conn, E_hs, E_proto, E_corrupt, E_missing, E_dup, E_reord, E_stall, E_timeout, E_undeliv, disconnects;
+static u64 compressed, wire_bytes;
 static u64 sent_total, recv_total, msgs, bcasts, throttled, churn_done, churn_total;
 static hist H_lat, H_first, H_last, H_conn;
 static u64 rate_t0, rate_k; static double rate_step;
@@ -313,10 +341,109 @@ NOINL int gap_take(conn *c, u32 s) { /* was s missing? then it is not any more *
 }
 static void gaps_final(conn *c) { for (u32 i = 0; i < c->ngaps; i++) E_missing += c->gaps[i].b - c->gaps[i].a; c->ngaps = 0; }
 
-/* ---------------------------------------------------------------- sending */
 static void conn_lost(conn *c, const char *why);
+
+/* ---------------------------------------------------------------- plain or TLS: as recv and send, with errno */
+#ifdef WITH_TLS
+static SSL_CTX *tls_ctx;
+static void tls_init(void) {
+	tls_ctx = SSL_CTX_new(TLS_client_method());
+	if (!tls_ctx || !SSL_CTX_set_min_proto_version(tls_ctx, TLS1_3_VERSION) || !SSL_CTX_set_ciphersuites(tls_ctx, "TLS_AES_128_GCM_SHA256")) die("--tls: OpenSSL has no TLS 1.3 with AES-128-GCM");
+	/* A retried write holds the same bytes at another place, and perhaps more behind them. */
+	SSL_CTX_set_mode(tls_ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_read_ahead(tls_ctx, 1); /* one recv per record instead of two; rd() reads until EAGAIN */
+	SSL_CTX_set_verify(tls_ctx, SSL_VERIFY_NONE, NULL);
+#ifdef SSL_OP_IGNORE_UNEXPECTED_EOF
+	SSL_CTX_set_options(tls_ctx, SSL_OP_IGNORE_UNEXPECTED_EOF); /* after both close frames */
+#endif
+}
+static ssize_t tls_result(conn *c, int r) {
+	if (r > 0) return r;
+	switch (SSL_get_error(c->ssl, r)) {
+	case SSL_ERROR_WANT_READ: case SSL_ERROR_WANT_WRITE: errno = EAGAIN; return -1;
+	case SSL_ERROR_ZERO_RETURN: return 0;
+	case SSL_ERROR_SYSCALL: return errno ? -1 : 0;
+	default: errno = EPROTO; return -1;
+	}
+}
+NOINL ssize_t tls_recv(conn *c, void *p, size_t n) { ERR_clear_error(); errno = 0; return tls_result(c, SSL_read(c->ssl, p, (int)n)); }
+NOINL ssize_t tls_send(conn *c, const void *p, size_t n) {
+	ERR_clear_error(); errno = 0;
+	ssize_t r = tls_result(c, SSL_write(c->ssl, p, n > 1 << 30 ? 1 << 30 : (int)n));
+	if (r == 0) { errno = EPIPE; r = -1; }
+	return r;
+}
+static int tls_up(conn *c) { /* 1: the TLS handshake is done, 0: not yet, -1: lost */
+	if (!c->ssl) { c->ssl = SSL_new(tls_ctx); if (!c->ssl || !SSL_set_fd(c->ssl, c->fd)) die("--tls: out of memory"); SSL_set_connect_state(c->ssl); }
+	if (SSL_is_init_finished(c->ssl)) return 1;
+	ERR_clear_error(); errno = 0;
+	ssize_t r = tls_result(c, SSL_do_handshake(c->ssl));
+	if (r > 0) return 1;
+	if (r < 0 && errno == EAGAIN) return 0;
+	unsigned long e = ERR_peek_error();
+	conn_lost(c, e ? ERR_reason_error_string(e) : r ? strerror(errno) : "closed during the TLS handshake"); return -1;
+}
+static void tls_end(conn *c) { if (c->ssl) { SSL_free(c->ssl); c->ssl = NULL; } ERR_clear_error(); }
+#else
+static void tls_init(void) { die("--tls: this wsload was built without OpenSSL (Debian: libssl-dev)"); }
+static ssize_t tls_recv(conn *c, void *p, size_t n) { (void)c; (void)p; (void)n; return 0; }
+static ssize_t tls_send(conn *c, const void *p, size_t n) { (void)c; (void)p; (void)n; return 0; }
+static int tls_up(conn *c) { (void)c; return -1; }
+static void tls_end(conn *c) { (void)c; }
+#endif
+INL ssize_t io_recv(conn *c, void *p, size_t n) { return UNLIKELY(tls) ? tls_recv(c, p, n) : recv(c->fd, p, n, 0); }
+INL ssize_t io_send(conn *c, const void *p, size_t n) { return UNLIKELY(tls) ? tls_send(c, p, n) : send(c->fd, p, n, MSG_NOSIGNAL); }
+
+/* ---------------------------------------------------------------- permessage-deflate */
+#define STORED 5 /* bytes before the prefix: a stored block of RFC 1951 */
+static const char OFFER[] = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
+#ifdef WITH_DEFLATE
+static z_stream zi; static u8 *zout, *zlast; static u32 zlast_n; static size_t zout_n; static int zlast_bad;
+static void deflate_init(void) {
+	if (inflateInit2(&zi, -15) != Z_OK) die("--deflate: zlib failed");
+	zout = xcalloc(size_ + 1, 1); zlast = xcalloc(2 * size_ + 4096, 1);
+}
+/* the payload of our messages: the prefix as it is, to be patched, and the rest deflated; returns its length */
+static size_t deflate_body(u8 *out, size_t most) {
+	u16 n = (u16)PFX, inv = (u16)~n;
+	out[0] = 0; memcpy(out + 1, &n, 2); memcpy(out + 3, &inv, 2); memcpy(out + STORED, body, PFX);
+	z_stream z = {0};
+	if (deflateInit2(&z, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK) die("--deflate: zlib failed");
+	z.next_in = body + PFX; z.avail_in = (uInt)(size_ - PFX); z.next_out = out + STORED + PFX; z.avail_out = (uInt)(most - STORED - PFX);
+	if (deflate(&z, Z_SYNC_FLUSH) != Z_OK || z.avail_in || !z.avail_out) die("--deflate: zlib failed");
+	size_t len = z.next_out - out; deflateEnd(&z);
+	return len - 4; /* RFC 7692, 7.2.1: the four bytes of the empty block are left out */
+}
+static void chunk(conn *c, const u8 *p, size_t n);
+NOINL void z_add(conn *c, const u8 *p, size_t n) {
+	if (c->zn + n > 2 * size_ + 4000) { c->mbad = 1; return; } /* no sensible compression of a message of ours */
+	if (c->zn + n + 4 > c->zcap) { c->zcap = (u32)(2 * (c->zn + n) + 64); if (!(c->zb = realloc(c->zb, c->zcap))) die("out of memory"); }
+	memcpy(c->zb + c->zn, p, n); c->zn += (u32)n;
+}
+NOINL void z_done(conn *c) { /* inflates the message; a broadcast comes to everybody in the same bytes, and is inflated once */
+	if (measuring) { compressed++; wire_bytes += c->zn; }
+	if (c->mbad) return;
+	if (!c->zb) z_add(c, (const u8 *)"", 0);
+	if (c->zn != zlast_n || !c->zn || memcmp(c->zb, zlast, c->zn)) {
+		memcpy(zlast, c->zb, c->zn); zlast_n = c->zn;
+		memcpy(c->zb + c->zn, "\0\0\xff\xff", 4);
+		inflateReset(&zi); zi.next_in = c->zb; zi.avail_in = c->zn + 4; zi.next_out = zout; zi.avail_out = (uInt)(size_ + 1);
+		int r = inflate(&zi, Z_SYNC_FLUSH);
+		zlast_bad = r != Z_OK || zi.avail_in; zout_n = size_ + 1 - zi.avail_out;
+	}
+	if (zlast_bad) c->mbad = 1;
+	chunk(c, zout, zout_n);
+}
+#else
+static void deflate_init(void) { die("--deflate: this wsload was built without zlib (Debian: zlib1g-dev)"); }
+static size_t deflate_body(u8 *out, size_t most) { (void)out; (void)most; return 0; }
+static void z_add(conn *c, const u8 *p, size_t n) { (void)c; (void)p; (void)n; }
+static void z_done(conn *c) { (void)c; }
+#endif
+
+/* ---------------------------------------------------------------- sending */
 INL void patch(conn *c, u32 i, u32 s) {
-	u8 *q = slots + (size_t)i * L + hl;
+	u8 *q = slots + (size_t)i * L + at_;
 	st64(q, enc32(s) ^ mask64);
 	if (has_tag) st64(q + 8, c->tag ^ mask64);
 	if (has_ts) { bent *e = &rooms[c->room].ring[s & rmask]; st64(q + 16, e->tse[0] ^ mask64); st64(q + 24, e->tse[1] ^ mask64); }
@@ -324,7 +451,7 @@ INL void patch(conn *c, u32 i, u32 s) {
 NOINL int flush_ctl(conn *c) { /* 1: nothing left, 0: blocked, -1: lost */
 	ctl *t = c->ctl;
 	while (t->off < t->len) {
-		ssize_t r = send(c->fd, t->buf + t->off, t->len - t->off, MSG_NOSIGNAL);
+		ssize_t r = io_send(c, t->buf + t->off, t->len - t->off);
 		if (r < 0) { if (errno == EINTR) continue; if (errno == EAGAIN) return 0; conn_lost(c, strerror(errno)); return -1; }
 		t->off += r;
 	}
@@ -332,15 +459,16 @@ NOINL int flush_ctl(conn *c) { /* 1: nothing left, 0: blocked, -1: lost */
 }
 static int flush(conn *c) {
 	for (;;) {
-		if (UNLIKELY(c->ctl != NULL) && (c->tx_off == 0 || c->ctl->off)) { int r = flush_ctl(c); if (r <= 0) return r; }
+		if (UNLIKELY(c->ctl != NULL) && !c->held && (c->tx_off == 0 || c->ctl->off)) { int r = flush_ctl(c); if (r <= 0) return r; }
 		u32 n = c->tx_next - c->tx_sent;
 		if (!n) return 0;
 		if (n > nslots) n = nslots;
 		for (u32 i = 0; i < n; i++) patch(c, i, c->tx_sent + i);
 		size_t want = (size_t)n * L - c->tx_off;
-		ssize_t r = send(c->fd, slots + c->tx_off, want, MSG_NOSIGNAL);
-		if (LIKELY(r == (ssize_t)want)) { c->tx_sent += n; c->tx_off = 0; continue; }
-		if (r < 0) { if (errno == EINTR) continue; if (errno == EAGAIN) return 0; conn_lost(c, strerror(errno)); return -1; }
+		ssize_t r = io_send(c, slots + c->tx_off, want);
+		if (LIKELY(r == (ssize_t)want)) { c->tx_sent += n; c->tx_off = 0; c->held = 0; continue; }
+		if (r < 0) { if (errno == EINTR) continue; if (errno == EAGAIN) { if (tls) c->held = n; return 0; } conn_lost(c, strerror(errno)); return -1; }
+		c->held = 0;
 		size_t tot = c->tx_off + (size_t)r; c->tx_sent += (u32)(tot / L); c->tx_off = (u32)(tot % L);
 	}
 }
@@ -353,8 +481,9 @@ NOINL void queue_ctl(conn *c, u8 op, const u8 *p, size_t n) {
 	for (size_t i = 0; i < n; i++) q[6 + i] = p[i] ^ mask[i & 3];
 	t->len += 6 + (u32)n;
 }
+static u32 begun(conn *c) { return c->held ? c->held : c->tx_off ? 1 : 0; } /* messages that must be sent to their end */
 static void send_close(conn *c) { /* after which only ST_CLOSING */
-	c->tx_next = c->tx_sent + (c->tx_off ? 1 : 0);
+	c->tx_next = c->tx_sent + begun(c);
 	u8 code[2] = {0x03, 0xE8};
 	queue_ctl(c, 8, code, 2); c->st = ST_CLOSING; c->last = now_ns(); flush(c);
 }
@@ -362,6 +491,7 @@ static void send_close(conn *c) { /* after which only ST_CLOSING */
 /* ---------------------------------------------------------------- connection end */
 static hs *hsfree;
 static void conn_shut(conn *c) {
+	if (UNLIKELY(c->ssl != NULL)) tls_end(c);
 	if (c->fd >= 0) { close(c->fd); c->fd = -1; }
 	if (c->h) { c->h->next = hsfree; hsfree = c->h; c->h = NULL; }
 	free(c->ctl); c->ctl = NULL;
@@ -495,7 +625,7 @@ NOINL void on_control(conn *c) {
 	if (c->st == ST_CLOSING) { c->st = ST_FIN; c->last = now_ns(); return; }
 	if (c->st != ST_OPEN) return;
 	unsigned code = c->flen >= 2 ? (unsigned)c->cbuf[0] << 8 | c->cbuf[1] : 1005;
-	queue_ctl(c, 8, c->cbuf, c->flen >= 2 ? 2 : 0); c->tx_next = c->tx_sent + (c->tx_off ? 1 : 0);
+	queue_ctl(c, 8, c->cbuf, c->flen >= 2 ? 2 : 0); c->tx_next = c->tx_sent + begun(c);
 	char why[180]; snprintf(why, sizeof why, "server sent close %u '%.*s'", code, c->flen > 2 ? (int)c->flen - 2 : 0, c->cbuf + 2);
 	if (flush(c) == 0) conn_lost(c, why);
 }
@@ -514,7 +644,7 @@ NOINL const u8 *rx_slow(conn *c, const u8 *p, const u8 *e, u64 now, const int M)
 		while (c->hn < 2) { if (p == e) { c->busy = 1; return p; } c->hb[c->hn++] = *p++; }
 		u8 l = c->hb[1] & 127, need = l == 126 ? 4 : l == 127 ? 10 : 2, op = c->hb[0] & 15;
 		if (c->hb[1] & 128) { proto_err(c, "masked frame from the server"); return NULL; }
-		if (c->hb[0] & 0x70) { proto_err(c, "RSV bits set"); return NULL; }
+		if (c->hb[0] & (deflating && (op == 1 || op == 2) ? 0x30 : 0x70)) { proto_err(c, "RSV bits set"); return NULL; }
 		if ((op > 2 && op < 8) || op > 10) { proto_err(c, "unknown opcode"); return NULL; }
 		if (op >= 8 && (l > 125 || !(c->hb[0] & 128))) { proto_err(c, "fragmented or long control frame"); return NULL; }
 		while (c->hn < need) { if (p == e) { c->busy = 1; return p; } c->hb[c->hn++] = *p++; }
@@ -526,18 +656,19 @@ NOINL const u8 *rx_slow(conn *c, const u8 *p, const u8 *e, u64 now, const int M)
 		if (op == 0) { if (!c->mact) { proto_err(c, "continuation without a start"); return NULL; } }
 		else if (op < 8) {
 			if (c->mact) { proto_err(c, "new message inside a fragmented one"); return NULL; }
-			c->mact = 1; c->mop = op; c->mgot = 0; c->mbad = 0;
+			c->mact = 1; c->mop = op; c->mgot = 0; c->mbad = 0; c->mz = c->hb[0] & 0x40; c->zn = 0;
 		}
 		c->stage = 1;
 	}
 	size_t n = (size_t)(e - p); if (n > c->flen - c->fgot) n = c->flen - c->fgot;
 	if (c->fop >= 8) memcpy(c->cbuf + c->fgot, p, n);
+	else if (c->mz) z_add(c, p, n);
 	else chunk(c, p, n);
 	c->fgot += n; p += n;
 	if (c->fgot < c->flen) { c->busy = 1; return p; }
 	c->stage = 0; c->hn = 0;
 	if (c->fop >= 8) { on_control(c); if (c->st == ST_DEAD) return NULL; }
-	else if (c->ffin) { c->mact = 0; on_msg(c, c->mop, c->pfx, c->mgot, c->mbad, now, M); if (c->st == ST_DEAD) return NULL; }
+	else if (c->ffin) { c->mact = 0; if (c->mz) z_done(c); on_msg(c, c->mop, c->pfx, c->mgot, c->mbad, now, M); if (c->st == ST_DEAD) return NULL; }
 	c->busy = c->mact;
 	return p;
 }
@@ -582,11 +713,12 @@ static char *reqs_path(conn *c, char *buf, size_t n) {
 }
 static void send_req(conn *c) { /* leaves ST_CONN if not yet connected */
 	static char req[16384]; char pb[2048], key[32]; u8 k[16], d[20]; char cat[80];
+	if (tls && tls_up(c) <= 0) return;
 	rkey(k); b64(k, 16, key);
-	int n = snprintf(req, sizeof req, "GET %s HTTP/1.1\r\nHost: %s%s%s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
-	                 reqs_path(c, pb, sizeof pb), v6 ? "[" : "", host, v6 ? "]" : "", port, key, hdrs);
-	ssize_t r = send(c->fd, req, n, MSG_NOSIGNAL);
-	if (r < 0 && (errno == EAGAIN || errno == ENOTCONN)) return;
+	int n = snprintf(req, sizeof req, "GET %s HTTP/1.1\r\nHost: %s%s%s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n%s%s\r\n",
+	                 reqs_path(c, pb, sizeof pb), v6 ? "[" : "", host, v6 ? "]" : "", port, key, deflating ? OFFER : "", hdrs);
+	ssize_t r = io_send(c, req, n);
+	if (r < 0 && !tls && (errno == EAGAIN || errno == ENOTCONN)) return;
 	if (r != n) { conn_lost(c, r < 0 ? strerror(errno) : "request did not fit the socket buffer"); return; }
 	snprintf(cat, sizeof cat, "%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
 	sha1((u8 *)cat, strlen(cat), d);
@@ -596,7 +728,7 @@ static void send_req(conn *c) { /* leaves ST_CONN if not yet connected */
 }
 static void start_connect(conn *c) {
 	c->fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	c->st = ST_CONN; c->t0 = now_ns(); c->busy = c->stage = c->hn = c->mact = c->was_open = 0; c->opened = 0;
+	c->st = ST_CONN; c->t0 = now_ns(); c->busy = c->stage = c->hn = c->mact = c->was_open = 0; c->opened = 0; c->held = 0;
 	c->tx_next = c->tx_sent = c->rx_next = c->base = (u32)rnd(); c->tx_off = 0; c->ngaps = 0;
 	inflight++;
 	if (c->fd < 0) { conn_lost(c, strerror(errno)); return; }
@@ -630,6 +762,13 @@ static int has_token(const char *v, size_t n, const char *tok) {
 	}
 	return 0;
 }
+/* RFC 7692, 5 and 7: what is wrong with an answer to OFFER, or NULL */
+static const char *deflate_answer(const char *v, size_t n) {
+	static const char NAME[] = "permessage-deflate";
+	if (n < sizeof NAME - 1 || strncasecmp(v, NAME, sizeof NAME - 1) || memchr(v, ',', n)) return "an extension that was not offered";
+	if (memmem(v, n, "client_max_window_bits", 22)) return "client_max_window_bits, which was not offered";
+	return memmem(v, n, "server_no_context_takeover", 26) ? NULL : "the server keeps its context, though asked not to";
+}
 /* returns the number of bytes of p consumed, -1: gone */
 static ssize_t hs_input(conn *c, const u8 *p, size_t n, u64 now) {
 	hs *h = c->h; u32 before = h->n; size_t k = HSBUF - 1 - h->n; if (k > n) k = n;
@@ -638,7 +777,7 @@ static ssize_t hs_input(conn *c, const u8 *p, size_t n, u64 now) {
 	if (!end) { if (h->n == HSBUF - 1) return hs_fail(c, "response header too long"); return (ssize_t)n; }
 	size_t hn = (size_t)(end + 4 - h->buf);
 	if (strncmp(h->buf, "HTTP/1.1 101", 12) || (h->buf[12] != ' ' && h->buf[12] != '\r')) return hs_fail(c, "not 101");
-	int up = 0, co = 0, ac = 0; const char *bad = NULL;
+	int up = 0, co = 0, ac = 0, de = 0; const char *bad = NULL;
 	for (char *l = (char *)memmem(h->buf, h->n, "\r\n", 2) + 2; l < end + 2;) {
 		char *le = memmem(l, end + 2 - l, "\r\n", 2), *col = memchr(l, ':', le - l);
 		if (col) {
@@ -649,11 +788,11 @@ static ssize_t hs_input(conn *c, const u8 *p, size_t n, u64 now) {
 			if (IS("upgrade")) up |= has_token(v, ve - v, "websocket");
 			else if (IS("connection")) co |= has_token(v, ve - v, "upgrade");
 			else if (IS("sec-websocket-accept")) { if (ac) bad = "two Sec-WebSocket-Accept"; ac = 1; if ((size_t)(ve - v) != 28 || memcmp(v, h->acc, 28)) bad = "wrong Sec-WebSocket-Accept"; }
-			else if (IS("sec-websocket-extensions")) bad = "an extension that was not offered";
+			else if (IS("sec-websocket-extensions")) { de = deflating; bad = deflating ? deflate_answer(v, ve - v) : "an extension that was not offered"; }
 		} else bad = "malformed header line";
 		l = le + 2;
 	}
-	if (!bad) bad = !up ? "no Upgrade: websocket" : !co ? "no Connection: Upgrade" : !ac ? "no Sec-WebSocket-Accept" : NULL;
+	if (!bad) bad = !up ? "no Upgrade: websocket" : !co ? "no Connection: Upgrade" : !ac ? "no Sec-WebSocket-Accept" : deflating && !de ? "permessage-deflate was not agreed on" : NULL;
 	if (bad) return hs_fail(c, bad);
 	h->next = hsfree; hsfree = h; c->h = NULL;
 	c->st = ST_OPEN; c->opened = 1; c->was_open = 1; nopen++; inflight--; c->last = now;
@@ -673,7 +812,7 @@ INL void echo_refill(conn *c, u64 now) {
 }
 INL void rd(conn *c, u32 ev, const int M) {
 	for (int it = 0;; it++) {
-		ssize_t r = recv(c->fd, rbuf, RB, 0);
+		ssize_t r = io_recv(c, rbuf, RB);
 		if (LIKELY(r > 0)) {
 			u64 now = now_ns(); const u8 *p = rbuf; size_t n = (size_t)r;
 			if (UNLIKELY(c->st == ST_HS)) { ssize_t k = hs_input(c, p, n, now); if (k < 0) return; p += k; n -= (size_t)k; }
@@ -688,6 +827,7 @@ INL void rd(conn *c, u32 ev, const int M) {
 				else if (M == M_IDLE) idle_ok += c->rx_next - before;
 				if (UNLIKELY(c->st == ST_DEAD)) return;
 			} else if (c->busy) c->last = now; /* a long message is on its way */
+			if (UNLIKELY(tls)) continue; /* OpenSSL may hold more, of which epoll knows nothing */
 			if ((size_t)r < RB && !(ev & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))) return;
 			if (it >= 8 && !(ev & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))) { /* let others have a turn: arm the edge again */
 				struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
@@ -708,7 +848,7 @@ INL void dispatch(conn *c, u32 ev) {
 	if (UNLIKELY(c->st <= ST_CONN)) {
 		if (c->st == ST_DEAD) return;
 		if (ev & (EPOLLERR | EPOLLHUP)) { int e = 0; socklen_t n = sizeof e; getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &e, &n); conn_lost(c, e ? strerror(e) : "hung up"); return; }
-		if (!(ev & EPOLLOUT)) return;
+		if (!(ev & EPOLLOUT) && !tls) return;
 		send_req(c);
 		if (c->st != ST_HS) return;
 	}
@@ -720,7 +860,7 @@ INL void dispatch(conn *c, u32 ev) {
 	if (ev & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) switch (mode) {
 		case M_ECHO: rd(c, ev, M_ECHO); break;
 		case M_BCAST: rd(c, ev, M_BCAST); break;
-		case M_IDLE: rd(c, ev, M_IDLE); break;
+		case M_IDLE: case M_STORM: rd(c, ev, M_IDLE); break;
 		case M_CHURN: rd(c, ev, M_CHURN); break;
 	}
 }
@@ -892,6 +1032,7 @@ static void json_tail(void) {
 	       ",\"missing\":%" PRIu64 ",\"duplicates\":%" PRIu64 ",\"reordered\":%" PRIu64 ",\"stalls\":%" PRIu64 ",\"timeouts\":%" PRIu64 ",\"undelivered\":%" PRIu64 "},"
 	       "\"foreign\":%" PRIu64 ",\"slow_connects\":%" PRIu64 ",\"unclean_closes\":%" PRIu64,
 	       errors_sum(), disconnects, E_conn, E_hs, E_proto, E_corrupt, E_missing, E_dup, E_reord, E_stall, E_timeout, E_undeliv, foreign, slow_connects, unclean);
+	if (deflating) printf(",\"compressed\":%" PRIu64 ",\"wire_bytes\":%.1f", compressed, compressed ? (double)wire_bytes / compressed : 0);
 	if (mode != M_IDLE) {
 		printf(",\"gen_busy\":%.3f,\"gen_cpu\":%.3f", m_busy, m_gcpu);
 		if (npids) printf(",\"server_cpu\":%.3f", m_scpu);
@@ -937,15 +1078,7 @@ static void run_bcast(void) {
 	       E_missing, E_dup, E_reord, E_corrupt, throttled, sent_total, recv_total);
 	json_tail();
 }
-static void run_idle(void) {
-	u64 r0[64], p0[64], r1[64], p1[64], R = 0, P = 0;
-	for (int i = 0; i < npids; i++) mem(pids[i], &r0[i], &p0[i]);
-	phase_connect();
-	double cps = connect_ns ? nopen / (connect_ns / 1e9) : 0; u32 up = nopen;
-	phase_wait((u64)(hold * 1e9));
-	u32 held = nopen;
-	for (int i = 0; i < npids; i++) { mem(pids[i], &r1[i], &p1[i]); R += r1[i] - r0[i]; P += p1[i] - p0[i]; }
-	/* 100 random connections must echo */
+static u32 prove(void) { /* 100 random connections must echo; returns how many were asked */
 	u32 *perm = xcalloc(C, 4), np = 0;
 	for (u32 i = 0; i < C; i++) if (cs[i].st == ST_OPEN) perm[np++] = i;
 	u32 ns = np < 100 ? np : 100;
@@ -957,7 +1090,40 @@ static void run_idle(void) {
 	free(perm);
 	u64 t = now_ns() + (u64)(drain_s * 1e9);
 	while (!stop_ && now_ns() < t && idle_ok < ns) pump(now_ns() + 5 * MS_NS);
-	measuring = 0; u64 alive = recv_total;
+	measuring = 0;
+	return ns;
+}
+static void run_storm(void) {
+	u32 window = cwin; cwin = 200; phase_connect(); /* what the server loads late, it loads now */
+	u32 before = nopen; phase_close();
+	if (before < C || E_conn + E_hs + disconnects) err("only %u of %u connections opened before the storm", before, C);
+	phase_wait(S_NS); /* until the server is through with their ends */
+	cwin = window; next_conn = inflight = 0; slow_connects = 0; unclean = closed_n = 0; hist_reset(&H_conn);
+	u64 t0 = now_ns(), i0 = idle_ns, k0 = cpu_ticks(); double g0 = gcpu();
+	t_end_pump = t0; phase_connect();
+	m_secs = connect_ns / 1e9; m_busy = 1.0 - (idle_ns - i0) / (double)connect_ns; if (m_busy < 0) m_busy = 0;
+	m_gcpu = (gcpu() - g0) / m_secs;
+	u32 up = nopen; phase_wait((u64)(hold * 1e9));
+	double cpu_s = (cpu_ticks() - k0) / (double)sysconf(_SC_CLK_TCK); m_scpu = cpu_s / (m_secs + hold);
+	u32 ns = prove();
+	msgs = recv_total;
+	drain_s = 0; phase_drain(); phase_close();
+	printf("{\"mode\":\"storm\",\"conns\":%u,\"requested\":%u,\"connect_seconds\":%.3f,\"connects_per_s\":%.0f,", up, C, m_secs, m_secs ? up / m_secs : 0);
+	if (npids) printf("\"server_cpu_s\":%.3f,", cpu_s);
+	hist_json("connect_us", &H_conn);
+	printf(",\"sampled\":%u,\"alive\":%" PRIu64 ",", ns, msgs);
+	json_tail();
+}
+static void run_idle(void) {
+	u64 r0[64], p0[64], r1[64], p1[64], R = 0, P = 0;
+	for (int i = 0; i < npids; i++) mem(pids[i], &r0[i], &p0[i]);
+	phase_connect();
+	double cps = connect_ns ? nopen / (connect_ns / 1e9) : 0; u32 up = nopen;
+	phase_wait((u64)(hold * 1e9));
+	u32 held = nopen;
+	for (int i = 0; i < npids; i++) { mem(pids[i], &r1[i], &p1[i]); R += r1[i] - r0[i]; P += p1[i] - p0[i]; }
+	u32 ns = prove();
+	u64 alive = recv_total;
 	drain_s = 0; phase_drain();
 	u64 tc = now_ns(); phase_close(); tc = now_ns() - tc;
 	msgs = alive;
@@ -998,13 +1164,13 @@ static void run_churn(void) {
 static void on_sig(int s) { (void)s; stop_ = 1; }
 static void on_alarm(int s) { (void)s; static const char m[] = "wsload: watchdog: the run took far too long\n"; if (write(2, m, sizeof m - 1)) {} _exit(3); }
 static void usage(void) {
-	fputs("usage: wsload echo|broadcast|idle|churn --port P [--path /x] -c N [-d S] [--warmup S] [--size B] [--binary] [--verify]\n"
+	fputs("usage: wsload echo|broadcast|idle|churn|storm --port P [--path /x] -c N [-d S] [--warmup S] [--size B] [--binary] [--verify]\n"
 	      "  echo:      [--pipeline K]\n"
 	      "  broadcast: (--rate MSGS_PER_S_PER_ROOM | --window K) [--rooms R --path-template '/ws/chat/room{i}'] [--exclude-sender]\n"
 	      "  idle:      [--hold S] [--pid PID ...]\n"
 	      "  churn:     (-c = concurrency) [--connect-rate CONNECTIONS_PER_S]\n"
 	      "  common:    [--host 127.0.0.1|::1] [--header 'K: V'] [--src-ips N] [--connect-window N] [--connect-timeout S] [--stall-ms MS]\n"
-	      "             [--drain S] [--settle-ms MS] [--close-timeout S] [--pid PID] [--spin] [--cc NAME] [--ignore-foreign]\n"
+	      "             [--drain S] [--settle-ms MS] [--close-timeout S] [--pid PID] [--spin] [--cc NAME] [--ignore-foreign] [--json] [--deflate] [--tls]\n"
 	      "See the top of wsload.c.\n", stderr);
 	exit(2);
 }
@@ -1013,17 +1179,38 @@ static double num(const char *o, const char *v, double lo, double hi) {
 	if (!v || !*v || *e || errno || !(d >= lo && d <= hi)) die("%s: a number from %g to %g is needed, not '%s'", o, lo, hi, v ? v : "");
 	return d;
 }
+static size_t frame_head(u8 *h, int first, size_t n) { /* returns its length, without a mask */
+	h[0] = (u8)first;
+	if (n < 126) { h[1] = (u8)n; return 2; }
+	if (n < 65536) { h[1] = 126; h[2] = (u8)(n >> 8); h[3] = (u8)n; return 4; }
+	h[1] = 127; for (int i = 0; i < 8; i++) h[9 - i] = (u8)((u64)n >> (8 * i));
+	return 10;
+}
+static void json_body(u8 *b, size_t n) { /* rows as an API sends them: equal keys, other values */
+	static const char *W[] = {"amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "haven", "inlet", "juniper", "kelp", "larch", "maple", "north", "onyx", "pearl"};
+#define ANY W[rnd() % 16]
+	for (size_t at = 0; at < n;) {
+		char row[256]; u64 r = rnd();
+		int k = snprintf(row, sizeof row, "{\"id\":%u,\"name\":\"%s %s\",\"score\":%u.%02u,\"online\":%s,\"text\":\"%s %s %s\"},", (unsigned)(r % 900000 + 100000), ANY, ANY,
+		                 (unsigned)(r >> 20) % 1000, (unsigned)(r >> 40) % 100, r >> 63 ? "true" : "false", ANY, ANY, ANY);
+		if ((size_t)k > n - at) k = (int)(n - at);
+		memcpy(b + at, row, (size_t)k); at += (size_t)k;
+	}
+}
 int main(int ac, char **av) {
 	if (ac < 2) usage();
-	for (mode = 0; mode < 4 && strcmp(av[1], MODE[mode]); mode++);
-	if (mode == 4) usage();
-	int have_size = 0, have_win = 0;
+	for (mode = 0; mode < MODES && strcmp(av[1], MODE[mode]); mode++);
+	if (mode == MODES) usage();
+	int have_size = 0, have_win = 0, have_cwin = 0, have_hold = 0;
 	for (int i = 2; i < ac; i++) {
 		const char *o = av[i];
 #define O(x) (!strcmp(o, x))
 #define V() (i + 1 < ac ? av[++i] : (die("%s needs a value", o), ""))
 		if (O("--binary")) binary = 1;
 		else if (O("--verify")) verify = 1;
+		else if (O("--json")) json = 1;
+		else if (O("--deflate")) deflating = 1;
+		else if (O("--tls")) tls = 1;
 		else if (O("--spin")) spin = 1;
 		else if (O("--ignore-foreign")) ignore_foreign = 1;
 		else if (O("--exclude-sender")) excl_sender = 1;
@@ -1043,8 +1230,8 @@ int main(int ac, char **av) {
 		else if (O("--rate")) { if (mode != M_BCAST) die("--rate belongs to broadcast"); rate = num(o, V(), 0.001, 1e7); }
 		else if (O("--connect-rate")) { if (mode != M_CHURN) die("--connect-rate belongs to churn"); connect_rate = num(o, V(), 0.001, 1e6); }
 		else if (O("--rooms")) NR = (u32)num(o, V(), 1, 1000000);
-		else if (O("--hold")) hold = num(o, V(), 0, 3600);
-		else if (O("--connect-window")) cwin = (u32)num(o, V(), 1, 100000);
+		else if (O("--hold")) hold = num(o, V(), 0, 3600), have_hold = 1;
+		else if (O("--connect-window")) cwin = (u32)num(o, V(), 1, 100000), have_cwin = 1;
 		else if (O("--connect-timeout")) cto_s = num(o, V(), 0.1, 600);
 		else if (O("--stall-ms")) stall_ns = (u64)(num(o, V(), 10, 600000) * MS_NS);
 		else if (O("--settle-ms")) settle_ns = (u64)(num(o, V(), 0, 60000) * MS_NS);
@@ -1078,7 +1265,9 @@ int main(int ac, char **av) {
 		if (NR > C) die("more rooms than clients");
 	} else { NR = 1; K = mode == M_ECHO ? K : 1; }
 	if (warm < 0) warm = mode == M_ECHO || mode == M_BCAST ? 0.5 : 0;
-	if (mode == M_CHURN || mode == M_IDLE) { if (!have_size) size_ = 32; }
+	if (mode == M_CHURN || mode == M_IDLE || mode == M_STORM) { if (!have_size) size_ = 32; }
+	if (mode == M_STORM) { if (!have_cwin) cwin = C; if (!have_hold) hold = 0.3; }
+	if (binary && json) die("--json is text, --binary is not");
 
 	struct rlimit rl; getrlimit(RLIMIT_NOFILE, &rl); rl.rlim_cur = rl.rlim_max; setrlimit(RLIMIT_NOFILE, &rl); getrlimit(RLIMIT_NOFILE, &rl);
 	if ((u64)C + 32 > rl.rlim_cur) die("%u connections need more file descriptors than the hard limit of %llu: run several wsload, %llu connections each at most", C, (unsigned long long)rl.rlim_cur, (unsigned long long)rl.rlim_cur - 32);
@@ -1100,17 +1289,25 @@ int main(int ac, char **av) {
 	body = xcalloc(size_ + 8, 1);
 	static const char AN[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 	for (size_t i = 0; i < size_; i++) body[i] = binary ? (u8)rnd() : (u8)AN[rnd() % 62];
-	eh[0] = 0x80 | opc;
-	if (size_ < 126) eh[1] = (u8)size_, ehl = 2;
-	else if (size_ < 65536) eh[1] = 126, eh[2] = (u8)(size_ >> 8), eh[3] = (u8)size_, ehl = 4;
-	else { eh[1] = 127; for (int i = 0; i < 8; i++) eh[9 - i] = (u8)((u64)size_ >> (8 * i)); ehl = 10; }
-	hl = ehl + 4; L = hl + size_; FL = ehl + size_;
+	if (json) json_body(body, size_);
+	if (tls) tls_init();
+	ehl = frame_head(eh, 0x80 | opc, size_);
+	FL = ehl + size_;
+	u8 *payload = body, fh[10]; size_t plen = size_;
+	memcpy(fh, eh, sizeof fh); hl = ehl + 4; at_ = hl;
+	if (deflating) {
+		deflate_init();
+		size_t most = 2 * size_ + 4096; payload = xcalloc(most, 1); plen = deflate_body(payload, most);
+		hl = frame_head(fh, 0xC0 | opc, plen) + 4; at_ = hl + STORED;
+		for (int i = 0; i < 8; i++) ((u8 *)&mask64)[i] = mask[(STORED + i) & 3];
+	}
+	L = hl + plen;
 	size_t ns = 256 * 1024 / L; if (ns < 1) ns = 1; if (ns > K && !rate) ns = K;
 	if (L > 0xFFFFFFFFu) die("--size is too large");
 	nslots = (u32)ns; slots = xcalloc(ns * L + 64, 1);
 	for (size_t i = 0; i < ns; i++) {
-		u8 *q = slots + i * L; memcpy(q, eh, ehl); q[1] |= 0x80; memcpy(q + ehl, mask, 4);
-		for (size_t k = 0; k < size_; k++) q[hl + k] = body[k] ^ mask[k & 3];
+		u8 *q = slots + i * L; memcpy(q, fh, hl - 4); q[1] |= 0x80; memcpy(q + hl - 4, mask, 4);
+		for (size_t k = 0; k < plen; k++) q[hl + k] = payload[k] ^ mask[k & 3];
 	}
 	rbuf = xcalloc(RB, 1);
 	hist_reset(&H_lat); hist_reset(&H_first); hist_reset(&H_last); hist_reset(&H_conn);
@@ -1134,6 +1331,6 @@ int main(int ac, char **av) {
 	}
 	if ((ep = epoll_create1(EPOLL_CLOEXEC)) < 0) die("epoll: %s", strerror(errno));
 	t_end_pump = last_scan = now_ns();
-	switch (mode) { case M_ECHO: run_echo(); break; case M_BCAST: run_bcast(); break; case M_IDLE: run_idle(); break; case M_CHURN: run_churn(); break; }
+	switch (mode) { case M_ECHO: run_echo(); break; case M_BCAST: run_bcast(); break; case M_IDLE: run_idle(); break; case M_CHURN: run_churn(); break; case M_STORM: run_storm(); break; }
 	return errors_sum() || disconnects || !msgs ? 1 : 0;
 }

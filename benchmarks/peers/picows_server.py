@@ -1,12 +1,17 @@
-"""picows (Cython) on uvloop; it gives frames, and does not check that text is UTF-8."""
+"""picows (Cython) on uvloop; it gives frames, and does not check that text is UTF-8. Over TLS where
+the environment asks for it.
+"""
 
 import asyncio
+import os
+import ssl
 from collections import defaultdict
 
 import uvloop
 from picows import WSListener, WSMsgType, ws_create_server
 
 rooms = defaultdict(set)
+certificate = os.environ.get("BENCH_TLS")
 
 
 class Echo(WSListener):
@@ -55,7 +60,11 @@ def listener_for(request):
 
 async def main():
     """Serve until killed."""
-    server = await ws_create_server(listener_for, "127.0.0.1", 0, backlog=2048)
+    context = None
+    if certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+    server = await ws_create_server(listener_for, "127.0.0.1", 0, ssl=context, backlog=2048)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await asyncio.Event().wait()
 

@@ -1,12 +1,18 @@
-"""websockets on asyncio with uvloop, without compression."""
+"""websockets on asyncio with uvloop; with its own compression, or over TLS, where the environment
+asks for it.
+"""
 
 import asyncio
+import os
+import ssl
 from collections import defaultdict
 
 import uvloop
 from websockets.asyncio.server import broadcast, serve
 
 rooms = defaultdict(set)
+compression = "deflate" if "BENCH_DEFLATE" in os.environ else None
+certificate = os.environ.get("BENCH_TLS")
 
 
 async def handle(connection):
@@ -27,7 +33,12 @@ async def handle(connection):
 
 async def main():
     """Serve until killed."""
-    async with serve(handle, "127.0.0.1", 0, compression=None, backlog=2048) as server:
+    context = None
+    if certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+    options = {"compression": compression, "ssl": context, "backlog": 2048}
+    async with serve(handle, "127.0.0.1", 0, **options) as server:
         print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
         await asyncio.Event().wait()
 

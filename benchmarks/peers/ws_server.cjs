@@ -1,12 +1,16 @@
-// ws on Node, without compression.
+// ws on Node; with compression, or over TLS, where the environment asks for it.
 "use strict";
 
+const fs = require("node:fs");
 const http = require("node:http");
+const https = require("node:https");
 const { WebSocketServer } = require("ws");
 
 const rooms = new Map();
-const server = http.createServer();
-const sockets = new WebSocketServer({ server, perMessageDeflate: false });
+const pem = process.env.BENCH_TLS && fs.readFileSync(process.env.BENCH_TLS);
+const server = pem ? https.createServer({ cert: pem, key: pem }) : http.createServer();
+const perMessageDeflate = "BENCH_DEFLATE" in process.env;
+const sockets = new WebSocketServer({ server, perMessageDeflate });
 
 sockets.on("connection", (socket, request) => {
   if (request.url === "/ws/echo") {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import chart, publishing, tables
+from benchmarks import chart, deflating, publishing, tables
 from benchmarks.machine import choose_cpus
 from benchmarks.measuring import Bench, LoadError, read_wrk
 from benchmarks.peers import BY_KEY, FOLDER, OURS, PEERS, ROOT, Peer
@@ -147,8 +147,71 @@ def test_of_memory_the_least_is_the_best():
         "2.50 KiB",
         "1.00 KiB",
         "1.95 KiB",
+        "–",
+        "–",
         "reached",
     ]
+
+
+def test_a_row_says_what_others_took_from_both_sides():
+    ours = sample(OURS, 0, 100) | {"foreign_cpu": 0.04, "foreign_load_cpu": 0.0}
+    theirs = sample("uws", 0, 200) | {"foreign_cpu": 0.31, "foreign_load_cpu": 0.12}
+    results = Results(ABOUT, [ours, theirs])
+
+    rows = [row.split("|") for row in tables.detail(results, ECHO).splitlines() if "|" in row]
+    at = [cell.strip() for cell in rows[0]].index("others took")
+
+    assert [row[at].strip() for row in rows[2:]] == ["31%, 12%", "4%, 0%"]
+    assert [cell.strip() for cell in targets(results).splitlines()[2].split("|")[6:8]] == [
+        "4%, 0%",
+        "31%, 12%",
+    ]
+
+
+def test_of_a_storm_the_seconds_of_processor_time_are_compared():
+    storm = SCENARIO_BY_KEY["storm10000"]
+    more = {"per_s": 5_000, "p50_us": 10, "p99_us": 2e6, "slow_connects": 12}
+    results = Results(
+        ABOUT,
+        [sample(OURS, 0, 1.5, storm.key) | more, sample("uws", 0, 0.5, storm.key) | more],
+    )
+
+    rows = [row.split("|") for row in tables.detail(results, storm).splitlines() if "|" in row]
+
+    assert [cell.strip() for cell in rows[3][1:-1]] == [
+        "**tina4_wsgi**",
+        "1.50 s",
+        "3.00",
+        "5.00 k",
+        "10 µs",
+        "2.00 s",
+        "12.0",
+        "–",
+        "–",
+    ]
+
+
+def test_servers_that_are_no_default_ones_are_measured_where_a_scenario_wants_them():
+    wanted = {
+        key: [
+            peer.key
+            for peer in PEERS
+            if not peer.is_default and one.takes(peer) and one.wants(peer)
+        ]
+        for key, one in SCENARIO_BY_KEY.items()
+    }
+
+    assert wanted["echo1"] == []
+    assert wanted["churn"] == wanted["storm10000"] == wanted["http"] == ["tina4-own"]
+    assert wanted["wss-echo"] == ["tina4-own", "uvicorn"]
+
+
+@pytest.mark.parametrize(("key", "mode"), [("wss-room", "tls"), ("deflate-room", "deflate")])
+def test_only_servers_that_can_take_part(key, mode):
+    taking = {peer.key for peer in PEERS if SCENARIO_BY_KEY[key].takes(peer)}
+
+    assert taking == {peer.key for peer in PEERS if mode in peer.modes}
+    assert len(taking) > 3
 
 
 def test_later_results_replace_the_scenarios_of_earlier_ones(tmp_path):
@@ -220,3 +283,13 @@ def test_readme_lists_every_server():
     text = (Path(publishing.__file__).parent / "README.md").read_text()
 
     assert [peer.key for peer in PEERS if f"`{peer.key}`" not in text] == []
+
+
+def test_what_compression_costs_is_shown_for_each_setting(capsys):
+    assert deflating.main(["--runs", "1"]) == 0
+
+    rows = [row.split("|") for row in capsys.readouterr().out.splitlines()]
+    cells = [[cell.strip() for cell in row[1:-1]] for row in rows[2:]]
+    assert [(one[0], one[1]) for one in cells][:3] == [("6", "8"), ("1", "8"), ("6", "5")]
+    assert int(cells[0][4]) < int(cells[1][4]) < 400
+    assert cells[0][3] == "1.00"

@@ -1,0 +1,136 @@
+"""The load generator speaks TLS and deflate with our server, and reports a server that does not."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import measuring, setting_up
+from benchmarks.machine import choose_cpus
+from benchmarks.measuring import Bench
+from benchmarks.peers import BY_KEY, DEFLATE, OURS, OWN, PLAIN, TLS
+from benchmarks.scenarios import BY_KEY as SCENARIO_BY_KEY
+from benchmarks.scenarios import Scenario
+from benchmarks.servers import Server, running
+from benchmarks.setting_up import Kit
+
+pytestmark = pytest.mark.optional("the load generator needs libssl-dev and zlib1g-dev")
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    """What runs very short samples of this checkout."""
+    for _, header, _, package in setting_up.LIBRARIES.values():
+        if not setting_up.has_header("cc", header):
+            pytest.skip(f"{package} is not installed")
+    kit = Kit(Path(sys.executable), setting_up.build_wsload(), has_ours_installed=False)
+    return Bench(kit, choose_cpus(), seconds=0.2, warmup_s=0.1)
+
+
+@pytest.fixture
+def serve(bench: Bench) -> Iterator[Callable[[str, str], Server]]:
+    """Run servers until the test ends."""
+    with contextlib.ExitStack() as stack:
+        yield lambda key, mode: stack.enter_context(
+            running(BY_KEY[key], bench.kit, bench.cpus.server, mode)
+        )
+
+
+def loaded_with(scenario: str, *load: str) -> Scenario:
+    """Give a scenario with another load."""
+    return dataclasses.replace(SCENARIO_BY_KEY[scenario], load=load)
+
+
+@pytest.mark.deadline(60)
+@pytest.mark.parametrize(
+    ("scenario", "peer"),
+    [
+        ("wss-echo", OWN),
+        ("wss-room", OURS),
+        ("deflate-echo", OURS),
+        ("deflate-room", OWN),
+    ],
+)
+def test_messages_come_and_go_over_tls_and_compressed(bench, serve, scenario, peer):
+    how = SCENARIO_BY_KEY[scenario]
+
+    found = measuring.closed_loop(bench, how, serve(peer, how.mode))
+
+    assert found["errors"] == 0
+    assert found["per_cpu_s"] > 0
+    assert found["foreign_cpu"] >= 0
+    assert found["foreign_load_cpu"] >= 0
+    if how.mode == DEFLATE:
+        assert found["raw"]["compressed"] == found["raw"].get(
+            "msgs", found["raw"].get("deliveries")
+        )
+        assert 100 < found["raw"]["wire_bytes"] < 600
+
+
+@pytest.mark.deadline(60)
+@pytest.mark.parametrize("outstanding", ["1", "8"])
+def test_messages_of_many_tls_records_arrive_whole(bench, serve, outstanding):
+    load = ["echo", "-c", "3", "-d", "0.3", "--tls", "--verify", "--size", "60000"]
+
+    raw = measuring.generate(bench.generator(serve(OWN, TLS), *load, "--pipeline", outstanding))
+
+    assert raw["errors"] == raw["disconnects"] == 0
+    assert raw["msgs"] > 0
+
+
+@pytest.mark.deadline(60)
+def test_compressed_noise_is_checked_byte_by_byte(bench, serve):
+    load = ["echo", "-c", "3", "-d", "0.2", "--deflate", "--verify", "--size", "40000"]
+
+    raw = measuring.generate(bench.generator(serve(OWN, DEFLATE), *load))
+
+    assert raw["errors"] == raw["disconnects"] == 0
+    assert raw["msgs"] > 0
+
+
+@pytest.mark.deadline(60)
+def test_all_clients_of_a_storm_come_back(bench, serve):
+    how = loaded_with("storm10000", *SCENARIO_BY_KEY["storm10000"].load, "-c", "60")
+
+    found = measuring.storm(bench, how, serve(OWN, PLAIN))
+
+    assert found["errors"] == 0
+    assert found["raw"]["conns"] == found["raw"]["requested"] == 60
+    assert found["cpu_s"] >= 0
+    assert found["per_s"] > 0
+
+
+@pytest.mark.deadline(60)
+def test_a_server_that_declines_deflate_is_an_error(bench, serve):
+    load = ["echo", "-c", "2", "-d", "0.1", "--deflate"]
+
+    raw = measuring.generate(bench.generator(serve(OWN, PLAIN), *load))
+
+    assert raw["errors"] == raw["detail"]["handshake"] == 2
+    assert "permessage-deflate was not agreed on" in raw["first_error"]
+
+
+@pytest.mark.deadline(60)
+def test_a_server_without_tls_is_an_error(bench, serve):
+    load = ["echo", "-c", "2", "-d", "0.1", "--tls"]
+
+    raw = measuring.generate(bench.generator(serve(OWN, PLAIN), *load))
+
+    assert raw["errors"] == raw["detail"]["connect"] == 2
+
+
+@pytest.mark.deadline(60)
+def test_messages_that_stay_as_they_are_count_as_errors_where_they_should_be_compressed(
+    bench, serve
+):
+    how = loaded_with("deflate-echo", "echo", "-c", "2", "--deflate", "--size", "1000")
+
+    found = measuring.closed_loop(bench, how, serve(OWN, DEFLATE))
+
+    assert found["raw"]["compressed"] == 0  # below deflate_threshold_bytes
+    assert found["errors"] == found["raw"]["msgs"] > 0
