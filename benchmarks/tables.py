@@ -7,7 +7,7 @@ from statistics import median
 
 from . import interpreter, words
 from .measuring import Sample
-from .peers import BASE, BY_KEY, OURS
+from .peers import BASE, BY_KEY, OURS, OWN
 from .results import Results, Spread
 from .scenarios import BY_KEY as SCENARIO_BY_KEY
 from .scenarios import Scenario
@@ -98,7 +98,7 @@ def detail(results: Results, scenario: Scenario) -> str:
     keys = sorted(
         (key for key in BY_KEY if key in keys), key=lambda key: _order(results, scenario, key)
     )
-    base = BASE if BASE in keys else OURS
+    base = next((key for key in (BASE, OURS, OWN) if key in keys), keys[0])
     columns = ROWS[scenario.kind]
     rows = [columns(results, scenario, key, base) for key in keys]
     against = f"× {BY_KEY[base].label} (range)"
@@ -167,11 +167,19 @@ def others_took(results: Results, scenario: Scenario, *keys: str) -> str:
     """Give the shares that other processes took while a server was measured: of its processor, and
     of the load generator's. Medians of the rounds; of several servers, the largest.
     """
-    shares = []
-    for name in ("foreign_cpu", "foreign_load_cpu"):
-        known = [one for key in keys if (one := results.spread(scenario, key, name))]
-        shares += [f"{max(one.median for one in known):.0%}"] if known else []
-    return ", ".join(shares) or NOTHING
+    return _shares(
+        {name: found.median for name in FOREIGN if (found := results.spread(scenario, key, name))}
+        for key in keys
+    )
+
+
+FOREIGN = ("foreign_cpu", "foreign_load_cpu")
+
+
+def _shares(samples: Iterable[Sample]) -> str:
+    known = list(samples)
+    largest = [max((one[name] for one in known if name in one), default=None) for name in FOREIGN]
+    return ", ".join(f"{share:.0%}" for share in largest if share is not None) or NOTHING
 
 
 def _against(results: Results, scenario: Scenario, key: str, base: str) -> str:
@@ -283,8 +291,13 @@ def _reconnects_detail(results: Results, scenario: Scenario) -> str:
 
 def _calm_detail(results: Results, scenario: Scenario, head: list[str], cells: Cells) -> str:
     keys = results.peers(scenario)
-    rows = [[_name(key), *cells(one)] for key in keys for one in results.of(scenario, key)]
-    return f"### {_capital(scenario.title)}\n\n{table(head, rows)}{_notes(results, scenario, keys)}"
+    rows = [
+        [_name(key), *cells(one), _shares([one])]
+        for key in keys
+        for one in results.of(scenario, key)
+    ]
+    shown = table([*head, OTHERS], rows)
+    return f"### {_capital(scenario.title)}\n\n{shown}{_notes(results, scenario, keys)}"
 
 
 CALM = {

@@ -79,7 +79,9 @@ def targets(results: Results) -> str:
         ("reconnects", _storm_rows),
     ):
         samples = results.of(SCENARIO_BY_KEY[key], OURS)
-        rows += rows_of(samples) if samples else []
+        took = others_took(results, SCENARIO_BY_KEY[key], OURS)
+        found = rows_of(samples) if samples else []
+        rows += [[*row, took, NOTHING, verdict] for *row, verdict in found]
     return table([*HEAD, ""], rows) if rows else ""
 
 
@@ -162,7 +164,7 @@ def _storm_rows(samples: list[Sample]) -> list[list[str]]:
 
 
 def _limit(title: str, asked: str, found: str, is_reached: bool) -> list[str]:
-    return [title, NOTHING, asked, NOTHING, found, NOTHING, NOTHING, _verdict(is_reached)]
+    return [title, NOTHING, asked, NOTHING, found, _verdict(is_reached)]
 
 
 def _verdict(is_reached: bool) -> str:

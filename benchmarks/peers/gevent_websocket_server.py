@@ -49,7 +49,7 @@ def send(socket, message):
         pass
 
 
-server = WSGIServer(("127.0.0.1", 0), app, handler_class=WebSocketHandler, log=None)
+server = WSGIServer(("127.0.0.1", 0), app, handler_class=WebSocketHandler, log=None, backlog=2048)
 server.start()
 print(f"http://127.0.0.1:{server.server_port}", flush=True)
 server.serve_forever()
