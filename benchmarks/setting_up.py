@@ -82,8 +82,12 @@ def set_up(peers: Iterable[Peer], *, installs: bool) -> Kit:
         if reason:
             kit.missing[peer.key] = reason
     kit.versions = _versions(kit, peers)
-    kit.interpreter = interpreter.examine(kit.python)
-    kit.engine = interpreter.examine_engine(kit.python, is_installed=kit.has_ours_installed)
+    try:
+        kit.interpreter = interpreter.examine(kit.python)
+        kit.engine = interpreter.examine_engine(kit.python, is_installed=kit.has_ours_installed)
+    except subprocess.CalledProcessError as exc:
+        last = (exc.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise SetupError(f"our own app can't be imported: {last}") from exc
     return kit
 
 
