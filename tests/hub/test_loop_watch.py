@@ -273,3 +273,32 @@ def accusations(site: Site) -> list[str]:
     later.
     """
     return [line for line in site.server.log.splitlines() if "the loop has been held" in line]
+
+
+ENDING = """
+import atexit, logging, time
+import gevent
+from tina4_wsgi.config import Config
+from tina4_wsgi.engine.runtime import Runtime
+
+logging.basicConfig()
+runtime = Runtime(Config(blocked_loop_s=0.05))
+runtime.engine()
+
+
+@atexit.register
+def tidy_up():
+    time.sleep(0.3)
+
+
+gevent.sleep(0.1)
+time.sleep(0.3)  # the program's own business
+"""
+
+
+def test_a_program_that_ends_is_held_by_nobody() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=20, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -133,6 +133,9 @@ class LoopWatch:
 
     def _report(self, held_s: float) -> str:
         """Log the stack and return who holds the loop; "" if no callback or request does."""
+        if not threading.main_thread().is_alive():
+            return ""  # the program has ended, and `atexit` calls its functions
+
         frame = sys._current_frames().get(self._thread_ident)
         if frame is None or _is_idle(frame):
             return ""

@@ -11,6 +11,11 @@ import struct
 from typing import Any, Protocol
 
 _LARGEST_RECORD_BYTES = 16_384  # RFC 8446 §5.1
+
+FIRST_TLS_READ_BYTES = _LARGEST_RECORD_BYTES
+"""How many bytes to ask a `TLSStream` for until it returns this many: when more are asked for, it
+looks for a second record, and OpenSSL takes long to say that there is none.
+"""
 _NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s
 
 

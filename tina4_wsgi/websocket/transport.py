@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from ..hub.backlog import Backlog
 from ..hub.poller import Poller, Reader
-from ..hub.stream import TLSStream, reset_on_close
+from ..hub.stream import FIRST_TLS_READ_BYTES, TLSStream, reset_on_close
 from ..hub.syscalls import (
     BROKEN,
     FIRST_READ_BYTES,
@@ -121,7 +121,7 @@ class Transport(Reader):
         self._poller, self._flush_queue, self._owner = poller, flush_queue, owner
         self.most_bytes = most_bytes
 
-        self._read_bytes = FIRST_READ_BYTES
+        self._read_bytes = FIRST_READ_BYTES if self._stream is None else FIRST_TLS_READ_BYTES
         self._backlog: Backlog | None = None
         self._pong: bytes | None = None
         self._is_flush_near = self._is_drained = False
@@ -217,7 +217,7 @@ class Transport(Reader):
 
     def _read_stream(self, stream: Stream) -> None:
         try:
-            data = stream.recv(READ_BYTES)
+            data = stream.recv(self._read_bytes)
         except BlockingIOError:
             return
         except OSError:
@@ -227,7 +227,9 @@ class Transport(Reader):
         if not data or self._is_discarding:
             self._read_the_end(len(data))
             return
-        self._is_drained = len(data) < READ_BYTES
+        self._is_drained = len(data) < self._read_bytes
+        if not self._is_drained:
+            self._read_bytes = READ_BYTES
         self.was_heard = True
         self.received_bytes += len(data)
         self._is_flush_near = True
