@@ -2,9 +2,10 @@
 mutants`.
 
 A mutant is one change of one expression or statement: `<` becomes `<=`, `and` becomes `or`, a call
-is dropped. It is written into a copy of the tree, never into the tree itself, and the tests of its
-folder run against it, in Python only. A mutant is killed when a test fails or hangs. One that
-survives shows code that no test needs.
+is dropped. It is written into a copy of the tree, never into the tree itself, and the tests that
+can notice it run against it, in Python only: those that reach its line without a mutant, the
+module's own and the quickest first, then those whose processes may. A mutant is killed when a test
+fails or hangs. One that survives shows code that no test needs.
 
 A sample is drawn by seed, and an edit elsewhere doesn't change which mutants it holds. Mutants that
 no test can notice stand in `equivalent.txt` with the reason, and are left out.

@@ -7,16 +7,14 @@ import itertools
 import signal
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 from .finding import Finder, Mutant
-from .trying import PACKAGE, ROOT, Copy, try_all
+from .reaching import PACKAGE, Reach
+from .trying import ROOT, Copy, try_all
 
 EQUIVALENT = Path(__file__).parent / "equivalent.txt"
-TIMES_AS_LONG = 4  # as the tests take without a mutant; beyond, a mutant is taken for hanging
-LEAST_TIMEOUT_S = 120.0
 
 
 class Part(NamedTuple):
@@ -69,10 +67,8 @@ def main() -> int:
         print(*(mutant for sample in samples.values() for mutant in sample), sep="\n")
         return 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        survivors = {
-            name: survivors_of(name, sample, Path(folder, name), options.jobs)
-            for name, sample in samples.items()
-        }
+        trials = Trials(Path(folder), options.jobs)
+        survivors = {name: trials.survivors_of(name, sample) for name, sample in samples.items()}
 
     is_good = True
     for name, survived in survivors.items():
@@ -121,27 +117,32 @@ def equivalent() -> dict[tuple[str, str, str], str]:
     return found
 
 
-def survivors_of(name: str, sample: list[Mutant], folder: Path, jobs: int) -> list[Mutant]:
-    """Try the sample of a part.
+class Trials:
+    """Copies of the tree for each set of tests, and what these tests reach there."""
 
-    Raises:
-        SystemExit: the tests fail without any mutant.
-    """
-    tests = [one for one in PARTS[name].tests.split() if (ROOT / one).exists()]
-    first = Copy(folder / "0")
-    began = time.monotonic()
-    code, said = first.run(tests)
-    if code != 0:
-        sys.exit(f"{name}: the tests fail without a mutant: {said}")
-    took_s = time.monotonic() - began
-    print(f"{name}: {len(sample)} mutants; the tests take {took_s:.0f} s", flush=True)
+    def __init__(self, folder: Path, jobs: int) -> None:
+        self._folder, self._jobs = folder, jobs
+        self._made: dict[str, tuple[list[Copy], Reach]] = {}
 
-    def tests_of(mutant: Mutant) -> list[str]:
-        own = f"test_{Path(mutant.path).stem}.py"  # the quickest to notice
-        return [*(f"{one}/{own}" for one in tests if (ROOT / one / own).exists()), *tests]
+    def survivors_of(self, name: str, sample: list[Mutant]) -> list[Mutant]:
+        """Try the sample of a part.
 
-    copies = [first, *(Copy(folder / str(number), first.tree) for number in range(1, jobs))]
-    return try_all(sample, copies, tests_of, max(LEAST_TIMEOUT_S, TIMES_AS_LONG * took_s))
+        Raises:
+            SystemExit: the tests fail without any mutant.
+        """
+        tests = PARTS[name].tests
+        if tests not in self._made:
+            self._made[tests] = self._make(tests)
+        print(f"{name}: {len(sample)} mutants", flush=True)
+        return try_all(sample, *self._made[tests])
+
+    def _make(self, tests: str) -> tuple[list[Copy], Reach]:
+        folder = self._folder / str(len(self._made))
+        first = Copy(folder / "0")
+        reach = first.reach(one for one in tests.split() if (ROOT / one).exists())
+        # Copied afterwards, with what Python has compiled there.
+        others = (Copy(folder / str(number), first.tree) for number in range(1, self._jobs))
+        return [first, *others], reach
 
 
 if __name__ == "__main__":

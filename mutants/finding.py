@@ -58,6 +58,8 @@ class Mutant:
     start: int
     stop: int
     text: str
+    first_line: int
+    """Of the statement."""
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -126,8 +128,9 @@ class Finder(ast.NodeVisitor):
         stop = self._line_starts[old.end_lineno - 1] + old.end_col_offset
         before, after = _head(statement), _head(_replaced(statement, old, new))
         if before != after:
+            function, first_line = ".".join(self._scope), statement.lineno
             mutant = Mutant(
-                self.path, ".".join(self._scope), old.lineno, before, after, start, stop, text
+                self.path, function, old.lineno, before, after, start, stop, text, first_line
             )
             self.found.append(mutant)
 
@@ -147,7 +150,8 @@ def _is_for_readers(node: ast.AST) -> bool:
 def variants(node: ast.AST) -> Iterator[tuple[Node, Node]]:
     """Give pairs of a node, this one or one right below it, and what it may become."""
     match node:
-        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
+        # None says no as False does: `return True` is tried there instead.
+        case ast.Return(value=ast.expr() as value) if ast.unparse(value) not in ("None", "False"):
             yield node, ast.Return(ast.Constant(None))
         case ast.Expr(value=ast.Call()):
             yield node, ast.Pass()

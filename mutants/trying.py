@@ -12,13 +12,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .finding import Mutant
+from .reaching import PACKAGE, Reach
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = "tina4_wsgi"
 NOT_COPIED = (".git", ".venv", ".cache", "build", "dist", "*.egg-info", "*.so")
 MOST_MEMORY_BYTES = 4 << 30
 """Of one process: a mutant may collect bytes without end."""
@@ -34,8 +34,10 @@ class Copy:
         shutil.copytree(source, self.tree, ignore=shutil.ignore_patterns(*NOT_COPIED))
         self.temp.mkdir()
 
-    def is_killed(self, mutant: Mutant, tests: Iterable[str], timeout_s: float) -> tuple[bool, str]:
+    def is_killed(self, mutant: Mutant, tests: Sequence[str], timeout_s: float) -> tuple[bool, str]:
         """Try one mutant; gives also what the tests said last."""
+        if not tests:
+            return False, "no test reaches it"
         path = self.tree / PACKAGE / mutant.path
         source, before = path.read_bytes(), path.stat()
         path.write_bytes(mutant.apply(source))
@@ -49,28 +51,13 @@ class Copy:
         return code != 0, said
 
     def run(
-        self, tests: Iterable[str], timeout_s: float | None = None, **variables: str
+        self, arguments: Iterable[str], timeout_s: float | None = None, **variables: str
     ) -> tuple[int, str]:
-        """Run tests until the first fails, each file and folder in a process of its own, so that
-        nothing depends on which of them come together.
+        """Run tests until the first fails.
 
         Returns:
             The exit code, -1 for a timeout, and which test failed, or the last line.
         """
-        code, said = 0, ""
-        done: list[str] = []
-        for one in tests:
-            code, said = self._run(
-                [one, *(f"--ignore={name}" for name in done)], timeout_s, variables
-            )
-            if code != 0:
-                break
-            done.append(one)
-        return code, said
-
-    def _run(
-        self, arguments: list[str], timeout_s: float | None, variables: dict[str, str]
-    ) -> tuple[int, str]:
         env = {
             name: value
             for name, value in os.environ.items()
@@ -102,6 +89,23 @@ class Copy:
             failed = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
             return code, next(iter(failed or lines[-1:]), "")
 
+    def reach(self, tests: Iterable[str]) -> Reach:
+        """Run tests without a mutant, and note what they reach.
+
+        Raises:
+            SystemExit: one fails.
+        """
+        path = self.temp / "reach"
+        options = ["-p", "mutants.reaching", "--maxfail=0"]
+        _, said = self.run([*options, *tests], None, MUTANTS_REACH=str(path))
+        reach = Reach(path, self.tree)
+        code = 0
+        if reach.failed:
+            code, said = self.run(sorted(reach.failed))
+        if code != 0:
+            sys.exit(f"the tests fail without a mutant: {said}")
+        return reach
+
     def end_what_is_left(self) -> None:
         """Kill what the tests started in this copy and did not end: a mutant may have broken
         how.
@@ -115,12 +119,7 @@ class Copy:
                 continue
 
 
-def try_all(
-    mutants: Iterable[Mutant],
-    copies: Sequence[Copy],
-    tests_of: Callable[[Mutant], list[str]],
-    timeout_s: float,
-) -> list[Mutant]:
+def try_all(mutants: Iterable[Mutant], copies: Sequence[Copy], reach: Reach) -> list[Mutant]:
     """Try mutants, one at a time in each copy; gives those that survived, in the order of the
     source.
     """
@@ -135,7 +134,8 @@ def try_all(
                 mutant = waiting.get_nowait()
             except queue.Empty:
                 return
-            is_killed, said = one.is_killed(mutant, tests_of(mutant), timeout_s)
+            tests = reach.tests_of(mutant)
+            is_killed, said = one.is_killed(mutant, tests, reach.timeout_s(tests))
             print(
                 f"  {'killed  ' if is_killed else 'SURVIVED'} {mutant}  [{said[:120]}]", flush=True
             )

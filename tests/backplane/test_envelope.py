@@ -216,3 +216,27 @@ def test_json_may_take_16_mebibytes_and_no_more():
 def test_an_envelope_without_more_has_no_number_and_no_sender():
     assert Envelope(Kind.HELLO, "", b"")[3:] == (bytes(16), 0)
     assert unpack(pack(Kind.HELLO, "", b""))[3:] == (bytes(16), 0)
+
+
+def test_the_smallest_envelope_is_a_head_alone():
+    packed = pack(Kind.ACK, "", b"")
+    assert len(packed) == 28
+
+    assert read(sized(packed)) == [Envelope(Kind.ACK, "", b"")]
+
+
+@pytest.mark.parametrize("size", [0, 27, MOST_BYTES + 1])
+def test_a_stream_that_announces_less_than_a_head_or_too_much_is_refused(size):
+    with pytest.raises(
+        EnvelopeError, match=f"envelope of {size} bytes, expected 28 to {MOST_BYTES}"
+    ):
+        EnvelopeReader().feed(size.to_bytes(4, "big") + b"\x01\x02", [])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_envelopes_that_come_piece_by_piece_are_read_one_by_one(way):
+    packed = [pack(Kind.PATH, f"/{number}", b"\x81\x01a", SENDER, number) for number in range(20)]
+
+    found = read(b"".join(map(sized, packed)), way)
+
+    assert found == [unpack(one) for one in packed]

@@ -5,6 +5,7 @@ start.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import pytest
 
 from mutants.__main__ import PARTS, equivalent, mutants_of
 from mutants.finding import Finder, Mutant
-from mutants.trying import Copy
+from mutants.reaching import Reach
+from mutants.trying import ROOT, Copy
 
 
 def find(source: str) -> list[Mutant]:
@@ -142,12 +144,83 @@ def test_a_mutant_is_killed_when_a_test_fails(build, after, is_killed):
     copy = build("def f(a, b):\n    return a + b\n", TEST)
     source = (copy.tree / "tina4_wsgi" / "a.py").read_bytes()
     mutant = Mutant(
-        "a.py", "f", 2, "return a + b", after, source.index(b"return"), len(source), after
+        "a.py", "f", 2, "return a + b", after, source.index(b"return"), len(source), after, 2
     )
 
     assert copy.is_killed(mutant, ["tests"], 30)[0] == is_killed
     assert (copy.tree / "tina4_wsgi" / "a.py").read_bytes() == source
     assert copy.run(["tests"], 30)[0] == 0
+
+
+SOURCE = """
+ONE = 1
+
+def f():
+    return ONE
+
+def g():
+    return 2
+
+def h():
+    return 3
+"""
+STARTS = """
+import subprocess
+
+def test_that_starts():
+    subprocess.run(["true"])
+"""
+TESTS = """
+    import pytest
+    from tina4_wsgi import a
+
+    def test_of_both():
+        assert a.f() + a.g() == 3
+
+    @pytest.mark.parametrize("expected", [1])
+    def test_of_f(expected):
+        assert a.f() == expected
+
+    def test_of_none():
+        pass
+"""
+
+
+@pytest.fixture
+def reach(build) -> Reach:
+    """What the tests of a tree with its own copy of `mutants` reach."""
+    copy = build(SOURCE, TESTS)
+    shutil.copytree(ROOT / "mutants", copy.tree / "mutants")
+    (copy.tree / "tests" / "test_b.py").write_text(STARTS)
+    return copy.reach(["tests"])
+
+
+def test_a_mutant_meets_the_tests_that_reach_it_then_those_whose_processes_may(reach):
+    names = {
+        one.line: [name.partition("::test_")[2] for name in reach.tests_of(one)]
+        for one in find(SOURCE)
+    }
+
+    assert set(names[5][:2]) == {"of_both", "of_f"}
+    assert names[5][2:] == ["that_starts"]
+    assert names[8] == ["of_both", "that_starts"]
+    assert names[11] == ["that_starts"]
+
+
+def test_what_an_import_runs_meets_all_tests(reach):
+    (mutant, _) = [one for one in find(SOURCE) if one.line == 2]
+
+    assert len(reach.tests_of(mutant)) == 4
+
+
+def test_tests_that_fail_without_a_mutant_are_told(build):
+    copy = build("", "def test_it():\n    assert False\n")
+    shutil.copytree(ROOT / "mutants", copy.tree / "mutants")
+
+    with pytest.raises(
+        SystemExit, match=r"the tests fail without a mutant: FAILED tests/test_a\.py::test_it"
+    ):
+        copy.reach(["tests"])
 
 
 def test_tests_that_hang_are_told(build):

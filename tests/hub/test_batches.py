@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
@@ -31,6 +32,7 @@ class Together:
         self._pool = pool
         self._works = list(works)
         self.left = 0
+        self.number = 0
 
     @property
     def has_more(self) -> bool:
@@ -48,7 +50,7 @@ class Together:
         return True
 
     def work(self) -> None:
-        number = self._pool.begin_batch()
+        number = self.number = self._pool.begin_batch()
         while self.step():
             if not self._pool.may_go_on(number):
                 return
@@ -220,3 +222,85 @@ def test_the_batch_is_told_when_a_worker_comes_back_to_the_hub(pool: Dispatcher)
     assert batch.left == 2
     gate.set()
     gevent.sleep(0)
+
+
+def test_a_worker_that_has_waited_does_not_go_on_with_anothers_batch(pool: Dispatcher) -> None:
+    first, second, done = Event(), Event(), []
+
+    def wait_and_ask() -> None:
+        first.wait()
+        done.append(pool.may_go_on(waiting.number))
+
+    waiting = run_together(pool, wait_and_ask)
+
+    def free_the_first() -> None:
+        # The hub isn't back yet: this batch is the one that runs.
+        first.set()
+        second.wait()
+
+    run_together(pool, free_the_first, lambda: done.append("next"))
+    gevent.sleep(0)
+    gevent.sleep(0)
+    second.set()
+    gevent.sleep(0)
+
+    assert done == ["next", False]
+
+
+def test_outside_of_a_batch_nobody_may_go_on(pool: Dispatcher) -> None:
+    asked: list[bool] = [pool.may_go_on(0)]
+
+    over = run_together(pool, lambda: None)
+    pool.submit(Task(lambda: asked.append(pool.may_go_on(over.number))))
+    gevent.sleep(0)
+
+    assert asked == [False, False]
+
+
+def test_outside_of_a_batch_no_job_is_taken_here(pool: Dispatcher) -> None:
+    asked: list[bool] = [pool.takes_job_here()]
+
+    pool.submit(Task(lambda: asked.append(pool.takes_job_here())))
+    gevent.sleep(0)
+
+    assert asked == [False, False]
+
+
+def test_a_batch_without_jobs_takes_a_worker_and_gives_it_back(pool: Dispatcher) -> None:
+    run_together(pool, None, None)
+
+    assert (pool.worker_count, pool.busy_count) == (1, 0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_batch_leaves_its_worker_for_the_next(pool: Dispatcher, count: int) -> None:
+    for _ in range(3):
+        run_together(pool, *[lambda: None] * count)
+
+    assert (pool.worker_count, pool.busy_count, pool.waiting_count) == (1, 0, 0)
+
+
+def test_a_job_of_a_batch_that_only_logs_leaves_the_worker_to_the_next(pool: Dispatcher) -> None:
+    workers: list[int] = []
+
+    def name_the_thread() -> None:
+        threading.current_thread()  # a dummy for this greenlet, in a patched process
+        workers.append(id(getcurrent()))
+
+    run_together(pool, *[name_the_thread] * 3)
+
+    assert len(set(workers)) == 1
+
+
+def test_a_batch_whose_job_raises_what_is_ours_is_finished_by_another_worker(
+    pool: Dispatcher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done: list[str] = []
+
+    def fail() -> None:
+        raise LookupError("a mistake of ours")
+
+    run_together(pool, fail, lambda: done.append("next"))
+
+    assert (done, pool.worker_count) == (["next"], 1)
+    assert "LookupError: a mistake of ours" in capsys.readouterr().err

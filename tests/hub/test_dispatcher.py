@@ -290,3 +290,15 @@ def test_an_error_of_our_own_is_shown_and_neither_ends_the_program_nor_keeps_oth
 
     assert pool.worker_count == 1
     assert capsys.readouterr().err.count("LookupError: a mistake of ours") == MOST
+
+
+def test_who_comes_as_the_bound_is_lifted_is_run_beside_those_that_waited(pool: Dispatcher) -> None:
+    gate, done = Event(), []
+    submit_and_wait(pool, *[gate.wait] * MOST)
+    submit_and_wait(pool, gate.wait)
+
+    in_hub(lambda: (pool.lift_bound(), pool.run(Task(lambda: done.append("late")))))
+    gevent.sleep(0)
+
+    assert done == ["late"]
+    gate.set()

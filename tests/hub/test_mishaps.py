@@ -10,6 +10,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import Any
 
 import gevent
@@ -20,6 +21,7 @@ from greenlet import GreenletExit
 from tests.support.engine_house import SMALL_BUFFER, WAIT_S, House, Log, quiet, wait_until
 from tests.support.raw import BINARY, CLOSE
 from tina4_wsgi.hosting.stop_guard import StopGuard
+from tina4_wsgi.hub import mishaps
 from tina4_wsgi.hub.sweeper import Sweeper
 
 
@@ -500,3 +502,99 @@ def test_a_drain_at_the_end_of_the_program_that_fails_is_logged(
     assert [(one.getMessage(), one.levelname) for one in caplog.records] == [
         ("draining at exit failed", "ERROR")
     ]
+
+
+# Which KeyboardInterrupt is ^C
+
+
+def caught(function: Callable[[], object]) -> BaseException:
+    try:
+        function()
+    except BaseException as exc:  # noqa: BLE001
+        return exc
+    raise AssertionError("nothing was raised")
+
+
+def raise_one() -> None:
+    raise KeyboardInterrupt
+
+
+def be_interrupted() -> None:
+    signal.raise_signal(signal.SIGINT)
+    while True:
+        pass
+
+
+def placed_at(offset: int) -> BaseException:
+    """An interrupt of this function at an instruction that it doesn't have."""
+    frame = sys._getframe()
+    place = TracebackType(None, frame, offset, frame.f_lineno)
+    return KeyboardInterrupt().with_traceback(place)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_it"),
+    [
+        (caught(be_interrupted), True),
+        (KeyboardInterrupt(), True),
+        (caught(raise_one), False),
+        (caught(lambda: raise_one()), False),
+        (placed_at(-2), False),
+        (placed_at(-1), False),
+        (placed_at(len(placed_at.__code__.co_code)), False),
+        (placed_at(0), True),
+        (SystemExit(), False),
+        (LookupError(), False),
+    ],
+)
+def test_only_an_interrupt_that_no_code_raised_is_one(error: BaseException, is_it: bool) -> None:
+    assert mishaps.is_interrupt(error) is is_it
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda number, frame: None])
+def test_where_a_server_handles_sigint_itself_no_interrupt_is_one(handler: Any) -> None:
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        assert not mishaps.is_interrupt(KeyboardInterrupt())
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_reported_error_is_logged_later_with_its_place_and_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    error = caught(lambda: int("x"))
+
+    mishaps.report(logging.getLogger("tina4_wsgi.engine"), "%s failed", "it", error=error)
+    assert caplog.records == []
+    gevent.sleep(0)
+
+    (record,) = caplog.records
+    assert (record.getMessage(), record.levelname) == ("it failed", "ERROR")
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+
+
+def test_a_log_line_names_who_logged_it(caplog: pytest.LogCaptureFixture) -> None:
+    mishaps.log(logging.getLogger("tina4_wsgi.engine"), logging.WARNING, "hello %d", 7)
+
+    (record,) = caplog.records
+    assert (record.funcName, record.exc_info) == ("test_a_log_line_names_who_logged_it", None)
+
+
+def test_an_error_is_shown_with_where_it_came_from(capfd: pytest.CaptureFixture[str]) -> None:
+    mishaps.show("the pool", caught(lambda: int("x")))
+
+    shown = capfd.readouterr().err
+    assert "the pool failed with ValueError" in shown
+    assert "in caught" in shown
+
+
+@pytest.mark.parametrize("pass_on", [mishaps.show, lambda where, error: report_it(error)])
+def test_an_interrupt_goes_to_the_main_greenlet(pass_on: Callable[..., object]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        gevent.spawn(pass_on, "the pool", caught(be_interrupted)).join()
+
+
+def report_it(error: BaseException) -> None:
+    mishaps.report(logging.getLogger("tina4_wsgi.engine"), "interrupted", error=error)

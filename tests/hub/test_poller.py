@@ -227,6 +227,108 @@ def test_an_error_of_our_own_ends_no_watcher(
     assert line.got == [b"bad", b"good"]
 
 
+@pytest.mark.parametrize("kind", [RuntimeError, SystemExit])
+def test_what_reading_raises_is_logged(
+    desk: Desk, kind: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    if isinstance(desk.poller, LoopPoller):
+        return  # there gevent says it
+
+    def fail(piece: bytes) -> None:
+        raise kind("a bug")
+
+    desk.open(fail).theirs.send(b"x")
+    turn(3)
+
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == [
+        "waiting for clients failed"
+    ]
+
+
+def test_it_counts_those_that_it_watches(desk: Desk) -> None:
+    lines = [desk.open() for _ in range(3)]
+    assert len(desk.poller) == 3
+
+    desk.poller.remove(lines[0].descriptor)
+    assert len(desk.poller) == 2
+    desk.poller.close()
+
+    assert len(desk.poller) == 0
+
+
+def test_a_closed_one_calls_nobody_and_may_be_closed_again(desk: Desk) -> None:
+    line = desk.open()
+    line.theirs.send(b"late")
+
+    desk.poller.close()
+    desk.poller.close()
+    turn()
+
+    assert line.got == []
+
+
+def test_a_closed_one_leaves_no_descriptor_open() -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    desk = Desk(Poller(gevent.get_hub().loop))
+    desk.open()
+    desk.open()
+
+    desk.close()
+
+    assert set(os.listdir("/proc/self/fd")) - before == set()
+
+
+def test_events_are_handled_one_at_a_time_and_a_step_says_whether_there_was_one(
+    pooled: Desk,
+) -> None:
+    poller = pooled.poller
+    seen: list[bool] = []
+    lines = [pooled.open(lambda piece: seen.append(poller.has_more)) for _ in range(3)]
+    assert (poller.has_more, poller.step()) == (False, False)
+    for line in lines:
+        line.theirs.send(b"x")
+
+    turn()
+
+    assert seen == [True, True, False]
+    assert (poller.has_more, poller.step()) == (False, False)
+
+
+def test_who_waits_is_told_that_others_go_on_once_and_nobody_else_is(pooled: Desk) -> None:
+    gate = gevent.event.Event()
+    first = pooled.open(lambda piece: gate.wait())
+    other = pooled.open()
+    first.theirs.send(b"x")
+    turn()
+    other.theirs.send(b"y")
+    turn()
+
+    assert (first.turns_left, other.turns_left) == (1, 0)
+    gate.set()
+    turn()
+    assert (first.turns_left, other.turns_left) == (1, 0)
+
+
+def test_an_event_of_a_reader_that_is_gone_is_passed_over_and_the_rest_handled() -> None:
+    desk = Desk(Poller(gevent.get_hub().loop))
+    others: list[Line] = []
+
+    def remove_the_rest(piece: bytes) -> None:
+        for line in others:
+            if line is not last and not line.got:
+                desk.poller.remove(line.descriptor)
+
+    others = [desk.open(remove_the_rest) for _ in range(4)]
+    last = desk.open()
+    for line in (*others, last):
+        line.theirs.send(b"x")
+    turn(3)
+
+    assert [len(line.got) for line in others].count(1) == 1
+    assert last.got == [b"x"]
+    desk.close()
+
+
 def test_a_child_that_closes_the_set_takes_nothing_from_its_parent(desk: Desk) -> None:
     line = desk.open()
     read_end, write_end = os.pipe()

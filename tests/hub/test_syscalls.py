@@ -161,3 +161,7 @@ def test_what_is_no_socket_takes_the_wish_for_a_reset_in_silence() -> None:
 
     os.close(read_end)
     os.close(write_end)
+
+
+def test_what_stands_in_the_place_of_a_number_of_bytes_is_none() -> None:
+    assert len({WOULD_WAIT, BROKEN, *range(READ_BYTES + 1)}) == READ_BYTES + 3

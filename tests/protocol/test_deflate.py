@@ -357,6 +357,14 @@ def test_bad_utf8_is_told_before_what_comes_behind_it() -> None:
         feed(compressed_frame(deflated(b"\xff", mode=zlib.Z_FINISH) + empty_stream * 20))
 
 
+@pytest.mark.parametrize("most", [125, 126, 127])
+def test_text_over_the_limit_is_1009_wherever_that_cuts_a_character(most: int) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        feed(compressed_frame(deflated("é".encode() * 100)), max_message_bytes=most)
+
+    assert caught.value.close_code == 1009
+
+
 # -- compressing
 
 
@@ -397,3 +405,27 @@ def test_level_and_memory_level_reach_zlib(level: int, memory_level: int) -> Non
 
     assert frame[4:] == expected.removesuffix(TAIL)
     assert len(expected) != len(deflated(text.encode())) or (level, memory_level) == (6, 8)
+
+
+@pytest.mark.parametrize("size", [30, 124, 125, 126, 127, 65_535, 65_536])
+def test_a_message_of_any_length_is_itself_again(size: int) -> None:
+    frame = compress_frame(encode_message(b"x" * size), 15, 0, 6, 8)
+
+    start = 4 if frame[1] == 126 else 2
+    assert frame[0] == 0x80 | 0x40 | 0x02
+    assert Inflater(100_000).inflate(frame[start:], is_last=True) == b"x" * size
+
+
+@pytest.mark.parametrize(("size", "is_compressed"), [(99, False), (100, True)])
+@pytest.mark.parametrize("more", [0, 100, 70_000])
+def test_the_threshold_is_that_of_the_payload(size: int, more: int, is_compressed: bool) -> None:
+    frame = encode_message("x" * (size + more))
+
+    assert (compress_frame(frame, 15, 100 + more, 6, 8) is not frame) == is_compressed
+
+
+@pytest.mark.parametrize(("bits", "is_compressed"), [(8, False), (9, True)])
+def test_the_smallest_window_of_zlib_is_used(bits: int, is_compressed: bool) -> None:
+    frame = encode_message("x" * 1_000)
+
+    assert (compress_frame(frame, bits, 100, 6, 8) is not frame) == is_compressed

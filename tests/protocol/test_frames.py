@@ -106,6 +106,17 @@ def test_a_subclass_of_str_leaves_as_text():
     assert encode_message(Markup("x")) == b"\x81\x01x"
 
 
+def test_what_a_subclass_of_str_makes_of_its_bytes_is_not_asked():
+    class Loud(str):
+        def encode(self, *arguments):
+            return b"WRONG"
+
+        def __str__(self):
+            return "WRONG"
+
+    assert encode_message(Loud("hi")) == b"\x81\x02hi"
+
+
 def test_a_later_change_of_a_bytearray_does_not_reach_the_frame():
     message = bytearray(b"ab")
 

@@ -665,3 +665,18 @@ def test_deflate_is_agreed_on_where_both_want_it(offered, is_wanted, window_bits
     agreement = read(environ(HTTP_SEC_WEBSOCKET_EXTENSIONS=offered)).agree_on_deflate(is_wanted)
 
     assert (agreement and agreement.window_bits) == window_bits
+
+
+@pytest.mark.parametrize("origin", ["null", "file://"])
+def test_a_page_without_an_origin_of_its_own_is_told_how_to_let_it_in(origin):
+    with pytest.raises(Refused) as caught:
+        check_origin(origin, "example.org", ())
+
+    assert f"to let its pages in: allowed_origins=['{origin}']" in caught.value.detail
+
+
+def test_what_is_no_origin_is_told_as_that():
+    with pytest.raises(Refused) as caught:
+        check_origin("nonsense", "example.org", ())
+
+    assert caught.value.detail.endswith("; that is no origin of a page")

@@ -94,6 +94,67 @@ def test_feed_says_whether_there_is_more_than_messages():
     assert session.feed(HELLO, messages) is True
 
 
+def feed_raw(session: Session, raw: bytes, size: int, messages: list[str | bytes]) -> bool:
+    """Call `Session.feed_raw`, which in the compiled module only C can call: there `feed`."""
+    if hasattr(session, "feed_raw"):
+        return session.feed_raw(raw, size, messages)
+    return session.feed(raw[:size], messages)
+
+
+def test_feed_raw_says_the_same_and_keeps_what_it_needs():
+    session, messages = Session(Config()), []
+
+    assert feed_raw(session, HELLO + b"behind it", len(HELLO), messages) is False
+    assert feed_raw(session, b"\x89\x80" + KEY, 6, messages) is True
+    session.pongs = None
+    assert feed_raw(session, HELLO, 4, messages) is False
+    assert session.has_buffered
+    assert feed_raw(session, HELLO[4:], len(HELLO) - 4, messages) is False
+    assert feed_raw(session, b"", 0, messages) is False
+    assert messages == ["Hello", "Hello"]
+
+
+@pytest.mark.parametrize("cut", [2, 6])
+def test_the_rest_of_a_frame_that_looks_like_a_frame_is_the_rest_of_one(cut):
+    key = b"\x81\x80\0\0"
+    data = masked(0x82, HELLO, key if cut == 2 else KEY)
+    session, messages = Session(Config()), []
+
+    feed_raw(session, data[:cut], cut, messages)
+    feed_raw(session, data[cut:], len(data) - cut, messages)
+
+    assert messages == [HELLO]
+
+
+def test_behind_a_close_frame_nothing_is_heard_by_feed_raw_either():
+    session, messages = Session(Config()), []
+    data = masked(0x88, b"\x03\xe8")
+    assert feed_raw(session, data, len(data), messages) is True
+
+    assert feed_raw(session, HELLO, len(HELLO), messages) is True
+
+    assert messages == []
+
+
+@pytest.mark.parametrize("key", [b"\x00\xc8\x00\x00", b"\x01\x00\x00\x00", b"\xff\xff\xff\xff"])
+def test_a_mask_that_looks_like_a_length_is_none(hear, key):
+    data = masked(0x81, b"short", key) + masked(0x82, b"x" * 1_000)
+
+    assert hear(data) == Heard(["short", b"x" * 1_000])
+
+
+def test_the_bytes_that_wait_are_counted_as_they_are_held():
+    session, messages = Session(Config()), []
+    assert session.held_bytes == 0
+
+    session.feed(HELLO + masked(0x01, b"first part") + b"\x80", messages)
+    assert (session.queued_bytes, session.held_bytes) == (5, 5 + 10 + 1)
+    assert session.is_assembling
+    session.drop()
+
+    assert (session.is_assembling, session.held_bytes, session.has_buffered) == (False, 5, False)
+
+
 # -- lengths that are refused
 
 

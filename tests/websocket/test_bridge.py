@@ -32,7 +32,19 @@ def test_it_holds_the_origin_policy():
     Bridge().check_origin(environ, "shop.example", Config(allowed_origins=("http://a.test",)))
 
 
-@pytest.mark.parametrize(("status", "told"), [(401, 401), (404, 404), (302, 403), (200, 403)])
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (401, 401),
+        (404, 404),
+        (302, 403),
+        (200, 403),
+        (399, 403),
+        (400, 400),
+        (599, 599),
+        (600, 403),
+    ],
+)
 def test_before_the_101_a_framework_refuses_by_its_status(status, told):
     with pytest.raises(Refused) as raised:
         refuse(status)

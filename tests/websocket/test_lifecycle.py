@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
+from collections.abc import Callable
 from typing import Any
 
 import gevent
 import pytest
+from gevent.event import Event
+from greenlet import GreenletExit
 
-from tests.support.engine_house import House, Log
+from tests.support.engine_house import House, Log, wait_until
 from tests.support.raw import BINARY, CLOSE, TEXT, client_frame
 from tina4_wsgi.errors import ConnectionClosed
+from tina4_wsgi.websocket import lifecycle
+from tina4_wsgi.websocket.opening_handshake import OpeningHandshake
 
 
 def names(log: Log) -> list[str]:
@@ -283,3 +290,209 @@ def test_a_context_variable_set_by_one_callback_is_not_seen_by_another(house: Ho
         client.read_to_end()
 
     assert seen.count("clean") >= 3, seen
+
+
+# What is logged, counted and remembered
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Give what the log of connections says, from INFO on."""
+    caplog.set_level(logging.INFO, "tina4_wsgi.connection")
+    return lambda: [
+        f"{record.levelname} {record.getMessage()}"
+        for record in caplog.records
+        if record.name == "tina4_wsgi.connection"
+    ]
+
+
+def test_a_connection_is_logged_as_it_begins_and_ends(
+    house: House, log: Log, lines: Callable[[], list[str]]
+) -> None:
+    client, connection = house.connect(log)
+    log.wait_for("open")
+    assert lines() == [f"INFO open {connection.id} '/ws/test' from 127.0.0.1"]
+
+    for _ in range(2):
+        client.send_text("hi")
+    client.send_close(4_001)
+    log.wait_for("close")
+
+    (end,) = lines()[1:]
+    assert re.fullmatch(
+        rf"INFO close {connection.id} '/ws/test' 4001 after 0\.\d s, 2 messages", end
+    )
+
+
+def test_a_client_without_an_address_came_by_a_local_socket(
+    house: House,
+    log: Log,
+    lines: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(OpeningHandshake, "ip", "")
+
+    house.connect(log)
+    log.wait_for("open")
+
+    assert lines()[0].endswith("'/ws/test' from a local socket")
+
+
+def test_a_fault_of_the_peer_is_logged_as_a_warning_with_what_it_was(
+    house: House, log: Log, lines: Callable[[], list[str]]
+) -> None:
+    client, connection = house.connect(log)
+
+    client.send_bytes(b"\x81\x01a")  # not masked
+    log.wait_for("close")
+
+    failed, end = lines()[1:]
+    assert failed.startswith(f"WARNING failed {connection.id} '/ws/test' from 127.0.0.1: 1002 ")
+    assert " 1002 after " in end
+    assert not connection._lifecycle.was_closed_by_peer
+
+
+def test_by_default_only_faults_are_logged(
+    house: House, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, _ = house.connect(log)
+    client.send_close()
+    log.wait_for("close")
+
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("is_peers", [True, False])
+def test_whose_close_it_was_is_known(house: House, log: Log, is_peers: bool) -> None:
+    client, connection = house.connect(log)
+    assert not connection._lifecycle.was_closed_by_peer
+
+    if is_peers:
+        client.send_close(4_000)
+        client.read_close()
+    else:
+        connection.close(4_000)
+        client.read_close()
+        client.send_close(4_000)
+    log.wait_for("close")
+
+    assert connection._lifecycle.was_closed_by_peer == is_peers
+
+
+def test_what_ended_a_connection_first_is_what_ended_it(house: House, log: Log) -> None:
+    gate = Event()
+
+    def hold(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            gate.wait()
+            with contextlib.suppress(ConnectionClosed):
+                for _ in range(100):
+                    connection.send("x" * 10_000)
+                    gevent.sleep(0)
+        log(connection, event, data)
+
+    client, connection = house.connect(hold)
+    client.send_text("go")
+    client.send_close(4_000, b"enough")
+    wait_until(lambda: connection._lifecycle.waiting_count)
+    gevent.sleep(0.01)
+    client.reset()
+    gate.set()
+    log.wait_for("close")
+
+    assert (connection.close_code, connection.close_reason) == (4_000, "enough")
+
+
+def test_messages_that_wait_are_counted_until_the_callback_is_done(house: House) -> None:
+    gate = Event()
+
+    def hold(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            gate.wait()
+
+    client, connection = house.connect(hold)
+    for _ in range(3):
+        client.send_text("x")
+    wait_until(lambda: connection._lifecycle.waiting_count == 3)
+
+    gate.set()
+
+    wait_until(lambda: connection._lifecycle.waiting_count == 0)
+
+
+def test_a_burst_of_callbacks_has_time_to_answer_before_the_close_frame(
+    make_house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "_PATIENCE_S", 60.0)
+    house, gate, sweeps = make_house(max_callbacks=1), Event(), []
+
+    def answer(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            if data == "hold":
+                gate.wait()
+            connection.send(data)
+
+    hog, _ = house.connect(answer)
+    client, _ = house.connect(answer)
+    gevent.sleep(0)
+    hog.send_text("hold")
+    wait_until(lambda: house.engine.dispatcher.busy_count)
+    client.send_text("reply first")
+    client.send_close(4_000)
+    house.engine.on_sweep = lambda: bool(sweeps.append(0)) or True
+    wait_until(lambda: len(sweeps) > 2)
+    house.engine.on_sweep = None
+    gate.set()
+
+    assert client.read_text() == "reply first"
+    assert client.read_close() == 4_000
+
+
+def test_after_the_end_a_connection_is_over_and_says_so(house: House, log: Log) -> None:
+    client, connection = house.connect(log)
+    assert not connection._lifecycle.is_over
+    client.send_close()
+    log.wait_for("close")
+
+    assert connection._lifecycle.is_over
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [(1000, ""), (1001, "going away; retry in 7 ms"), (4_999, 123 * "r")]
+)
+def test_close_sends_its_code_and_reason(house: House, code: int, reason: str) -> None:
+    client, connection = house.connect(lambda *_: None)
+
+    connection.close(code, reason)
+
+    frame = client.read_frame()
+    assert (frame.close_code, frame.payload[2:].decode()) == (code, reason)
+    assert (connection.close_code, connection.close_reason, connection.closed) == (
+        code,
+        reason,
+        True,
+    )
+    connection.close(4_000, "again")
+    assert connection.close_code == code
+
+
+def test_a_killed_callback_is_a_warning_and_a_failed_one_an_error_that_is_counted(
+    house: House, log: Log, lines: Callable[[], list[str]]
+) -> None:
+    def fail(connection: Any, event: str, data: str) -> None:
+        log(connection, event, data)
+        if event == "message":
+            raise GreenletExit if data == "killed" else LookupError(data)
+
+    client, connection = house.connect(fail)
+    client.send_text("killed")
+    client.send_text("failed")
+    wait_until(lambda: len(log) == 3)
+    gevent.sleep(0)
+
+    assert lines()[1:] == [
+        f"WARNING callback of /ws/test was killed at 'message', connection {connection.id}",
+        f"ERROR callback of /ws/test raised at 'message', connection {connection.id}",
+    ]
+    assert connection._lifecycle.service.tally.error_count == 1
+    assert not connection.closed

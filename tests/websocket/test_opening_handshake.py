@@ -241,3 +241,65 @@ def test_cookies_that_are_no_utf_8_are_read_as_far_as_they_go_and_raise_nothing(
     cookies = OpeningHandshake({"HTTP_COOKIE": f"{text}; good=1"}, ()).cookies
 
     assert cookies["good"] == "1"
+
+
+@pytest.mark.parametrize(("trusted", "ip"), [((), "10.0.0.7"), (("10.0.0.7",), "192.0.2.1")])
+def test_the_address_is_the_clients_seen_through_proxies_that_are_trusted(trusted, ip):
+    environ = {**BROWSER, "HTTP_X_FORWARDED_FOR": "192.0.2.1"}
+
+    assert OpeningHandshake(environ, trusted).ip == ip
+
+
+def test_a_client_of_a_local_socket_has_no_address():
+    assert opening({"HTTP_HOST": "h"}).ip == ""
+
+
+def test_header_fields_cookies_and_query_are_read_from_what_is_kept():
+    kept = opening({**BROWSER, "QUERY_STRING": "a=1&b=&a=2", "HTTP_COOKIE": "one=1; two=2"})
+
+    assert kept.headers["host"] == "example.org"
+    assert dict(kept.cookies) == {"one": "1", "two": "2"}
+    assert (kept.query["a"], kept.query.getlist("a"), kept.query["b"]) == ("1", ["1", "2"], "")
+
+
+def test_a_query_has_a_thousand_fields_at_most():
+    text = "&".join(["a=1"] * 1_000)
+    assert len(opening({"QUERY_STRING": text}).query.getlist("a")) == 1_000
+
+    with pytest.raises(ValueError, match="fields"):
+        opening({"QUERY_STRING": f"{text}&a=1"}).query  # noqa: B018
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_any_number_of_fields_comes_back(count):
+    environ = {f"HTTP_X{number}": f"value {number}" for number in range(count)}
+
+    assert opening(environ).environ() == environ
+
+
+@pytest.mark.parametrize("name", ["HTTP_CONNECTION", "HTTP_UPGRADE", "QUERY_STRING", "other"])
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_head_of_exactly_the_limit_is_taken(name, is_over):
+    environ = {name: "x" * 80}
+    value = 80 if name != "other" else 0  # what isn't kept counts by its name alone
+
+    if is_over:
+        with pytest.raises(Refused, match="431"):
+            OpeningHandshake(environ, (), max_head_bytes=len(name) + value - 1)
+    else:
+        OpeningHandshake(environ, (), max_head_bytes=len(name) + value)
+
+
+def test_both_dropped_fields_count():
+    environ = {"HTTP_CONNECTION": "x" * 80, "HTTP_UPGRADE": "x" * 90}
+    OpeningHandshake(environ, (), max_head_bytes=15 + 12 + 170)
+
+    with pytest.raises(Refused, match="431"):
+        OpeningHandshake(environ, (), max_head_bytes=15 + 12 + 169)
+
+
+@pytest.mark.parametrize(("length", "is_shared"), [(2_048, True), (2_049, False)])
+def test_names_of_two_kib_are_shared_and_longer_ones_are_not(length, is_shared):
+    environ = {"HTTP_" + "X" * (length - 5): "x"}
+
+    assert (opening(dict(environ))._names is opening(dict(environ))._names) == is_shared

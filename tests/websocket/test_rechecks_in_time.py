@@ -11,7 +11,7 @@ import pytest
 from gevent.event import Event
 from werkzeug.exceptions import Forbidden, ServiceUnavailable
 
-from tests.support.engine_house import House
+from tests.support.engine_house import House, wait_until
 from tina4_wsgi.websocket import deadlines
 
 EVERY_S = 0.05
@@ -207,3 +207,41 @@ def test_whoever_asks_again_may_set_a_time_of_their_own(house: House) -> None:
         gevent.sleep(0)
     assert told == ["gave up"]
     assert not connection.closed
+
+
+def test_while_one_waits_for_its_answer_no_other_is_begun(
+    house: House, note, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, "_LEAST_AUTH_S", 60.0)
+    gate, sweeps = Event(), []
+    login = Login(lambda: gate.wait() and "ada")
+    house.connect(note, auth=login, reauth_every=EVERY_S)
+    login.wait(1)
+
+    house.engine.on_sweep = lambda: bool(sweeps.append(0)) or True
+    wait_until(lambda: len(sweeps) > 4)
+    house.engine.on_sweep = None
+
+    assert login.count == 1
+    gate.set()
+
+
+@pytest.mark.parametrize(
+    ("act", "may_stay", "auth", "code"),
+    [
+        (lambda: "bob", True, "bob", None),
+        (fail(LookupError("no database")), True, "ada", None),
+        (fail(ServiceUnavailable()), True, "ada", None),
+        (fail(Forbidden()), False, "ada", 4403),
+        (lambda: None, False, "ada", 4401),
+    ],
+)
+def test_whoever_asks_again_is_told_whether_the_client_may_stay(
+    house: House, note, act: Callable[[], Any], may_stay: bool, auth: str, code: int | None
+) -> None:
+    _, connection = house.connect(note, auth=Login(act))
+    connection.auth = "ada"
+
+    assert connection.refresh_auth() is may_stay
+
+    assert (connection.auth, connection.close_code) == (auth, code)

@@ -5,6 +5,7 @@ end.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from tina4_wsgi.hub.flush_queue import FlushQueue
 from tina4_wsgi.hub.poller import Poller
 from tina4_wsgi.hub.stream import reset_on_close
 from tina4_wsgi.websocket.seams import TransportOwner
-from tina4_wsgi.websocket.transport import INBOUND_FULL, Transport
+from tina4_wsgi.websocket.transport import INBOUND_FULL, OUTBOUND_FULL, FrameSource, Transport
 
 WAIT_S = 5.0
 PLENTY = b"x" * 4_000_000
@@ -72,14 +73,14 @@ def connect() -> Iterator[Pair]:
     made = []
     poller = Poller(gevent.get_hub().loop)
 
-    def connect(raises: str = "") -> tuple[Transport, Ear, Any]:
+    def connect(raises: str = "", most_bytes: int = len(PLENTY)) -> tuple[Transport, Ear, Any]:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             peer = socket.create_connection(listener.getsockname(), WAIT_S)
             ours, _ = listener.accept()
         ours.setblocking(False)
         loop, ear = gevent.get_hub().loop, Ear(raises)
         flush_queue = FlushQueue(loop.run_callback)
-        transport = Transport(ours, poller, flush_queue, ear, len(PLENTY))
+        transport = Transport(ours, poller, flush_queue, ear, most_bytes)
         ear.transport = transport
         transport.start()
         made.append((transport, ear, peer))
@@ -248,3 +249,216 @@ def test_a_socket_that_takes_no_option_is_closed_all_the_same() -> None:
         pass
 
     reset_on_close(gone)
+
+
+def test_of_pings_that_a_stalled_peer_sent_the_last_is_answered_before_the_end(
+    connect: Pair,
+) -> None:
+    transport, _, peer = connect()
+    stall(transport)
+
+    transport.write_pongs([b"first pong"])
+    transport.write_pongs([b"second pong", b"last pong"])
+    transport.finish()
+    gevent.spawn(gevent.sleep, 0)
+    read = bytearray()
+    peer.setblocking(False)
+    with gevent.Timeout(WAIT_S, AssertionError("the end never came")):
+        while True:
+            try:
+                piece = peer.recv(100_000)
+            except BlockingIOError:
+                gevent.sleep(0)
+                continue
+            if not piece:
+                break
+            read += piece
+
+    assert bytes(read) == PLENTY + b"last pong"
+
+
+def test_pongs_of_a_peer_that_reads_leave_one_by_one(connect: Pair) -> None:
+    transport, _, peer = connect()
+
+    transport.write_pongs([b"a", b"b"])
+    gevent.sleep(0)
+
+    assert peer.recv(100) == b"ab"
+    assert transport.sent_messages == 0
+
+
+def test_bytes_are_counted_in_both_directions(connect: Pair) -> None:
+    transport, ear, peer = connect()
+    assert (transport.received_bytes, transport.sent_bytes, transport.queued_bytes) == (0, 0, 0)
+
+    peer.sendall(b"four")
+    ear.wait_for(1)
+    assert transport.write(b"abc") == 3
+    assert transport.write(b"de") == 5
+    assert transport.queued_bytes == 5
+    gevent.sleep(0)
+
+    assert (transport.received_bytes, transport.sent_bytes, transport.queued_bytes) == (4, 5, 0)
+
+
+def test_whether_the_peer_was_heard_is_noted(connect: Pair) -> None:
+    transport, ear, peer = connect()
+    assert transport.was_heard
+    transport.was_heard = False
+
+    peer.sendall(b"x")
+    ear.wait_for(1)
+
+    assert transport.was_heard
+
+
+def test_a_broadcast_is_counted_as_a_message_and_a_frame_of_its_own_is_not(connect: Pair) -> None:
+    transport, _, peer = connect()
+
+    transport.write(b"a")
+    transport.write_shared(b"b")
+    gevent.sleep(0)
+
+    assert (transport.sent_messages, peer.recv(100)) == (1, b"ab")
+
+
+def test_reading_stops_for_as_long_as_there_is_any_reason(connect: Pair) -> None:
+    transport, ear, peer = connect()
+    assert not transport.is_paused
+    for reason in (INBOUND_FULL, OUTBOUND_FULL):
+        transport.pause(reason)
+    peer.sendall(b"later")
+
+    transport.resume(INBOUND_FULL)
+    gevent.sleep(0.01)
+    assert (ear.told, transport.is_paused) == ([], True)
+    transport.resume(OUTBOUND_FULL)
+    ear.wait_for(1)
+
+    assert (ear.told, transport.is_paused) == (["later"], False)
+
+
+def test_a_peer_that_takes_no_answers_is_not_read_until_it_has_taken_most_of_them(
+    connect: Pair,
+) -> None:
+    transport, ear, peer = connect(most_bytes=40_000)
+    stall(transport)
+    assert transport.is_paused
+    peer.sendall(b"hello?")
+
+    peer.setblocking(False)
+    with gevent.Timeout(WAIT_S, AssertionError("it is never read again")):
+        while transport.is_paused:
+            assert transport.queued_bytes > 10_000
+            with contextlib.suppress(BlockingIOError):
+                peer.recv(5_000)
+            gevent.sleep(0)
+
+    assert transport.queued_bytes <= 10_000
+    ear.wait_for(2)
+    assert ear.told == ["stalled", "hello?"]
+
+
+def test_a_small_backlog_stops_no_reading(connect: Pair) -> None:
+    transport, ear, peer = connect(most_bytes=4 * len(PLENTY))
+    stall(transport)
+
+    transport.write(b"x")
+    transport.flush()
+    assert not transport.is_paused
+    peer.sendall(b"hello?")
+    ear.wait_for(2)
+
+    assert ear.told == ["stalled", "hello?"]
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_reading_stops_with_more_than_half_of_what_may_wait(connect: Pair, is_shared: bool) -> None:
+    transport, _, _ = connect(most_bytes=2 * len(PLENTY))
+    stall(transport)
+
+    def queue(size: int) -> bool:
+        if is_shared:
+            transport.write_shared(b"x" * size)
+        else:
+            transport.write(b"x" * size)
+            transport.flush()
+        return transport.is_paused
+
+    assert not queue(len(PLENTY) - transport.queued_bytes)
+    assert queue(1)
+
+
+def test_a_child_closes_its_copy_of_the_socket_and_tells_nobody(connect: Pair) -> None:
+    before = sockets()
+    transport, ear, peer = connect()
+    ours = sockets() - before
+    stall(transport)
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            transport.forsake()
+            transport.forsake()
+            os.write(write_end, f"{len(sockets() & ours)} {ear.told} {transport.is_open}".encode())
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+
+    assert os.read(read_end, 100) == b"1 ['stalled'] False"
+    for end in (read_end, write_end):
+        os.close(end)
+    assert transport.is_open
+    assert peer.recv(1) == b"x"
+
+
+def sockets() -> set[str]:
+    """Give what the descriptors of this process that are sockets are known by."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found.add(os.readlink(f"/proc/self/fd/{name}"))
+    return {one for one in found if one.startswith("socket:")}
+
+
+def test_frames_of_a_group_come_before_a_frame_that_is_written_behind_them(connect: Pair) -> None:
+    transport, _, peer = connect()
+    group = FrameSource()
+    transport.group = group
+    group.pending = [b"a", b"b"]
+
+    transport.write(b"c")
+    group.pending.append(b"d")
+    transport.write_shared(b"e")
+    gevent.sleep(0)
+
+    assert peer.recv(100) == b"abcde"
+    assert (transport.mark, transport.sent_messages) == (3, 4)
+
+
+def test_who_leaves_a_group_takes_its_frames_along_and_no_later_ones(connect: Pair) -> None:
+    transport, _, peer = connect()
+    group = FrameSource()
+    transport.group = group
+    group.pending = [b"a"]
+
+    transport.leave_group()
+    group.pending.append(b"b")
+    transport.write(b"c")
+    gevent.sleep(0)
+
+    assert (peer.recv(100), transport.mark) == (b"ac", 0)
+
+
+def test_a_dropped_backlog_takes_the_frames_of_the_group_along(connect: Pair) -> None:
+    transport, _, _ = connect()
+    group = FrameSource()
+    transport.group = group
+    stall(transport)
+    group.pending = [b"a", b"b"]
+    transport.write_shared(b"c")
+
+    transport.drop_backlog()
+
+    assert (transport.mark, transport.outbox) == (2, None)
+    assert 0 < transport.queued_bytes < len(PLENTY)

@@ -30,7 +30,7 @@ import tina4_wsgi
 from tina4_wsgi import ANONYMOUS, App, RouteError, Router, UsageError
 from tina4_wsgi.errors import Refused
 from tina4_wsgi.testing import HandshakeRefused, TestClient
-from tina4_wsgi.websocket.verdict import judge
+from tina4_wsgi.websocket.verdict import judge, refusal_of
 
 SECRET = "s3cret-token"
 
@@ -322,6 +322,26 @@ def test_whose_truth_cannot_be_told_is_not_let_in(user, caplog):
 )
 def test_an_http_exception_that_is_given_refuses_with_its_status(error, expected):
     assert status_of(error) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [(399, 403), (400, 400), (404, 404), (599, 599), (600, 403), (302, 403), (None, 403)],
+)
+def test_a_status_that_refuses_nobody_becomes_403(code, status):
+    error = HTTPException("why")
+    error.code = code
+
+    refusal = refusal_of(error)
+
+    assert (refusal.status, refusal.message) == (status, "why")
+
+
+def test_a_refusal_without_a_reason_says_what_its_status_means():
+    error = HTTPException()
+    error.code = 404
+
+    assert refusal_of(error).message == "404 Not Found"
 
 
 @pytest.mark.parametrize(

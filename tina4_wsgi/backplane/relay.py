@@ -229,12 +229,7 @@ class Relay:
         if self._error and self._hub.loop is None:
             self._error, self._retry = "", None  # the timer that would try again ended with it
 
-        if (
-            core is None
-            and not self._error
-            and not self._is_outsider
-            and isinstance(getcurrent().parent, Hub)
-        ):
+        if core is None and not self._is_outsider and isinstance(getcurrent().parent, Hub):
             self.start()
             core = self._core
         return core

@@ -139,11 +139,12 @@ def _member(told: Facts) -> Member:
 
 
 def _is_sound(question: Facts) -> bool:
-    """Return whether a question is well-formed: a stranger may have sent it through Redis."""
+    """Return whether a question is well-formed: a stranger may have sent it through Redis.
+
+    A question that nobody knows may be either; `answer` has nothing to say to it.
+    """
     if question.get("ask") in ("count", "members"):
         return isinstance(question.get("path"), str)
-    if question.get("ask") != "disconnect":
-        return False
 
     texts = [question.get(name, "") for name in ("path", "id", "auth", "reason")]
     code = question.get("code", CloseCode.POLICY_VIOLATION)

@@ -44,7 +44,8 @@ _MOST_FRAMES = 40  # of a stack that is logged, the innermost ones
 # its turn.
 _IDLE = ("run", "switch")
 
-_MAIN_GREENLETS = ("<module>", "_bootstrap")  # where the stack of a thread's first greenlet begins
+# Where the stack of a thread's first greenlet begins: of a script, of `python -m`, of a thread.
+_MAIN_GREENLETS = ("<module>", "_run_module_as_main", "_bootstrap")
 
 
 class LoopWatch:

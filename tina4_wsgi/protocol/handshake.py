@@ -64,8 +64,7 @@ class Handshake(NamedTuple):
 
     def choose_subprotocol(self, spoken: Iterable[str]) -> str | None:
         """Return the first offered subprotocol that the route speaks; see `choose_subprotocol`."""
-        offered = self.subprotocols
-        return None if offered is None else choose_subprotocol(offered, spoken)
+        return choose_subprotocol(self.subprotocols, spoken)
 
     def agree_on_deflate(self, is_wanted: bool) -> Agreement | None:
         """Return the agreement on permessage-deflate, None without one.

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -22,6 +23,7 @@ import pytest
 from gevent import socket as gevent_socket
 
 from tests.support.servers import ROOT
+from tina4_wsgi.backplane.bus import bus as bus_module
 from tina4_wsgi.backplane.bus import directory as directory_module
 from tina4_wsgi.backplane.bus.bus import LocalBus
 from tina4_wsgi.backplane.bus.directory import BusDirectory, socket_name
@@ -553,3 +555,110 @@ print(os.waitstatus_to_exitcode(status), len(bus._in))
 @pytest.fixture(autouse=True)
 def _all_levels(caplog):
     caplog.set_level(logging.INFO, "tina4_wsgi")
+
+
+def test_who_retires_is_found_by_nobody_any_more_and_may_do_so_twice(join, folder):
+    one, two = join(), join()
+    linked(one, two)
+    assert len(BusDirectory(str(folder)).names()) == 2
+
+    one.retire(WAIT_S)
+    one.retire(WAIT_S)
+
+    assert BusDirectory(str(folder)).names() == [two._name]
+    wait_until(lambda: two.status().siblings == 0, "the goodbye")
+
+
+def test_who_is_greeted_links_back_at_once_not_when_it_looks_around_again(join, monkeypatch):
+    monkeypatch.setattr(bus_module, "_SCAN_S", 600.0)
+
+    linked(join(), join(), join())
+
+
+@pytest.mark.parametrize(("more", "is_flushed"), [(0, False), (1, True)])
+def test_who_says_much_in_one_turn_is_not_heard_at_its_end_alone(join, more, is_flushed):
+    one, two = join(), join()
+    linked(one, two)
+    overhead = len(sized(pack(Kind.PATH, "/x", b"", SENDER)))
+
+    for _ in range(2):  # the second time as the first
+        one.carry(Kind.PATH, "/x", b"x" * (bus_module._FLUSH_BYTES - overhead + more))
+        assert (one._pending == []) == is_flushed
+        one._flush()
+        assert (one._pending, one._pending_bytes) == ([], 0)
+
+
+def test_after_several_ends_it_looks_around_once_and_after_its_own_never(join, monkeypatch):
+    bus, timers = join(), []
+
+    class Loop:
+        def timer(self, after_s: float, ref: bool) -> Any:
+            timers.append((bus_module._SOON_S * 0.5 <= after_s <= bus_module._SOON_S * 1.5, ref))
+            return self
+
+        def start(self, function: Any, timer: Any, update: bool) -> None:
+            self.ring = lambda: function(timer)
+
+        def close(self) -> None:
+            timers.append("closed")
+
+    loop = Loop()
+    monkeypatch.setattr(bus, "_hub", SimpleNamespace(loop=loop))
+    for _ in range(2):
+        bus._scan_soon()
+    assert timers == [(True, False)]
+    loop.ring()
+    assert timers[1:] == ["closed"]
+    bus._scan_soon()
+    assert len(timers) == 3
+    bus._is_scan_near = False
+
+    bus.retire(0.0)
+    bus._scan_soon()
+
+    assert len(timers) == 3
+
+
+def test_who_retires_waits_for_as_long_as_others_take_what_was_said(join, monkeypatch):
+    bus, naps_s = join(), []
+    slow = SimpleNamespace(queued_bytes=3)
+    now_s = 0.0
+
+    def sleep(for_s: float) -> None:
+        nonlocal now_s
+        naps_s.append(for_s)
+        now_s += for_s
+        slow.queued_bytes -= 1
+
+    monkeypatch.setattr(bus, "_targets", (slow,))
+    monkeypatch.setattr(bus_module, "gevent", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(bus_module, "time", SimpleNamespace(monotonic=lambda: now_s))
+
+    bus.retire(1.0)
+    assert naps_s == [0.01] * 3
+    slow.queued_bytes, bus._is_retired = 1_000, False
+    bus.retire(1.0)
+
+    assert 1.0 <= now_s - 0.03 < 1.02
+
+
+def test_it_looks_around_every_three_seconds_and_keeps_no_process_alive_for_it(folder):
+    timers: list[Any] = []
+    real = gevent.get_hub().loop
+
+    class Loop:
+        io, run_callback, now = real.io, real.run_callback, real.now
+
+        def timer(self, after_s: float, repeat_s: float, ref: bool) -> Any:
+            timers.append((after_s, repeat_s, ref))
+            return real.timer(after_s, repeat_s, ref=ref)
+
+    hub = SimpleNamespace(loop=Loop())
+    bus = LocalBus(hub, BusDirectory(str(folder)), 0, Ears(), 1 << 20)
+    bus.start()
+    bus._come_back()
+    bus.close()
+
+    assert timers[0][1:] == (3.0, False)
+    assert 2.4 <= timers[0][0] <= 3.6
+    assert timers[1] == (3.0, 3.0, False)

@@ -15,11 +15,13 @@ import pytest
 from tina4_wsgi.backplane.bus.directory import (
     BusDirectory,
     _address,
+    _not_private,
     app_of,
     pid_of,
     sender_of,
     socket_name,
 )
+from tina4_wsgi.backplane.private_folders import NotPrivateError
 from tina4_wsgi.errors import BackplaneError
 
 
@@ -182,3 +184,14 @@ def test_an_address_that_is_too_long_for_the_kernel_goes_by_a_descriptor(
             sock.bind(address)
 
     assert (tmp_path / name).is_socket()
+
+
+@pytest.mark.parametrize(
+    ("why", "has_hint"),
+    [("/x belongs to user 7", True), ("/x may be entered by others", False)],
+)
+def test_the_folder_of_another_user_is_told_with_what_to_do(why, has_hint):
+    told = str(_not_private(NotPrivateError(why)))
+
+    assert told.startswith(f"bus directory {why}")
+    assert told.endswith("or name another with TINA4_WS_BUS_DIR") == has_hint

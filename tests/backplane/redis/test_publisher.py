@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -381,3 +382,19 @@ def test_the_end_before_there_is_a_connection_is_no_error(publisher):
     gevent.sleep(0)
 
     assert (publisher._greenlet.ready(), publisher._greenlet.exception) == (True, None)
+
+
+def test_a_flush_looks_a_hundred_times_a_second(publisher, monkeypatch):
+    naps_s: list[float] = []
+
+    def sleep(for_s: float) -> None:
+        naps_s.append(for_s)
+        if len(naps_s) == 3:
+            publisher._queue.clear()
+
+    publisher.put("a", b"x")
+    monkeypatch.setattr(publisher_module, "gevent", SimpleNamespace(sleep=sleep))
+
+    publisher.flush(WAIT_S)
+
+    assert naps_s == [0.01] * 3
