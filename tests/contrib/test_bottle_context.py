@@ -52,8 +52,15 @@ def house() -> House:
     return House()
 
 
+@pytest.fixture(autouse=True)
+def nothing_bound() -> None:
+    """Let go of the last request of this thread, to which Bottle itself holds on."""
+    bottle.request.bind({})
+    bottle.response.bind()
+
+
 def assert_unbound() -> None:
-    """See that this thread has again what Bottle gave it when it was imported."""
+    """See that this thread has again what it had before."""
     assert "PATH_INFO" not in bottle.request.environ
     assert bottle.response.headerlist == [("Content-Type", "text/html; charset=UTF-8")]
 
