@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tina4_wsgi.errors import Refused
-from tina4_wsgi.server.request_head import RequestHead, read_head
+from tina4_wsgi.server.request_head import (
+    HeadLimits,
+    HeadReader,
+    RequestHead,
+    read_head,
+    read_whole_head,
+)
 
 HOST = b"Host: a\r\n"
 GET = b"GET / HTTP/1.1\r\n"
@@ -382,3 +388,87 @@ def test_any_bytes_are_a_head_or_nothing_or_a_refusal(pieces):
         status = refusal.status
 
     assert status in (200, 400, 414, 417, 431, 505)
+
+
+HEADS = st.lists(
+    st.sampled_from(
+        [
+            GET,
+            b"GET http://b/x#y HTTP/1.1\r\n",
+            b"POST / HTTP/1.0\r\n",
+            b"GET / HTTP/2.0\r\n",
+            b"GET /\r\n",
+            HOST,
+            b"Host: b, c\r\n",
+            b"Accept: a\r\n",
+            b"Accept: \t b \r\n",
+            b"Cookie: a=1\r\n",
+            b"X_Y: 1\r\n",
+            b" folded\r\n",
+            b"Content-Length: 5\r\n",
+            b"Transfer-Encoding: chunked\r\n",
+            b"Connection: Upgrade\r\n",
+            b"Upgrade: websocket\r\n",
+            b"Expect: 100-continue\r\n",
+            b"Bare: a\nb: c\r\n",
+            b"Long: " + b"a" * 60 + b"\r\n",
+            b"No colon\r\n",
+            b"\r\n",
+        ]
+    ),
+    max_size=9,
+).map(lambda lines: b"".join(lines) + b"\r\n")
+
+
+def outcome(reading, *args):
+    """Give what comes of reading: a head, a refusal, or None."""
+    try:
+        return reading(*args)
+    except Refused as refusal:
+        return refusal.status, refusal.message
+
+
+def in_pieces(data: bytes, sizes: list[int], limits: HeadLimits) -> RequestHead | None:
+    reader, waiting = HeadReader(limits), b""
+    while data and reader.head is None:
+        size = sizes.pop() if sizes else len(data)
+        waiting, data = waiting + data[:size], data[size:]
+        waiting = waiting[reader.feed(waiting) :]
+    if reader.head is None and (waiting or reader.has_begun):
+        reader.take(waiting)  # the stream has ended
+    return reader.head
+
+
+@given(HEADS, st.lists(st.integers(1, 20)))
+@settings(max_examples=500)
+def test_a_head_is_read_alike_by_lines_in_pieces_and_as_a_whole(data, sizes):
+    limits = HeadLimits(50, 4, 150)
+
+    by_lines = outcome(lambda: read_head(io.BytesIO(data).readline, 50, 4, 150))
+    whole = outcome(read_whole_head, data, limits)
+
+    assert outcome(in_pieces, data, sizes, limits) == by_lines
+    if whole is not None:
+        assert (whole[0] if isinstance(whole[0], RequestHead) else whole) == by_lines
+
+
+def test_a_plain_head_is_read_as_a_whole_and_what_follows_is_left():
+    head, size = read_whole_head(GET + HOST + b"\r\nrest", HeadLimits(8_192, 100)) or (None, 0)
+
+    assert head == accepted(GET + HOST + b"\r\n")
+    assert (GET + HOST + b"\r\nrest")[size:] == b"rest"
+
+
+@pytest.mark.parametrize("data", [b"", GET, GET + HOST, b"\r\n" + GET + HOST + b"\r\n"])
+def test_what_is_not_at_hand_as_a_whole_is_left_to_the_lines(data):
+    assert read_whole_head(data, HeadLimits(8_192, 100)) is None
+
+
+def test_a_hopeless_head_is_refused_before_its_end_has_come():
+    with pytest.raises(Refused, match="no colon"):
+        HeadReader(HeadLimits(8_192, 100)).feed(GET + b"No colon\r\nHost")
+
+
+def test_a_line_that_is_too_long_is_refused_before_its_end_has_come():
+    with pytest.raises(Refused, match="request line is too long"):
+        HeadReader(HeadLimits(10, 100)).feed(b"GET /" + b"a" * 20)

@@ -23,10 +23,8 @@ from ..protocol.grammar import TOKEN_BYTE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_REQUEST_LINE = re.compile(
-    rb"(" + TOKEN_BYTE + rb"{1,64}) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])\r\n"
-)
-_FIELD = re.compile(rb"(" + TOKEN_BYTE + rb"+):([^\x00-\x08\x0a-\x1f\x7f]*)\r\n")
+_REQUEST_LINE = re.compile(rb"(" + TOKEN_BYTE + rb"{1,64}) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
+_FIELD = re.compile(rb"(" + TOKEN_BYTE + rb"+):([^\x00-\x08\x0a-\x1f\x7f]*)")
 _ABSOLUTE_TARGET = re.compile(r"(?:https?|wss?)://([^/?]*)(.*)", re.IGNORECASE)
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _LENGTH = re.compile(r"[0-9]{1,18}")
@@ -34,7 +32,8 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 # A second line with one of these names would make the request ambiguous.
 _SINGLE = frozenset({"CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_HOST", "HTTP_TRANSFER_ENCODING"})
 
-_EMPTY_LINE = b"\r\n"
+_LINE_END = _EMPTY_LINE = b"\r\n"
+_HEAD_END = b"\r\n\r\n"
 
 
 @dataclass(slots=True)
@@ -47,6 +46,7 @@ class RequestHead:
         query: what followed the "?", as sent.
         version: "HTTP/1.0" or "HTTP/1.1".
         variables: the header fields by their WSGI names, such as "HTTP_ACCEPT", "CONTENT_TYPE".
+        host: that of an absolute target, which replaces the field Host; None for other targets.
         content_length: None if the field is missing.
         keeps_alive: whether the connection may carry another request.
         expects_continue: whether the client waits for a "100 Continue" with the body.
@@ -59,11 +59,27 @@ class RequestHead:
     query: str
     version: str
     variables: dict[str, str]
+    host: str | None = None
     content_length: int | None = None
     is_chunked: bool = False
     keeps_alive: bool = True
     expects_continue: bool = False
     wants_websocket: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """How much of a head is read.
+
+    Attributes:
+        line_bytes: the longest line allowed, without its line end.
+        fields: the most header fields allowed.
+        head_bytes: the most bytes of all lines together, with the request line and line ends.
+    """
+
+    line_bytes: int
+    fields: int
+    head_bytes: int = 1 << 20
 
 
 def read_head(
@@ -77,28 +93,135 @@ def read_head(
     Args:
         readline: returns at most the given number of bytes, including a line feed; b"" at the end
             of the stream.
-        max_line_bytes: the longest line allowed, without its line end.
-        max_fields: the most header fields allowed.
-        max_head_bytes: the most bytes of all lines together, with the request line and line ends.
+        max_line_bytes, max_fields, max_head_bytes: see `HeadLimits`.
     Returns:
         The head, or None if the stream ended before it began.
     Raises:
         Refused: 400, 414, 417, 431 or 505; the connection must be closed after the response.
     """
-    line = readline(max_line_bytes + 2)
-    if line == _EMPTY_LINE:  # some clients end a body with one too many (RFC 9112 §2.2)
-        line = readline(max_line_bytes + 2)
-    if not line:
+    reader = HeadReader(HeadLimits(max_line_bytes, max_fields, max_head_bytes))
+    while reader.head is None:
+        line = readline(reader.most_bytes)
+        if not line and not reader.has_begun:
+            return None
+        reader.take(line)
+    return reader.head
+
+
+def read_whole_head(data: bytes, limits: HeadLimits) -> tuple[RequestHead, int] | None:
+    """Read the head that `data` begins with, in one go.
+
+    Returns:
+        The head, and how many bytes it took; None if it isn't there as a whole, or if there is
+        anything about it that `HeadReader` has to look at.
+    Raises:
+        Refused: as `read_head` does.
+    """
+    end = data.find(_HEAD_END)
+    if end <= 0 or end > limits.head_bytes - len(_LINE_END):
+        return None
+    lines = data[:end].split(_LINE_END)
+    if len(lines) > limits.fields + 1 or max(map(len, lines)) > limits.line_bytes:
         return None
 
-    head = _parse_request_line(_whole(line, max_line_bytes, 414, "request line is too long"))
-    _read_fields(head, readline, max_line_bytes, max_fields, max_head_bytes - len(line))
+    match = _REQUEST_LINE.fullmatch(lines[0])
+    if match is None or match[3] != b"1":
+        return None
+    head = _begin(match)
+    variables = head.variables
+    for line in lines[1:]:
+        field = _FIELD.fullmatch(line)
+        if field is None:
+            return None
+        _add_variable(variables, field[1], field[2].decode("latin-1").strip(" \t"))
 
-    _check_host(head)
-    _check_framing(head)
-    _check_expectation(head)
-    _note_connection(head)
-    return head
+    _finish(head)
+    return head, end + len(_HEAD_END)
+
+
+class HeadReader:
+    """Reads one head from its lines as they come.
+
+    Attributes:
+        head: the head; None until its last line has come.
+    """
+
+    __slots__ = ("_begun", "_fields_left", "_left_bytes", "_limits", "_may_be_empty", "head")
+
+    def __init__(self, limits: HeadLimits) -> None:
+        self.head: RequestHead | None = None
+        self._begun: RequestHead | None = None
+        self._limits = limits
+        self._fields_left = limits.fields
+        self._left_bytes = limits.head_bytes
+        self._may_be_empty = True
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the request line has come."""
+        return self._begun is not None
+
+    @property
+    def most_bytes(self) -> int:
+        """The most bytes of the next line that need to be looked at, its line end included."""
+        if self._begun is not None and not self._fields_left:
+            return len(_EMPTY_LINE)
+        return self._limits.line_bytes + len(_LINE_END)
+
+    def feed(self, data: bytes) -> int:
+        """Take the lines that `data` begins with, up to the end of the head.
+
+        Returns:
+            How many bytes were taken; the rest of `data` is to be given again, with more behind it.
+        Raises:
+            Refused: as `read_head` does.
+        """
+        at = 0
+        while self.head is None:
+            most_bytes = self.most_bytes
+            end = data.find(b"\n", at, at + most_bytes) + 1
+            if not end:
+                if len(data) - at < most_bytes:
+                    break
+                end = at + most_bytes
+            self.take(data[at:end])
+            at = end
+        return at
+
+    def take(self, line: bytes) -> None:
+        """Take the next line.
+
+        Args:
+            line: with its line feed, or its first `most_bytes` bytes; what there is of it where
+                the stream has ended.
+        Raises:
+            Refused: as `read_head` does.
+        """
+        if self._begun is None:
+            if line == _EMPTY_LINE and self._may_be_empty:
+                # Some clients end a body with one too many (RFC 9112 §2.2).
+                self._may_be_empty = False
+                return
+            limits = self._limits
+            self._begun = _parse_request_line(
+                _whole(line, limits.line_bytes, 414, "request line is too long")
+            )
+            self._left_bytes -= len(line)
+        elif line == _EMPTY_LINE:
+            _finish(self._begun)
+            self.head = self._begun
+        elif not self._fields_left:
+            raise Refused(431, "too many header fields")
+        else:
+            self._take_field(self._begun, line)
+
+    def _take_field(self, begun: RequestHead, line: bytes) -> None:
+        self._fields_left -= 1
+        self._left_bytes -= len(line)
+        if self._left_bytes < 0:
+            raise Refused(431, "request head is too long")
+        whole = _whole(line, self._limits.line_bytes, 431, "header line is too long")
+        _add_variable(begun.variables, *parse_field(whole))
 
 
 def parse_field(line: bytes) -> tuple[bytes, str]:
@@ -107,7 +230,7 @@ def parse_field(line: bytes) -> tuple[bytes, str]:
     Raises:
         Refused: 400; the message says what is wrong with the line.
     """
-    match = _FIELD.fullmatch(line)
+    match = _FIELD.fullmatch(line[:-2]) if line.endswith(_LINE_END) else None
     if match is None:
         raise Refused(400, _what_is_wrong_with_field(line))
     return match[1], match[2].decode("latin-1").strip(" \t")
@@ -125,9 +248,13 @@ def _whole(line: bytes, max_line_bytes: int, status: int, message: str) -> bytes
 
 
 def _parse_request_line(line: bytes) -> RequestHead:
-    match = _REQUEST_LINE.fullmatch(line)
+    match = _REQUEST_LINE.fullmatch(line[: -len(_LINE_END)])
     if match is None:
         raise Refused(400, _what_is_wrong_with_request_line(line))
+    return _begin(match)
+
+
+def _begin(match: re.Match[bytes]) -> RequestHead:
     if match[3] != b"1":
         raise Refused(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
 
@@ -157,36 +284,23 @@ def _origin_form(head: RequestHead) -> str:
     match = _ABSOLUTE_TARGET.fullmatch(head.target)
     if match is None or not _HOST.fullmatch(match[1]):
         raise Refused(400, "request target is neither a path nor a URL")
-    head.variables["HTTP_HOST"] = match[1]
+    head.host = match[1]
     rest = match[2]
     return rest if rest.startswith("/") else "/" + rest
 
 
-def _read_fields(
-    head: RequestHead,
-    readline: Callable[[int], bytes],
-    max_line_bytes: int,
-    max_fields: int,
-    left_bytes: int,
-) -> None:
-    variables: dict[str, str] = {}
-    for _ in range(max_fields):
-        line = readline(max_line_bytes + 2)
-        if line == _EMPTY_LINE:
-            break
-        left_bytes -= len(line)
-        if left_bytes < 0:
-            raise Refused(431, "request head is too long")
-        name, value = parse_field(_whole(line, max_line_bytes, 431, "header line is too long"))
-        _add_variable(variables, name, value)
-    else:
-        if readline(2) != _EMPTY_LINE:
-            raise Refused(431, "too many header fields")
-
+def _finish(head: RequestHead) -> None:
+    """Check and complete a head whose fields have all come."""
+    variables = head.variables
     if "HTTP_HOST" not in variables and head.version == "HTTP/1.1":
         raise Refused(400, "Host is missing")
-    variables.update(head.variables)  # the host of an absolute target
-    head.variables = variables
+    if head.host is not None:
+        variables["HTTP_HOST"] = head.host
+
+    _check_host(head)
+    _check_framing(head)
+    _check_expectation(head)
+    _note_connection(head)
 
 
 def _add_variable(variables: dict[str, str], name: bytes, value: str) -> None:
