@@ -89,6 +89,8 @@ class TakesOver:
         return takeover.take_over(place, start_response, [("Sec-WebSocket-Accept", accept)], self)
 
     def take(self, taken):
+        if taken.head:
+            taken.stream.send(taken.head)
         self.taken.append(taken)
 
     def give_up(self, answer):

@@ -294,7 +294,8 @@ class Acceptor:
                 visit = spy.visiting(self._app, visit)
             else:
                 runtime.look_around()
-            arrival = Arrival(runtime, visit, is_drained(environ, self._app), inquiry)
+            server = environ.get("tina4_wsgi.server")
+            arrival = Arrival(runtime, visit, is_drained(environ, self._app), inquiry, server)
 
         try:
             # Before the 101: from then on the client misses nothing.
@@ -377,7 +378,7 @@ class Acceptor:
         if runtime.is_draining:
             raise Refused(503, "this server is about to stop, try again", _RETRY_LATER)
         if not is_drained(environ, self._app):
-            runtime.stop_guard.stand_guard()
+            runtime.stop_guard.stand_guard(environ.get("tina4_wsgi.server"))
         return self.handovers.serve(asked, environ, start_response)
 
 

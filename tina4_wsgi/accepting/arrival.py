@@ -28,18 +28,25 @@ class Arrival:
         visit: the outcome of its handshake.
         has_own_drain: whether the server drains the app itself, and so needs no stop guard.
         inquiry: the question to `auth`; ended here.
+        server: our own server where it is the host, None for any other.
     """
 
-    __slots__ = ("_has_own_drain", "_inquiry", "_is_over", "_runtime", "_visit")
+    __slots__ = ("_has_own_drain", "_inquiry", "_is_over", "_runtime", "_server", "_visit")
 
     def __init__(
-        self, runtime: Runtime, visit: Accepted, has_own_drain: bool, inquiry: Inquiry
+        self,
+        runtime: Runtime,
+        visit: Accepted,
+        has_own_drain: bool,
+        inquiry: Inquiry,
+        server: object = None,
     ) -> None:
         inquiry.keep()
         self._inquiry = inquiry
         self._runtime = runtime
         self._visit = visit
         self._has_own_drain = has_own_drain
+        self._server = server
         self._is_over = False
         runtime.fanout.entered(GroupKind.PATH, visit.path)
 
@@ -71,7 +78,7 @@ class Arrival:
         if self._runtime.is_draining:
             lifecycle.dismiss(CloseCode.GOING_AWAY, "going away")
         if not self._has_own_drain:
-            self._runtime.stop_guard.stand_guard()
+            self._runtime.stop_guard.stand_guard(self._server)
 
     def give_up(self, answer: bytes) -> None:
         """Log that the client was let in here, and sent away by a middleware around the app."""

@@ -52,20 +52,25 @@ class StopGuard:
         self._has_drained = False
         atexit.register(self._at_exit)
 
-    def stand_guard(self) -> None:
+    def stand_guard(self, server: object = None) -> None:
         """Start to wait for the server's stop, in a greenlet of its own; return at once.
 
         Greenlets: the server's, which serves an upgrade; from any other this does nothing, and the
             next one's is tried.
+
+        Args:
+            server: our own server, which says so in the environ; None for any other.
         """
         if self._is_on_duty:
             return
-        server = _server_of_this_greenlet()
+        if server is None:
+            server = _server_of_this_greenlet()
         if server is None:
             return
         self._is_on_duty = True
         # From a greenlet outside the pool, since `spawn` waits while the pool is full.
-        gevent.spawn(getattr(server.pool, "spawn", gevent.spawn), self._wait, server)
+        pool = getattr(server, "pool", None)
+        gevent.spawn(getattr(pool, "spawn", gevent.spawn), self._wait, server)
 
     def _wait(self, server: Any) -> None:  # Any: gevent ships no types
         server._stop_event.wait()

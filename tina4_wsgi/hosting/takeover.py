@@ -27,6 +27,7 @@ from ..errors import Refused
 from ..hub.native import get_ident
 from ..hub.stream import Stream, TLSStream
 from ..spy import spy_of
+from .own_input import OwnInput
 from .socket_shell import Door, Shell
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from geventwebsocket.handler import WebSocketHandler
 
     from ..spy import Spy
+    from .own_input import Seat
     from .socket_shell import GeventSocket
 
 
@@ -119,6 +121,8 @@ class HostSocket(NamedTuple):
         is_prompt: without Nagle's delay: accepted sockets have what gunicorn sets on its listeners.
         answered_by: gevent-websocket's handler where it has sent the 101 already: nothing can be
             refused or agreed on any more.
+        seat: our own server's handler, where nobody has asked it for gevent's socket; then `sock`
+            is None, and there is nothing to read ahead.
     """
 
     sock: GeventSocket
@@ -127,6 +131,11 @@ class HostSocket(NamedTuple):
     has_input: bool = True
     is_prompt: bool = False
     answered_by: WebSocketHandler | None = None
+    seat: Seat | None = None
+
+    def with_socket(self) -> HostSocket:
+        """Return the same place with one of gevent's sockets."""
+        return self if self.seat is None else _of_reader(self.seat.rfile, self.seat.socket, self.spy)
 
 
 def find_place(environ: WSGIEnvironment) -> HostSocket:
@@ -136,6 +145,10 @@ def find_place(environ: WSGIEnvironment) -> HostSocket:
         Refused: 501, the server offers no socket, or a middleware hides what has been read from
             it; 500, a middleware asks for the second time, or in another thread.
     """
+    body = environ.get("wsgi.input")
+    if isinstance(body, OwnInput) and not body.seat.is_made and not is_answered(environ):
+        return _place_of(body, spy_of(environ))
+
     place = _find(environ)
     software = str(environ.get("SERVER_SOFTWARE"))
     if software.startswith("gevent/") if place is None else not place.has_input:
@@ -177,6 +190,13 @@ def take_over(
     """
     headers = [*_SWITCHING_HEADERS, *headers]
 
+    if (seat := place.seat) is not None:
+        server = getattr(start_response, "__self__", None)
+        if server is seat and place.spy is None and not seat.is_made:
+            taker.take(seat.take(_head_of(headers)))
+            return Answered()
+        place = place.with_socket()
+
     if place.answered_by is not None or place.spy is not None:
         if place.answered_by is not None:
             _tell_apart(place.answered_by)
@@ -211,6 +231,7 @@ class KeptConnection:
     def __init__(
         self, place: HostSocket, start_response: StartResponse, headers: list[tuple[str, str]]
     ) -> None:
+        place = place.with_socket()
         self.sock = place.sock
         headers = [*_SWITCHING_HEADERS, *headers]
         if _belongs_to(server := getattr(start_response, "__self__", None), place):
@@ -321,9 +342,24 @@ def _find(environ: WSGIEnvironment) -> HostSocket | None:
 
     # pywsgi hands out its buffered reader for requests that ask for an upgrade.
     sock = getattr(getattr(body, "raw", None), "_sock", None)
-    if sock is not None:
-        return HostSocket(sock, lambda: _take_buffered(body, sock), spy)
-    return None
+    return None if sock is None else _of_reader(body, sock, spy)
+
+
+def _place_of(body: OwnInput, spy: Spy | None) -> HostSocket:
+    """Return the place of a handshake under our own server.
+
+    Raises:
+        Refused: 500, a middleware asks for the second time, or in another thread.
+    """
+    if body.seat.is_taken:
+        raise Refused(500, _NEEDS_ONE_CALL)
+    if body.thread_ident != get_ident():
+        raise Refused(500, _NEEDS_ITS_THREAD)
+    return HostSocket(None, bytes, spy, is_prompt=True, seat=body.seat)
+
+
+def _of_reader(reader: Any, sock: GeventSocket, spy: Spy | None) -> HostSocket:
+    return HostSocket(sock, lambda: _take_buffered(reader, sock), spy)
 
 
 def _tell_apart(handler: WebSocketHandler) -> None:

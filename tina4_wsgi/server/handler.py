@@ -1,5 +1,8 @@
 """One HTTP connection of our own server: its requests in turn, each answered by the application.
 
+`Handler` is the whole life of a connection over TLS, in one greenlet. Connections without TLS have
+a `PlainHandler` for their requests, and need no greenlet between them.
+
 It is a gevent-websocket handler, for applications that are written for gevent-websocket. It leaves
 upgrades that the application claims (`claims_upgrade`) to the application, and reads everything on
 the wire by `request_head` and `request_body`, which are strict where pywsgi is lax.
@@ -51,8 +54,24 @@ REQUESTS_PER_TURN = 16
 JOIN_BYTES = 16_384
 """Up to here, copying the body behind the head costs less than a second system call."""
 
+TOO_SLOW = "request head came too slowly"
+
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _GOING_AWAY = b"\x88\x02\x03\xe9"  # close frame 1001
+
+
+class Served(Protocol):
+    """A connection as the stopping server sees it."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the connection still waits for its first request."""
+
+    def cut_waiting(self) -> None:
+        """Stop waiting for a request; one that has arrived is still served."""
+
+    def end_legacy_websocket(self) -> None:
+        """Close a WebSocket that gevent-websocket drives with 1001, and end its `receive`."""
 
 
 class HandlerServer(Protocol):
@@ -68,7 +87,7 @@ class HandlerServer(Protocol):
 
     config: Config
     application: WSGIApplication
-    handlers: set[Handler]
+    handlers: set[Served]
     is_stopping: bool
     write_patience_s: float
     script_name: str
@@ -140,14 +159,15 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
             was_killed = False
         finally:
             self.server.handlers.discard(self)
-            self._hang_up(was_killed)
+            self.hang_up(was_killed)
 
     def handle_one_request(self) -> bool:
         """Read one request and answer it; return False if the connection is to be closed."""
         head = self._read_head()
-        if head is None:
-            return False
+        return head is not None and self.answer(head)
 
+    def answer(self, head: RequestHead) -> bool:
+        """Answer one request; return False if the connection is to be closed."""
         self.head = head
         self.command, self.path, self.request_version = head.method, head.target, head.version
         self.content_length = head.content_length
@@ -186,11 +206,15 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
 
     # Reading
 
+    def begin(self) -> None:
+        """Forget the last response."""
+        self.time_start, self.response_length, self.headers_sent = time.time(), 0, False
+
     def _read_head(self) -> RequestHead | None:
         config, reader = self.server.config, self.reader
         head_s = config.handshake_timeout_s
         reader.await_request(config.keepalive_timeout_s if self._served else head_s, head_s)
-        self.time_start, self.response_length, self.headers_sent = time.time(), 0, False
+        self.begin()
         if self.server.is_stopping:
             # It begins too late for `cut_waiting`: serve what has arrived, and wait for nothing.
             self.reader.cut()
@@ -205,12 +229,12 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
             )
         except Refused as refusal:
             if not self.server.is_stopping:
-                self._refuse(refusal.status, refusal.message)
+                self.refuse(refusal.status, refusal.message)
         except TimeoutError:
             # Without a request there is no 408: browsers open connections ahead of need, and would
             # take it for the response to the request that they are about to send.
             if reader.has_begun:
-                self._refuse(408, "request head came too slowly")
+                self.refuse(408, TOO_SLOW)
         except OSError:
             pass  # the client went away
         finally:
@@ -246,7 +270,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         root = self.server.script_name
         if not root or f"{head.path}/".startswith(f"{root}/") or head.path == "*":
             return True
-        self._refuse(500, "the path is not below the root path; let the proxy pass on whole paths")
+        self.refuse(500, "the path is not below the root path; let the proxy pass on whole paths")
         return False
 
     def _make_input(self, head: RequestHead) -> RequestBody | io.BufferedReader:
@@ -276,8 +300,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         if not self.head.wants_websocket:
             return None
         if self.server.claims_upgrade(self.environ):
-            # Drop the deadline of the head: whatever takes the socket over has its own.
-            self.socket.settimeout(None)
+            self._lift_deadline()
             return None
 
         try:
@@ -294,6 +317,10 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         self.socket.settimeout(None)
         return None
 
+    def _lift_deadline(self) -> None:
+        """Drop the deadline of the head: whatever takes the socket over has its own."""
+        self.socket.settimeout(None)
+
     def handle_one_response(self) -> None:
         """Call the application and send its response; errors are logged and answered 500."""
         self.time_start = time.time()
@@ -306,7 +333,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         except PeerGone:
             self.close_connection = True
         except BodyError as exc:
-            self._refuse(exc.status, exc.message)
+            self.refuse(exc.status, exc.message)
         except (Exception, SystemExit, gevent.Timeout):  # noqa: BLE001  # whatever user code raises
             self.handle_error(*sys.exc_info())
         finally:
@@ -444,7 +471,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
             log.warning("cut %s: it takes too little of the response", self.peer)
             raise PeerGone(str(exc)) from exc
 
-    def _refuse(self, status: int, message: str) -> None:
+    def refuse(self, status: int, message: str) -> None:
         """Answer with one constant line, unless a response has begun, and close the connection."""
         log.warning("refused %d from %s: %s", status, self.peer, message)
         self.close_connection = self._lingers = True
@@ -466,10 +493,20 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         except PeerGone:
             pass
 
-    def _hang_up(self, was_killed: bool) -> None:
-        body = self.wsgi_input
+    def hang_up(self, was_killed: bool) -> None:
+        """Close the connection, unless the application has taken it over.
+
+        Args:
+            was_killed: whether to close it at once, whatever the client still has to read.
+        """
         # Without a descriptor, the application has taken the connection over.
         if not was_killed and self.socket.fileno() >= 0:
-            say_goodbye(self.socket, self._lingers or (body is not None and not body.is_at_end))
+            say_goodbye(self.socket, self._has_to_linger)
         self.rfile.close()
         self.socket.close()
+
+    @property
+    def _has_to_linger(self) -> bool:
+        """Whether the client may send what nobody reads, and closing at once would reset it."""
+        body = self.wsgi_input
+        return self._lingers or (body is not None and not body.is_at_end)

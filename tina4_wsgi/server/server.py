@@ -1,6 +1,8 @@
 """The framework's server: gevent's pywsgi with a strict `Handler`, deadlines and graceful stop.
 
-It also sets TCP_NODELAY.
+It also sets TCP_NODELAY. Of pywsgi, connections without TLS only have the way to call an
+application: accepted in batches, they wait in a `Front`, and need no greenlet until a request waits
+for something.
 
 For development, and for production behind nothing or behind a proxy; one process, one port. The
 same application runs under `gunicorn -k gevent` for several workers.
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 import time
 from pathlib import Path
@@ -25,18 +28,19 @@ from gevent.pywsgi import WSGIServer
 from ..addresses.hosts import is_loopback_address
 from ..config import Config
 from ..hosting.claims import claims_upgrade
+from .front import Front
 from .handler import WRITE_PATIENCE_S, Handler
 from .listening import BACKLOG, DEFAULT_HOST, DEFAULT_PORT, listen
 from .loading import config_of
 from .wire import cancel_wait, ip_of
 
 if TYPE_CHECKING:
-    import os
     import ssl
     from collections.abc import Mapping
 
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
+    from .handler import Served
     from .listening import SocketAddress
     from .wire import Wire
 
@@ -71,7 +75,8 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
     the server stops. `tina4_wsgi.App` has both, and is found inside other applications, see
     `hosting.claims`.
 
-    Greenlets: one per HTTP connection; any may call `stop`.
+    Greenlets: one per HTTP connection over TLS, and one per request that waits for something; any
+        may call `stop`.
 
     Attributes:
         handlers: the HTTP connections being served.
@@ -131,7 +136,8 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         )
         self.script_name = root.encode().decode("latin-1")
 
-        self.handlers: set[Handler] = set()
+        self.handlers: set[Served] = set()
+        self._front: Front | None = None  # without TLS, from the start to the stop
         self._strangers: set[Wire] = set()  # in their TLS handshake
         self.is_stopping = False
         self.unix_path = None if unix_path is None else Path(unix_path)
@@ -237,12 +243,16 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
 
         for wire in self._strangers:
             cancel_wait(wire)
-        for handler in self.handlers:
+        for handler in list(self.handlers):
             handler.cut_waiting()
             self.pool.spawn(handler.end_legacy_websocket)  # which may wait for the client
 
         self.pool.join(timeout=timeout_s)
         self.pool.kill(timeout=KILL_S)
+        if self._front is not None:
+            self._front.join(max(0.0, give_up_at - time.monotonic()))
+            self._front.kill(KILL_S)
+            self._front.close()
         if draining is not None:
             draining.join(max(0.0, give_up_at - time.monotonic()) + KILL_S)
             draining.kill(timeout=KILL_S)
@@ -262,24 +272,46 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             self.socket = gevent_socket.socket(fileno=listener.detach())
             self.address = self.socket.getsockname()
         super().init_socket()
+        if self.family != socket.AF_UNIX:
+            # Accepted sockets inherit it.
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not self.ssl_enabled:
+            self._front = Front(self, self.socket.family)
 
-    def do_read(self) -> tuple[Wire, SocketAddress] | None:
-        """Accept one connection, if there is one; runs in the hub, so it must not wait."""
+    def do_read(self) -> tuple[Wire | int, SocketAddress] | None:
+        """Accept one connection, if there is one; runs in the hub, so it must not wait.
+
+        Returns:
+            The socket, or without TLS its descriptor, and the client's address.
+        """
         try:
-            accepted: tuple[Wire, SocketAddress] | None = super().do_read()
+            accepted: tuple[Wire | int, SocketAddress] | None
+            accepted = super().do_read() if self._front is None else self._accept()
         except OSError as exc:
             if exc.errno in _OUT_OF_RESOURCES:
                 self._pause_accepting(exc)
             elif exc.errno not in _BROKEN_BEFORE:
                 raise
             return None
-
-        if accepted is not None and self.family != socket.AF_UNIX:
-            try:
-                accepted[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            except OSError:
-                pass  # the client has gone, as the handler will find out
         return accepted
+
+    def _accept(self) -> tuple[int, SocketAddress] | None:
+        try:
+            descriptor, address = self.socket._accept()
+        except BlockingIOError:
+            return None
+        os.set_blocking(descriptor, False)
+        return descriptor, address
+
+    def do_handle(self, wire: Wire | int, address: SocketAddress) -> None:
+        """Serve what `do_read` has accepted; in the hub."""
+        if self._front is None:
+            super().do_handle(wire, address)
+            return
+        try:
+            self._front.welcome(wire, address)
+        except OSError as exc:
+            self._pause_accepting(exc)
 
     def _pause_accepting(self, exc: OSError) -> None:
         self.stop_accepting()

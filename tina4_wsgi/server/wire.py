@@ -56,13 +56,18 @@ class RequestReader(socket.SocketIO):
 
     Greenlets: one at a time.
 
+    Args:
+        wire: the socket.
+        early: what has been received already.
+
     Attributes:
         has_begun: whether a byte has arrived since `await_request`.
     """
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, early: bytes = b"") -> None:
         super().__init__(wire, "r")
         self._wire = wire
+        self._early = early
         self._patience_s: float | None = None
         self._most_s = 0.0
         self._credit_s_per_byte = 0.0
@@ -103,6 +108,8 @@ class RequestReader(socket.SocketIO):
             TimeoutError: the patience is used up.
             OSError: the connection broke.
         """
+        if self._early:
+            return self._take_early(memoryview(buffer))
         wire, patience_s = self._wire, self._patience_s
         if self._is_cut:
             return self._receive_what_is_there(buffer)
@@ -114,6 +121,17 @@ class RequestReader(socket.SocketIO):
             return self._receive(buffer, patience_s)
         except _Cut:
             return self._receive_what_is_there(buffer)
+
+    def give_back(self) -> bytes:
+        """Return what has been received already and not been read."""
+        early, self._early = self._early, b""
+        return early
+
+    def _take_early(self, room: memoryview) -> int:
+        part = self._early[: len(room)]
+        self._early = self._early[len(part) :]
+        room[: len(part)] = part
+        return len(part)
 
     def _receive_what_is_there(self, buffer: WriteableBuffer) -> int:
         self._wire.timeout = 0.0
