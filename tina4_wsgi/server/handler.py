@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import sys
 import time
 from http import HTTPStatus
@@ -33,9 +34,10 @@ from .request_head import RequestHead, read_head
 from .wire import PeerGone, RequestReader, ip_of, say_goodbye, send
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
+    from _typeshed import OptExcInfo
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
     from ..config import Config
@@ -56,6 +58,7 @@ JOIN_BYTES = 16_384
 
 TOO_SLOW = "request head came too slowly"
 
+_KEEP_ALIVE = re.compile(rb"(?<=\n)[^\r\n:]+: keep-alive\r\n", re.IGNORECASE)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _GOING_AWAY = b"\x88\x02\x03\xe9"  # close frame 1001
 
@@ -117,7 +120,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
     result: Iterable[bytes] | None
     status: Any  # bytes, and None before `start_response`
     code: int | None
-    response_headers: list[tuple[bytes, bytes]]
+    _response_head: bytes
+    _connection: str | None = None
     wsgi_input: RequestBody | None
     _lingers = False
     _served = 0
@@ -291,18 +295,36 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
 
     # The application
 
+    def run_application(self) -> None:
+        """Call the application and send what it returns.
+
+        gevent-websocket's own way stays for the upgrades that it makes.
+        """
+        if self.head.wants_websocket and not self._is_claimed():
+            super().run_application()
+            return
+
+        result = self.result = self.application(self.environ, self.start_response)
+        try:
+            self.process_result()
+        finally:
+            self.result = None
+            if hasattr(result, "close"):
+                result.close()
+
+    def _is_claimed(self) -> bool:
+        """Return whether the application answers the upgrade that is asked for itself."""
+        is_claimed = self.server.claims_upgrade(self.environ)
+        if is_claimed:
+            self._lift_deadline()
+        return is_claimed
+
     def upgrade_websocket(self) -> list[bytes] | None:
-        """Upgrade as gevent-websocket does, unless the application claims the upgrade.
+        """Upgrade as gevent-websocket does.
 
         Returns:
             The body of a refusal, or None.
         """
-        if not self.head.wants_websocket:
-            return None
-        if self.server.claims_upgrade(self.environ):
-            self._lift_deadline()
-            return None
-
         try:
             handshake.check(self.environ)  # gevent-websocket answers a bad key with a traceback
         except Refused as refusal:
@@ -403,17 +425,63 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
 
     # Writing
 
+    def start_response(
+        self,
+        status: str,
+        headers: list[tuple[str, str]],
+        exc_info: OptExcInfo | None = None,
+    ) -> Callable[[bytes], None]:
+        """Note status and headers of the response; see PEP 3333.
+
+        Raises:
+            TypeError, ValueError: they can't be sent.
+        """
+        if exc_info is not None and self.headers_sent and exc_info[1] is not None:
+            try:
+                raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # it refers to this frame
+
+        head = _lay_out(status, headers)
+        code = int(status.partition(" ")[0])
+        date = length = connection = None
+        for name, value in headers:
+            key = name.lower()
+            if key == "content-length":
+                length = value
+            elif key == "date":
+                date = value
+            elif key == "connection":
+                connection = value
+        if length is not None and length != "0" and code in (204, 304):
+            raise ValueError(f"a response {code} has no body, but a Content-Length of {length!r}")
+
+        self.status, self.code, self._response_head = status.encode("latin-1"), code, head
+        self.provided_date, self.provided_content_length = date, length
+        if connection == "close":
+            self.close_connection = True
+        self._connection = connection
+        if self.environ.get("wsgi.websocket") is not None:
+            self._prepare_response()  # of gevent-websocket, which answers its own way
+        return self.write  # type: ignore[no-any-return]  # pywsgi's, without types
+
     def _write_with_headers(self, data: bytes) -> None:
-        self.finalize_headers()
-        if self.command == "HEAD":
-            self.response_use_chunked = False  # not even the empty last chunk
+        self.response_use_chunked = False
+        head = self._response_head
+        if self.provided_date is None:
+            head += _date_field()
+        if self.provided_content_length is None and self.code not in (204, 304):
+            head += self._frame()
         self._decide_connection()
 
-        lines = [b"HTTP/1.1 %b" % self.status]
-        lines += [b"%b: %b" % field for field in self.response_headers]
-        head = b"\r\n".join([*lines, b"", b""])
-        if b"\0" in head:
-            raise ValueError("NUL in a response header")
+        if self.close_connection and self.code != 101:
+            if self._connection is not None:
+                head = _KEEP_ALIVE.sub(b"", head)
+            if self._connection != "close":
+                head += b"Connection: close\r\n"
+        elif self.request_version == "HTTP/1.0" and self._connection is None:
+            head += b"Connection: keep-alive\r\n"
+        head += b"\r\n"
 
         self.headers_sent = True
         self._head_bytes = len(head)
@@ -423,6 +491,19 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         else:
             self._sendall(head)
             self._sendall(payload)
+
+    def _frame(self) -> bytes:
+        """Decide how the client finds the end of the body, and return the field that says so."""
+        if self.code == 101:
+            return b""
+        result = self.result
+        if hasattr(result, "__len__"):
+            return b"Content-Length: %d\r\n" % sum(map(len, result))
+        if self.request_version == "HTTP/1.0":
+            return b""  # the end of the connection
+        # Not even the empty last chunk in the answer to HEAD.
+        self.response_use_chunked = self.command != "HEAD"
+        return b"Transfer-Encoding: chunked\r\n"
 
     def _write(self, data: bytes) -> None:
         payload = self._framed(data)
@@ -435,7 +516,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         return b"%x\r\n%b\r\n" % (len(data), data) if self.response_use_chunked else data
 
     def _decide_connection(self) -> None:
-        """Decide whether another request may follow, and tell the client if none may."""
+        """Decide whether another request may follow."""
         if self.code == 101:
             self.close_connection = True  # HTTP is over
             return
@@ -455,10 +536,6 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
             or not config.keepalive_timeout_s
         ):
             self.close_connection = True
-
-        if self.close_connection:
-            kept = [field for field in self.response_headers if field[1].lower() != b"keep-alive"]
-            self.response_headers = [*kept, (b"Connection", b"close")]
 
     def _sendall(self, data: bytes) -> None:
         self._send(data)
@@ -482,7 +559,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         self.headers_sent = True
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-            f"Date: {format_date_time(time.time()).decode()}\r\n"
+            f"{_date_field().decode()}"
             "Content-Type: text/plain; charset=utf-8\r\n"
             f"Content-Length: {len(message) + 1}\r\n"
             "Connection: close\r\n\r\n"
@@ -510,3 +587,32 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         """Whether the client may send what nobody reads, and closing at once would reset it."""
         body = self.wsgi_input
         return self._lingers or (body is not None and not body.is_at_end)
+
+
+def _lay_out(status: str, headers: list[tuple[str, str]]) -> bytes:
+    """Lay out the head of a response, without its empty line.
+
+    Raises:
+        TypeError: something in it is no string.
+        ValueError: it would break the response.
+    """
+    lines = ["HTTP/1.1 " + status, *[name + ": " + value for name, value in headers]]
+    text = "\n".join(lines)
+    if text.count("\n") >= len(lines) or "\r" in text or "\0" in text:
+        raise ValueError("line feed, carriage return or NUL in the head of a response")
+    return text.replace("\n", "\r\n").encode("latin-1") + b"\r\n"
+
+
+class _Clock:
+    """The field Date, laid out once a second."""
+
+    second = 0
+    field = b""
+
+
+def _date_field() -> bytes:
+    now = int(time.time())
+    if now != _Clock.second:
+        _Clock.field = b"Date: %b\r\n" % format_date_time(now)
+        _Clock.second = now
+    return _Clock.field
