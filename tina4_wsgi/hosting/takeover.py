@@ -135,7 +135,9 @@ class HostSocket(NamedTuple):
 
     def with_socket(self) -> HostSocket:
         """Return the same place with one of gevent's sockets."""
-        return self if self.seat is None else _of_reader(self.seat.rfile, self.seat.socket, self.spy)
+        return (
+            self if self.seat is None else _of_reader(self.seat.rfile, self.seat.socket, self.spy)
+        )
 
 
 def find_place(environ: WSGIEnvironment) -> HostSocket:

@@ -364,4 +364,3 @@ class PlainConnection(Reader):
         self._is_busy = True  # nothing is read any more
         self._handler = None
         self._front.forget(self)
-
