@@ -28,6 +28,10 @@ TESTS = (
     "tests/engine",
     "tests/acceptance",
     "tests/hostile",
+    "tests/server/test_front.py",
+    "tests/server/test_head_scan.py",
+    "tests/server/test_plain_connection.py",
+    "tests/server/test_request_head.py",
 )
 
 

@@ -93,17 +93,16 @@ def test_handshakes_of_many_clients_take_no_greenlets(tmp_path):
     router = Router()
     router.websocket("/ws", lambda connection, event, data: None)
 
-    with serving(router, tmp_path) as server:
-        with dial(server) as first:
-            first.upgrade("/ws")
-            before = count_greenlets()
-            clients = [dial(server) for _ in range(50)]
-            for client in clients:
-                client.upgrade("/ws")
+    with serving(router, tmp_path) as server, dial(server) as first:
+        first.upgrade("/ws")
+        before = count_greenlets()
+        clients = [dial(server) for _ in range(50)]
+        for client in clients:
+            client.upgrade("/ws")
 
-            assert count_greenlets() <= before + 1  # the worker of the callbacks
-            for client in clients:
-                client.close()
+        assert count_greenlets() <= before + 1  # the worker of the callbacks
+        for client in clients:
+            client.close()
 
 
 def test_slow_heads_are_refused_each_on_its_own(caplog):

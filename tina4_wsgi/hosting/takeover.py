@@ -192,9 +192,10 @@ def take_over(
     """
     headers = [*_SWITCHING_HEADERS, *headers]
 
-    if (seat := place.seat) is not None:
-        server = getattr(start_response, "__self__", None)
-        if server is seat and place.spy is None and not seat.is_made:
+    seat = place.seat
+    if seat is not None:
+        is_servers_own = getattr(start_response, "__self__", None) is seat
+        if is_servers_own and place.spy is None and not seat.is_made:
             taker.take(seat.take(_head_of(headers)))
             return Answered()
         place = place.with_socket()

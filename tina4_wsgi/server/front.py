@@ -8,10 +8,10 @@ own.
 
 from __future__ import annotations
 
+import _socket
 import os
 import sys
 import weakref
-from _socket import SOCK_STREAM, SocketType
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -28,10 +28,8 @@ if TYPE_CHECKING:
     from .listening import SocketAddress
     from .server import Server
 
-try:
-    from _socket import SOCK_NONBLOCK
-except ImportError:  # only Linux has it
-    SOCK_NONBLOCK = 0
+_NON_BLOCKING: int = getattr(_socket, "SOCK_NONBLOCK", 0)
+"""Only Linux has it."""
 
 
 class Front:
@@ -98,10 +96,11 @@ class Front:
             if not self._connections:
                 self._has_left.set()
 
-    def as_socket(self, descriptor: int) -> SocketType:
+    def as_socket(self, descriptor: int) -> _socket.socket:
         """Make a socket over the descriptor of a connection, without a system call to set it up."""
-        sock = SocketType(self.family, SOCK_STREAM | SOCK_NONBLOCK, 0, descriptor)
-        if not SOCK_NONBLOCK:
+        kind = _socket.SOCK_STREAM | _NON_BLOCKING
+        sock = _socket.socket(self.family, kind, 0, descriptor)
+        if not _NON_BLOCKING:
             sock.setblocking(False)
         return sock
 

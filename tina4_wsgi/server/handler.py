@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
     from ..config import Config
+    from ..hosting.own_input import OwnInput
     from .listening import SocketAddress
     from .wire import Wire
 
@@ -277,7 +278,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         self.refuse(500, "the path is not below the root path; let the proxy pass on whole paths")
         return False
 
-    def _make_input(self, head: RequestHead) -> RequestBody | io.BufferedReader:
+    def _make_input(self, head: RequestHead) -> RequestBody | io.BufferedReader | OwnInput:
         """Return the request's body, or for an upgrade the connection's reader."""
         if head.wants_websocket:
             self.wsgi_input = None
@@ -497,8 +498,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         if self.code == 101:
             return b""
         result = self.result
-        if hasattr(result, "__len__"):
-            return b"Content-Length: %d\r\n" % sum(map(len, result))
+        if result is not None and hasattr(result, "__len__"):
+            return b"Content-Length: %d\r\n" % sum(len(part) for part in result)
         if self.request_version == "HTTP/1.0":
             return b""  # the end of the connection
         # Not even the empty last chunk in the answer to HEAD.

@@ -90,7 +90,7 @@ class PlainHandler(Handler):
         return wire
 
     @property
-    def reader(self) -> RequestReader:
+    def reader(self) -> RequestReader:  # type: ignore[override]  # read only
         """The raw side of `rfile`."""
         reader = self._reader
         if reader is None:
@@ -142,7 +142,8 @@ class PlainHandler(Handler):
             return self.wsgi_input
 
         line = self._line
-        if not head.is_chunked and head.content_length <= len(line.early):
+        stream: io.BufferedIOBase
+        if head.content_length is not None and head.content_length <= len(line.early):
             stream = self._in_hand = io.BytesIO(line.early)
             line.early = b""
         else:

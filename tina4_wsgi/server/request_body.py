@@ -58,7 +58,7 @@ class RequestBody:
 
     def __init__(
         self,
-        rfile: io.BufferedReader,
+        rfile: io.BufferedIOBase,
         content_length: int | None,
         chunked: bool,
         ask_for_body: Callable[[], None] | None = None,
