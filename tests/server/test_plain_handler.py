@@ -266,3 +266,41 @@ def test_a_handshake_is_not_taken_over_in_another_thread():
     with running(in_a_thread) as server:
         assert exchange(server, HANDSHAKE).startswith(b"HTTP/1.1 500 ")
     assert app.refusals == [500]
+
+
+@pytest.mark.parametrize("peeks", [False, True], ids=["at once", "looked into"])
+def test_a_handshake_may_follow_a_body_that_came_in_pieces(peeks):
+    def app(environ, start_response):
+        if "HTTP_UPGRADE" not in environ:
+            return echo(environ, start_response)
+        if peeks:
+            environ["wsgi.input"].peek(1)
+        return Takes()(environ, start_response)
+
+    with running(app) as server, dial(server) as client:
+        client.send_bytes(post(b"body")[:-1])
+        gevent.sleep(0.01)
+        client.send_bytes(b"y")
+        assert read_answer(client)[1] == b"body"
+        client.send_bytes(HANDSHAKE + FRAME)
+
+        assert client.read_head().status == 101
+        assert client.read_to_end() == FRAME
+
+
+def test_descriptors_that_are_used_again_are_watched_on_their_own():
+    late = post(b"body")[:-1], b"y"
+
+    with running(echo) as server:
+        for _ in range(3):
+            with dial(server) as client:
+                for data in (*late, GET, *late, LAST_GET):
+                    client.send_bytes(data)
+                    gevent.sleep(0.002)
+
+                assert client.read_to_end().count(b"HTTP/1.1 200 OK") == 4
+        with gevent.Timeout(ANSWER_S):
+            while server.handlers:
+                gevent.sleep(0.002)
+
+        assert len(server._front.poller) == 0

@@ -68,6 +68,7 @@ class PlainConnection(Reader):
         "_has_begun",
         "_head",
         "_is_busy",
+        "_is_over",
         "_is_watched",
         "_reader",
         "_refusal",
@@ -96,7 +97,7 @@ class PlainConnection(Reader):
         self._refusal: Refused | None = None
         self._worker: greenlet | None = None
         self._served = 0
-        self._has_begun = self._is_busy = self._is_watched = False
+        self._has_begun = self._is_busy = self._is_over = self._is_watched = False
 
     # -- as the server sees it
 
@@ -249,12 +250,15 @@ class PlainConnection(Reader):
     def failed(self, error: BaseException) -> None:
         """End the connection after an error of ours."""
         mishaps.report(log, "an HTTP connection failed", error=error)
-        self.leave()
+        if self._worker is None:
+            self.leave()
 
     # -- answering, in a worker
 
     def work(self) -> None:
         """Answer the request that has come, and those that came with it."""
+        if self._is_over:
+            return  # the stopping server has closed it
         self._worker = getcurrent()
         is_kept, was_killed = False, True
         try:
@@ -320,6 +324,7 @@ class PlainConnection(Reader):
     # -- the end
 
     def _end(self, was_killed: bool) -> None:
+        self.keep_still()
         try:
             if self._handler is not None:
                 self._handler.hang_up(was_killed)
@@ -361,6 +366,7 @@ class PlainConnection(Reader):
 
     def _forget(self) -> None:
         self.due_s = math.inf
-        self._is_busy = True  # nothing is read any more
+        self._is_busy = self._is_over = True
         self._handler = None
+        self.descriptor = -1  # another connection may have the same number by now
         self._front.forget(self)

@@ -95,6 +95,7 @@ class PlainHandler(Handler):
         reader = self._reader
         if reader is None:
             line = self._line
+            line.keep_still()
             early, line.early = line.early, b""
             reader = self._reader = RequestReader(self.socket, early)
             # As large as what is there: whoever takes the connection over empties it at once.
@@ -129,6 +130,10 @@ class PlainHandler(Handler):
         """Give the socket away, and note that its 101 has been answered; see `OwnInput`."""
         self.status, self.code = b"101 Switching Protocols", 101
         self.headers_sent = self.close_connection = self.is_taken = True
+        if self._wire is not None:
+            # An earlier request has needed it; it must not close the descriptor.
+            self._wire.detach()
+            self._wire = None
         return self._line.part(head)
 
     # Reading
