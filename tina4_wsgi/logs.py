@@ -30,6 +30,15 @@ class LineFormatter(logging.Formatter):
         super().__init__(
             f"%(asctime)s %(level)s {process}%(name)s: %(message)s", "%Y-%m-%d %H:%M:%S"
         )
+        self._last_time = 0, ""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        """Lay out the time, once a second."""
+        second, text = self._last_time
+        if second != int(record.created) or not text:
+            text = super().formatTime(record, datefmt)
+            self._last_time = int(record.created), text
+        return text
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Lay out the line, without the traceback that may follow it."""
@@ -51,6 +60,13 @@ class FallbackHandler(_Stream):
     def __init__(self) -> None:
         super().__init__(sys.stderr)
         self.setFormatter(LineFormatter(shows_process=True))
+        self._ours = logging.getLogger(ROOT)
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Handle a record; without the lock where another handler has it for sure."""
+        if self._ours.propagate and logging.root.handlers:
+            return False
+        return bool(super().handle(record))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record unless another handler does."""

@@ -22,7 +22,7 @@ ROWS = {
     "accepting": f"{GROUND} protocol hub routing http hosting backplane websocket engine",
     "monitoring": "above",
     "app": "above",
-    "server": f"{GROUND} protocol hosting late:app",
+    "server": f"{GROUND} protocol hub hosting late:app",
     "supervision": f"{GROUND} protocol routing http hosting monitoring app server",
     "contrib": "above",
     "cli": f"{GROUND} protocol routing http hosting backplane monitoring app server supervision",

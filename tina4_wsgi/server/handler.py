@@ -604,7 +604,7 @@ def _lay_out(status: str, headers: list[tuple[str, str]]) -> bytes:
     return text.replace("\n", "\r\n").encode("latin-1") + b"\r\n"
 
 
-class _Clock:
+class _LastDate:
     """The field Date, laid out once a second."""
 
     second = 0
@@ -613,7 +613,7 @@ class _Clock:
 
 def _date_field() -> bytes:
     now = int(time.time())
-    if now != _Clock.second:
-        _Clock.field = b"Date: %b\r\n" % format_date_time(now)
-        _Clock.second = now
-    return _Clock.field
+    if now != _LastDate.second:
+        _LastDate.field = b"Date: %b\r\n" % format_date_time(now)
+        _LastDate.second = now
+    return _LastDate.field
