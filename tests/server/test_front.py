@@ -21,7 +21,8 @@ from tests.support.deadline import NEVER_S
 from tests.support.own_server import ANSWER_S, STOP_S, dial, exchange, hello, read_answer, running
 from tests.support.raw import RawClient
 from tina4_wsgi import App, Router
-from tina4_wsgi.server import plain_connection
+from tina4_wsgi.hub.loop_poller import LoopPoller
+from tina4_wsgi.server import front, plain_connection
 from tina4_wsgi.server.server import Server
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -255,6 +256,18 @@ def test_a_server_may_run_in_any_thread():
     thread.join(ANSWER_S)
 
     assert [one[-5:] for one in answers] == [b"hello"]
+
+
+def test_where_there_is_no_epoll_clients_are_served_alike(monkeypatch):
+    monkeypatch.setattr(front, "poller_for", LoopPoller)
+
+    with running(hello) as server, dial(server) as client:
+        for _ in range(3):
+            client.send_bytes(GET[:5])
+            gevent.sleep(0.002)
+            client.send_bytes(GET[5:] + GET)
+
+            assert [read_answer(client)[1] for _ in range(2)] == [b"hello", b"hello"]
 
 
 def test_a_client_that_leaves_while_its_request_waits_leaves_nothing():
