@@ -225,6 +225,15 @@ def test_a_stop_ends_requests_that_outlive_it_with_their_finally_blocks():
         assert [client.recv(10) for client in clients] == [b"", b"", b""]
 
 
+def test_a_crowd_that_nobody_has_looked_at_yet_is_answered_before_a_stop():
+    with running(hello, drain_timeout_s=NEVER_S) as server, many_clients(server, 150) as clients:
+        for client in clients:
+            client.sendall(GET)
+        server.stop()
+
+        assert all(client.recv(1_000).endswith(b"hello") for client in clients)
+
+
 def test_a_forked_child_leaves_the_connections_to_its_parent():
     with running(hello) as server, dial(server) as client:
         client.send_bytes(GET)

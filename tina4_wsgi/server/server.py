@@ -49,6 +49,11 @@ ACCEPT_PAUSE_S = 0.1
 
 ACCEPT_LOG_EVERY_S = 60.0
 
+MOST_ACCEPTED = 64
+"""Connections accepted in one turn of the hub, so that those that are there get their turns too; one
+where several processes listen, so that each gets its share.
+"""
+
 FIRST_REQUEST_S = 0.5
 """A round trip to the other side of the world, and a slow device."""
 
@@ -85,6 +90,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
     """
 
     backlog = BACKLOG
+    max_accept = MOST_ACCEPTED
     handler_class = Handler
     # The application is called again while another call waits: WSGI's "multithread".
     base_env: Mapping[str, object] = {
@@ -233,8 +239,10 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
     def _drain(self, timeout_s: float) -> None:
         give_up_at = time.monotonic() + timeout_s
         if self.started and not self._is_shared:
-            # The kernel has told clients in its queue that they are connected: accept them.
+            # The kernel has told clients in its queue that they are connected: accept them all.
+            usual, self.max_accept = self.max_accept, self.backlog
             self._do_read()
+            self.max_accept = usual
         self.close()
 
         app_drain = getattr(self.application, "drain", None)
