@@ -50,8 +50,8 @@ ACCEPT_PAUSE_S = 0.1
 ACCEPT_LOG_EVERY_S = 60.0
 
 MOST_ACCEPTED = 64
-"""Connections accepted in one turn of the hub, so that those that are there get their turns too; one
-where several processes listen, so that each gets its share.
+"""Connections accepted in one turn of the hub, so that those that are there get theirs; one where
+several processes listen, so that each gets its share.
 """
 
 FIRST_REQUEST_S = 0.5
