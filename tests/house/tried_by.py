@@ -58,7 +58,5 @@ TRIED_BY = {
     "testing.spying": "tests/testing/test_errors.py",
     "version": "tests/house/test_package.py",
     "websocket.identity": "tests/engine/test_presence.py",
-    "websocket.inquiries": "tests/accepting/test_arrival.py",
     "websocket.seams": "tests/websocket/test_transport.py",
-    "websocket.served_route": "tests/websocket/test_rechecks.py",
 }
