@@ -25,6 +25,7 @@ from .plain_connection import PlainConnection
 from .request_head import HeadLimits
 
 if TYPE_CHECKING:
+    from ..hub.dispatcher import Job
     from .listening import SocketAddress
     from .server import Server
 
@@ -44,7 +45,6 @@ class Front:
     Attributes:
         server, family: as given.
         poller: watches the connections that wait.
-        run: runs a job in a worker; for the hub, and for a worker that runs a batch.
         submit: runs a job in the hub's next turn; for any greenlet.
         limits: of request heads.
         head_s: time for a whole head.
@@ -65,7 +65,7 @@ class Front:
         self._loop = hub.loop
         self._dispatcher = Dispatcher(hub, sys.maxsize)
         self.poller = poller_for(hub.loop, self._dispatcher)
-        self.run, self.submit = self._dispatcher.run, self._dispatcher.submit
+        self.submit = self._dispatcher.submit
         self._connections: dict[PlainConnection, None] = {}
         self._sweeper = Sweeper(hub.loop, self._connections, self._dispatcher.trim)
         self._has_left = Event()
@@ -88,6 +88,13 @@ class Front:
         self._connections[connection] = None
         self.server.handlers.add(connection)
         self._sweeper.wake()
+
+    def run(self, job: Job) -> None:
+        """Run a job in a worker; for the hub, and for a worker that runs a batch."""
+        if self._dispatcher.takes_job_here():
+            job.work()
+        else:
+            self._dispatcher.run(job)
 
     def forget(self, connection: PlainConnection) -> None:
         """Forget a connection that is closed or given away; harmless when repeated."""
