@@ -143,15 +143,28 @@ def test_a_second_request_that_is_refused_follows_the_answer_to_the_first():
     assert b"helloHTTP/1.1 400 Bad Request\r\n" in answer
 
 
-def test_half_a_second_request_has_the_time_of_a_head(caplog):
+@pytest.mark.parametrize("size", [10, 16, 20])
+def test_half_a_second_request_has_the_time_of_a_head(size):
     with (
         running(hello, handshake_timeout_s=0.3, keepalive_timeout_s=NEVER_S) as server,
         dial(server) as client,
     ):
-        client.send_bytes(GET + GET[:10])
+        client.send_bytes(GET + GET[:size])
         assert read_answer(client)[1] == b"hello"
 
         assert client.read_to_end().startswith(b"HTTP/1.1 408 ")
+
+
+def test_an_empty_line_behind_a_body_is_no_request(caplog):
+    with (
+        running(echo, handshake_timeout_s=NEVER_S, keepalive_timeout_s=0.3) as server,
+        dial(server) as client,
+    ):
+        client.send_bytes(POST.replace(b"Connection: close\r\n", b"") + b"\r\n")
+        assert read_answer(client)[1] == b"hi"
+
+        assert client.read_to_end() == b""
+    assert caplog.messages == []
 
 
 def test_whole_requests_are_answered_although_the_server_stops_and_half_ones_are_not(caplog):
@@ -187,4 +200,27 @@ def test_an_error_of_ours_amid_a_deadline_ends_the_connection_alone(monkeypatch,
         assert client.read_to_end() == b""
         other.send_bytes(LAST_GET)
         assert other.read_to_end().endswith(b"hello")
+    assert caplog.messages == ["an HTTP connection failed"]
+
+
+def test_an_error_of_ours_amid_a_stop_ends_one_connection_alone(monkeypatch, caplog):
+    original = plain_connection.read_whole_head
+
+    def fails_at_times(data, limits):
+        if b"/bad" in data:
+            raise MemoryError
+        return original(data, limits)
+
+    monkeypatch.setattr(plain_connection, "read_whole_head", fails_at_times)
+    with running(hello, drain_timeout_s=NEVER_S) as server:
+        bad, good = (
+            native_socket.create_connection(("127.0.0.1", server.port), ANSWER_S) for _ in range(2)
+        )
+        with bad, good:
+            wait_until(lambda: len(server.handlers) == 2)
+            bad.sendall(GET.replace(b"/ ", b"/bad "))
+            good.sendall(GET)
+            server.stop()
+
+            assert (bad.recv(10), good.recv(1_000)[-5:]) == (b"", b"hello")
     assert caplog.messages == ["an HTTP connection failed"]

@@ -130,6 +130,9 @@ class PlainConnection(Reader):
                 self._take(data, self._front.submit)
         except OSError:
             pass  # that was all, or the client has gone
+        except Exception as exc:  # noqa: BLE001
+            # The others are still to be told.
+            self.failed(exc)
         if not self._is_busy:
             self.leave()
 
@@ -312,7 +315,8 @@ class PlainConnection(Reader):
         if handler is None or handler.is_gone:
             return False  # the application has closed the socket
         self._is_busy = False
-        self._has_begun = bool(self.early)
+        reader = self._reader
+        self._has_begun = bool(self.early) or (reader is not None and reader.has_begun)
         wait_s = front.head_s if self._has_begun else front.idle_s
         self.due_s = time.monotonic() + wait_s
         try:
