@@ -82,6 +82,7 @@ class Copy:
             except subprocess.TimeoutExpired:
                 return -1, "timeout"
             finally:
+                pytest.kill()  # right after its start nobody can read its environment yet
                 self.end_what_is_left()
                 pytest.wait()
             output.seek(0)

@@ -238,6 +238,10 @@ def test_the_sweep_closes_those_whose_grace_is_over_and_calls_who_asked(house: H
     assert swept[-1] == 0
 
 
+def test_a_sweep_that_nobody_asked_for_has_nothing_more_to_do(house: House) -> None:
+    assert house.engine._keep_house() is False
+
+
 def test_the_tally_of_a_route_has_what_those_did_who_are_gone(house: House, log: Log) -> None:
     ended: list[Lifecycle] = []
     house.engine.on_end = ended.append

@@ -257,6 +257,48 @@ def test_another_threads_hub_gets_two_seconds_beyond_the_drain(
     assert asked == [(4.0, 5.0), (other, "call", 106.0)]
 
 
+@pytest.mark.parametrize(
+    ("done_s", "dead_s", "waited_s", "is_told"),
+    [
+        (0.0, 9.0, 0.0, False),
+        (0.05, 9.0, 0.05, False),
+        (9.0, 0.03, 0.03, False),
+        (9.0, 9.0, 1.0, True),
+    ],
+)
+def test_another_threads_drain_is_looked_at_a_hundred_times_a_second_until_it_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    done_s: float,
+    dead_s: float,
+    waited_s: float,
+    is_told: bool,
+) -> None:
+    naps_s: list[float] = []
+
+    class Other:
+        """Stands for the engine and for the call in its hub."""
+
+        connections = (1, 2)
+        is_alive = property(lambda self: sum(naps_s) < dead_s)
+        is_done = property(lambda self: sum(naps_s) >= done_s)
+
+        def wait(self) -> None:
+            assert self.is_done
+
+    monkeypatch.setattr(module, "gevent", SimpleNamespace(sleep=naps_s.append))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: sum(naps_s)))
+    other: Any = Other()
+
+    module._wait_for(other, other, 1.0)
+
+    assert set(naps_s) <= {0.01}
+    assert sum(naps_s) == pytest.approx(waited_s, abs=0.011)
+    assert [record.getMessage() for record in caplog.records] == (
+        ["2 connections of another thread were left, since its hub stands still"] if is_told else []
+    )
+
+
 def test_a_thread_that_has_ended_is_not_waited_for(house: House) -> None:
     house.process._engines[0] = SimpleNamespace(is_alive=False)  # type: ignore[assignment]
 
@@ -291,6 +333,24 @@ def test_closing_closes_the_engines_and_the_relay(wired: tuple[House, Wire]) -> 
     assert (house.process.engines, wire.told) == ([], ["start", "close"])
     house.process.fanout.broadcast_here(GroupKind.PATH, "/ws/test", b"")
     assert engine.path_broadcasts == 0
+
+
+def test_another_threads_engine_is_closed_in_its_hub_and_a_dead_ones_from_here(
+    house: House,
+) -> None:
+    told: list[str] = []
+
+    def engine(is_alive: bool) -> Any:
+        mailbox = SimpleNamespace(post=lambda function: told.append(f"posted {function()}"))
+        return SimpleNamespace(is_alive=is_alive, mailbox=mailbox, close=lambda: "close")
+
+    house.process._engines[0] = engine(is_alive=True)
+    dead = house.process._engines[1] = engine(is_alive=False)
+    dead.close = lambda: told.append("closed")  # type: ignore[method-assign]
+
+    house.process.close()
+
+    assert (told, house.process.engines) == (["posted close", "closed"], [])
 
 
 # Forks

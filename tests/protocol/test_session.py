@@ -126,6 +126,47 @@ def test_the_rest_of_a_frame_that_looks_like_a_frame_is_the_rest_of_one(cut):
     assert messages == [HELLO]
 
 
+@pytest.mark.parametrize(
+    ("limits", "taken"),
+    [
+        ({"max_inbound_bytes": 1_100}, 11),
+        ({"max_inbound_bytes": 1_101}, 12),
+        ({"max_inbound_messages": 7}, 7),
+    ],
+)
+@pytest.mark.parametrize("first", [0x81, 0x82])
+def test_it_stops_at_either_limit_and_goes_on_when_there_is_room(limits, taken, first):
+    session, messages = Session(Config(**limits)), []
+
+    session.feed(masked(first, b"x" * 100) * 20, messages)
+    assert (len(messages), session.queued_bytes) == (taken, 100 * taken)
+    assert session.has_buffered
+    heard = len(messages)
+    while session.has_buffered:
+        messages.clear()
+        session.queued_bytes = 0
+        session.feed(b"", messages)
+        assert len(messages) <= taken
+        heard += len(messages)
+
+    assert heard == 20
+
+
+@pytest.mark.parametrize("waiting", [0, 3])
+def test_without_room_nothing_is_taken_and_all_is_kept(waiting):
+    session, messages = Session(Config(max_inbound_messages=3)), ["x"] * waiting
+    if not waiting:
+        session.queued_bytes = session.most_bytes
+
+    feed_raw(session, HELLO * 2, 2 * len(HELLO), messages)
+    assert (messages, session.has_buffered) == (["x"] * waiting, True)
+    messages.clear()
+    session.queued_bytes = 0
+    feed_raw(session, b"", 0, messages)
+
+    assert messages == ["Hello", "Hello"]
+
+
 def test_behind_a_close_frame_nothing_is_heard_by_feed_raw_either():
     session, messages = Session(Config()), []
     data = masked(0x88, b"\x03\xe8")

@@ -496,3 +496,135 @@ def test_a_killed_callback_is_a_warning_and_a_failed_one_an_error_that_is_counte
     ]
     assert connection._lifecycle.service.tally.error_count == 1
     assert not connection.closed
+
+
+def test_whose_socket_was_lost_in_a_callback_gets_1006_when_it_sends(house: House) -> None:
+    gate, raised = Event(), []
+
+    def hold(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            gate.wait()
+            with pytest.raises(ConnectionClosed) as caught:
+                connection.send("too late")
+            raised.append(caught.value.code)
+
+    client, connection = house.connect(hold)
+    client.send_text("go")
+    wait_until(lambda: house.engine.dispatcher.busy_count)
+    connection._lifecycle.transport.abort()
+    gate.set()
+    wait_until(lambda: raised)
+
+    assert raised == [1006]
+
+
+@pytest.mark.parametrize("is_clean", [True, False])
+def test_whether_both_sides_said_goodbye_is_told(house: House, is_clean: bool) -> None:
+    raised: list[ConnectionClosed] = []
+
+    def send_late(connection: Any, event: str, data: str) -> None:
+        if event == "close":
+            with pytest.raises(ConnectionClosed) as caught:
+                connection.send("too late")
+            raised.append(caught.value)
+
+    client, connection = house.connect(send_late)
+    if is_clean:
+        client.send_close(4_000)
+    else:
+        client.socket.shutdown(1)
+    wait_until(lambda: raised)
+
+    assert (raised[0].code, raised[0].was_clean) == ((4_000, True) if is_clean else (1006, False))
+    assert connection._lifecycle.is_over or not is_clean
+
+
+def test_a_close_frame_is_answered_by_its_code_without_its_reason(house: House) -> None:
+    client, connection = house.connect(lambda *_: None)
+
+    client.send_close(4_000, b"bye")
+
+    frame = client.read_frame()
+    assert frame.payload == (4_000).to_bytes(2, "big")
+    assert connection.close_reason == "bye"
+
+
+def test_messages_that_are_dropped_at_the_end_weigh_nothing_any_more(house: House) -> None:
+    gate = Event()
+
+    def hold(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            gate.wait()
+
+    client, connection = house.connect(hold)
+    for _ in range(3):
+        client.send_text("x" * 100)
+    wait_until(lambda: house.engine.inbound_bytes == 300)
+
+    connection.close()
+
+    assert house.engine.inbound_bytes == 0
+    gate.set()
+
+
+def test_sending_after_the_end_is_no_error_of_the_callback(
+    house: House, log: Log, lines: Callable[[], list[str]]
+) -> None:
+    def close_and_send(connection: Any, event: str, data: str) -> None:
+        log(connection, event, data)
+        if event == "message":
+            connection.close(4_000)
+            connection.send("too late")
+
+    client, connection = house.connect(close_and_send)
+    client.send_text("go")
+    assert client.read_close() == 4_000
+    client.send_close(4_000)
+    log.wait_for("close")
+
+    assert [line.split()[1] for line in lines()] == ["open", "close"]
+    assert connection._lifecycle.service.tally.error_count == 0
+
+
+def test_that_another_connection_is_closed_is_one(
+    house: House, log: Log, lines: Callable[[], list[str]]
+) -> None:
+    _, other = house.connect(lambda *_: None)
+    other.close()
+
+    def send_to_the_other(connection: Any, event: str, data: str) -> None:
+        log(connection, event, data)
+        if event == "message":
+            other.send("hello?")
+
+    client, connection = house.connect(send_to_the_other)
+    client.send_text("go")
+    log.wait_for("message")
+    gevent.sleep(0)
+
+    assert lines()[-1].startswith("ERROR callback of /ws/test raised at 'message'")
+    assert connection._lifecycle.service.tally.error_count == 1
+
+
+def test_what_comes_behind_a_dismissal_is_not_read_any_more(house: House, log: Log) -> None:
+    gate = Event()
+
+    def hold(connection: Any, event: str, data: str) -> None:
+        log(connection, event, data)
+        if data == "hold":
+            gate.wait()
+            connection.send("the reply")
+
+    client, connection = house.connect(hold)
+    client.send_text("hold")
+    log.wait_for("message")
+
+    connection._lifecycle.dismiss(1001, "going away")
+    received_bytes = connection._lifecycle.transport.received_bytes
+    client.send_text("late")
+    gevent.sleep(0.05)
+    assert connection._lifecycle.transport.received_bytes == received_bytes
+    gate.set()
+
+    assert (client.read_text(), client.read_close()) == ("the reply", 1001)
+    assert ("message", "late") not in log

@@ -238,3 +238,19 @@ def test_send_names_what_it_was_given_instead_of_a_message(house: House, wrong: 
 
     with pytest.raises(ValueError, match=type(wrong).__name__):
         connection.send(wrong)
+
+
+def test_a_broadcast_that_just_fits_behind_what_may_not_be_dropped_is_queued(house: House) -> None:
+    most = 3_000_000
+    _, connection = house.connect(
+        quiet, send_buffer=SMALL_BUFFER, max_outbound_bytes=most, on_slow="drop_oldest"
+    )
+    connection.send("x" * 1_000_000)
+    gevent.sleep(0)
+    room = most - connection._lifecycle.transport.queued_bytes
+    assert 0 < room < most
+
+    fits = [connection._lifecycle.overflowed(size) for size in (room, room + 1)]
+
+    assert fits == [True, False]
+    assert house.engine.drops_for_slow == 2

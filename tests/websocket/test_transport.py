@@ -17,8 +17,15 @@ import pytest
 from tina4_wsgi.hub.flush_queue import FlushQueue
 from tina4_wsgi.hub.poller import Poller
 from tina4_wsgi.hub.stream import reset_on_close
+from tina4_wsgi.hub.syscalls import FIRST_READ_BYTES
 from tina4_wsgi.websocket.seams import TransportOwner
-from tina4_wsgi.websocket.transport import INBOUND_FULL, OUTBOUND_FULL, FrameSource, Transport
+from tina4_wsgi.websocket.transport import (
+    ENDED,
+    INBOUND_FULL,
+    OUTBOUND_FULL,
+    FrameSource,
+    Transport,
+)
 
 WAIT_S = 5.0
 PLENTY = b"x" * 4_000_000
@@ -242,6 +249,22 @@ def test_what_comes_behind_the_goodbye_is_read_away(connect: Pair) -> None:
     peer.close()
     ear.wait_for(1)
     assert ear.told == ["lost"]
+
+
+@pytest.mark.parametrize(("less", "is_settled"), [(0, False), (1, True)])
+def test_after_a_full_read_more_may_wait_and_is_read_away_behind_the_goodbye(
+    connect: Pair, less: int, is_settled: bool
+) -> None:
+    transport, _, peer = connect()
+    peer.sendall(b"x" * (FIRST_READ_BYTES - less))
+    with gevent.Timeout(WAIT_S, AssertionError("not all of it came")):
+        while transport.received_bytes < FIRST_READ_BYTES - less:
+            gevent.sleep(0)
+    transport.pause(ENDED)
+
+    transport.finish(is_peer_done=True)
+
+    assert transport.is_settled == is_settled
 
 
 def test_a_socket_that_takes_no_option_is_closed_all_the_same() -> None:
