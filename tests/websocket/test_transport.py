@@ -274,16 +274,8 @@ def test_a_socket_that_takes_no_option_is_closed_all_the_same() -> None:
     reset_on_close(gone)
 
 
-def test_of_pings_that_a_stalled_peer_sent_the_last_is_answered_before_the_end(
-    connect: Pair,
-) -> None:
-    transport, _, peer = connect()
-    stall(transport)
-
-    transport.write_pongs([b"first pong"])
-    transport.write_pongs([b"second pong", b"last pong"])
-    transport.finish()
-    gevent.spawn(gevent.sleep, 0)
+def read_to_end(peer: socket.socket) -> bytes:
+    """Read all that comes, while the hub goes on."""
     read = bytearray()
     peer.setblocking(False)
     with gevent.Timeout(WAIT_S, AssertionError("the end never came")):
@@ -294,10 +286,21 @@ def test_of_pings_that_a_stalled_peer_sent_the_last_is_answered_before_the_end(
                 gevent.sleep(0)
                 continue
             if not piece:
-                break
+                return bytes(read)
             read += piece
 
-    assert bytes(read) == PLENTY + b"last pong"
+
+def test_of_pings_that_a_stalled_peer_sent_the_last_is_answered_before_the_end(
+    connect: Pair,
+) -> None:
+    transport, _, peer = connect()
+    stall(transport)
+
+    transport.write_pongs([b"first pong"])
+    transport.write_pongs([b"second pong", b"last pong"])
+    transport.finish()
+
+    assert read_to_end(peer) == PLENTY + b"last pong"
 
 
 def test_pongs_of_a_peer_that_reads_leave_one_by_one(connect: Pair) -> None:
@@ -485,3 +488,14 @@ def test_a_dropped_backlog_takes_the_frames_of_the_group_along(connect: Pair) ->
 
     assert (transport.mark, transport.outbox) == (2, None)
     assert 0 < transport.queued_bytes < len(PLENTY)
+
+
+def test_a_pong_that_waits_for_a_slow_peer_leaves_before_the_close_frame(connect: Pair) -> None:
+    transport, _, peer = connect()
+    stall(transport)
+    transport.write_pongs([b"pong"])
+
+    transport.write_last(b"close")
+    transport.finish()
+
+    assert read_to_end(peer) == PLENTY + b"pongclose"

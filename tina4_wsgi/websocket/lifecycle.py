@@ -642,7 +642,7 @@ class Lifecycle(TransportOwner):
         self.close_code, self.close_reason = int(code), reason
         self._drop_inbound()
 
-        self.transport.write(frame)
+        self.transport.write_last(frame)
         self._deadlines.end_within(time.monotonic())
         if self._is_full:
             self.owner.hub.loop.run_callback(self._go_on)
@@ -651,7 +651,8 @@ class Lifecycle(TransportOwner):
         """Send the last close frame, if any, and end the writing side; in the hub or a worker."""
         self.owner.leave_groups(self)
         if ending.answer is not None and self._state == _OPEN:
-            self.transport.write(encode_close(ending.answer, ending.reason if ending.fault else ""))
+            reason = ending.reason if ending.fault else ""
+            self.transport.write_last(encode_close(ending.answer, reason))
 
         self._state = _OVER
         self.close_code, self.close_reason, self._was_clean = (

@@ -284,6 +284,13 @@ class Transport(Reader):
         for pong in pongs:
             self.write(pong)
 
+    def write_last(self, close_frame: bytes) -> None:
+        """Queue our close frame, behind the pong that waits for the end of a backlog."""
+        if self._pong is not None:
+            pong, self._pong = self._pong, None
+            self.write(pong)
+        self.write(close_frame)
+
     def take_pending(self) -> None:
         """Move the group's pending frames to the outbox, so that later frames stay behind them."""
         pending = self.group.pending
