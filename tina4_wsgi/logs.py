@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     _Stream = logging.StreamHandler[TextIO]
@@ -18,44 +18,8 @@ else:
 ROOT = "tina4_wsgi"
 """The logger that all of ours are children of."""
 
-FREQUENT = ("tina4_wsgi.access", "tina4_wsgi.connection")
-"""The loggers that have a line for each request and each connection."""
-
 IS_STATIC = "tina4_wsgi.static"
 """Marks, in the environ, requests answered by a file: the access log has them at level debug."""
-
-
-class _FrequentLogger(logging.Logger):
-    """Makes records that don't say in which thread they were made, unless something is wrong.
-
-    In a patched process, finding that out makes a `threading.Thread` for each greenlet, which takes
-    longer than all the rest of a line.
-    """
-
-    def makeRecord(self, name: str, level: int, *args: Any, **fields: Any) -> logging.LogRecord:
-        """Make a record; as the library does, its own part aside."""
-        if level > logging.INFO or not logging.logThreads:
-            return super().makeRecord(name, level, *args, **fields)
-        logging.logThreads = False
-        try:
-            record = super().makeRecord(name, level, *args, **fields)
-        finally:
-            logging.logThreads = True
-        record.thread, record.threadName = 0, ""
-        return record
-
-
-def _make_frequent_loggers() -> None:
-    usual = logging.getLoggerClass()
-    logging.setLoggerClass(_FrequentLogger)
-    try:
-        for name in FREQUENT:
-            logging.getLogger(name)
-    finally:
-        logging.setLoggerClass(usual)
-
-
-_make_frequent_loggers()
 
 
 class LineFormatter(logging.Formatter):

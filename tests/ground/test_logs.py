@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import subprocess
 import sys
 
 import pytest
-
-from tina4_wsgi.logs import FREQUENT
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d WARNING \[\d+\] tina4_wsgi\.service: too far\n")
 MAKE_AN_APP = "import logging, sys; from tina4_wsgi import App, Router; App(router=Router())\n"
@@ -87,24 +84,3 @@ def test_a_variable_that_is_no_setting_is_logged_once_with_what_was_meant():
         "TINA4_WS_PING_INTERVAL is no setting and changes nothing; did you mean "
         "TINA4_WS_PING_INTERVAL_S?",
     ]
-
-
-@pytest.mark.parametrize("name", FREQUENT)
-def test_frequent_lines_name_no_thread_and_warnings_do(name, caplog):
-    caplog.set_level(logging.INFO)
-    logger = logging.getLogger(name)
-
-    logger.info("request")
-    logger.warning("slow")
-
-    (line, warning) = caplog.records
-    assert (line.getMessage(), line.threadName) == ("request", "")
-    assert warning.threadName == "MainThread"
-
-
-def test_the_thread_of_other_lines_is_named_as_ever(caplog):
-    caplog.set_level(logging.INFO)
-    logging.getLogger(FREQUENT[0]).info("request")
-    logging.getLogger("shop").info("sold")
-
-    assert [one.threadName for one in caplog.records] == ["", "MainThread"]

@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..config import wants_colours
-from ..logs import FREQUENT, LineFormatter
+from ..logs import LineFormatter
 
 if TYPE_CHECKING:
     _Stream = logging.StreamHandler[TextIO]
@@ -24,6 +24,8 @@ BOLD = "1"
 RED = "31"
 YELLOW = "33"
 CYAN = "36"
+
+_FREQUENT = frozenset({"tina4_wsgi.access", "tina4_wsgi.connection"})
 
 
 def has_colours(stream: TextIO) -> bool:
@@ -44,6 +46,8 @@ def configure_logging(level: str, *, shows_process: bool = False) -> None:
         handler.setFormatter(line_formatter(shows_process=shows_process))
         root.addHandler(handler)
         root.setLevel(level.upper())
+        # Our lines don't show it, and finding it makes a `threading.Thread` in each greenlet.
+        logging.logThreads = False
 
 
 def line_formatter(*, shows_process: bool = False) -> LineFormatter:
@@ -75,7 +79,7 @@ class LineHandler(_Stream):
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Write a record, or keep its line for the end of the turn, which takes no lock."""
-        is_frequent = record.name in FREQUENT and record.levelno < logging.WARNING
+        is_frequent = record.name in _FREQUENT and record.levelno < logging.WARNING
         loop = _loop_here() if is_frequent and not self.filters else None
         if loop is None:
             return bool(super().handle(record))
