@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import gevent
 import pytest
@@ -29,6 +30,7 @@ def relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
     monkeypatch.setattr(
         isolation, "is_on", False
     )  # a TestClient of an earlier test in this process turned it on
+    monkeypatch.setattr(isolation, "receivers", WeakSet())
     relay = Relay(Config(bus_dir=str(tmp_path / "bus")), str(tmp_path), 0, Ears())
     yield relay
     relay.close()

@@ -4,8 +4,19 @@ it.
 
 from __future__ import annotations
 
+import weakref
+
+import pytest
+
 from tina4_wsgi import App, Publisher, Receipt, Router, publish
+from tina4_wsgi.backplane.isolation import isolation
 from tina4_wsgi.testing import TestClient
+
+
+@pytest.fixture(autouse=True)
+def no_other_apps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no living app of an earlier test be counted."""
+    monkeypatch.setattr(isolation, "receivers", weakref.WeakSet())
 
 
 def rooms() -> App:
