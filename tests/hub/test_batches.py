@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
@@ -186,6 +187,26 @@ def test_the_next_of_a_batch_finds_nothing_that_one_left(
         if isinstance(one, gevent.Timeout):
             one.close()
     others.clear()
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_what_a_job_of_a_batch_leaves_is_let_go_when_the_batch_is_done(
+    pool: Dispatcher, place: int
+) -> None:
+    class Session:
+        """Stands for a database session."""
+
+    kept: weakref.WeakSet[Session] = weakref.WeakSet()
+
+    def leave() -> None:
+        session = getcurrent().session = Session()
+        kept.add(session)
+
+    works: list[Callable[[], object]] = [lambda: None] * 2
+    works.insert(place, leave)
+    run_together(pool, *works)
+
+    assert not kept
 
 
 def test_a_context_variable_lasts_for_its_job(pool: Dispatcher) -> None:

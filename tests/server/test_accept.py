@@ -67,7 +67,8 @@ def test_without_descriptors_accepting_pauses_and_goes_on_later(caplog):
             gevent.sleep(0.5)
 
             assert 2 <= server.looks <= 10
-        told = [one for one in caplog.records if one.name == "tina4_wsgi.server"]
+        # Living apps of earlier tests may tell that their loop stood still meanwhile.
+        told = [one for one in caplog.records if one.name != "tina4_wsgi.loop"]
         assert [one.levelname for one in told] == ["ERROR"]
         assert (
             told[0]

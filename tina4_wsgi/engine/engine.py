@@ -266,14 +266,14 @@ class Engine(ConnectionOwner):
         else:
             self.room_broadcasts += 1
 
-        threshold_bytes = self.config.deflate_threshold_bytes
         for (bits, level, memory_level), variant in self._variants.items():
             group = (variant.paths if is_path else variant.rooms).get(name)
             if group is None:
                 continue
-            data = (
-                compress_frame(frame, bits, threshold_bytes, level, memory_level) if bits else frame
-            )
+            data = frame
+            if bits:
+                threshold_bytes = self.config.deflate_threshold_bytes
+                data = compress_frame(frame, bits, threshold_bytes, level, memory_level)
             if is_path:
                 group.broadcast(data, exclude)
                 continue

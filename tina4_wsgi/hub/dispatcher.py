@@ -42,6 +42,9 @@ a database that hangs, don't.
 """
 
 
+_NOTHING: dict[str, Any] = {}
+
+
 class Job(Protocol):
     """A unit of work.
 
@@ -97,7 +100,7 @@ class Dispatcher:
         # The worker that runs a batch now; None as soon as one of its jobs waits.
         self._batch_worker: greenlet | None = None
         self._batch_number = 0
-        self._batch_left: dict[str, Any] = {}  # the attributes of this worker
+        self._batch_left: dict[str, Any] = _NOTHING  # the attributes of this worker
         self._batch_references = 0
         self._has_run_here = False  # whether the last event of the batch ran a job
 
@@ -157,6 +160,7 @@ class Dispatcher:
 
             worker.switch(batch)
             self._batch_worker = None
+            self._batch_left = _NOTHING  # an ended worker's attributes must not live on here
             batch.leave()
 
     def begin_batch(self) -> int:
