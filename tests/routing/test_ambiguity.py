@@ -76,10 +76,12 @@ class Steps:
         if longest is None:
             return False
         self.count += longest.end() - at  # it is read before anything is tried
-        ends = range(longest.end(), at, -1)
-        return any(
-            piece.fullmatch(text, at, end) and self.match(text, place + 1, end) for end in ends
-        )
+        # It is a repeat of one set of characters, so of its longest match every beginning of at
+        # least this length is a match, too.
+        fixed = re.search(r"\{(\d+)\}$", piece.pattern)
+        least = int(fixed[1]) if fixed else 1
+        ends = range(longest.end(), at + least - 1, -1)
+        return any(self.match(text, place + 1, end) for end in ends)
 
 
 def row(segments: Sequence[Sequence[Parameter | str]]) -> list[Parameter | str]:
