@@ -7,6 +7,8 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +19,7 @@ from tina4_wsgi.hub.syscalls import (
     READ_BYTES,
     WOULD_WAIT,
     Inbox,
+    close_descriptor,
     send,
     set_reset_on_close,
     shut_down_writing,
@@ -152,6 +155,35 @@ def test_a_connection_is_reset_on_close_when_it_was_asked_for(
 
     with pytest.raises(ConnectionResetError):
         theirs.recv(1)
+
+
+PATCHING = "from gevent import monkey; monkey.patch_all()"
+IMPORTING = "from tina4_wsgi.hub.syscalls import close_descriptor"
+CLOSING = """
+import os, gevent
+gevent.sleep(0)
+read_end, write_end = os.pipe()
+close_descriptor(read_end)
+assert os.dup(write_end) == read_end, "it isn't free yet"
+"""
+
+
+@pytest.mark.parametrize("lines", [[PATCHING, IMPORTING], [IMPORTING, PATCHING]])
+def test_a_descriptor_is_free_at_once_in_a_patched_process(lines: list[str]) -> None:
+    program = "\n".join([*lines, CLOSING])
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False
+    )
+
+    assert done.stderr == ""
+
+
+def test_closing_what_is_closed_is_harmless(pair: tuple[socket.socket, socket.socket]) -> None:
+    descriptor = os.dup(pair[0].fileno())
+
+    close_descriptor(descriptor)
+    close_descriptor(descriptor)
 
 
 def test_what_is_no_socket_takes_the_wish_for_a_reset_in_silence() -> None:

@@ -116,6 +116,7 @@ def is_drained(environ: Environ, app: object) -> bool:
     Our server may also host what stands around `app`, and drain `app` through that.
     """
     server = environ.get("tina4_wsgi.server")
-    return server is not None and app in getattr(
-        server.application, "drains", (server.application,)
-    )
+    if server is None:
+        return False
+    hosted = server.application
+    return hosted is app or app in getattr(hosted, "drains", ())

@@ -1,4 +1,4 @@
-"""Receives and sends on a descriptor, without waiting.
+"""Receives and sends on a descriptor, without waiting, and closes it.
 
 How it works. This module is pure Python. `syscalls.pyx` beside it is the same module for a C
 compiler; where the engine is compiled, Python imports the compiled one, which receives into one
@@ -16,6 +16,8 @@ import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from gevent.monkey import get_original
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,6 +27,7 @@ __all__ = [
     "READ_BYTES",
     "WOULD_WAIT",
     "Inbox",
+    "close_descriptor",
     "send",
     "set_reset_on_close",
     "shut_down_writing",
@@ -41,6 +44,8 @@ for 70 bytes cost half a microsecond. The compiled module has one buffer and alw
 WOULD_WAIT, BROKEN = -1, -2
 """What `receive` and `send` return in the place of a number of bytes."""
 
+# In a patched process `os.close` closes in a later turn of the hub, or waits for one.
+_close = get_original("os", "close")
 _NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s
 
 
@@ -87,6 +92,14 @@ def send(descriptor: int, data: bytes) -> int:
         return WOULD_WAIT
     except OSError:
         return BROKEN
+
+
+def close_descriptor(descriptor: int) -> None:
+    """Close a descriptor that no watcher of gevent's watches; harmless if it is closed."""
+    try:
+        _close(descriptor)
+    except OSError:
+        pass  # the descriptor is free all the same, see close(2)
 
 
 def shut_down_writing(descriptor: int) -> None:

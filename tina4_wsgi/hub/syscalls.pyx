@@ -1,5 +1,5 @@
-"""Receives and sends on a descriptor, without waiting, for a C compiler; `syscalls.py` explains
-it.
+"""Receives and sends on a descriptor, without waiting, and closes it, for a C compiler;
+`syscalls.py` explains it.
 """
 
 import os
@@ -7,6 +7,9 @@ import os
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport EAGAIN, EINTR, errno
+
+cdef extern from "<unistd.h>" nogil:
+    int c_close "close"(int descriptor)
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t recv(int descriptor, void *room, size_t size, int flags)
@@ -25,6 +28,7 @@ __all__ = [
     "READ_BYTES",
     "WOULD_WAIT",
     "Inbox",
+    "close_descriptor",
     "send",
     "set_reset_on_close",
     "shut_down_writing",
@@ -66,6 +70,11 @@ cpdef Py_ssize_t send(int descriptor, bytes data) noexcept:
     while size < 0 and errno == EINTR:
         size = c_send(descriptor, at, PyBytes_GET_SIZE(data), MSG_DONTWAIT | MSG_NOSIGNAL)
     return size if size >= 0 else _why_not()
+
+
+cpdef close_descriptor(int descriptor):
+    """Close a descriptor that no watcher of gevent's watches; see `syscalls.py`."""
+    c_close(descriptor)
 
 
 cpdef shut_down_writing(int descriptor):

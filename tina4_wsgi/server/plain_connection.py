@@ -25,6 +25,7 @@ from ..errors import Refused
 from ..hosting.takeover import Taken
 from ..hub import mishaps
 from ..hub.poller import Reader
+from ..hub.syscalls import close_descriptor
 from .handler import REQUESTS_PER_TURN, TOO_SLOW
 from .plain_handler import PlainHandler
 from .request_head import HeadReader, RequestHead, read_whole_head
@@ -366,7 +367,7 @@ class PlainConnection(Reader):
                 os.read(descriptor, READ_BYTES)
             except OSError:
                 pass
-        os.close(descriptor)
+        close_descriptor(descriptor)
 
     def _forget(self) -> None:
         self.due_s = math.inf

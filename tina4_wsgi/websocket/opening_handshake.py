@@ -15,7 +15,6 @@ import io
 import re
 import sys
 from array import array
-from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -76,10 +75,12 @@ class _Kind(NamedTuple):
     Attributes:
         names: the names that are kept.
         values_of: returns their values in an environ.
+        names_bytes: the length of all names together, those that are dropped included.
     """
 
     names: tuple[str, ...]
     values_of: Callable[[Environ], tuple[Any, ...]]
+    names_bytes: int
 
 
 class OpeningHandshake:
@@ -106,10 +107,7 @@ class OpeningHandshake:
         max_head_bytes: int = sys.maxsize,
     ) -> None:
         self._trusted_proxies = trusted_proxies
-        all_names = tuple(environ)
-        names_bytes = sum(map(len, all_names))
-        kind_of = _shared_kind if names_bytes <= _LONGEST_SHARED else _kind
-        names, values_of = kind_of(all_names)
+        names, values_of, names_bytes = _kind_of(tuple(environ))
         values = values_of(environ)
 
         by_reference = keep_environ
@@ -120,10 +118,9 @@ class OpeningHandshake:
                 *keep_environ,
                 *(name for name in names if not isinstance(environ[name], str)),
             )
-            names, values_of = kind_of(
-                tuple(name for name in names if isinstance(environ[name], str))
-            )
-            self._text = "".join(values := values_of(environ))
+            kind = _kind_of(tuple(name for name in names if isinstance(environ[name], str)))
+            names = kind.names
+            self._text = "".join(values := kind.values_of(environ))
 
         # Of the dropped fields, only these two vary in length.
         dropped_bytes = len(environ.get("HTTP_CONNECTION", "")) + len(
@@ -131,13 +128,14 @@ class OpeningHandshake:
         )
         if names_bytes + len(self._text) + dropped_bytes > max_head_bytes:
             raise Refused(431, "the head of this handshake is too long")
-        if _CONTROL.search(self._text) is not None:
+        if not self._text.isprintable() and _CONTROL.search(self._text) is not None:
             raise Refused(400, "this request holds a control character")
 
-        lengths = list(map(len, values))
-        # Nearly always one byte for each is enough.
-        is_short = max(lengths, default=0) < 256
-        self._lengths = bytes(lengths) if is_short else array("I", lengths).tobytes()
+        try:
+            # Nearly always one byte for each is enough.
+            self._lengths = bytes(map(len, values))
+        except ValueError:
+            self._lengths = array("I", map(len, values)).tobytes()
         self._names = names
         self._others = {name: environ[name] for name in by_reference if name in environ} or None
 
@@ -209,7 +207,7 @@ def _kind(all_names: tuple[str, ...]) -> _Kind:
     )
     if _CONTROL_IN_NAME.search("".join(names)) is not None:
         raise Refused(400, "the name of a header field holds a control character")
-    return _Kind(names, _getter(names))
+    return _Kind(names, _getter(names), sum(map(len, all_names)))
 
 
 def _getter(names: tuple[str, ...]) -> Callable[[Environ], tuple[Any, ...]]:
@@ -219,5 +217,16 @@ def _getter(names: tuple[str, ...]) -> Callable[[Environ], tuple[Any, ...]]:
     return lambda environ: tuple(environ[name] for name in names)
 
 
-_shared_kind = lru_cache(maxsize=_SHARED_HEADS)(_kind)
-"""Like `_kind`, but environs with the same names share one `_Kind` while the cache keeps it."""
+_shared_kinds: dict[tuple[str, ...], _Kind] = {}
+
+
+def _kind_of(all_names: tuple[str, ...]) -> _Kind:
+    """Like `_kind`, but environs with the same names share one `_Kind`, if it isn't long."""
+    kind = _shared_kinds.get(all_names)
+    if kind is None:
+        kind = _kind(all_names)
+        if kind.names_bytes <= _LONGEST_SHARED:
+            if len(_shared_kinds) >= _SHARED_HEADS:
+                _shared_kinds.clear()
+            _shared_kinds[all_names] = kind
+    return kind

@@ -2,7 +2,7 @@ cimport cython
 from .seams cimport TransportOwner
 from ..hub.flush_queue cimport FlushQueue
 from ..hub.poller cimport Poller, Reader
-from ..hub.syscalls cimport Inbox, send
+from ..hub.syscalls cimport Inbox, close_descriptor, send
 
 cdef class FrameSource:
     cdef public list pending

@@ -30,6 +30,7 @@ from ..hub.syscalls import (
     BROKEN,
     FIRST_READ_BYTES,
     READ_BYTES,
+    close_descriptor,
     send,
     set_reset_on_close,
     shut_down_writing,
@@ -544,4 +545,4 @@ class Transport(Reader):
         if stream is not None:
             stream.close()
         else:
-            os.close(descriptor)
+            close_descriptor(descriptor)
