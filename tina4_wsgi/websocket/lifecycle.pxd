@@ -15,28 +15,29 @@ cdef class Lifecycle(TransportOwner):
     cdef object _ending
     cdef object _goodbye
     cdef readonly list _inbound
-    cdef bint _is_busy
-    cdef bint _is_ended
-    cdef bint _is_full
-    cdef bint _is_opened
-    cdef bint _is_recheck_due
-    cdef bint _is_rechecking
     cdef public Session _session
-    cdef int _state
-    cdef bint _was_clean
     cdef Py_ssize_t _weighed_bytes
     cdef readonly object close_code
     cdef readonly str close_reason
     cdef readonly double connected_at_s
     cdef readonly object connection
-    # Side by side: two ints share eight bytes.
-    cdef public bint is_waiting
-    cdef readonly int window_bits
     cdef readonly Py_ssize_t message_count
     cdef readonly ConnectionOwner owner
     cdef public dict rooms
     cdef readonly object service
     cdef readonly Transport transport
+
+    # Side by side, and a byte where Python doesn't see it: a bint takes four.
+    cdef unsigned char _is_busy
+    cdef unsigned char _is_full
+    cdef unsigned char _is_opened
+    cdef unsigned char _is_recheck_due
+    cdef unsigned char _is_rechecking
+    cdef unsigned char _state
+    cdef bint _is_ended
+    cdef bint _was_clean
+    cdef public bint is_waiting
+    cdef readonly int window_bits
 
     @cython.locals(owner=ConnectionOwner, transport=Transport)
     cpdef send(self, bytes frame)

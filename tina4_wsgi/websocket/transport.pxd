@@ -10,16 +10,8 @@ cdef class FrameSource:
 cdef class Transport(Reader):
     cdef object __weakref__
     cdef object _backlog
-    cdef int _descriptor
-    cdef bint _is_discarding
-    cdef bint _is_drained
-    cdef bint _is_finishing
-    cdef bint _is_flush_near
-    cdef bint _is_peer_done
     cdef TransportOwner _owner
-    cdef int _pauses
     cdef bytes _pong
-    cdef int _read_bytes
     cdef object _stream
     cdef FlushQueue _flush_queue
     cdef Poller _poller
@@ -31,6 +23,16 @@ cdef class Transport(Reader):
     cdef readonly long long received_bytes
     cdef readonly long long sent_bytes
     cdef public long long sent_messages
+
+    # Side by side, and a byte where Python doesn't see it: a bint takes four.
+    cdef int _descriptor
+    cdef int _pauses
+    cdef int _read_bytes
+    cdef unsigned char _is_drained
+    cdef unsigned char _is_finishing
+    cdef unsigned char _is_flush_near
+    cdef unsigned char _is_peer_done
+    cdef bint _is_discarding
     cdef public bint was_heard
 
     @cython.locals(inbox=Inbox, size=Py_ssize_t)
