@@ -108,7 +108,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
-    with deadline.within(FIXTURE_LIMIT_S, f"the set-up of {item.nodeid}"):
+    marker = item.get_closest_marker("deadline")
+    limit_s = max(FIXTURE_LIMIT_S, float(marker.args[0]) if marker else 0.0)
+    with deadline.within(limit_s, f"the set-up of {item.nodeid}"):
         return (yield)
 
 

@@ -17,10 +17,10 @@ import pytest
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 TRANSLATION = ("build", "cython")
-BUILD_S = 110
+BUILD_S = 300
 PACK_S = 150
 
-pytestmark = pytest.mark.deadline(PACK_S + 30)
+pytestmark = pytest.mark.deadline(BUILD_S + 30)
 
 # What an install needs of the engine, from bytes to a connection's class.
 USE = """

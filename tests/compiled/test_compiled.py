@@ -16,7 +16,7 @@ DECLARED = sorted(
     path.relative_to(ROOT).with_suffix("") for path in (ROOT / "tina4_wsgi").rglob("*.pxd")
 )
 
-BUILD_S = 110
+BUILD_S = 300
 TESTS_S = 600  # for the thousands of a folder
 
 # What the compiled modules do, from bytes to servers, in several runs. What needs none of them
@@ -29,6 +29,9 @@ TESTS = (
     "tests/server/test_front.py tests/server/test_head_scan.py"
     " tests/server/test_plain_connection.py tests/server/test_request_head.py",
 )
+
+
+pytestmark = pytest.mark.deadline(BUILD_S + 30)
 
 
 @pytest.fixture(scope="module")
