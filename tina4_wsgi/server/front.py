@@ -9,6 +9,7 @@ own.
 from __future__ import annotations
 
 import _socket
+import itertools
 import os
 import sys
 import weakref
@@ -22,7 +23,6 @@ from ..hub.dispatcher import Dispatcher
 from ..hub.loop_poller import poller_for
 from ..hub.sweeper import Sweeper
 from .plain_connection import PlainConnection
-from .request_head import HeadLimits
 
 if TYPE_CHECKING:
     from ..hub.dispatcher import Job
@@ -55,9 +55,7 @@ class Front:
         config = server.config
         self.server = server
         self.family = family
-        self.limits = HeadLimits(
-            config.max_header_bytes, config.max_header_count, config.max_head_bytes
-        )
+        self.limits = server.limits
         self.head_s: float = config.handshake_timeout_s
         self.idle_s: float = config.keepalive_timeout_s
 
@@ -100,8 +98,20 @@ class Front:
         """Forget a connection that is closed or given away; harmless when repeated."""
         if self._connections.pop(connection, connection) is None:
             self.server.handlers.discard(connection)
+            self.server.connection_left()
             if not self._connections:
                 self._has_left.set()
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections are served or wait."""
+        return len(self._connections)
+
+    def close_idle(self, most: int) -> None:
+        """Close up to `most` connections that wait between two requests, the oldest first."""
+        idle = (one for one in self._connections if one.is_idle)
+        for connection in list(itertools.islice(idle, most)):
+            connection.leave()
 
     def as_socket(self, descriptor: int) -> _socket.socket:
         """Make a socket over the descriptor of a connection, without a system call to set it up."""

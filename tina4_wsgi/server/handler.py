@@ -30,7 +30,7 @@ from ..errors import Refused
 from ..logs import IS_STATIC
 from ..protocol import handshake
 from .request_body import BodyError, RequestBody
-from .request_head import RequestHead, read_head
+from .request_head import HeadLimits, RequestHead, read_head
 from .wire import PeerGone, RequestReader, ip_of, say_goodbye, send
 
 if TYPE_CHECKING:
@@ -87,9 +87,11 @@ class HandlerServer(Protocol):
         write_patience_s: longest time in which a client may take none of a response.
         script_name: the path below which the application is served, as WSGI has it; "" for the
             whole host.
+        limits: of request heads.
     """
 
     config: Config
+    limits: HeadLimits
     application: WSGIApplication
     handlers: set[Served]
     is_stopping: bool
@@ -177,7 +179,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         self.command, self.path, self.request_version = head.method, head.target, head.version
         self.content_length = head.content_length
         self.close_connection = not head.keeps_alive
-        if not self._is_below_root(head):
+        if not self.is_welcome(head):
             return False
 
         self.environ = self.get_environ()
@@ -226,11 +228,9 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
 
         self.is_waiting = True
         try:
+            limits = self.server.limits
             return read_head(
-                self.rfile.readline,
-                config.max_header_bytes,
-                config.max_header_count,
-                config.max_head_bytes,
+                self.rfile.readline, limits.line_bytes, limits.fields, limits.head_bytes
             )
         except Refused as refusal:
             if not self.server.is_stopping:
@@ -269,6 +269,10 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         environ["wsgi.input_terminated"] = not head.wants_websocket
         environ["wsgi.input"] = self._make_input(head)
         return environ
+
+    def is_welcome(self, head: RequestHead) -> bool:
+        """Return whether the application is to be called; refuse the request if it isn't."""
+        return self._is_below_root(head)
 
     def _is_below_root(self, head: RequestHead) -> bool:
         """Refuse a path that a proxy must not send here, with the status that gunicorn uses."""

@@ -27,7 +27,6 @@ from ..hub import mishaps
 from ..hub.poller import Reader
 from ..hub.syscalls import close_descriptor
 from .handler import REQUESTS_PER_TURN, TOO_SLOW
-from .plain_handler import PlainHandler
 from .request_head import HeadReader, RequestHead, read_whole_head
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from ..hub.dispatcher import Job
     from .front import Front
     from .listening import SocketAddress
+    from .plain_handler import PlainHandler
 
 log = logging.getLogger("tina4_wsgi.server")
 
@@ -108,6 +108,11 @@ class PlainConnection(Reader):
         return not self._is_busy and not self._served
 
     @property
+    def is_idle(self) -> bool:
+        """Whether the connection waits between two requests, and nothing of the next has come."""
+        return not (self._is_busy or self._has_begun) and self._served > 0
+
+    @property
     def environ(self) -> object:
         """The environ of the request that is being answered, None without one."""
         return None if self._handler is None else self._handler.environ
@@ -116,7 +121,7 @@ class PlainConnection(Reader):
     def socket(self) -> gevent_socket.socket:
         """The socket, as one of gevent's."""
         if self._handler is None:
-            self._handler = PlainHandler(self, self._front.server)
+            self._handler = self._front.server.plain_handler_class(self, self._front.server)
         return self._handler.socket
 
     def cut_waiting(self) -> None:
@@ -280,7 +285,7 @@ class PlainConnection(Reader):
         front = self._front
         handler = self._handler
         if handler is None:
-            handler = self._handler = PlainHandler(self, front.server)
+            handler = self._handler = front.server.plain_handler_class(self, front.server)
 
         for _ in range(REQUESTS_PER_TURN):
             head, self._head = self._head, None

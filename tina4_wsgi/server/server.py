@@ -32,6 +32,8 @@ from .front import Front
 from .handler import WRITE_PATIENCE_S, Handler
 from .listening import BACKLOG, DEFAULT_HOST, DEFAULT_PORT, listen
 from .loading import config_of
+from .plain_handler import PlainHandler
+from .request_head import HeadLimits
 from .wire import cancel_wait, ip_of
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
 
     Attributes:
         handlers: the HTTP connections being served.
+        limits: of request heads.
         is_stopping: true from the call of `stop` until everything has ended.
         script_name: the path below which the application is served, as WSGI has it.
     """
@@ -92,6 +95,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
     backlog = BACKLOG
     max_accept = MOST_ACCEPTED
     handler_class = Handler
+    plain_handler_class = PlainHandler
     # The application is called again while another call waits: WSGI's "multithread".
     base_env: Mapping[str, object] = {
         **WSGIServer.base_env,
@@ -101,6 +105,8 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
     # Without it gevent-websocket's handler would make a logger of its own, which prints.
     logger = log
     write_patience_s = WRITE_PATIENCE_S
+    # How long a stop leaves clients that are between two requests time for one more.
+    idle_patience_s = 0.0
     address: SocketAddress
 
     def __init__(
@@ -112,6 +118,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         unix_path: str | os.PathLike[str] | None = None,
         certfile: str | os.PathLike[str] | None = None,
         keyfile: str | os.PathLike[str] | None = None,
+        tls_context: ssl.SSLContext | None = None,
         config: Config | None = None,
         listener: socket.socket | None = None,
         is_one_of_many: bool = False,
@@ -125,6 +132,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             unix_path: where to listen instead of on a port.
             certfile: the certificate chain in PEM; with it the server speaks TLS.
             keyfile: its key, if it isn't in the same file.
+            tls_context: what to speak TLS with, instead of a `certfile`.
             config: the limits; by default the app's own, or those of the environment.
             listener: a listening socket that other processes share, instead of an address.
             is_one_of_many: whether other processes serve the same application at the same time.
@@ -134,7 +142,10 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             OSError: the certificate can't be read (ssl.SSLError: it is no certificate).
             ConfigError: `root_path` is no path.
         """
-        self.config = config or config_of(app)
+        self.config = config = config or config_of(app)
+        self.limits = HeadLimits(
+            config.max_header_bytes, config.max_header_count, config.max_head_bytes
+        )
         root = (
             self.config.root_path
             if root_path is None
@@ -152,7 +163,9 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         self._accept_logged_at = -ACCEPT_LOG_EVERY_S
 
         host = host.strip("[]")
-        tls = {} if certfile is None else {"ssl_context": _tls_context(certfile, keyfile)}
+        if certfile is not None:
+            tls_context = _tls_context(certfile, keyfile)
+        tls = {} if tls_context is None else {"ssl_context": tls_context}
         # Without SERVER_NAME pywsgi would ask the name server for it, which may take its time.
         environ = {
             "SERVER_NAME": host or "localhost",
@@ -206,7 +219,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         Greenlets: blocks the caller; every further caller waits for the first.
         """
         if self._is_shared and not self.is_stopping and not self._has_stopped.is_set():
-            self._leave_shared_socket()
+            self.leave_shared_socket()
 
         if self.is_stopping:
             self._has_stopped.wait()
@@ -225,16 +238,23 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         if was_listening and self.unix_path is not None:
             self.unix_path.unlink(missing_ok=True)
 
-    def _leave_shared_socket(self) -> None:
+    def leave_shared_socket(self) -> None:
         """Stop accepting; connections accepted a moment ago still get time for a first request.
 
         Another process could have accepted them as well, and nothing tells these clients to retry.
+
+        Greenlets: blocks the caller; does nothing when repeated.
         """
+        if self.closed:
+            return
         self.close()
         give_up_at = time.monotonic() + FIRST_REQUEST_S
         gevent.sleep(0)  # connections accepted in this turn get their handlers
-        while time.monotonic() < give_up_at and any(handler.is_new for handler in self.handlers):
+        while time.monotonic() < give_up_at and self._has_new_ones():
             gevent.sleep(_POLL_S)
+
+    def _has_new_ones(self) -> bool:
+        return bool(self._strangers) or any(handler.is_new for handler in self.handlers)
 
     def _drain(self, timeout_s: float) -> None:
         give_up_at = time.monotonic() + timeout_s
@@ -245,9 +265,11 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             self.max_accept = usual
         self.close()
 
-        app_drain = getattr(self.application, "drain", None)
-        draining = gevent.spawn(app_drain, timeout_s) if app_drain is not None else None
+        draining = self.begin_drain(timeout_s)
         gevent.sleep(0)  # connections accepted in this turn get their handlers
+        idle_until = time.monotonic() + self.idle_patience_s
+        while time.monotonic() < idle_until and self.handlers:
+            gevent.sleep(_POLL_S)
 
         for wire in self._strangers:
             cancel_wait(wire)
@@ -255,7 +277,7 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
             handler.cut_waiting()
             self.pool.spawn(handler.end_legacy_websocket)  # which may wait for the client
 
-        self.pool.join(timeout=timeout_s)
+        self.pool.join(timeout=max(0.0, give_up_at - time.monotonic()))
         self.pool.kill(timeout=KILL_S)
         if self._front is not None:
             self._front.join(max(0.0, give_up_at - time.monotonic()))
@@ -264,6 +286,14 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         if draining is not None:
             draining.join(max(0.0, give_up_at - time.monotonic()) + KILL_S)
             draining.kill(timeout=KILL_S)
+
+    def begin_drain(self, timeout_s: float) -> gevent.Greenlet | None:
+        """Have the application close its WebSockets; return who does, None if nobody has to."""
+        app_drain = getattr(self.application, "drain", None)
+        return None if app_drain is None else gevent.spawn(app_drain, timeout_s)
+
+    def connection_left(self) -> None:
+        """Note that a connection is closed or given away; for servers that count them."""
 
     def claims_upgrade(self, environ: WSGIEnvironment) -> bool:
         """Return whether this upgrade is left to the application."""
