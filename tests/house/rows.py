@@ -23,6 +23,7 @@ ROWS = {
     "monitoring": "above",
     "app": "above",
     "server": f"{GROUND} protocol hub hosting late:app",
+    "worker": f"{GROUND} server",
     "supervision": f"{GROUND} protocol routing http hosting monitoring app server",
     "contrib": "above",
     "cli": f"{GROUND} protocol routing http hosting backplane monitoring app server supervision",
