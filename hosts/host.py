@@ -56,6 +56,7 @@ HOSTS = (
         answers_first=True,
         runs_pywsgi=True,
     ),
+    Host("worker", "`gunicorn -k tina4_wsgi.worker.Worker`", "tina4_wsgi.worker.Worker"),
     Host("sync", "`gunicorn -k sync`", "sync", gives_sockets=False),
     Host("gthread", "`gunicorn -k gthread`", "gthread", gives_sockets=False),
     Host("wsgiref", "`wsgiref`", gives_sockets=False),

@@ -230,7 +230,11 @@ class Handler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket ships
         try:
             limits = self.server.limits
             return read_head(
-                self.rfile.readline, limits.line_bytes, limits.fields, limits.head_bytes
+                self.rfile.readline,
+                limits.line_bytes,
+                limits.fields,
+                limits.head_bytes,
+                limits.request_line_bytes,
             )
         except Refused as refusal:
             if not self.server.is_stopping:

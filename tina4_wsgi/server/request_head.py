@@ -77,11 +77,19 @@ class HeadLimits:
         line_bytes: the longest line allowed, without its line end.
         fields: the most header fields allowed.
         head_bytes: the most bytes of all lines together, with the request line and line ends.
+        request_line_bytes: the longest request line, if it isn't `line_bytes`.
     """
 
     line_bytes: int
     fields: int
     head_bytes: int = 1 << 20
+    request_line_bytes: int | None = None
+
+    @property
+    def first_bytes(self) -> int:
+        """The longest request line allowed, without its line end."""
+        most = self.request_line_bytes
+        return self.line_bytes if most is None else most
 
 
 def read_head(
@@ -89,19 +97,22 @@ def read_head(
     max_line_bytes: int,
     max_fields: int,
     max_head_bytes: int = 1 << 20,
+    max_request_line_bytes: int | None = None,
 ) -> RequestHead | None:
     """Read one request head, including the empty line at its end.
 
     Args:
         readline: returns at most the given number of bytes, including a line feed; b"" at the end
             of the stream.
-        max_line_bytes, max_fields, max_head_bytes: see `HeadLimits`.
+        max_line_bytes, max_fields, max_head_bytes, max_request_line_bytes: see `HeadLimits`.
     Returns:
         The head, or None if the stream ended before it began.
     Raises:
         Refused: 400, 414, 417, 431 or 505; the connection must be closed after the response.
     """
-    reader = HeadReader(HeadLimits(max_line_bytes, max_fields, max_head_bytes))
+    reader = HeadReader(
+        HeadLimits(max_line_bytes, max_fields, max_head_bytes, max_request_line_bytes)
+    )
     while reader.head is None:
         line = readline(reader.most_bytes)
         if not line and not reader.has_begun:
@@ -119,7 +130,10 @@ def read_whole_head(data: bytes, limits: HeadLimits) -> tuple[RequestHead, int] 
     Raises:
         Refused: as `read_head` does.
     """
-    found = scan_head(data, limits.line_bytes, limits.fields, limits.head_bytes)
+    line_bytes = limits.line_bytes
+    if limits.request_line_bytes is not None:
+        line_bytes = min(line_bytes, limits.request_line_bytes)
+    found = scan_head(data, line_bytes, limits.fields, limits.head_bytes)
     if found is None:
         return None
     method, target, version, variables, size = found
@@ -154,7 +168,9 @@ class HeadReader:
     @property
     def most_bytes(self) -> int:
         """The most bytes of the next line that need to be looked at, its line end included."""
-        if self._begun is not None and not self._fields_left:
+        if self._begun is None:
+            return self._limits.first_bytes + len(_LINE_END)
+        if not self._fields_left:
             return len(_EMPTY_LINE)
         return self._limits.line_bytes + len(_LINE_END)
 
@@ -194,7 +210,7 @@ class HeadReader:
                 return
             limits = self._limits
             self._begun = _parse_request_line(
-                _whole(line, limits.line_bytes, 414, "request line is too long")
+                _whole(line, limits.first_bytes, 414, "request line is too long")
             )
             self._left_bytes -= len(line)
         elif line == _EMPTY_LINE:

@@ -32,7 +32,7 @@ class Fleet:
         worker: gunicorn's; its listeners belong to the fleet's servers from now on.
 
     Attributes:
-        worker, request_log, pre_request, post_request, request_line_bytes: see `Ledger`.
+        worker, request_log, pre_request, post_request: see `Ledger`.
         is_trusted: whether `forwarded_allow_ips` has an IP address.
         scheme_variables: `secure_scheme_headers`, by their names in WSGI.
         most_connections: `worker_connections`, of each listener.
@@ -49,7 +49,6 @@ class Fleet:
         self.post_request: Callable[..., object] | None = gunicorn_settings.hook_of(
             cfg, "post_request", False
         )
-        self.request_line_bytes = gunicorn_settings.request_line_bytes(cfg)
         self.is_trusted = gunicorn_settings.trust_of(cfg)
         self.scheme_variables = gunicorn_settings.scheme_variables(cfg)
         self.most_connections: int = worker.worker_connections

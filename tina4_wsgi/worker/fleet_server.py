@@ -63,7 +63,6 @@ class FleetServer(Server):
         self._waits_for_room = False
         self.worker, self.request_log = fleet.worker, fleet.request_log
         self.pre_request, self.post_request = fleet.pre_request, fleet.post_request
-        self.request_line_bytes = fleet.request_line_bytes
         self.scheme = "http" if context is None else "https"
         self.is_on_unix = self.family == socket.AF_UNIX
 

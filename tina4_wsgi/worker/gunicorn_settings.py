@@ -86,7 +86,7 @@ def keepalive_config(cfg: Cfg, config: Config) -> Config:
 
 def head_limits(cfg: Cfg, limits: HeadLimits) -> HeadLimits:
     """Return our limits of a request head with gunicorn's."""
-    line_bytes, fields = limits.line_bytes, limits.fields
+    line_bytes, fields, first_bytes = limits.line_bytes, limits.fields, limits.line_bytes
     if is_changed(cfg, "limit_request_field_size"):
         # gunicorn counts the line end, and has 0 for no limit.
         line_bytes = max(1, int(cfg.limit_request_field_size) - 2)
@@ -95,14 +95,10 @@ def head_limits(cfg: Cfg, limits: HeadLimits) -> HeadLimits:
         line_bytes = min(line_bytes, _MOST_LINE_BYTES)
     if is_changed(cfg, "limit_request_fields"):
         fields = int(cfg.limit_request_fields)
+    if is_changed(cfg, "limit_request_line"):
+        first_bytes = int(cfg.limit_request_line) or _MOST_LINE_BYTES
     head_bytes = max(limits.head_bytes, line_bytes + _OTHER_LINES_BYTES)
-    return HeadLimits(line_bytes, fields, min(head_bytes, _MOST_HEAD_BYTES))
-
-
-def request_line_bytes(cfg: Cfg) -> int | None:
-    """Return gunicorn's own limit of a request line, without its line end; None for ours."""
-    most = int(cfg.limit_request_line)
-    return most if most and is_changed(cfg, "limit_request_line") else None
+    return HeadLimits(line_bytes, fields, min(head_bytes, _MOST_HEAD_BYTES), first_bytes)
 
 
 def stop_s(cfg: Cfg, least_share: float, margin_s: float) -> float:

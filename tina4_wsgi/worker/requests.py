@@ -27,7 +27,6 @@ class Ledger(Protocol):
         worker: gunicorn's.
         request_log: gunicorn's logger, None where it does nothing with requests.
         pre_request, post_request: gunicorn's hooks, None where they do nothing.
-        request_line_bytes: the longest request line, None for any that was read.
         scheme: of connections, "https" with TLS.
         is_on_unix: whether the server listens on a UNIX socket.
     """
@@ -36,7 +35,6 @@ class Ledger(Protocol):
     request_log: Any
     pre_request: Callable[..., object] | None
     post_request: Callable[..., object] | None
-    request_line_bytes: int | None
     scheme: str
     is_on_unix: bool
 
@@ -80,10 +78,6 @@ class _Counted(Handler):
     def is_welcome(self, head: RequestHead) -> bool:
         """Return whether the application is to be called; refuse the request if it isn't."""
         ledger = self._ledger
-        most = ledger.request_line_bytes
-        if most is not None and len(head.method) + len(head.target) + len(head.version) + 2 > most:
-            self.refuse(414, "request line is too long")
-            return False
         try:
             self._scheme = ledger.scheme_of(head, self.client_address)
         except Refused as refusal:
