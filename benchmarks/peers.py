@@ -19,6 +19,7 @@ CERTIFICATE = ROOT / "tests" / "server" / "localhost.pem"
 
 OURS = "tina4"
 OWN = "tina4-own"
+WORKER = "tina4-worker"
 BASE = "uws"  # what the others are compared with
 OUR_EXTRAS = "gunicorn"  # as the README says
 
@@ -86,6 +87,17 @@ PEERS: tuple[Peer, ...] = (
         "tina4",
         "tina4_app:app",
         options=("--log-level", "warning"),
+        has_http=True,
+        modes=(TLS, DEFLATE),
+        is_default=False,
+    ),
+    Peer(
+        WORKER,
+        "tina4_wsgi.worker",
+        "Python",
+        "gunicorn",
+        "tina4_app:app",
+        options=("-k", "tina4_wsgi.worker.Worker"),
         has_http=True,
         modes=(TLS, DEFLATE),
         is_default=False,

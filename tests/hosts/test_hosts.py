@@ -57,6 +57,8 @@ def test_a_host_that_keeps_its_sockets_serves_http_and_answers_an_upgrade_501(ke
         *((key, "UNIX socket") for key in WITH_SOCKETS),
         *((key, "preload") for key in WITH_SOCKETS if key != "own"),
         ("gws", "HUP"),
+        ("worker", "HUP"),
+        ("worker", "max_requests"),
         ("gevent", "max_requests"),
         ("gws", "max_requests"),
     ],
