@@ -13,6 +13,7 @@ LEFT_TO_THE_APPLICATION = (
     "tina4_wsgi.contrib",
     "tina4_wsgi.pytest_plugin",
     "tina4_wsgi.testing",
+    "tina4_wsgi.worker",
 )
 
 hiddenimports = collect_submodules(
