@@ -32,6 +32,11 @@ def pid(request, response):
     return str(os.getpid())
 
 
+@router.get("/scheme")
+def scheme(request, response):
+    return request.environ["wsgi.url_scheme"]
+
+
 @router.get("/slow")
 def slow(request, response):
     print("slow has begun", flush=True)
@@ -66,31 +71,24 @@ app = App(router=router)
 
 
 def bare(environ, start_response):
-    names = environ["QUERY_STRING"].split(",")
-    text = "\\n".join(f"{name}={environ.get(name)}" for name in names)
+    if "wsgi.websocket" in environ:
+        return shout(environ["wsgi.websocket"])
     start_response("200 OK", [("Content-Type", "text/plain"), ("X-Kind", "bare")])
-    return [text.encode()]
+    if environ["PATH_INFO"] == "/pieces":
+        return (piece for piece in (b"one", b"three"))
+    if environ["PATH_INFO"] == "/peer":
+        return [environ["gunicorn.socket"].getpeername()[0].encode()]
+    names = environ["QUERY_STRING"].split(",")
+    return ["\\n".join(f"{name}={environ.get(name)}" for name in names).encode()]
 
 
-def peer(environ, start_response):
-    name = environ["gunicorn.socket"].getpeername()
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [repr(name[0]).encode()]
-
-
-def pieces(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return (piece for piece in (b"one", b"three"))
-
-
-def shouting(environ, start_response):
-    websocket = environ["wsgi.websocket"]
+def shout(websocket):
     while (text := websocket.receive()) is not None:
         websocket.send(text.upper())
     return []
 
 
-shouting.claims_upgrade = lambda environ: False
+bare.claims_upgrade = lambda environ: False
 """
 
 

@@ -74,10 +74,9 @@ def test_over_tls_too_clients_wait_beyond_worker_connections(secret):
         assert ask(client)[1] == "hello"
 
 
-def test_over_tls_the_scheme_is_https(tmp_path):
-    options = ("--certfile", str(CERTIFICATE))
-    with serving(tmp_path, *options, target="bare") as server, dial_tls(server) as client:
-        assert ask(client, "/?wsgi.url_scheme")[1] == "wsgi.url_scheme=https"
+def test_over_tls_the_scheme_is_https(secret):
+    with dial_tls(secret) as client:
+        assert ask(client, "/scheme")[1] == "https"
 
 
 def test_websockets_of_all_listeners_hear_1001(tmp_path):

@@ -62,12 +62,22 @@ def test_limits_are_gunicorns_where_they_are_set(settings, limits):
     assert gunicorn_settings.head_limits(cfg(**settings), OURS) == limits
 
 
-def test_http_2_is_impossible():
-    asked_for_http_2 = cfg()
-    asked_for_http_2.settings["http_protocols"].value = ["h2", "h1"]
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("proxy_protocol", "v2", "the PROXY protocol"),
+        ("protocol", "uwsgi", "the protocol 'uwsgi'"),
+        ("http_protocols", ["h2", "h1"], "HTTP/2"),
+        ("http2_cleartext", "upgrade", "HTTP/2"),
+    ],
+)
+def test_other_protocols_are_impossible(name, value, what):
+    asked_for_it = cfg()
+    # As it is once gunicorn has found that all that it needs for it is installed.
+    asked_for_it.settings[name].value = value
 
     assert gunicorn_settings.impossible(cfg()) is None
-    assert "HTTP/2" in (gunicorn_settings.impossible(asked_for_http_2) or "")
+    assert f"doesn't speak {what}" in (gunicorn_settings.impossible(asked_for_it) or "")
 
 
 def test_what_is_ignored_is_named_where_it_is_changed():

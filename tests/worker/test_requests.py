@@ -20,13 +20,19 @@ def logged(tmp_path_factory):
         yield server
 
 
-def test_an_answer_is_logged_with_its_status_its_bytes_and_its_fields(tmp_path):
-    with serving(tmp_path, *LOGGED, "--access-logformat", FORMAT, target="bare") as server:
-        _, body = asked(server, "/a%20b?c=d", "X-Mark: marked")
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bare")
+    with serving(folder, *LOGGED, "--access-logformat", FORMAT, target="bare") as server:
+        yield server
 
-        length = len(body)
-        line = rf"127\.0\.0\.1\|GET /a%20b\?c=d HTTP/1\.1\|200\|{length}\|marked\|bare\|"
-        server.wait_for_log(line + r"/a%20b\?c=d\|/a b\|c=d\n")
+
+def test_an_answer_is_logged_with_its_status_its_bytes_and_its_fields(bare):
+    _, body = asked(bare, "/a%20b?c=d", "X-Mark: marked")
+
+    length = len(body)
+    line = rf"127\.0\.0\.1\|GET /a%20b\?c=d HTTP/1\.1\|200\|{length}\|marked\|bare\|"
+    bare.wait_for_log(line + r"/a%20b\?c=d\|/a b\|c=d\n")
 
 
 @pytest.mark.parametrize(
@@ -61,11 +67,10 @@ def test_a_refused_upgrade_is_logged_with_its_status(logged, path, fields, statu
     logged.wait_for_log(rf"\|GET {path}\?{status} HTTP/1\.1\|{status}\|")
 
 
-def test_the_bytes_of_a_body_in_pieces_are_counted_without_their_frames(tmp_path):
-    with serving(tmp_path, *LOGGED, target="pieces") as server:
-        answer_to(server, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+def test_the_bytes_of_a_body_in_pieces_are_counted_without_their_frames(bare):
+    answer_to(bare, b"GET /pieces HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 
-        server.wait_for_log(r'"GET / HTTP/1\.1" 200 8 ')
+    bare.wait_for_log(r"\|GET /pieces HTTP/1\.1\|200\|8\|")
 
 
 def test_errors_are_logged_in_full(logged):
