@@ -18,6 +18,11 @@ from tests.support.front_worker import WORKER, ask, asked, serving
 from tests.support.raw import CLOSE, RawClient
 from tests.support.workers import one_on_each
 
+# Earlier, a worker of gunicorn may miss a signal.
+LISTENS_TO_SIGNALS = """
+def post_worker_init(worker):
+    print("is ready", flush=True)
+"""
 BOOTED = r"Booting worker with pid: (\d+)"
 
 
@@ -85,7 +90,7 @@ def test_a_connection_that_was_accepted_still_gets_its_first_request(tmp_path):
 
 
 def test_no_request_is_lost_when_workers_are_replaced(tmp_path):
-    with serving(tmp_path, "-w", "2") as server:
+    with serving(tmp_path, "-w", "2", conf=LISTENS_TO_SIGNALS) as server:
         lost, heard, is_over = [], set(), threading.Event()
 
         def keep_asking(is_kept):
@@ -104,13 +109,14 @@ def test_no_request_is_lost_when_workers_are_replaced(tmp_path):
                     break
 
         askers = [threading.Thread(target=keep_asking, args=(is_kept,)) for is_kept in (0, 1)]
-        asked(server)
+        server.wait_for_log(r"(?s)(is ready.*){2}")
         for asker in askers:
             asker.start()
         try:
             for round_ in (1, 2):
                 server.process.send_signal(signal.SIGHUP)
                 server.wait_for_log(rf"(?s)(Worker exiting.*){{{2 * round_}}}")
+                server.wait_for_log(rf"(?s)(is ready.*){{{2 + 2 * round_}}}")
         finally:
             is_over.set()
             for asker in askers:
