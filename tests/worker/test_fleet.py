@@ -79,6 +79,18 @@ def test_over_tls_the_scheme_is_https(secret):
         assert ask(client, "/scheme")[1] == "https"
 
 
+@pytest.mark.parametrize(("further", "status"), [("127.0.0.1:0", 421), ("unix:{0}/web.sock", 101)])
+def test_a_page_may_have_any_name_where_a_listener_is_on_more_than_loopback(
+    tmp_path, further, status
+):
+    fields = [("Host", "shop.example"), ("Origin", "http://shop.example")]
+    with (
+        serving(tmp_path, "--bind", further.format(tmp_path)) as server,
+        RawClient.dial(server.address) as client,
+    ):
+        assert client.ask_upgrade("/ws/red", KEY, fields).status == status
+
+
 def test_websockets_of_all_listeners_hear_1001(tmp_path):
     unix = f"{tmp_path}/web.sock"
     with serving(tmp_path, "--bind", f"unix:{unix}", "--bind", "[::1]:0") as server:

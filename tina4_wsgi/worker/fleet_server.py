@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
+from ..addresses.hosts import is_loopback_address
 from ..errors import Refused
 from ..server.server import Server
 from ..server.wire import ip_of
@@ -74,6 +75,14 @@ class FleetServer(Server):
     def ledger(self) -> FleetServer:
         """Itself, as its requests know it."""
         return self
+
+    @property
+    def is_on_loopback_only(self) -> bool:
+        """Whether the whole worker can only be reached from this machine, by addresses."""
+        return all(
+            isinstance(server.address, tuple) and is_loopback_address(str(server.address[0]))
+            for server in self._fleet.servers
+        )
 
     def scheme_of(self, head: RequestHead, address: object) -> str:
         """Return the client's scheme; see `Ledger`."""
