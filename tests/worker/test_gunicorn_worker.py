@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -24,6 +25,13 @@ def post_worker_init(worker):
     print("is ready", flush=True)
 """
 BOOTED = r"Booting worker with pid: (\d+)"
+
+
+def wait_until(is_so):
+    give_up_at = time.monotonic() + servers.READY_S
+    while not is_so():
+        assert time.monotonic() < give_up_at
+        time.sleep(servers.POLL_S)
 
 
 def test_it_serves_http_and_websockets_on_all_its_listeners(tmp_path):
@@ -113,17 +121,18 @@ def test_no_request_is_lost_when_workers_are_replaced(tmp_path):
         for asker in askers:
             asker.start()
         try:
+            wait_until(lambda: heard)
             for round_ in (1, 2):
                 server.process.send_signal(signal.SIGHUP)
                 server.wait_for_log(rf"(?s)(Worker exiting.*){{{2 * round_}}}")
                 server.wait_for_log(rf"(?s)(is ready.*){{{2 + 2 * round_}}}")
+            wait_until(lambda: len(heard) > 1)
         finally:
             is_over.set()
             for asker in askers:
                 asker.join()
 
         assert lost == []
-        assert len(heard) >= 2
 
 
 def test_a_worker_ends_after_its_number_of_requests_and_a_new_one_serves(tmp_path):

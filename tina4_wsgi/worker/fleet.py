@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LEAST_SHARE = 0.25
-_MARGIN_S = 2.5
-"""For the first requests of new connections, and the ends of what is cut."""
+_MARGIN_S = 3.0
+"""For the time before the stop, the first requests of new connections, and the ends of what is cut.
+"""
 
 _IDLE_PATIENCE_S = 2.0
 """As long as gunicorn's own `keepalive` leaves a client between two requests."""

@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 _NOTIFY_S = 1.0
 """As gunicorn's own gevent worker: often enough for any `timeout`."""
 
+_OVERLAP_S = 0.5
+"""How long a worker still accepts connections when it is told to stop. At a SIGHUP gunicorn tells
+the old workers so while the new ones have still to load the application; its own gevent worker
+notices after half a second on average.
+"""
+
+_OVERLAP_SHARE = 0.125
+"""Of `graceful_timeout`, at most."""
+
 _READ_BYTES = 4_096
 
 
@@ -58,6 +67,7 @@ class FrontWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no type
             for warning in gunicorn_settings.ignored(self.cfg):
                 self.log.warning(warning)
         self._woken = Event()
+        self._is_told_to_stop = False
 
     def run(self) -> None:
         """Serve until `alive` is false, and stop gracefully."""
@@ -73,16 +83,22 @@ class FrontWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no type
             self.notify()
             self._woken.wait(_NOTIFY_S)
             self._woken.clear()
+        if self._is_told_to_stop:
+            gevent.sleep(min(_OVERLAP_S, self.cfg.graceful_timeout * _OVERLAP_SHARE))
         self._stop(fleet)
 
-    def count_request(self) -> bool:
-        """Count a request; return whether its client may send another on the same connection."""
+    def handle_exit(self, *args: object) -> None:
+        """Stop gracefully: the handler of SIGTERM."""
+        self._is_told_to_stop = True
+        super().handle_exit(*args)
+
+    def count_request(self) -> None:
+        """Count a request; with the last one of `max_requests` the worker begins to stop."""
         self.nr += 1
         if self.alive and self.nr >= self.max_requests:
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
             self._woken.set()
-        return self.alive
 
     def _stop(self, fleet: Fleet) -> None:
         stopping = gevent.spawn(fleet.stop)

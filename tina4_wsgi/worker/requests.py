@@ -133,9 +133,7 @@ class _Counted(Handler):
 
     def handle_one_response(self) -> None:
         """Answer a request, and count it."""
-        ledger = self._ledger
-        if not ledger.worker.count_request():
-            self.close_connection = True
+        self._ledger.worker.count_request()
         try:
             super().handle_one_response()
         finally:
@@ -172,6 +170,11 @@ class _Counted(Handler):
         return SeenResponse(
             line, self._headers, self._body_bytes, self.headers_sent, self.close_connection
         )
+
+    def _decide_connection(self) -> None:
+        if not self._ledger.worker.alive:
+            self.close_connection = True
+        super()._decide_connection()
 
     def _framed(self, data: bytes) -> bytes:
         if self.command != "HEAD":
