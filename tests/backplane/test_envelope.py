@@ -89,8 +89,8 @@ def test_a_large_message_costs_time_in_proportion_to_its_size():
 
 BAD = {
     "another version": (b"\x02\x02" + bytes(26), "version 2, expected 1"),
-    "no kind 0": (b"\x01\x00" + bytes(26), "kind 0, expected 1 to 6"),
-    "an unknown kind": (b"\x01\x63" + bytes(26), "kind 99, expected 1 to 6"),
+    "no kind 0": (b"\x01\x00" + bytes(26), "kind 0, expected 1 to 9"),
+    "an unknown kind": (b"\x01\x63" + bytes(26), "kind 99, expected 1 to 9"),
     "too short": (b"\x01\x02\x00", "3 bytes, expected at least 28"),
     "empty": (b"", "0 bytes, expected at least 28"),
     "a name longer than all": (b"\x01\x02" + bytes(24) + b"\x00\x09abc", "name of 9 bytes"),

@@ -232,11 +232,6 @@ def test_it_starts_once_and_tells_its_backplane_at_once(make):
     assert relay.status() == "status of the core"
 
 
-@pytest.mark.parametrize(("backplane", "tracks"), [("redis", True), ("local", False)])
-def test_only_redis_is_told_of_each_name(make, backplane, tracks):
-    assert make(settings={"backplane": backplane}).tracks_names == tracks
-
-
 def test_where_nobody_else_is_nothing_is_carried_or_asked(make):
     relay = make()
     relay.start()

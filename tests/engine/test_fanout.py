@@ -36,8 +36,7 @@ class Desk:
 class Wire:
     """Stands for the relay to other processes."""
 
-    def __init__(self, told: list[Any], tracks_names: bool = True) -> None:
-        self.tracks_names = tracks_names
+    def __init__(self, told: list[Any]) -> None:
         self.had_to_wait = False
         self._told = told
 
@@ -116,7 +115,7 @@ def test_paths_alone_are_watched() -> None:
     assert watched == ["/a", "/b"]
 
 
-def test_a_relay_that_tracks_names_hears_who_enters_and_leaves() -> None:
+def test_the_relay_hears_who_enters_and_leaves() -> None:
     told: list[Any] = []
     fanout = make(relay=Wire(told))
 
@@ -131,16 +130,6 @@ def test_a_relay_that_tracks_names_hears_who_enters_and_leaves() -> None:
         ("left", Kind.ROOM, "lobby"),
         ("left", Kind.PATH, "/a"),
     ]
-
-
-@pytest.mark.parametrize("relay", [None, Wire([], tracks_names=False)])
-def test_another_relay_or_none_does_not(relay: Any) -> None:
-    fanout = make(relay=relay)
-
-    fanout.entered(PATH, "/a")
-    fanout.left(PATH, "/a")
-
-    assert relay is None or relay._told == []
 
 
 def test_without_other_processes_there_is_nothing_to_wait_for() -> None:

@@ -43,13 +43,15 @@ def in_child(function: Callable[[], object]) -> Any:
 class Wire:
     """Stands for the relay; writes down what it is told."""
 
-    tracks_names = False
-
     def __init__(self) -> None:
         self.told: list[Any] = []
 
     def start(self) -> None:
         self.told.append("start")
+
+    def enter(self, *name: object) -> None: ...
+
+    def leave(self, *name: object) -> None: ...
 
     def ask(self, question: dict[str, Any]) -> list[dict[str, Any]]:
         self.told.append(question)

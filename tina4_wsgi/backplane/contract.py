@@ -115,6 +115,9 @@ class Backplane(Protocol):
             Whether it had to wait.
         """
 
+    def hear_all(self, timeout_s: float) -> None:
+        """Have broadcasts to whatever name arrive from now on, if they may not; may wait."""
+
     def ask(self, question: Facts, timeout_s: float) -> list[Facts]:
         """Ask all other processes, and return the answers that came within `timeout_s`."""
 

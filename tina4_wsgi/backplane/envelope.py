@@ -5,8 +5,8 @@
             messages itself
     4       version, 1
     5       kind
-    6-13    number: counts a sender's messages; in ACK, ASK and ANSWER the number of the message or
-            question that is meant; 0 for none
+    6-13    number: counts a sender's messages; in ACK, ASK, ANSWER and RESUMED the number of the
+            message or question that is meant; 0 for none
     14-29   sender: 16 random bytes that a process chose for itself
     30-31   size of the name, big-endian
     32-     name in UTF-8, a path or a room; then the body
@@ -55,6 +55,9 @@ class Kind(IntEnum):
     ACK = 4  # says to how many clients message `number` was handed
     ASK = 5  # a question; `number` counts the asker's
     ANSWER = 6  # the answer to question `number`
+    SKIP = 7  # asks for no more broadcasts to a path or room, since nobody here is in it
+    RESUME = 8  # asks for them again
+    RESUMED = 9  # says that the next broadcast to it will be sent
 
 
 _KINDS = {int(kind): kind for kind in Kind}

@@ -49,9 +49,6 @@ class Relay:
             So it publishes from outside to all others, its parent included. `start` ends that: from
             then on it is a process like any other.
 
-    Attributes:
-        tracks_names: whether `enter` and `leave` do anything.
-
     Greenlets and threads: any, unless a method says less.
     Locks: `_lock` guards the start. `_hub`, `_ident` and `_mailbox` are set before `_core`.
     """
@@ -75,14 +72,17 @@ class Relay:
         self._ident = 0
         self._mailbox: Mailbox | None = None
         self._is_outsider = is_outsider
+        self._hears_all = False  # whether hubs of several threads serve
         self._error = ""
         self._retry: Any = None  # a timer of the hub's
         self._retry_s = _FIRST_RETRY_S
-        self.tracks_names = config.backplane == "redis"
 
     def start(self) -> None:
         """Start in the hub of this thread, from one of its greenlets; harmless once started."""
-        if self._core is not None or self._error or isolation.is_on:
+        core = self._core
+        if core is not None and get_ident() != self._ident:
+            self._hear_all(core)
+        if core is not None or self._error or isolation.is_on:
             return
 
         self._is_outsider = False
@@ -110,6 +110,12 @@ class Relay:
                 self._retry_later()
         else:
             self._error, self._core = "", core
+
+    def _hear_all(self, core: Backplane) -> None:
+        """Have everything told here, since clients of another thread can't wait for it later."""
+        if not self._hears_all:
+            self._hears_all = True
+            self._in_hub(_ANSWER_S, core.hear_all, _ANSWER_S)
 
     def _retry_later(self) -> None:
         """Try again in a while: another user's folder or a full disk may be gone by then."""

@@ -105,12 +105,12 @@ class Fanout:
 
     def entered(self, kind: GroupKind, name: str) -> None:
         """Note that a hub has its first member of a group."""
-        if self.relay is not None and self.relay.tracks_names:
+        if self.relay is not None:
             self.relay.enter(_KIND_OF[kind], name)
 
     def left(self, kind: GroupKind, name: str) -> None:
         """Note that a hub has lost its last member of a group."""
-        if self.relay is not None and self.relay.tracks_names:
+        if self.relay is not None:
             self.relay.leave(_KIND_OF[kind], name)
 
     def wait_until_heard(self, kind: GroupKind, name: str) -> bool:

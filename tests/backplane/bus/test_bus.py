@@ -27,6 +27,7 @@ from tina4_wsgi.backplane.bus import bus as bus_module
 from tina4_wsgi.backplane.bus import directory as directory_module
 from tina4_wsgi.backplane.bus.bus import LocalBus
 from tina4_wsgi.backplane.bus.directory import BusDirectory, socket_name
+from tina4_wsgi.backplane.bus.interest import IN_VAIN
 from tina4_wsgi.backplane.envelope import EnvelopeReader, Kind, pack, pack_json, sized, unpack
 from tina4_wsgi.backplane.private_folders import default_places
 from tina4_wsgi.errors import BackplaneError
@@ -662,3 +663,211 @@ def test_it_looks_around_every_three_seconds_and_keeps_no_process_alive_for_it(f
     assert timers[0][1:] == (3.0, False)
     assert 2.4 <= timers[0][0] <= 3.6
     assert timers[1] == (3.0, 3.0, False)
+
+
+# -- what siblings skip
+
+
+@pytest.fixture
+def pair(join) -> tuple[LocalBus, LocalBus]:
+    """One that speaks, and one that has nobody."""
+    speaker, deaf = join(), join()
+    linked(speaker, deaf)
+    deaf.wait_until_heard(Kind.PATH, "/x", WAIT_S)
+    deaf.ears.count_here = lambda kind, name: 0
+    return speaker, deaf
+
+
+def skipped(bus: LocalBus) -> set[tuple[Kind, str]]:
+    """What a process with one sibling skips for it."""
+    (link,) = bus._targets
+    return link.skipped
+
+
+def say(bus: LocalBus, count: int, name: str = "/x", kind: Kind = Kind.PATH) -> None:
+    for _ in range(count):
+        bus.carry(kind, name, HELLO)
+        gevent.sleep(0)
+
+
+def test_what_is_for_nobody_is_skipped_after_a_while_and_all_else_is_told(pair):
+    speaker, deaf = pair
+
+    say(speaker, IN_VAIN)
+    wait_until(lambda: skipped(speaker) == {(Kind.PATH, "/x")}, "the request")
+    say(speaker, 3)
+    say(speaker, 1, "/x", Kind.ROOM)
+    say(speaker, 1, "/y")
+
+    wait_until(lambda: (Kind.PATH, "/y", HELLO) in deaf.ears.heard, "what is not skipped")
+    assert deaf.ears.heard == [
+        *[(Kind.PATH, "/x", HELLO)] * IN_VAIN,
+        (Kind.ROOM, "/x", HELLO),
+        (Kind.PATH, "/y", HELLO),
+    ]
+
+
+def test_one_turn_of_the_hub_may_tell_some_and_skip_some(pair):
+    speaker, deaf = pair
+    say(speaker, IN_VAIN)
+    wait_until(lambda: skipped(speaker), "the request")
+    deaf.ears.heard.clear()
+
+    for name in ("/a", "/x", "/b"):
+        speaker.carry(Kind.PATH, name, HELLO)
+
+    wait_until(lambda: len(deaf.ears.heard) == 2, "what is not skipped")
+    assert [name for _, name, _ in deaf.ears.heard] == ["/a", "/b"]
+
+
+def test_one_that_skips_nothing_hears_all_beside_one_that_does(pair, join):
+    speaker, deaf = pair
+    other = join()
+    linked(speaker, deaf, other)
+
+    say(speaker, 2 * IN_VAIN)
+
+    wait_until(lambda: len(other.ears.heard) == 2 * IN_VAIN, "all of it")
+    wait_until(lambda: len(deaf.ears.heard) >= IN_VAIN, "what came before the request")
+
+
+@pytest.mark.parametrize("is_said_before", [True, False])
+def test_a_path_with_somebody_is_never_skipped(pair, is_said_before):
+    speaker, deaf = pair
+    if is_said_before:
+        say(speaker, IN_VAIN - 1)
+    deaf.enter(Kind.PATH, "/x")
+
+    say(speaker, 3 * IN_VAIN)
+
+    wait_until(lambda: len(deaf.ears.heard) >= 3 * IN_VAIN, "all of it")
+    assert skipped(speaker) == set()
+
+
+def test_a_path_with_a_client_from_before_the_bus_is_never_skipped(pair):
+    speaker, deaf = pair
+    deaf.ears.count_here = lambda kind, name: 1
+
+    say(speaker, 3 * IN_VAIN)
+
+    wait_until(lambda: len(deaf.ears.heard) == 3 * IN_VAIN, "all of it")
+
+
+@pytest.mark.parametrize("rounds", [1, 5])
+def test_who_comes_misses_nothing_once_it_has_waited(pair, rounds):
+    speaker, deaf = pair
+    for _ in range(rounds):
+        say(speaker, IN_VAIN)
+        wait_until(lambda: skipped(speaker), "the request")
+        deaf.enter(Kind.PATH, "/x")
+
+        assert deaf.wait_until_heard(Kind.PATH, "/x", WAIT_S) is True
+        deaf.ears.heard.clear()
+        speaker.carry(Kind.PATH, "/x", HELLO)
+
+        wait_until(lambda: deaf.ears.heard == [(Kind.PATH, "/x", HELLO)], "the broadcast")
+        assert deaf.wait_until_heard(Kind.PATH, "/x", WAIT_S) is False
+        deaf.leave(Kind.PATH, "/x")
+
+
+def test_who_comes_while_one_is_asked_to_skip_misses_nothing_either(pair):
+    speaker, deaf = pair
+    say(speaker, IN_VAIN)
+    wait_until(lambda: len(deaf.ears.heard) == IN_VAIN, "all of it")
+    deaf.enter(Kind.PATH, "/x")  # the request to skip it may be on its way
+
+    assert deaf.wait_until_heard(Kind.PATH, "/x", WAIT_S) is True
+    say(speaker, 3)
+
+    wait_until(lambda: len(deaf.ears.heard) == IN_VAIN + 3, "all of it")
+
+
+def test_a_sibling_that_is_gone_is_not_waited_for(pair):
+    speaker, deaf = pair
+    say(speaker, IN_VAIN)
+    wait_until(lambda: skipped(speaker), "the request")
+
+    speaker.close()
+    wait_until(lambda: deaf.is_alone, "the end of the links")
+    deaf.enter(Kind.PATH, "/x")
+
+    assert deaf.wait_until_heard(Kind.PATH, "/x", WAIT_S) is False
+
+
+def test_a_sibling_that_goes_while_it_is_waited_for_ends_the_wait(pair, monkeypatch):
+    speaker, deaf = pair
+    say(speaker, IN_VAIN)
+    wait_until(lambda: skipped(speaker), "the request")
+    monkeypatch.setattr(speaker, "_resume", lambda link, envelope: speaker.close())
+    deaf.enter(Kind.PATH, "/x")
+
+    assert deaf.wait_until_heard(Kind.PATH, "/x", WAIT_S) is True
+    assert deaf.wait_until_heard(Kind.PATH, "/x", WAIT_S) is False
+
+
+def test_a_link_that_was_cut_tells_everything_again(pair):
+    speaker, deaf = pair
+    say(speaker, IN_VAIN)
+    wait_until(lambda: skipped(speaker), "the request")
+    deaf.ears.heard.clear()
+
+    (link,) = speaker._targets
+    link.close()
+    wait_until(lambda: speaker._targets, "a new link")
+    say(speaker, 1)
+
+    wait_until(lambda: deaf.ears.heard, "the broadcast")
+
+
+def test_who_hears_all_is_told_all_again(pair):
+    speaker, deaf = pair
+    say(speaker, IN_VAIN)
+    say(speaker, IN_VAIN, "r", Kind.ROOM)
+    wait_until(lambda: len(skipped(speaker)) == 2, "the requests")
+
+    deaf.hear_all(WAIT_S)
+
+    assert skipped(speaker) == set()
+    say(speaker, 3 * IN_VAIN)
+    wait_until(lambda: len(deaf.ears.heard) == 5 * IN_VAIN, "all of it")
+
+
+def test_a_sibling_remembers_only_so_many_requests(pair, monkeypatch):
+    monkeypatch.setattr(bus_module, "MOST_TOPICS", 2)
+    speaker, deaf = pair
+
+    for name in ("/a", "/b", "/c"):
+        say(speaker, IN_VAIN, name)
+    wait_until(lambda: len(deaf.ears.heard) == 3 * IN_VAIN, "all of it")
+    deaf.ears.heard.clear()
+    say(speaker, 1, "/c")
+
+    wait_until(lambda: deaf.ears.heard, "what there was no room for")
+    assert skipped(speaker) == {(Kind.PATH, "/a"), (Kind.PATH, "/b")}
+
+
+@pytest.mark.parametrize("kind", [Kind.SKIP, Kind.RESUME, Kind.RESUMED])
+@pytest.mark.parametrize("body", [{}, {"kind": "HELLO"}, {"kind": ["PATH"]}])
+def test_a_request_about_nothing_closes_its_link(join, folder, caplog, kind, body):
+    bus = join()
+    sock = stranger(folder, sized(pack_json(kind, "/x", body, SENDER)), guest_hello())
+
+    assert sock.recv(100) == b""
+    sock.close()
+    wait_until(lambda: "of neither a path nor a room" in caplog.text, "the log line")
+    assert bus.is_alone
+
+
+@pytest.mark.parametrize("kind", [Kind.SKIP, Kind.RESUME, Kind.RESUMED])
+def test_a_guest_may_say_such_a_thing_and_nothing_comes_of_it(join, folder, kind):
+    bus = join()
+    said = sized(pack_json(kind, "/x", {"kind": "PATH"}, SENDER, 1))
+    sock = stranger(folder, said + sized(pack(Kind.PATH, "/x", HELLO, SENDER, 7)), guest_hello())
+
+    reader, heard = EnvelopeReader(), []
+    while not heard:
+        reader.feed(sock.recv(1_000), heard)
+    sock.close()
+
+    assert [(one.kind, one.number) for one in heard] == [(Kind.ACK, 7)]
+    assert bus.ears.heard == [(Kind.PATH, "/x", HELLO)]

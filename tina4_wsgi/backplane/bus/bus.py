@@ -5,7 +5,8 @@ are there and says HELLO; a process that hears HELLO connects back. So each dire
 its own, and messages of one process arrive in order and once. With one link for both directions,
 two processes that start at once would have two, and messages on the way while one of them is given
 up would be lost or overtaken. The directory is scanned again every few seconds, which heals
-whatever went wrong.
+whatever went wrong. Broadcasts go to all siblings but those that have asked to skip their path or
+room, see `interest`.
 
 Publishers from outside connect, say HELLO as such, and get an ACK for each message, sent after the
 flush that hands the message to the clients' sockets.
@@ -31,10 +32,13 @@ from ..contract import Facts, Receiver, Status
 from ..envelope import Envelope, EnvelopeError, Kind, pack, pack_json, sized
 from ..questions import Questions, answer_of
 from .directory import BusDirectory, app_of, peer_uid, raw_socket, sender_of, socket_name
+from .interest import MOST_TOPICS, Interest
 from .link import Link
 
 if TYPE_CHECKING:
     from gevent.hub import Hub
+
+    from .interest import Asked, Topic
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 
@@ -49,6 +53,7 @@ _POLL_S = 0.01
 _READABLE = 1  # libev's
 
 PUBLISHER, WORKER = "publisher", "worker"
+_TOPIC_KINDS = {kind.name: kind for kind in (Kind.PATH, Kind.ROOM)}
 
 
 class LocalBus:
@@ -84,9 +89,10 @@ class LocalBus:
         self._out: dict[str, Link] = {}  # by the sibling's name
         self._targets: tuple[Link, ...] = ()  # of _out; replaced, so any thread may read it
         self._in: set[Link] = set()
-        self._pending: list[bytes] = []
+        self._pending: list[tuple[Topic, bytes]] = []
         self._pending_bytes = 0
         self._acks: list[tuple[Link, bytes]] = []
+        self._interest = Interest()
         self._questions = Questions()
         self._number = 0
         self._awaited: set[str] = set()
@@ -135,24 +141,37 @@ class LocalBus:
         self._number += 1
         if not self._pending:
             self._hub.loop.run_callback(self._flush)
-        self._pending.append(data)
+        self._pending.append(((kind, name), data))
         self._pending_bytes += len(data)
         if self._pending_bytes > _FLUSH_BYTES:
             self._flush()
 
     def enter(self, kind: Kind, name: str) -> None:
-        """Do nothing: siblings tell everything."""
+        """Count one more reason to hear of `name`, and have it told again where it isn't."""
+        asked = self._interest.enter((kind, name))
+        if asked is not None:
+            self._ask_to_resume(asked)
 
     def leave(self, kind: Kind, name: str) -> None:
-        """Do nothing, either."""
+        """Count one reason less."""
+        self._interest.leave((kind, name))
+
+    def hear_all(self, timeout_s: float) -> None:
+        """Have siblings tell everything again and for good, and wait until they do."""
+        for asked in self._interest.hear_all():
+            self._ask_to_resume(asked)
+            self._interest.wait(asked.topic, timeout_s)
 
     def wait_until_heard(self, kind: Kind, name: str, timeout_s: float) -> bool:
-        """Wait, once per process, until all siblings found at the start have linked back."""
-        if self._is_ready.is_set():
-            return False
-        self._is_ready.wait(timeout_s)
-        self._is_ready.set()
-        return True
+        """Wait until siblings that were asked to skip `name` tell it again.
+
+        Once per process, wait also until all siblings found at the start have linked back.
+        """
+        had_to_wait = not self._is_ready.is_set()
+        if had_to_wait:
+            self._is_ready.wait(timeout_s)
+            self._is_ready.set()
+        return self._interest.wait((kind, name), timeout_s) or had_to_wait
 
     def ask(self, question: Facts, timeout_s: float) -> list[Facts]:
         """Ask all siblings, and wait for their answers."""
@@ -335,6 +354,12 @@ class LocalBus:
                 self._answer(link, envelope)
             elif kind is Kind.ANSWER:
                 self._questions.take(envelope.number, link.sender, envelope.json())
+            elif kind is Kind.SKIP:
+                self._skip(link, envelope)
+            elif kind is Kind.RESUME:
+                self._resume(link, envelope)
+            elif kind is Kind.RESUMED:
+                self._interest.resumed(_topic_of(envelope), link.sender, envelope.number)
 
     def _greet(self, link: Link, envelope: Envelope) -> None:
         if link not in self._in or link.sender:
@@ -361,6 +386,7 @@ class LocalBus:
 
     def _deliver(self, link: Link, envelope: Envelope) -> None:
         kind, name, frame = envelope.kind, envelope.name, envelope.body
+        topic = (kind, name)
         if link.is_outsider:
             count = self._receiver.count_here(kind, name)
             if not self._acks:
@@ -369,7 +395,43 @@ class LocalBus:
                 self._hub.loop.run_callback(self._hub.loop.run_callback, self._send_acks)
             data = pack_json(Kind.ACK, "", {"clients": count}, self._sender, envelope.number)
             self._acks.append((link, sized(data)))
+        elif not self._is_wanted(topic) and self._interest.is_tired_of(topic, link.sender):
+            self._say(link.name, Kind.SKIP, topic)
         self._receiver.deliver(kind, name, frame)
+
+    # -- who wants to hear of what
+
+    def _is_wanted(self, topic: Topic) -> bool:
+        # A bus that could not start at first hasn't been told of those who came before.
+        return self._interest.has(topic) or self._receiver.count_here(*topic) > 0
+
+    def _ask_to_resume(self, asked: Asked) -> None:
+        names = {link.sender: name for name, link in self._out.items()}
+        for sender in list(asked.senders):
+            name = names.get(sender)
+            if name is None:
+                self._interest.resumed(asked.topic, sender)  # it is gone
+            else:
+                self._say(name, Kind.RESUME, asked.topic, asked.number)
+
+    def _skip(self, link: Link, envelope: Envelope) -> None:
+        topic, out = _topic_of(envelope), self._out.get(link.name)
+        if out is not None and len(out.skipped) < MOST_TOPICS:
+            out.skipped.add(topic)
+
+    def _resume(self, link: Link, envelope: Envelope) -> None:
+        topic, out = _topic_of(envelope), self._out.get(link.name)
+        if out is not None:
+            out.skipped.discard(topic)
+        self._say(link.name, Kind.RESUMED, topic, envelope.number)
+
+    def _say(self, name: str, kind: Kind, topic: Topic, number: int = 0) -> None:
+        """Tell a sibling something about a topic, behind all broadcasts so far."""
+        link = self._out.get(name)
+        if link is not None:
+            self._flush()
+            body = {"kind": topic[0].name}
+            link.write(sized(pack_json(kind, topic[1], body, self._sender, number)))
 
     def _send_acks(self) -> None:
         acks, self._acks = self._acks, []
@@ -390,14 +452,19 @@ class LocalBus:
 
         self._pending = []
         self._pending_bytes = 0
-        joined = pending[0] if len(pending) == 1 else b"".join(pending)
+        everything = b"".join([data for _, data in pending])
         for link in self._targets:
-            link.write(joined)
+            data = everything
+            if link.skipped:
+                data = b"".join([data for topic, data in pending if topic not in link.skipped])
+            if data:
+                link.write(data)
 
     def ended(self, link: Link, reason: str) -> None:
         """Forget a link that is gone."""
         if link in self._in:
             self._in.discard(link)
+            self._interest.forget(link.sender)
         elif self._out.get(link.name) is link:
             del self._out[link.name]
             self._targets = tuple(self._out.values())
@@ -419,3 +486,15 @@ class LocalBus:
     def _report(self, level: int, message: str, *args: object) -> None:
         """Log in a greenlet of its own: in the hub, logging could wait for a lock."""
         gevent.spawn(logger.log, level, message, *args)
+
+
+def _topic_of(envelope: Envelope) -> Topic:
+    """Return what SKIP, RESUME or RESUMED is about.
+
+    Raises:
+        EnvelopeError: it says something else.
+    """
+    kind = _TOPIC_KINDS.get(str(envelope.json().get("kind")))
+    if kind is None:
+        raise EnvelopeError(f"{envelope.kind.name} of neither a path nor a room")
+    return kind, envelope.name

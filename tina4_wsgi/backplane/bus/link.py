@@ -15,6 +15,8 @@ from ..envelope import Envelope, EnvelopeError, EnvelopeReader
 if TYPE_CHECKING:
     import _socket
 
+    from ..envelope import Kind
+
 _READ_BYTES = 65_536
 _READABLE, _WRITABLE = 1, 2  # libev's
 
@@ -45,6 +47,8 @@ class Link:
         name: the name of the peer's socket, once known.
         sender: the peer's id, once known.
         is_outsider: whether the peer only publishes.
+        skipped: what the peer wants no broadcasts to, as pairs of kind and name; `interest` says
+            more.
 
     Greenlets: the hub and any of its thread; nothing switches.
     """
@@ -63,6 +67,7 @@ class Link:
         "name",
         "opened_at_s",
         "sender",
+        "skipped",
     )
 
     def __init__(
@@ -84,6 +89,7 @@ class Link:
         self.name = name
         self.sender = b""
         self.is_outsider = False
+        self.skipped: set[tuple[Kind, str]] = set()
         self.opened_at_s: float = loop.now()
         # ref=False: links never keep a process alive.
         self._watcher = loop.io(sock.fileno(), _READABLE, ref=False)

@@ -116,6 +116,9 @@ class RedisBackplane:
             return False
         return self._subscriber.wait_until_confirmed(self._channels.of(kind, name), timeout_s)
 
+    def hear_all(self, timeout_s: float) -> None:
+        """Do nothing: a subscription needs nobody's consent."""
+
     def ask(self, question: Facts, timeout_s: float) -> list[Facts]:
         """Ask all processes, or about a path those with members there, and wait for answers."""
         assert self._publisher is not None
