@@ -22,12 +22,15 @@ WAIT_S = 5.0
 class Member(TransportOwner):
     """One who is in groups, and the peer that reads what was sent to it."""
 
-    def __init__(self, poller: Poller, flush_queue: FlushQueue) -> None:
+    def __init__(
+        self, poller: Poller, flush_queue: FlushQueue, wrap: Callable[[Any], Any] | None = None
+    ) -> None:
         ours, self.peer = socket.socketpair()
         ours.setblocking(False)
         self.peer.setblocking(False)
         self.errors: list[str] = []
-        self.transport = Transport(ours, poller, flush_queue, self, 1_000_000)
+        stream = ours if wrap is None else wrap(ours)
+        self.transport = Transport(stream, poller, flush_queue, self, 1_000_000)
 
     def lost(self) -> None:
         """The socket is closed."""
@@ -56,8 +59,10 @@ class Hall:
         self.groups = Groups(self.flush_queue)
         self.members: list[Member] = []
 
-    def enter(self, name: str = "/room") -> tuple[Group, Member]:
-        member = Member(self._poller, self.flush_queue)
+    def enter(
+        self, name: str = "/room", wrap: Callable[[Any], Any] | None = None
+    ) -> tuple[Group, Member]:
+        member = Member(self._poller, self.flush_queue, wrap)
         self.members.append(member)
         group = self.groups.add(name, member.transport)
         member.transport.group = group
@@ -138,6 +143,39 @@ def test_who_is_left_out_first_gets_the_rest_alone(hall: Hall) -> None:
     group.broadcast(b"e")
     turn()
     assert (sender.got(), sender.transport.sent_messages) == (b"e", 3)
+
+
+class Wire:
+    """A socket that counts how often it is sent something."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.sends = 0
+
+    def send(self, data: bytes) -> int:
+        self.sends += 1
+        return self._sock.send(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+def test_who_is_left_out_of_all_frames_of_a_turn_costs_no_call_of_send(hall: Hall) -> None:
+    wires: list[Wire] = []
+
+    def wrap(sock: socket.socket) -> Wire:
+        wires.append(Wire(sock))
+        return wires[-1]
+
+    group, sender = hall.enter(wrap=wrap)
+    hall.enter(wrap=wrap)
+
+    group.broadcast(b"a", sender.transport)
+    group.broadcast(b"b", sender.transport)
+    turn()
+
+    assert [one.sends for one in wires] == [0, 1]
+    assert (sender.transport.mark, sender.transport.sent_messages) == (0, 0)
 
 
 def test_somebody_of_another_group_is_not_left_out_of_this_one(hall: Hall) -> None:

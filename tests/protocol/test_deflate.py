@@ -226,6 +226,18 @@ def test_a_fault_says_which_of_the_two_limits_was_passed() -> None:
     assert str(bomb.fault) == "1009 message inflates to over 10 times its size"
 
 
+@pytest.mark.parametrize(("size", "fault"), [(20_000, None), (20_001, 1009)])
+def test_a_message_may_inflate_to_just_so_many_times_its_size(size: int, fault: int | None) -> None:
+    inflater = Inflater(1_000_000, 10)
+    inflater.expect(1_500)
+    inflater.expect(500)
+
+    inflated = inflater.inflate(deflated(bytes(size)), is_last=True)
+
+    assert (inflater.fault and inflater.fault.close_code) == fault
+    assert inflated == bytes(size)
+
+
 def test_incompressible_data_of_just_the_limit_passes() -> None:
     noise = bytes((n * n * 2_654_435_761 >> 13) & 0xFF for n in range(65_536))
 

@@ -15,6 +15,7 @@ from tina4_wsgi.protocol.handshake import (
     check,
     check_origin,
     check_page,
+    check_through_proxies,
     choose_subprotocol,
     read,
     wants_websocket,
@@ -522,6 +523,39 @@ def test_a_proxy_that_is_not_trusted_is_not_named_where_its_word_would_not_help(
 
     assert refused is not None
     assert "trusted_proxies" not in refused.detail
+
+
+@pytest.mark.parametrize(
+    ("variables", "trusted"),
+    [
+        ({}, ()),
+        ({"HTTP_VIA": "1.1 front"}, ("10.0.0.0/8",)),
+        ({"HTTP_VIA": "1.1 front", "werkzeug.proxy_fix.orig": {}}, ()),
+    ],
+    ids=["no proxy", "a trusted one", "one that has been read"],
+)
+def test_only_a_proxy_that_left_a_sign_and_is_not_believed_is_named(variables, trusted):
+    seen = {"REMOTE_ADDR": "10.0.0.1", "HTTP_HOST": "shop.example", **variables}
+
+    with pytest.raises(Refused) as caught:
+        check_through_proxies("http://shop.example", seen, "rewritten.example", (), trusted)
+
+    assert "trusted_proxies" not in caught.value.detail
+
+
+def test_whose_word_would_help_is_named_behind_both_sides_alone():
+    refused = refusal_of_page(
+        HTTP_ORIGIN="https://shop.example",
+        HTTP_HOST="in.local",
+        HTTP_X_FORWARDED_HOST="shop.example",
+    )
+
+    assert refused is not None
+    assert refused.status == 403
+    assert refused.detail == (
+        "the page is of origin 'https://shop.example', the request came for 'http(s)://in.local'; "
+        "a proxy tells that they are the same, but is not believed: trusted_proxies=['10.0.0.1']"
+    )
 
 
 @pytest.mark.parametrize(

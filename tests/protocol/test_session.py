@@ -230,6 +230,8 @@ def test_a_length_with_the_top_bit_set_fails_with_1002(hear, length):
         b"\x81\x05Hello",
         b"\x81\x00",
         b"\x82\x7e\x00\x7e",
+        b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00",
+        b"\x81\x7dHello",
         b"\x89\x00",
         b"\x8a\x00",
         b"\x88\x00",
