@@ -337,6 +337,18 @@ def test_closing_closes_the_engines_and_the_relay(wired: tuple[House, Wire]) -> 
     assert engine.path_broadcasts == 0
 
 
+def test_closing_takes_the_guard_of_the_stop_off(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard, dismissed = house.process.stop_guard, []
+    monkeypatch.setattr(guard, "dismiss", lambda: dismissed.append(guard))
+
+    house.process.close()
+    monkeypatch.undo()
+
+    assert dismissed == [guard]
+
+
 def test_another_threads_engine_is_closed_in_its_hub_and_a_dead_ones_from_here(
     house: House,
 ) -> None:

@@ -62,6 +62,15 @@ def test_messages_keep_their_order(hear):
     assert hear(data).messages == [b"%d" % at if at % 2 else str(at) for at in range(50)]
 
 
+@pytest.mark.parametrize("first", [0x81, 0x82])
+def test_long_messages_that_come_together_are_told_apart(hear, first):
+    sizes = (126, 256, 300, 511, 512, 40_000, 65_535, 255, 126)
+
+    heard = hear(b"".join(masked(first, b"x" * size) for size in sizes))
+
+    assert [len(one) for one in heard.messages] == list(sizes)
+
+
 def test_each_frame_has_a_mask_of_its_own(hear):
     data = masked(0x01, b"one", b"\x01\x02\x03\x04") + masked(0x80, b"two", b"\xff\x00\xff\x00")
 
@@ -786,6 +795,37 @@ def test_a_session_holds_what_waits_and_what_has_arrived_of_the_next_message():
     assert session.held_bytes == 3
     session.drop()
     assert session.held_bytes == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HELLO,
+        HELLO[:1],
+        HELLO[:7],
+        masked(0x02, b"a"),
+        masked(0x01, b""),
+        masked(0x89, b""),
+        masked(0x88, b""),
+    ],
+    ids=["message", "head", "part", "byte", "fragment", "ping", "close"],
+)
+def test_a_session_that_holds_anything_is_not_as_new(data):
+    session = Session(Config())
+    session.feed(data, [])
+
+    assert not session.is_as_new()
+
+
+def test_a_session_is_as_new_when_all_is_taken():
+    session = Session(Config())
+    assert session.is_as_new()
+
+    session.feed(masked(0x01, b"He") + masked(0x89, b"") + masked(0x80, b"llo") + HELLO, [])
+    session.queued_bytes = 0
+    session.pongs = None
+
+    assert session.is_as_new()
 
 
 # -- after a partial frame
