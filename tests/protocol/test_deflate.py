@@ -226,8 +226,13 @@ def test_a_fault_says_which_of_the_two_limits_was_passed() -> None:
     assert str(bomb.fault) == "1009 message inflates to over 10 times its size"
 
 
-@pytest.mark.parametrize(("size", "fault"), [(20_000, None), (20_001, 1009)])
-def test_a_message_may_inflate_to_just_so_many_times_its_size(size: int, fault: int | None) -> None:
+@pytest.mark.parametrize(
+    ("size", "inflated_size", "fault"),
+    [(20_000, 20_000, None), (20_001, 20_001, 1009), (50_000, 20_001, 1009)],
+)
+def test_a_message_may_inflate_to_just_so_many_times_its_size(
+    size: int, inflated_size: int, fault: int | None
+) -> None:
     inflater = Inflater(1_000_000, 10)
     inflater.expect(1_500)
     inflater.expect(500)
@@ -235,7 +240,7 @@ def test_a_message_may_inflate_to_just_so_many_times_its_size(size: int, fault: 
     inflated = inflater.inflate(deflated(bytes(size)), is_last=True)
 
     assert (inflater.fault and inflater.fault.close_code) == fault
-    assert inflated == bytes(size)
+    assert inflated == bytes(inflated_size)
 
 
 def test_incompressible_data_of_just_the_limit_passes() -> None:
@@ -326,6 +331,15 @@ def test_sixteen_streams_are_a_message_and_one_more_is_refused() -> None:
         feed(compressed_frame(stream * 17))
 
 
+def test_a_stream_too_many_is_not_inflated() -> None:
+    inflater = Inflater(1_000)
+
+    inflated = inflater.inflate(deflated(b"x", mode=zlib.Z_FINISH) * 17, is_last=True)
+
+    assert inflated == b"x" * 16
+    assert str(inflater.fault) == "1008 message of over 16 DEFLATE streams"
+
+
 def test_an_inflater_goes_on_behind_a_final_block() -> None:
     two = deflated(b"one", mode=zlib.Z_FINISH) + deflated(b"two")
 
@@ -349,6 +363,24 @@ def test_a_message_that_is_cut_inside_the_head_of_a_block_is_refused_with_1007(k
 
     with pytest.raises(ProtocolError, match="1007"):
         feed(compressed_frame(payload[:kept], 2))
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"\xff\xff", "is not valid DEFLATE"),
+        (b"\x00\x64\x00\x9b\xffHe", "ends inside a block"),
+        # Its end shows only in the block that is put behind it.
+        (deflated(b"Hello world, how are you?")[:-1], "is not valid DEFLATE"),
+    ],
+    ids=["no block", "a stored block", "a block of codes"],
+)
+def test_a_bad_message_fails_with_the_first_reason(payload: bytes, reason: str) -> None:
+    inflater = Inflater(1_000)
+
+    inflater.inflate(payload, is_last=True)
+
+    assert str(inflater.fault) == f"1007 compressed message {reason}"
 
 
 def test_a_payload_of_nothing_is_an_empty_message() -> None:
@@ -405,6 +437,17 @@ def test_short_messages_an_agreed_window_of_256_and_noise_stay_as_they_are() -> 
     assert compress_frame(short, 15, 1_024, 6, 8) is short
     assert compress_frame(long, 8, 1_024, 6, 8) is long
     assert compress_frame(noise, 15, 1_024, 6, 8) is noise
+
+
+def test_a_message_that_gets_no_smaller_stays_as_it_is() -> None:
+    frames = [encode_message("abcdefgh" + "abcdefgh"[:size]) for size in range(9)]
+
+    made = [compress_frame(frame, 15, 0, 6, 8) for frame in frames]
+
+    assert made[0] is frames[0]
+    assert made[-1] is not frames[-1]
+    for before, after in zip(frames, made, strict=True):
+        assert after is before or len(after) < len(before)
 
 
 @pytest.mark.parametrize(("level", "memory_level"), [(1, 8), (6, 5), (6, 8), (9, 9), (1, 1)])
