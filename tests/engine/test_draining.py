@@ -42,7 +42,7 @@ def is_told(connection: Any) -> bool:
 
 def test_each_client_gets_a_time_of_its_own_to_come_back_at(house: House) -> None:
     clients = [house.connect(echo)[0] for _ in range(10)]
-    draining = gevent.spawn(house.engine.drain, 5.0)
+    draining = gevent.spawn(house.engine.drain, 5.0, 0.0)
 
     hints = [HINT.fullmatch(goodbye(client)) for client in clients]
 
@@ -61,7 +61,7 @@ def test_the_time_to_come_back_grows_with_the_clients_up_to_the_setting() -> Non
 def test_without_a_retry_spread_there_is_no_hint(make_house: Any) -> None:
     house = make_house(retry_spread_s=0)
     client, _ = house.connect(echo)
-    gevent.spawn(house.engine.drain, 5.0)
+    gevent.spawn(house.engine.drain, 5.0, 0.0)
 
     assert goodbye(client) == "going away"
 
@@ -124,7 +124,7 @@ def test_a_connection_that_is_taken_on_meanwhile_is_told_too(house: House) -> No
             release.wait()
 
     first, _ = house.connect(hold)
-    draining = gevent.spawn(house.engine.drain, 5.0)
+    draining = gevent.spawn(house.engine.drain, 5.0, 0.0)
     goodbye(first)
     late, _ = house.connect(echo)
 
@@ -267,6 +267,28 @@ def test_who_has_left_before_its_turn_is_not_waited_for(clock: Clock) -> None:
 
     assert drain(guests, 20.0, 5.0)[0]
     assert clock.naps_s == []
+
+
+def test_whoever_has_left_keeps_nobody_from_a_moment_of_its_own(clock: Clock) -> None:
+    guests = [Guest(clock) for _ in range(100)]
+    for one in guests[::2]:
+        one.closed = one.is_over = True
+
+    assert drain(guests, 20.0, 5.0)[0]
+
+    told_s = {one.told[0][0] for one in guests[1::2]}
+    assert len(told_s) > 10
+    assert 0.8 < max(told_s) <= 1.05
+
+
+def test_without_any_time_nobody_is_waited_for(clock: Clock) -> None:
+    guest = Guest(clock, "never")
+
+    is_done, pool = drain([guest], 0.0)
+
+    assert (is_done, pool.lifted, clock.naps_s) == (False, 1, [])
+    assert [last for *_, last in guest.told] == [False, True]
+    assert guest.cut_at_s == [0.0]
 
 
 @pytest.mark.parametrize(("timeout_s", "called_s"), [(8.0, 7.0), (2.0, 1.5)])

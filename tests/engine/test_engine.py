@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -99,6 +100,19 @@ def test_all_kinds_of_compression_hear_a_broadcast_as_their_own_frame(house: Hou
     assert (frame.first, len(frame.payload) < 100) == (0xC1, True)
 
 
+def test_a_broadcast_finds_those_whose_path_has_compressed_members_alone(house: House) -> None:
+    _, speaker = house.connect(quiet, "/ws/speaker")
+    compressed, _ = house.connect(quiet, "/ws/hall", window_bits=15)
+    smaller, connection = house.connect(quiet, "/ws/hall", window_bits=9)
+    connection.join("lobby")
+
+    speaker.broadcast_to("/ws/hall", "a")
+    speaker.broadcast_to_room("lobby", "b")
+
+    assert compressed.read_text() == "a"
+    assert [smaller.read_text() for _ in range(2)] == ["a", "b"]
+
+
 def test_on_a_path_are_those_that_are_open_there(house: House) -> None:
     connections = [house.connect(quiet, path)[1] for path in ("/ws/a", "/ws/a", "/ws/b")]
     connections[0].close()
@@ -132,6 +146,15 @@ def test_others_hear_of_the_first_and_of_the_last_of_a_group_alone(house: House)
     assert ear.told == [("left", PATH, "/ws/test"), ("left", ROOM, "lobby")]
 
 
+def test_a_room_that_nobody_has_joined_can_be_left(house: House) -> None:
+    client, connection = house.connect(quiet)
+
+    connection.leave("lobby")
+    connection.send("still here")
+
+    assert client.read_text() == "still here"
+
+
 def test_broadcasts_are_counted_by_their_kind(house: House) -> None:
     _, connection = house.connect(quiet)
     connection.join("lobby")
@@ -159,6 +182,18 @@ def test_with_metrics_the_members_of_each_broadcast_are_counted(make_house: Any)
     assert house.engine.meter is not None
     assert (house.engine.meter.fanout.total, sum(house.engine.meter.fanout.counts)) == (5, 2)
     assert sum(house.engine.meter.flush_times.counts) == 1
+
+
+def test_with_metrics_compressed_members_are_counted_too(make_house: Any) -> None:
+    house = make_house(metrics="/metrics")
+    connections = [house.connect(quiet, window_bits=bits)[1] for bits in (0, 15, 15)]
+    gevent.sleep(0)
+    for connection in connections:
+        connection.join("lobby")
+
+    connections[0].broadcast_to_room("lobby", "a")
+
+    assert (house.engine.meter.fanout.total, sum(house.engine.meter.fanout.counts)) == (3, 2)
 
 
 def test_without_metrics_nothing_is_measured(house: House) -> None:
@@ -203,23 +238,90 @@ def test_when_all_have_left_those_that_are_settled_are_still_closed(
     wait_until(lambda: house.engine.settling_count == 0)
 
 
-def test_of_many_that_are_settled_the_first_are_closed_early(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Socket:
-        closed = False
+class Socket:
+    """Stands for a transport that is settled."""
 
-        def close(self) -> None:
-            self.closed = True
+    closed = False
 
-    monkeypatch.setattr(module, "_MOST_SETTLED", 3)
-    sockets = [Socket() for _ in range(5)]
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_of_many_that_are_settled_the_first_are_closed_early(house: House) -> None:
+    sockets = [Socket() for _ in range(258)]
     for one in sockets:
         house.engine.settle(one)  # type: ignore[arg-type]
 
-    assert [one.closed for one in sockets] == [True, True, False, False, False]
+    assert [one.closed for one in sockets] == [True] * 2 + [False] * 256
     house.engine.close()
     assert all(one.closed for one in sockets)
+
+
+def test_a_grace_period_lasts_a_tenth_of_a_second(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, clock = house.engine, SimpleNamespace(now_s=100.0)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    first, second = Socket(), Socket()
+    engine.settle(first)  # type: ignore[arg-type]
+    clock.now_s = 100.0625
+    engine.settle(second)  # type: ignore[arg-type]
+
+    seen = []
+    for clock.now_s in (100.09375, 100.125, 100.15625, 100.1875):
+        has_more = engine._keep_house()
+        seen.append((first.closed, second.closed, has_more))
+
+    assert seen == [(False, False, True)] + 2 * [(True, False, True)] + [(True, True, False)]
+    assert engine.now_s == 100.1875
+
+
+def test_a_grace_period_is_over_at_its_last_moment(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, one = house.engine, Socket()
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    engine.settle(one)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: 0.1))
+    engine._keep_house()
+
+    assert one.closed
+
+
+@pytest.mark.parametrize("wants_more", [True, False])
+@pytest.mark.parametrize("has_settled", [True, False])
+def test_the_sweep_goes_on_while_anybody_wants_it(
+    house: House, wants_more: bool, has_settled: bool
+) -> None:
+    house.engine.on_sweep = lambda: wants_more
+    if has_settled:
+        house.engine.settle(Socket())  # type: ignore[arg-type]
+
+    assert house.engine._keep_house() is (wants_more or has_settled)
+
+
+def test_the_sweep_goes_on_while_the_pool_has_workers_to_spare(house: House) -> None:
+    class Job:
+        is_waiting = False
+
+        def work(self) -> None:
+            gate.wait()
+
+    engine, gate, seen = house.engine, Event(), []
+    for _ in range(18):
+        engine.dispatcher.submit(Job())
+    wait_until(lambda: engine.dispatcher.busy_count == 18)
+    gate.set()
+    wait_until(lambda: not engine.dispatcher.busy_count)
+
+    for _ in range(3):
+        engine.hub.loop.run_callback(
+            lambda: seen.append((engine._keep_house(), engine.dispatcher.worker_count))
+        )
+    gevent.sleep(0)
+
+    assert seen == [(True, 17), (False, 16), (False, 16)]
 
 
 def test_the_sweep_closes_those_whose_grace_is_over_and_calls_who_asked(house: House) -> None:
@@ -261,6 +363,19 @@ def test_the_tally_of_a_route_has_what_those_did_who_are_gone(house: House, log:
     assert (tally.messages_received, tally.messages_sent) == (1, 2)
     assert (tally.received_bytes, tally.sent_bytes) == (6 + 5 + 6 + 2, 2 + 2 + 2 + 3 + 4)
     assert tally.closes == {"other": 1}
+
+
+def test_who_is_forgotten_twice_is_counted_once(house: House, log: Log) -> None:
+    client, connection = house.connect(log)
+    lifecycle = connection._lifecycle
+    client.send_text("hello")
+    log.wait_for("message")
+
+    house.engine.forget(lifecycle)
+    house.engine.forget(lifecycle)
+
+    assert lifecycle.service.tally.messages_received == 1
+    house.engine.connections[connection] = lifecycle
 
 
 @pytest.mark.parametrize("is_ours", [True, False])
@@ -309,9 +424,32 @@ def test_a_closed_engine_gets_no_broadcast_any_more(house: House) -> None:
 def test_a_draining_engine_says_so(house: House) -> None:
     assert not house.engine.is_draining
 
-    assert house.engine.drain(1.0)
+    assert house.engine.drain(1.0, 0.0)
 
     assert house.engine.is_draining
+
+
+@pytest.mark.parametrize(("limit_s", "is_watched"), [(0.0, False), (0.5, True)])
+def test_the_loop_is_watched_where_a_limit_is_set(
+    make_house: Any, monkeypatch: pytest.MonkeyPatch, limit_s: float, is_watched: bool
+) -> None:
+    asked: list[Any] = []
+
+    class Watch:
+        def __init__(self, hub: object, thread_ident: int, limit_s: float, name_of: object) -> None:
+            asked.append((thread_ident, limit_s, name_of))
+
+        def close(self) -> None:
+            asked.append("closed")
+
+    monkeypatch.setattr(module, "LoopWatch", Watch)
+    engine = make_house(blocked_loop_s=limit_s).engine
+    begun = [(engine.thread_ident, limit_s, module._name_of)]
+    assert asked == (begun if is_watched else [])
+
+    engine.close()
+
+    assert asked == ([*begun, "closed"] if is_watched else [])
 
 
 # Who holds the loop

@@ -181,7 +181,7 @@ def test_a_drain_tells_those_that_wait_and_those_whose_callbacks_run(
     waiting, _ = crowded.connect(log)
     waiting.send_text("too late")
 
-    draining = gevent.spawn(crowded.engine.drain, 2.0)
+    draining = gevent.spawn(crowded.engine.drain, 2.0, 0.0)
 
     for client in (idle, waiting, *crowded.hogs):
         assert client.read_close() == 1001

@@ -150,7 +150,7 @@ def test_a_second_hub_in_another_thread_hears_broadcasts_too(house: House) -> No
         ready.set()
         heard.append(client.read_text())
         client.close()
-        house.process.engine().drain(1.0)
+        house.process.engine().drain(1.0, 0.0)
         gevent.get_hub().destroy()
 
     thread = started(another_hub, ready)
@@ -200,7 +200,7 @@ def test_all_hubs_are_drained_at_once(house: House) -> None:
         ready.set()
         codes.append(client.read_close())
         client.close()
-        house.engine.drain(1.0)
+        house.engine.drain(1.0, 0.0)
         gevent.get_hub().destroy()
 
     thread = started(another_hub, ready)
@@ -253,7 +253,7 @@ def test_a_hub_that_stands_still_does_not_hold_up_the_drain(
         ready.set()
         is_over.wait()  # stands for a callback that lets nobody else run
         client.close()
-        house.engine.drain(1.0)
+        house.engine.drain(1.0, 0.0)
         gevent.get_hub().destroy()
 
     thread = started(another_hub, ready)

@@ -16,7 +16,6 @@ from ..hub.flush_queue import FlushQueue
 from ..hub.loop_watch import LoopWatch
 from ..hub.sweeper import Sweeper
 from ..protocol.deflate import compress_frame
-from ..protocol.frames import CloseCode
 from ..routing.names import GroupKind
 from ..websocket.connection import Connection
 from ..websocket.counters import Meter
@@ -208,7 +207,8 @@ class Engine(ConnectionOwner):
 
     def ended(self, lifecycle: Lifecycle) -> None:
         """Called when the close code is final, just before the "close" callback."""
-        code = lifecycle.close_code or CloseCode.ABNORMAL
+        code = lifecycle.close_code
+        assert code is not None
         lifecycle.service.tally.count_close(code, is_peers=lifecycle.was_closed_by_peer)
         if self.on_end is not None:
             self.on_end(lifecycle)
@@ -224,8 +224,7 @@ class Engine(ConnectionOwner):
         paths = self._variant_of(lifecycle).paths
         group = paths.get(path)
         if group is not None:
-            if transport.group is group:
-                transport.leave_group()
+            transport.leave_group()
             paths.remove(group, transport)
             if not len(group):
                 self.fanout.left(_PATH, path)
@@ -279,7 +278,7 @@ class Engine(ConnectionOwner):
                 continue
             # One member at a time: only a member's own outbox keeps the order of room and path
             # broadcasts.
-            if self.meter is not None and not bits:
+            if self.meter is not None:
                 self.meter.fanout.add(len(group))
             group.write_each(data, exclude)
 
@@ -293,7 +292,7 @@ class Engine(ConnectionOwner):
 
     # -- the end
 
-    def drain(self, timeout_s: float, spread_s: float = 0.0) -> bool:
+    def drain(self, timeout_s: float, spread_s: float) -> bool:
         """Close all connections and wait for their "close" callbacks; see `Draining`."""
         self.is_draining = True
         connections = self.connections.values()
