@@ -101,10 +101,12 @@ def test_an_engine_whose_thread_has_ended_is_replaced(
     monkeypatch.setattr(type(old), "is_alive", False)
 
     young = house.engine
+    monkeypatch.undo()
+    house.process.fanout.broadcast(GroupKind.PATH, "/ws/test", b"")
 
     assert young is not old
     assert house.process.engines == [young]
-    monkeypatch.undo()
+    assert (old.path_broadcasts, young.path_broadcasts) == (0, 1)
     old.close()
 
 
@@ -126,9 +128,12 @@ def test_an_engine_is_released_when_it_has_no_connections(house: House) -> None:
 
     client.send_close()
     wait_until(lambda: not house.process.connection_count)
+    engine = house.engine
     house.process.release()
+    house.process.fanout.broadcast(GroupKind.PATH, "/ws/test", b"")
 
     assert house.process.engines == []
+    assert engine.path_broadcasts == 0
 
 
 def test_the_environment_is_looked_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,9 +228,11 @@ def test_a_drain_tells_who_wants_to_know_when_it_begins_and_ends(
     assert told == [("begins", []), ("ends", [("retire", 1.0)])]
 
 
-@pytest.mark.parametrize(("is_hurried", "spread_s"), [(False, 3.0), (True, 0.0)])
+@pytest.mark.parametrize(
+    ("hurry", "spread_s"), [({}, 3.0), ({"is_hurried": False}, 3.0), ({"is_hurried": True}, 0.0)]
+)
 def test_a_drain_in_a_hurry_has_no_spread(
-    make_house: Any, monkeypatch: pytest.MonkeyPatch, is_hurried: bool, spread_s: float
+    make_house: Any, monkeypatch: pytest.MonkeyPatch, hurry: dict[str, bool], spread_s: float
 ) -> None:
     house, asked = make_house(drain_spread_s=3.0), []
     engine = house.engine
@@ -233,7 +240,7 @@ def test_a_drain_in_a_hurry_has_no_spread(
         engine, "drain", lambda timeout_s, spread_s: asked.append((timeout_s, spread_s))
     )
 
-    house.process.drain(4.0, is_hurried=is_hurried)
+    house.process.drain(4.0, **hurry)
     monkeypatch.undo()
 
     assert asked == [(4.0, spread_s)]
@@ -260,12 +267,14 @@ def test_another_threads_hub_gets_two_seconds_beyond_the_drain(
 
 
 @pytest.mark.parametrize(
-    ("done_s", "dead_s", "waited_s", "is_told"),
+    ("done_s", "dead_s", "give_up_at_s", "waited_s", "is_told"),
     [
-        (0.0, 9.0, 0.0, False),
-        (0.05, 9.0, 0.05, False),
-        (9.0, 0.03, 0.03, False),
-        (9.0, 9.0, 1.0, True),
+        (0.0, 9.0, 1.0, 0.0, False),
+        (0.05, 9.0, 1.0, 0.05, False),
+        (9.0, 0.03, 1.0, 0.03, False),
+        (9.0, 9.0, 1.0, 1.0, True),
+        (9.0, 9.0, 0.0, 0.0, True),
+        (0.0, 9.0, 0.0, 0.0, False),
     ],
 )
 def test_another_threads_drain_is_looked_at_a_hundred_times_a_second_until_it_is_over(
@@ -273,6 +282,7 @@ def test_another_threads_drain_is_looked_at_a_hundred_times_a_second_until_it_is
     caplog: pytest.LogCaptureFixture,
     done_s: float,
     dead_s: float,
+    give_up_at_s: float,
     waited_s: float,
     is_told: bool,
 ) -> None:
@@ -292,10 +302,10 @@ def test_another_threads_drain_is_looked_at_a_hundred_times_a_second_until_it_is
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: sum(naps_s)))
     other: Any = Other()
 
-    module._wait_for(other, other, 1.0)
+    module._wait_for(other, other, give_up_at_s)
 
     assert set(naps_s) <= {0.01}
-    assert sum(naps_s) == pytest.approx(waited_s, abs=0.011)
+    assert sum(naps_s) == pytest.approx(waited_s, abs=0.011 if waited_s else 0.0)
     assert [record.getMessage() for record in caplog.records] == (
         ["2 connections of another thread were left, since its hub stands still"] if is_told else []
     )
@@ -444,6 +454,20 @@ def test_in_a_child_the_old_connections_are_the_parents(
     assert client.read_text() == "from the parent"
 
 
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_in_a_child_that_a_native_thread_forked_they_are_too(
+    house: House, call: Callable[[Any], object]
+) -> None:
+    _, connection = house.connect(quiet, auth=lambda request: "ada")
+    gevent.sleep(0)
+    said: list[str] = []
+
+    in_thread(lambda: said.append(in_child(lambda: call(connection))))
+
+    assert said[0].startswith("ForkError: ")
+    assert "and this one is its parent's" in said[0]
+
+
 @pytest.mark.parametrize("has_engine", [True, False])
 def test_a_child_of_a_parent_that_served_broadcasts_as_an_outsider(
     make_house: Any, tmp_path: Path, has_engine: bool
@@ -472,6 +496,31 @@ def test_a_forked_process_is_an_outsider_until_it_serves(
         return runtime.fanout.relay._is_outsider
 
     assert in_child(look) == is_outsider
+
+
+@pytest.mark.parametrize("is_serving", [True, False])
+def test_a_process_that_nobody_forked_is_no_outsider(tmp_path: Path, is_serving: bool) -> None:
+    runtime = Runtime(Config(), root=str(tmp_path), is_serving=is_serving)
+
+    assert runtime.fanout.relay is not None
+    assert not runtime.fanout.relay._is_outsider
+    runtime.close()
+
+
+def test_a_forked_process_is_an_outsider_unless_it_is_said_to_serve(tmp_path: Path) -> None:
+    def look() -> object:
+        relay = Runtime(Config(), root=str(tmp_path)).fanout.relay
+        return relay is not None and relay._is_outsider
+
+    assert in_child(look) is True
+
+
+def test_a_child_of_an_app_without_other_processes_asks_nobody(tmp_path: Path) -> None:
+    process = Runtime(Config(backplane="none"), root=str(tmp_path))
+    process._engines[0] = Engine(Config(), process.fanout)
+
+    assert in_child(lambda: process.fanout.relay is None) is True
+    process.close()
 
 
 def test_an_app_without_other_processes_has_no_relay(tmp_path: Path) -> None:

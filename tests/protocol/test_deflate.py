@@ -60,6 +60,18 @@ def test_an_offer_is_answered_without_context_takeover_both_ways() -> None:
     assert agreed("permessage-deflate") == PLAIN_ANSWER
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "server_no_context_takeover",
+        "client_no_context_takeover",
+        "client_no_context_takeover; server_no_context_takeover",
+    ],
+)
+def test_a_client_may_ask_for_what_is_answered_anyway(parameters: str) -> None:
+    assert agreed(f"permessage-deflate; {parameters}") == PLAIN_ANSWER
+
+
 def test_the_first_valid_offer_wins() -> None:
     assert agreed(
         "x-foo, permessage-deflate; bad, permessage-deflate; server_max_window_bits=10"
@@ -166,6 +178,16 @@ def test_only_the_first_fragment_carries_the_mark() -> None:
     ]
 
 
+def test_the_last_fragment_may_be_empty() -> None:
+    payload = deflated(b"fragmented" * 10)
+
+    assert feed(compressed_frame(payload, 2, fin=False) + client_frame(0, b"")) == [
+        b"fragmented" * 10
+    ]
+    with pytest.raises(ProtocolError, match="1007"):
+        feed(compressed_frame(payload[:-1], 2, fin=False) + client_frame(0, b""))
+
+
 def test_plain_and_compressed_messages_may_alternate() -> None:
     assert feed(
         client_frame(1, b"a") + compressed_frame(deflated(b"b")) + client_frame(1, b"c")
@@ -213,6 +235,18 @@ def test_a_message_of_just_the_limit_passes_and_one_more_byte_is_1009() -> None:
     assert feed(compressed_frame(deflated(b"x" * 1_000)), max_message_bytes=1_000) == ["x" * 1_000]
     with pytest.raises(ProtocolError, match="1009"):
         feed(compressed_frame(deflated(b"x" * 1_001)), max_message_bytes=1_000)
+
+
+def test_no_part_of_a_message_is_inflated_beyond_the_limit() -> None:
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    first = compressor.compress(b"x" * 900) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    second = compressor.compress(b"x" * 5_000) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    inflater = Inflater(1_000)
+
+    inflated = [inflater.inflate(first, is_last=False), inflater.inflate(second, is_last=True)]
+
+    assert [len(one) for one in inflated] == [900, 101]
+    assert str(inflater.fault) == "1009 message inflates beyond the limit"
 
 
 def test_a_fault_says_which_of_the_two_limits_was_passed() -> None:

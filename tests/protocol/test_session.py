@@ -607,6 +607,13 @@ def test_a_64_bit_length_over_the_limit_fails_with_1009_on_its_head_alone(hear, 
     assert hear(b"\x82\xff" + length.to_bytes(8, "big")).fault_code == 1009
 
 
+@pytest.mark.parametrize("first", [0x81, 0x82])
+def test_a_64_bit_length_is_not_read_as_one_of_16_bits(hear, first):
+    head = bytes((first, 0xFF)) + (200 << 48).to_bytes(8, "big")
+
+    assert hear(head + b"x" * 300).fault_code == 1009
+
+
 def test_fragments_are_summed(hear):
     data = masked(0x02, b"x" * 100) + masked(0x00, b"x" * 100)
 

@@ -47,9 +47,12 @@ class House:
         window_bits: int = 0,
         auth: Callable[..., object] | None = None,
         wrap: Callable[[Any], Any] | None = None,
+        served: ServedRoute | None = None,
         **options: Any,
     ) -> tuple[RawClient, Connection]:
-        """Let a client in on a route of its own; `wrap` puts something around its socket."""
+        """Let a client in on a route of its own, or on `served`; `wrap` puts something around its
+        socket.
+        """
         ours, theirs = socket.socketpair()
         if send_buffer:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
@@ -67,8 +70,9 @@ class House:
             "HTTP_HOST": "h",
             "REMOTE_ADDR": "127.0.0.1",
         }
-        served, opening = ServedRoute(route, limits), OpeningHandshake(environ, ())
-        visit = Accepted(served, opening, path, Params(), window_bits=window_bits)
+        service = ServedRoute(route, limits) if served is None else served
+        opening = OpeningHandshake(environ, ())
+        visit = Accepted(service, opening, path, Params(), window_bits=window_bits)
         taken = Taken(raw if wrap is None else wrap(raw), early)
         return client, self.engine.adopt(taken, visit).connection
 

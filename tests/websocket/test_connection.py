@@ -83,3 +83,12 @@ def test_a_connection_can_be_referred_to_weakly(house: House) -> None:
     gevent.sleep(0)
 
     assert weakref.ref(connection)() is connection
+
+
+def test_members_are_those_of_its_own_path(house: House) -> None:
+    connections = [house.connect(quiet, path)[1] for path in ("/ws/a", "/ws/b", "/ws/a")]
+
+    found = [{member.id for member in one.members()} for one in connections]
+
+    a, b, other = (one.id for one in connections)
+    assert found == [{a, other}, {b}, {a, other}]

@@ -628,3 +628,58 @@ def test_what_comes_behind_a_dismissal_is_not_read_any_more(house: House, log: L
 
     assert (client.read_text(), client.read_close()) == ("the reply", 1001)
     assert ("message", "late") not in log
+
+
+# Sessions, which connections of one route hand to each other
+
+
+def served_by(connection: Any) -> Any:
+    return connection._lifecycle.service
+
+
+def test_a_session_that_holds_nothing_is_the_next_ones_of_its_route(house: House, log: Log) -> None:
+    first, connection = house.connect(log)
+    second, other = house.connect(log, served=served_by(connection))
+    assert house.engine.spare_session is None
+    first.send_text("a")
+    wait_until(lambda: house.engine.spare_session is not None)
+    spare, inbound = house.engine.spare_session, house.engine.spare_inbound
+
+    second.send_bytes(client_frame(TEXT, b"b")[:-1])
+    wait_until(lambda: house.engine.spare_session is None)
+    assert other._lifecycle._session is spare
+    first.send_text("c")
+    wait_until(lambda: ("message", "c") in log)
+    second.send_bytes(client_frame(TEXT, b"b")[-1:])
+    wait_until(lambda: house.engine.spare_session is spare)
+
+    assert house.engine.spare_inbound is inbound
+    assert [data for _, data in log if data] == ["a", "c", "b"]
+    assert connection._lifecycle._session is other._lifecycle._session is None
+
+
+@pytest.mark.parametrize("is_other_route", [True, False])
+def test_a_session_serves_neither_another_route_nor_one_that_compresses(
+    house: House, log: Log, is_other_route: bool
+) -> None:
+    first, connection = house.connect(log)
+    served = None if is_other_route else served_by(connection)
+    second, other = house.connect(log, served=served, window_bits=0 if is_other_route else 15)
+    first.send_text("a")
+    wait_until(lambda: house.engine.spare_session is not None)
+    spare = house.engine.spare_session
+
+    second.send_bytes(client_frame(TEXT, b"b")[:-1])
+    wait_until(lambda: other._lifecycle._session is not None)
+
+    assert house.engine.spare_session is spare
+    assert other._lifecycle._session is not spare
+
+
+def test_a_session_that_compresses_is_kept_for_nobody(house: House, log: Log) -> None:
+    client, connection = house.connect(log, window_bits=15)
+
+    client.send_text("a")
+    wait_until(lambda: ("message", "a") in log and connection._lifecycle._session is None)
+
+    assert house.engine.spare_session is None

@@ -150,6 +150,20 @@ def test_heads_with_the_same_names_share_them():
     assert first._names is second._names
 
 
+def test_a_few_hundred_heads_are_shared_and_the_oldest_makes_room_for_a_newcomer():
+    def head(number):
+        return opening({"HTTP_HOST": "x", f"HTTP_X_{number}": "x"})._names
+
+    first = head(0)
+    for number in range(1, 256):
+        head(number)
+    assert head(0) is first
+
+    for number in range(1, 257):
+        head(number)
+    assert head(0) is not first
+
+
 def test_names_without_end_are_not_shared():
     first, second = (
         opening({f"HTTP_X{number:05}": "x" for number in range(500)}) for _ in range(2)

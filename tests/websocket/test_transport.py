@@ -75,19 +75,29 @@ Pair = Callable[..., tuple[Transport, Ear, Any]]
 
 
 @pytest.fixture
-def connect() -> Iterator[Pair]:
-    """Make a transport, with its owner and its peer's end."""
-    made = []
+def poller() -> Iterator[Poller]:
     poller = Poller(gevent.get_hub().loop)
+    yield poller
+    poller.close()
 
-    def connect(raises: str = "", most_bytes: int = len(PLENTY)) -> tuple[Transport, Ear, Any]:
+
+@pytest.fixture
+def connect(poller: Poller) -> Iterator[Pair]:
+    """Make a transport, with its owner and its peer's end; `wrap` is given its socket."""
+    made = []
+
+    def connect(
+        raises: str = "",
+        most_bytes: int = len(PLENTY),
+        wrap: Callable[[Any], Any] = lambda sock: sock,
+    ) -> tuple[Transport, Ear, Any]:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             peer = socket.create_connection(listener.getsockname(), WAIT_S)
             ours, _ = listener.accept()
         ours.setblocking(False)
         loop, ear = gevent.get_hub().loop, Ear(raises)
         flush_queue = FlushQueue(loop.run_callback)
-        transport = Transport(ours, poller, flush_queue, ear, most_bytes)
+        transport = Transport(wrap(ours), poller, flush_queue, ear, most_bytes)
         ear.transport = transport
         transport.start()
         made.append((transport, ear, peer))
@@ -98,7 +108,6 @@ def connect() -> Iterator[Pair]:
         ear._raises = ""
         transport.abort()
         peer.close()
-    poller.close()
 
 
 def reset(peer: Any) -> None:
@@ -499,3 +508,119 @@ def test_a_pong_that_waits_for_a_slow_peer_leaves_before_the_close_frame(connect
     transport.finish()
 
     assert read_to_end(peer) == PLENTY + b"pongclose"
+
+
+class Shy:
+    """A socket with its own way to send, as one with TLS has, that takes nothing at first."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.offered = 0
+
+    def send(self, data: bytes) -> int:
+        self.offered += 1
+        if self.offered == 1:
+            raise BlockingIOError
+        return self._sock.send(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+def test_a_stream_that_takes_nothing_yet_is_offered_all_of_it_again(connect: Pair) -> None:
+    transport, ear, peer = connect(wrap=Shy)
+
+    transport.write(b"abc")
+    transport.flush()
+    assert (ear.told, transport.queued_bytes, transport.sent_bytes) == (["stalled"], 3, 0)
+    transport.finish()
+
+    assert read_to_end(peer) == b"abc"
+    assert (transport.queued_bytes, transport.sent_bytes) == (0, 3)
+
+
+# A server that was started without stdin gives descriptor 0 to whoever comes first
+
+
+@pytest.fixture
+def to_zero() -> Iterator[Callable[[socket.socket], socket.socket]]:
+    """Move a socket to descriptor 0; what was there is there again afterwards."""
+    kept = os.dup(0)
+
+    def move(sock: socket.socket) -> socket.socket:
+        os.dup2(sock.fileno(), 0)
+        sock.close()
+        return socket.socket(fileno=0)
+
+    yield move
+    os.dup2(kept, 0)
+    os.close(kept)
+
+
+Move = Callable[[socket.socket], socket.socket]
+
+
+def test_descriptor_0_is_read_paused_and_read_again(
+    to_zero: Move, connect: Pair, poller: Poller
+) -> None:
+    transport, ear, peer = connect(wrap=to_zero)
+    assert (transport.is_open, len(poller)) == (True, 1)
+    peer.sendall(b"a")
+    ear.wait_for(1)
+
+    transport.pause(INBOUND_FULL)
+    assert len(poller) == 0
+    peer.sendall(b"b")
+    transport.resume(INBOUND_FULL)
+    ear.wait_for(2)
+
+    assert ear.told == ["a", "b"]
+
+
+def test_descriptor_0_is_written_to_the_end(to_zero: Move, connect: Pair) -> None:
+    transport, ear, peer = connect(wrap=to_zero)
+    stall(transport)
+    transport.write_shared(b"shared")
+    transport.write(b"own")
+    transport.flush()
+    transport.finish()
+
+    assert read_to_end(peer) == PLENTY + b"sharedown"
+    peer.close()
+    ear.wait_for(2)
+
+    assert ear.told == ["stalled", "lost"]
+    assert not transport.is_open
+
+
+def test_descriptor_0_is_flushed_and_finished_without_a_backlog(
+    to_zero: Move, connect: Pair
+) -> None:
+    transport, _, peer = connect(wrap=to_zero, most_bytes=2)
+
+    transport.write(b"a")
+    transport.write_shared(b"bcd")
+    transport.write(b"e")
+    transport.finish()
+
+    assert read_to_end(peer) == b"abcde"
+
+
+def test_descriptor_0_is_reset(to_zero: Move, connect: Pair) -> None:
+    transport, ear, peer = connect(wrap=to_zero)
+
+    transport.abort()
+
+    assert (transport.is_open, ear.told) == (False, ["lost"])
+    with pytest.raises(ConnectionResetError):
+        peer.recv(1)
+
+
+def test_a_child_closes_its_descriptor_0(to_zero: Move, connect: Pair, poller: Poller) -> None:
+    transport, ear, peer = connect(wrap=to_zero)
+
+    poller.close()
+    transport.forsake()
+
+    assert (transport.is_open, ear.told) == (False, [])
+    assert peer.recv(1) == b""

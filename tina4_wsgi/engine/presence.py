@@ -188,12 +188,8 @@ def _disconnect(question: Facts, engine: Engine) -> int:
         for one in (list(engine.connections) if path is None else engine.on_path(str(path)))
         if not one.closed
         and (connection_id is None or one.id == connection_id)
-        and (farewell.auth is None or _is(one, farewell.auth))
+        and (farewell.auth is None or identity.text_of(one.auth) == farewell.auth)
     ]
 
     engine.say_goodbye(meant, farewell.code, farewell.reason)
     return len(meant)
-
-
-def _is(connection: Connection, text: str) -> bool:
-    return connection.auth is not None and identity.text_of(connection.auth) == text

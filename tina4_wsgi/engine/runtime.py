@@ -176,7 +176,8 @@ class Runtime:
         if not self._engines:
             return
         relay = None
-        if self.fanout.relay is not None and self._root is not None:
+        if self.fanout.relay is not None:
+            assert self._root is not None
             relay = Relay(self._config, self._root, self._app_number, self, is_outsider=True)
         self.fanout.forsake(relay, self.members, self.connection_count)
         for engine in self._engines.values():

@@ -186,7 +186,7 @@ class Inflater:
             inflated += self._inflate(part)
 
         # A final empty block is valid between two blocks, but not inside a block.
-        if is_last and self.fault is None and (self._inflate(_FINAL_BLOCK) or not self._zlib.eof):
+        if is_last and (self._inflate(_FINAL_BLOCK) or not self._zlib.eof):
             self._fail(CloseCode.INVALID_PAYLOAD, "compressed message ends inside a block")
         return inflated
 

@@ -252,7 +252,7 @@ def check_origin(
         if named is not None and origins.is_own(asking, named, scheme):
             return
 
-    if allowed and origins.is_named(origin, allowed):
+    if origins.is_named(origin, allowed):
         return
 
     came = origins.shown(f"{scheme or 'http(s)'}://{host}")
@@ -278,7 +278,7 @@ def _why_not(asking: Origin | None, own: hosts.Host | None, scheme: str) -> str:
         )
 
     # The schemes must differ: with the same scheme the page would be of this host.
-    if scheme and origins.is_own(asking, own, ""):
+    if origins.is_own(asking, own, ""):
         return (
             f"by what this server and its proxies say the request came by {scheme}: let the "
             "outermost proxy's "
