@@ -504,6 +504,11 @@ def test_a_page_may_connect_to_the_host_that_a_trusted_proxy_tells(variables, or
         },
         {"HTTP_HOST": "in.local", "HTTP_FORWARDED": "host=shop.example;proto=https"},
         {"HTTP_HOST": "in.local", "HTTP_X_FORWARDED_HOST": "shop.example", "REMOTE_ADDR": ""},
+        {
+            "HTTP_HOST": "in.local",
+            "HTTP_FORWARDED": "for=192.0.2.1;host=shop.example;proto=https",
+            "REMOTE_ADDR": "",
+        },
     ],
 )
 def test_a_proxy_that_is_not_trusted_is_named_where_its_word_would_let_the_page_in(variables):

@@ -539,6 +539,45 @@ def test_a_stream_that_takes_nothing_yet_is_offered_all_of_it_again(connect: Pai
     assert (transport.queued_bytes, transport.sent_bytes) == (0, 3)
 
 
+class Loud:
+    """A socket with its own way to receive."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def recv(self, size_bytes: int) -> bytes:
+        return self._sock.recv(size_bytes).upper()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+def test_a_stream_is_read_in_its_own_way(connect: Pair) -> None:
+    transport, ear, peer = connect(wrap=Loud)
+
+    peer.sendall(b"abc")
+    ear.wait_for(1)
+
+    assert ear.told == ["ABC"]
+    assert transport.received_bytes == 3
+
+
+@pytest.mark.parametrize("wrap", [lambda sock: sock, Loud], ids=["socket", "stream"])
+def test_who_sends_much_is_read_in_larger_pieces(connect: Pair, wrap: Callable[[Any], Any]) -> None:
+    transport, ear, peer = connect(wrap=wrap)
+    transport.pause(INBOUND_FULL)
+    peer.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            peer.send(PLENTY)
+
+    transport.resume(INBOUND_FULL)
+    ear.wait_for(2)
+
+    assert len(ear.told[0]) >= 16_384
+    assert len(ear.told[1]) > 16_384
+
+
 # A server that was started without stdin gives descriptor 0 to whoever comes first
 
 

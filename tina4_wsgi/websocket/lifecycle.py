@@ -337,10 +337,10 @@ class Lifecycle(TransportOwner):
     def received_raw(self, raw: bytes, size: int) -> None:
         """Handle `size` bytes that the peer sent; see `TransportOwner`."""
         session, inbound = self._session, self._inbound
-        if session is None or inbound is None:
+        if session is None:
             session = self._begin_session()
             inbound = self._inbound
-            assert inbound is not None
+        assert inbound is not None
 
         try:
             if session.feed_raw(raw, size, inbound):
@@ -396,8 +396,9 @@ class Lifecycle(TransportOwner):
     def _end_session(self) -> None:
         """Let go of the session if it is as new; not while a worker goes through the messages."""
         session, inbound = self._session, self._inbound
-        if session is None or inbound is None:
+        if session is None:
             return
+        assert inbound is not None
         if inbound or self._is_busy or not session.is_as_new():
             return
 
@@ -427,7 +428,8 @@ class Lifecycle(TransportOwner):
             self.owner.hub.loop.run_callback(self._go_on)
 
     def _drop_inbound(self) -> None:
-        if self._session is not None and self._inbound is not None:
+        if self._session is not None:
+            assert self._inbound is not None
             self._inbound.clear()
             self._session.queued_bytes = 0
             if self._weighed_bytes:
