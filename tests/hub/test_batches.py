@@ -301,16 +301,36 @@ def test_a_batch_leaves_its_worker_for_the_next(pool: Dispatcher, count: int) ->
     assert (pool.worker_count, pool.busy_count, pool.waiting_count) == (1, 0, 0)
 
 
+def name_as_thread(workers: list[int]) -> None:
+    """Do what `threading` does in a patched process, where a log record names its thread: keep an
+    object for this greenlet that refers weakly to it.
+    """
+    me = getcurrent()
+    threading._active[id(me)] = weakref.ref(me)  # type: ignore[attr-defined]
+    workers.append(id(me))
+
+
 def test_a_job_of_a_batch_that_only_logs_leaves_the_worker_to_the_next(pool: Dispatcher) -> None:
     workers: list[int] = []
 
     def name_the_thread() -> None:
-        threading.current_thread()  # a dummy for this greenlet, in a patched process
-        workers.append(id(getcurrent()))
+        name_as_thread(workers)
 
     run_together(pool, *[name_the_thread] * 3)
 
-    assert len(set(workers)) == 1
+    assert (len(workers), len(set(workers)), pool.worker_count) == (3, 1, 1)
+    assert workers[0] not in threading._active  # type: ignore[attr-defined]
+
+
+def test_a_job_of_its_own_that_only_logs_leaves_the_worker_to_the_next(pool: Dispatcher) -> None:
+    workers: list[int] = []
+
+    for _ in range(3):
+        pool.submit(Task(lambda: name_as_thread(workers)))
+        gevent.sleep(0)
+
+    assert (len(workers), len(set(workers)), pool.worker_count) == (3, 1, 1)
+    assert workers[0] not in threading._active  # type: ignore[attr-defined]
 
 
 def test_a_batch_whose_job_raises_what_is_ours_is_finished_by_another_worker(
