@@ -159,7 +159,7 @@ def _is_sound(question: Facts) -> bool:
         return False  # no criterion at all must not match every connection
 
     try:
-        close_payload(code, texts[-1])
+        close_payload(code)
     except UsageError:
         return False
     return True
