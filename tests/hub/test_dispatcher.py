@@ -241,6 +241,55 @@ def test_jobs_that_come_while_others_wait_stand_behind_them(pool: Dispatcher) ->
         gate.set()
 
 
+@pytest.fixture
+def single() -> Iterator[Dispatcher]:
+    hub = gevent.get_hub()
+    pool = Dispatcher(hub, 1)
+    yield pool
+    hub.loop.run_callback(pool.end_parked)
+    gevent.sleep(0)
+
+
+def test_a_look_for_a_worker_too_many_changes_no_order(single: Dispatcher) -> None:
+    gates, done = [Event(), Event()], []
+
+    def first() -> None:
+        gates[0].wait()
+        single.submit(Task(lambda: done.append("last")))  # just before this worker is free
+
+    submit_and_wait(single, first, gates[1].wait)
+    submit_and_wait(single, lambda: done.append("a"), lambda: done.append("b"))
+    gates[0].set()
+    for _ in range(3):
+        gevent.sleep(0)
+    assert (done, single.waiting_count) == ([], 3)
+
+    gates[1].set()
+    while single.waiting_count or single.busy_count:
+        gevent.sleep(0)
+
+    assert done == ["a", "b", "last"]
+
+
+def test_a_look_for_a_job_too_many_finds_none_and_says_nothing(
+    single: Dispatcher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate, done = Event(), []
+
+    def first() -> None:
+        gate.wait()
+        single.submit(Task(lambda: done.append("b")))
+
+    submit_and_wait(single, first, lambda: done.append("a"))
+    gate.set()
+    while len(done) < 2:
+        gevent.sleep(0)
+    gevent.sleep(0)
+
+    assert done == ["a", "b"]
+    assert capsys.readouterr().err == ""
+
+
 def test_a_pool_is_stuck_when_its_first_job_has_waited_for_long(
     pool: Dispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:

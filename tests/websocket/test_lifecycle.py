@@ -403,6 +403,21 @@ def test_what_ended_a_connection_first_is_what_ended_it(house: House, log: Log) 
     assert (connection.close_code, connection.close_reason) == (4_000, "enough")
 
 
+def test_a_fault_behind_our_close_changes_nothing_of_how_it_ended(
+    house: House, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, connection = house.connect(log)
+    connection.close(4_000, "enough")
+    assert client.read_close() == 4_000
+
+    client.send_bytes(b"\x83\x80\0\0\0\0")
+    log.wait_for("close")
+
+    assert (connection.close_code, connection.close_reason) == (4_000, "enough")
+    assert client.read_to_end() == b""
+    assert caplog.records == []
+
+
 def test_messages_that_wait_are_counted_until_the_callback_is_done(house: House) -> None:
     gate = Event()
 
@@ -674,6 +689,27 @@ def test_a_session_serves_neither_another_route_nor_one_that_compresses(
 
     assert house.engine.spare_session is spare
     assert other._lifecycle._session is not spare
+
+
+def test_a_session_is_handed_on_after_a_callback_that_waited(house: House) -> None:
+    gate, done = Event(), []
+
+    def hold(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            gate.wait()
+            done.append(data)
+
+    client, connection = house.connect(hold)
+    client.send_text("a")
+    wait_until(lambda: connection._lifecycle.message_count)
+    assert house.engine.spare_session is None
+
+    gate.set()
+    wait_until(lambda: done)
+    gevent.sleep(0)
+
+    assert house.engine.spare_session is not None
+    assert connection._lifecycle._session is None
 
 
 def test_a_session_that_compresses_is_kept_for_nobody(house: House, log: Log) -> None:

@@ -102,6 +102,18 @@ def test_whoever_cannot_be_checked_any_more_is_closed_with_1013(
         gevent.sleep(0)
 
 
+def test_an_auth_that_does_not_answer_is_logged_as_that_and_is_no_error_of_a_callback(
+    house: House, note, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, connection = house.connect(note, auth=Login(hang), reauth_every=EVERY_S)
+
+    assert client.read_close() == 1013
+
+    told = f"auth of /ws/test has not answered within 0.2 s, connection {connection.id}"
+    assert {(one.levelname, one.getMessage()) for one in caplog.records} == {("ERROR", told)}
+    assert connection._lifecycle.service.tally.error_count == 0
+
+
 def test_not_even_an_auth_that_swallows_everything_keeps_somebody_in(house: House, note) -> None:
     may_end = Event()
 

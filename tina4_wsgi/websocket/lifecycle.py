@@ -446,13 +446,15 @@ class Lifecycle(TransportOwner):
         if session.peer_close is not None:
             code, reason = session.peer_close
             if self._state == _CLOSING:
-                self._note(Ending(self.close_code or code, self.close_reason, True))
+                assert self.close_code is not None
+                self._note(Ending(self.close_code, self.close_reason, True))
             else:
                 self._note(Ending(code, reason, True, answer=code))
 
     def _fail(self, error: ProtocolError) -> None:
         if self._state == _CLOSING:
-            self._note(Ending(self.close_code or error.close_code, self.close_reason, False))
+            assert self.close_code is not None
+            self._note(Ending(self.close_code, self.close_reason, False))
         else:
             self._note(
                 Ending(error.close_code, error.reason, False, error.close_code, error.reason)
