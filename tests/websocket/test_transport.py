@@ -5,6 +5,7 @@ end.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import socket
 import struct
@@ -81,15 +82,27 @@ def poller() -> Iterator[Poller]:
     poller.close()
 
 
+class Stream:
+    """A socket with its own way to receive and to send, as one with TLS has."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+def itself(sock: socket.socket) -> socket.socket:
+    return sock
+
+
 @pytest.fixture
-def connect(poller: Poller) -> Iterator[Pair]:
+def connect_as(poller: Poller) -> Iterator[Pair]:
     """Make a transport, with its owner and its peer's end; `wrap` is given its socket."""
     made = []
 
     def connect(
-        raises: str = "",
-        most_bytes: int = len(PLENTY),
-        wrap: Callable[[Any], Any] = lambda sock: sock,
+        wrap: Callable[[Any], Any], raises: str = "", most_bytes: int = len(PLENTY)
     ) -> tuple[Transport, Ear, Any]:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             peer = socket.create_connection(listener.getsockname(), WAIT_S)
@@ -108,6 +121,12 @@ def connect(poller: Poller) -> Iterator[Pair]:
         ear._raises = ""
         transport.abort()
         peer.close()
+
+
+@pytest.fixture(params=[itself, Stream])
+def connect(request: pytest.FixtureRequest, connect_as: Pair) -> Pair:
+    """Make a transport of a socket, and one of a stream."""
+    return functools.partial(connect_as, request.param)
 
 
 def reset(peer: Any) -> None:
@@ -262,9 +281,9 @@ def test_what_comes_behind_the_goodbye_is_read_away(connect: Pair) -> None:
 
 @pytest.mark.parametrize(("less", "is_settled"), [(0, False), (1, True)])
 def test_after_a_full_read_more_may_wait_and_is_read_away_behind_the_goodbye(
-    connect: Pair, less: int, is_settled: bool
+    connect_as: Pair, less: int, is_settled: bool
 ) -> None:
-    transport, _, peer = connect()
+    transport, _, peer = connect_as(itself)
     peer.sendall(b"x" * (FIRST_READ_BYTES - less))
     with gevent.Timeout(WAIT_S, AssertionError("not all of it came")):
         while transport.received_bytes < FIRST_READ_BYTES - less:
@@ -510,12 +529,22 @@ def test_a_pong_that_waits_for_a_slow_peer_leaves_before_the_close_frame(connect
     assert read_to_end(peer) == PLENTY + b"pongclose"
 
 
-class Shy:
-    """A socket with its own way to send, as one with TLS has, that takes nothing at first."""
+def test_a_stream_is_not_settled_before_the_end_of_its_peer(connect_as: Pair) -> None:
+    transport, ear, peer = connect_as(Stream)
+    transport.pause(ENDED)
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self.offered = 0
+    transport.finish(is_peer_done=True)
+    assert not transport.is_settled
+    peer.close()
+    ear.wait_for(1)
+
+    assert ear.told == ["lost"]
+
+
+class Shy(Stream):
+    """Takes nothing at first."""
+
+    offered = 0
 
     def send(self, data: bytes) -> int:
         self.offered += 1
@@ -523,12 +552,9 @@ class Shy:
             raise BlockingIOError
         return self._sock.send(data)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
 
-
-def test_a_stream_that_takes_nothing_yet_is_offered_all_of_it_again(connect: Pair) -> None:
-    transport, ear, peer = connect(wrap=Shy)
+def test_a_stream_that_takes_nothing_yet_is_offered_all_of_it_again(connect_as: Pair) -> None:
+    transport, ear, peer = connect_as(Shy)
 
     transport.write(b"abc")
     transport.flush()
@@ -539,21 +565,15 @@ def test_a_stream_that_takes_nothing_yet_is_offered_all_of_it_again(connect: Pai
     assert (transport.queued_bytes, transport.sent_bytes) == (0, 3)
 
 
-class Loud:
-    """A socket with its own way to receive."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+class Loud(Stream):
+    """Hears everything in capitals."""
 
     def recv(self, size_bytes: int) -> bytes:
         return self._sock.recv(size_bytes).upper()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
 
-
-def test_a_stream_is_read_in_its_own_way(connect: Pair) -> None:
-    transport, ear, peer = connect(wrap=Loud)
+def test_a_stream_is_read_in_its_own_way(connect_as: Pair) -> None:
+    transport, ear, peer = connect_as(Loud)
 
     peer.sendall(b"abc")
     ear.wait_for(1)
@@ -562,9 +582,8 @@ def test_a_stream_is_read_in_its_own_way(connect: Pair) -> None:
     assert transport.received_bytes == 3
 
 
-@pytest.mark.parametrize("wrap", [lambda sock: sock, Loud], ids=["socket", "stream"])
-def test_who_sends_much_is_read_in_larger_pieces(connect: Pair, wrap: Callable[[Any], Any]) -> None:
-    transport, ear, peer = connect(wrap=wrap)
+def test_who_sends_much_is_read_in_larger_pieces(connect: Pair) -> None:
+    transport, ear, peer = connect()
     transport.pause(INBOUND_FULL)
     peer.setblocking(False)
     with contextlib.suppress(BlockingIOError):
@@ -600,9 +619,9 @@ Move = Callable[[socket.socket], socket.socket]
 
 
 def test_descriptor_0_is_read_paused_and_read_again(
-    to_zero: Move, connect: Pair, poller: Poller
+    to_zero: Move, connect_as: Pair, poller: Poller
 ) -> None:
-    transport, ear, peer = connect(wrap=to_zero)
+    transport, ear, peer = connect_as(to_zero)
     assert (transport.is_open, len(poller)) == (True, 1)
     peer.sendall(b"a")
     ear.wait_for(1)
@@ -616,8 +635,8 @@ def test_descriptor_0_is_read_paused_and_read_again(
     assert ear.told == ["a", "b"]
 
 
-def test_descriptor_0_is_written_to_the_end(to_zero: Move, connect: Pair) -> None:
-    transport, ear, peer = connect(wrap=to_zero)
+def test_descriptor_0_is_written_to_the_end(to_zero: Move, connect_as: Pair) -> None:
+    transport, ear, peer = connect_as(to_zero)
     stall(transport)
     transport.write_shared(b"shared")
     transport.write(b"own")
@@ -633,9 +652,9 @@ def test_descriptor_0_is_written_to_the_end(to_zero: Move, connect: Pair) -> Non
 
 
 def test_descriptor_0_is_flushed_and_finished_without_a_backlog(
-    to_zero: Move, connect: Pair
+    to_zero: Move, connect_as: Pair
 ) -> None:
-    transport, _, peer = connect(wrap=to_zero, most_bytes=2)
+    transport, _, peer = connect_as(to_zero, most_bytes=2)
 
     transport.write(b"a")
     transport.write_shared(b"bcd")
@@ -645,8 +664,8 @@ def test_descriptor_0_is_flushed_and_finished_without_a_backlog(
     assert read_to_end(peer) == b"abcde"
 
 
-def test_descriptor_0_is_reset(to_zero: Move, connect: Pair) -> None:
-    transport, ear, peer = connect(wrap=to_zero)
+def test_descriptor_0_is_reset(to_zero: Move, connect_as: Pair) -> None:
+    transport, ear, peer = connect_as(to_zero)
 
     transport.abort()
 
@@ -655,8 +674,8 @@ def test_descriptor_0_is_reset(to_zero: Move, connect: Pair) -> None:
         peer.recv(1)
 
 
-def test_a_child_closes_its_descriptor_0(to_zero: Move, connect: Pair, poller: Poller) -> None:
-    transport, ear, peer = connect(wrap=to_zero)
+def test_a_child_closes_its_descriptor_0(to_zero: Move, connect_as: Pair, poller: Poller) -> None:
+    transport, ear, peer = connect_as(to_zero)
 
     poller.close()
     transport.forsake()
