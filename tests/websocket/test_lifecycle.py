@@ -691,17 +691,19 @@ def test_a_session_serves_neither_another_route_nor_one_that_compresses(
     assert other._lifecycle._session is not spare
 
 
-def test_a_session_is_handed_on_after_a_callback_that_waited(house: House) -> None:
+@pytest.mark.parametrize("slow", ["open", "message"])
+def test_a_session_is_handed_on_after_a_callback_that_waited(house: House, slow: str) -> None:
     gate, done = Event(), []
 
     def hold(connection: Any, event: str, data: str) -> None:
-        if event == "message":
+        if event == slow:
             gate.wait()
+        if event == "message":
             done.append(data)
 
     client, connection = house.connect(hold)
     client.send_text("a")
-    wait_until(lambda: connection._lifecycle.message_count)
+    wait_until(lambda: connection._lifecycle.waiting_count)
     assert house.engine.spare_session is None
 
     gate.set()
