@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import weakref
 from pathlib import Path
 
@@ -76,6 +77,37 @@ def test_rooms_names_the_rooms_in_the_order_of_joining(house: House) -> None:
 
     connection.leave("b")
     assert connection.rooms == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("excluded", "heard"),
+    [
+        ({}, ["a", "b", "own"]),
+        ({"exclude_self": False}, ["a", "b", "own"]),
+        ({"exclude_self": True}, ["own"]),
+    ],
+)
+def test_a_broadcast_is_for_the_speaker_too_unless_it_says_otherwise(
+    house: House, excluded: dict[str, bool], heard: list[str]
+) -> None:
+    client, connection = house.connect(quiet)
+    other, member = house.connect(quiet, "/ws/other")
+    for one in (connection, member):
+        one.join("lobby")
+
+    connection.broadcast("a", **excluded)
+    connection.broadcast_to_room("lobby", "b", **excluded)
+    connection.send("own")
+
+    assert [client.read_text() for _ in heard] == heard
+    assert other.read_text() == "b"
+
+
+def test_an_id_has_32_digits_and_stays(house: House) -> None:
+    _, connection = house.connect(quiet)
+
+    assert re.fullmatch("[0-9a-f]{32}", connection.id)
+    assert connection.id == connection.id
 
 
 def test_a_connection_can_be_referred_to_weakly(house: House) -> None:

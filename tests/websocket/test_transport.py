@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import socket
 import struct
@@ -206,6 +207,118 @@ def test_a_wake_up_after_the_end_does_nothing(connect: Pair) -> None:
     assert ear.told == ["stalled", "lost"]
 
 
+def test_what_may_just_wait_waits_for_the_end_of_the_turn_and_one_byte_more_does_not(
+    connect: Pair,
+) -> None:
+    transport, _, peer = connect(most_bytes=10)
+    peer.setblocking(False)
+
+    transport.write(b"x" * 4)
+    transport.write_shared(b"y" * 6)
+    assert transport.queued_bytes == 10
+    with pytest.raises(BlockingIOError):
+        peer.recv(100)
+    transport.write_shared(b"z")
+
+    assert transport.queued_bytes == 0
+    peer.setblocking(True)
+    assert peer.recv(100) == b"x" * 4 + b"y" * 6 + b"z"
+
+
+def test_behind_a_backlog_the_owner_is_asked_about_what_is_too_much(connect_as: Pair) -> None:
+    transport, ear, _ = connect_as(Sips, most_bytes=10)
+    transport.write(b"x" * 4)
+    transport.flush()
+
+    transport.write_shared(b"y" * 6)
+    assert (ear.told, transport.queued_bytes) == (["stalled"], 10)
+    transport.write_shared(b"z")
+
+    assert ear.told == ["stalled", "overflowed"]
+    assert transport.queued_bytes == 4
+
+
+def full(sock: socket.socket) -> socket.socket:
+    """Fill what the kernel holds for a socket."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sock.send(PLENTY)
+    return sock
+
+
+@pytest.mark.parametrize("wrap", [full, lambda sock: Stream(full(sock))], ids=["socket", "stream"])
+def test_a_kernel_that_takes_nothing_is_offered_all_of_it_again(
+    connect_as: Pair, wrap: Callable[[Any], Any]
+) -> None:
+    transport, ear, peer = connect_as(wrap)
+
+    transport.write(b"abc")
+    transport.flush()
+    assert (ear.told, transport.queued_bytes, transport.sent_bytes) == (["stalled"], 3, 0)
+    transport.finish()
+
+    assert read_to_end(peer)[-4:] == b"xabc"
+    assert (transport.queued_bytes, transport.sent_bytes) == (0, 3)
+
+
+@pytest.mark.parametrize("reason", [INBOUND_FULL, OUTBOUND_FULL, ENDED])
+def test_whatever_reading_stopped_for_behind_the_goodbye_it_goes_on(
+    connect: Pair, reason: int
+) -> None:
+    transport, ear, peer = connect()
+    transport.pause(reason)
+
+    transport.finish()
+    transport.finish(is_peer_done=True)  # once is enough
+    assert not transport.is_settled
+    peer.sendall(b"late")
+    peer.close()
+    ear.wait_for(1)
+
+    assert ear.told == ["lost"]
+
+
+def test_whose_goodbye_waited_for_a_slow_peer_waits_for_its_end(connect: Pair) -> None:
+    transport, ear, peer = connect()
+    stall(transport)
+    transport.pause(ENDED)
+
+    transport.finish(is_peer_done=True)
+    assert read_to_end(peer) == PLENTY
+    assert not transport.is_settled
+    peer.close()
+    ear.wait_for(2)
+
+    assert ear.told == ["stalled", "lost"]
+
+
+def test_a_goodbye_behind_the_end_does_nothing(connect: Pair) -> None:
+    transport, ear, _ = connect()
+    transport.abort()
+
+    transport.finish()
+    transport.abort()
+    transport.close()
+    transport.resume(ENDED)
+
+    assert ear.told == ["lost"]
+    assert (transport.queued_bytes, transport.is_settled) == (0, False)
+
+
+def test_a_goodbye_that_finds_the_peer_gone_ends_it(connect: Pair) -> None:
+    transport, ear, peer = connect()
+    transport.write(b"a")
+    reset(peer)
+    with contextlib.suppress(OSError):
+        peer.recv(1)
+
+    transport.finish()
+    ear.wait_for(1)
+
+    assert ear.told == ["lost"]
+    assert (transport.is_open, transport.queued_bytes) == (False, 0)
+
+
 def test_what_is_written_after_the_end_is_dropped_and_the_end_is_told_once(connect: Pair) -> None:
     transport, ear, peer = connect()
     transport.abort()
@@ -376,17 +489,23 @@ def test_a_broadcast_is_counted_as_a_message_and_a_frame_of_its_own_is_not(conne
     assert (transport.sent_messages, peer.recv(100)) == (1, b"ab")
 
 
-def test_reading_stops_for_as_long_as_there_is_any_reason(connect: Pair) -> None:
+@pytest.mark.parametrize(
+    "reasons", [*itertools.permutations((INBOUND_FULL, OUTBOUND_FULL, ENDED), 2)]
+)
+def test_reading_stops_for_as_long_as_there_is_any_reason(
+    connect: Pair, poller: Poller, reasons: tuple[int, int]
+) -> None:
     transport, ear, peer = connect()
-    assert not transport.is_paused
-    for reason in (INBOUND_FULL, OUTBOUND_FULL):
+    assert (transport.is_paused, len(poller)) == (False, 1)
+    for reason in (*reasons, *reasons):
         transport.pause(reason)
     peer.sendall(b"later")
 
-    transport.resume(INBOUND_FULL)
-    gevent.sleep(0.01)
-    assert (ear.told, transport.is_paused) == ([], True)
-    transport.resume(OUTBOUND_FULL)
+    transport.resume(reasons[0])
+    transport.resume(reasons[0])
+    assert (transport.is_paused, len(poller)) == (True, 0)
+    transport.resume(reasons[1])
+    transport.resume(reasons[1])
     ear.wait_for(1)
 
     assert (ear.told, transport.is_paused) == (["later"], False)
@@ -411,6 +530,39 @@ def test_a_peer_that_takes_no_answers_is_not_read_until_it_has_taken_most_of_the
     assert transport.queued_bytes <= 10_000
     ear.wait_for(2)
     assert ear.told == ["stalled", "hello?"]
+
+
+class Sips(Stream):
+    """Takes as many bytes as it is told to."""
+
+    may_take = 0
+
+    def send(self, data: bytes) -> int:
+        if not self.may_take:
+            raise BlockingIOError
+        taken, self.may_take = self._sock.send(data[: self.may_take]), 0
+        return taken
+
+
+def test_reading_goes_on_when_a_quarter_of_what_may_wait_is_left(connect_as: Pair) -> None:
+    streams: list[Sips] = []
+    transport, _, _ = connect_as(
+        lambda sock: streams.append(Sips(sock)) or streams[0], most_bytes=103
+    )
+    transport.write(b"x" * 51)
+    transport.flush()
+    assert not transport.is_paused
+    transport.write(b"x")
+    transport.flush()
+    assert transport.is_paused
+
+    seen = []
+    for streams[0].may_take in (25, 1, 1):
+        transport._on_writable()
+        seen.append((transport.queued_bytes, transport.is_paused))
+
+    assert seen == [(27, True), (26, True), (25, False)]
+    assert transport.sent_bytes == 27
 
 
 def test_a_small_backlog_stops_no_reading(connect: Pair) -> None:

@@ -319,8 +319,6 @@ class Transport(Reader):
     def _write_behind(self, data: bytes) -> None:
         """Queue a broadcast behind a backlog, with a bound: a slow reader must not fill memory."""
         self.flush()  # keeps the order, and sends what only waits for the end of the turn
-        if self._descriptor < 0:
-            return
 
         if self._backlog is None:
             self._offer(data)  # whatever its size: one message alone may always wait
@@ -334,7 +332,7 @@ class Transport(Reader):
         if self._backlog is not None or self.outbox:
             self._write_behind(data)
         else:
-            self._offer(data)  # a closed transport sends to no descriptor
+            self._offer(data)
 
     def leave_group(self) -> None:
         """Leave the group; earlier broadcasts are still sent."""
@@ -354,11 +352,14 @@ class Transport(Reader):
         if self._backlog is not None:
             self._backlog.append(data)
             self._check_high_water()
-        elif self._descriptor >= 0:
+        else:
             self._offer(data)
 
     def _offer(self, data: bytes) -> None:
-        """Send `data` in one call; bytes that the kernel doesn't take begin a backlog."""
+        """Send `data` in one call; bytes that the kernel doesn't take begin a backlog.
+
+        A closed transport drops them, since its descriptor is none.
+        """
         if self._stream is not None:
             try:
                 sent = self._stream.send(data)
@@ -394,8 +395,8 @@ class Transport(Reader):
     def _on_writable(self) -> None:
         try:
             backlog = self._backlog
-            if self._descriptor < 0 or backlog is None:
-                return
+            if backlog is None:
+                return  # it has ended, or the transport is closed
 
             try:
                 sent = backlog.send_some(self._send)
@@ -475,7 +476,7 @@ class Transport(Reader):
             is_peer_done: whether the peer has announced that it sends no more, so no bytes follow
                 those that were read.
         """
-        if self._descriptor < 0 or self._is_finishing:
+        if self._is_finishing:
             return
         self._is_finishing = True
         self._is_peer_done = is_peer_done
