@@ -12,7 +12,8 @@ from typing import Any
 import gevent
 import pytest
 
-from tests.support.engine_house import House, in_thread, quiet, wait_until
+from tests.support.engine_house import House, Log, in_thread, quiet, wait_until
+from tests.support.raw import TEXT, client_frame
 from tina4_wsgi.backplane.envelope import Kind
 from tina4_wsgi.config import Config
 from tina4_wsgi.engine import runtime as module
@@ -466,6 +467,18 @@ def test_in_a_child_that_a_native_thread_forked_they_are_too(
 
     assert said[0].startswith("ForkError: ")
     assert "and this one is its parent's" in said[0]
+
+
+def test_in_a_child_no_callback_of_the_parents_connections_runs(house: House, log: Log) -> None:
+    _, connection = house.connect(log, early=client_frame(TEXT, b"early"))
+
+    def work() -> list[object]:
+        connection._lifecycle.work()
+        connection._lifecycle.work()
+        return [log, connection._lifecycle.message_count, connection.closed]
+
+    assert in_child(work) == [[], 0, True]
+    log.wait_for("message")
 
 
 @pytest.mark.parametrize("has_engine", [True, False])

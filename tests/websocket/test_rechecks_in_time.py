@@ -13,6 +13,7 @@ from werkzeug.exceptions import Forbidden, ServiceUnavailable
 
 from tests.support.engine_house import House, wait_until
 from tina4_wsgi.websocket import deadlines
+from tina4_wsgi.websocket.inquiries import Farewell
 
 EVERY_S = 0.05
 
@@ -236,6 +237,40 @@ def test_while_one_waits_for_its_answer_no_other_is_begun(
 
     assert login.count == 1
     gate.set()
+
+
+@pytest.mark.parametrize(("auth", "may_stay"), [('"ada"', False), ('"bob"', True)])
+def test_whoever_was_sent_away_while_auth_answered_may_not_stay(
+    house: House, note, auth: str, may_stay: bool
+) -> None:
+    def act() -> Any:
+        house.engine.inquiries.note(Farewell(auth, 4_001, "away"), None)
+        return "ada"
+
+    _, connection = house.connect(note, auth=Login(act))
+    connection.auth = "eve"
+
+    assert connection.refresh_auth() is may_stay
+
+    assert connection.auth == ("ada" if may_stay else "eve")
+    assert (connection.close_code, connection.close_reason) == (
+        (None, "") if may_stay else (4_001, "away")
+    )
+
+
+def test_messages_before_the_next_re_check_ask_nobody(house: House) -> None:
+    login = Login(lambda: "ada")
+
+    def echo(connection: Any, event: str, data: Any) -> None:
+        if event == "message":
+            connection.send(data)
+
+    client, _ = house.connect(echo, auth=login, reauth_every=600.0)
+    for text in ("a", "b", "c"):
+        client.send_text(text)
+
+    assert [client.read_text() for _ in range(3)] == ["a", "b", "c"]
+    assert login.count == 0
 
 
 @pytest.mark.parametrize(

@@ -390,3 +390,18 @@ def gives_parts(request: Any) -> Any:
 def test_an_auth_that_a_call_would_not_run_is_refused_when_it_is_registered(auth):
     with pytest.raises(RouteError, match=r"auth (is an `async def`|has a `yield`)"):
         Router().websocket("/ws", lambda connection, event, data: None, auth=auth)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("app.models", "LocalProxy"),
+        ("werkzeug.local", "Account"),
+        ("app.models", "LazyObject"),
+        ("django.utils.functional", "Account"),
+    ],
+)
+def test_what_only_half_looks_like_a_proxy_is_the_user_itself(module: str, name: str) -> None:
+    user = type(name, (), {"__module__": module})()
+
+    assert judge(user) is user
