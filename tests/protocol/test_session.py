@@ -223,6 +223,16 @@ def test_a_length_in_a_longer_form_than_needed_fails_with_1002(hear, head):
     assert hear(head) == Heard(fault=(1002, "payload length not in its shortest form"))
 
 
+@pytest.mark.parametrize("first", [0x81, 0x82])
+@pytest.mark.parametrize("length", [0, 1, 124, 125])
+def test_a_whole_message_with_a_length_in_a_longer_form_fails_too(hear, first, length):
+    frame = bytes((first, 0xFE)) + length.to_bytes(2, "big") + KEY + b"x" * length
+
+    heard = hear(HELLO + frame + HELLO)
+
+    assert heard == Heard(["Hello"], fault=(1002, "payload length not in its shortest form"))
+
+
 @pytest.mark.parametrize(
     "length", [b"\x80" + b"\0" * 7, b"\xff" * 8, b"\x80" + b"\0" * 6 + b"\x01"]
 )
