@@ -205,6 +205,16 @@ def test_the_bytes_that_wait_are_counted_as_they_are_held():
     assert (session.is_assembling, session.held_bytes, session.has_buffered) == (False, 5, False)
 
 
+def test_a_message_is_assembled_up_to_its_last_byte():
+    session, messages, seen = Session(Config()), [], []
+
+    for part in (HELLO, masked(0x01, b"a"), HELLO[:0], b"\x80\x81" + KEY, b"b", HELLO[:7]):
+        session.feed(part, messages)
+        seen.append(session.is_assembling)
+
+    assert (seen, messages) == ([False, True, True, True, False, True], ["Hello", "ab"])
+
+
 # -- lengths that are refused
 
 

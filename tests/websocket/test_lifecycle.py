@@ -13,7 +13,7 @@ import pytest
 from gevent.event import Event
 from greenlet import GreenletExit
 
-from tests.support.engine_house import House, Log, wait_until
+from tests.support.engine_house import House, Log, in_thread, wait_until
 from tests.support.raw import BINARY, CLOSE, TEXT, client_frame
 from tina4_wsgi.errors import ConnectionClosed
 from tina4_wsgi.websocket import lifecycle
@@ -643,6 +643,30 @@ def test_what_comes_behind_a_dismissal_is_not_read_any_more(house: House, log: L
 
     assert (client.read_text(), client.read_close()) == ("the reply", 1001)
     assert ("message", "late") not in log
+
+
+@pytest.mark.parametrize(("is_last_call", "code"), [(True, 1001), (False, None)])
+def test_a_last_call_does_not_wait_for_the_callback_that_runs(
+    house: House, is_last_call: bool, code: int | None
+) -> None:
+    gate = Event()
+    client, connection = house.connect(lambda *_: gate.wait())
+    gevent.sleep(0)
+
+    connection._lifecycle.dismiss(1001, "going", is_last_call=is_last_call)
+    assert connection.close_code == code
+    gate.set()
+
+    assert client.read_close() == 1001
+
+
+def test_what_a_native_thread_sends_is_counted_once(house: House) -> None:
+    client, connection = house.connect(lambda *_: None)
+
+    in_thread(lambda: connection.send("a"))
+
+    assert client.read_text() == "a"
+    assert connection._lifecycle.transport.sent_messages == 1
 
 
 # Sessions, which connections of one route hand to each other

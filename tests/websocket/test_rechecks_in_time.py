@@ -9,6 +9,7 @@ from typing import Any
 import gevent
 import pytest
 from gevent.event import Event
+from greenlet import GreenletExit
 from werkzeug.exceptions import Forbidden, ServiceUnavailable
 
 from tests.support.engine_house import House, wait_until
@@ -113,6 +114,18 @@ def test_an_auth_that_does_not_answer_is_logged_as_that_and_is_no_error_of_a_cal
     told = f"auth of /ws/test has not answered within 0.2 s, connection {connection.id}"
     assert {(one.levelname, one.getMessage()) for one in caplog.records} == {("ERROR", told)}
     assert connection._lifecycle.service.tally.error_count == 0
+
+
+def test_a_re_check_that_is_killed_is_logged_as_that(
+    house: House, note, caplog: pytest.LogCaptureFixture
+) -> None:
+    login = Login(fail(GreenletExit()))
+    client, connection = house.connect(note, auth=login, reauth_every=EVERY_S)
+
+    assert client.read_close() == 1013
+
+    told = f"callback of /ws/test was killed at 'auth', connection {connection.id}"
+    assert {(one.levelname, one.getMessage()) for one in caplog.records} == {("WARNING", told)}
 
 
 def test_not_even_an_auth_that_swallows_everything_keeps_somebody_in(house: House, note) -> None:

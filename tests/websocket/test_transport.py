@@ -468,6 +468,19 @@ def test_bytes_are_counted_in_both_directions(connect: Pair) -> None:
     assert (transport.received_bytes, transport.sent_bytes, transport.queued_bytes) == (4, 5, 0)
 
 
+def test_the_end_of_what_a_peer_sends_is_told_once_and_it_may_still_read(connect: Pair) -> None:
+    transport, ear, peer = connect()
+
+    peer.sendall(b"a")
+    peer.shutdown(socket.SHUT_WR)
+    ear.wait_for(2)
+    transport.write(b"b")
+    gevent.sleep(0)
+
+    assert (ear.told, peer.recv(1)) == (["a", "finished"], b"b")
+    assert (transport.is_paused, transport.is_open) == (True, True)
+
+
 def test_whether_the_peer_was_heard_is_noted(connect: Pair) -> None:
     transport, ear, peer = connect()
     assert transport.was_heard

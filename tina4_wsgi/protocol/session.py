@@ -269,7 +269,7 @@ class Session:
             raw: in the compiled module a plain pointer, valid until this returns.
         """
         position = 0
-        if not self._buffer and self._payload is None and self.peer_close is None:
+        if not self._buffer and self.peer_close is None:
             position = self._take_whole(raw, 0, size, messages)
             if position == size:
                 return self.pongs is not None

@@ -628,7 +628,7 @@ class Lifecycle(TransportOwner):
     def forsake(self) -> None:
         """Do nothing more in a forked child: this client belongs to the parent."""
         self._state = _FORSAKEN
-        self._is_opened, self._is_recheck_due, self._is_full = True, False, False
+        self._is_opened = True
         self._ending = self._goodbye = None
         if self._inbound is not None:
             self._inbound.clear()
