@@ -645,15 +645,17 @@ def test_what_comes_behind_a_dismissal_is_not_read_any_more(house: House, log: L
     assert ("message", "late") not in log
 
 
-@pytest.mark.parametrize(("is_last_call", "code"), [(True, 1001), (False, None)])
+@pytest.mark.parametrize(
+    ("call", "code"), [({"is_last_call": True}, 1001), ({"is_last_call": False}, None), ({}, None)]
+)
 def test_a_last_call_does_not_wait_for_the_callback_that_runs(
-    house: House, is_last_call: bool, code: int | None
+    house: House, call: dict[str, bool], code: int | None
 ) -> None:
     gate = Event()
     client, connection = house.connect(lambda *_: gate.wait())
     gevent.sleep(0)
 
-    connection._lifecycle.dismiss(1001, "going", is_last_call=is_last_call)
+    connection._lifecycle.dismiss(1001, "going", **call)
     assert connection.close_code == code
     gate.set()
 
