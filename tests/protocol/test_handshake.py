@@ -509,6 +509,7 @@ def test_a_page_may_connect_to_the_host_that_a_trusted_proxy_tells(variables, or
             "HTTP_FORWARDED": "for=192.0.2.1;host=shop.example;proto=https",
             "REMOTE_ADDR": "",
         },
+        {"HTTP_HOST": "in.local", "HTTP_X_FORWARDED_HOST": "shop.example", "REMOTE_ADDR": None},
     ],
 )
 def test_a_proxy_that_is_not_trusted_is_named_where_its_word_would_let_the_page_in(variables):
@@ -704,6 +705,15 @@ def test_deflate_is_agreed_on_where_both_want_it(offered, is_wanted, window_bits
     agreement = read(environ(HTTP_SEC_WEBSOCKET_EXTENSIONS=offered)).agree_on_deflate(is_wanted)
 
     assert (agreement and agreement.window_bits) == window_bits
+
+
+@pytest.mark.parametrize("host", ["", "a b", "[::1", "shop.example:http"])
+def test_a_host_that_is_none_is_nobodys_own(host):
+    with pytest.raises(Refused) as caught:
+        check_origin("http://shop.example", host, ())
+
+    assert caught.value.status == 403
+    assert "allowed_origins=['http://shop.example']" in caught.value.detail
 
 
 @pytest.mark.parametrize("origin", ["null", "file://"])
