@@ -554,6 +554,35 @@ def test_whether_both_sides_said_goodbye_is_told(house: House, is_clean: bool) -
     assert connection._lifecycle.is_over or not is_clean
 
 
+def test_a_connection_that_was_reset_had_no_goodbye(house: House) -> None:
+    raised: list[ConnectionClosed] = []
+
+    def send_late(connection: Any, event: str, data: str) -> None:
+        if event == "close":
+            with pytest.raises(ConnectionClosed) as caught:
+                connection.send("too late")
+            raised.append(caught.value)
+
+    client, _ = house.connect(send_late)
+    client.reset()
+    wait_until(lambda: raised)
+
+    assert (raised[0].code, raised[0].was_clean) == (1006, False)
+
+
+def test_a_connection_whose_socket_outlives_its_close_is_forgotten_when_that_is_gone(
+    house: House, log: Log
+) -> None:
+    client, _ = house.connect(log)
+
+    client.socket.shutdown(1)
+    log.wait_for("close")
+    client.close()
+    wait_until(lambda: not house.process.connection_count)
+
+    assert names(log) == ["open", "close"]
+
+
 def test_a_close_frame_is_answered_by_its_code_without_its_reason(house: House) -> None:
     client, connection = house.connect(lambda *_: None)
 
