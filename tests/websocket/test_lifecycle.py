@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -554,7 +555,17 @@ def test_whether_both_sides_said_goodbye_is_told(house: House, is_clean: bool) -
     assert connection._lifecycle.is_over or not is_clean
 
 
-def test_a_connection_that_was_reset_had_no_goodbye(house: House) -> None:
+def test_a_look_when_nothing_is_due_changes_nothing(house: House) -> None:
+    client, connection = house.connect(lambda *_: None)
+    gevent.sleep(0)
+
+    connection._lifecycle.on_due(time.monotonic())
+    connection.send("still here")
+
+    assert client.read_text() == "still here"
+
+
+def test_a_connection_that_was_lost_had_no_goodbye(house: House) -> None:
     raised: list[ConnectionClosed] = []
 
     def send_late(connection: Any, event: str, data: str) -> None:
@@ -563,11 +574,13 @@ def test_a_connection_that_was_reset_had_no_goodbye(house: House) -> None:
                 connection.send("too late")
             raised.append(caught.value)
 
-    client, _ = house.connect(send_late)
-    client.reset()
+    _, connection = house.connect(send_late)
+    connection._lifecycle.transport.abort()
     wait_until(lambda: raised)
+    gevent.sleep(0)
 
     assert (raised[0].code, raised[0].was_clean) == (1006, False)
+    assert connection._lifecycle.is_over
 
 
 def test_a_connection_whose_socket_outlives_its_close_is_forgotten_when_that_is_gone(
