@@ -294,6 +294,7 @@ def test_whose_goodbye_waited_for_a_slow_peer_waits_for_its_end(connect: Pair) -
 
 def test_a_goodbye_behind_the_end_does_nothing(connect: Pair) -> None:
     transport, ear, _ = connect()
+    transport.pause(ENDED)
     transport.abort()
 
     transport.finish()
