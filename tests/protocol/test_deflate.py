@@ -122,6 +122,9 @@ def test_the_client_may_say_what_it_can_do_with_its_own_window(hint: str) -> Non
         "permessage-deflate; =1",
         "permessage-deflate; a=",
         'x; a="b',
+        'x; a="bc',
+        'x; a=bc"',
+        'x; a="',
         "a b",
         "x; a=b c",
         'x; a="b c"',
@@ -229,6 +232,14 @@ def test_what_does_not_get_smaller_may_be_64_bytes_and_a_thousandth_over_the_lim
     assert feed(head % longest.to_bytes(width, "big"), max_message_bytes=most) == []
     with pytest.raises(ProtocolError, match="1009"):
         feed(head % (longest + 1).to_bytes(width, "big"), max_message_bytes=most)
+
+
+def test_all_fragments_of_a_compressed_message_may_be_so_much_over_the_limit_together() -> None:
+    first = compressed_frame(b"\x00\x2c\x01\xd3\xfe" + b"x" * 95, 2, fin=False)
+
+    assert feed(first + b"\x80\xfe\x00\xa4\0\0\0\0", max_message_bytes=200) == []
+    with pytest.raises(ProtocolError, match="1009"):
+        feed(first + b"\x80\xfe\x00\xa5\0\0\0\0", max_message_bytes=200)
 
 
 def test_a_message_of_just_the_limit_passes_and_one_more_byte_is_1009() -> None:
