@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -212,6 +213,10 @@ def _replaced(tree: ast.AST, old: ast.AST, new: ast.AST) -> ast.AST:
     return _with(tree, **fields)
 
 
+# Python 3.10 writes several targets in parentheses, and later ones don't.
+_TARGETS = re.compile(r"^(for )?\(([^()]*)\)(?= = | in )")
+
+
 def _head(statement: ast.AST) -> str:
     bodies: dict[str, object] = {
         name: [] for name in ("body", "orelse", "finalbody") if hasattr(statement, name)
@@ -220,5 +225,7 @@ def _head(statement: ast.AST) -> str:
         text = ast.unparse(
             _with(statement, **bodies | {"body": [ast.Pass()], "decorator_list": []})
         )
-        return text.partition("\n")[0].removesuffix(" pass").removesuffix(":")
-    return " ".join(ast.unparse(statement).split())
+        text = text.partition("\n")[0].removesuffix(" pass").removesuffix(":")
+    else:
+        text = " ".join(ast.unparse(statement).split())
+    return _TARGETS.sub(r"\1\2", text)

@@ -4,6 +4,7 @@ start.
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from mutants import finding as mutants_finding
 from mutants.__main__ import PARTS, equivalent, mutants_of
 from mutants.finding import Finder, Mutant
 from mutants.reaching import Reach
@@ -100,6 +102,13 @@ def test_the_sample_of_a_seed_stays_when_lines_are_added_above():
 
     assert [one.after for one in before] == [one.after for one in after]
     assert [one.line for one in before] != [one.line for one in after]
+
+
+@pytest.mark.parametrize("head", ["a, b = (c, d)", "for a, b in c"])
+def test_several_targets_are_shown_alike_on_every_python(head):
+    source = f"{head}\n" if "=" in head else f"{head}:\n    d = 1\n"
+
+    assert mutants_finding._head(ast.parse(source).body[0]) == head
 
 
 def test_each_equivalent_mutant_is_there_and_has_a_reason():
