@@ -227,6 +227,8 @@ def _kind_of(all_names: tuple[str, ...]) -> _Kind:
         kind = _kind(all_names)
         if kind.names_bytes <= _LONGEST_SHARED:
             if len(_shared_kinds) >= _SHARED_HEADS:
-                _shared_kinds.clear()
+                # A copy is one C call, so another thread may change the original meanwhile.
+                oldest = next(iter(tuple(_shared_kinds)))
+                _shared_kinds.pop(oldest, None)
             _shared_kinds[all_names] = kind
     return kind
