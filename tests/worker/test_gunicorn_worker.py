@@ -240,9 +240,9 @@ def test_what_it_cannot_do_keeps_gunicorn_from_starting(tmp_path):
 
 
 def test_what_it_ignores_is_named_once(tmp_path):
-    conf = "header_map = 'dangerous'"
+    conf = f"header_map = 'dangerous'\n{LISTENS_TO_SIGNALS}"
     with serving(tmp_path, "-w", "2", conf=conf) as server:
-        asked(server)
+        server.wait_for_log(r"(?s)(is ready.*){2}")
 
         assert len(re.findall("header_map does nothing under", server.log)) == 1
 
