@@ -826,6 +826,63 @@ def test_a_link_that_was_cut_tells_everything_again(pair):
     wait_until(lambda: deaf.ears.heard, "the broadcast")
 
 
+def test_a_request_is_made_again_when_the_link_for_it_was_cut(pair):
+    speaker, deaf = pair
+    say(speaker, IN_VAIN)
+    wait_until(lambda: skipped(speaker), "the request")
+    (link,) = deaf._targets
+    link.close()  # the other direction stays
+
+    deaf.enter(Kind.PATH, "/x")
+    assert deaf.wait_until_heard(Kind.PATH, "/x", WAIT_S) is True
+    deaf.ears.heard.clear()
+    say(speaker, 1)
+
+    wait_until(lambda: deaf.ears.heard, "the broadcast")
+    assert skipped(speaker) == set()
+
+
+def test_who_has_lost_the_link_of_a_sibling_tells_it_everything(pair):
+    speaker, deaf = pair
+    say(speaker, IN_VAIN)
+    wait_until(lambda: skipped(speaker), "the request")
+
+    (link,) = deaf._targets
+    link.close()
+
+    wait_until(lambda: not skipped(speaker), "the end of what was agreed")
+
+
+def test_a_sibling_that_stands_still_is_waited_for_once(pair, monkeypatch):
+    speaker, deaf = pair
+    say(speaker, IN_VAIN)
+    wait_until(lambda: skipped(speaker), "the request")
+    monkeypatch.setattr(speaker, "_resume", lambda link, envelope: None)
+    deaf.enter(Kind.PATH, "/x")
+
+    assert deaf.wait_until_heard(Kind.PATH, "/x", 0.01) is True
+    assert deaf.wait_until_heard(Kind.PATH, "/x", WAIT_S) is False
+
+
+def test_a_guest_with_a_siblings_name_ends_nothing_that_was_agreed(pair, folder):
+    speaker, deaf = pair
+    say(speaker, IN_VAIN)
+    wait_until(lambda: skipped(speaker), "the request")
+    name = next(iter(speaker._out))
+    sock = gevent_socket.socket(socket.AF_UNIX)
+    sock.connect(str(folder / name))
+    hello = pack_json(Kind.HELLO, "", {"role": "publisher"}, speaker._sender)
+    sock.sendall(sized(hello) + sized(pack(Kind.PATH, "/y", HELLO, speaker._sender, 7)))
+    assert sock.recv(1_000)
+    sock.close()
+    wait_until(lambda: len(deaf._in) == 1, "the end of the guest")
+
+    deaf.enter(Kind.PATH, "/x")
+
+    assert deaf.wait_until_heard(Kind.PATH, "/x", WAIT_S) is True
+    assert skipped(speaker) == set()
+
+
 def test_who_hears_all_is_told_all_again(pair):
     speaker, deaf = pair
     say(speaker, IN_VAIN)

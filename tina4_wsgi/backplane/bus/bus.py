@@ -303,6 +303,8 @@ class LocalBus:
         if link.is_open:
             self._out[name] = link
             self._targets = tuple(self._out.values())
+            for asked in self._interest.asked_of(link.sender):
+                self._say(name, Kind.RESUME, asked.topic, asked.number)
 
     def _accept(self) -> None:
         if os.getpid() != self._pid or self._listener is None:
@@ -359,7 +361,7 @@ class LocalBus:
             elif kind is Kind.RESUME:
                 self._resume(link, envelope)
             elif kind is Kind.RESUMED:
-                self._interest.resumed(_topic_of(envelope), link.sender, envelope.number)
+                self._note_resumed(link, envelope)
 
     def _greet(self, link: Link, envelope: Envelope) -> None:
         if link not in self._in or link.sender:
@@ -408,11 +410,9 @@ class LocalBus:
     def _ask_to_resume(self, asked: Asked) -> None:
         names = {link.sender: name for name, link in self._out.items()}
         for sender in list(asked.senders):
-            name = names.get(sender)
-            if name is None:
-                self._interest.resumed(asked.topic, sender)  # it is gone
-            else:
-                self._say(name, Kind.RESUME, asked.topic, asked.number)
+            # One without a link to it is asked as soon as there is one; see `_connect`.
+            if sender in names:
+                self._say(names[sender], Kind.RESUME, asked.topic, asked.number)
 
     def _skip(self, link: Link, envelope: Envelope) -> None:
         topic, out = _topic_of(envelope), self._out.get(link.name)
@@ -424,6 +424,11 @@ class LocalBus:
         if out is not None:
             out.skipped.discard(topic)
         self._say(link.name, Kind.RESUMED, topic, envelope.number)
+
+    def _note_resumed(self, link: Link, envelope: Envelope) -> None:
+        topic = _topic_of(envelope)
+        if not link.is_outsider:  # which may call itself whatever it likes
+            self._interest.resumed(topic, link.sender, envelope.number)
 
     def _say(self, name: str, kind: Kind, topic: Topic, number: int = 0) -> None:
         """Tell a sibling something about a topic, behind all broadcasts so far."""
@@ -464,7 +469,8 @@ class LocalBus:
         """Forget a link that is gone."""
         if link in self._in:
             self._in.discard(link)
-            self._interest.forget(link.sender)
+            if not link.is_outsider:
+                self._end_requests(link)
         elif self._out.get(link.name) is link:
             del self._out[link.name]
             self._targets = tuple(self._out.values())
@@ -482,6 +488,13 @@ class LocalBus:
                 link.name.split("-")[1] if link.name else "unknown",
                 reason,
             )
+
+    def _end_requests(self, link: Link) -> None:
+        """Forget what was agreed with a sibling whose link to this process has ended."""
+        self._interest.forget(link.sender)
+        out = self._out.get(link.name)
+        if out is not None:
+            out.skipped.clear()
 
     def _report(self, level: int, message: str, *args: object) -> None:
         """Log in a greenlet of its own: in the hub, logging could wait for a lock."""

@@ -3,9 +3,10 @@
 How it works. A process tells its siblings everything, at first. One that hears of a path or a room
 again and again, and has nobody there, asks the sender to SKIP it. Before somebody comes, it asks
 those senders to RESUME, and each answers RESUMED on the link that its broadcasts take, so behind
-that answer none is missing. Whoever forgets, as with a new link, tells everything again.
+that answer none is missing. A process tells everything again to one whose link to it has ended,
+since requests may have been lost with it; those that wait for an answer are made again on the next.
 
-Pure: no socket and no clock. `LocalBus` sends what is returned here.
+This module knows no sockets: `LocalBus` sends what is returned here.
 """
 
 from __future__ import annotations
@@ -123,6 +124,10 @@ class Interest:
             del self._awaited[topic]
             asked.is_over.set()
 
+    def asked_of(self, sender: bytes) -> list[Asked]:
+        """Return the requests that a sender hasn't answered."""
+        return [asked for asked in self._awaited.values() if sender in asked.senders]
+
     def forget(self, sender: bytes) -> None:
         """Forget a sibling that is gone: a new one tells everything."""
         for topic, senders in list(self._skipped.items()):
@@ -135,6 +140,9 @@ class Interest:
     def wait(self, topic: Topic, timeout_s: float) -> bool:
         """Wait until all senders have resumed `topic`; return whether there was one to wait for.
 
+        One that doesn't answer in time isn't waited for again: it has the request, and stands still
+        until it answers.
+
         Greenlets: one that may wait.
         """
         give_up_at_s = time.monotonic() + timeout_s
@@ -142,5 +150,6 @@ class Interest:
         while (asked := self._awaited.get(topic)) is not None:
             has_waited = True
             if not asked.is_over.wait(max(0.0, give_up_at_s - time.monotonic())):
-                break
+                for sender in list(asked.senders):
+                    self.resumed(topic, sender, asked.number)
         return has_waited
