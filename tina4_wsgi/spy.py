@@ -18,9 +18,10 @@ KEY = "tina4_wsgi.observer"
 class Spy(Protocol):
     """The calls of an app to a spy, in the greenlet of the request."""
 
-    def visiting(
-        self, app: Any, visit: Accepted
-    ) -> Accepted:  # Any: an App, which stands in a higher row
+    def serving(self, app: Any) -> None:  # Any: an App, which stands in a higher row
+        """Note an app that is about to hold parts of this thread, for a handshake."""
+
+    def visiting(self, visit: Accepted) -> Accepted:
         """Return the visit to use for a handshake that has passed; the socket is not taken yet."""
 
     def failed(self, error: BaseException) -> None:

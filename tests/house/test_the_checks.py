@@ -86,6 +86,11 @@ def test_a_thread_left_running_is_found(outcomes):
     assert "stray" in outcomes["test_thread"]
 
 
+def test_a_thread_of_ours_that_threading_does_not_know_is_found(outcomes):
+    found = outcomes["test_watch_of_a_loop"]
+    assert "thread left running: tina4_wsgi.hub.loop_watch._watch" in found
+
+
 def test_the_leaks_mark_switches_the_check_off(outcomes):
     assert outcomes["test_marked_leak"] == "passed"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import gc
 import logging
 import os
 import socket as native_socket
@@ -15,9 +14,10 @@ import pytest
 from gevent import socket
 from gevent.event import Event
 from gevent.local import local
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent
 
 from tests.support.deadline import NEVER_S
+from tests.support.leaks import count_greenlets
 from tests.support.own_server import ANSWER_S, STOP_S, dial, exchange, hello, read_answer, running
 from tests.support.raw import RawClient
 from tina4_wsgi import App, Router
@@ -28,11 +28,6 @@ from tina4_wsgi.server.server import Server
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST_GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 MANY = 500
-
-
-def count_greenlets():
-    # By type: a lazy object of Django's, left by an earlier test, would be set up by `isinstance`.
-    return sum(issubclass(type(one), greenlet) and not one.dead for one in gc.get_objects())
 
 
 def wait_until(is_so):

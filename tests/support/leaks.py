@@ -14,7 +14,9 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ class Snapshot:
     sockets: frozenset[str]
     children: frozenset[int]
     threads: frozenset[threading.Thread]
+    bare_threads: frozenset[int]
 
     @classmethod
     def take(cls) -> Snapshot:
@@ -43,6 +46,7 @@ class Snapshot:
             frozenset(open_sockets()),
             frozenset(child_processes()),
             frozenset(threads()),
+            frozenset(bare_threads()),
         )
 
     def what_was_left(self) -> str:
@@ -62,10 +66,12 @@ class Snapshot:
         sockets = {link: fd for link, fd in open_sockets().items() if link not in self.sockets}
         children = [pid for pid in child_processes() if pid not in self.children]
         strays = [one for one in threads() if one not in self.threads]
+        bare = [name for one, name in bare_threads().items() if one not in self.bare_threads]
         lines = [f"greenlet left running: {_describe_greenlet(one)}" for one in greenlets]
         lines += [f"socket left open: {_describe_socket(fd)}" for fd in sockets.values()]
         lines += [f"child process left: {_describe_process(pid)}" for pid in children]
         lines += [f"thread left running: {one!r}" for one in strays]
+        lines += [f"thread left running: {one}" for one in bare]
         return "\n".join(lines)
 
 
@@ -78,14 +84,16 @@ def live_greenlets() -> list[Any]:
     current = getcurrent()
     return [
         one
-        for one in gc.get_objects()
-        # By `type`: lazy objects, as Django has them, evaluate themselves when their `__class__` is
-        # asked for.
-        if issubclass(type(one), greenlet)
-        and one is not current
-        and _is_live(one)
-        and not _is_machinery(one)
+        for one in _instances(greenlet)
+        if one is not current and _is_live(one) and not _is_machinery(one)
     ]
+
+
+def count_greenlets() -> int:
+    """Count the greenlets that have not ended, of whatever kind and whether they were started."""
+    from greenlet import greenlet
+
+    return sum(not one.dead for one in _instances(greenlet))
 
 
 def open_sockets() -> dict[str, int]:
@@ -115,6 +123,33 @@ def child_processes() -> list[int]:
 def threads() -> list[threading.Thread]:
     """List the threads that `threading` started; gevent's own pool is not among them."""
     return [one for one in threading.enumerate() if not isinstance(one, threading._DummyThread)]
+
+
+def bare_threads() -> dict[int, str]:
+    """Map the ident of each thread that the package started without `threading` to its function."""
+    current, found = threading.get_ident(), {}
+    for ident, frame in sys._current_frames().items():
+        while frame.f_back is not None:
+            frame = frame.f_back
+        module = frame.f_globals.get("__name__", "")
+        if ident != current and module.partition(".")[0] == "tina4_wsgi":
+            found[ident] = f"{module}.{frame.f_code.co_name}"
+    return found
+
+
+def _instances(kind: type) -> Iterator[Any]:
+    """Find all objects of a class and its subclasses that the collector knows.
+
+    By `type`: lazy objects, as Django has them, evaluate themselves when their `__class__` is asked
+    for. By `id`: a class of a metaclass need not be hashable. And without a line of Python for each
+    object, since there are hundreds of thousands, and two looks a test.
+    """
+    classes = [kind]
+    for one in classes:
+        classes += type.__subclasses__(one)
+    objects = gc.get_objects()
+    wanted = frozenset(map(id, classes))
+    return compress(objects, map(wanted.__contains__, map(id, map(type, objects))))
 
 
 def _is_live(one: Any) -> bool:

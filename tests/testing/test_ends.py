@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tina4_wsgi import UsageError
-from tina4_wsgi.testing import NotSettled, ReceiveTimeout, TestClient
+from tina4_wsgi import App, Router, UsageError
+from tina4_wsgi.testing import HandshakeRefused, NotSettled, ReceiveTimeout, TestClient
 
 
 def test_the_server_closes_with_code_and_reason(client):
@@ -156,6 +156,25 @@ def test_closing_the_client_closes_its_websockets(chat):
 
     assert ws.closed_with == (1001, "")
     assert chat.events == [("open", ""), ("close", "")]
+
+
+@pytest.mark.parametrize("gives", [False, True])
+def test_closing_the_client_releases_its_apps_though_all_were_refused(gives):
+    def auth(request):
+        if gives:
+            raise ValueError
+
+    router = Router()
+    router.websocket("/ws", lambda connection, event, data: None, auth=auth)
+    app = App(router=router)
+    # That the thread which watches its loop ends, too, is seen by the check of each test.
+    with (
+        TestClient(app, raise_errors=False) as client,
+        pytest.raises(HandshakeRefused),
+    ):
+        client.websocket("/ws").__enter__()
+
+    assert not app._runtime._engines
 
 
 def test_a_failing_test_is_told_its_own_error_and_nothing_else(chat, client):

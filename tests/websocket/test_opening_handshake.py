@@ -152,7 +152,7 @@ def test_heads_with_the_same_names_share_them():
 
 def test_a_few_hundred_heads_are_shared_and_the_oldest_makes_room_for_a_newcomer():
     def head(number):
-        return opening({"HTTP_HOST": "x", f"HTTP_X_{number}": "x"})._names
+        return opening({"HTTP_HOST": "x", f"HTTP_NUMBER_{number}": "x"})._names
 
     first = head(0)
     for number in range(1, 256):

@@ -279,6 +279,8 @@ class Acceptor:
         runtime = self._runtime()  # first: a new process begins with routes of its own
         served = self._served_route(route)
         answer = self._answer(asked, environ, served)
+        if (spy := answer.place.spy) is not None:
+            spy.serving(self._app)
         engine = _engine_with_room(runtime, spare := self._extra.spare(route))
         config = self._config
         opening = OpeningHandshake(
@@ -290,8 +292,8 @@ class Acceptor:
             visit = Accepted(
                 served, opening, path, params, auth, answer.subprotocol, answer.window_bits
             )
-            if (spy := answer.place.spy) is not None:
-                visit = spy.visiting(self._app, visit)
+            if spy is not None:
+                visit = spy.visiting(visit)
             else:
                 runtime.look_around()
             server = environ.get("tina4_wsgi.server")

@@ -86,7 +86,7 @@ class TestSpy:
         call: calls a callback with its arguments, and returns what it returns.
 
     Attributes:
-        apps: those that accepted a WebSocket of this client.
+        apps: those that were asked for a WebSocket by this client.
         errors: what callbacks and handlers raised, oldest first, and no test has raised yet.
     """
 
@@ -99,9 +99,12 @@ class TestSpy:
         self.errors: list[BaseException] = []
         self._route: SpiedRoute | None = None
 
-    def visiting(self, app: App, visit: Accepted) -> Accepted:
-        """Put a spied route between the connection and its route."""
+    def serving(self, app: App) -> None:
+        """Remember whom to release at the end."""
         self.apps.add(app)
+
+    def visiting(self, visit: Accepted) -> Accepted:
+        """Put a spied route between the connection and its route."""
         self._route = SpiedRoute(visit.service, self)
         return visit._replace(service=cast("ServedRoute", self._route))
 

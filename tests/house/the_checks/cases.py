@@ -11,6 +11,8 @@ import warnings
 import gevent
 import pytest
 
+from tina4_wsgi.hub.loop_watch import LoopWatch
+
 kept = []  # so that nothing below ends because nobody refers to it
 
 
@@ -47,6 +49,10 @@ def test_child():
 
 def test_thread():
     threading.Thread(target=threading.Event().wait, args=(3,), name="stray").start()
+
+
+def test_watch_of_a_loop():
+    LoopWatch(gevent.get_hub(), threading.get_ident(), 60.0, lambda name, value: None)
 
 
 @pytest.mark.leaks("shown here")
