@@ -62,9 +62,10 @@ def test_a_close_code_that_may_not_travel_costs_no_thread_its_send(
 ) -> None:
     client, connection = house.connect(quiet)
     _, other = house.connect(quiet)
+    engine = house.engine  # of this thread
 
     def send() -> None:
-        house.engine.say_goodbye([other], 5, "no such code")
+        engine.say_goodbye([other], 5, "no such code")
         connection.send("behind it")
 
     in_thread(send)
