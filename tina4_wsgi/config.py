@@ -249,6 +249,14 @@ class Config:
         least=1,
         most=1_000_000,
     )
+    callback_threads: int = _setting(
+        10,
+        "callbacks at once per worker, where they run in native threads",
+        "limits these threads, and with them database connections; in a gevent worker "
+        "`max_callbacks` does",
+        least=1,
+        most=100,
+    )
     blocked_loop_s: float = _setting(
         0.5,
         "seconds, 0 is never",

@@ -10,7 +10,7 @@ from ..errors import Refused, UsageError
 from ..hosting import allowed_hosts
 from ..hosting.refusals import path_for_log, refuse_late
 from ..hosting.stop_guard import is_drained
-from ..hosting.takeover import find_place, is_answered, take_over
+from ..hosting.takeover import find_place, is_answered, is_native, take_over
 from ..http.handling import decode_path
 from ..http.headers import passes_upgrade, status_line
 from ..protocol import handshake
@@ -149,7 +149,7 @@ class Acceptor:
 
             match = found[1]
             if running is not None:
-                _engine_with_room(running, self._extra.spare(match[0]))
+                _engine_with_room(running, self._extra.spare(match[0]), is_native(environ))
             self._served_route(match[0]).admit(_as_handshake(environ), match)
         except Refused as refusal:
             self.refuse(environ, start_response, refusal)
@@ -281,7 +281,8 @@ class Acceptor:
         answer = self._answer(asked, environ, served)
         if (spy := answer.place.spy) is not None:
             spy.serving(self._app)
-        engine = _engine_with_room(runtime, spare := self._extra.spare(route))
+        without_hub = answer.place.is_native
+        engine = _engine_with_room(runtime, spare := self._extra.spare(route), without_hub)
         config = self._config
         opening = OpeningHandshake(
             environ, config.trusted_proxies, config.keep_environ, config.max_head_bytes
@@ -297,13 +298,15 @@ class Acceptor:
             else:
                 runtime.look_around()
             server = environ.get("tina4_wsgi.server")
-            arrival = Arrival(runtime, visit, is_drained(environ, self._app), inquiry, server)
+            arrival = Arrival(
+                runtime, engine, visit, is_drained(environ, self._app), inquiry, server
+            )
 
         try:
             # Before the 101: from then on the client misses nothing.
             if arrival.wait_until_heard() or served.asks:
                 # Again: `auth` may have waited, too.
-                _engine_with_room(runtime, spare)
+                _engine_with_room(runtime, spare, without_hub)
             arrival.check_is_welcome()
             return take_over(answer.place, start_response, answer.headers, arrival)
         except BaseException:
@@ -408,8 +411,8 @@ def _group_name(path: str) -> str:
         ) from None
 
 
-def _engine_with_room(runtime: Runtime, spare: int) -> Engine:
-    engine = runtime.engine()
+def _engine_with_room(runtime: Runtime, spare: int, is_native: bool = False) -> Engine:
+    engine = runtime.engine_of(is_native)
     if runtime.is_draining or not engine.has_room(spare):
         raise Refused(503, "no further connection can be taken now, try again later", _RETRY_LATER)
     return engine

@@ -6,10 +6,12 @@ import logging
 from typing import TYPE_CHECKING
 
 from ..hosting.refusals import path_for_log
+from ..hub.native import get_ident
 from ..protocol.frames import CloseCode
 from ..routing.names import GroupKind
 
 if TYPE_CHECKING:
+    from ..engine.engine import Engine
     from ..engine.runtime import Runtime
     from ..hosting.takeover import Taken
     from ..websocket.connection import Accepted
@@ -24,18 +26,28 @@ class Arrival:
     """Has broadcasts to a client's path come to this process before its 101, then lets it in.
 
     Args:
-        runtime: where it will be served.
+        runtime: the process where it will be served.
+        engine: the engine that will serve it, which may be another thread's.
         visit: the outcome of its handshake.
         has_own_drain: whether the server drains the app itself, and so needs no stop guard.
         inquiry: the question to `auth`; ended here.
         server: our own server where it is the host, None for any other.
     """
 
-    __slots__ = ("_has_own_drain", "_inquiry", "_is_over", "_runtime", "_server", "_visit")
+    __slots__ = (
+        "_engine",
+        "_has_own_drain",
+        "_inquiry",
+        "_is_over",
+        "_runtime",
+        "_server",
+        "_visit",
+    )
 
     def __init__(
         self,
         runtime: Runtime,
+        engine: Engine,
         visit: Accepted,
         has_own_drain: bool,
         inquiry: Inquiry,
@@ -44,6 +56,7 @@ class Arrival:
         inquiry.keep()
         self._inquiry = inquiry
         self._runtime = runtime
+        self._engine = engine
         self._visit = visit
         self._has_own_drain = has_own_drain
         self._server = server
@@ -65,7 +78,17 @@ class Arrival:
 
     def take(self, taken: Taken) -> None:
         """Begin to serve the connection."""
-        engine = self._runtime.engine()
+        engine = self._engine
+        if get_ident() == engine.thread_ident:
+            self._begin(taken)
+        else:
+            engine.mailbox.post(self._begin, taken)
+
+        if not self._has_own_drain:
+            self._runtime.stop_guard.stand_guard(self._server)
+
+    def _begin(self, taken: Taken) -> None:
+        engine = self._engine
         try:
             lifecycle = engine.adopt(taken, self._visit)
             # A `disconnect` may have come while the 101 was being sent.
@@ -77,8 +100,6 @@ class Arrival:
         # A middleware may have held the answer back until the process began to stop.
         if self._runtime.is_draining:
             lifecycle.dismiss(CloseCode.GOING_AWAY, "going away")
-        if not self._has_own_drain:
-            self._runtime.stop_guard.stand_guard(self._server)
 
     def give_up(self, answer: bytes) -> None:
         """Log that the client was let in here, and sent away by a middleware around the app."""

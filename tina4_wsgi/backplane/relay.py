@@ -11,6 +11,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import gevent
+from gevent._hub_local import get_hub_if_exists
 from gevent.hub import Hub
 from greenlet import getcurrent
 
@@ -175,9 +176,14 @@ class Relay:
             Whether it had to wait.
         """
         core = self._core
-        if core is None or get_ident() != self._ident:
+        limit_s = self._config.backplane_wait_s
+        if core is None:
+            return False
+        if get_ident() == self._ident:
+            return core.wait_until_heard(kind, name, limit_s)
+        if get_hub_if_exists() is not None:
             return False  # waiting would stop the whole hub of another thread
-        return core.wait_until_heard(kind, name, self._config.backplane_wait_s)
+        return bool(self._in_hub(limit_s, core.wait_until_heard, kind, name, limit_s))
 
     def ask(self, question: Facts) -> list[Facts]:
         """Ask all other processes, and wait for their answers.

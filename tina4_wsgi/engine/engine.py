@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 
 from ..errors import ForkError
 from ..hosting import descriptors
 from ..hub import mishaps
+from ..hub.callback_threads import CallbackThreads
 from ..hub.flush_queue import FlushQueue
+from ..hub.hub_thread import HubThread, is_patched
 from ..hub.loop_watch import LoopWatch
+from ..hub.native import get_ident
 from ..hub.sweeper import Sweeper
 from ..protocol.deflate import compress_frame
 from ..routing.names import GroupKind
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..hosting.takeover import Taken
     from ..websocket.connection import Accepted
+    from ..websocket.served_route import ServedRoute
     from .fanout import Fanout
 
 logger = logging.getLogger("tina4_wsgi.engine")
@@ -79,9 +84,13 @@ class Engine(ConnectionOwner):
     """
 
     def __init__(self, config: Config, fanout: Fanout) -> None:
-        super().__init__(
-            gevent.get_hub(), fanout, config.max_callbacks, config.max_worker_inbound_bytes
-        )
+        hub = gevent.get_hub()
+        # In a patched process callbacks wait for each other without threads, wherever the hub is.
+        has_threads = HubThread.is_current() and not is_patched()
+        most_callbacks = config.callback_threads if has_threads else config.max_callbacks
+        super().__init__(hub, fanout, most_callbacks, config.max_worker_inbound_bytes)
+        self._threads = CallbackThreads(hub, self.mailbox, most_callbacks) if has_threads else None
+        self._callbacks: dict[ServedRoute, Callable[..., object]] = {}
         self.config = config
         self.is_draining = False
         self.connections: dict[Connection, Lifecycle] = {}
@@ -199,6 +208,21 @@ class Engine(ConnectionOwner):
 
     # -- called by connections
 
+    def callback_of(self, service: ServedRoute) -> Callable[..., object]:
+        """Return how to call a route's callback: here, or in a thread for callbacks."""
+        if self._threads is None:
+            return service.callback
+        callback = self._callbacks.get(service)
+        if callback is None:
+            callback = self._callbacks[service] = partial(self._threads.run, service.callback)
+        return callback
+
+    def run_apps(self, function: Callable[..., Any], *args: Any) -> Any:  # Any: whatever it gives
+        """Call code of the app's: in a thread for callbacks where that is its place, or here."""
+        if self._threads is None or get_ident() != self.thread_ident:
+            return function(*args)
+        return self._threads.run(function, *args)
+
     def settle(self, transport: Transport) -> None:
         """Both close frames are out: close this transport after a short grace period."""
         self._settled.append((time.monotonic() + _SETTLED_S, transport))
@@ -309,6 +333,8 @@ class Engine(ConnectionOwner):
     def close(self) -> None:
         """Close timers, sockets and parked workers of this engine; only after `drain`."""
         self.fanout.remove(self)
+        if self._threads is not None:
+            self._threads.close()
         while self._settled:
             self._settled.popleft()[1].close()
         if self.is_alive:

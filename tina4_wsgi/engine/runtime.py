@@ -13,12 +13,14 @@ import weakref
 from typing import TYPE_CHECKING, ClassVar
 
 import gevent
+from gevent._hub_local import get_hub_if_exists
 
 from ..backplane.envelope import Kind
 from ..backplane.relay import Relay
 from ..errors import ForkError
 from ..hosting import checks
 from ..hosting.stop_guard import StopGuard
+from ..hub.hub_thread import HubThread
 from ..hub.native import get_ident
 from ..routing.names import GroupKind
 from . import presence
@@ -168,6 +170,23 @@ class Runtime:
             self.fanout.relay.start()
         return engine
 
+    def engine_of(self, is_native: bool) -> Engine:
+        """Return the engine for a request of this thread; the first call creates it.
+
+        Args:
+            is_native: whether the request runs without a hub; then it is the hub thread's.
+        Raises:
+            ForkError: the parent had open connections when it forked.
+        """
+        if not is_native:
+            return self.engine()
+        thread = HubThread.here()
+        engine = self._engines.get(thread.ident)
+        if engine is None or self._inherited_count:
+            engine = thread.mailbox.call_waiting(self.engine)
+            self.stop_guard.guard_threads()
+        return engine
+
     def _fork_error(self, consequence: str) -> ForkError:
         return ForkError(self._inherited_count, consequence)
 
@@ -292,6 +311,7 @@ def _dismiss(engine: Engine, code: int, reason: str) -> None:
 
 def _wait_for(engine: Engine, errand: ThreadCall, give_up_at_s: float) -> None:
     """Wait for another thread's drain, at most until `give_up_at_s`; this hub goes on meanwhile."""
+    sleep = time.sleep if get_hub_if_exists() is None else gevent.sleep
     while not errand.is_done and engine.is_alive:
         if time.monotonic() >= give_up_at_s:
             logger.warning(
@@ -299,7 +319,7 @@ def _wait_for(engine: Engine, errand: ThreadCall, give_up_at_s: float) -> None:
                 len(engine.connections),
             )
             return
-        gevent.sleep(_POLL_S)
+        sleep(_POLL_S)
 
     try:
         if errand.is_done:

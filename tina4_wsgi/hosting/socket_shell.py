@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 GeventSocket = Any
 """gevent ships no types, and its private attributes are what is touched here."""
 
-_OK_SO_FAR = b"HTTP/1.1 1"
-_SWITCHING = b"HTTP/1.1 101"
-_HEAD_END = b"\r\n\r\n"
+OK_SO_FAR = b"HTTP/1.1 1"
+SWITCHING = b"HTTP/1.1 101"
+HEAD_END = b"\r\n\r\n"
 
 
 class Shell:
@@ -139,15 +139,15 @@ class Door:
         part = bytes(data)
         head = self._head + part
 
-        if head.startswith(_SWITCHING):
+        if head.startswith(SWITCHING):
             self._head = head
-            end = head.find(_HEAD_END)
+            end = head.find(HEAD_END)
             if end >= 0:
                 self.remove()
                 self._on_switching(head[:end])
             return len(part)
 
-        if not head.startswith(_OK_SO_FAR):
+        if not head.startswith(OK_SO_FAR):
             self.remove()
             self._on_other(head)
         return send(data, *flags)

@@ -50,6 +50,7 @@ class StopGuard:
         self._pid = os.getpid()
         self._is_on_duty = False
         self._has_drained = False
+        self._is_native = False
         atexit.register(self._at_exit)
 
     def stand_guard(self, server: object = None) -> None:
@@ -72,6 +73,10 @@ class StopGuard:
         pool = getattr(server, "pool", None)
         gevent.spawn(getattr(pool, "spawn", gevent.spawn), self._wait, server)
 
+    def guard_threads(self) -> None:
+        """Drain in full when the interpreter ends: no greenlet sees this server's stop."""
+        self._is_native = True
+
     def _wait(self, server: Any) -> None:  # Any: gevent ships no types
         server._stop_event.wait()
         try:
@@ -83,8 +88,10 @@ class StopGuard:
     def _at_exit(self) -> None:
         if self._pid != os.getpid() or self._has_drained:
             return  # registered in a parent, before a fork; or all have had their time
+        is_graceful = self._is_native and gunicorn.is_worker()
+        limit_s = gunicorn.time_to_stop_s(self._drain_timeout_s) if is_graceful else self._AT_EXIT_S
         try:
-            self._drain(self._AT_EXIT_S, is_hurried=True)
+            self._drain(limit_s, is_hurried=not is_graceful)
         except Exception:
             logger.exception("draining at exit failed")
 

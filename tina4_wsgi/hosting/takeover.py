@@ -27,6 +27,7 @@ from ..errors import Refused
 from ..hub.native import get_ident
 from ..hub.stream import Stream, TLSStream
 from ..spy import spy_of
+from . import native_shell
 from .own_input import OwnInput
 from .socket_shell import Door, Shell
 
@@ -133,6 +134,11 @@ class HostSocket(NamedTuple):
     answered_by: WebSocketHandler | None = None
     seat: Seat | None = None
 
+    @property
+    def is_native(self) -> bool:
+        """Whether the socket isn't gevent's: its request has no hub to be served in."""
+        return native_shell.is_native(self.sock)
+
     def with_socket(self) -> HostSocket:
         """Return the same place with one of gevent's sockets."""
         return (
@@ -156,6 +162,10 @@ def find_place(environ: WSGIEnvironment) -> HostSocket:
     if software.startswith("gevent/") if place is None else not place.has_input:
         raise Refused(501, _NEEDS_INPUT, detail=repr(type(environ.get("wsgi.input"))))
 
+    if place is not None and native_shell.is_taken(place.sock):
+        raise Refused(500, _NEEDS_ONE_CALL)
+    if place is not None and place.is_native:
+        return place
     if place is None or not hasattr(place.sock, "_detach_socket"):
         raise Refused(501, _NEEDS, detail=software)
 
@@ -165,6 +175,12 @@ def find_place(environ: WSGIEnvironment) -> HostSocket:
         raise Refused(500, _NEEDS_ITS_THREAD)
 
     return place
+
+
+def is_native(environ: WSGIEnvironment) -> bool:
+    """Return whether a request, which need not be an upgrade, runs without a hub."""
+    place = _find(environ)
+    return place is not None and place.is_native
 
 
 def is_answered(environ: WSGIEnvironment) -> bool:
@@ -301,11 +317,14 @@ def _wait_for_answer(
     def switch(head: bytes) -> None:
         taker.take(_take(place, _head_of([*headers, *_added_to(head, headers)])))
 
-    door = Door(place.sock, switch, taker.give_up)
+    if place.is_native:
+        remove = native_shell.place_door(place.sock, switch, taker.give_up)
+    else:
+        remove = Door(place.sock, switch, taker.give_up).remove
     try:
         start_response(_SWITCHING, headers)
     except BaseException:
-        door.remove()
+        remove()
         raise
 
 
@@ -409,7 +428,10 @@ def _take(place: HostSocket, head: bytes) -> Taken:
 
 
 def _detach(sock: GeventSocket, is_prompt: bool) -> Stream:
-    """Leave the server a shell in its gevent socket, and give what was inside."""
+    """Leave the server a shell in its socket, and give what was inside."""
+    if native_shell.is_native(sock):
+        return native_shell.detach(sock, is_prompt)
+
     session = getattr(sock, "_sslobj", None)
     raw = sock._sock
     if session is not None:

@@ -28,12 +28,14 @@ _MOST_POSTED = 1_024
 wait, so memory stays bounded.
 """
 
+_MOST_POSTED_BYTES = 4 << 20
+
 
 class Mailbox:
     """Calls from other threads to the thread of one hub.
 
     Greenlets: none of the hub's own thread, which call the function directly.
-    Locks: `_lock` guards `_posted` and `_is_woken`; it is held for a few instructions, never over a
+    Locks: `_lock` guards `_posted`, `_posted_bytes` and `_is_woken`; it is held for a few instructions, never over a
     call.
     """
 
@@ -42,21 +44,24 @@ class Mailbox:
         self._lock = allocate_lock()
         self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._waiting_threads: deque[Any] = deque()
+        self._posted_bytes = 0
         self._is_woken = False
 
-    def post(self, function: Callable[..., object], *args: Any) -> None:
+    def post(self, function: Callable[..., object], *args: Any, size_bytes: int = 0) -> None:
         """Run `function(*args)` in the hub soon; waits only while too many posts wait.
 
         Args:
             function: runs in the hub, so it must neither wait nor log. An error that it raises is
                 logged and doesn't affect later calls.
+            size_bytes: what the arguments hold.
         """
         gate = None
 
         with self._lock:
             self._posted.append((function, args))
+            self._posted_bytes += size_bytes
             must_wake, self._is_woken = not self._is_woken, True
-            if len(self._posted) > _MOST_POSTED:
+            if len(self._posted) > _MOST_POSTED or self._posted_bytes > _MOST_POSTED_BYTES:
                 gate = allocate_lock()
                 gate.acquire()
                 self._waiting_threads.append(gate)
@@ -90,7 +95,7 @@ class Mailbox:
 
     def _run(self) -> None:
         with self._lock:
-            posted, self._posted = self._posted, deque()
+            posted, self._posted, self._posted_bytes = self._posted, deque(), 0
             gates, self._waiting_threads = self._waiting_threads, deque()
             self._is_woken = False
 

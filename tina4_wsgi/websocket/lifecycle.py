@@ -147,7 +147,7 @@ class Lifecycle(TransportOwner):
         self.window_bits = window_bits
         self.connected_at_s = time.time()
 
-        self._callback = service.callback
+        self._callback = owner.callback_of(service)
         self._deadlines = Deadlines(service.limits, time.monotonic(), service.has_auth)
         # Both only as long as there is something in them, see `_begin_session`.
         self._session: Session | None = None
@@ -215,9 +215,7 @@ class Lifecycle(TransportOwner):
 
         owner = self.owner
         if get_ident() != owner.thread_ident:
-            self.check_process()
-            if owner.mailbox.call(self._send_here, frame):
-                owner.mailbox.call_waiting(self._wait_for_room)
+            self._post(frame)
         elif self._state != _OPEN:
             raise self._closed_error()
         else:
@@ -248,10 +246,12 @@ class Lifecycle(TransportOwner):
     def refresh_auth(self) -> bool:
         """Call `auth` again, and return whether the client may stay; see `Connection`."""
         self.check_process()
-        connection = self.connection
-        with self.owner.inquiries.begin(connection.path) as inquiry:
+        connection, owner = self.connection, self.owner
+        with owner.inquiries.begin(connection.path) as inquiry:
             try:
-                auth = self.service.authenticate(connection.environ(), connection.params)
+                auth = owner.run_apps(
+                    self.service.authenticate, connection.environ(), connection.params
+                )
             except Refused as refusal:
                 if refusal.status >= 500:
                     # Logged already; one database hiccup must not disconnect all clients.
@@ -287,13 +287,20 @@ class Lifecycle(TransportOwner):
         else:
             owner.mailbox.call(function, *args)
 
-    def _send_here(self, frame: bytes) -> bool:
-        """Send for another native thread; return whether that thread has to wait for room."""
+    def _post(self, frame: bytes) -> None:
+        """Send from another native thread, which waits only where too much is queued."""
         if self._state != _OPEN:
             raise self._closed_error()
-        transport = self.transport
-        transport.sent_messages += 1
-        return transport.write(frame) > transport.most_bytes
+        transport, mailbox = self.transport, self.owner.mailbox
+        mailbox.post(self._send_posted, frame, size_bytes=len(frame))
+        if transport.queued_bytes > transport.most_bytes:
+            mailbox.call_waiting(self._wait_for_room)
+
+    def _send_posted(self, frame: bytes) -> None:
+        """Send for another native thread; in the hub."""
+        if self._state == _OPEN:
+            self.transport.sent_messages += 1
+            self.transport.write(frame)
 
     def _wait_for_room(self) -> None:
         transport, most = self.transport, self.transport.most_bytes

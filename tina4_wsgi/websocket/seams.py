@@ -12,6 +12,8 @@ from ..hub.native import get_ident
 from .inquiries import Inquiries
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..engine.fanout import Fanout
     from ..errors import ForkError
     from ..hub.poller import Poller
@@ -130,6 +132,14 @@ class ConnectionOwner:
         self.spare_service: ServedRoute | None = None
         self.slow_consumers = 0
         self.drops_for_slow = 0
+
+    def callback_of(self, service: ServedRoute) -> Callable[..., object]:
+        """Return how to call a route's callback from a worker of this hub."""
+        return service.callback
+
+    def run_apps(self, function: Callable[..., Any], *args: Any) -> Any:  # Any: whatever it gives
+        """Call code of the app's, from a worker of this hub or from any other thread."""
+        return function(*args)
 
     def ended(self, lifecycle: Lifecycle) -> None:
         """Called when the close code is final, just before the "close" callback."""

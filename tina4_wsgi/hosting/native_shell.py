@@ -1,0 +1,257 @@
+"""Stand-ins for a native socket that a server holds, once its connection is taken.
+
+The server's object stays what it is, an object that the server has under many names, and becomes
+one of another class: of a `_Shell`, which takes whatever is written and has nothing to read; before
+that of a `_Door`, where middlewares around the app decide when, and with which fields, the server
+writes the 101. See `socket_shell`, which does the same to gevent's sockets.
+
+A TLS session belongs to its socket object (CPython keeps both together), so that object is kept and
+used behind the shell; of a plain socket only the descriptor is.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import os
+import socket
+import ssl
+import weakref
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..hub.stream import Stream, TLSStream
+from .socket_shell import HEAD_END, OK_SO_FAR, SWITCHING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Buffer
+
+_Socket: Any = _socket.socket
+"""The C class below `socket.socket`, whose methods no shell hides."""
+
+
+class _Mute:
+    """The methods of a connection whose client has left and that takes all that is written."""
+
+    __slots__ = ()
+
+    def fileno(self) -> int:
+        """Return -1, as of any closed socket."""
+        return -1
+
+    def send(self, data: Buffer, flags: int = 0, /) -> int:
+        """Take it all."""
+        return memoryview(data).nbytes
+
+    def sendall(self, data: Buffer, flags: int = 0, /) -> None:
+        """Take it all."""
+
+    def recv(self, size_bytes: int = 0, flags: int = 0, /) -> bytes:
+        """Report the end of the stream."""
+        return b""
+
+    def recv_into(self, buffer: object, size_bytes: int = 0, flags: int = 0, /) -> int:
+        """Report the end of the stream."""
+        return 0
+
+    def getsockopt(self, level: int, option: int, /) -> int:
+        """Return 0, whatever is asked for."""
+        return 0
+
+    def setsockopt(self, level: int, option: int, value: object, /) -> None:
+        """Set nothing."""
+
+    def gettimeout(self) -> None:
+        """Return None, as of a socket that waits."""
+
+    def settimeout(self, timeout_s: float | None, /) -> None:
+        """Set nothing."""
+
+    def setblocking(self, flag: bool, /) -> None:
+        """Set nothing."""
+
+    def shutdown(self, how: int, /) -> None:
+        """Shut down nothing."""
+
+    def unwrap(self) -> _Mute:
+        """Shut down nothing."""
+        return self
+
+    def close(self) -> None:
+        """Close nothing."""
+
+    def _real_close(self) -> None:
+        """Close nothing, when the last file of this socket is closed."""
+
+    def getpeername(self) -> NoReturn:
+        """Raise what the kernel raises when the client has left.
+
+        Raises:
+            OSError: always.
+        """
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+    getsockname = getpeername
+
+
+class _Shell(_Mute, socket.socket):
+    __slots__ = ()
+
+
+class _TLSShell(_Mute, ssl.SSLSocket):
+    pass
+
+
+class _DoorState:
+    """What a door before one socket waits for; see `socket_shell.Door`."""
+
+    def __init__(
+        self, on_switching: Callable[[bytes], None], on_other: Callable[[bytes], None]
+    ) -> None:
+        self.head = b""
+        self.on_switching = on_switching
+        self.on_other = on_other
+
+
+_doors: weakref.WeakKeyDictionary[Any, _DoorState] = weakref.WeakKeyDictionary()
+
+
+class _Guarded:
+    """The methods by which a server answers, each past the door."""
+
+    __slots__ = ()
+
+    def send(self, data: Buffer, flags: int = 0, /) -> int:
+        """Write what isn't stopped."""
+        if _stops(self, bytes(data)):
+            return memoryview(data).nbytes
+        return int(self.send(data, flags))  # the class is the socket's own again
+
+    def sendall(self, data: Buffer, flags: int = 0, /) -> None:
+        """Write what isn't stopped."""
+        if not _stops(self, bytes(data)):
+            self.sendall(data, flags)
+
+    def shutdown(self, how: int, /) -> None:
+        """Note that no answer comes any more, and do it."""
+        _give_up(self, b"")
+        self.shutdown(how)
+
+    def close(self) -> None:
+        """Note that no answer comes any more, and do it."""
+        _give_up(self, b"")
+        self.close()
+
+
+class _Door(_Guarded, socket.socket):
+    __slots__ = ()
+
+
+class _TLSDoor(_Guarded, ssl.SSLSocket):
+    pass
+
+
+def is_native(sock: object) -> bool:
+    """Return whether this is a socket of Python's own that has not been taken."""
+    return type(sock) in (socket.socket, ssl.SSLSocket) and not hasattr(sock, "_detach_socket")
+
+
+def is_taken(sock: object) -> bool:
+    """Return whether the connection was taken, or is about to be."""
+    return isinstance(sock, _Mute | _Guarded)
+
+
+def place_door(
+    sock: Any, on_switching: Callable[[bytes], None], on_other: Callable[[bytes], None]
+) -> Callable[[], None]:
+    """Stand before a socket until the server has answered; see `socket_shell.Door`.
+
+    Returns:
+        What leaves the socket as it was.
+    """
+    _doors[sock] = _DoorState(on_switching, on_other)
+    sock.__class__ = _TLSDoor if isinstance(sock, ssl.SSLSocket) else _Door
+    return lambda: _remove(sock)
+
+
+def detach(sock: Any, is_prompt: bool) -> Stream:
+    """Leave the server a shell, and give what was inside.
+
+    Args:
+        is_prompt: whether the socket is known to be without Nagle's delay.
+    """
+    stream: Stream
+    if isinstance(sock, ssl.SSLSocket):
+        session = sock._sslobj  # type: ignore[attr-defined]
+        inside = _Inside(sock)
+        sock.__class__ = _TLSShell
+        stream = TLSStream(inside, session)
+    else:
+        inside = socket.socket(sock.family, sock.type, sock.proto, sock.detach())
+        sock.__class__ = _Shell
+        stream = inside
+
+    inside.setblocking(False)
+    if not is_prompt:
+        try:
+            inside.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            pass  # a UNIX socket has no such delay
+    return stream
+
+
+class _Inside:
+    """The kernel's socket inside of a TLS socket whose class is a shell's."""
+
+    __slots__ = ("_sock",)
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+
+    def fileno(self) -> int:
+        return int(_Socket.fileno(self._sock))
+
+    def setblocking(self, flag: bool) -> None:
+        _Socket.setblocking(self._sock, flag)
+
+    def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None:
+        _Socket.setsockopt(self._sock, level, option, value)
+
+    def shutdown(self, how: int, /) -> None:
+        _Socket.shutdown(self._sock, how)
+
+    def close(self) -> None:
+        _Socket.close(self._sock)
+
+
+def _stops(sock: Any, part: bytes) -> bool:
+    """Return whether a door keeps this part of the answer; a whole 101 opens it."""
+    state = _doors[sock]
+    head = state.head + part
+
+    if head.startswith(SWITCHING):
+        state.head = head
+        end = head.find(HEAD_END)
+        if end >= 0:
+            _remove(sock)
+            state.on_switching(head[:end])
+        return True
+
+    if not head.startswith(OK_SO_FAR):
+        _give_up(sock, head)
+        return False
+    # An interim answer passes, and the door stays.
+    _Socket.sendall(sock, part) if not isinstance(sock, ssl.SSLSocket) else sock._sslobj.write(part)
+    return True
+
+
+def _give_up(sock: Any, answer: bytes) -> None:
+    state = _doors[sock]
+    _remove(sock)
+    state.on_other(answer)
+
+
+def _remove(sock: Any) -> None:
+    if _doors.pop(sock, None) is not None:
+        sock.__class__ = ssl.SSLSocket if isinstance(sock, ssl.SSLSocket) else socket.socket
