@@ -296,7 +296,7 @@ class Acceptor:
             if spy is not None:
                 visit = spy.visiting(visit)
             else:
-                runtime.look_around()
+                runtime.look_around(without_hub)
             server = environ.get("tina4_wsgi.server")
             arrival = Arrival(
                 runtime, engine, visit, is_drained(environ, self._app), inquiry, server

@@ -202,11 +202,11 @@ class Runtime:
         for engine in self._engines.values():
             engine.forsake()
 
-    def look_around(self) -> None:
-        """Log problems of the environment, once; see `checks`."""
+    def look_around(self, is_native: bool = False) -> None:
+        """Log problems of the environment, once; see `checks.log_at_boot`."""
         if not self._is_checked:
             self._is_checked = True
-            checks.log_at_boot(self._config)
+            checks.log_at_boot(self._config, is_native)
 
     # -- called for other processes
 

@@ -114,12 +114,15 @@ class Finding(NamedTuple):
         return f"{'fatal' if self.is_fatal else 'warning'}: {self.what}; {self.fix}"
 
 
-def log_at_boot(config: Config) -> None:
+def log_at_boot(config: Config, is_native: bool = False) -> None:
     """Log what is wrong with this process.
 
     Greenlets: one that may wait, as a log handler may.
+
+    Args:
+        is_native: whether callbacks run in native threads, which may block as they like.
     """
-    for finding in at_boot(config):
+    for finding in at_boot(config, is_native):
         logger.warning("%s; %s", finding.what, finding.fix)
 
 
@@ -137,11 +140,12 @@ def misspelt_variables() -> Iterator[Finding]:
         yield Finding(f"{name} is no setting and changes nothing", fix)
 
 
-def at_boot(config: Config) -> Iterator[Finding]:
-    """Make the checks that need nothing but the running process."""
-    yield from unpatched()
-    yield from patched_too_late(modules_of_the_app())
-    yield from libraries()
+def at_boot(config: Config, is_native: bool = False) -> Iterator[Finding]:
+    """Make the checks that need nothing but the running process; see `log_at_boot`."""
+    if not is_native:
+        yield from unpatched()
+        yield from patched_too_late(modules_of_the_app())
+        yield from libraries()
     yield from too_few_descriptors(config)
     yield from lone_workers(_worker_count(), config)
     yield from trusted_by_django()

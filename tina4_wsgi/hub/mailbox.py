@@ -35,8 +35,8 @@ class Mailbox:
     """Calls from other threads to the thread of one hub.
 
     Greenlets: none of the hub's own thread, which call the function directly.
-    Locks: `_lock` guards `_posted`, `_posted_bytes` and `_is_woken`; it is held for a few instructions, never over a
-    call.
+    Locks: `_lock` guards `_posted`, `_posted_bytes` and `_is_woken`; it is held for a few
+    instructions, never over a call.
     """
 
     def __init__(self, hub: Any) -> None:  # Any: gevent ships no types
