@@ -88,6 +88,7 @@ class Arrival:
             self._runtime.stop_guard.stand_guard(self._server)
 
     def _begin(self, taken: Taken) -> None:
+        """Begin to serve, in the hub's thread."""
         engine = self._engine
         try:
             lifecycle = engine.adopt(taken, self._visit)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import gevent
 from django.db import DEFAULT_DB_ALIAS, connections
 from gevent import monkey
+from gevent._hub_local import get_hub_if_exists
 
 from ...errors import ConfigError
 
@@ -61,7 +62,7 @@ def roll_back(kept: frozenset[str]) -> None:
         kept: the databases that `in_transaction` returned before the event; their transactions
             go on.
     """
-    if not _is_patched():
+    if not _is_patched() and get_hub_if_exists() is not None:
         # All greenlets of this thread share connections, and another may be in a transaction.
         return
 
