@@ -16,6 +16,7 @@ from gevent.hub import Hub
 from greenlet import getcurrent
 
 from ..errors import Tina4Error
+from ..hub.hub_thread import HubThread
 from ..hub.mailbox import Mailbox
 from ..hub.native import allocate_lock, get_ident, start_new_thread
 from .bus.bus import LocalBus
@@ -49,6 +50,7 @@ class Relay:
             the parent's watchers, so the backplane must not run there; and the child serves nobody.
             So it publishes from outside to all others, its parent included. `start` ends that: from
             then on it is a process like any other.
+        is_serving: whether this process certainly serves requests.
 
     Greenlets and threads: any, unless a method says less.
     Locks: `_lock` guards the start. `_hub`, `_ident` and `_mailbox` are set before `_core`.
@@ -61,6 +63,7 @@ class Relay:
         app_number: int,
         receiver: Receiver,
         is_outsider: bool = False,
+        is_serving: bool = False,
     ) -> None:
         self._config = config
         self._root = root
@@ -73,6 +76,7 @@ class Relay:
         self._ident = 0
         self._mailbox: Mailbox | None = None
         self._is_outsider = is_outsider
+        self._is_serving = is_serving
         self._hears_all = False  # whether hubs of several threads serve
         self._error = ""
         self._retry: Any = None  # a timer of the hub's
@@ -241,8 +245,13 @@ class Relay:
         if self._error and self._hub.loop is None:
             self._error, self._retry = "", None  # the timer that would try again ended with it
 
-        if core is None and not self._is_outsider and isinstance(getcurrent().parent, Hub):
-            self.start()
+        if core is None and not self._is_outsider:
+            if isinstance(getcurrent().parent, Hub):
+                self.start()
+            elif self._is_serving and not self._error and get_hub_if_exists() is None:
+                # A request of a server without a hub: what it says and asks goes through the thread
+                # that serves the WebSockets.
+                HubThread.here().mailbox.call_waiting(self.start)
             core = self._core
         return core
 

@@ -115,7 +115,7 @@ class Runtime:
         self.fanout = Fanout()
         self.fanout.members = self.members
         if root is not None and config.backplane != "none":
-            self.fanout.relay = Relay(config, root, app_number, self, is_outsider)
+            self.fanout.relay = Relay(config, root, app_number, self, is_outsider, is_serving)
 
         self.stop_guard = StopGuard(self.drain, config.drain_timeout_s)
         self.is_draining = False
