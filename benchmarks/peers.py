@@ -20,6 +20,8 @@ CERTIFICATE = ROOT / "tests" / "server" / "localhost.pem"
 OURS = "tina4"
 OWN = "tina4-own"
 WORKER = "tina4-worker"
+THREADS = "tina4-gthread"
+SYNC = "tina4-sync"
 BASE = "uws"  # what the others are compared with
 OUR_EXTRAS = "gunicorn"  # as the README says
 
@@ -27,6 +29,9 @@ MANY = ("--worker-connections", "20000")
 """For peers that keep a greenlet of the worker per WebSocket; its default of 1,000 would stop them
 there.
 """
+
+A_THREAD_EACH = ("-k", "gthread", "--threads", "210", "--worker-connections", "20000")
+"""For peers that keep a thread of the worker per WebSocket: enough for the rooms of 200."""
 
 PLAIN = ""
 TLS = "tls"
@@ -103,6 +108,28 @@ PEERS: tuple[Peer, ...] = (
         is_default=False,
     ),
     Peer(
+        THREADS,
+        "tina4_wsgi, gthread",
+        "Python",
+        "gunicorn",
+        "tina4_app:app",
+        options=("-k", "gthread", "--threads", "4"),
+        has_http=True,
+        modes=(TLS, DEFLATE),
+        is_default=False,
+    ),
+    Peer(
+        SYNC,
+        "tina4_wsgi, sync",
+        "Python",
+        "gunicorn",
+        "tina4_app:app",
+        options=("-k", "sync"),
+        has_http=True,
+        modes=(TLS, DEFLATE),
+        is_default=False,
+    ),
+    Peer(
         "prototype",
         "prototype (the floor)",
         "Python",
@@ -173,6 +200,16 @@ PEERS: tuple[Peer, ...] = (
         "flask_sock_app:app",
         ("flask==3.1.3", "flask-sock==0.7.0"),
         MANY,
+    ),
+    Peer(
+        "flask-sock-gthread",
+        "flask-sock, gthread",
+        "Python",
+        "gunicorn",
+        "flask_sock_app:app",
+        ("flask==3.1.3", "flask-sock==0.7.0"),
+        A_THREAD_EACH,
+        is_default=False,
     ),
     _http("bare", "bare WSGI"),
     _http("falcon", "Falcon", "falcon==4.4.0"),
