@@ -90,6 +90,7 @@ class Engine(ConnectionOwner):
         most_callbacks = config.callback_threads if has_threads else config.max_callbacks
         super().__init__(hub, fanout, most_callbacks, config.max_worker_inbound_bytes)
         self._threads = CallbackThreads(hub, self.mailbox, most_callbacks) if has_threads else None
+        self.has_threads = has_threads
         self._callbacks: dict[ServedRoute, Callable[..., object]] = {}
         self.config = config
         self.is_draining = False

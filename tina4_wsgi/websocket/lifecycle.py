@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gevent import Timeout
@@ -711,6 +712,9 @@ class Lifecycle(TransportOwner):
         deadlines.active_at_s = self.owner.now_s
         has_rechecks = deadlines.recheck_at_s != _NEVER
 
+        if self.owner.has_threads and not has_rechecks:
+            self._handle_in_threads(inbound)
+
         # The loop includes messages appended meanwhile, and ends when close() clears the list.
         for data in inbound:
             # Also by the clock: busy callbacks may leave the sweeper no turn.
@@ -732,6 +736,37 @@ class Lifecycle(TransportOwner):
         session.queued_bytes = 0
         if self._weighed_bytes:
             self._weigh()
+
+    def _handle_in_threads(self, inbound: list[str | bytes]) -> None:
+        """Handle all messages in threads for callbacks: those at hand in one thread, in one go."""
+        handled = 0
+        while handled < len(inbound):  # close() clears the list
+            handled, error = self.owner.run_apps(self._handle_there, inbound, handled)
+            if error is not None:
+                self._callback_failed("message", error)
+        inbound.clear()
+
+    def _handle_there(
+        self, inbound: list[str | bytes], handled: int
+    ) -> tuple[int, BaseException | None]:
+        """Handle messages until one fails; in a native thread.
+
+        Returns:
+            How many messages are handled now, and what the last of them raised.
+        """
+        callback, connection = self.service.callback, self.connection
+        for data in inbound[handled:]:
+            if not inbound:
+                break
+            handled += 1
+            self.message_count += 1
+            try:
+                result = Context().run(callback, connection, "message", data)
+            except BaseException as exc:  # noqa: BLE001  # see `_handle_inbound`
+                return handled, exc
+            if result is not None:
+                self.service.told_result("message", result)
+        return handled, None
 
     def _open(self) -> None:
         self._is_opened = True

@@ -7,6 +7,7 @@ cdef class TransportOwner:
 
 cdef class ConnectionOwner:
     cdef readonly object hub
+    cdef public bint has_threads
     cdef readonly object fanout
     cdef readonly object dispatcher
     cdef readonly object inquiries

@@ -78,6 +78,7 @@ class ConnectionOwner:
 
     Attributes:
         dispatcher: runs callbacks.
+        has_threads: whether callbacks run in native threads.
         poller: watches the sockets.
         inquiries: the calls of an `auth` that are under way in this engine.
         mailbox: takes calls from other threads.
@@ -95,6 +96,7 @@ class ConnectionOwner:
         "dispatcher",
         "drops_for_slow",
         "fanout",
+        "has_threads",
         "hub",
         "inbound_bytes",
         "inquiries",
@@ -117,6 +119,7 @@ class ConnectionOwner:
         most_inbound_bytes: int,
     ) -> None:
         self.hub: Any = hub
+        self.has_threads = False
         self.fanout = fanout
         self.dispatcher = Dispatcher(hub, most_callbacks)
         self.poller: Poller = poller_for(hub.loop, self.dispatcher)
