@@ -10,7 +10,6 @@ Invariants: the hub never waits for a thread; whoever stopped waiting isn't woke
 from __future__ import annotations
 
 import contextvars
-import logging
 import threading
 from _queue import SimpleQueue  # the C type: gevent's patches replace that of `queue`
 from typing import TYPE_CHECKING, Any
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .mailbox import Mailbox
-
-logger = logging.getLogger("tina4_wsgi.callback_threads")
-
 
 class CallbackThreads:
     """A pool of native threads, grown on demand.
