@@ -17,15 +17,22 @@ import os
 import socket
 import ssl
 import weakref
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from ..hub.stream import Stream, TLSStream
+from ..hub.native import allocate_lock
+from ..hub.stream import TLSStream
 from .socket_shell import HEAD_END, OK_SO_FAR, SWITCHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from typing_extensions import Buffer
+
+    from ..hub.stream import Stream
+
+# Werkzeug's server without threads and wsgiref's answer as HTTP/1.0 whatever they were asked.
+_SWITCHING = (SWITCHING, SWITCHING.replace(b"/1.1", b"/1.0"))
+_OK_SO_FAR = (OK_SO_FAR, OK_SO_FAR.replace(b"/1.1", b"/1.0"))
 
 _Socket: Any = _socket.socket
 """The C class below `socket.socket`, whose methods no shell hides."""
@@ -95,11 +102,59 @@ class _Mute:
     getsockname = getpeername
 
 
-class _Shell(_Mute, socket.socket):
+class _PolledMute(_Mute):
+    """The same for a server that asks a selector whether there is more to read.
+
+    There is: the end of the stream.
+    """
+
+    __slots__ = ()
+
+    def fileno(self) -> int:
+        """Return the descriptor of something that has ended."""
+        return _Ended.fileno()
+
+
+class _Ended:
+    """The read end of a pipe that nobody writes to: readable for ever, with nothing in it.
+
+    One for the whole process and its forked children, opened when a server first asks.
+    """
+
+    _lock: ClassVar[Any] = allocate_lock()
+    _fd: ClassVar[int] = -1
+
+    @classmethod
+    def fileno(cls) -> int:
+        with cls._lock:
+            if cls._fd < 0:
+                cls._fd, other_end = os.pipe()
+                os.close(other_end)
+            return cls._fd
+
+    @classmethod
+    def renew_lock(cls) -> None:
+        """Begin anew in a forked child: another thread of the parent may have held it."""
+        cls._lock = allocate_lock()
+
+
+os.register_at_fork(after_in_child=_Ended.renew_lock)
+
+
+# None of the methods takes what only other callers than servers pass.
+class _Shell(_Mute, socket.socket):  # type: ignore[misc]
     __slots__ = ()
 
 
-class _TLSShell(_Mute, ssl.SSLSocket):
+class _PolledShell(_PolledMute, socket.socket):  # type: ignore[misc]
+    __slots__ = ()
+
+
+class _TLSShell(_Mute, ssl.SSLSocket):  # type: ignore[misc]
+    pass
+
+
+class _PolledTLSShell(_PolledMute, ssl.SSLSocket):  # type: ignore[misc]
     pass
 
 
@@ -175,22 +230,21 @@ def place_door(
     return lambda: _remove(sock)
 
 
-def detach(sock: Any, is_prompt: bool) -> Stream:
+def detach(sock: Any, is_prompt: bool, is_polled: bool = False) -> Stream:
     """Leave the server a shell, and give what was inside.
 
     Args:
         is_prompt: whether the socket is known to be without Nagle's delay.
+        is_polled: whether the server looks once more for what there is to read, with a selector.
     """
-    stream: Stream
+    inside: Any
     if isinstance(sock, ssl.SSLSocket):
-        session = sock._sslobj  # type: ignore[attr-defined]
         inside = _Inside(sock)
-        sock.__class__ = _TLSShell
-        stream = TLSStream(inside, session)
+        stream: Stream = TLSStream(inside, _session_of(sock))
+        sock.__class__ = _PolledTLSShell if is_polled else _TLSShell
     else:
-        inside = socket.socket(sock.family, sock.type, sock.proto, sock.detach())
-        sock.__class__ = _Shell
-        stream = inside
+        stream = inside = socket.socket(sock.family, sock.type, sock.proto, sock.detach())
+        sock.__class__ = _PolledShell if is_polled else _Shell
 
     inside.setblocking(False)
     if not is_prompt:
@@ -230,7 +284,7 @@ def _stops(sock: Any, part: bytes) -> bool:
     state = _doors[sock]
     head = state.head + part
 
-    if head.startswith(SWITCHING):
+    if head.startswith(_SWITCHING):
         state.head = head
         end = head.find(HEAD_END)
         if end >= 0:
@@ -238,12 +292,18 @@ def _stops(sock: Any, part: bytes) -> bool:
             state.on_switching(head[:end])
         return True
 
-    if not head.startswith(OK_SO_FAR):
+    if not head.startswith(_OK_SO_FAR):
         _give_up(sock, head)
         return False
     # An interim answer passes, and the door stays.
-    _Socket.sendall(sock, part) if not isinstance(sock, ssl.SSLSocket) else sock._sslobj.write(part)
+    session = _session_of(sock)
+    _Socket.sendall(sock, part) if session is None else session.write(part)
     return True
+
+
+def _session_of(sock: Any) -> Any:
+    """Return the TLS session of a socket; None for a plain one."""
+    return getattr(sock, "_sslobj", None)
 
 
 def _give_up(sock: Any, answer: bytes) -> None:
