@@ -68,6 +68,10 @@ _EARLY_BYTES_ARE_LOST = (
     "this server has read what came behind the handshake as another request; "
     "send frames once the 101 has come"
 )
+_NEEDS_ITS_PROCESS = (
+    "this server's process ends with its request, and the connection with it; "
+    "run Werkzeug's server with threads in place of processes"
+)
 _NEED_INPUT = ("gevent/", "WSGIServer/")
 """Servers, by SERVER_SOFTWARE, whose socket is found through wsgi.input alone."""
 
@@ -187,6 +191,8 @@ def find_place(environ: WSGIEnvironment) -> HostSocket:
     if place is not None and place.is_native_and_taken:
         raise Refused(500, _NEEDS_ONE_CALL)
     if place is not None and place.is_native:
+        if place.is_polled and environ.get("wsgi.multiprocess"):
+            raise Refused(501, _NEEDS_ITS_PROCESS)
         if place.channel is not None and place.channel.has_lost_bytes:
             raise Refused(400, _EARLY_BYTES_ARE_LOST)
         return place
