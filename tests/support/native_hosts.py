@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -20,9 +24,25 @@ KINDS = (
     "werkzeug_tls",
     "wsgiref",
     "django",
+    "django_without_threads",
     "waitress",
     "waitress_ahead",
+    "waitress_2_1",
 )
+OLD_WAITRESS = "2.1.2"
+INSTALL_S = 110.0
+
+
+@functools.cache
+def waitress_folder() -> str:
+    """Give the folder to import an old waitress from, which is fetched once."""
+    folder = ROOT / ".cache" / f"waitress-{OLD_WAITRESS}"
+    if not (folder / "complete").exists():
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
+        what = ["--no-deps", "--upgrade", "--target", str(folder), f"waitress=={OLD_WAITRESS}"]
+        subprocess.run([*pip, *what], check=True, timeout=INSTALL_S)
+        (folder / "complete").touch()
+    return str(folder)
 
 
 @contextlib.contextmanager
@@ -38,8 +58,8 @@ def serving(
     # Without coverage, whose handler of SIGTERM goes before the default that these servers have.
     clean = ("env", "-u", "COVERAGE_PROCESS_CONFIG", "-u", "COVERAGE_PROCESS_START")
     command = [*clean, *servers.PYTHON, str(APPS / "serving.py"), kind, target]
-    path = {"PYTHONPATH": str(ROOT), **(env or {})}
-    with running(command, folder, log_path, path) as server:
+    path = f"{waitress_folder()}{os.pathsep}{ROOT}" if kind == "waitress_2_1" else str(ROOT)
+    with running(command, folder, log_path, {"PYTHONPATH": path, **(env or {})}) as server:
         yield server
 
 

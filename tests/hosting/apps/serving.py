@@ -18,11 +18,18 @@ WERKZEUG = {
     "werkzeug": {},
     "werkzeug_threads": {"threaded": True},
     "werkzeug_debugger": {"threaded": True, "use_debugger": True},
+    "werkzeug_reloader": {"threaded": True, "use_reloader": True, "reloader_interval": 0.1},
     "werkzeug_tls": {"threaded": True, "ssl_context": (CERTIFICATE, CERTIFICATE)},
     "werkzeug_processes": {"processes": 2},
 }
+DJANGO = {
+    "django": ["--noreload"],
+    "django_without_threads": ["--noreload", "--nothreading"],
+    "django_reloader": [],
+}
 WAITRESS = {
     "waitress": {},
+    "waitress_2_1": {},
     "waitress_ahead": {"channel_request_lookahead": 5, "asyncore_use_poll": True},
 }
 
@@ -39,7 +46,9 @@ def serve_by_waitress(app, options):
     import waitress
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    server = waitress.create_server(app, host=LOOPBACK, port=0, threads=2, **options)
+    server = waitress.create_server(
+        app, host=LOOPBACK, port=0, threads=2, clear_untrusted_proxy_headers=True, **options
+    )
     print(f"http://{LOOPBACK}:{server.effective_port}", flush=True)
     server.run()
 
@@ -50,18 +59,18 @@ def serve_by_wsgiref(app):
     server.serve_forever()
 
 
-def serve_by_django(target):
+def serve_by_django(target, options):
     from django.conf import settings
     from django.core.management import execute_from_command_line
 
     settings.configure(WSGI_APPLICATION=target.replace(":", "."), ALLOWED_HOSTS=["*"], USE_TZ=True)
-    execute_from_command_line(["manage.py", "runserver", f"{LOOPBACK}:0", "--noreload"])
+    execute_from_command_line(["manage.py", "runserver", f"{LOOPBACK}:0", *options])
 
 
 def main(kind, target):
     sys.path.insert(0, "")
-    if kind == "django":
-        serve_by_django(target)
+    if kind in DJANGO:
+        serve_by_django(target, DJANGO[kind])
         return
     module, _, name = target.partition(":")
     app = getattr(importlib.import_module(module), name)
