@@ -18,7 +18,13 @@ WERKZEUG = {
     "werkzeug": {},
     "werkzeug_threads": {"threaded": True},
     "werkzeug_debugger": {"threaded": True, "use_debugger": True},
-    "werkzeug_reloader": {"threaded": True, "use_reloader": True, "reloader_interval": 0.1},
+    "werkzeug_reloader": {
+        "threaded": True,
+        "use_debugger": True,
+        "use_reloader": True,
+        "reloader_type": "stat",  # the other kind follows each change of the whole tree
+        "reloader_interval": 0.1,
+    },
     "werkzeug_tls": {"threaded": True, "ssl_context": (CERTIFICATE, CERTIFICATE)},
     "werkzeug_processes": {"processes": 2},
 }
