@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,6 +27,9 @@ logger = logging.getLogger("tina4_wsgi.guardian")
 
 _STATUS = Path("/proc/self/status")
 _CAUGHT = "SigCgt:"
+
+_own = threading.local()
+"""The mask of signals that a thread had before it forked."""
 
 
 class Termination:
@@ -64,12 +68,26 @@ class Termination:
         os.kill(os.getpid(), signal.SIGTERM)
 
     @classmethod
+    def before_fork(cls) -> None:
+        """Hold SIGTERM back: until `forget`, the child's would go to the parent's hub."""
+        if cls._watcher is not None:
+            _own.mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    @classmethod
+    def after_fork(cls) -> None:
+        """Let signals come again, in the thread that forked."""
+        mask, _own.mask = getattr(_own, "mask", None), None
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    @classmethod
     def forget(cls) -> None:
         """Begin anew in a forked child: the watcher belongs to the parent's hub."""
         if cls._watcher is not None and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         cls._watcher = None
         cls._farewells = []
+        cls.after_fork()
 
 
 def _run(farewell: Callable[[], object]) -> None:
@@ -91,4 +109,8 @@ def _has_handler() -> bool:
     return bool(int(caught.removeprefix(_CAUGHT), 16) & 1 << signal.SIGTERM - 1)
 
 
-os.register_at_fork(after_in_child=Termination.forget)
+os.register_at_fork(
+    before=Termination.before_fork,
+    after_in_parent=Termination.after_fork,
+    after_in_child=Termination.forget,
+)
