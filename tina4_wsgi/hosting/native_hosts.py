@@ -22,6 +22,11 @@ from .waitress_channel import WaitressChannel
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+    from .native_shell import NativeSocket
+
+Reader = Any
+"""Each server has its own."""
+
 _DJANGO = "django.core.handlers.wsgi"
 
 
@@ -33,7 +38,7 @@ def waitress_channel(environ: WSGIEnvironment) -> WaitressChannel | None:
     return WaitressChannel(channel) if has_loop else None
 
 
-def reader_behind(body: Any) -> Any:  # Any: each server has its own
+def reader_behind(body: object) -> Reader:
     """Return what `wsgi.input` reads from: itself, but under Django's server what that limits."""
     if type(body).__module__ != _DJANGO:
         return body
@@ -41,7 +46,7 @@ def reader_behind(body: Any) -> Any:  # Any: each server has its own
     return getattr(limited, "__self__", None) or getattr(body, "stream", None)
 
 
-def socket_behind(reader: Any) -> Any:  # Any: of sockets as gevent's
+def socket_behind(reader: Reader) -> NativeSocket:
     """Return the socket of a buffered reader, as `socket.makefile` makes it; None for another."""
     return getattr(getattr(reader, "raw", None), "_sock", None)
 

@@ -24,6 +24,7 @@ from ..hub.stream import TLSStream
 from .socket_shell import HEAD_END, OK_SO_FAR, SWITCHING
 
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
 
     from typing_extensions import Buffer
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
 _SWITCHING = (SWITCHING, SWITCHING.replace(b"/1.1", b"/1.0"))
 _OK_SO_FAR = (OK_SO_FAR, OK_SO_FAR.replace(b"/1.1", b"/1.0"))
 
-_Socket: Any = _socket.socket
+NativeSocket = Any
+"""A socket whose class changes, or what is inside of one."""
+
+_Socket: NativeSocket = _socket.socket
 """The C class below `socket.socket`, whose methods no shell hides."""
 
 
@@ -121,7 +125,7 @@ class _Ended:
     One for the whole process and its forked children, opened when a server first asks.
     """
 
-    _lock: ClassVar[Any] = allocate_lock()
+    _lock: ClassVar[LockType] = allocate_lock()
     _fd: ClassVar[int] = -1
 
     @classmethod
@@ -169,7 +173,7 @@ class _DoorState:
         self.on_other = on_other
 
 
-_doors: weakref.WeakKeyDictionary[Any, _DoorState] = weakref.WeakKeyDictionary()
+_doors: weakref.WeakKeyDictionary[NativeSocket, _DoorState] = weakref.WeakKeyDictionary()
 
 
 class _Guarded:
@@ -218,7 +222,7 @@ def is_taken(sock: object) -> bool:
 
 
 def place_door(
-    sock: Any, on_switching: Callable[[bytes], None], on_other: Callable[[bytes], None]
+    sock: NativeSocket, on_switching: Callable[[bytes], None], on_other: Callable[[bytes], None]
 ) -> Callable[[], None]:
     """Stand before a socket until the server has answered; see `socket_shell.Door`.
 
@@ -230,14 +234,14 @@ def place_door(
     return lambda: _remove(sock)
 
 
-def detach(sock: Any, is_prompt: bool, is_polled: bool = False) -> Stream:
+def detach(sock: NativeSocket, is_prompt: bool, is_polled: bool = False) -> Stream:
     """Leave the server a shell, and give what was inside.
 
     Args:
         is_prompt: whether the socket is known to be without Nagle's delay.
         is_polled: whether the server looks once more for what there is to read, with a selector.
     """
-    inside: Any
+    inside: NativeSocket
     if isinstance(sock, ssl.SSLSocket):
         inside = _Inside(sock)
         stream: Stream = TLSStream(inside, _session_of(sock))
@@ -260,7 +264,7 @@ class _Inside:
 
     __slots__ = ("_sock",)
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: NativeSocket) -> None:
         self._sock = sock
 
     def fileno(self) -> int:
@@ -279,7 +283,7 @@ class _Inside:
         _Socket.close(self._sock)
 
 
-def _stops(sock: Any, part: bytes) -> bool:
+def _stops(sock: NativeSocket, part: bytes) -> bool:
     """Return whether a door keeps this part of the answer; a whole 101 opens it."""
     state = _doors[sock]
     head = state.head + part
@@ -301,17 +305,17 @@ def _stops(sock: Any, part: bytes) -> bool:
     return True
 
 
-def _session_of(sock: Any) -> Any:
+def _session_of(sock: NativeSocket) -> NativeSocket:
     """Return the TLS session of a socket; None for a plain one."""
     return getattr(sock, "_sslobj", None)
 
 
-def _give_up(sock: Any, answer: bytes) -> None:
+def _give_up(sock: NativeSocket, answer: bytes) -> None:
     state = _doors[sock]
     _remove(sock)
     state.on_other(answer)
 
 
-def _remove(sock: Any) -> None:
+def _remove(sock: NativeSocket) -> None:
     if _doors.pop(sock, None) is not None:
         sock.__class__ = ssl.SSLSocket if isinstance(sock, ssl.SSLSocket) else socket.socket

@@ -23,8 +23,13 @@ from .socket_shell import HEAD_END, SWITCHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from ..hub.stream import Stream
+    from .native_shell import NativeSocket
+
+OfWaitress = Any
+"""Its channels, their classes, parsers and servers: waitress ships no types."""
 
 _IS_CLOSING = "close_when_flushed"
 
@@ -36,18 +41,18 @@ class WaitressChannel:
         channel: waitress's, of which it is the first request.
     """
 
-    def __init__(self, channel: Any) -> None:  # Any: waitress ships no types
+    def __init__(self, channel: OfWaitress) -> None:
         self._channel = channel
 
     @property
-    def sock(self) -> Any:
+    def sock(self) -> NativeSocket:
         """The native socket, or what is left of it."""
         return self._channel.socket
 
     @property
     def is_taken(self) -> bool:
         """Whether the connection was taken, or is about to be."""
-        return isinstance(self._channel, _Door)
+        return isinstance(self._channel, _ChannelDoor)
 
     @property
     def has_lost_bytes(self) -> bool:
@@ -67,7 +72,7 @@ class WaitressChannel:
             What leaves the channel as it was.
         """
         channel = self._channel
-        channel.door = _DoorState(type(channel), on_switching, on_other)
+        channel.door = _Awaited(type(channel), on_switching, on_other)
         channel.__class__ = _door_class(type(channel))
         return lambda: _remove(channel)
 
@@ -104,7 +109,7 @@ class _Collector:
         return len(data)
 
 
-class _DoorState:
+class _Awaited:
     """What a door before a channel waits for.
 
     Attributes:
@@ -115,7 +120,7 @@ class _DoorState:
 
     def __init__(
         self,
-        base: type[Any],
+        base: OfWaitress,
         on_switching: Callable[[bytes], None],
         on_other: Callable[[bytes], None],
     ) -> None:
@@ -130,7 +135,7 @@ class _DoorState:
         self.on_switching = self.on_other = _ignore
 
 
-class _Door:
+class _ChannelDoor:
     """The methods by which a task answers, and the main loop sends and closes, each past the door.
 
     Mixed into the channel's own class.
@@ -138,14 +143,14 @@ class _Door:
 
     # What the channel's own class has.
     connected: bool
-    door: _DoorState
-    request: Any
-    requests: list[Any]
-    requests_lock: Any
-    server: Any
+    door: _Awaited
+    request: OfWaitress
+    requests: list[OfWaitress]
+    requests_lock: AbstractContextManager[bool]
+    server: OfWaitress
     total_outbufs_len: int
 
-    def write_soon(self, data: Any) -> int:
+    def write_soon(self, data: bytes) -> int:
         """Keep a 101 back; in the task's thread."""
         door = self.door
         if door.head or door.is_over:
@@ -172,13 +177,13 @@ class _Door:
             _give_up(self)
         return len(data)
 
-    def received(self, data: bytes) -> Any:
+    def received(self, data: bytes) -> bool:
         """Keep what comes behind the handshake; in the main loop."""
         door = self.door
         with self.requests_lock:
             if door.head and not door.is_over:
                 return bool(self.request.received(data))
-        return door.base.received(self, data)
+        return bool(door.base.received(self, data))
 
     @property
     def close_when_flushed(self) -> bool:
@@ -211,17 +216,17 @@ class _Door:
         self.door.base.close(self)
 
 
-_door_classes: dict[type[Any], type[Any]] = {}
+_door_classes: dict[OfWaitress, OfWaitress] = {}
 
 
-def _door_class(base: type[Any]) -> type[Any]:
+def _door_class(base: OfWaitress) -> OfWaitress:
     found = _door_classes.get(base)
     if found is None:
-        found = _door_classes[base] = type(f"_DoorOf{base.__name__}", (_Door, base), {})
+        found = _door_classes[base] = type(f"_DoorOf{base.__name__}", (_ChannelDoor, base), {})
     return found
 
 
-def _open(channel: Any) -> None:
+def _open(channel: OfWaitress) -> None:
     """Give the connection away, once all that was written before it has left; in the main loop."""
     door = channel.door
     if not door.is_over and not channel.total_outbufs_len:
@@ -232,7 +237,7 @@ def _open(channel: Any) -> None:
         on_switching(head)
 
 
-def _give_up(channel: Any) -> None:
+def _give_up(channel: OfWaitress) -> None:
     door = channel.door
     if not door.is_over:
         door.is_over = True
@@ -241,7 +246,7 @@ def _give_up(channel: Any) -> None:
         on_other(b"")
 
 
-def _remove(channel: Any) -> None:
+def _remove(channel: OfWaitress) -> None:
     channel.__class__ = channel.door.base
     del channel.door
 
