@@ -292,6 +292,23 @@ def test_a_server_that_forks_for_each_request_is_refused_with_a_sentence(tmp_pat
         assert b"ends with its request" in client.read_to_end()
 
 
+@pytest.mark.parametrize(
+    "kind", ["werkzeug", "werkzeug_threads", "werkzeug_tls", "wsgiref", "django", "waitress"]
+)
+def test_in_a_patched_process_they_serve_websockets_in_greenlets(kind, tmp_path):
+    with native_hosts.serving(kind, "plain:app", tmp_path / "log", env={"PATCHED": "1"}) as server:
+        with dial(kind, server) as client:
+            client.send_bytes(
+                request_head("/ws/echo", "localhost", KEY) + client_frame(TEXT, b"early")
+            )
+            assert client.read_head().status == 101
+            assert client.read_text() == "early"
+            assert get(kind, server, "/descriptors")[0] == 200
+            client.send_text("late")
+            assert client.read_text() == "late"
+        assert not [word for word in NOISE if word in server.log]
+
+
 def test_a_second_sigterm_ends_the_server_at_once(tmp_path: Path) -> None:
     with native_hosts.serving("wsgiref", "plain:app", tmp_path / "log") as server:
         with connect("wsgiref", server, "/ws/echo") as client:

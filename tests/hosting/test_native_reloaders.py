@@ -59,7 +59,7 @@ def come_back(server: Server) -> RawClient:
         server.address = (servers.LOOPBACK, int(port))
         try:
             return RawClient.open(server.address, "/ws/version")
-        except OSError:
+        except (OSError, AssertionError):  # nobody listens; or who does is about to stop, a 503
             time.sleep(POLL_S)
 
 

@@ -13,7 +13,7 @@ import waitress
 from waitress import wasyncore
 
 from tests.support.raw import TEXT, RawClient, client_frame, request_head
-from tina4_wsgi.hosting import native_hosts
+from tina4_wsgi.hosting import native_hosts, native_shell
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 HANDSHAKE = request_head("/ws", "localhost", KEY)
@@ -77,7 +77,9 @@ class House:
 
     def switch(self, head):
         early = self.channel.read_ahead()
-        self.taken.append(SimpleNamespace(head=head, early=early, stream=self.channel.detach(True)))
+        self.channel.leave_loop()
+        stream = native_shell.detach(self.channel.sock, is_prompt=True)
+        self.taken.append(SimpleNamespace(head=head, early=early, stream=stream))
 
     def dial(self, *sent):
         client = RawClient.dial(("127.0.0.1", self.server.effective_port), ANSWER_S)

@@ -17,23 +17,17 @@ import os
 import socket
 import ssl
 import weakref
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..hub.native import allocate_lock
 from ..hub.stream import TLSStream
-from .socket_shell import HEAD_END, OK_SO_FAR, SWITCHING
+from .socket_shell import HEAD_END, OK_SO_FAR, SWITCHING, Ended
 
 if TYPE_CHECKING:
-    from _thread import LockType
     from collections.abc import Callable
 
     from typing_extensions import Buffer
 
     from ..hub.stream import Stream
-
-# Werkzeug's server without threads and wsgiref's answer as HTTP/1.0 whatever they were asked.
-_SWITCHING = (SWITCHING, SWITCHING.replace(b"/1.1", b"/1.0"))
-_OK_SO_FAR = (OK_SO_FAR, OK_SO_FAR.replace(b"/1.1", b"/1.0"))
 
 NativeSocket = Any
 """A socket whose class changes, or what is inside of one."""
@@ -116,33 +110,7 @@ class _PolledMute(_Mute):
 
     def fileno(self) -> int:
         """Return the descriptor of something that has ended."""
-        return _Ended.fileno()
-
-
-class _Ended:
-    """The read end of a pipe that nobody writes to: readable for ever, with nothing in it.
-
-    One for the whole process and its forked children, opened when a server first asks.
-    """
-
-    _lock: ClassVar[LockType] = allocate_lock()
-    _fd: ClassVar[int] = -1
-
-    @classmethod
-    def fileno(cls) -> int:
-        with cls._lock:
-            if cls._fd < 0:
-                cls._fd, other_end = os.pipe()
-                os.close(other_end)
-            return cls._fd
-
-    @classmethod
-    def renew_lock(cls) -> None:
-        """Begin anew in a forked child: another thread of the parent may have held it."""
-        cls._lock = allocate_lock()
-
-
-os.register_at_fork(after_in_child=_Ended.renew_lock)
+        return Ended.fileno()
 
 
 # None of the methods takes what only other callers than servers pass.
@@ -288,7 +256,7 @@ def _stops(sock: NativeSocket, part: bytes) -> bool:
     state = _doors[sock]
     head = state.head + part
 
-    if head.startswith(_SWITCHING):
+    if head.startswith(SWITCHING):
         state.head = head
         end = head.find(HEAD_END)
         if end >= 0:
@@ -296,7 +264,7 @@ def _stops(sock: NativeSocket, part: bytes) -> bool:
             state.on_switching(head[:end])
         return True
 
-    if not head.startswith(_OK_SO_FAR):
+    if not head.startswith(OK_SO_FAR):
         _give_up(sock, head)
         return False
     # An interim answer passes, and the door stays.

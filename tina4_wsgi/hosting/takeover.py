@@ -29,7 +29,7 @@ from ..hub.stream import Stream, TLSStream
 from ..spy import spy_of
 from . import native_hosts, native_shell
 from .own_input import OwnInput
-from .socket_shell import Door, Shell
+from .socket_shell import Door, PolledShell, Shell
 
 if TYPE_CHECKING:
     import io
@@ -470,13 +470,13 @@ def _take(place: HostSocket, head: bytes) -> Taken:
 
 def _detach_from(place: HostSocket) -> Stream:
     if place.channel is not None:
-        return place.channel.detach(place.is_prompt)
+        place.channel.leave_loop()
     if place.is_native:
         return native_shell.detach(place.sock, place.is_prompt, place.is_polled)
-    return _detach(place.sock, place.is_prompt)
+    return _detach(place.sock, place.is_prompt, place.is_polled)
 
 
-def _detach(sock: GeventSocket, is_prompt: bool) -> Stream:
+def _detach(sock: GeventSocket, is_prompt: bool, is_polled: bool = False) -> Stream:
     """Leave the server a shell in one of gevent's sockets, and give what was inside."""
     session = getattr(sock, "_sslobj", None)
     raw = sock._sock
@@ -485,7 +485,7 @@ def _detach(sock: GeventSocket, is_prompt: bool) -> Stream:
 
     sock._closed = True
     sock._detach_socket("detached")
-    sock._sock = Shell(raw)
+    sock._sock = PolledShell(raw) if is_polled else Shell(raw)
 
     if raw.gettimeout() != 0:  # it is 0 within gevent's sockets; saying so again is a system call
         raw.setblocking(False)

@@ -18,14 +18,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import native_shell
 from .socket_shell import HEAD_END, SWITCHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from ..hub.stream import Stream
     from .native_shell import NativeSocket
 
 OfWaitress = Any
@@ -82,12 +80,11 @@ class WaitressChannel:
         self._channel.request = None
         return early
 
-    def detach(self, is_prompt: bool) -> Stream:
-        """Leave the server a shell, and give what was inside; in the main loop's thread."""
+    def leave_loop(self) -> None:
+        """Take the channel out of the main loop's map, in whose thread this is."""
         channel = self._channel
         channel.del_channel()
         channel.connected = False
-        return native_shell.detach(channel.socket, is_prompt)
 
 
 class _Collector:

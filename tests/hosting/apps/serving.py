@@ -1,9 +1,17 @@
 """Serve an application by a server that knows nothing of gevent: `serving.py KIND MODULE:NAME`.
 
-It prints where it listens, on a port that the kernel chose.
+It prints where it listens, on a port that the kernel chose. With `PATCHED` in the environment
+gevent patches the process first.
 """
 
 from __future__ import annotations
+
+import os
+
+if os.environ.get("PATCHED"):
+    from gevent import monkey
+
+    monkey.patch_all()
 
 import importlib
 import logging
