@@ -318,3 +318,14 @@ def test_a_second_sigterm_ends_the_server_at_once(tmp_path: Path) -> None:
             server.process.wait(4)  # less than an unanswered close frame takes
 
         assert server.process.returncode == -signal.SIGTERM
+
+
+def test_a_path_of_gevent_websocket_is_refused_with_a_sentence(tmp_path):
+    with (
+        native_hosts.serving("wsgiref", "plain:handing_over", tmp_path / "log") as server,
+        dial("wsgiref", server) as client,
+    ):
+        head = client.ask_upgrade("/old/socket", KEY)
+
+        assert head.status == 501
+        assert b"needs a gevent worker" in client.read_to_end()

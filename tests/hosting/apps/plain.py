@@ -45,3 +45,12 @@ def descriptors(request, response):
 
 
 app = App(router=router, root=Path(__file__).parent)
+
+
+def old(environ, start_response):
+    """Be an app that gevent-websocket serves below /old."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"a page"]
+
+
+handing_over = App(old, router=Router(), root=Path(__file__).parent, gevent_websocket_paths="/old")
