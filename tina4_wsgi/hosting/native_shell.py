@@ -19,15 +19,20 @@ import ssl
 import weakref
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..hub.stream import Stream, TLSStream
-from .socket_shell import HEAD_END, OK_SO_FAR, SWITCHING
+from ..hub.stream import TLSStream
+from .socket_shell import HEAD_END, OK_SO_FAR, SWITCHING, Ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from typing_extensions import Buffer
 
-_Socket: Any = _socket.socket
+    from ..hub.stream import Stream
+
+NativeSocket = Any
+"""A socket whose class changes, or what is inside of one."""
+
+_Socket: NativeSocket = _socket.socket
 """The C class below `socket.socket`, whose methods no shell hides."""
 
 
@@ -95,11 +100,33 @@ class _Mute:
     getsockname = getpeername
 
 
-class _Shell(_Mute, socket.socket):
+class _PolledMute(_Mute):
+    """The same for a server that asks a selector whether there is more to read.
+
+    There is: the end of the stream.
+    """
+
+    __slots__ = ()
+
+    def fileno(self) -> int:
+        """Return the descriptor of something that has ended."""
+        return Ended.fileno()
+
+
+# None of the methods takes what only other callers than servers pass.
+class _Shell(_Mute, socket.socket):  # type: ignore[misc]
     __slots__ = ()
 
 
-class _TLSShell(_Mute, ssl.SSLSocket):
+class _PolledShell(_PolledMute, socket.socket):  # type: ignore[misc]
+    __slots__ = ()
+
+
+class _TLSShell(_Mute, ssl.SSLSocket):  # type: ignore[misc]
+    pass
+
+
+class _PolledTLSShell(_PolledMute, ssl.SSLSocket):  # type: ignore[misc]
     pass
 
 
@@ -114,7 +141,7 @@ class _DoorState:
         self.on_other = on_other
 
 
-_doors: weakref.WeakKeyDictionary[Any, _DoorState] = weakref.WeakKeyDictionary()
+_doors: weakref.WeakKeyDictionary[NativeSocket, _DoorState] = weakref.WeakKeyDictionary()
 
 
 class _Guarded:
@@ -163,7 +190,7 @@ def is_taken(sock: object) -> bool:
 
 
 def place_door(
-    sock: Any, on_switching: Callable[[bytes], None], on_other: Callable[[bytes], None]
+    sock: NativeSocket, on_switching: Callable[[bytes], None], on_other: Callable[[bytes], None]
 ) -> Callable[[], None]:
     """Stand before a socket until the server has answered; see `socket_shell.Door`.
 
@@ -175,22 +202,21 @@ def place_door(
     return lambda: _remove(sock)
 
 
-def detach(sock: Any, is_prompt: bool) -> Stream:
+def detach(sock: NativeSocket, is_prompt: bool, is_polled: bool = False) -> Stream:
     """Leave the server a shell, and give what was inside.
 
     Args:
         is_prompt: whether the socket is known to be without Nagle's delay.
+        is_polled: whether the server looks once more for what there is to read, with a selector.
     """
-    stream: Stream
+    inside: NativeSocket
     if isinstance(sock, ssl.SSLSocket):
-        session = sock._sslobj  # type: ignore[attr-defined]
         inside = _Inside(sock)
-        sock.__class__ = _TLSShell
-        stream = TLSStream(inside, session)
+        stream: Stream = TLSStream(inside, _session_of(sock))
+        sock.__class__ = _PolledTLSShell if is_polled else _TLSShell
     else:
-        inside = socket.socket(sock.family, sock.type, sock.proto, sock.detach())
-        sock.__class__ = _Shell
-        stream = inside
+        stream = inside = socket.socket(sock.family, sock.type, sock.proto, sock.detach())
+        sock.__class__ = _PolledShell if is_polled else _Shell
 
     inside.setblocking(False)
     if not is_prompt:
@@ -206,7 +232,7 @@ class _Inside:
 
     __slots__ = ("_sock",)
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: NativeSocket) -> None:
         self._sock = sock
 
     def fileno(self) -> int:
@@ -225,7 +251,7 @@ class _Inside:
         _Socket.close(self._sock)
 
 
-def _stops(sock: Any, part: bytes) -> bool:
+def _stops(sock: NativeSocket, part: bytes) -> bool:
     """Return whether a door keeps this part of the answer; a whole 101 opens it."""
     state = _doors[sock]
     head = state.head + part
@@ -242,16 +268,22 @@ def _stops(sock: Any, part: bytes) -> bool:
         _give_up(sock, head)
         return False
     # An interim answer passes, and the door stays.
-    _Socket.sendall(sock, part) if not isinstance(sock, ssl.SSLSocket) else sock._sslobj.write(part)
+    session = _session_of(sock)
+    _Socket.sendall(sock, part) if session is None else session.write(part)
     return True
 
 
-def _give_up(sock: Any, answer: bytes) -> None:
+def _session_of(sock: NativeSocket) -> NativeSocket:
+    """Return the TLS session of a socket; None for a plain one."""
+    return getattr(sock, "_sslobj", None)
+
+
+def _give_up(sock: NativeSocket, answer: bytes) -> None:
     state = _doors[sock]
     _remove(sock)
     state.on_other(answer)
 
 
-def _remove(sock: Any) -> None:
+def _remove(sock: NativeSocket) -> None:
     if _doors.pop(sock, None) is not None:
         sock.__class__ = ssl.SSLSocket if isinstance(sock, ssl.SSLSocket) else socket.socket

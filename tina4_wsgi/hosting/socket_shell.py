@@ -18,9 +18,12 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from ..hub.native import allocate_lock
 
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
 
     from typing_extensions import Buffer
@@ -28,8 +31,9 @@ if TYPE_CHECKING:
 GeventSocket = Any
 """gevent ships no types, and its private attributes are what is touched here."""
 
-OK_SO_FAR = b"HTTP/1.1 1"
-SWITCHING = b"HTTP/1.1 101"
+# Werkzeug's server without threads and wsgiref's say HTTP/1.0, whatever they were asked.
+OK_SO_FAR = (b"HTTP/1.1 1", b"HTTP/1.0 1")
+SWITCHING = (b"HTTP/1.1 101", b"HTTP/1.0 101")
 HEAD_END = b"\r\n\r\n"
 
 
@@ -88,6 +92,46 @@ class Shell:
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
 
     getsockname = getpeername
+
+
+class PolledShell(Shell):
+    """The same for a server that asks a selector whether there is more to read.
+
+    There is: the end of the stream.
+    """
+
+    __slots__ = ()
+
+    def fileno(self) -> int:
+        """Return the descriptor of something that has ended."""
+        return Ended.fileno()
+
+
+class Ended:
+    """The read end of a pipe that nobody writes to: readable for ever, with nothing in it.
+
+    One for the whole process and its forked children, opened when a server first asks.
+    """
+
+    _lock: ClassVar[LockType] = allocate_lock()
+    _fd: ClassVar[int] = -1
+
+    @classmethod
+    def fileno(cls) -> int:
+        """Return the descriptor."""
+        with cls._lock:
+            if cls._fd < 0:
+                cls._fd, other_end = os.pipe()
+                os.close(other_end)
+            return cls._fd
+
+    @classmethod
+    def renew_lock(cls) -> None:
+        """Begin anew in a forked child: another thread of the parent may have held it."""
+        cls._lock = allocate_lock()
+
+
+os.register_at_fork(after_in_child=Ended.renew_lock)
 
 
 class Door:

@@ -6,7 +6,7 @@ it sleeps until the server stops listening, then has the app close its connectio
 waits for it as for any running request. It is a greenlet of its own: the request's greenlet would
 keep what middlewares hold for the length of a request, such as a transaction of a tracker or of a
 database. `atexit` covers the ends that leave no time for that: SIGINT and SIGQUIT to gunicorn, a
-server without a pool.
+server without a pool. Servers of native threads have no such pool; see `termination`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import gevent
 
+from ..hub.hub_thread import HubThread
 from . import gunicorn
+from .termination import Termination
 
 if TYPE_CHECKING:
     from ..addresses.forwarded import Environ
@@ -74,8 +76,13 @@ class StopGuard:
         gevent.spawn(getattr(pool, "spawn", gevent.spawn), self._wait, server)
 
     def guard_threads(self) -> None:
-        """Drain in full when the interpreter ends: no greenlet sees this server's stop."""
+        """Drain at SIGTERM or when the interpreter ends: no greenlet sees this server's stop."""
         self._is_native = True
+        HubThread.here().mailbox.post(Termination.put_off, self._at_termination)
+
+    def _at_termination(self) -> None:
+        self._has_drained = True
+        self._drain(self._drain_timeout_s)
 
     def _wait(self, server: Any) -> None:  # Any: gevent ships no types
         server._stop_event.wait()
@@ -98,6 +105,7 @@ class StopGuard:
     def dismiss(self) -> None:
         """Do nothing when the interpreter ends."""
         atexit.unregister(self._at_exit)
+        Termination.remove(self._at_termination)
 
 
 def _server_of_this_greenlet() -> Any:  # Any: gevent ships no types

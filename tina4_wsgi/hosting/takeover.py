@@ -27,9 +27,9 @@ from ..errors import Refused
 from ..hub.native import get_ident
 from ..hub.stream import Stream, TLSStream
 from ..spy import spy_of
-from . import native_shell
+from . import native_hosts, native_shell
 from .own_input import OwnInput
-from .socket_shell import Door, Shell
+from .socket_shell import Door, PolledShell, Shell
 
 if TYPE_CHECKING:
     import io
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ..spy import Spy
     from .own_input import Seat
     from .socket_shell import GeventSocket
+    from .waitress_channel import WaitressChannel
 
 
 _NEEDS = (
@@ -62,6 +63,17 @@ _NEEDS_ITS_THREAD = (
     "a middleware around this app calls it in another thread than its server's, "
     "let it leave requests with an Upgrade field alone"
 )
+
+_EARLY_BYTES_ARE_LOST = (
+    "this server has read what came behind the handshake as another request; "
+    "send frames once the 101 has come"
+)
+_NEEDS_ITS_PROCESS = (
+    "this server's process ends with its request, and the connection with it; "
+    "run Werkzeug's server with threads in place of processes"
+)
+_NEED_INPUT = ("gevent/", "WSGIServer/")
+"""Servers, by SERVER_SOFTWARE, whose socket is found through wsgi.input alone."""
 
 _SWITCHING = "101 Switching Protocols"
 _SWITCHING_HEADERS = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
@@ -124,6 +136,10 @@ class HostSocket(NamedTuple):
             refused or agreed on any more.
         seat: our own server's handler, where nobody has asked it for gevent's socket; then `sock`
             is None, and there is nothing to read ahead.
+        takes_hops: whether the server lets an app send Upgrade and Connection, which PEP 3333
+            keeps from apps.
+        is_polled: whether the server asks a selector about the socket after its answer.
+        channel: waitress's, which stands before the socket.
     """
 
     sock: GeventSocket
@@ -133,11 +149,21 @@ class HostSocket(NamedTuple):
     is_prompt: bool = False
     answered_by: WebSocketHandler | None = None
     seat: Seat | None = None
+    takes_hops: bool = True
+    is_polled: bool = False
+    channel: WaitressChannel | None = None
 
     @property
     def is_native(self) -> bool:
         """Whether the socket isn't gevent's: its request has no hub to be served in."""
         return native_shell.is_native(self.sock)
+
+    @property
+    def is_native_and_taken(self) -> bool:
+        """Whether such a connection was taken, or is about to be."""
+        if self.channel is not None and self.channel.is_taken:
+            return True
+        return native_shell.is_taken(self.sock)
 
     def with_socket(self) -> HostSocket:
         """Return the same place with one of gevent's sockets."""
@@ -159,12 +185,16 @@ def find_place(environ: WSGIEnvironment) -> HostSocket:
 
     place = _find(environ)
     software = str(environ.get("SERVER_SOFTWARE"))
-    if software.startswith("gevent/") if place is None else not place.has_input:
+    if software.startswith(_NEED_INPUT) if place is None else not place.has_input:
         raise Refused(501, _NEEDS_INPUT, detail=repr(type(environ.get("wsgi.input"))))
 
-    if place is not None and native_shell.is_taken(place.sock):
+    if place is not None and place.is_native_and_taken:
         raise Refused(500, _NEEDS_ONE_CALL)
     if place is not None and place.is_native:
+        if place.is_polled and environ.get("wsgi.multiprocess"):
+            raise Refused(501, _NEEDS_ITS_PROCESS)
+        if place.channel is not None and place.channel.has_lost_bytes:
+            raise Refused(400, _EARLY_BYTES_ARE_LOST)
         return place
     if place is None or not hasattr(place.sock, "_detach_socket"):
         raise Refused(501, _NEEDS, detail=software)
@@ -317,12 +347,14 @@ def _wait_for_answer(
     def switch(head: bytes) -> None:
         taker.take(_take(place, _head_of([*headers, *_added_to(head, headers)])))
 
-    if place.is_native:
+    if place.channel is not None:
+        remove = place.channel.place_door(switch, taker.give_up)
+    elif place.is_native:
         remove = native_shell.place_door(place.sock, switch, taker.give_up)
     else:
         remove = Door(place.sock, switch, taker.give_up).remove
     try:
-        start_response(_SWITCHING, headers)
+        start_response(_SWITCHING, headers[0 if place.takes_hops else len(_SWITCHING_HEADERS) :])
     except BaseException:
         remove()
         raise
@@ -362,9 +394,18 @@ def _find(environ: WSGIEnvironment) -> HostSocket | None:
         has_input = hasattr(getattr(body, "reader", None), "unreader")
         return HostSocket(sock, lambda: _take_unread(body), spy, has_input, is_prompt=True)
 
+    if (channel := native_hosts.waitress_channel(environ)) is not None:
+        return HostSocket(channel.sock, channel.read_ahead, spy, takes_hops=False, channel=channel)
+
     # pywsgi hands out its buffered reader for requests that ask for an upgrade.
-    sock = getattr(getattr(body, "raw", None), "_sock", None)
-    return None if sock is None else _of_reader(body, sock, spy)
+    reader = native_hosts.reader_behind(body)
+    inside = native_hosts.socket_behind(reader)
+    if "werkzeug.socket" in environ:
+        sock = environ["werkzeug.socket"]
+        return _of_reader(reader, sock, spy)._replace(has_input=inside is sock, is_polled=True)
+    if inside is None:
+        return None
+    return _of_reader(reader, inside, spy)._replace(takes_hops=native_hosts.takes_hops(environ))
 
 
 def _place_of(body: OwnInput, spy: Spy | None) -> HostSocket:
@@ -424,14 +465,19 @@ def _take_buffered(reader: io.BufferedReader, sock: GeventSocket) -> bytes:
 
 def _take(place: HostSocket, head: bytes) -> Taken:
     early = place.read_ahead()
-    return Taken(_detach(place.sock, place.is_prompt), early, head)
+    return Taken(_detach_from(place), early, head)
 
 
-def _detach(sock: GeventSocket, is_prompt: bool) -> Stream:
-    """Leave the server a shell in its socket, and give what was inside."""
-    if native_shell.is_native(sock):
-        return native_shell.detach(sock, is_prompt)
+def _detach_from(place: HostSocket) -> Stream:
+    if place.channel is not None:
+        place.channel.leave_loop()
+    if place.is_native:
+        return native_shell.detach(place.sock, place.is_prompt, place.is_polled)
+    return _detach(place.sock, place.is_prompt, place.is_polled)
 
+
+def _detach(sock: GeventSocket, is_prompt: bool, is_polled: bool = False) -> Stream:
+    """Leave the server a shell in one of gevent's sockets, and give what was inside."""
     session = getattr(sock, "_sslobj", None)
     raw = sock._sock
     if session is not None:
@@ -439,7 +485,7 @@ def _detach(sock: GeventSocket, is_prompt: bool) -> Stream:
 
     sock._closed = True
     sock._detach_socket("detached")
-    sock._sock = Shell(raw)
+    sock._sock = PolledShell(raw) if is_polled else Shell(raw)
 
     if raw.gettimeout() != 0:  # it is 0 within gevent's sockets; saying so again is a system call
         raw.setblocking(False)
