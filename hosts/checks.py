@@ -211,7 +211,7 @@ def max_requests(subject: Subject) -> None:
             site.request("GET", "/pid")
         assert say_goodbye(client, is_first=False) == 1001
         _wait_for_new_worker(site, old)
-        upgrade(site)
+        _try_upgrade(site, "/ws/echo/red")  # no more: the new worker counts, too
 
 
 def never_replaced(subject: Subject) -> None:

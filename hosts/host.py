@@ -57,8 +57,8 @@ HOSTS = (
         runs_pywsgi=True,
     ),
     Host("worker", "`gunicorn -k tina4_wsgi.worker.Worker`", "tina4_wsgi.worker.Worker"),
-    Host("sync", "`gunicorn -k sync`", "sync", gives_sockets=False),
-    Host("gthread", "`gunicorn -k gthread`", "gthread", gives_sockets=False),
+    Host("sync", "`gunicorn -k sync`", "sync"),
+    Host("gthread", "`gunicorn -k gthread`", "gthread"),
     Host("wsgiref", "`wsgiref`", gives_sockets=False),
     Host("waitress", "`waitress`", gives_sockets=False),
 )

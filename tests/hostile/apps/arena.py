@@ -7,9 +7,9 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
+from threading import Event
 
 import probe
-from gevent.event import Event
 
 from tina4_wsgi import App, Router
 

@@ -1,0 +1,368 @@
+"""Taking a connection away from uWSGI, which has no socket object: it holds a descriptor, in C.
+
+uWSGI goes on writing to its descriptor and closes it, whatever the application returns. So the
+connection is moved: `dup` gives us a descriptor of our own, and `dup2` puts something else under
+uWSGI's number. That is the null device, which takes all that is written; before that, where
+middlewares around the app decide about the answer, one end of a socket pair, at whose other end we
+read what uWSGI answers.
+
+What uWSGI has read behind a handshake can't be had: its functions give the payloads of WebSocket
+frames, without their kinds. But it can be told whether there is any, and a client that didn't wait
+for the answer, as RFC 6455 §4.1 wants it, is refused.
+
+Invariants: functions of the module `uwsgi` are called in the request's own thread and greenlet
+only, since elsewhere they dereference a null pointer; `dup2` keeps uWSGI's descriptor open, so its
+number isn't given to anybody else meanwhile.
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import os
+import secrets
+import socket
+import stat
+import sys
+import threading
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent import socket as gevent_socket
+from greenlet import getcurrent
+
+from ..errors import Refused
+from ..hub.hub_thread import HubThread
+from ..hub.native import allocate_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from ..hub.stream import Stream
+
+_SWITCHING = b" 101 "
+_HEAD_END = b"\r\n\r\n"
+_MOST_HEAD_BYTES = 65_536
+"""uWSGI's own buffer for an answer's head ends there."""
+
+_READ_BYTES = 65_536
+_TEXT_FRAME = 0x81
+
+_MERCY_S = 60
+"""uWSGI's default of `worker-reload-mercy`: after that its master kills a worker that stops."""
+
+_AFTER_S = 1.5
+"""For the last "close" callbacks, and until the worker is gone."""
+
+_STARTS_THREADS = frozenset(
+    {
+        "enable-threads",
+        "threads",
+        "thread-stacksize",
+        "threads-stacksize",
+        "thread-stack-size",
+        "threads-stack-size",
+        "gevent",
+    }
+)
+"""Options by which uWSGI lets go of the interpreter's lock while it waits."""
+
+_HAS_TLS = frozenset({"https-socket", "ssl-socket", "suwsgi-socket"})
+
+_NEEDS_THREADS = (
+    "uWSGI runs no threads beside its own here; start it with --enable-threads, --threads or "
+    "--gevent"
+)
+_NEEDS_PLAIN = (
+    "a TLS connection can't be taken from uWSGI; let nginx or uWSGI's router (--https) do TLS"
+)
+_NEEDS_INPUT = (
+    "a middleware around this app has replaced wsgi.input, by which uWSGI's connection is found; "
+    "let it leave requests with an Upgrade field alone"
+)
+_NEEDS_ONE_CALL = (
+    "this handshake was answered before; a middleware around this app calls it twice for one "
+    "request, let it leave requests with an Upgrade field alone"
+)
+_NEEDS_ITS_THREAD = (
+    "a middleware around this app calls it in another thread or greenlet than uWSGI's, "
+    "let it leave requests with an Upgrade field alone"
+)
+_NEEDS_PATIENCE = (
+    "something was sent behind the handshake, which uWSGI keeps to itself; wait for the answer, as "
+    "RFC 6455 section 4.1 has it"
+)
+
+_probing = allocate_lock()
+"""Held while uWSGI's frame parser is used: an unfinished message lies in a variable of the process.
+"""
+
+
+class UwsgiSocket:
+    """The connection of one request under uWSGI.
+
+    Args:
+        environ: the request's.
+
+    Attributes:
+        is_native: whether the request runs without a hub.
+    """
+
+    def __init__(self, environ: WSGIEnvironment) -> None:
+        self._body: Any = environ.get("wsgi.input")  # Any: uWSGI's type has no name here
+        self._has_tls = environ.get("wsgi.url_scheme") == "https"
+        self.is_native = not _is_of_gevent()
+
+    def check(self) -> None:
+        """See whether the connection can be taken, and is at the end of the handshake.
+
+        Raises:
+            Refused: 400, the client has sent more than its handshake; 500, a middleware asks for
+                the second time, or elsewhere; 501, this uWSGI can't give its connections away.
+        """
+        options = _module().opt
+        if type(self._body).__module__ != "uwsgi":
+            raise Refused(501, _NEEDS_INPUT, detail=repr(type(self._body)))
+        if self.is_native and not _STARTS_THREADS.intersection(options):
+            raise Refused(501, _NEEDS_THREADS)
+        if self._has_tls and _HAS_TLS.intersection(options):
+            raise Refused(501, _NEEDS_PLAIN)
+        if not _is_of_this_request(self.is_native):
+            raise Refused(500, _NEEDS_ITS_THREAD)
+
+        number = self._body.fileno()
+        if not stat.S_ISSOCK(os.fstat(number).st_mode):
+            raise Refused(500, _NEEDS_ONE_CALL)
+        if _has_read_ahead(number):
+            raise Refused(400, _NEEDS_PATIENCE)
+
+    def detach(self) -> Stream:
+        """Take the connection, and leave uWSGI the null device."""
+        return _prepared(_exchange(self._body.fileno(), _null()))
+
+    def place_door(
+        self,
+        on_switching: Callable[[bytes, Stream], None],
+        on_other: Callable[[bytes], None],
+    ) -> Callable[[], None]:
+        """Wait for uWSGI's answer, which it writes when the application has returned.
+
+        Args:
+            on_switching: called with the head of a 101 and the connection, in a greenlet of the
+                hub that serves.
+            on_other: called with the beginning of another answer, b"" for none.
+        Returns:
+            What gives uWSGI the connection back.
+        """
+        number = self._body.fileno()
+        ours, theirs = _socket_pair()
+        client = _exchange(number, theirs)
+        os.close(theirs)
+        door = _Door(ours, client, on_switching, on_other)
+
+        def remove() -> None:
+            os.dup2(client, number, inheritable=False)
+            door.dismiss()
+
+        door.start(self.is_native)
+        return remove
+
+
+class _Door:
+    """Reads what uWSGI answers: a 101 hands the client over, anything else is passed on to it.
+
+    Args:
+        ours: the end of a socket pair at which the answer comes out; owned from now on.
+        client: the client's connection, a descriptor; likewise.
+    """
+
+    def __init__(
+        self,
+        ours: int,
+        client: int,
+        on_switching: Callable[[bytes, Stream], None],
+        on_other: Callable[[bytes], None],
+    ) -> None:
+        self._ours = ours
+        self._client = client
+        self._on_switching = on_switching
+        self._on_other = on_other
+        self._is_dismissed = False
+
+    def start(self, is_native: bool) -> None:
+        """Begin to read, in the hub that will serve the client."""
+        if is_native:
+            HubThread.here().mailbox.post(gevent.spawn, self._run)
+        else:
+            gevent.spawn(self._run)
+
+    def dismiss(self) -> None:
+        """Read no more: the client is uWSGI's again."""
+        self._is_dismissed = True
+
+    def _run(self) -> None:
+        answer = gevent_socket.socket(fileno=self._ours)
+        client = self._client
+        try:
+            head = _read_head(answer)
+            end = head.find(_HEAD_END)
+            if self._is_dismissed:
+                os.close(client)
+            elif end >= 0 and _SWITCHING in head[: head.find(b"\r\n")]:
+                self._on_switching(head[:end], _prepared(client))
+            else:
+                self._on_other(head)
+                _pass_on(answer, head, gevent_socket.socket(fileno=client))
+        finally:
+            answer.close()
+
+
+def is_here() -> bool:
+    """Return whether this is one of uWSGI's processes."""
+    return _module() is not None
+
+
+def is_host(environ: WSGIEnvironment) -> bool:
+    """Return whether uWSGI serves this request."""
+    return "uwsgi.version" in environ
+
+
+def is_servers_own(start_response: StartResponse) -> bool:
+    """Return whether this is uWSGI's `start_response`, and no middleware's around it."""
+    return getattr(start_response, "__name__", "") == "uwsgi_spit"
+
+
+def at_exit(function: Callable[[], None]) -> bool:
+    """Have uWSGI call a function when it stops this process; return False under other servers.
+
+    It may call it more than once, and not in every kind of stop.
+    """
+    module = _module()
+    if module is None:
+        return False
+    before = getattr(module, "atexit", None)
+
+    def both() -> None:
+        function()
+        if before is not None:
+            before()
+
+    module.atexit = both
+    return True
+
+
+def time_to_stop_s(wanted_s: float) -> float:
+    """Shorten what a drain wants to what uWSGI's master grants before it kills.
+
+    Args:
+        wanted_s: `drain_timeout_s`.
+    """
+    mercies = [_module().opt.get(name) for name in ("worker-reload-mercy", "reload-mercy")]
+    granted_s = min((int(mercy) for mercy in mercies if mercy is not None), default=_MERCY_S)
+    return min(wanted_s, max(granted_s / 4, granted_s - _AFTER_S))
+
+
+def _module() -> Any:  # Any: it exists inside of uWSGI only
+    found = sys.modules.get("uwsgi")
+    return found if hasattr(found, "connection_fd") else None
+
+
+def _is_of_gevent() -> bool:
+    return hasattr(getcurrent(), "uwsgi_wsgi_req")
+
+
+def _is_of_this_request(is_native: bool) -> bool:
+    """Return whether uWSGI knows the request here.
+
+    Its threads aren't Python's: `threading` knows them as dummies, or as the main one.
+    """
+    if not is_native:
+        return True
+    module = _module()
+    is_geventless = "gevent" not in module.opt and getattr(module, "loop", None) != b"gevent"
+    return is_geventless and type(threading.current_thread()) is not threading.Thread
+
+
+def _has_read_ahead(number: int) -> bool:
+    """Return whether uWSGI holds bytes that came behind the handshake.
+
+    For a moment it gets a connection of ours, on which a frame lies that no client can guess. If
+    that is the first that its parser finds, there was nothing before.
+    """
+    receive = _module().websocket_recv_nb
+    ours, theirs = _socket_pair()
+    with _probing:
+        client = _exchange(number, theirs)
+        os.close(theirs)
+        try:
+            mark = secrets.token_bytes(16)
+            os.write(ours, bytes([_TEXT_FRAME, len(mark)]) + mark)
+            with contextlib.suppress(OSError):
+                if receive() == mark and not _has_written(ours):
+                    os.close(ours)
+                    return False
+            os.close(ours)
+            with contextlib.suppress(OSError):
+                # Up to the end of the stream, where it forgets an unfinished message.
+                while True:
+                    receive()
+            return True
+        finally:
+            os.dup2(client, number, inheritable=False)
+            os.close(client)
+
+
+def _has_written(ours: int) -> bool:
+    """Return whether an answer to a ping came."""
+    with contextlib.suppress(BlockingIOError):
+        return bool(os.read(ours, _READ_BYTES))
+    return False
+
+
+def _exchange(number: int, instead: int) -> int:
+    """Put another file under uWSGI's descriptor; return a descriptor for what was there."""
+    taken = os.dup(number)
+    os.dup2(instead, number, inheritable=False)
+    return taken
+
+
+def _prepared(number: int) -> Stream:
+    # The C class: gevent's patches replace that of `socket`.
+    stream: Any = _socket.socket(fileno=number)
+    stream.setblocking(False)
+    with contextlib.suppress(OSError):  # a UNIX socket has no such delay
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return stream  # type: ignore[no-any-return]
+
+
+def _socket_pair() -> tuple[int, int]:
+    pair = _socket.socketpair()
+    for one in pair:
+        one.setblocking(False)
+    return pair[0].detach(), pair[1].detach()
+
+
+@cache
+def _null() -> int:
+    return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+
+
+def _read_head(answer: Any) -> bytes:
+    head = b""
+    while _HEAD_END not in head and len(head) < _MOST_HEAD_BYTES:
+        data = answer.recv(_READ_BYTES)
+        if not data:
+            break
+        head += data
+    return head
+
+
+def _pass_on(answer: Any, head: bytes, client: Any) -> None:
+    with contextlib.closing(client), contextlib.suppress(OSError):
+        data = head
+        while data:
+            client.sendall(data)
+            data = answer.recv(_READ_BYTES)
