@@ -225,9 +225,12 @@ def take_over(
             _tell_apart(place.answered_by)
         start_response(_SWITCHING, headers)  # middlewares, which have a response to wait for
         taker.take(_take(place, b""))
-    elif place.held is not None and uwsgi.is_servers_own(start_response):
-        start_response(_SWITCHING, headers)
-        taker.take(_take(place, _head_of(headers)))
+    elif place.held is not None:
+        if not uwsgi.is_servers_own(start_response):
+            _wait_for_answer(place, start_response, headers, taker)
+        else:
+            start_response(_SWITCHING, headers)
+            taker.take(_take(place, _head_of(headers)))
     elif _belongs_to(server := getattr(start_response, "__self__", None), place):
         taker.take(_take(place, _answer(server, start_response, headers)))
     else:

@@ -25,11 +25,13 @@ import socket
 import stat
 import sys
 import threading
+from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import socket as gevent_socket
+from gevent.event import Event
 from greenlet import getcurrent
 
 from ..errors import Refused
@@ -47,6 +49,8 @@ _SWITCHING = b" 101 "
 _HEAD_END = b"\r\n\r\n"
 _MOST_HEAD_BYTES = 65_536
 """uWSGI's own buffer for an answer's head ends there."""
+
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 _READ_BYTES = 65_536
 _TEXT_FRAME = 0x81
@@ -101,6 +105,17 @@ _probing = allocate_lock()
 """
 
 
+class _Ahead(Enum):
+    """What uWSGI has read behind a handshake.
+
+    ANSWERED: something that its parser of frames has answered, when it was asked.
+    """
+
+    NOTHING = 0
+    SOMETHING = 1
+    ANSWERED = 2
+
+
 class UwsgiSocket:
     """The connection of one request under uWSGI.
 
@@ -136,7 +151,12 @@ class UwsgiSocket:
         number = self._body.fileno()
         if not stat.S_ISSOCK(os.fstat(number).st_mode):
             raise Refused(500, _NEEDS_ONE_CALL)
-        if _has_read_ahead(number):
+        ahead = _find_ahead(number)
+        if ahead is _Ahead.ANSWERED:
+            # uWSGI believes that its answer has begun, and would leave out the head of this one.
+            with contextlib.closing(self.detach()) as client, contextlib.suppress(OSError):
+                client.send(_BAD_REQUEST)
+        if ahead is not _Ahead.NOTHING:
             raise Refused(400, _NEEDS_PATIENCE)
 
     def detach(self) -> Stream:
@@ -161,7 +181,7 @@ class UwsgiSocket:
         ours, theirs = _socket_pair()
         client = _exchange(number, theirs)
         os.close(theirs)
-        door = _Door(ours, client, on_switching, on_other)
+        door = _Door(ours.detach(), client, on_switching, on_other)
 
         def remove() -> None:
             os.dup2(client, number, inheritable=False)
@@ -169,6 +189,37 @@ class UwsgiSocket:
 
         door.start(self.is_native)
         return remove
+
+
+class _AtExit:
+    """What uWSGI calls when it stops a process, once or twice.
+
+    With gevent it comes from the last request's greenlet, and from the main one, whose return ends
+    the process while the other may be waiting.
+
+    Args:
+        function: ours.
+        before: what the application had put there.
+    """
+
+    def __init__(self, function: Callable[[], None], before: Callable[[], None] | None) -> None:
+        self._function = function
+        self._before = before
+        self._has_begun = False
+        self._is_over = Event()
+
+    def run(self) -> None:
+        """Do both, or wait for whoever does."""
+        if self._has_begun:
+            self._is_over.wait()
+            return
+        self._has_begun = True
+        try:
+            self._function()
+            if self._before is not None:
+                self._before()
+        finally:
+            self._is_over.set()
 
 
 class _Door:
@@ -238,19 +289,12 @@ def is_servers_own(start_response: StartResponse) -> bool:
 def at_exit(function: Callable[[], None]) -> bool:
     """Have uWSGI call a function when it stops this process; return False under other servers.
 
-    It may call it more than once, and not in every kind of stop.
+    It doesn't where a request runs at that moment; then there is no farewell.
     """
     module = _module()
     if module is None:
         return False
-    before = getattr(module, "atexit", None)
-
-    def both() -> None:
-        function()
-        if before is not None:
-            before()
-
-    module.atexit = both
+    module.atexit = _AtExit(function, getattr(module, "atexit", None)).run
     return True
 
 
@@ -286,39 +330,37 @@ def _is_of_this_request(is_native: bool) -> bool:
     return is_geventless and type(threading.current_thread()) is not threading.Thread
 
 
-def _has_read_ahead(number: int) -> bool:
-    """Return whether uWSGI holds bytes that came behind the handshake.
+def _find_ahead(number: int) -> _Ahead:
+    """Find out whether uWSGI holds bytes that came behind the handshake.
 
     For a moment it gets a connection of ours, on which a frame lies that no client can guess. If
     that is the first that its parser finds, there was nothing before.
     """
     receive = _module().websocket_recv_nb
     ours, theirs = _socket_pair()
-    with _probing:
+    with _probing, contextlib.closing(ours):
         client = _exchange(number, theirs)
         os.close(theirs)
         try:
             mark = secrets.token_bytes(16)
-            os.write(ours, bytes([_TEXT_FRAME, len(mark)]) + mark)
+            ours.send(bytes([_TEXT_FRAME, len(mark)]) + mark)
             with contextlib.suppress(OSError):
                 if receive() == mark and not _has_written(ours):
-                    os.close(ours)
-                    return False
-            os.close(ours)
-            with contextlib.suppress(OSError):
+                    return _Ahead.NOTHING
                 # Up to the end of the stream, where it forgets an unfinished message.
+                ours.shutdown(socket.SHUT_WR)
                 while True:
                     receive()
-            return True
+            return _Ahead.ANSWERED if _has_written(ours) else _Ahead.SOMETHING
         finally:
             os.dup2(client, number, inheritable=False)
             os.close(client)
 
 
-def _has_written(ours: int) -> bool:
-    """Return whether an answer to a ping came."""
+def _has_written(ours: Any) -> bool:
+    """Return whether an answer to a ping or to a close frame came; leave it there."""
     with contextlib.suppress(BlockingIOError):
-        return bool(os.read(ours, _READ_BYTES))
+        return bool(ours.recv(_READ_BYTES, socket.MSG_PEEK))
     return False
 
 
@@ -338,11 +380,12 @@ def _prepared(number: int) -> Stream:
     return stream  # type: ignore[no-any-return]
 
 
-def _socket_pair() -> tuple[int, int]:
-    pair = _socket.socketpair()
-    for one in pair:
-        one.setblocking(False)
-    return pair[0].detach(), pair[1].detach()
+def _socket_pair() -> tuple[Any, int]:
+    """Return our end, and the descriptor of uWSGI's."""
+    ours, theirs = _socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    return ours, theirs.detach()
 
 
 @cache
