@@ -205,8 +205,13 @@ def sigterm(subject: Subject) -> None:
 def hup(subject: Subject) -> None:
     """Those who are connected hear 1001, and those who come again are served by the new worker."""
     # uWSGI chooses another port when it reloads.
-    with subject.running(on_unix=subject.host.is_uwsgi) as site, site.open("/ws/room/red") as client:
+    with (
+        subject.running(on_unix=subject.host.is_uwsgi) as site,
+        site.open("/ws/room/red") as client,
+    ):
         old = site.request("GET", "/pid").body
+        if site.host.is_uwsgi:
+            site.server.wait_for_log("GET /pid => ")
         site.server.process.send_signal(signal.SIGHUP)
         assert say_goodbye(client, is_first=False) == 1001
         _wait_for_new_worker(site, old)
@@ -280,6 +285,8 @@ def _try_all(site: Running) -> None:
 
 def _expect_farewell(site: Running) -> None:
     with site.open("/ws/room/red") as first, site.open("/ws/echo/blue") as second:
+        if site.host.is_uwsgi:  # a worker that runs a request is cut off, without a farewell
+            site.server.wait_for_log("GET /ws/echo/blue => ")
         began = time.monotonic()
         site.server.process.send_signal(signal.SIGTERM)
         assert [say_goodbye(client, is_first=False) for client in (first, second)] == [1001, 1001]

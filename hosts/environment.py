@@ -4,6 +4,7 @@ made when they are missing.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -44,14 +45,23 @@ def python_of(version: str) -> Path:
     name = version if version == UWSGI else f"gunicorn-{version}"
     folder = CACHE / f"{name}-{hashlib.sha256(basis.encode()).hexdigest()[:12]}"
     python = folder / "bin" / "python"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests ask for the same one at once
+        _make(name, folder, python, needs)
+    return python
+
+
+def _make(name: str, folder: Path, python: Path, needs: list[str]) -> None:
     is_made = (folder / "complete").exists()
     if not is_made:
-        for old in CACHE.glob(f"{name}-*"):
+        for old in CACHE.glob(f"{name}-*/"):
             shutil.rmtree(old)
         say(f"making {folder.relative_to(ROOT)}")
         _run([sys.executable, "-m", "venv", str(folder)])
-    if not is_made or version == NEWEST:
-        upgrade = ["--upgrade"] if version == NEWEST else []
+    is_newest = name == f"gunicorn-{NEWEST}"
+    if not is_made or is_newest:
+        upgrade = ["--upgrade"] if is_newest else []
         _run(
             [
                 str(python),
@@ -65,7 +75,6 @@ def python_of(version: str) -> Path:
             ]
         )
         (folder / "complete").touch()
-    return python
 
 
 def installed_version(python: Path, distribution: str) -> str:

@@ -11,8 +11,8 @@ frames, without their kinds. But it can be told whether there is any, and a clie
 for the answer, as RFC 6455 §4.1 wants it, is refused.
 
 Invariants: functions of the module `uwsgi` are called in the request's own thread and greenlet
-only, since elsewhere they dereference a null pointer; `dup2` keeps uWSGI's descriptor open, so its
-number isn't given to anybody else meanwhile.
+only, since elsewhere they know of no request; `dup2` keeps uWSGI's descriptor open, so its number
+isn't given to anybody else meanwhile.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import secrets
 import socket
 import stat
 import sys
-import threading
 from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -91,10 +90,6 @@ _NEEDS_ONE_CALL = (
     "this handshake was answered before; a middleware around this app calls it twice for one "
     "request, let it leave requests with an Upgrade field alone"
 )
-_NEEDS_ITS_THREAD = (
-    "a middleware around this app calls it in another thread or greenlet than uWSGI's, "
-    "let it leave requests with an Upgrade field alone"
-)
 _NEEDS_PATIENCE = (
     "something was sent behind the handshake, which uWSGI keeps to itself; wait for the answer, as "
     "RFC 6455 section 4.1 has it"
@@ -136,7 +131,8 @@ class UwsgiSocket:
 
         Raises:
             Refused: 400, the client has sent more than its handshake; 500, a middleware asks for
-                the second time, or elsewhere; 501, this uWSGI can't give its connections away.
+                the second time; 501, this uWSGI can't give its connections away.
+            SystemError: uWSGI's own, in another thread or greenlet than the request's.
         """
         options = _module().opt
         if type(self._body).__module__ != "uwsgi":
@@ -145,8 +141,6 @@ class UwsgiSocket:
             raise Refused(501, _NEEDS_THREADS)
         if self._has_tls and _HAS_TLS.intersection(options):
             raise Refused(501, _NEEDS_PLAIN)
-        if not _is_of_this_request(self.is_native):
-            raise Refused(500, _NEEDS_ITS_THREAD)
 
         number = self._body.fileno()
         if not stat.S_ISSOCK(os.fstat(number).st_mode):
@@ -316,18 +310,6 @@ def _module() -> Any:  # Any: it exists inside of uWSGI only
 
 def _is_of_gevent() -> bool:
     return hasattr(getcurrent(), "uwsgi_wsgi_req")
-
-
-def _is_of_this_request(is_native: bool) -> bool:
-    """Return whether uWSGI knows the request here.
-
-    Its threads aren't Python's: `threading` knows them as dummies, or as the main one.
-    """
-    if not is_native:
-        return True
-    module = _module()
-    is_geventless = "gevent" not in module.opt and getattr(module, "loop", None) != b"gevent"
-    return is_geventless and type(threading.current_thread()) is not threading.Thread
 
 
 def _find_ahead(number: int) -> _Ahead:
