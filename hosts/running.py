@@ -165,9 +165,9 @@ def _command(host: Host, python: Path, unix_path: Path | None, options: Sequence
         more = ["--graceful-timeout", str(GRACE_S), "--access-logfile", "-"]
         return [*base, "gunicorn", "-k", host.worker_class, "--bind", bind, *quiet, *more, *options]
     if host.is_uwsgi:
-        bound = f"{servers.LOOPBACK}:0" if unix_path is None else str(unix_path)
+        place = f"{servers.LOOPBACK}:0" if unix_path is None else str(unix_path)
         loaded = [option for option in options if option != "--preload"]  # as it does anyway
-        program = [str(python.with_name("uwsgi")), "--http-socket", bound, "--master"]
+        program = [str(python.with_name("uwsgi")), "--http-socket", place, "--master"]
         program += ["--die-on-term", "--min-worker-lifetime", "0"]  # for `max_requests`, at once
         return [*program, *host.uwsgi_options, *loaded, "--module"]
     if host.key == "own":

@@ -175,7 +175,7 @@ class UwsgiSocket:
         ours, theirs = _socket_pair()
         client = _exchange(number, theirs)
         os.close(theirs)
-        door = _Door(ours.detach(), client, on_switching, on_other)
+        door = _Doorkeeper(ours.detach(), client, on_switching, on_other)
 
         def remove() -> None:
             os.dup2(client, number, inheritable=False)
@@ -216,7 +216,7 @@ class _AtExit:
             self._is_over.set()
 
 
-class _Door:
+class _Doorkeeper:
     """Reads what uWSGI answers: a 101 hands the client over, anything else is passed on to it.
 
     Args:
@@ -339,7 +339,7 @@ def _find_ahead(number: int) -> _Ahead:
             os.close(client)
 
 
-def _has_written(ours: Any) -> bool:
+def _has_written(ours: _socket.socket) -> bool:
     """Return whether an answer to a ping or to a close frame came; leave it there."""
     with contextlib.suppress(BlockingIOError):
         return bool(ours.recv(_READ_BYTES, socket.MSG_PEEK))
@@ -355,14 +355,14 @@ def _exchange(number: int, instead: int) -> int:
 
 def _prepared(number: int) -> Stream:
     # The C class: gevent's patches replace that of `socket`.
-    stream: Any = _socket.socket(fileno=number)
+    stream = _socket.socket(fileno=number)
     stream.setblocking(False)
     with contextlib.suppress(OSError):  # a UNIX socket has no such delay
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return stream  # type: ignore[no-any-return]
+    return stream
 
 
-def _socket_pair() -> tuple[Any, int]:
+def _socket_pair() -> tuple[_socket.socket, int]:
     """Return our end, and the descriptor of uWSGI's."""
     ours, theirs = _socket.socketpair()
     ours.setblocking(False)
@@ -375,7 +375,7 @@ def _null() -> int:
     return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
 
 
-def _read_head(answer: Any) -> bytes:
+def _read_head(answer: _socket.socket) -> bytes:
     head = b""
     while _HEAD_END not in head and len(head) < _MOST_HEAD_BYTES:
         data = answer.recv(_READ_BYTES)
@@ -385,7 +385,7 @@ def _read_head(answer: Any) -> bytes:
     return head
 
 
-def _pass_on(answer: Any, head: bytes, client: Any) -> None:
+def _pass_on(answer: _socket.socket, head: bytes, client: _socket.socket) -> None:
     with contextlib.closing(client), contextlib.suppress(OSError):
         data = head
         while data:
