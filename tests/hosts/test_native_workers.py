@@ -131,6 +131,16 @@ def test_each_of_many_sockets_holds_no_thread_of_the_worker(kind, tmp_path):
         assert int(ask(server, "/pid")) != os.getpid()
 
 
+@pytest.mark.parametrize("kind", NATIVE_KINDS)
+def test_paths_that_gevent_websocket_would_serve_are_answered_501(kind, tmp_path):
+    with start(kind, tmp_path) as server, RawClient.dial(server.address) as client:
+        head = client.ask_upgrade("/old", "dGhlIHNhbXBsZSBub25jZQ==")
+
+        body = client.read_exactly(int(head.headers["content-length"])).decode()
+        assert head.status == 501
+        assert "`gunicorn -k gevent`" in body
+
+
 def noise_of(server: servers.Server) -> list[str]:
     """Give the lines that gunicorn doesn't print by itself."""
     return [line for line in server.log.splitlines() if not NO_NOISE.match(line)]

@@ -12,6 +12,7 @@ import io
 import logging
 from typing import TYPE_CHECKING, Any
 
+from ..errors import Refused
 from ..hosting.refusals import path_for_log
 from ..hosting.takeover import Answered, KeptConnection, find_place
 from ..protocol.grammar import split_tokens
@@ -28,6 +29,11 @@ logger = logging.getLogger("tina4_wsgi.upgrade")
 
 _GOING_AWAY = b"\x88\x02\x03\xe9"  # a close frame with code 1001
 _BUFFER_BYTES = 8_192
+
+_NEEDS_GEVENT = (
+    "this path is the application's, which serves its WebSockets as under gevent-websocket; run it "
+    "under `tina4-wsgi serve`, `gunicorn -k gevent` or a gevent.pywsgi server"
+)
 
 
 def is_below(path: str, prefixes: Iterable[str]) -> bool:
@@ -70,6 +76,8 @@ class Handovers:
         """
         headers = [("Sec-WebSocket-Accept", asked.accept())]
         place = find_place(environ)
+        if place.is_native or place.held is not None:
+            raise Refused(501, _NEEDS_GEVENT, detail=str(environ.get("SERVER_SOFTWARE")))
         if protocol := self._subprotocol(asked):
             headers.append(("Sec-WebSocket-Protocol", protocol))
 

@@ -28,4 +28,9 @@ def block(request, response):
         time.sleep(1)
 
 
-app = App(router=router)
+def legacy(environ, start_response):
+    start_response("404 Not Found", [("Content-Length", "0")])
+    return []
+
+
+app = App(legacy, router=router, gevent_websocket_paths=["/old"])
