@@ -104,6 +104,14 @@ def test_a_middleware_that_hides_the_connection_is_told_so(misused):
     assert is_served(misused)
 
 
+def test_a_path_that_gevent_websocket_would_serve_is_answered_501(misused):
+    client, head = misused.ask("/old")
+    with client:
+        assert head.status == 501
+
+    assert is_served(misused)
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_a_stop_runs_close_callbacks_and_what_the_application_had_put_there(key, tmp_path):
     with (

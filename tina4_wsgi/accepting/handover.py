@@ -29,10 +29,9 @@ logger = logging.getLogger("tina4_wsgi.upgrade")
 
 _GOING_AWAY = b"\x88\x02\x03\xe9"  # a close frame with code 1001
 _BUFFER_BYTES = 8_192
-
 _NEEDS_GEVENT = (
-    "this path is the application's, which serves its WebSockets as under gevent-websocket; run it "
-    "under `tina4-wsgi serve`, `gunicorn -k gevent` or a gevent.pywsgi server"
+    "this path is served by gevent-websocket, which needs a gevent worker; "
+    "run it under `tina4-wsgi serve` or `gunicorn -k gevent`"
 )
 
 
@@ -77,7 +76,7 @@ class Handovers:
         headers = [("Sec-WebSocket-Accept", asked.accept())]
         place = find_place(environ)
         if place.is_native or place.held is not None:
-            raise Refused(501, _NEEDS_GEVENT, detail=str(environ.get("SERVER_SOFTWARE")))
+            raise Refused(501, _NEEDS_GEVENT)
         if protocol := self._subprotocol(asked):
             headers.append(("Sec-WebSocket-Protocol", protocol))
 

@@ -19,7 +19,12 @@ def echo(connection, event, data):
         print(f"closed with {connection.close_code}", flush=True)
 
 
-app = App(router=router)
+def legacy(environ, start_response):
+    start_response("404 Not Found", [("Content-Length", "0")])
+    return []
+
+
+app = App(legacy, router=router, gevent_websocket_paths=["/old"])
 
 
 def around(environ, start_response):
