@@ -26,7 +26,7 @@ import stat
 import sys
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import gevent
 from gevent import socket as gevent_socket
@@ -38,7 +38,7 @@ from ..hub.hub_thread import HubThread
 from ..hub.native import allocate_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
@@ -111,6 +111,21 @@ class _Ahead(Enum):
     ANSWERED = 2
 
 
+class _Module(Protocol):
+    """What we use of uWSGI's module."""
+
+    opt: Mapping[str, bytes]
+    atexit: Callable[[], None]
+
+    def websocket_recv_nb(self) -> bytes: ...
+
+
+class _Input(Protocol):
+    """What we use of uWSGI's wsgi.input."""
+
+    def fileno(self) -> int: ...
+
+
 class UwsgiSocket:
     """The connection of one request under uWSGI.
 
@@ -122,7 +137,7 @@ class UwsgiSocket:
     """
 
     def __init__(self, environ: WSGIEnvironment) -> None:
-        self._body: Any = environ.get("wsgi.input")  # Any: uWSGI's type has no name here
+        self._body: _Input = environ["wsgi.input"]
         self._has_tls = environ.get("wsgi.url_scheme") == "https"
         self.is_native = not _is_of_gevent()
 
@@ -134,7 +149,7 @@ class UwsgiSocket:
                 the second time; 501, this uWSGI can't give its connections away.
             SystemError: uWSGI's own, in another thread or greenlet than the request's.
         """
-        options = _module().opt
+        options = _here().opt
         if type(self._body).__module__ != "uwsgi":
             raise Refused(501, _NEEDS_INPUT, detail=repr(type(self._body)))
         if self.is_native and not _STARTS_THREADS.intersection(options):
@@ -298,14 +313,21 @@ def time_to_stop_s(wanted_s: float) -> float:
     Args:
         wanted_s: `drain_timeout_s`.
     """
-    mercies = [_module().opt.get(name) for name in ("worker-reload-mercy", "reload-mercy")]
+    mercies = [_here().opt.get(name) for name in ("worker-reload-mercy", "reload-mercy")]
     granted_s = min((int(mercy) for mercy in mercies if mercy is not None), default=_MERCY_S)
     return min(wanted_s, max(granted_s / 4, granted_s - _AFTER_S))
 
 
-def _module() -> Any:  # Any: it exists inside of uWSGI only
+def _module() -> _Module | None:
+    """Return uWSGI's module, which exists in its processes only."""
     found = sys.modules.get("uwsgi")
     return found if hasattr(found, "connection_fd") else None
+
+
+def _here() -> _Module:
+    found = _module()
+    assert found is not None
+    return found
 
 
 def _is_of_gevent() -> bool:
@@ -318,7 +340,7 @@ def _find_ahead(number: int) -> _Ahead:
     For a moment it gets a connection of ours, on which a frame lies that no client can guess. If
     that is the first that its parser finds, there was nothing before.
     """
-    receive = _module().websocket_recv_nb
+    receive = _here().websocket_recv_nb
     ours, theirs = _socket_pair()
     with _probing, contextlib.closing(ours):
         client = _exchange(number, theirs)
