@@ -19,7 +19,7 @@ from tina4_wsgi.version import __version__
 
 from . import table
 from .environment import EnvironmentFailed, installed_version, python_of
-from .host import BY_KEY, GUNICORNS, HOSTS, NEWEST, Host
+from .host import BY_KEY, GUNICORNS, HOSTS, NEWEST, UWSGI, Host
 from .trial import FAILED, Row, try_host
 
 AT_ONCE = 2  # servers mostly wait here: for clients, for a second's poll, for an old worker
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         (BY_KEY[key], version)
         for key in options.hosts
         for version in BY_KEY[key].versions
-        if version in options.gunicorns
+        if version in options.gunicorns or version == UWSGI
     ]
     try:
         pythons = {
@@ -61,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _try(host: Host, python: Path) -> Row:
     if host.is_gunicorn:
         shown = installed_version(python, "gunicorn")
+    elif host.is_uwsgi:
+        shown = installed_version(python, "uwsgi")
     elif host.key == "waitress":
         shown = installed_version(python, "waitress")
     else:

@@ -45,7 +45,7 @@ class Subject:
     ) -> Iterator[Running]:
         """Run it for the length of a block, in a folder of its own."""
         with tempfile.TemporaryDirectory(prefix="hosts-") as name:
-            app = "site_app:wrapped" if self.host.is_gunicorn else "site_app:app"
+            app = "site_app:wrapped" if self.host.has_workers else "site_app:app"
             with running(
                 self.host,
                 self.python,
@@ -76,9 +76,9 @@ def upgrade(site: Running) -> None:
     _try_upgrade(site, "/ws/echo/red")
     for middleware in ("wrapped", "collected"):  # see site_app.wrapped; our own server has none
         _try_upgrade(site, f"/ws/echo/red?{middleware}")
-        if (
-            site.host.is_gunicorn and not site.host.answers_first
-        ):  # gevent-websocket logs no requests
+        if site.host.is_uwsgi:
+            site.server.wait_for_log(rf"GET /ws/echo/red\?{middleware} => .* \(HTTP/1\.1 101\)")
+        elif site.host.is_gunicorn and not site.host.answers_first:  # gevent-websocket logs none
             site.server.wait_for_log(rf""""GET /ws/echo/red\?{middleware} HTTP/1\.1" (b')?101 """)
     assert not any(words in site.server.log for words in NOISE), (
         f"an error in its log:\n{site.server.log}"
@@ -89,7 +89,7 @@ def _try_upgrade(site: Running, path: str) -> None:
     offers = (DEFLATE, ("Sec-WebSocket-Protocol", "chat.v2"))
     client, head = site.ask(path, offers)
     with client:
-        is_wrapped = "?" in path and site.host.is_gunicorn and not site.host.answers_first
+        is_wrapped = "?" in path and site.host.has_workers and not site.host.answers_first
         assert ("x-middleware" in head.headers) == is_wrapped, head
         assert head.status == 101, head
         text = "a" * 5_000  # would be compressed if that was agreed on
@@ -110,6 +110,15 @@ def early_frame(site: Running) -> None:
         client.send_text("three")
         heard = [client.read_text() for _ in range(3)]
         assert heard == ["red: one", "red: two", "red: three"], heard
+
+
+def refused_early(site: Running) -> None:
+    """What is left where the server keeps what was sent behind the handshake: a 400, and an end."""
+    for early in (client_frame(TEXT, b"one"), client_frame(TEXT, b"one")[:1], b"\x89\x80\0\0\0\0"):
+        client, head = site.ask("/ws/echo/red", early=early)
+        with client:
+            assert head.status == 400, head
+    _try_upgrade(site, "/ws/echo/red")  # which nothing of that reaches
 
 
 def room(site: Running) -> None:
@@ -195,8 +204,14 @@ def sigterm(subject: Subject) -> None:
 
 def hup(subject: Subject) -> None:
     """Those who are connected hear 1001, and those who come again are served by the new worker."""
-    with subject.running() as site, site.open("/ws/room/red") as client:
+    # uWSGI chooses another port when it reloads.
+    with (
+        subject.running(on_unix=subject.host.is_uwsgi) as site,
+        site.open("/ws/room/red") as client,
+    ):
         old = site.request("GET", "/pid").body
+        if site.host.is_uwsgi:
+            site.server.wait_for_log("GET /pid => ")
         site.server.process.send_signal(signal.SIGHUP)
         assert say_goodbye(client, is_first=False) == 1001
         _wait_for_new_worker(site, old)
@@ -211,7 +226,7 @@ def max_requests(subject: Subject) -> None:
             site.request("GET", "/pid")
         assert say_goodbye(client, is_first=False) == 1001
         _wait_for_new_worker(site, old)
-        upgrade(site)
+        _try_upgrade(site, "/ws/echo/red")  # no more: the new worker counts, too
 
 
 def never_replaced(subject: Subject) -> None:
@@ -263,11 +278,15 @@ def _try_all(site: Running) -> None:
     for name, check in ON_ONE_SERVER.items():
         if name == "404 before the 101" and site.host.answers_first:
             check = refused_after_101
+        if name == "early frame" and site.host.is_uwsgi:
+            check = refused_early
         check(site)
 
 
 def _expect_farewell(site: Running) -> None:
     with site.open("/ws/room/red") as first, site.open("/ws/echo/blue") as second:
+        if site.host.is_uwsgi:  # a worker that runs a request is cut off, without a farewell
+            site.server.wait_for_log("GET /ws/echo/blue => ")
         began = time.monotonic()
         site.server.process.send_signal(signal.SIGTERM)
         assert [say_goodbye(client, is_first=False) for client in (first, second)] == [1001, 1001]
@@ -279,7 +298,8 @@ def _expect_farewell(site: Running) -> None:
 def _wait_for_new_worker(site: Running, old_pid: str) -> None:
     give_up_at = time.monotonic() + NEW_WORKER_S
     while True:
-        with contextlib.suppress(ConnectionError):  # of the worker that is about to go
+        # Of the worker that is about to go, and of a socket file that isn't there yet.
+        with contextlib.suppress(ConnectionError, FileNotFoundError):
             if site.request("GET", "/pid").body != old_pid and not _is_alive(int(old_pid)):
                 return
         assert time.monotonic() < give_up_at, f"worker {old_pid} is still there"

@@ -1,9 +1,10 @@
-"""The virtualenvs of a run: one for each version of gunicorn, under .cache/hosts, made when they
-are missing.
+"""The virtualenvs of a run: one for each version of gunicorn and one for uWSGI, under .cache/hosts,
+made when they are missing.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -12,7 +13,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from .host import NEWEST
+from .host import NEWEST, UWSGI
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache" / "hosts"
@@ -28,10 +29,12 @@ class EnvironmentFailed(Exception):
 
 
 def python_of(version: str) -> Path:
-    """Give the interpreter of a virtualenv with one version of gunicorn, making it if need be.
+    """Give the interpreter of a virtualenv with one version of gunicorn, or with uWSGI, making it
+    if need be.
 
     Args:
-        version: one of `GUNICORNS`; "newest" asks pip each time whether there is a newer one.
+        version: one of `GUNICORNS`, or `UWSGI`; "newest" asks pip each time whether there is a
+            newer one.
     Raises:
         EnvironmentFailed: pip said no.
     """
@@ -39,16 +42,26 @@ def python_of(version: str) -> Path:
     basis = "\n".join(
         [sys.version, str(CACHE), *needs]
     )  # scripts in a virtualenv hold absolute paths
-    folder = CACHE / f"gunicorn-{version}-{hashlib.sha256(basis.encode()).hexdigest()[:12]}"
+    name = version if version == UWSGI else f"gunicorn-{version}"
+    folder = CACHE / f"{name}-{hashlib.sha256(basis.encode()).hexdigest()[:12]}"
     python = folder / "bin" / "python"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests ask for the same one at once
+        _make(name, folder, python, needs)
+    return python
+
+
+def _make(name: str, folder: Path, python: Path, needs: list[str]) -> None:
     is_made = (folder / "complete").exists()
     if not is_made:
-        for old in CACHE.glob(f"gunicorn-{version}-*"):
+        for old in CACHE.glob(f"{name}-*/"):
             shutil.rmtree(old)
         say(f"making {folder.relative_to(ROOT)}")
         _run([sys.executable, "-m", "venv", str(folder)])
-    if not is_made or version == NEWEST:
-        upgrade = ["--upgrade"] if version == NEWEST else []
+    is_newest = name == f"gunicorn-{NEWEST}"
+    if not is_made or is_newest:
+        upgrade = ["--upgrade"] if is_newest else []
         _run(
             [
                 str(python),
@@ -62,7 +75,6 @@ def python_of(version: str) -> Path:
             ]
         )
         (folder / "complete").touch()
-    return python
 
 
 def installed_version(python: Path, distribution: str) -> str:
@@ -79,6 +91,8 @@ def _runtime_needs() -> list[str]:
 def _host_needs(version: str) -> list[str]:
     if version == NEWEST:
         return ["gunicorn[gevent]", "waitress"]
+    if version == UWSGI:
+        return ["uwsgi"]
     needs = [f"gunicorn[gevent]=={version}"]
     return [*needs, "setuptools<81"] if version in NEEDS_PKG_RESOURCES else needs
 

@@ -12,6 +12,9 @@ NEWEST = "newest"
 GUNICORNS = (*OLD_GUNICORNS, NEWEST)
 """The versions of gunicorn that are tried; the newest is what pip finds on the day of the run."""
 
+UWSGI = "uwsgi"
+"""The environment with uWSGI in it, which pip builds from source."""
+
 
 @dataclass(frozen=True)
 class Host:
@@ -25,6 +28,7 @@ class Host:
             answered 501.
         answers_first: whether it says 101 before any application is asked.
         runs_pywsgi: whether gunicorn leaves HTTP to gevent's pywsgi.
+        uwsgi_options: how uWSGI runs requests; () for another server.
     """
 
     key: str
@@ -33,6 +37,7 @@ class Host:
     gives_sockets: bool = True
     answers_first: bool = False
     runs_pywsgi: bool = False
+    uwsgi_options: tuple[str, ...] = ()
 
     @property
     def is_gunicorn(self) -> bool:
@@ -40,8 +45,20 @@ class Host:
         return bool(self.worker_class)
 
     @property
+    def is_uwsgi(self) -> bool:
+        """Whether it is uWSGI, in one of its ways to run requests."""
+        return bool(self.uwsgi_options)
+
+    @property
+    def has_workers(self) -> bool:
+        """Whether a master is above it, which takes signals and replaces it."""
+        return self.is_gunicorn or self.is_uwsgi
+
+    @property
     def versions(self) -> Sequence[str]:
         """Which of the environments it is tried in."""
+        if self.is_uwsgi:
+            return (UWSGI,)
         return GUNICORNS if self.is_gunicorn else (NEWEST,)
 
 
@@ -57,8 +74,11 @@ HOSTS = (
         runs_pywsgi=True,
     ),
     Host("worker", "`gunicorn -k tina4_wsgi.worker.Worker`", "tina4_wsgi.worker.Worker"),
-    Host("sync", "`gunicorn -k sync`", "sync", gives_sockets=False),
-    Host("gthread", "`gunicorn -k gthread`", "gthread", gives_sockets=False),
+    Host("sync", "`gunicorn -k sync`", "sync"),
+    Host("gthread", "`gunicorn -k gthread`", "gthread"),
+    Host("uwsgi-gevent", "`uwsgi --gevent`", uwsgi_options=("--gevent", "20")),
+    Host("uwsgi-threads", "`uwsgi --threads`", uwsgi_options=("--threads", "4")),
+    Host("uwsgi", "`uwsgi --enable-threads`", uwsgi_options=("--enable-threads",)),
     Host("wsgiref", "`wsgiref`", gives_sockets=False),
     Host("waitress", "`waitress`", gives_sockets=False),
 )

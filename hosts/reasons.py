@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .checks import Check, OwnServerCheck, never_replaced, refused_after_101, refused_with_501
+from .checks import (
+    Check,
+    OwnServerCheck,
+    never_replaced,
+    refused_after_101,
+    refused_early,
+    refused_with_501,
+)
 from .host import Host
 
 
@@ -69,7 +76,21 @@ NOT_COUNTED = Reason(
     instead_alone=never_replaced,
 )
 
-REASONS = (LATE, NO_SOCKET, NOTHING_OPEN, ONE_PROCESS, NOT_COUNTED)
+KEPT = Reason(
+    "f",
+    "400",
+    "uWSGI keeps what it has read behind a handshake, so a client that doesn't wait for the "
+    "answer, as RFC 6455 §4.1 has it, is refused rather than served with a gap. Browsers wait.",
+    refused_early,
+)
+NO_TLS = Reason(
+    "g",
+    "–",
+    "A connection of `--https-socket` can't be taken; nginx or uWSGI's router (`--https`) does "
+    "TLS.",
+)
+
+REASONS = (LATE, NO_SOCKET, NOTHING_OPEN, ONE_PROCESS, NOT_COUNTED, KEPT, NO_TLS)
 
 
 def reason_for(host: Host, column: str) -> Reason | None:
@@ -80,6 +101,8 @@ def reason_for(host: Host, column: str) -> Reason | None:
         return NO_SOCKET if column == "upgrade" else NOTHING_OPEN
     if host.key == "own" and column in ("preload", "HUP", "max_requests"):
         return ONE_PROCESS
+    if host.is_uwsgi and column in ("early frame", "TLS"):
+        return KEPT if column == "early frame" else NO_TLS
     if host.answers_first and column == "404 before the 101":
         return LATE
     if host.runs_pywsgi and column == "max_requests":

@@ -27,6 +27,8 @@ ENVIRON = {
 }
 # What old gunicorns warn about is theirs; an error of ours is looked for in the log.
 QUIET = ("-W", "ignore")
+UWSGI_ADDRESS = r"bound to TCP address 127\.0\.0\.1:(\d+)"
+UWSGI_IS_READY = r"spawned uWSGI worker 1 "
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def running(
     Args:
         python: the interpreter of its environment.
         folder: where its log and its socket go.
-        options: of gunicorn.
+        options: of gunicorn or uWSGI.
     Raises:
         AssertionError: it doesn't start, or its log has a traceback.
     """
@@ -140,17 +142,15 @@ def running(
     )
     log_path = folder / "log"
     process = servers.start([*command, app], folder, log_path, ENVIRON)
+    address = UWSGI_ADDRESS if host.is_uwsgi else servers.ADDRESS.pattern
     server = servers.Server(process, (servers.LOOPBACK, 0), log_path)
     try:
         if unix_path is not None:
-            server.wait_for_log(r"unix:/\S+")
+            server.wait_for_log(r"unix:/\S+|bound to UNIX address")
         else:
-            server.address = (
-                servers.LOOPBACK,
-                int(server.wait_for_log(servers.ADDRESS.pattern)[1]),
-            )
-        if host.is_gunicorn:
-            server.wait_for_log("Booting worker")
+            server.address = (servers.LOOPBACK, int(server.wait_for_log(address)[1]))
+        if host.has_workers:
+            server.wait_for_log("Booting worker" if host.is_gunicorn else UWSGI_IS_READY)
         yield Running(host, server, unix_path, has_tls)
         assert "Traceback" not in server.log, f"a traceback in its log:\n{server.log}"
     finally:
@@ -164,6 +164,12 @@ def _command(host: Host, python: Path, unix_path: Path | None, options: Sequence
         quiet = servers.quiet_control(str(python))
         more = ["--graceful-timeout", str(GRACE_S), "--access-logfile", "-"]
         return [*base, "gunicorn", "-k", host.worker_class, "--bind", bind, *quiet, *more, *options]
+    if host.is_uwsgi:
+        place = f"{servers.LOOPBACK}:0" if unix_path is None else str(unix_path)
+        loaded = [option for option in options if option != "--preload"]  # as it does anyway
+        program = [str(python.with_name("uwsgi")), "--http-socket", place, "--master"]
+        program += ["--die-on-term", "--min-worker-lifetime", "0"]  # for `max_requests`, at once
+        return [*program, *host.uwsgi_options, *loaded, "--module"]
     if host.key == "own":
         bound = ["--port", "0"] if unix_path is None else ["--bind", f"unix:{unix_path}"]
         return [*base, "tina4_wsgi", "serve", *bound, *options]

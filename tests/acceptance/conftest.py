@@ -11,7 +11,7 @@ import pytest
 from tests.support.raw import RawClient
 from tests.support.site import Connect, Site, run_site
 
-KINDS = ("own", "gunicorn", "preload")
+KINDS = ("own", "gunicorn", "preload", "sync", "gthread")
 
 TIGHT_LIMITS = {
     "TINA4_WS_PING_INTERVAL_S": "0.3",

@@ -18,7 +18,11 @@ from tests.support.site import ANSWER_S, POLL_S, Site, run_site
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 MOST = 3
-ENV = {"TINA4_WS_MAX_CALLBACKS": str(MOST), "TINA4_WS_DRAIN_TIMEOUT_S": "4"}
+ENV = {
+    "TINA4_WS_MAX_CALLBACKS": str(MOST),
+    "TINA4_WS_CALLBACK_THREADS": str(MOST),  # which counts where there is no hub
+    "TINA4_WS_DRAIN_TIMEOUT_S": "4",
+}
 
 
 @pytest.fixture

@@ -217,22 +217,10 @@ def wsgiref(folder: Path) -> Iterator[tuple[str, int]]:
             process.kill()
 
 
-@contextlib.contextmanager
-def threaded_gunicorn(folder: Path, worker_class: str) -> Iterator[tuple[str, int]]:
-    """Run apps/main.py under gunicorn with a worker class that has no gevent."""
-    env = {"PYTHONPATH": str(servers.ROOT), "JOURNAL": str(folder / "journal")}
-    log_path = folder / "server.log"
-    with servers.gunicorn("main:app", APPS, log_path, worker_class=worker_class, env=env) as server:
-        yield server.address
-        server.end()
-
-
-@pytest.mark.parametrize("host", ["sync", "gthread", "wsgiref"])
 def test_a_server_that_keeps_its_sockets_is_told_by_501_what_to_run_instead(
-    tmp_path: Path, host: str
+    tmp_path: Path,
 ) -> None:
-    running = wsgiref(tmp_path) if host == "wsgiref" else threaded_gunicorn(tmp_path, host)
-    with running as address:
+    with wsgiref(tmp_path) as address:
         answer = ask(address, handshake())
         page = ask(address, b"GET /state HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 

@@ -91,9 +91,12 @@ def test_a_client_that_reads_no_answers_is_not_read_any_further(dial: Dial, memo
     assert grown < FLAT_BYTES
 
 
-def test_a_client_whose_output_is_full_is_not_read_any_further(dial: Dial, memory: Memory) -> None:
+def test_a_client_whose_output_is_full_is_not_read_any_further(
+    dial: Dial, memory: Memory, arena: Site, tag: str
+) -> None:
     client = dial("full")  # its callback drops messages as fast as they come
     client.read_exactly(1)
+    assert arena.request("GET", f"/filled/{tag}") == (200, b"True")
     before = memory.held_bytes()
 
     taken = send_until_stuck(client, client_frame(TEXT, bytes(60_000)), ENDLESS_BYTES)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from hosts.checks import ON_ONE_SERVER, ON_OWN_SERVERS, Subject
-from hosts.host import BY_KEY, HOSTS
+from hosts.environment import python_of
+from hosts.host import BY_KEY, HOSTS, UWSGI
 from hosts.reasons import reason_for
 from hosts.running import Running
 
@@ -21,7 +22,14 @@ WITHOUT = [host.key for host in HOSTS if not host.gives_sockets]
 
 
 def subject(key: str) -> Subject:
-    return Subject(BY_KEY[key], PYTHON)
+    host = BY_KEY[key]
+    return Subject(host, python_of(UWSGI) if host.is_uwsgi else PYTHON)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _uwsgi_is_built() -> None:
+    """Have pip build uWSGI before a test's own time begins."""
+    python_of(UWSGI)
 
 
 @pytest.fixture(scope="module", params=WITH_SOCKETS)
@@ -53,14 +61,19 @@ def test_a_host_that_keeps_its_sockets_serves_http_and_answers_an_upgrade_501(ke
 @pytest.mark.parametrize(
     ("key", "column"),
     [
-        *((key, "TLS") for key in WITH_SOCKETS),
+        *((key, "TLS") for key in WITH_SOCKETS if not BY_KEY[key].is_uwsgi),
         *((key, "UNIX socket") for key in WITH_SOCKETS),
-        *((key, "preload") for key in WITH_SOCKETS if key != "own"),
+        *((key, "preload") for key in WITH_SOCKETS if key != "own" and not BY_KEY[key].is_uwsgi),
         ("gws", "HUP"),
         ("worker", "HUP"),
         ("worker", "max_requests"),
         ("gevent", "max_requests"),
         ("gws", "max_requests"),
+        ("sync", "max_requests"),
+        ("gthread", "HUP"),
+        ("uwsgi-gevent", "max_requests"),
+        ("uwsgi-threads", "max_requests"),
+        ("uwsgi", "HUP"),
     ],
 )
 def test_a_host_that_is_started_in_another_way_does_too(key, column):

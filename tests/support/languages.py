@@ -56,6 +56,7 @@ SHELL_COMMANDS = frozenset(
         "sudo",
         "systemctl",
         "tina4-wsgi",
+        "uwsgi",
     }
 )
 ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*=")

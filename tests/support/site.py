@@ -19,6 +19,9 @@ from tests.support.servers import Server
 APPS = servers.ROOT / "tests" / "acceptance" / "apps"
 ANSWER_S = 10.0
 POLL_S = 0.005
+NATIVE_KINDS = ("sync", "gthread")
+"""gunicorn's workers without a hub: WebSockets live in a thread of their own."""
+OPTIONS_OF_KIND = {"preload": ("--preload",), "gthread": ("--threads", "4")}
 
 Details = dict[str, Any]  # Any: what the line of JSON holds
 Connect = Callable[..., RawClient]  # the fixture `connect`: path and header fields
@@ -112,7 +115,8 @@ def run_site(
     it itself.
 
     Args:
-        kind: "own", "gunicorn", or "preload" for `gunicorn --preload`.
+        kind: "own"; "gunicorn" for its gevent worker, "preload" for that with `--preload`; "sync"
+            or "gthread" for those workers.
         target: the app, as "main:app".
         folder: where the log and the journal go.
         options: of the server.
@@ -122,9 +126,10 @@ def run_site(
     if kind == "own":
         running = servers.own(target, working_folder, log_path, *options, env=env)
     else:
-        preload = ["--preload"] if kind == "preload" else []
+        worker_class = kind if kind in NATIVE_KINDS else "gevent"
+        options = ("-w", "1", *OPTIONS_OF_KIND.get(kind, ()), *options)
         running = servers.gunicorn(
-            target, working_folder, log_path, "-w", "1", *preload, *options, env=env
+            target, working_folder, log_path, *options, worker_class=worker_class, env=env
         )
     with running as server:
         try:

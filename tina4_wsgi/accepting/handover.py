@@ -75,7 +75,7 @@ class Handovers:
         """
         headers = [("Sec-WebSocket-Accept", asked.accept())]
         place = find_place(environ)
-        if place.is_native:
+        if place.is_native or place.held is not None:
             raise Refused(501, _NEEDS_GEVENT)
         if protocol := self._subprotocol(asked):
             headers.append(("Sec-WebSocket-Protocol", protocol))

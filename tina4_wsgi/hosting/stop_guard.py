@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import gevent
 
 from ..hub.hub_thread import HubThread
-from . import gunicorn
+from . import gunicorn, uwsgi
 from .termination import Termination
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ class StopGuard:
         """
         if self._is_on_duty:
             return
+        if uwsgi.at_exit(self._at_exit):
+            self._is_on_duty = True
+            return
         if server is None:
             server = _server_of_this_greenlet()
         if server is None:
@@ -95,12 +98,20 @@ class StopGuard:
     def _at_exit(self) -> None:
         if self._pid != os.getpid() or self._has_drained:
             return  # registered in a parent, before a fork; or all have had their time
-        is_graceful = self._is_native and gunicorn.is_worker()
-        limit_s = gunicorn.time_to_stop_s(self._drain_timeout_s) if is_graceful else self._AT_EXIT_S
+        self._has_drained = True  # uWSGI may come here twice
+        limit_s = self._time_at_exit_s()
         try:
-            self._drain(limit_s, is_hurried=not is_graceful)
+            self._drain(limit_s or self._AT_EXIT_S, is_hurried=limit_s is None)
         except Exception:
             logger.exception("draining at exit failed")
+
+    def _time_at_exit_s(self) -> float | None:
+        """Return how long the server waits for a process that ends; None if that isn't known."""
+        if uwsgi.is_here():
+            return uwsgi.time_to_stop_s(self._drain_timeout_s)
+        if self._is_native and gunicorn.is_worker():
+            return gunicorn.time_to_stop_s(self._drain_timeout_s)
+        return None
 
     def dismiss(self) -> None:
         """Do nothing when the interpreter ends."""

@@ -27,7 +27,7 @@ from ..errors import Refused
 from ..hub.native import get_ident
 from ..hub.stream import Stream, TLSStream
 from ..spy import spy_of
-from . import native_hosts, native_shell
+from . import native_hosts, native_shell, uwsgi
 from .own_input import OwnInput
 from .socket_shell import Door, PolledShell, Shell
 
@@ -149,6 +149,7 @@ class HostSocket(NamedTuple):
     is_prompt: bool = False
     answered_by: WebSocketHandler | None = None
     seat: Seat | None = None
+    held: uwsgi.UwsgiSocket | None = None
     takes_hops: bool = True
     is_polled: bool = False
     channel: WaitressChannel | None = None
@@ -156,7 +157,7 @@ class HostSocket(NamedTuple):
     @property
     def is_native(self) -> bool:
         """Whether the socket isn't gevent's: its request has no hub to be served in."""
-        return native_shell.is_native(self.sock)
+        return native_shell.is_native(self.sock) if self.held is None else self.held.is_native
 
     @property
     def is_native_and_taken(self) -> bool:
@@ -188,6 +189,9 @@ def find_place(environ: WSGIEnvironment) -> HostSocket:
     if software.startswith(_NEED_INPUT) if place is None else not place.has_input:
         raise Refused(501, _NEEDS_INPUT, detail=repr(type(environ.get("wsgi.input"))))
 
+    if place is not None and place.held is not None:
+        place.held.check()
+        return place
     if place is not None and place.is_native_and_taken:
         raise Refused(500, _NEEDS_ONE_CALL)
     if place is not None and place.is_native:
@@ -251,6 +255,12 @@ def take_over(
             _tell_apart(place.answered_by)
         start_response(_SWITCHING, headers)  # middlewares, which have a response to wait for
         taker.take(_take(place, b""))
+    elif place.held is not None:
+        if not uwsgi.is_servers_own(start_response):
+            _wait_for_answer(place, start_response, headers, taker)
+        else:
+            start_response(_SWITCHING, headers)
+            taker.take(_take(place, _head_of(headers)))
     elif _belongs_to(server := getattr(start_response, "__self__", None), place):
         taker.take(_take(place, _answer(server, start_response, headers)))
     else:
@@ -344,11 +354,14 @@ def _wait_for_answer(
     What stands around the app decides whether and when that happens.
     """
 
-    def switch(head: bytes) -> None:
-        taker.take(_take(place, _head_of([*headers, *_added_to(head, headers)])))
+    def switch(head: bytes, stream: Stream | None = None) -> None:
+        whole = _head_of([*headers, *_added_to(head, headers)])
+        taker.take(_take(place, whole) if stream is None else Taken(stream, b"", whole))
 
     if place.channel is not None:
         remove = place.channel.place_door(switch, taker.give_up)
+    elif place.held is not None:
+        remove = place.held.place_door(switch, taker.give_up)
     elif place.is_native:
         remove = native_shell.place_door(place.sock, switch, taker.give_up)
     else:
@@ -389,6 +402,8 @@ def _find(environ: WSGIEnvironment) -> HostSocket | None:
             answered_by=handler,
         )
 
+    if uwsgi.is_host(environ):
+        return HostSocket(None, bytes, spy, held=uwsgi.UwsgiSocket(environ))
     if "gunicorn.socket" in environ:
         sock = environ["gunicorn.socket"]
         has_input = hasattr(getattr(body, "reader", None), "unreader")
@@ -464,6 +479,8 @@ def _take_buffered(reader: io.BufferedReader, sock: GeventSocket) -> bytes:
 
 
 def _take(place: HostSocket, head: bytes) -> Taken:
+    if place.held is not None:
+        return Taken(place.held.detach(), b"", head)
     early = place.read_ahead()
     return Taken(_detach_from(place), early, head)
 

@@ -8,9 +8,9 @@ at that event.
 from __future__ import annotations
 
 from collections import defaultdict
+from threading import Event
 
 import journal
-from gevent.event import Event
 
 from tina4_wsgi import ConnectionClosed, Router
 

@@ -5,10 +5,10 @@ route's alone come from the environment.
 from __future__ import annotations
 
 from collections import defaultdict
+from threading import Event
 
 import journal
 import probe
-from gevent.event import Event
 
 from tina4_wsgi import App, ConnectionClosed, Router
 

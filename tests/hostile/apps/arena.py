@@ -7,9 +7,9 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
+from threading import Event
 
 import probe
-from gevent.event import Event
 
 from tina4_wsgi import App, Router
 
@@ -24,6 +24,8 @@ PATIENT = {
 
 router = Router()
 alarms = defaultdict(Event)
+filled = defaultdict(Event)
+FILLED_S = 10.0
 
 
 def echo(connection, event, data):
@@ -75,6 +77,13 @@ def full(connection, event, data):
     if event == "open":
         for _ in range(LARGE_ANSWER_COUNT):
             connection.send(LARGE_ANSWER)
+        filled[connection.params.tag].set()
+
+
+@router.get("/filled/{tag}")
+def wait_until_filled(request, response):
+    """Answer when the "open" of `full` is over."""
+    return str(filled[request.params.tag].wait(FILLED_S))
 
 
 app = App(router=router)

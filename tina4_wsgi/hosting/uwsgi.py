@@ -1,0 +1,415 @@
+"""Taking a connection away from uWSGI, which has no socket object: it holds a descriptor, in C.
+
+uWSGI goes on writing to its descriptor and closes it, whatever the application returns. So the
+connection is moved: `dup` gives us a descriptor of our own, and `dup2` puts something else under
+uWSGI's number. That is the null device, which takes all that is written; before that, where
+middlewares around the app decide about the answer, one end of a socket pair, at whose other end we
+read what uWSGI answers.
+
+What uWSGI has read behind a handshake can't be had: its functions give the payloads of WebSocket
+frames, without their kinds. But it can be told whether there is any, and a client that didn't wait
+for the answer, as RFC 6455 §4.1 wants it, is refused.
+
+Invariants: functions of the module `uwsgi` are called in the request's own thread and greenlet
+only, since elsewhere they know of no request; `dup2` keeps uWSGI's descriptor open, so its number
+isn't given to anybody else meanwhile.
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import os
+import secrets
+import socket
+import stat
+import sys
+from enum import Enum
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
+
+import gevent
+from gevent import socket as gevent_socket
+from gevent.event import Event
+from greenlet import getcurrent
+
+from ..errors import Refused
+from ..hub.hub_thread import HubThread
+from ..hub.native import allocate_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from ..hub.stream import Stream
+
+_SWITCHING = b" 101 "
+_HEAD_END = b"\r\n\r\n"
+_MOST_HEAD_BYTES = 65_536
+"""uWSGI's own buffer for an answer's head ends there."""
+
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+_READ_BYTES = 65_536
+_TEXT_FRAME = 0x81
+
+_MERCY_S = 60
+"""uWSGI's default of `worker-reload-mercy`: after that its master kills a worker that stops."""
+
+_AFTER_S = 1.5
+"""For the last "close" callbacks, and until the worker is gone."""
+
+_STARTS_THREADS = frozenset(
+    {
+        "enable-threads",
+        "threads",
+        "thread-stacksize",
+        "threads-stacksize",
+        "thread-stack-size",
+        "threads-stack-size",
+        "gevent",
+    }
+)
+"""Options by which uWSGI lets go of the interpreter's lock while it waits."""
+
+_HAS_TLS = frozenset({"https-socket", "ssl-socket", "suwsgi-socket"})
+
+_NEEDS_THREADS = (
+    "uWSGI runs no threads beside its own here; start it with --enable-threads, --threads or "
+    "--gevent"
+)
+_NEEDS_PLAIN = (
+    "a TLS connection can't be taken from uWSGI; let nginx or uWSGI's router (--https) do TLS"
+)
+_NEEDS_INPUT = (
+    "a middleware around this app has replaced wsgi.input, by which uWSGI's connection is found; "
+    "let it leave requests with an Upgrade field alone"
+)
+_NEEDS_ONE_CALL = (
+    "this handshake was answered before; a middleware around this app calls it twice for one "
+    "request, let it leave requests with an Upgrade field alone"
+)
+_NEEDS_PATIENCE = (
+    "something was sent behind the handshake, which uWSGI keeps to itself; wait for the answer, as "
+    "RFC 6455 section 4.1 has it"
+)
+
+_probing = allocate_lock()
+"""Held while uWSGI's frame parser is used: an unfinished message lies in a variable of the process.
+"""
+
+
+class _Ahead(Enum):
+    """What uWSGI has read behind a handshake.
+
+    ANSWERED: something that its parser of frames has answered, when it was asked.
+    """
+
+    NOTHING = 0
+    SOMETHING = 1
+    ANSWERED = 2
+
+
+class _Module(Protocol):
+    """What we use of uWSGI's module."""
+
+    opt: Mapping[str, bytes]
+    atexit: Callable[[], None]
+
+    def websocket_recv_nb(self) -> bytes: ...
+
+
+class _Input(Protocol):
+    """What we use of uWSGI's wsgi.input."""
+
+    def fileno(self) -> int: ...
+
+
+class UwsgiSocket:
+    """The connection of one request under uWSGI.
+
+    Args:
+        environ: the request's.
+
+    Attributes:
+        is_native: whether the request runs without a hub.
+    """
+
+    def __init__(self, environ: WSGIEnvironment) -> None:
+        self._body: _Input = environ["wsgi.input"]
+        self._has_tls = environ.get("wsgi.url_scheme") == "https"
+        self.is_native = not _is_of_gevent()
+
+    def check(self) -> None:
+        """See whether the connection can be taken, and is at the end of the handshake.
+
+        Raises:
+            Refused: 400, the client has sent more than its handshake; 500, a middleware asks for
+                the second time; 501, this uWSGI can't give its connections away.
+            SystemError: uWSGI's own, in another thread or greenlet than the request's.
+        """
+        options = _here().opt
+        if type(self._body).__module__ != "uwsgi":
+            raise Refused(501, _NEEDS_INPUT, detail=repr(type(self._body)))
+        if self.is_native and not _STARTS_THREADS.intersection(options):
+            raise Refused(501, _NEEDS_THREADS)
+        if self._has_tls and _HAS_TLS.intersection(options):
+            raise Refused(501, _NEEDS_PLAIN)
+
+        number = self._body.fileno()
+        if not stat.S_ISSOCK(os.fstat(number).st_mode):
+            raise Refused(500, _NEEDS_ONE_CALL)
+        ahead = _find_ahead(number)
+        if ahead is _Ahead.ANSWERED:
+            # uWSGI believes that its answer has begun, and would leave out the head of this one.
+            with contextlib.closing(self.detach()) as client, contextlib.suppress(OSError):
+                client.send(_BAD_REQUEST)
+        if ahead is not _Ahead.NOTHING:
+            raise Refused(400, _NEEDS_PATIENCE)
+
+    def detach(self) -> Stream:
+        """Take the connection, and leave uWSGI the null device."""
+        return _prepared(_exchange(self._body.fileno(), _null()))
+
+    def place_door(
+        self,
+        on_switching: Callable[[bytes, Stream], None],
+        on_other: Callable[[bytes], None],
+    ) -> Callable[[], None]:
+        """Wait for uWSGI's answer, which it writes when the application has returned.
+
+        Args:
+            on_switching: called with the head of a 101 and the connection, in a greenlet of the
+                hub that serves.
+            on_other: called with the beginning of another answer, b"" for none.
+        Returns:
+            What gives uWSGI the connection back.
+        """
+        number = self._body.fileno()
+        ours, theirs = _socket_pair()
+        client = _exchange(number, theirs)
+        os.close(theirs)
+        door = _Doorkeeper(ours.detach(), client, on_switching, on_other)
+
+        def remove() -> None:
+            os.dup2(client, number, inheritable=False)
+            door.dismiss()
+
+        door.start(self.is_native)
+        return remove
+
+
+class _AtExit:
+    """What uWSGI calls when it stops a process, once or twice.
+
+    With gevent it comes from the last request's greenlet, and from the main one, whose return ends
+    the process while the other may be waiting.
+
+    Args:
+        function: ours.
+        before: what the application had put there.
+    """
+
+    def __init__(self, function: Callable[[], None], before: Callable[[], None] | None) -> None:
+        self._function = function
+        self._before = before
+        self._has_begun = False
+        self._is_over = Event()
+
+    def run(self) -> None:
+        """Do both, or wait for whoever does."""
+        if self._has_begun:
+            self._is_over.wait()
+            return
+        self._has_begun = True
+        try:
+            self._function()
+            if self._before is not None:
+                self._before()
+        finally:
+            self._is_over.set()
+
+
+class _Doorkeeper:
+    """Reads what uWSGI answers: a 101 hands the client over, anything else is passed on to it.
+
+    Args:
+        ours: the end of a socket pair at which the answer comes out; owned from now on.
+        client: the client's connection, a descriptor; likewise.
+    """
+
+    def __init__(
+        self,
+        ours: int,
+        client: int,
+        on_switching: Callable[[bytes, Stream], None],
+        on_other: Callable[[bytes], None],
+    ) -> None:
+        self._ours = ours
+        self._client = client
+        self._on_switching = on_switching
+        self._on_other = on_other
+        self._is_dismissed = False
+
+    def start(self, is_native: bool) -> None:
+        """Begin to read, in the hub that will serve the client."""
+        if is_native:
+            HubThread.here().mailbox.post(gevent.spawn, self._run)
+        else:
+            gevent.spawn(self._run)
+
+    def dismiss(self) -> None:
+        """Read no more: the client is uWSGI's again."""
+        self._is_dismissed = True
+
+    def _run(self) -> None:
+        answer = gevent_socket.socket(fileno=self._ours)
+        client = self._client
+        try:
+            head = _read_head(answer)
+            end = head.find(_HEAD_END)
+            if self._is_dismissed:
+                os.close(client)
+            elif end >= 0 and _SWITCHING in head[: head.find(b"\r\n")]:
+                self._on_switching(head[:end], _prepared(client))
+            else:
+                self._on_other(head)
+                _pass_on(answer, head, gevent_socket.socket(fileno=client))
+        finally:
+            answer.close()
+
+
+def is_here() -> bool:
+    """Return whether this is one of uWSGI's processes."""
+    return _module() is not None
+
+
+def is_host(environ: WSGIEnvironment) -> bool:
+    """Return whether uWSGI serves this request."""
+    return "uwsgi.version" in environ
+
+
+def is_servers_own(start_response: StartResponse) -> bool:
+    """Return whether this is uWSGI's `start_response`, and no middleware's around it."""
+    return getattr(start_response, "__name__", "") == "uwsgi_spit"
+
+
+def at_exit(function: Callable[[], None]) -> bool:
+    """Have uWSGI call a function when it stops this process; return False under other servers.
+
+    It doesn't where a request runs at that moment; then there is no farewell.
+    """
+    module = _module()
+    if module is None:
+        return False
+    module.atexit = _AtExit(function, getattr(module, "atexit", None)).run
+    return True
+
+
+def time_to_stop_s(wanted_s: float) -> float:
+    """Shorten what a drain wants to what uWSGI's master grants before it kills.
+
+    Args:
+        wanted_s: `drain_timeout_s`.
+    """
+    mercies = [_here().opt.get(name) for name in ("worker-reload-mercy", "reload-mercy")]
+    granted_s = min((int(mercy) for mercy in mercies if mercy is not None), default=_MERCY_S)
+    return min(wanted_s, max(granted_s / 4, granted_s - _AFTER_S))
+
+
+def _module() -> _Module | None:
+    """Return uWSGI's module, which exists in its processes only."""
+    found = sys.modules.get("uwsgi")
+    return found if hasattr(found, "connection_fd") else None
+
+
+def _here() -> _Module:
+    found = _module()
+    assert found is not None
+    return found
+
+
+def _is_of_gevent() -> bool:
+    return hasattr(getcurrent(), "uwsgi_wsgi_req")
+
+
+def _find_ahead(number: int) -> _Ahead:
+    """Find out whether uWSGI holds bytes that came behind the handshake.
+
+    For a moment it gets a connection of ours, on which a frame lies that no client can guess. If
+    that is the first that its parser finds, there was nothing before.
+    """
+    receive = _here().websocket_recv_nb
+    ours, theirs = _socket_pair()
+    with _probing, contextlib.closing(ours):
+        client = _exchange(number, theirs)
+        os.close(theirs)
+        try:
+            mark = secrets.token_bytes(16)
+            ours.send(bytes([_TEXT_FRAME, len(mark)]) + mark)
+            with contextlib.suppress(OSError):
+                if receive() == mark and not _has_written(ours):
+                    return _Ahead.NOTHING
+                # Up to the end of the stream, where it forgets an unfinished message.
+                ours.shutdown(socket.SHUT_WR)
+                while True:
+                    receive()
+            return _Ahead.ANSWERED if _has_written(ours) else _Ahead.SOMETHING
+        finally:
+            os.dup2(client, number, inheritable=False)
+            os.close(client)
+
+
+def _has_written(ours: _socket.socket) -> bool:
+    """Return whether an answer to a ping or to a close frame came; leave it there."""
+    with contextlib.suppress(BlockingIOError):
+        return bool(ours.recv(_READ_BYTES, socket.MSG_PEEK))
+    return False
+
+
+def _exchange(number: int, instead: int) -> int:
+    """Put another file under uWSGI's descriptor; return a descriptor for what was there."""
+    taken = os.dup(number)
+    os.dup2(instead, number, inheritable=False)
+    return taken
+
+
+def _prepared(number: int) -> Stream:
+    # The C class: gevent's patches replace that of `socket`.
+    stream = _socket.socket(fileno=number)
+    stream.setblocking(False)
+    with contextlib.suppress(OSError):  # a UNIX socket has no such delay
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return stream
+
+
+def _socket_pair() -> tuple[_socket.socket, int]:
+    """Return our end, and the descriptor of uWSGI's."""
+    ours, theirs = _socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    return ours, theirs.detach()
+
+
+@cache
+def _null() -> int:
+    return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+
+
+def _read_head(answer: _socket.socket) -> bytes:
+    head = b""
+    while _HEAD_END not in head and len(head) < _MOST_HEAD_BYTES:
+        data = answer.recv(_READ_BYTES)
+        if not data:
+            break
+        head += data
+    return head
+
+
+def _pass_on(answer: _socket.socket, head: bytes, client: _socket.socket) -> None:
+    with contextlib.closing(client), contextlib.suppress(OSError):
+        data = head
+        while data:
+            client.sendall(data)
+            data = answer.recv(_READ_BYTES)
