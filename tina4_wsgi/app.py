@@ -111,7 +111,7 @@ class App:
         self._bridge = bridge
         self._encode_json = encoder_of(bridge)
 
-        self._own = Endpoints(self, live_page_of(self, live, bridge))
+        self._own = Endpoints(self, live_page_of(self, live, bridge, wsgi_app))
         self._acceptor = Acceptor(
             self, self.config, self.router, bridge, self._own, wsgi_app, self._here
         )

@@ -17,6 +17,7 @@ from tests.support import servers
 from tests.support.own_server import dial, running
 from tests.support.raw import RawClient
 from tina4_wsgi import ConnectionClosed, RouteError, Router, UsageError
+from tina4_wsgi import ask as ask_app
 from tina4_wsgi.contrib.flask import Live, login_required, websocket, wrap
 from tina4_wsgi.testing import HandshakeRefused, TestClient
 
@@ -147,6 +148,55 @@ def test_a_test_client_ends_the_connections_itself(app, capfd):
     told(app, "/ws/live")
 
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("is_called", [False, True], ids=["as auth", "by an auth"])
+def test_a_view_of_the_app_may_say_who_connects(app, is_called):
+    """Through the middleware, as the browser would ask it."""
+    asked = []
+
+    @app.get("/api/me")
+    def me():
+        asked.append((request.script_root, request.path, request.remote_addr))
+        user = flask_login.current_user
+        return {"name": user.name} if user.is_authenticated else ("who?", 401)
+
+    app.wsgi_app = Below("/shop", ProxyFix(app.wsgi_app))
+    live = Live(app, router=Router())
+    question = ask_app("/shop/api/me")
+    auth = (lambda request: question(request)) if is_called else question
+
+    @live.websocket("/ws/live", auth=auth)
+    def say(connection, event, data):
+        if event == "open":
+            connection.send_json(connection.auth)
+
+    with TestClient(app) as client:
+        fields = {"X-Forwarded-For": "10.0.0.9"}
+        with pytest.raises(HandshakeRefused) as refusal:
+            client.websocket("/shop/ws/live", headers=fields)
+        client.get("/shop/login/ada")
+        with client.websocket("/shop/ws/live", headers=fields) as ws:
+            assert ws.receive_json() == {"name": "ada"}
+
+    assert refusal.value.status == 401
+    assert asked == [("/shop", "/api/me", "10.0.0.9")] * 2
+
+
+class Below:
+    """Middleware that serves an app below a prefix, and nothing beside it."""
+
+    def __init__(self, prefix, app):
+        self.prefix = prefix
+        self.app = app
+
+    def __call__(self, environ, start_response):
+        path = environ["PATH_INFO"]
+        if not path.startswith(f"{self.prefix}/"):
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"beside"]
+        inside = {"SCRIPT_NAME": self.prefix, "PATH_INFO": path.removeprefix(self.prefix)}
+        return self.app({**environ, **inside}, start_response)
 
 
 def test_settings_hold(app):

@@ -261,7 +261,7 @@ class Acceptor:
         served = self.served.get(route)
         if served is None:
             served = self.served[route] = ServedRoute(
-                route, self._config.for_route(route.options), self._bridge
+                route, self._config.for_route(route.options), self._bridge, self._wsgi_app
             )
         return served
 
