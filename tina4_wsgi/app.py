@@ -21,6 +21,7 @@ from .hosting import allowed_hosts, checks, gunicorn
 from .hosting.claims import claims_upgrade
 from .http import error_pages
 from .http.handling import HttpHandling
+from .http.response_watch import watched
 from .hub.native import allocate_lock
 from .monitoring.endpoints import Endpoints
 from .monitoring.live_page import live_page_of
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .engine.presence import Member
+    from .http.response_watch import OnResponse
     from .routing.callbacks import Auth
     from .routing.matching import Route
     from .settings import AppSettings
@@ -66,11 +68,15 @@ class App:
         root: the project folder, with `src/routes`, `src/templates` and `src/public`; by default
             the current one.
         bridge: where a framework has a say in the WebSocket routes, see `tina4_wsgi.contrib`.
+        on_response: called as `on_response(method, path, status, environ)` behind each HTTP request
+            that `wsgi_app` has answered with a status below 400, once the response is sent: so a
+            push needs no change in that app. What it raises is logged, and harms nothing.
         live: decides who may see the live page, as a route's `auth` does. By default only `debug`
             has a live page, for anyone with the link that each start prints; False means none.
         settings: fields of `Config` by name.
     Raises:
-        ConfigError: a setting is unknown or out of its range.
+        ConfigError: a setting is unknown or out of its range, or `on_response` can't be called so
+            or has no `wsgi_app` to hear of.
 
     Attributes:
         config: the settings in force.
@@ -95,6 +101,7 @@ class App:
         root: str | os.PathLike[str] | None = None,
         bridge: Bridge | None = None,
         live: Auth | bool | None = None,
+        on_response: OnResponse | None = None,
         **settings: Unpack[AppSettings],
     ) -> None:
         logs.install_fallback()
@@ -106,7 +113,8 @@ class App:
         self._wsgi_app = wsgi_app
         self.start_link = StartLink(self.config, self.root) if self.config.debug else None
 
-        self._http = HttpHandling(self.router, self.config, self.root, wsgi_app, self.start_link)
+        fallback = watched(wsgi_app, on_response)
+        self._http = HttpHandling(self.router, self.config, self.root, fallback, self.start_link)
         self.templates = self._http.templates
         self._bridge = bridge
         self._encode_json = encoder_of(bridge)

@@ -199,6 +199,24 @@ class Below:
         return self.app({**environ, **inside}, start_response)
 
 
+def test_what_views_have_done_may_be_pushed_without_a_line_in_them(app):
+    def tell(method, path, status, environ):
+        tina4_wsgi.broadcast("/ws/live", f"{method} {path} {status}")
+
+    Live(app, router=Router(), on_response=tell).websocket("/ws/live")(tell_nothing)
+
+    with TestClient(app) as client, client.websocket("/ws/live") as ws:
+        client.get("/login/ada").close()
+        client.get("/nowhere").close()
+        client.get("/logout").close()
+
+        assert [ws.receive(), ws.receive()] == ["GET /login/ada 200", "GET /logout 200"]
+
+
+def tell_nothing(connection, event, data):
+    """Only listen."""
+
+
 def test_settings_hold(app):
     live = Live(router=Router(), max_message_bytes=125)
     live.websocket("/ws/live")(tell)

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, NoReturn
 from werkzeug.exceptions import HTTPException
 
 from ..errors import ConnectionClosed, MessageError, Refused
+from ..http.headers import told
 from ..protocol.frames import CloseCode
-from ..websocket.bridge import Bridge, Environ, refuse, told
+from ..websocket.bridge import Bridge, Environ, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -17,9 +17,8 @@ from urllib.parse import quote, unquote_to_bytes
 from .. import jsontext
 from ..addresses import forwarded
 from ..errors import Refused, UsageError
-from ..http.headers import HOP_BY_HOP
+from ..http.headers import HOP_BY_HOP, told
 from ..routing.paths import has_control_character
-from .bridge import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -107,7 +106,7 @@ class AppQuestion:
         """
         if app is None:
             raise UsageError(f"{self!r} has nobody to ask, expected App(wsgi_app)")
-        answer = _Answer()
+        answer = _AppAnswer()
         answer.read(app, _request(environ, self._filled(params)))
 
         found = self._judge(answer)
@@ -127,7 +126,7 @@ class AppQuestion:
 
         return _PARAMETER.sub(value, self._path)
 
-    def _judge(self, answer: _Answer) -> object:
+    def _judge(self, answer: _AppAnswer) -> object:
         status = answer.status
         if status == 204:
             return True
@@ -147,7 +146,7 @@ class AppQuestion:
             f"{detail}, expected 2xx with the user, or 401 or 403, or a redirect to a login"
         )
 
-    def _user_in(self, answer: _Answer) -> object:
+    def _user_in(self, answer: _AppAnswer) -> object:
         """Return the user in the body of a good answer."""
         kind = answer.header("content-type").partition(";")[0].strip().lower()
         is_json = kind == "application/json" or kind.endswith("+json")
@@ -205,7 +204,7 @@ def ask(path: str, user: Callable[[object], object] | None = None) -> AppQuestio
     return AppQuestion(path, user)
 
 
-class _Answer:
+class _AppAnswer:
     """What an application answers to one request, up to `MOST_ANSWER_BYTES`."""
 
     def __init__(self) -> None:

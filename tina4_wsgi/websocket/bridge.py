@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..routing.matching import Match, Route
     from .connection import Connection
 
-__all__ = ["ANONYMOUS", "SEEN", "Bridge", "Environ", "bodiless", "encoder_of", "refuse", "told"]
+__all__ = ["ANONYMOUS", "SEEN", "Bridge", "Environ", "bodiless", "encoder_of", "refuse"]
 
 Environ = dict[str, Any]
 
@@ -29,9 +29,6 @@ SEEN = "tina4_wsgi.seen"
 """The key under which a handshake's environ holds the environ that the framework sees; absent where
 both are the same.
 """
-
-
-_PASSED_ON = frozenset({"www-authenticate", "retry-after"})
 
 
 class Bridge:
@@ -173,11 +170,6 @@ def refuse(status: int, connection: Connection | None = None) -> NoReturn:
     code = CloseCode.UNAUTHENTICATED if status == 401 else CloseCode.FORBIDDEN
     connection.close(code, message)
     raise ConnectionClosed(code, message)
-
-
-def told(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return the header fields of a refusal that go to the client."""
-    return tuple((name, value) for name, value in headers if name.lower() in _PASSED_ON)
 
 
 def bodiless(environ: Mapping[str, Any]) -> Environ:

@@ -14,8 +14,8 @@ import flask
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from ...errors import ConnectionClosed, MessageError, Refused
-from ...http.headers import status_line
-from ...websocket.bridge import Environ, refuse, told
+from ...http.headers import status_line, told
+from ...websocket.bridge import Environ, refuse
 from .. import passage
 from . import hooks, matching, sessions
 

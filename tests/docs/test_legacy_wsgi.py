@@ -1,0 +1,64 @@
+"""The plain WSGI app of docs/legacy.md gets live updates without a change, and they work as told."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import servers
+from tests.support.markdown import blocks_of
+from tests.support.raw import RawClient
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "legacy.md"
+FILES = ("notes.py", "wsgi.py")
+ADA, BOB = ("Cookie", "session=a-secret"), ("Cookie", "session=another")
+
+
+@pytest.fixture(params=["gevent", "sync"], scope="module")
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[servers.Server]:
+    folder = tmp_path_factory.mktemp("notes")
+    for name in FILES:
+        text = next(one.text for one in blocks_of(PAGE) if one.name == name)
+        (folder / name).write_text(text)
+    env = {"PYTHONPATH": str(ROOT)}
+    with servers.gunicorn(
+        "wsgi:app", folder, folder / "log", worker_class=request.param, env=env
+    ) as running:
+        servers.wait_until_answering(running)
+        yield running
+
+
+def post(server: servers.Server, text: str) -> int:
+    connection = http.client.HTTPConnection(*server.address, timeout=10)
+    try:
+        connection.request("POST", "/notes", text, dict([ADA]))
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_a_note_of_one_user_is_told_to_another(server):
+    with RawClient.open(server.address, "/ws/notes", [BOB]) as client:
+        assert post(server, "milk") == 303
+
+        assert client.read_text() == '{"changed":"/notes"}'
+
+
+def test_who_is_not_logged_in_may_not_listen_and_the_log_says_why(server):
+    with RawClient.dial(server.address) as client:
+        assert client.ask_upgrade("/ws/notes", "AAAAAAAAAAAAAAAAAAAAAA==").status == 401
+
+    server.wait_for_log("/api/me answered 302 to '/login'")
+
+
+def test_a_page_of_another_origin_may_not_listen(server):
+    with RawClient.dial(server.address) as client:
+        fields = [BOB, ("Origin", "https://evil.example")]
+
+        assert client.ask_upgrade("/ws/notes", "AAAAAAAAAAAAAAAAAAAAAA==", fields).status == 403
