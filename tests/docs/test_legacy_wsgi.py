@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.support import servers
+from tests.support.installed import install_into
 from tests.support.markdown import blocks_of
 from tests.support.raw import RawClient
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "legacy.md"
-FILES = ("notes.py", "wsgi.py")
+FILES = ("notes.py", "wsgi.py", "sockets.py", "notes.ini")
 ADA, BOB = ("Cookie", "session=a-secret"), ("Cookie", "session=another")
 
 
@@ -23,15 +24,30 @@ def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[servers.Server]:
     folder = tmp_path_factory.mktemp("notes")
-    for name in FILES:
-        text = next(one.text for one in blocks_of(PAGE) if one.name == name)
-        (folder / name).write_text(text)
+    write_files(folder)
     env = {"PYTHONPATH": str(ROOT)}
     with servers.gunicorn(
         "wsgi:app", folder, folder / "log", worker_class=request.param, env=env
     ) as running:
         servers.wait_until_answering(running)
         yield running
+
+
+@pytest.fixture
+def ini_server(tmp_path: Path) -> Iterator[servers.Server]:
+    write_files(tmp_path)
+    env = {"PYTHONPATH": f"{tmp_path}:{install_into(tmp_path / 'installed')}"}
+    with servers.gunicorn(
+        "notes", tmp_path, tmp_path / "log", "--paste", "notes.ini", worker_class="sync", env=env
+    ) as running:
+        servers.wait_until_answering(running)
+        yield running
+
+
+def write_files(folder: Path) -> None:
+    for name in FILES:
+        text = next(one.text for one in blocks_of(PAGE) if one.name == name)
+        (folder / name).write_text(text)
 
 
 def post(server: servers.Server, text: str) -> int:
@@ -46,6 +62,13 @@ def post(server: servers.Server, text: str) -> int:
 def test_a_note_of_one_user_is_told_to_another(server):
     with RawClient.open(server.address, "/ws/notes", [BOB]) as client:
         assert post(server, "milk") == 303
+
+        assert client.read_text() == '{"changed":"/notes"}'
+
+
+def test_the_ini_file_does_the_same(ini_server):
+    with RawClient.open(ini_server.address, "/ws/notes", [BOB]) as client:
+        assert post(ini_server, "eggs") == 303
 
         assert client.read_text() == '{"changed":"/notes"}'
 
