@@ -36,6 +36,7 @@ MODULES = (
     "contrib.pyramid",
     "contrib.bottle",
     "contrib.falcon",
+    "contrib.logout",
     "contrib.paste",
 )
 

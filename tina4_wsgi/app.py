@@ -126,6 +126,7 @@ class App:
         self._lost = LostBroadcasts(self.all_routes, _any_has_websocket)
         self._warns_of_lost = self.config.debug
 
+        self._answering: list[Answering] = [] if bridge is None else [bridge.answer]
         self._number = len(_apps)
         # Native, also where the app is imported before patching.
         self._runtime_lock = allocate_lock()
@@ -280,6 +281,25 @@ class App:
                 [one for one in connections if one in engine.connections], code, reason
             )
 
+    def connections_here(self) -> list[Connection]:
+        """Return all connections of this process, in no order."""
+        return [one for engine in self._here().engines for one in list(engine.connections)]
+
+    def answer_questions(self, answer: Answering) -> None:
+        """Have a function answer questions of `ask_all` that a bridge of `contrib` doesn't know.
+
+        It is called in the hub, must not wait, and returns {} for what isn't its own.
+        """
+        self._answering.append(answer)
+
+    def put_around_wrapped(self, middleware: Callable[[WSGIApplication], WSGIApplication]) -> None:
+        """Put middleware around the wrapped application; requests that are ours don't pass it.
+
+        Raises:
+            UsageError: nothing is wrapped.
+        """
+        self._http.put_around_fallback(middleware)
+
     def all_routes(self) -> list[Route]:
         """Return the router's routes, and the WebSocket routes of a wrapped framework."""
         return [*self.router.routes, *(self._bridge.routes() if self._bridge is not None else ())]
@@ -374,8 +394,7 @@ class App:
             self._own.is_shared,
             self._own.live is not None,
         )
-        if self._bridge is not None:
-            runtime.on_question = _first_answer(self._bridge.answer, runtime.on_question)
+        runtime.on_question = _first_answer(self._answering, runtime.on_question)
         self._monitor, self._runtime = monitor, runtime
         if self._warns_of_lost:
             runtime.fanout.watch = self._lost.look
@@ -397,12 +416,14 @@ class App:
         return None
 
 
-def _first_answer(ask: Answering, ask_next: Answering | None) -> Answering:
-    """Return a function that asks one, and the next if the first has no answer."""
+def _first_answer(asked: list[Answering], ask_last: Answering | None) -> Answering:
+    """Return a function that asks one after the other, until one has an answer."""
 
     def answer(question: Facts) -> Facts:
-        found = ask(question)
-        return found if found or ask_next is None else ask_next(question)
+        for ask in asked:
+            if found := ask(question):
+                return found
+        return {} if ask_last is None else ask_last(question)
 
     return answer
 

@@ -14,8 +14,9 @@ import pytest
 from tests.support import servers
 from tests.support.installed import install_into
 from tests.support.raw import RawClient
-from tina4_wsgi import App, ConfigError
+from tina4_wsgi import App, ConfigError, ConnectionClosed
 from tina4_wsgi.contrib.paste import filter_app
+from tina4_wsgi.testing import TestClient
 
 NOTES = """
 from tina4_wsgi import Router, broadcast
@@ -203,6 +204,24 @@ def test_settings_are_spelled_as_in_variables(tmp_path):
     assert app.root == tmp_path
     assert app.config.allowed_origins == ("https://a.example", "https://b.example")
     assert (app.config.deflate, app.config.reauth_every) == (True, 2.5)
+
+
+def test_log_outs_of_the_application_close_websockets(tmp_path):
+    def logs_out(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("302 Found", [("Set-Cookie", "session=; Max-Age=0")])
+        return [b""]
+
+    app = filter_app(logs_out, {"here": str(tmp_path)}, close_on_logout="/logout, /admin/logout")
+    app.router.websocket("/ws/paste/logout")(lambda connection, event, data: None)
+
+    with TestClient(app) as client:
+        client.set_cookie("session", "a-session-of-twenty-")
+        ws = client.websocket("/ws/paste/logout")
+        client.get("/admin/logout")
+        with pytest.raises(ConnectionClosed) as closed:
+            ws.receive()
+
+    assert closed.value.code == 4401
 
 
 def test_a_framework_is_wrapped_by_its_own_wrap_also_behind_middleware(tmp_path):

@@ -16,7 +16,7 @@ from tests.support.raw import RawClient
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "legacy.md"
 FILES = ("notes.py", "wsgi.py", "sockets.py", "notes.ini")
-ADA, BOB = ("Cookie", "session=a-secret"), ("Cookie", "session=another")
+ADA, BOB = ("Cookie", "session=e3b0c44298fc1c149afb"), ("Cookie", "session=d7a8fbb307d7809469ca")
 
 
 @pytest.fixture(params=["gevent", "sync"], scope="module")
@@ -50,10 +50,10 @@ def write_files(folder: Path) -> None:
         (folder / name).write_text(text)
 
 
-def post(server: servers.Server, text: str) -> int:
+def post(server: servers.Server, text: str, path: str = "/notes") -> int:
     connection = http.client.HTTPConnection(*server.address, timeout=10)
     try:
-        connection.request("POST", "/notes", text, dict([ADA]))
+        connection.request("POST", path, text, dict([ADA]))
         return connection.getresponse().status
     finally:
         connection.close()
@@ -71,6 +71,32 @@ def test_the_ini_file_does_the_same(ini_server):
         assert post(ini_server, "eggs") == 303
 
         assert client.read_text() == '{"changed":"/notes"}'
+
+
+def test_a_log_out_closes_the_sockets_of_its_session(server):
+    assert_log_out_closes(server)
+
+
+def test_also_behind_the_ini_file(ini_server):
+    assert_log_out_closes(ini_server)
+
+
+def assert_log_out_closes(running: servers.Server) -> None:
+    with (
+        RawClient.open(running.address, "/ws/notes", [ADA]) as ada,
+        RawClient.open(running.address, "/ws/notes", [BOB]) as bob,
+    ):
+        assert post(running, "", "/logout") == 303
+
+        assert ada.read_close() == 4401
+        post(running, "eggs")
+        assert "changed" in read_last(bob)
+
+
+def read_last(client: RawClient) -> str:
+    """The second message: the first tells of the log-out, which is a POST, too."""
+    client.read_text()
+    return client.read_text()
 
 
 def test_who_is_not_logged_in_may_not_listen_and_the_log_says_why(server):

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from ..app import App
 from ..config import of_texts
 from ..errors import ConfigError
+from .logout import close_on_logout
 from .passage import class_named, path_to
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def filter_app(
         global_conf: of PasteDeploy; its `here`, the folder of the file, is the default of `root`.
         local_conf: the settings of the section. Besides those of `App`:
             `routes`: modules to import, whose routes are those of the shared `Router`;
+            `close_on_logout`: paths of the application's log-outs, see `contrib.logout`;
             `framework`: bottle, django, falcon, flask or pyramid, whose `wrap` is used;
             `on_response`, `live`: functions, as "module:name";
             `root`: the folder with `src/routes`.
@@ -63,16 +65,23 @@ def filter_app(
         ConfigError: a setting is unknown or out of its range, or names what isn't there.
     """
     settings = dict(local_conf)
-    routes = _BETWEEN.split(settings.pop("routes", "").strip())
+    routes = _list(settings.pop("routes", ""))
+    logouts = _list(settings.pop("close_on_logout", ""))
     framework = settings.pop("framework", "").strip()
     root = settings.pop("root", global_conf.get("here"))
     functions = {name: _named(name, settings.pop(name)) for name in _FUNCTIONS if name in settings}
 
     wrap = _wrap_of(framework, app)
     wrapped = wrap(app, root=root, **functions, **of_texts(settings))
-    for name in filter(None, routes):
+    if logouts:
+        close_on_logout(wrapped, *logouts)
+    for name in routes:
         _import("routes", name)
     return wrapped
+
+
+def _list(text: str) -> list[str]:
+    return [part for part in _BETWEEN.split(text) if part]
 
 
 def _wrap_of(framework: str, app: WSGIApplication) -> Callable[..., App]:
