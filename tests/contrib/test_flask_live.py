@@ -254,6 +254,23 @@ def test_gunicorn_serves_the_flask_object_itself(tmp_path, worker_class):
             assert client.read_close() == 1001
 
 
+def test_the_command_line_serves_it_by_its_own_settings_and_says_goodbye(tmp_path):
+    program = (APPS / "flask_live.py").read_text()
+    (tmp_path / "shop.py").write_text(
+        program.replace("router=Router()", "router=Router(), max_header_count=16")
+    )
+    env = {"PYTHONPATH": str(servers.ROOT)}
+    with servers.own("shop:app", tmp_path, tmp_path / "log", env=env) as server:
+        with RawClient.dial(server.address) as client:
+            client.send_bytes(b"GET /order/pears HTTP/1.1\r\nHost: x\r\n")
+            client.send_bytes(b"X-One: 1\r\n" * 20 + b"\r\n")
+            assert client.read_head().status == 431
+
+        with RawClient.open(server.address, "/ws/orders") as client:
+            server.stop()
+            assert client.read_close() == 1001
+
+
 def get(server: servers.Server, path: str) -> str:
     connection = http.client.HTTPConnection(*server.address, timeout=10)
     with contextlib.closing(connection):

@@ -71,9 +71,18 @@ def load_app(target: str | None, folder: Path) -> WSGIApplication:
 
 
 def config_of(app: object) -> Config:
-    """Return the settings of an `App`; for any other application, those of the environment."""
+    """Return the settings of an `App`, or of the only one in this process that stands within.
+
+    For any other application, those of the environment.
+    """
     config = getattr(app, "config", None)  # of a Flask app it is a dict
-    return config if isinstance(config, Config) else Config.from_environ()
+    if isinstance(config, Config):
+        return config
+
+    from ..app import apps_of_this_process
+
+    within = apps_of_this_process()
+    return within[0].config if len(within) == 1 else Config.from_environ()
 
 
 def _app_of_folder(folder: Path) -> WSGIApplication:
