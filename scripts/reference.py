@@ -21,7 +21,7 @@ PACKAGE = ROOT / "tina4_wsgi"
 
 CORE = (
     ("The app", ("App", "broadcast", "count", "members", "disconnect", "Member", "Status")),
-    ("Routes", ("Router", "ANONYMOUS")),
+    ("Routes", ("Router", "ask", "ANONYMOUS")),
     ("Connections", ("Connection", "Event")),
     ("HTTP", ("Request", "Response")),
     ("Frameworks", ("Bridge",)),
@@ -36,6 +36,8 @@ MODULES = (
     "contrib.pyramid",
     "contrib.bottle",
     "contrib.falcon",
+    "contrib.logout",
+    "contrib.paste",
 )
 
 SHOWN = {

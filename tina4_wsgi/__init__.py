@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .routing.callbacks import Event
     from .routing.router import Router
     from .version import __version__
+    from .websocket.asking import ask
     from .websocket.bridge import Bridge
     from .websocket.connection import Connection
     from .websocket.verdict import ANONYMOUS
@@ -59,6 +60,7 @@ __all__ = [
     "Tina4Error",
     "UsageError",
     "__version__",
+    "ask",
     "broadcast",
     "count",
     "disconnect",
@@ -86,6 +88,7 @@ _MODULES = {
     "backplane.publishing": ("Publisher", "publish"),
     "routing.callbacks": ("Event",),
     "routing.router": ("Router",),
+    "websocket.asking": ("ask",),
     "websocket.bridge": ("Bridge",),
     "websocket.verdict": ("ANONYMOUS",),
     "version": ("__version__",),

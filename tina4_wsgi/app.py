@@ -21,6 +21,7 @@ from .hosting import allowed_hosts, checks, gunicorn
 from .hosting.claims import claims_upgrade
 from .http import error_pages
 from .http.handling import HttpHandling
+from .http.response_watch import watched
 from .hub.native import allocate_lock
 from .monitoring.endpoints import Endpoints
 from .monitoring.live_page import live_page_of
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .engine.presence import Member
+    from .http.response_watch import OnResponse
     from .routing.callbacks import Auth
     from .routing.matching import Route
     from .settings import AppSettings
@@ -66,11 +68,15 @@ class App:
         root: the project folder, with `src/routes`, `src/templates` and `src/public`; by default
             the current one.
         bridge: where a framework has a say in the WebSocket routes, see `tina4_wsgi.contrib`.
+        on_response: called as `on_response(method, path, status, environ)` behind each HTTP request
+            that `wsgi_app` has answered with a status below 400, once the response is sent: so a
+            push needs no change in that app. What it raises is logged, and harms nothing.
         live: decides who may see the live page, as a route's `auth` does. By default only `debug`
             has a live page, for anyone with the link that each start prints; False means none.
         settings: fields of `Config` by name.
     Raises:
-        ConfigError: a setting is unknown or out of its range.
+        ConfigError: a setting is unknown or out of its range, or `on_response` can't be called so
+            or has no `wsgi_app` to hear of.
 
     Attributes:
         config: the settings in force.
@@ -95,6 +101,7 @@ class App:
         root: str | os.PathLike[str] | None = None,
         bridge: Bridge | None = None,
         live: Auth | bool | None = None,
+        on_response: OnResponse | None = None,
         **settings: Unpack[AppSettings],
     ) -> None:
         logs.install_fallback()
@@ -106,18 +113,20 @@ class App:
         self._wsgi_app = wsgi_app
         self.start_link = StartLink(self.config, self.root) if self.config.debug else None
 
-        self._http = HttpHandling(self.router, self.config, self.root, wsgi_app, self.start_link)
+        fallback = watched(wsgi_app, on_response)
+        self._http = HttpHandling(self.router, self.config, self.root, fallback, self.start_link)
         self.templates = self._http.templates
         self._bridge = bridge
         self._encode_json = encoder_of(bridge)
 
-        self._own = Endpoints(self, live_page_of(self, live, bridge))
+        self._own = Endpoints(self, live_page_of(self, live, bridge, wsgi_app))
         self._acceptor = Acceptor(
             self, self.config, self.router, bridge, self._own, wsgi_app, self._here
         )
         self._lost = LostBroadcasts(self.all_routes, _any_has_websocket)
         self._warns_of_lost = self.config.debug
 
+        self._answering: list[Answering] = [] if bridge is None else [bridge.answer]
         self._number = len(_apps)
         # Native, also where the app is imported before patching.
         self._runtime_lock = allocate_lock()
@@ -272,6 +281,25 @@ class App:
                 [one for one in connections if one in engine.connections], code, reason
             )
 
+    def connections_here(self) -> list[Connection]:
+        """Return all connections of this process, in no order."""
+        return [one for engine in self._here().engines for one in list(engine.connections)]
+
+    def answer_questions(self, answer: Answering) -> None:
+        """Have a function answer questions of `ask_all` that a bridge of `contrib` doesn't know.
+
+        It is called in the hub, must not wait, and returns {} for what isn't its own.
+        """
+        self._answering.append(answer)
+
+    def put_around_wrapped(self, middleware: Callable[[WSGIApplication], WSGIApplication]) -> None:
+        """Put middleware around the wrapped application; requests that are ours don't pass it.
+
+        Raises:
+            UsageError: nothing is wrapped.
+        """
+        self._http.put_around_fallback(middleware)
+
     def all_routes(self) -> list[Route]:
         """Return the router's routes, and the WebSocket routes of a wrapped framework."""
         return [*self.router.routes, *(self._bridge.routes() if self._bridge is not None else ())]
@@ -366,8 +394,7 @@ class App:
             self._own.is_shared,
             self._own.live is not None,
         )
-        if self._bridge is not None:
-            runtime.on_question = _first_answer(self._bridge.answer, runtime.on_question)
+        runtime.on_question = _first_answer(self._answering, runtime.on_question)
         self._monitor, self._runtime = monitor, runtime
         if self._warns_of_lost:
             runtime.fanout.watch = self._lost.look
@@ -389,12 +416,14 @@ class App:
         return None
 
 
-def _first_answer(ask: Answering, ask_next: Answering | None) -> Answering:
-    """Return a function that asks one, and the next if the first has no answer."""
+def _first_answer(asked: list[Answering], ask_last: Answering | None) -> Answering:
+    """Return a function that asks one after the other, until one has an answer."""
 
     def answer(question: Facts) -> Facts:
-        found = ask(question)
-        return found if found or ask_next is None else ask_next(question)
+        for ask in asked:
+            if found := ask(question):
+                return found
+        return {} if ask_last is None else ask_last(question)
 
     return answer
 

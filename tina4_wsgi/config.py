@@ -568,6 +568,19 @@ ROUTE_OPTIONS = frozenset(
 """The settings that a route may override."""
 
 
+def of_texts(texts: Mapping[str, str]) -> dict[str, object]:
+    """Return the settings of `App(...)` that a configuration file has, spelled as variables are.
+
+    Args:
+        texts: by the names of fields.
+    Raises:
+        ConfigError: a name is unknown, or a text is none of its field's type.
+    """
+    defaults = {item.name: item.default for item in dataclasses.fields(Config)}
+    _refuse_unknown(texts, set(defaults), "app")
+    return {name: _parse(name, text.strip(), defaults[name], name) for name, text in texts.items()}
+
+
 def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Find variables that look like settings and are none, so that they change nothing.
 
@@ -659,8 +672,8 @@ def _normal(values: Mapping[str, object]) -> dict[str, Any]:  # Any: each field 
     return normal
 
 
-def _parse(name: str, text: str, default: object) -> object:
-    variable = ENVIRONMENT_PREFIX + name.upper()
+def _parse(name: str, text: str, default: object, place: str = "") -> object:
+    variable = place or ENVIRONMENT_PREFIX + name.upper()
     if isinstance(default, bool):
         if text.lower() not in _TRUE | _FALSE:
             raise ConfigError(f"{variable}={text!r}, expected yes or no")

@@ -15,6 +15,7 @@ from .addresses.origins import Allowed
 if TYPE_CHECKING:
     import os
 
+    from .http.response_watch import OnResponse
     from .routing.callbacks import Auth
     from .routing.router import Router
 
@@ -113,6 +114,7 @@ class WrapSettings(AppSettings, total=False):
 
     root: str | os.PathLike[str] | None
     live: Auth | bool | None
+    on_response: OnResponse | None
 
 
 class RouterSettings(WrapSettings, total=False):

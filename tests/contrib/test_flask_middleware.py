@@ -358,7 +358,7 @@ def test_the_request_of_auth_has_none_of_what_finds_the_way(app):
     with serving(app) as house:
         house.connect("/checked")
 
-    assert seen == [{"tina4_wsgi.match", "tina4_wsgi.server"}]
+    assert seen == [{"tina4_wsgi.match", "tina4_wsgi.server", "tina4_wsgi.wrapped"}]
 
 
 def test_looking_for_a_route_runs_no_view_and_takes_no_socket(app):

@@ -141,9 +141,9 @@ def test_an_app_that_is_served_without_its_websockets_says_how_they_are_served(
     answers = [app.test_client().get("/ws/live", headers=HANDSHAKE) for _ in range(3)]
 
     answer = answers[-1]
-    assert caplog.text.count("by `tina4-wsgi serve --reload wsgi:app`") == 1
+    assert caplog.text.count("Make the app live by `Live(app)`") == 1
     assert answer.status_code == 501
-    assert "by `tina4-wsgi serve --reload wsgi:app`" in answer.text
+    assert "Make the app live by `Live(app)`" in answer.text
 
 
 def test_it_may_be_put_into_the_app_as_middleware_is(app):

@@ -12,7 +12,7 @@ comments:
 
 **`NAME`**                   the block is that file: it is written into the page's folder; a Python
                              file is imported, and served when it has an `app`. With `not run` below
-                             it is compiled only
+                             it is compiled only. A `diff` is made to the file that was written
 `<!-- continues -->`         Python: runs behind the Python block before it, in one script
 `<!-- run -->`               shell: its commands are run too
 `<!-- not run: REASON -->`   Python: is only compiled
@@ -26,6 +26,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import languages, servers
+from tests.support.changes import applied
 from tests.support.markdown import Block, blocks_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,11 +84,16 @@ def try_file(block: Block, folder: Path) -> None:
         f"{block.value} is outside of the folder"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(block.text)
     languages.CHECKS[block.language](block.text)
-    if block.language != "python":
+    text, language = block.text, block.language
+    if language == "diff":
+        text = applied(text, path.read_text())
+        language = languages.of_file(path)
+        languages.CHECKS[language](text)
+    path.write_text(text)
+    if language != "python":
         return
-    if path.parent == folder and HAS_APP.search(block.text):
+    if path.parent == folder and HAS_APP.search(text):
         with servers.own(
             f"{path.stem}:app", folder, folder / ".log", env=languages.environment()
         ) as server:

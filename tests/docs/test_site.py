@@ -28,11 +28,13 @@ NAME = re.compile(r"`([\w/]+)`")
 NOT_DRAWN = {"browser/", "hooks/"}  # no Python, and PyInstaller's
 FOREIGN = re.compile(r'(?:src|href)="((?:https?:)?//[^"]*)"')
 ENGINES_OWN = {
+    "answer_questions",
     "app_protocol",
     "ask_all",
     "begin",
     "claims_upgrade",
     "close_soon",
+    "connections_here",
     "cut",
     "dismiss",
     "failed",
@@ -46,6 +48,7 @@ ENGINES_OWN = {
     "on_due",
     "overflowed",
     "peer_finished",
+    "put_around_wrapped",
     "received",
     "rooms",
     "service",

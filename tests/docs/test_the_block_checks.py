@@ -186,3 +186,38 @@ def test_commands_are_taken_apart_as_a_shell_does():
         ["python", "-m", "x", "--port", "80"],
         ["cat"],
     ]
+
+
+def test_a_diff_changes_the_file_that_stands_before_it(page):
+    page(
+        """
+        **`one.py`**
+        ```python
+        first = 1
+
+        second = 2
+        ```
+
+        **`one.py`**
+        ```diff
+        @@
+        -first = 1
+        +first = 3
+        @@
+         second = 2
+        +assert first > second
+        ```
+        ```python
+        import one
+        assert one.first == 3
+        ```
+        """
+    )
+
+
+@pytest.mark.parametrize("diff", ["-third = 3", "+first = 0\n second = 3", " first = 1\nthird = 3"])
+def test_a_diff_that_does_not_fit_its_file_is_found(page, diff):
+    with pytest.raises(AssertionError, match=r"expected once|begins with none of"):
+        page(
+            f"**`one.py`**\n```python\nfirst = 1\nsecond = 2\n```\n**`one.py`**\n```diff\n{diff}\n```\n"
+        )

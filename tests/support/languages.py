@@ -22,6 +22,8 @@ import jinja2
 import pytest
 import yaml
 
+from tests.support.changes import check_diff
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -299,6 +301,7 @@ def check_dockerfile(text: str) -> None:
 CHECKS: dict[str, Callable[[str], object]] = {
     "bash": check_shell,
     "console": check_console,
+    "diff": check_diff,
     "dockerfile": check_dockerfile,
     "html": check_html,
     "ini": lambda text: configparser.RawConfigParser(strict=False).read_string(text),
@@ -314,3 +317,8 @@ CHECKS: dict[str, Callable[[str], object]] = {
     "yaml": check_yaml,
 }
 """The check of each language that a page may use."""
+
+
+def of_file(path: Path) -> str:
+    """Give the language of a file by the end of its name."""
+    return {".py": "python", ".ini": "ini", ".html": "html"}.get(path.suffix, "text")

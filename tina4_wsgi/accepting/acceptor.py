@@ -260,7 +260,9 @@ class Acceptor:
     def _served_route(self, route: Route) -> ServedRoute:
         served = self.served.get(route)
         if served is None:
-            served = ServedRoute(route, self._config.for_route(route.options), self._bridge)
+            served = ServedRoute(
+                route, self._config.for_route(route.options), self._bridge, self._wsgi_app
+            )
             # Two threads may come first at the same time.
             served = self.served.setdefault(route, served)
         return served

@@ -49,4 +49,6 @@ class Subcommand:
 
 def add_app(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the argument that names an application, as `loading.load_app` takes it."""
-    parser.add_argument("app", nargs="?", metavar="module:app", help=what)
+    parser.add_argument(
+        "app", nargs="?", metavar="module:app", help=f"{what}; config:FILE.ini for PasteDeploy"
+    )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 from werkzeug.exceptions import HTTPException
 
 from ..errors import ConnectionClosed, MessageError, Refused
+from ..http.headers import told
 from ..protocol.frames import CloseCode
 from ..websocket.bridge import Bridge, Environ, refuse
 
@@ -44,7 +45,6 @@ class Interrupted(Exception):
 QUIET = (ConnectionClosed, MessageError, Refused, HTTPException, Interrupted)
 """Exceptions by which callbacks and `auth` answer, and which no framework need know of."""
 
-_PASSED_ON = frozenset({"www-authenticate", "retry-after"})
 _PARAMETER = re.compile(r"<(?:[^<>]*:)?(\w+)>")
 
 
@@ -298,11 +298,6 @@ class PassingBridge(Bridge):
 
     def _refusal(self, event: Event, status: int) -> Refused:
         return Refused(status, self.refusing, told(event.headers), detail=str(event))
-
-
-def told(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return the header fields of a refusal that go to the client."""
-    return tuple((name, value) for name, value in headers if name.lower() in _PASSED_ON)
 
 
 def nothing() -> None:

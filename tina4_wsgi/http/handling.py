@@ -89,6 +89,16 @@ class HttpHandling:
         self._has_warned = False
         self._told_empty: set[str] = set()
 
+    def put_around_fallback(self, middleware: Callable[[WSGIApplication], WSGIApplication]) -> None:
+        """Put middleware around the legacy application.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if self._fallback is None:
+            raise UsageError("this app wraps no other one, expected App(wsgi_app)")
+        self._fallback = middleware(self._fallback)
+
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
         path = environ.get("PATH_INFO") or "/"

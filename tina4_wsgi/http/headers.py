@@ -14,6 +14,8 @@ from ..errors import UsageError
 from ..protocol.grammar import MOST_ELEMENTS, is_token
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed.wsgi import WSGIEnvironment
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -34,6 +36,8 @@ HOP_BY_HOP = frozenset(
     }
 )
 """Header fields between two servers; PEP 3333 leaves them to the server alone."""
+
+_OF_REFUSALS = frozenset({"www-authenticate", "retry-after"})
 
 _PASS_UPGRADE_ON = ("gunicorn", "gevent/")  # by SERVER_SOFTWARE; the latter is our own server too
 
@@ -126,3 +130,8 @@ def cookie_text(environ: WSGIEnvironment) -> str:
     """
     raw: str = environ.get("HTTP_COOKIE", "")
     return raw.encode("latin-1", "replace").decode(errors="replace").encode().decode("latin-1")
+
+
+def told(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return the header fields of a refusal that go to the client."""
+    return tuple((name, value) for name, value in headers if name.lower() in _OF_REFUSALS)

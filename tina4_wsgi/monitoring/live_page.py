@@ -73,7 +73,13 @@ class LivePage:
         socket: its WebSocket route.
     """
 
-    def __init__(self, app: App, auth: Auth | None, bridge: Bridge | None) -> None:
+    def __init__(
+        self,
+        app: App,
+        auth: Auth | None,
+        bridge: Bridge | None,
+        wsgi_app: WSGIApplication | None = None,
+    ) -> None:
         self._app = app
         self._auth = auth or partial(_followed, app.start_link)
         self.is_shared = auth is not None
@@ -83,7 +89,7 @@ class LivePage:
             LIVE_PAGE, LIVE_PAGE, "http", frozenset({"GET", "HEAD"}), _answer_nothing, self._auth
         )
         self._page = Match(page, Params())
-        self._service = ServedRoute(page, app.config, bridge)
+        self._service = ServedRoute(page, app.config, bridge, wsgi_app)
 
         options = {
             "allowed_origins": (),
@@ -239,7 +245,12 @@ class LivePage:
             watcher.send_json({"type": "kicked", "count": count})
 
 
-def live_page_of(app: App, live: Auth | bool | None, bridge: Bridge | None) -> LivePage | None:
+def live_page_of(
+    app: App,
+    live: Auth | bool | None,
+    bridge: Bridge | None,
+    wsgi_app: WSGIApplication | None = None,
+) -> LivePage | None:
     """Make the live page that `App(live=…)` asks for; return None where it asks for none.
 
     Raises:
@@ -259,7 +270,7 @@ def live_page_of(app: App, live: Auth | bool | None, bridge: Bridge | None) -> L
     except UsageError as exc:
         raise ConfigError(f"live: {exc}") from exc
 
-    return LivePage(app, live, bridge)
+    return LivePage(app, live, bridge, wsgi_app)
 
 
 def _is_behind(connection: Connection) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import Config
-from ..errors import RouteError, Tina4Error
+from ..errors import ConfigError, RouteError, Tina4Error
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 DEFAULT_ATTRIBUTE = "app"
+
+_INI = "config:"
 
 _OUR_FOLDER = f"{Path(__file__).resolve().parents[1]}{os.sep}"
 
@@ -38,8 +40,9 @@ def load_app(target: str | None, folder: Path) -> WSGIApplication:
     """Load and return the WSGI application that `target` names.
 
     Args:
-        target: "module:name", "module" or "module:make()"; None for `wsgi:app` where there is a
-            wsgi.py, and otherwise for the folder's routes in src/.
+        target: "module:name", "module" or "module:make()"; "config:FILE.ini" or
+            "config:FILE.ini#name" for an application of PasteDeploy; None for `wsgi:app` where
+            there is a wsgi.py, and otherwise for the folder's routes in src/.
         folder: where the user's modules are; it becomes the first entry of sys.path.
     Raises:
         LoadError: the target doesn't exist, or the user's code failed.
@@ -50,6 +53,8 @@ def load_app(target: str | None, folder: Path) -> WSGIApplication:
         if not (folder / "wsgi.py").is_file():
             return _app_of_folder(folder)
         target = "wsgi"
+    if target.startswith(_INI):
+        return _app_of_ini(target, folder)
 
     module_name, _, attribute = target.partition(":")
     is_module = all(part.isidentifier() for part in module_name.split("."))
@@ -66,9 +71,18 @@ def load_app(target: str | None, folder: Path) -> WSGIApplication:
 
 
 def config_of(app: object) -> Config:
-    """Return the settings of an `App`; for any other application, those of the environment."""
+    """Return the settings of an `App`, or of the only one in this process that stands within.
+
+    For any other application, those of the environment.
+    """
     config = getattr(app, "config", None)  # of a Flask app it is a dict
-    return config if isinstance(config, Config) else Config.from_environ()
+    if isinstance(config, Config):
+        return config
+
+    from ..app import apps_of_this_process
+
+    within = apps_of_this_process()
+    return within[0].config if len(within) == 1 else Config.from_environ()
 
 
 def _app_of_folder(folder: Path) -> WSGIApplication:
@@ -83,6 +97,30 @@ def _app_of_folder(folder: Path) -> WSGIApplication:
         return App(root=folder)
     except Exception as exc:
         raise _failed("the application in src can't be made", exc, folder) from exc
+
+
+def _app_of_ini(target: str, folder: Path) -> WSGIApplication:
+    """Load the application that an ini file describes, as `pserve` and `gunicorn --paste` do."""
+    try:
+        from paste.deploy import loadapp
+    except ImportError as exc:
+        raise LoadError(
+            f"{target!r} needs PasteDeploy, which is not installed: pip install pastedeploy"
+        ) from exc
+
+    name = target.removeprefix(_INI).partition("#")[0]
+    if not (folder / name).is_file():
+        raise LoadError(f"there is no file {name!r} in {folder}, expected config:FILE.ini")
+    try:
+        return loadapp(target, relative_to=str(folder))  # type: ignore[no-any-return]
+    except ConfigError as exc:
+        raise LoadError(f"{name}: {exc}") from exc
+    except LookupError as exc:
+        if isinstance(exc, KeyError | IndexError):
+            raise _failed(f"the application of {name} can't be made", exc, folder) from exc
+        raise LoadError(f"{name}: {exc}") from exc  # it lacks a section, or a package
+    except Exception as exc:
+        raise _failed(f"the application of {name} can't be made", exc, folder) from exc
 
 
 def _import(name: str, folder: Path) -> ModuleType:

@@ -16,12 +16,15 @@ from ..hub.raised_in import run_there
 from ..protocol.handshake import check_through_proxies
 from ..routing.matching import Match
 from ..routing.paths import normal_path
+from .asking import WRAPPED, AppQuestion
 from .bridge import bodiless, encoder_of
 from .counters import Tally
 from .verdict import judge, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from _typeshed.wsgi import WSGIApplication
 
     from ..config import Config
     from ..protocol.handshake import Handshake
@@ -37,6 +40,9 @@ logger = logging.getLogger("tina4_wsgi.service")
 class ServedRoute:
     """One route in service: its settings, and how its app calls callback and `auth`.
 
+    Args:
+        wsgi_app: the wrapped application, which an `auth` of `ask` asks; None for none.
+
     Attributes:
         route: the registered route.
         path: the route's path, as registered.
@@ -49,6 +55,7 @@ class ServedRoute:
     __slots__ = (
         "_bridge",
         "_has_told_result",
+        "_wsgi_app",
         "callback",
         "encode_json",
         "limits",
@@ -57,11 +64,18 @@ class ServedRoute:
         "tally",
     )
 
-    def __init__(self, route: Route, limits: Config, bridge: Bridge | None = None) -> None:
+    def __init__(
+        self,
+        route: Route,
+        limits: Config,
+        bridge: Bridge | None = None,
+        wsgi_app: WSGIApplication | None = None,
+    ) -> None:
         self.route = route
         self.path = route.path
         self.limits = limits
         self._bridge = bridge
+        self._wsgi_app = wsgi_app
         self._has_told_result = False
 
         self.encode_json = encoder_of(bridge)
@@ -174,9 +188,17 @@ class ServedRoute:
         return Refused(500, _NOT_FOUND_OUT)
 
     def _ask_in_context(self, auth: Auth, environ: Environ, params: Params) -> object:
+        if isinstance(auth, AppQuestion):
+            # Outside the framework's context: the application makes its own.
+            return auth.put(self._wsgi_app, environ, params)
         if self._bridge is None:
+            if self._wsgi_app is not None:
+                environ[WRAPPED] = self._wsgi_app, None
             return auth(Request(environ, params, self.limits))
-        environ = self._as_pages_come(environ)
+
+        as_it_came, environ = environ, dict(self._as_pages_come(environ))
+        if self._wsgi_app is not None:
+            environ[WRAPPED] = self._wsgi_app, as_it_came
         request = Request(environ, params, self.limits)
         environ["tina4_wsgi.match"] = Match(self.route, params)
         return self._bridge.run(environ, "auth", partial(auth, request))

@@ -1,9 +1,16 @@
 """WebSocket routes inside a Flask app: its contexts, its session, its users, its blueprints.
 
-    @websocket(app, "/ws/board/{board:int}", auth=login_required)
-    def live(connection, event, data): ...
+    live = Live(app)
 
-    app = wrap(app)
+    @live.websocket("/ws/board/{board:int}", auth=live.login_required)
+    def board(connection, event, data): ...
+
+Or, with the app as it is and a server's entry of its own:
+
+    @websocket(app, "/ws/board/{board:int}", auth=login_required)
+    def board(connection, event, data): ...
+
+    served = wrap(app)
 
 Every event is a request of the handshake's address that goes through the middleware in
 `app.wsgi_app`, in a fresh app and request context. So `request`, `g`, `session`, `url_for` and
@@ -21,22 +28,20 @@ import flask
 from ...app import App
 from ...errors import UsageError
 from . import stack as stacks
-from .bridge import FlaskBridge, Ways
+from .bridge import FlaskBridge, Ways, own_ways
+from .live import Live, check_is_not_live
 from .routes import path_for, websocket
 from .sessions import SessionWriteError
+from .users import login_required
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-    from flask_login import UserMixin as User
+    from _typeshed.wsgi import WSGIApplication
     from typing_extensions import Unpack
 
-    from ...http.request import Request
     from ...settings import RouterSettings
     from .stack import LeftOut
 
-__all__ = ["SessionWriteError", "login_required", "path_for", "websocket", "wrap"]
+__all__ = ["Live", "SessionWriteError", "login_required", "path_for", "websocket", "wrap"]
 
 
 def wrap(
@@ -62,13 +67,14 @@ def wrap(
             classes or dotted names. Handshakes pass it.
         settings: of `App`: `router`, `root`, and fields of `Config`.
     Raises:
-        UsageError: there is no Flask app, or `leave_out` names middleware that isn't there or can't
-            be taken out.
+        UsageError: there is no Flask app, a `Live` is in it already, or `leave_out` names
+            middleware that isn't there or can't be taken out.
         ConfigError: a setting is unknown or out of its range.
     """
     framework = _framework(stack, app)
+    check_is_not_live(framework, "wrap(app)")
     if stack is None or stack is framework:
-        serve, ways = _without_us(framework), _own_ways(framework, leave_out)
+        serve, ways = stacks.without_us(framework), own_ways(framework, leave_out)
     else:
         of_events = stacks.without(stack, framework, leave_out) if leave_out else stack
         serve, ways = stack, Ways(stack, of_events)
@@ -77,23 +83,6 @@ def wrap(
     wrapped = App(serve, bridge=bridge, **settings)
     bridge.listen_to_logouts(wrapped)
     return wrapped
-
-
-def login_required(request: Request) -> User | None:
-    """Return the user of flask-login: for `auth=`, so that `connection.auth` is the user.
-
-    A client without a user, or whose user's `is_active` is false, is refused: with 401 before the
-    101, with 4401 when asked again.
-
-    Returns:
-        The user, as loaded at the handshake or the last re-check; in callbacks `current_user` is a
-        fresh one.
-    """
-    from flask_login import current_user  # not everybody has it
-
-    if not (current_user.is_authenticated and current_user.is_active):
-        return None
-    return current_user._get_current_object()
 
 
 def _framework(stack: object, app: object) -> flask.Flask:
@@ -118,22 +107,3 @@ def _framework(stack: object, app: object) -> flask.Flask:
             "Flask app"
         )
     return app
-
-
-def _own_ways(app: flask.Flask, leave_out: LeftOut) -> Ways:
-    """Return the ways through the middleware in `app.wsgi_app`."""
-    inner = app.wsgi_app
-    whole = stacks.Chained(app, inner)
-    of_events = stacks.Chained(app, stacks.without(inner, app, leave_out)) if leave_out else whole
-    return Ways(whole, of_events, stacks.is_bare(app))
-
-
-def _without_us(app: flask.Flask) -> WSGIApplication:
-    """Return what serves all else, also after `app.wsgi_app = wrap(app)`."""
-    inner = app.wsgi_app
-
-    def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        # Call `app` itself if nothing has changed: error trackers patch its `__call__`.
-        return (app if app.wsgi_app == inner else inner)(environ, start_response)
-
-    return call

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ...backplane.contract import Facts
     from ...config import Config
     from ...routing.matching import Match, Route
+    from .stack import LeftOut
 
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
 
@@ -63,6 +64,14 @@ class Ways:
     whole: WSGIApplication
     of_events: WSGIApplication
     is_bare: bool = False
+
+
+def own_ways(app: flask.Flask, leave_out: LeftOut) -> Ways:
+    """Return the ways through the middleware that `app.wsgi_app` has by now."""
+    inner = app.wsgi_app
+    whole = stack.Chained(app, inner)
+    of_events = stack.Chained(app, stack.without(inner, app, leave_out)) if leave_out else whole
+    return Ways(whole, of_events, stack.is_bare(app))
 
 
 class FlaskBridge(PassingBridge):

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tina4_wsgi.contrib.flask")
 
 _NEEDS_SERVER = (
-    "This address is a WebSocket, and the Flask app is served without its WebSockets, as `flask "
-    "run` does. Serve what tina4_wsgi.contrib.flask.wrap(app) gives, in development by "
-    "`tina4-wsgi serve --reload wsgi:app`."
+    "This address is a WebSocket, and the Flask app is served without its WebSockets. Make the app "
+    "live by `Live(app)` of tina4_wsgi.contrib.flask, or serve what its wrap(app) gives, in "
+    "development by `tina4-wsgi serve --reload wsgi:app`."
 )
 
 _NO_SUBDOMAIN = "<invalid>"

@@ -14,7 +14,7 @@ import flask
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from ...errors import ConnectionClosed, MessageError, Refused
-from ...http.headers import status_line
+from ...http.headers import status_line, told
 from ...websocket.bridge import Environ, refuse
 from .. import passage
 from . import hooks, matching, sessions
@@ -148,7 +148,7 @@ class FlaskEvent(passage.Event):
             self.error = answer
             return self._answer(answer.code or _FORBIDDEN)
         response = self._app.make_response(answer)
-        fields = passage.told(response.headers.items())
+        fields = told(response.headers.items())
         self.error = Refused(refusal_status(response.status_code), REFUSING, fields)
         return self._answer(response.status_code)
 

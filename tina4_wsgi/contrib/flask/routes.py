@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 import flask
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ...routing.callbacks import Auth, Callback, WebsocketDecorator
+    from ...routing.callbacks import Auth, Callback, WebsocketCallback, WebsocketDecorator
+    from ...routing.matching import Route
     from ...routing.params import Value
     from ...settings import RouteSettings
 
@@ -48,34 +49,72 @@ def websocket(
     Raises:
         RouteError: something is wrong with the path, the callback or an option.
     """
-    place = {
-        name: value
-        for name, value in (("subdomain", subdomain), ("host", host))
-        if value is not None
-    }
 
     def decorate(callback: Callback) -> Callback:
-        router = Router()
-        router.websocket(path, callback, auth=auth, subprotocols=subprotocols, **options)
-        (route,) = router.routes
-        name = endpoint or getattr(callback, "__name__", None)
-        if name is None:
-            raise UsageError(f'{route.location}: {callback!r} has no name, expected endpoint="…"')
+        declare(
+            path,
+            callback,
+            endpoint=endpoint,
+            subdomain=subdomain,
+            host=host,
+            auth=auth,
+            subprotocols=subprotocols,
+            **options,
+        ).put_on(app)
+        return callback
 
+    return decorate
+
+
+class DeclaredRoute(NamedTuple):
+    """A WebSocket route that apps can be given.
+
+    Attributes:
+        route: as the router has it.
+        endpoint: for `url_for`.
+        place: the subdomain and the host, as Flask's rules take them.
+    """
+
+    route: Route
+    endpoint: str
+    place: dict[str, str]
+
+    def put_on(self, app: flask.Flask | flask.Blueprint) -> None:
+        """Add the route to the map of an app, or of those that will register a blueprint."""
         app.add_url_rule(
-            route.rule,
-            name,
-            Unwrapped(route),
+            self.route.rule,
+            self.endpoint,
+            Unwrapped(self.route),
             provide_automatic_options=False,
             websocket=True,
             strict_slashes=False,
             merge_slashes=False,
-            **place,
+            **self.place,
         )
         _install_hooks(app)
-        return callback
 
-    return decorate
+
+def declare(
+    path: str,
+    callback: WebsocketCallback,
+    *,
+    endpoint: str | None = None,
+    subdomain: str | None = None,
+    host: str | None = None,
+    auth: Auth | None = None,
+    subprotocols: Iterable[str] = (),
+    **options: Unpack[RouteSettings],
+) -> DeclaredRoute:
+    """Check a WebSocket route and return it; arguments and errors are those of `websocket`."""
+    router = Router()
+    router.websocket(path, callback, auth=auth, subprotocols=subprotocols, **options)
+    (route,) = router.routes
+
+    name = endpoint or getattr(callback, "__name__", None)
+    if name is None:
+        raise UsageError(f'{route.location}: {callback!r} has no name, expected endpoint="…"')
+    places = (("subdomain", subdomain), ("host", host))
+    return DeclaredRoute(route, name, {key: value for key, value in places if value is not None})
 
 
 def _install_hooks(app: flask.Flask | flask.Blueprint) -> None:

@@ -47,6 +47,17 @@ def is_bare(app: flask.Flask) -> bool:
     return is_own and type(app).__call__ is flask.Flask.__call__
 
 
+def without_us(app: flask.Flask) -> WSGIApplication:
+    """Return what serves all else, also after `app.wsgi_app` has become ours."""
+    inner = app.wsgi_app
+
+    def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        # Call `app` itself if nothing has changed: error trackers patch its `__call__`.
+        return (app if app.wsgi_app == inner else inner)(environ, start_response)
+
+    return call
+
+
 def own_end(app: flask.Flask) -> WSGIApplication:
     """Return an app without any of the middleware in its `wsgi_app`."""
     return Chained(app, MethodType(flask.Flask.wsgi_app, app))
