@@ -160,7 +160,7 @@ def test_a_101_opens_the_door_and_does_not_pass(wire, version):
 
     assert heard.heads == [head]
     assert heard.others == []
-    assert native_shell.is_native(wire.server)  # until it is taken
+    assert native_shell.fits(wire.server)  # until it is taken
     wire.server.sendall(b"first")
     assert wire.read(5) == b"first"
 
@@ -217,7 +217,7 @@ def test_a_door_that_is_removed_leaves_the_socket_as_it_was(wire):
 
 
 def test_a_connection_is_taken_once(wire):
-    assert native_shell.is_native(wire.server)
+    assert native_shell.fits(wire.server)
     assert not native_shell.is_taken(wire.server)
     _, remove = place_door(wire)
     assert native_shell.is_taken(wire.server)
@@ -226,7 +226,7 @@ def test_a_connection_is_taken_once(wire):
     stream = native_shell.detach(wire.server, is_prompt=True)
     try:
         assert native_shell.is_taken(wire.server)
-        assert not native_shell.is_native(wire.server)
+        assert not native_shell.fits(wire.server)
     finally:
         stream.close()
 
@@ -235,5 +235,5 @@ def test_a_socket_of_gevents_is_none_of_these():
     from gevent import socket as gevent_socket
 
     with gevent_socket.socket() as sock:
-        assert not native_shell.is_native(sock)
+        assert not native_shell.fits(sock)
         assert not native_shell.is_taken(sock)

@@ -13,7 +13,7 @@ import waitress
 from waitress import wasyncore
 
 from tests.support.raw import TEXT, RawClient, client_frame, request_head
-from tina4_wsgi.hosting import native_hosts, native_shell
+from tina4_wsgi.hosting import native_places, native_shell
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 HANDSHAKE = request_head("/ws", "localhost", KEY)
@@ -69,7 +69,7 @@ class House:
         if "HTTP_UPGRADE" not in environ:
             start_response("200 OK", [("Content-Length", "6")])
             return [b"a page"]
-        self.channel = native_hosts.waitress_channel(environ)
+        self.channel = native_places.waitress_channel(environ)
         self.channel.place_door(self.switch, self.others.append)
         self.before_answer()
         start_response(self.answer, [("Sec-WebSocket-Accept", "x")])
@@ -231,7 +231,7 @@ def test_a_channel_knows_that_a_request_came_behind_the_handshake():
         (channel,) = waiting.channels
         environ = {"waitress.client_disconnected": channel.check_client_disconnected}
 
-        assert native_hosts.waitress_channel(environ).has_lost_bytes
+        assert native_places.waitress_channel(environ).has_lost_bytes
 
 
 def test_another_answer_passes_and_the_channel_is_as_it_was():
@@ -270,7 +270,7 @@ def test_a_server_that_ends_before_the_answer_gives_up():
         waiting.dial(HANDSHAKE)
         waiting.turn_until(lambda: waiting.tasks.tasks)
         (channel,) = waiting.channels
-        waiting.channel = native_hosts.waitress_channel(
+        waiting.channel = native_places.waitress_channel(
             {"waitress.client_disconnected": channel.check_client_disconnected}
         )
         waiting.channel.place_door(waiting.switch, waiting.others.append)

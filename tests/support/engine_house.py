@@ -15,7 +15,7 @@ from tests.support.raw import RawClient
 from tina4_wsgi.config import Config
 from tina4_wsgi.engine.engine import Engine
 from tina4_wsgi.engine.runtime import Runtime
-from tina4_wsgi.hosting.takeover import Taken
+from tina4_wsgi.hosting.switching import Taken
 from tina4_wsgi.routing.matching import Route
 from tina4_wsgi.routing.params import Params
 from tina4_wsgi.websocket.connection import Accepted, Connection

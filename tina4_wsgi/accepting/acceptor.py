@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..engine.engine import Engine
     from ..engine.runtime import Runtime
-    from ..hosting.takeover import HostSocket
+    from ..hosting.place import Place
     from ..protocol.handshake import Handshake
     from ..routing.matching import Match, Route
     from ..routing.router import Router
@@ -64,7 +64,7 @@ class _Answer(NamedTuple):
         window_bits: of permessage-deflate; 0 without it.
     """
 
-    place: HostSocket
+    place: Place
     headers: list[tuple[str, str]]
     subprotocol: str | None
     window_bits: int
@@ -330,7 +330,7 @@ class Acceptor:
         agreement = asked.agree_on_deflate(served.limits.deflate)
 
         place = find_place(environ)
-        if place.answered_by is not None:
+        if place.has_answered:
             subprotocol = agreement = None  # the client knows of neither
         if subprotocol is not None:
             headers.append(("Sec-WebSocket-Protocol", subprotocol))

@@ -13,7 +13,7 @@ from ..routing.names import GroupKind
 if TYPE_CHECKING:
     from ..engine.engine import Engine
     from ..engine.runtime import Runtime
-    from ..hosting.takeover import Taken
+    from ..hosting.switching import Taken
     from ..websocket.connection import Accepted
     from ..websocket.inquiries import Inquiry
 

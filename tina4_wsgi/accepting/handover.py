@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Refused
 from ..hosting.refusals import path_for_log
-from ..hosting.takeover import Answered, KeptConnection, find_place
+from ..hosting.switching import Answered
+from ..hosting.takeover import KeptConnection, find_place
+from ..hosting.uwsgi import UwsgiPlace
 from ..protocol.grammar import split_tokens
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ class Handovers:
         """
         headers = [("Sec-WebSocket-Accept", asked.accept())]
         place = find_place(environ)
-        if place.is_native or place.held is not None:
+        if place.is_native or isinstance(place, UwsgiPlace):
             raise Refused(501, _NEEDS_GEVENT)
         if protocol := self._subprotocol(asked):
             headers.append(("Sec-WebSocket-Protocol", protocol))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..config import Config
-    from ..hosting.takeover import Taken
+    from ..hosting.switching import Taken
     from ..websocket.connection import Accepted
     from ..websocket.served_route import ServedRoute
     from .fanout import Fanout

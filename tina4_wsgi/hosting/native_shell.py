@@ -179,8 +179,13 @@ class _TLSDoor(_Guarded, ssl.SSLSocket):
     pass
 
 
-def is_native(sock: object) -> bool:
-    """Return whether this is a socket of Python's own that has not been taken."""
+def is_pythons(sock: object) -> bool:
+    """Return whether this is a socket of Python's own, taken or not."""
+    return isinstance(sock, _Socket)
+
+
+def fits(sock: object) -> bool:
+    """Return whether this is a socket of Python's own whose class may change."""
     return type(sock) in (socket.socket, ssl.SSLSocket) and not hasattr(sock, "_detach_socket")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .socket_shell import GeventSocket
-    from .takeover import Taken
+    from .switching import Taken
 
 
 class Seat(Protocol):

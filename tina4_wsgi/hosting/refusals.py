@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from ..errors import Refused
 from ..protocol.frames import CloseCode, encode_close
-from .takeover import Answered, find_place, take_over
+from .switching import Answered
+from .takeover import find_place, take_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from .takeover import Taken
+    from .switching import Taken
 
 _LOGGED_PATH_BYTES = 200
 

@@ -11,22 +11,26 @@ there instead:
   that it does to it is an error.
 
 Invariants: no `Door` outlives the answer; private attributes of gevent's sockets are touched here
-and in `takeover`.
+and in `places`.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import socket
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from ..hub.native import allocate_lock
+from ..hub.stream import TLSStream
 
 if TYPE_CHECKING:
     from _thread import LockType
     from collections.abc import Callable
 
     from typing_extensions import Buffer
+
+    from ..hub.stream import Stream
 
 GeventSocket = Any
 """gevent ships no types, and its private attributes are what is touched here."""
@@ -134,6 +138,49 @@ class Ended:
 os.register_at_fork(after_in_child=Ended.renew_lock)
 
 
+def fits(sock: GeventSocket) -> bool:
+    """Return whether this is one of gevent's sockets."""
+    return hasattr(sock, "_detach_socket")
+
+
+def is_taken(sock: GeventSocket) -> bool:
+    """Return whether the connection was taken, or is about to be."""
+    return isinstance(getattr(sock, "_sock", None), Shell | _Side)
+
+
+def place_door(
+    sock: GeventSocket, on_switching: Callable[[bytes], None], on_other: Callable[[bytes], None]
+) -> Callable[[], None]:
+    """Put a `Door` before a socket; return what leaves the socket as it was."""
+    return Door(sock, on_switching, on_other).remove
+
+
+def detach(sock: GeventSocket, is_prompt: bool, is_polled: bool = False) -> Stream:
+    """Leave the server a shell in its socket, and give what was inside.
+
+    Args:
+        is_prompt: whether the socket is known to be without Nagle's delay.
+        is_polled: whether the server looks once more for what there is to read, with a selector.
+    """
+    session = getattr(sock, "_sslobj", None)
+    raw = sock._sock
+    if session is not None:
+        sock._sslobj = None
+
+    sock._closed = True
+    sock._detach_socket("detached")
+    sock._sock = PolledShell(raw) if is_polled else Shell(raw)
+
+    if raw.gettimeout() != 0:  # it is 0 within gevent's sockets; saying so again is a system call
+        raw.setblocking(False)
+    if not is_prompt:
+        try:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            pass  # a UNIX socket has no such delay
+    return raw if session is None else TLSStream(raw, session)
+
+
 class Door:
     """Stands before a gevent socket's inside until the server has answered.
 
@@ -163,11 +210,6 @@ class Door:
         sock._sock = _Side(self._inside, self)
         if self._session is not None:
             sock._sslobj = _Side(self._session, self)
-
-    @staticmethod
-    def stands_before(sock: GeventSocket) -> bool:
-        """Return whether a door is before this gevent socket."""
-        return isinstance(sock._sock, _Side)
 
     def remove(self) -> None:
         """Leave the socket as it was."""

@@ -12,202 +12,50 @@ the 101: a middleware may keep it for later, add fields to it, or answer somethi
 
 Invariants: detach, never `dup()` (pywsgi reads from its own descriptor once more and eats frames);
 recover what was read ahead; no frame before the 101; private attributes of gevent and gunicorn are
-touched here and in `socket_shell` only.
+touched in the modules of this folder only.
 """
 
 from __future__ import annotations
 
 import socket
-import ssl
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 from gevent.exceptions import ConcurrentObjectUseError
 
 from ..errors import Refused
-from ..hub.native import get_ident
-from ..hub.stream import Stream, TLSStream
 from ..spy import spy_of
-from . import native_hosts, native_shell, uwsgi
+from . import native_places, socket_shell, uwsgi
+from .native_places import ReaderPlace, WaitressPlace, WerkzeugPlace
 from .own_input import OwnInput
-from .socket_shell import Door, PolledShell, Shell
+from .place import NEEDS, NEEDS_INPUT, Place
+from .places import GeventWebSocketPlace, GunicornPlace, OwnPlace
+from .switching import SWITCHING, UPGRADE, Answered, added_to, head_of
 
 if TYPE_CHECKING:
-    import io
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-    from geventwebsocket.handler import WebSocketHandler
 
-    from ..spy import Spy
-    from .own_input import Seat
-    from .socket_shell import GeventSocket
-    from .waitress_channel import WaitressChannel
+    from .switching import Fields, Taker
 
-
-_NEEDS = (
-    "this server can't hand over its sockets; run it under `tina4-wsgi serve`, `gunicorn -k "
-    "gevent` "
-    "or a gevent.pywsgi server"
-)
-_NEEDS_INPUT = (
-    "a middleware around this app has replaced wsgi.input, which holds what the client sent behind "
-    "its handshake; "
-    "let it leave requests with an Upgrade field alone"
-)
-_NEEDS_ONE_CALL = (
-    "this handshake was answered before; a middleware around this app calls it twice for one "
-    "request, "
-    "let it leave requests with an Upgrade field alone"
-)
-_NEEDS_ITS_THREAD = (
-    "a middleware around this app calls it in another thread than its server's, "
-    "let it leave requests with an Upgrade field alone"
-)
-
-_EARLY_BYTES_ARE_LOST = (
-    "this server has read what came behind the handshake as another request; "
-    "send frames once the 101 has come"
-)
-_NEEDS_ITS_PROCESS = (
-    "this server's process ends with its request, and the connection with it; "
-    "run Werkzeug's server with threads in place of processes"
-)
 _NEED_INPUT = ("gevent/", "WSGIServer/")
 """Servers, by SERVER_SOFTWARE, whose socket is found through wsgi.input alone."""
 
-_SWITCHING = "101 Switching Protocols"
-_SWITCHING_HEADERS = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
-_BODY_FIELDS = frozenset(
-    {"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"}
-)
-"""Of a server's 101, these are ours to say, or say something of a body, which it has none of."""
 
-
-class Taken(NamedTuple):
-    """A connection that was taken from the server.
-
-    Attributes:
-        stream: the socket, non-blocking.
-        early: bytes that the client sent right behind its handshake.
-        head: the answer where the server hasn't sent it; it leaves before the first frame.
-    """
-
-    stream: Stream
-    early: bytes
-    head: bytes = b""
-
-
-class Taker(Protocol):
-    """Waits for a connection to be taken; one of its methods is called, once."""
-
-    def take(self, taken: Taken) -> None:
-        """Go on with it: the 101 has left, or is `taken.head`."""
-
-    def give_up(self, answer: bytes) -> None:
-        """End: no 101 was sent, but an answer that began with `answer`, or nothing, b""."""
-
-
-class Answered:
-    """The return value of an application for an upgrade: a response with an empty body.
-
-    Its one piece is b"", since some middlewares ask for a first one.
-    """
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter((b"",))
-
-    def __len__(self) -> int:
-        return 1
-
-    def close(self) -> None:
-        """Do nothing, however often: the connection has been taken."""
-
-
-class HostSocket(NamedTuple):
-    """Where a server keeps the socket of one handshake.
-
-    Attributes:
-        sock: a gevent socket: no types there.
-        read_ahead: takes what the server has read behind the handshake.
-        spy: a test client that observes, None in production; it has no wire for the answer.
-        has_input: False where a middleware hides what was read.
-        is_prompt: without Nagle's delay: accepted sockets have what gunicorn sets on its listeners.
-        answered_by: gevent-websocket's handler where it has sent the 101 already: nothing can be
-            refused or agreed on any more.
-        seat: our own server's handler, where nobody has asked it for gevent's socket; then `sock`
-            is None, and there is nothing to read ahead.
-        takes_hops: whether the server lets an app send Upgrade and Connection, which PEP 3333
-            keeps from apps.
-        is_polled: whether the server asks a selector about the socket after its answer.
-        channel: waitress's, which stands before the socket.
-    """
-
-    sock: GeventSocket
-    read_ahead: Callable[[], bytes]
-    spy: Spy | None = None
-    has_input: bool = True
-    is_prompt: bool = False
-    answered_by: WebSocketHandler | None = None
-    seat: Seat | None = None
-    held: uwsgi.UwsgiSocket | None = None
-    takes_hops: bool = True
-    is_polled: bool = False
-    channel: WaitressChannel | None = None
-
-    @property
-    def is_native(self) -> bool:
-        """Whether the socket isn't gevent's: its request has no hub to be served in."""
-        return native_shell.is_native(self.sock) if self.held is None else self.held.is_native
-
-    @property
-    def is_native_and_taken(self) -> bool:
-        """Whether such a connection was taken, or is about to be."""
-        if self.channel is not None and self.channel.is_taken:
-            return True
-        return native_shell.is_taken(self.sock)
-
-    def with_socket(self) -> HostSocket:
-        """Return the same place with one of gevent's sockets."""
-        return (
-            self if self.seat is None else _of_reader(self.seat.rfile, self.seat.socket, self.spy)
-        )
-
-
-def find_place(environ: WSGIEnvironment) -> HostSocket:
+def find_place(environ: WSGIEnvironment) -> Place:
     """Find where `take_over` will get the socket, before anything is answered.
 
     Raises:
-        Refused: 501, the server offers no socket, or a middleware hides what has been read from
-            it; 500, a middleware asks for the second time, or in another thread.
+        Refused: 501, the server offers no socket; otherwise as `Place.check`.
     """
-    body = environ.get("wsgi.input")
-    if isinstance(body, OwnInput) and not body.seat.is_made and not is_answered(environ):
-        return _place_of(body, spy_of(environ))
-
     place = _find(environ)
     software = str(environ.get("SERVER_SOFTWARE"))
-    if software.startswith(_NEED_INPUT) if place is None else not place.has_input:
-        raise Refused(501, _NEEDS_INPUT, detail=repr(type(environ.get("wsgi.input"))))
+    if place is None and software.startswith(_NEED_INPUT):
+        raise Refused(501, NEEDS_INPUT, detail=repr(type(environ.get("wsgi.input"))))
+    if place is None:
+        raise Refused(501, NEEDS, detail=software)
 
-    if place is not None and place.held is not None:
-        place.held.check()
-        return place
-    if place is not None and place.is_native_and_taken:
-        raise Refused(500, _NEEDS_ONE_CALL)
-    if place is not None and place.is_native:
-        if place.is_polled and environ.get("wsgi.multiprocess"):
-            raise Refused(501, _NEEDS_ITS_PROCESS)
-        if place.channel is not None and place.channel.has_lost_bytes:
-            raise Refused(400, _EARLY_BYTES_ARE_LOST)
-        return place
-    if place is None or not hasattr(place.sock, "_detach_socket"):
-        raise Refused(501, _NEEDS, detail=software)
-
-    if isinstance(place.sock._sock, Shell) or Door.stands_before(place.sock):
-        raise Refused(500, _NEEDS_ONE_CALL)
-    if place.sock.hub.thread_ident != get_ident() and place.answered_by is None:
-        raise Refused(500, _NEEDS_ITS_THREAD)
-
+    place.check(software)
     return place
 
 
@@ -226,7 +74,7 @@ def is_answered(environ: WSGIEnvironment) -> bool:
 
 
 def take_over(
-    place: HostSocket, start_response: StartResponse, headers: list[tuple[str, str]], taker: Taker
+    place: Place, start_response: StartResponse, headers: Fields, taker: Taker
 ) -> Iterable[bytes]:
     """Answer 101 and take the socket: now, or as soon as the server writes its answer.
 
@@ -240,31 +88,17 @@ def take_over(
     Raises:
         OSError: the client has gone while the answer was written.
     """
-    headers = [*_SWITCHING_HEADERS, *headers]
-
-    seat = place.seat
-    if seat is not None:
-        is_servers_own = getattr(start_response, "__self__", None) is seat
-        if is_servers_own and place.spy is None and not seat.is_made:
-            taker.take(seat.take(_head_of(headers)))
-            return Answered()
+    fields = [*UPGRADE, *headers]
+    if place.spy is not None or not place.is_servers_own(start_response):
         place = place.with_socket()
 
-    if place.answered_by is not None or place.spy is not None:
-        if place.answered_by is not None:
-            _tell_apart(place.answered_by)
-        start_response(_SWITCHING, headers)  # middlewares, which have a response to wait for
-        taker.take(_take(place, b""))
-    elif place.held is not None:
-        if not uwsgi.is_servers_own(start_response):
-            _wait_for_answer(place, start_response, headers, taker)
-        else:
-            start_response(_SWITCHING, headers)
-            taker.take(_take(place, _head_of(headers)))
-    elif _belongs_to(server := getattr(start_response, "__self__", None), place):
-        taker.take(_take(place, _answer(server, start_response, headers)))
+    if place.spy is not None or place.has_answered:
+        start_response(SWITCHING, fields)  # middlewares, which have a response to wait for
+        taker.take(place.take(b""))
+    elif place.is_servers_own(start_response):
+        taker.take(place.take(place.answer(start_response, fields)))
     else:
-        _wait_for_answer(place, start_response, headers, taker)
+        _wait_for_answer(place, start_response, fields, taker)
 
     return Answered()
 
@@ -288,16 +122,16 @@ class KeptConnection:
     _LINGER_S = 1.0
 
     def __init__(
-        self, place: HostSocket, start_response: StartResponse, headers: list[tuple[str, str]]
+        self, place: Place, start_response: StartResponse, headers: list[tuple[str, str]]
     ) -> None:
         place = place.with_socket()
         self.sock = place.sock
-        headers = [*_SWITCHING_HEADERS, *headers]
-        if _belongs_to(server := getattr(start_response, "__self__", None), place):
-            head = _answer(server, start_response, headers)
+        fields = [*UPGRADE, *headers]
+        if place.is_servers_own(start_response):
+            head = place.answer(start_response, fields)
         else:
-            start_response(_SWITCHING, headers)
-            head = _head_of(headers)
+            start_response(SWITCHING, fields)
+            head = head_of(fields)
         self.early = place.read_ahead()
         self.sock.sendall(head)
 
@@ -319,196 +153,55 @@ class KeptConnection:
                 pass
         except OSError:
             pass
-        _detach(sock, is_prompt=True).close()
-
-
-def _belongs_to(server: Any, place: HostSocket) -> bool:
-    """Return whether a server's object answers on this very socket.
-
-    gunicorn's response has it as `sock`, pywsgi's handler as `socket`.
-    """
-    return place.sock is getattr(server, "sock", None) or place.sock is getattr(
-        server, "socket", None
-    )
-
-
-def _answer(server: Any, start_response: StartResponse, headers: list[tuple[str, str]]) -> bytes:
-    """Have the server answer 101; return the bytes that it leaves to us."""
-    if hasattr(server, "force_close"):  # gunicorn's
-        # What it would note for its access log; the checks of its start_response cost 3 % of a
-        # connection, and these headers are our own. It believes that they have left, not to end a
-        # chunked body, and that no request follows.
-        server.status, server.status_code, server.headers = _SWITCHING, 101, headers
-        server.headers_sent, server.chunked = True, False
-        server.force_close()
-        return _head_of(headers)
-    start_response(_SWITCHING, headers)(b"")
-    return b""
+        socket_shell.detach(sock, is_prompt=True).close()
 
 
 def _wait_for_answer(
-    place: HostSocket, start_response: StartResponse, headers: list[tuple[str, str]], taker: Taker
+    place: Place, start_response: StartResponse, fields: Fields, taker: Taker
 ) -> None:
     """Take the connection when the server writes the 101.
 
     What stands around the app decides whether and when that happens.
     """
 
-    def switch(head: bytes, stream: Stream | None = None) -> None:
-        whole = _head_of([*headers, *_added_to(head, headers)])
-        taker.take(_take(place, whole) if stream is None else Taken(stream, b"", whole))
+    def switch(head: bytes) -> None:
+        taker.take(place.take(head_of([*fields, *added_to(fields, head)])))
 
-    if place.channel is not None:
-        remove = place.channel.place_door(switch, taker.give_up)
-    elif place.held is not None:
-        remove = place.held.place_door(switch, taker.give_up)
-    elif place.is_native:
-        remove = native_shell.place_door(place.sock, switch, taker.give_up)
-    else:
-        remove = Door(place.sock, switch, taker.give_up).remove
+    remove = place.place_door(switch, taker.give_up)
     try:
-        start_response(_SWITCHING, headers[0 if place.takes_hops else len(_SWITCHING_HEADERS) :])
+        start_response(SWITCHING, fields if place.takes_upgrade else fields[len(UPGRADE) :])
     except BaseException:
         remove()
         raise
 
 
-def _head_of(headers: Iterable[tuple[str, str]]) -> bytes:
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    return f"HTTP/1.1 {_SWITCHING}\r\n{lines}\r\n".encode("latin-1")
+def _find(environ: WSGIEnvironment) -> Place | None:
+    body = environ.get("wsgi.input")
+    place = _kind(environ, body)
+    if place is not None:
+        place.spy = spy_of(environ)
+    return place
 
 
-def _added_to(head: bytes, headers: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Find the fields that middlewares and the server have added to ours.
-
-    gunicorn before 24 announces a chunked body, which is left out.
-    """
-    ours = _BODY_FIELDS.union(name.lower() for name, _ in headers)
-    for line in head.decode("latin-1").split("\r\n")[1:]:
-        name, _, value = line.partition(":")
-        if name.lower() not in ours:
-            yield name, value.strip()
-
-
-def _find(environ: WSGIEnvironment) -> HostSocket | None:
-    body: Any = environ.get("wsgi.input")  # Any: each server has its own
-    spy = spy_of(environ)
+def _kind(environ: WSGIEnvironment, body: object) -> Place | None:
     if is_answered(environ):
-        handler = environ["wsgi.websocket"].handler
-        return HostSocket(
-            handler.socket,
-            lambda: _take_buffered(handler.rfile, handler.socket),
-            spy,
-            answered_by=handler,
-        )
-
-    if uwsgi.is_host(environ):
-        return HostSocket(None, bytes, spy, held=uwsgi.UwsgiSocket(environ))
+        return GeventWebSocketPlace(environ["wsgi.websocket"].handler)
+    if isinstance(body, OwnInput) and not body.seat.is_made:
+        return OwnPlace(body)
     if "gunicorn.socket" in environ:
-        sock = environ["gunicorn.socket"]
-        has_input = hasattr(getattr(body, "reader", None), "unreader")
-        return HostSocket(sock, lambda: _take_unread(body), spy, has_input, is_prompt=True)
+        return GunicornPlace(environ["gunicorn.socket"], body)
+    if uwsgi.is_host(environ):
+        return uwsgi.UwsgiPlace(environ)
+    if (channel := native_places.waitress_channel(environ)) is not None:
+        return WaitressPlace(channel)
 
-    if (channel := native_hosts.waitress_channel(environ)) is not None:
-        return HostSocket(channel.sock, channel.read_ahead, spy, takes_hops=False, channel=channel)
-
-    # pywsgi hands out its buffered reader for requests that ask for an upgrade.
-    reader = native_hosts.reader_behind(body)
-    inside = native_hosts.socket_behind(reader)
+    reader = native_places.reader_behind(body)
     if "werkzeug.socket" in environ:
-        sock = environ["werkzeug.socket"]
-        return _of_reader(reader, sock, spy)._replace(has_input=inside is sock, is_polled=True)
-    if inside is None:
+        return WerkzeugPlace(environ, reader)
+    sock = native_places.socket_behind(reader)
+    if sock is None:
         return None
-    return _of_reader(reader, inside, spy)._replace(takes_hops=native_hosts.takes_hops(environ))
-
-
-def _place_of(body: OwnInput, spy: Spy | None) -> HostSocket:
-    """Return the place of a handshake under our own server.
-
-    Raises:
-        Refused: 500, a middleware asks for the second time, or in another thread.
-    """
-    if body.seat.is_taken:
-        raise Refused(500, _NEEDS_ONE_CALL)
-    if body.thread_ident != get_ident():
-        raise Refused(500, _NEEDS_ITS_THREAD)
-    return HostSocket(None, bytes, spy, is_prompt=True, seat=body.seat)
-
-
-def _of_reader(reader: Any, sock: GeventSocket, spy: Spy | None) -> HostSocket:
-    return HostSocket(sock, lambda: _take_buffered(reader, sock), spy)
-
-
-def _tell_apart(handler: WebSocketHandler) -> None:
-    """Give each client of a UNIX socket a name of its own.
-
-    gevent-websocket keys its clients by address, and theirs is empty. While the app waits for
-    one's `auth`, the next would take its entry, which is then missing.
-    """
-    if not handler.client_address:
-        clients = handler.server.clients
-        client = clients.pop(handler.client_address, None)
-        handler.client_address = f"unix:{id(handler)}"
-        clients[handler.client_address] = client
-
-
-def _take_unread(body: Any) -> bytes:
-    """Empty the buffer of gunicorn's request parser."""
-    buffer = body.reader.unreader.buf
-    data: bytes = buffer.getvalue()
-    buffer.seek(0)
-    buffer.truncate()
-    return data
-
-
-def _take_buffered(reader: io.BufferedReader, sock: GeventSocket) -> bytes:
-    """Empty pywsgi's BufferedReader; with nothing in it, `peek` reads once, and must not wait."""
-    timeout = sock.gettimeout()
-    sock.settimeout(0)
-
-    try:
-        data: bytes = reader.read(len(reader.peek(1)))
-    except (BlockingIOError, ssl.SSLWantReadError):
-        data = b""
-    except OSError:
-        data = b""  # the peer has gone; the transport will find out
-    finally:
-        sock.settimeout(timeout)
-    return data
-
-
-def _take(place: HostSocket, head: bytes) -> Taken:
-    if place.held is not None:
-        return Taken(place.held.detach(), b"", head)
-    early = place.read_ahead()
-    return Taken(_detach_from(place), early, head)
-
-
-def _detach_from(place: HostSocket) -> Stream:
-    if place.channel is not None:
-        place.channel.leave_loop()
-    if place.is_native:
-        return native_shell.detach(place.sock, place.is_prompt, place.is_polled)
-    return _detach(place.sock, place.is_prompt, place.is_polled)
-
-
-def _detach(sock: GeventSocket, is_prompt: bool, is_polled: bool = False) -> Stream:
-    """Leave the server a shell in one of gevent's sockets, and give what was inside."""
-    session = getattr(sock, "_sslobj", None)
-    raw = sock._sock
-    if session is not None:
-        sock._sslobj = None
-
-    sock._closed = True
-    sock._detach_socket("detached")
-    sock._sock = PolledShell(raw) if is_polled else Shell(raw)
-
-    if raw.gettimeout() != 0:  # it is 0 within gevent's sockets; saying so again is a system call
-        raw.setblocking(False)
-    if not is_prompt:
-        try:
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError:
-            pass  # a UNIX socket has no such delay
-    return raw if session is None else TLSStream(raw, session)
+    # pywsgi hands out its buffered reader for requests that ask for an upgrade; it takes what
+    # wsgiref refuses, and so may whatever was made of that.
+    is_pywsgi = str(environ.get("SERVER_SOFTWARE")).startswith("gevent/")
+    return Place(sock, reader) if is_pywsgi else ReaderPlace(sock, reader)

@@ -36,6 +36,8 @@ from greenlet import getcurrent
 from ..errors import Refused
 from ..hub.hub_thread import HubThread
 from ..hub.native import allocate_lock
+from .place import NEEDS_ONE_CALL, Place
+from .switching import SWITCHING, head_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,8 +45,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
     from ..hub.stream import Stream
+    from .place import Switch
+    from .switching import Fields
 
-_SWITCHING = b" 101 "
+_IS_SWITCHING = b" 101 "
 _HEAD_END = b"\r\n\r\n"
 _MOST_HEAD_BYTES = 65_536
 """uWSGI's own buffer for an answer's head ends there."""
@@ -86,10 +90,6 @@ _NEEDS_INPUT = (
     "a middleware around this app has replaced wsgi.input, by which uWSGI's connection is found; "
     "let it leave requests with an Upgrade field alone"
 )
-_NEEDS_ONE_CALL = (
-    "this handshake was answered before; a middleware around this app calls it twice for one "
-    "request, let it leave requests with an Upgrade field alone"
-)
 _NEEDS_PATIENCE = (
     "something was sent behind the handshake, which uWSGI keeps to itself; wait for the answer, as "
     "RFC 6455 section 4.1 has it"
@@ -120,33 +120,28 @@ class _Module(Protocol):
     def websocket_recv_nb(self) -> bytes: ...
 
 
-class _Input(Protocol):
-    """What we use of uWSGI's wsgi.input."""
-
-    def fileno(self) -> int: ...
-
-
-class UwsgiSocket:
-    """The connection of one request under uWSGI.
+class UwsgiPlace(Place):
+    """The connection of one request under uWSGI: a descriptor, and no socket object.
 
     Args:
         environ: the request's.
-
-    Attributes:
-        is_native: whether the request runs without a hub.
     """
 
     def __init__(self, environ: WSGIEnvironment) -> None:
-        self._body: _Input = environ["wsgi.input"]
+        super().__init__(None, environ["wsgi.input"])
         self._has_tls = environ.get("wsgi.url_scheme") == "https"
-        self.is_native = not _is_of_gevent()
+        self._has_hub = _is_of_gevent()
+        self._stream: Stream | None = None
 
-    def check(self) -> None:
+    @property
+    def is_native(self) -> bool:
+        return not self._has_hub
+
+    def check(self, software: str) -> None:
         """See whether the connection can be taken, and is at the end of the handshake.
 
         Raises:
-            Refused: 400, the client has sent more than its handshake; 500, a middleware asks for
-                the second time; 501, this uWSGI can't give its connections away.
+            Refused: as under other servers.
             SystemError: uWSGI's own, in another thread or greenlet than the request's.
         """
         options = _here().opt
@@ -159,38 +154,38 @@ class UwsgiSocket:
 
         number = self._body.fileno()
         if not stat.S_ISSOCK(os.fstat(number).st_mode):
-            raise Refused(500, _NEEDS_ONE_CALL)
+            raise Refused(500, NEEDS_ONE_CALL)
         ahead = _find_ahead(number)
         if ahead is _Ahead.ANSWERED:
             # uWSGI believes that its answer has begun, and would leave out the head of this one.
-            with contextlib.closing(self.detach()) as client, contextlib.suppress(OSError):
+            with contextlib.closing(self._detach()) as client, contextlib.suppress(OSError):
                 client.send(_BAD_REQUEST)
         if ahead is not _Ahead.NOTHING:
             raise Refused(400, _NEEDS_PATIENCE)
 
-    def detach(self) -> Stream:
-        """Take the connection, and leave uWSGI the null device."""
-        return _prepared(_exchange(self._body.fileno(), _null()))
+    def is_servers_own(self, start_response: StartResponse) -> bool:
+        return getattr(start_response, "__name__", "") == "uwsgi_spit"
 
-    def place_door(
-        self,
-        on_switching: Callable[[bytes, Stream], None],
-        on_other: Callable[[bytes], None],
-    ) -> Callable[[], None]:
+    def answer(self, start_response: StartResponse, fields: Fields) -> bytes:
+        start_response(SWITCHING, fields)
+        return head_of(fields)
+
+    def place_door(self, on_switching: Switch, on_other: Switch) -> Callable[[], None]:
         """Wait for uWSGI's answer, which it writes when the application has returned.
 
         Args:
-            on_switching: called with the head of a 101 and the connection, in a greenlet of the
-                hub that serves.
-            on_other: called with the beginning of another answer, b"" for none.
-        Returns:
-            What gives uWSGI the connection back.
+            on_switching: called in a greenlet of the hub that serves.
         """
         number = self._body.fileno()
         ours, theirs = _socket_pair()
         client = _exchange(number, theirs)
         os.close(theirs)
-        door = _Doorkeeper(ours.detach(), client, on_switching, on_other)
+
+        def switch(head: bytes, stream: Stream) -> None:
+            self._stream = stream
+            on_switching(head)
+
+        door = _Doorkeeper(ours.detach(), client, switch, on_other)
 
         def remove() -> None:
             os.dup2(client, number, inheritable=False)
@@ -198,6 +193,15 @@ class UwsgiSocket:
 
         door.start(self.is_native)
         return remove
+
+    def read_ahead(self) -> bytes:
+        return b""
+
+    def _detach(self) -> Stream:
+        """Take the connection, and leave uWSGI the null device."""
+        if self._stream is not None:
+            return self._stream
+        return _prepared(_exchange(self._body.fileno(), _null()))
 
 
 class _AtExit:
@@ -271,7 +275,7 @@ class _Doorkeeper:
             end = head.find(_HEAD_END)
             if self._is_dismissed:
                 os.close(client)
-            elif end >= 0 and _SWITCHING in head[: head.find(b"\r\n")]:
+            elif end >= 0 and _IS_SWITCHING in head[: head.find(b"\r\n")]:
                 self._on_switching(head[:end], _prepared(client))
             else:
                 self._on_other(head)
@@ -288,11 +292,6 @@ def is_here() -> bool:
 def is_host(environ: WSGIEnvironment) -> bool:
     """Return whether uWSGI serves this request."""
     return "uwsgi.version" in environ
-
-
-def is_servers_own(start_response: StartResponse) -> bool:
-    """Return whether this is uWSGI's `start_response`, and no middleware's around it."""
-    return getattr(start_response, "__name__", "") == "uwsgi_spit"
 
 
 def at_exit(function: Callable[[], None]) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .mailbox import Mailbox
 
+
 class CallbackThreads:
     """A pool of native threads, grown on demand.
 

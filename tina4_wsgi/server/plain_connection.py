@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from greenlet import GreenletExit, getcurrent
 
 from ..errors import Refused
-from ..hosting.takeover import Taken
+from ..hosting.switching import Taken
 from ..hub import mishaps
 from ..hub.poller import Reader
 from ..hub.syscalls import close_descriptor

@@ -19,7 +19,7 @@ from .request_body import RequestBody
 from .wire import PeerGone, RequestReader, say_goodbye
 
 if TYPE_CHECKING:
-    from ..hosting.takeover import Taken
+    from ..hosting.switching import Taken
     from .handler import HandlerServer
     from .listening import SocketAddress
     from .request_head import RequestHead
