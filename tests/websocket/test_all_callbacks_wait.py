@@ -146,6 +146,16 @@ def test_pings_are_answered(crowded: Crowded, log: Log) -> None:
     assert client.read_frame() == (0x80 | PONG, b"7")
 
 
+def test_whose_message_waits_is_pinged_all_the_same(crowded: Crowded, log: Log) -> None:
+    client, connection = crowded.connect(log, ping_interval_s=0.1)
+    log.wait_for("open")
+    crowded.take_all_workers()
+    client.send_text("waits")
+    wait_until(lambda: connection._lifecycle.is_waiting)
+
+    assert client.read_frame() == (0x80 | PING, b"")
+
+
 def test_in_a_short_burst_the_reply_still_leaves_before_the_close_frame(crowded: Crowded) -> None:
     def echo(connection: Any, event: str, data: str) -> None:
         if event == "message":
