@@ -154,15 +154,6 @@ def test_a_chunk_of_which_nothing_was_taken_may_not_be_dropped_any_more() -> Non
     assert backlog.drop() == 6
 
 
-def test_a_large_broadcast_of_which_nothing_was_taken_may_still_be_dropped() -> None:
-    large = b"y" * 65_536
-    kernel, backlog = Kernel(99, 0), make(b"first", 2, large, b"abc")
-    backlog.send_some(kernel.send)
-    backlog.send_some(kernel.send)
-
-    assert backlog.drop_oldest(1) == len(large)
-
-
 def test_a_broadcast_between_two_pieces_may_be_dropped() -> None:
     kernel, backlog = Kernel(), make(b"first", 2, b"abc")
     backlog.send_some(kernel.send)
