@@ -77,6 +77,17 @@ def test_half_of_the_spare_workers_end_at_a_time_until_a_few_are_left(pool: Disp
     assert counts == [(18, True), (17, True), (16, False), (16, False)]
 
 
+def test_of_a_few_spare_workers_none_ends(pool: Dispatcher) -> None:
+    gate = Event()
+    submit_and_wait(pool, *[gate.wait] * 10)
+    gate.set()
+    while pool.busy_count:
+        gevent.sleep(0)
+
+    assert in_hub(pool.trim) == [False]
+    assert pool.worker_count == 10
+
+
 def test_a_worker_that_somebody_kills_is_replaced(pool: Dispatcher) -> None:
     done = []
 
