@@ -133,6 +133,15 @@ class HostSocket(NamedTuple):
     answered_by: WebSocketHandler | None = None
     seat: Seat | None = None
 
+    def is_taken_at_once(self, start_response: StartResponse) -> bool:
+        """Return whether `take_over` takes the connection before it returns, and without a wait."""
+        if self.spy is not None or self.answered_by is not None:
+            return False
+        server, seat = getattr(start_response, "__self__", None), self.seat
+        if seat is not None:
+            return not seat.is_made and server is seat
+        return hasattr(server, "force_close") and _belongs_to(server, self)
+
     def with_socket(self) -> HostSocket:
         """Return the same place with one of gevent's sockets."""
         return (
@@ -194,8 +203,7 @@ def take_over(
 
     seat = place.seat
     if seat is not None:
-        is_servers_own = getattr(start_response, "__self__", None) is seat
-        if is_servers_own and place.spy is None and not seat.is_made:
+        if place.is_taken_at_once(start_response):
             taker.take(seat.take(_head_of(headers)))
             return Answered()
         place = place.with_socket()
