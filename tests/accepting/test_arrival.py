@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from gevent.event import Event
 
+from tests.support.engine_house import wait_until
 from tests.support.own_server import dial, running
 from tests.support.raw import RawClient, request_head
 from tina4_wsgi import ANONYMOUS, App, Router
@@ -221,3 +222,52 @@ def test_a_re_check_of_somebody_else_goes_on():
         hall.may_answer.set()
 
         assert client.read_text() == "True grace"
+
+
+class Register:
+    """Writes down what an app tells other processes of a path's members."""
+
+    def __init__(self, app: App) -> None:
+        self.told: list[str] = []
+        fanout = app._here().fanout
+        fanout.entered = lambda kind, name: self.told.append("entered")  # type: ignore[method-assign]
+        fanout.left = lambda kind, name: self.told.append("left")  # type: ignore[method-assign]
+
+
+def room(auth: Any = None) -> App:
+    router = Router()
+    router.websocket("/ws/room/{name}", lambda connection, event, data: None, auth=auth)
+    return App(router=router, backplane="none")
+
+
+def come_twice(app: App, served: Any = None) -> list[str]:
+    """Let two clients in, one after the other; gives what others are told of the second."""
+    register = Register(app)
+    with running(app if served is None else served) as server:
+        with dial(server) as first, dial(server) as second:
+            first.upgrade("/ws/room/a")
+            wait_until(lambda: app.count("/ws/room/a") == 1)
+            register.told.clear()
+            second.upgrade("/ws/room/a")
+            wait_until(lambda: app.count("/ws/room/a") == 2)
+            told = list(register.told)
+            app.drain(0.5)
+        return told
+
+
+def test_others_need_not_be_told_of_whoever_joins_those_who_are_there() -> None:
+    assert come_twice(room()) == []
+
+
+def test_they_are_told_for_as_long_as_auth_may_wait() -> None:
+    assert come_twice(room(auth=lambda request: "ada")) == ["entered", "left"]
+
+
+def test_they_are_told_for_as_long_as_a_middleware_keeps_the_answer() -> None:
+    app = room()
+
+    def around(environ: Any, start_response: Any) -> Any:
+        return app(environ, lambda status, headers, exc=None: start_response(status, headers))
+
+    around.drain = app.drain  # type: ignore[attr-defined]
+    assert come_twice(app, around) == ["entered", "left"]

@@ -86,6 +86,13 @@ def test_everything_is_patched_before_the_application_is_imported(tmp_path):
         assert get(server) == "True"
 
 
+def test_the_collector_is_spared_what_is_loaded(tmp_path):
+    (tmp_path / "wsgi.py").write_text("import gc\n" + says("str(gc.get_freeze_count() > 10_000)"))
+
+    with serving(tmp_path) as server:
+        assert get(server) == "True"
+
+
 def test_an_application_that_patches_for_itself_is_fine(tmp_path):
     (tmp_path / "wsgi.py").write_text(
         "from gevent import monkey\nmonkey.patch_all()\n" + says("'fine'")

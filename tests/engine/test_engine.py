@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -419,6 +420,20 @@ def test_a_closed_engine_gets_no_broadcast_any_more(house: House) -> None:
 
     assert engine.path_broadcasts == 1
     house.process._engines.clear()
+
+
+def test_a_closed_engine_gives_its_descriptors_back(make_house: Any, log: Log) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    house = make_house()
+    client, _ = house.connect(log)
+    log.wait_for("open")
+    client.close()
+    log.wait_for("close")
+
+    house.process.release()
+    gevent.sleep(0)
+
+    assert set(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_draining_engine_says_so(house: House) -> None:

@@ -62,6 +62,21 @@ def test_jobs_beyond_the_most_wait_and_run_in_the_order_of_their_coming(pool: Di
     assert (pool.worker_count, pool.waiting_count, done) == (MOST, 0, [0, 1, 2, 3, 4])
 
 
+def test_a_job_waits_until_it_gets_a_worker_and_no_longer(pool: Dispatcher) -> None:
+    gate, seen = Event(), []
+    late = Task(lambda: seen.append(late.is_waiting))
+    submit_and_wait(pool, *[gate.wait] * MOST)
+    pool.submit(late)
+    gevent.sleep(0)
+    assert late.is_waiting
+
+    gate.set()
+    while not seen:
+        gevent.sleep(0)
+
+    assert seen == [False]
+
+
 def test_half_of_the_spare_workers_end_at_a_time_until_a_few_are_left(pool: Dispatcher) -> None:
     gate = Event()
     submit_and_wait(pool, *[gate.wait] * MOST)
@@ -75,6 +90,17 @@ def test_half_of_the_spare_workers_end_at_a_time_until_a_few_are_left(pool: Disp
         counts.append((pool.worker_count, has_more))
 
     assert counts == [(18, True), (17, True), (16, False), (16, False)]
+
+
+def test_of_a_few_spare_workers_none_ends(pool: Dispatcher) -> None:
+    gate = Event()
+    submit_and_wait(pool, *[gate.wait] * 10)
+    gate.set()
+    while pool.busy_count:
+        gevent.sleep(0)
+
+    assert in_hub(pool.trim) == [False]
+    assert pool.worker_count == 10
 
 
 def test_a_worker_that_somebody_kills_is_replaced(pool: Dispatcher) -> None:

@@ -102,6 +102,17 @@ def test_a_reader_is_called_when_bytes_have_come(desk: Desk) -> None:
     assert (first.got, second.got) == ([b"one"], [b"two"])
 
 
+def test_who_sent_first_is_read_first(pooled: Desk) -> None:
+    order: list[bytes] = []
+    lines = [pooled.open(order.append) for _ in range(4)]
+
+    for number in (2, 0, 3, 1):
+        lines[number].theirs.send(b"%d" % number)
+    turn()
+
+    assert order == [b"2", b"0", b"3", b"1"]
+
+
 def test_what_a_reader_leaves_unread_is_told_again(desk: Desk) -> None:
     line = desk.open()
 

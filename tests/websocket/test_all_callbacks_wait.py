@@ -14,6 +14,7 @@ from gevent.event import Event
 from tests.support.engine_house import WAIT_S, House, Log, wait_until
 from tests.support.raw import PING, PONG, TEXT, client_frame
 from tina4_wsgi.hub import dispatcher
+from tina4_wsgi.websocket import lifecycle
 
 MOST = 3
 
@@ -69,6 +70,19 @@ def test_a_close_frame_is_answered_and_its_callback_comes_when_there_is_room(
     log.wait_for("close")
     assert log == [("open", ""), ("close", "")]
     assert (connection.close_code, connection.close_reason) == (4000, "enough")
+
+
+def test_where_no_callback_is_due_a_close_frame_is_answered_without_any_patience(
+    crowded: Crowded, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "_PATIENCE_S", 60.0)
+    client, _ = crowded.connect(log)
+    log.wait_for("open")
+    crowded.take_all_workers()
+
+    client.send_close(4000, b"enough")
+
+    assert client.read_close() == 4000
 
 
 def test_a_close_frame_behind_a_message_that_waits_is_answered_too(
@@ -130,6 +144,16 @@ def test_pings_are_answered(crowded: Crowded, log: Log) -> None:
     client.send_frame(PING, b"7")
 
     assert client.read_frame() == (0x80 | PONG, b"7")
+
+
+def test_whose_message_waits_is_pinged_all_the_same(crowded: Crowded, log: Log) -> None:
+    client, connection = crowded.connect(log, ping_interval_s=0.1)
+    log.wait_for("open")
+    crowded.take_all_workers()
+    client.send_text("waits")
+    wait_until(lambda: connection._lifecycle.is_waiting)
+
+    assert client.read_frame() == (0x80 | PING, b"")
 
 
 def test_in_a_short_burst_the_reply_still_leaves_before_the_close_frame(crowded: Crowded) -> None:

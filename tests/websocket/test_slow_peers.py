@@ -142,6 +142,19 @@ def test_a_writer_that_never_reads_the_answers_is_read_no_further(house: House) 
     assert connection._lifecycle.transport.is_paused
 
 
+def test_callbacks_for_what_was_left_over_at_the_limit_may_wait_too(house: House) -> None:
+    def echo(connection: Any, event: str, data: str) -> None:
+        if event == "message":
+            gevent.sleep(0.001)
+            connection.send(data)
+
+    client, _ = house.connect(echo, max_inbound_messages=1)
+
+    client.send_bytes(b"".join(client_frame(TEXT, bytes([digit])) for digit in b"123"))
+
+    assert [client.read_text() for _ in range(3)] == ["1", "2", "3"]
+
+
 def test_while_callbacks_are_slow_at_most_the_inbound_limit_waits(house: House) -> None:
     release = gevent.event.Event()
     seen: list[str] = []

@@ -697,14 +697,16 @@ def test_a_pong_that_waits_for_a_slow_peer_leaves_before_the_close_frame(connect
 
 def test_a_stream_is_not_settled_before_the_end_of_its_peer(connect_as: Pair) -> None:
     transport, ear, peer = connect_as(Stream)
+    peer.sendall(b"bye")
+    ear.wait_for(1)  # all that there was, in one read
     transport.pause(ENDED)
 
     transport.finish(is_peer_done=True)
     assert not transport.is_settled
     peer.close()
-    ear.wait_for(1)
+    ear.wait_for(2)
 
-    assert ear.told == ["lost"]
+    assert ear.told == ["bye", "lost"]
 
 
 class Shy(Stream):

@@ -14,7 +14,7 @@ from ..hosting.takeover import find_place, is_answered, is_native, take_over
 from ..http.handling import decode_path
 from ..http.headers import passes_upgrade, status_line
 from ..protocol import handshake
-from ..routing.names import MOST_NAME_BYTES, check_name
+from ..routing.names import MOST_NAME_BYTES, GroupKind, check_name
 from ..routing.paths import decode, has_control_character, is_own, normal_path
 from ..spy import spy_of
 from ..websocket.bridge import SEEN, bodiless
@@ -290,6 +290,23 @@ class Acceptor:
             environ, config.trusted_proxies, config.keep_environ, config.max_head_bytes
         )
 
+        has_own_drain = is_drained(environ, self._app)
+        server = environ.get("tina4_wsgi.server")
+        if spy is None:
+            runtime.look_around(without_hub)
+
+        if (
+            not served.asks
+            and answer.place.is_taken_at_once(start_response)
+            and engine.count(GroupKind.PATH, path)
+        ):
+            # Nothing can come between, and nothing has to be awaited.
+            visit = Accepted(
+                served, opening, path, params, None, answer.subprotocol, answer.window_bits
+            )
+            arrival = Arrival(runtime, engine, visit, has_own_drain, None, server)
+            return take_over(answer.place, start_response, answer.headers, arrival)
+
         with engine.inquiries.begin(path) as inquiry:
             auth = served.admit(environ, match)
             visit = Accepted(
@@ -297,12 +314,7 @@ class Acceptor:
             )
             if spy is not None:
                 visit = spy.visiting(visit)
-            else:
-                runtime.look_around(without_hub)
-            server = environ.get("tina4_wsgi.server")
-            arrival = Arrival(
-                runtime, engine, visit, is_drained(environ, self._app), inquiry, server
-            )
+            arrival = Arrival(runtime, engine, visit, has_own_drain, inquiry, server)
 
         try:
             # Before the 101: from then on the client misses nothing.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..engine.runtime import Runtime
     from ..hosting.switching import Taken
     from ..websocket.connection import Accepted
-    from ..websocket.inquiries import Inquiry
+    from ..websocket.inquiries import Farewell, Inquiry
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
 
@@ -30,7 +30,8 @@ class Arrival:
         engine: the engine that will serve it, which may be another thread's.
         visit: the outcome of its handshake.
         has_own_drain: whether the server drains the app itself, and so needs no stop guard.
-        inquiry: the question to `auth`; ended here.
+        inquiry: the question to `auth`; ended here. None where nothing is asked or waited for until
+            the connection is taken, and others on its path have its broadcasts come already.
         server: our own server where it is the host, None for any other.
     """
 
@@ -50,18 +51,19 @@ class Arrival:
         engine: Engine,
         visit: Accepted,
         has_own_drain: bool,
-        inquiry: Inquiry,
+        inquiry: Inquiry | None,
         server: object = None,
     ) -> None:
-        inquiry.keep()
         self._inquiry = inquiry
         self._runtime = runtime
         self._engine = engine
         self._visit = visit
         self._has_own_drain = has_own_drain
         self._server = server
-        self._is_over = False
-        runtime.fanout.entered(GroupKind.PATH, visit.path)
+        self._is_over = inquiry is None
+        if inquiry is not None:
+            inquiry.keep()
+            runtime.fanout.entered(GroupKind.PATH, visit.path)
 
     def wait_until_heard(self) -> bool:
         """Wait briefly until broadcasts of other processes arrive; return whether it had to."""
@@ -73,7 +75,7 @@ class Arrival:
         Raises:
             Refused: one has.
         """
-        if (farewell := self._inquiry.farewell_to(self._visit.auth)) is not None:
+        if (farewell := self._farewell()) is not None:
             raise farewell.refusal()
 
     def take(self, taken: Taken) -> None:
@@ -93,7 +95,7 @@ class Arrival:
         try:
             lifecycle = engine.adopt(taken, self._visit)
             # A `disconnect` may have come while the 101 was being sent.
-            if (farewell := self._inquiry.farewell_to(self._visit.auth)) is not None:
+            if (farewell := self._farewell()) is not None:
                 engine.say_goodbye([lifecycle.connection], farewell.code, farewell.reason)
         finally:
             self.cancel()
@@ -118,5 +120,10 @@ class Arrival:
         """Ask for no more broadcasts on the client's behalf; harmless when repeated."""
         if not self._is_over:
             self._is_over = True
+            assert self._inquiry is not None
             self._inquiry.end()
             self._runtime.fanout.left(GroupKind.PATH, self._visit.path)
+
+    def _farewell(self) -> Farewell | None:
+        inquiry = self._inquiry
+        return None if inquiry is None else inquiry.farewell_to(self._visit.auth)

@@ -148,11 +148,7 @@ def _is_sound(question: Facts) -> bool:
 
     texts = [question.get(name, "") for name in ("path", "id", "auth", "reason")]
     code = question.get("code", CloseCode.POLICY_VIOLATION)
-    if (
-        not all(isinstance(text, str) for text in texts)
-        or isinstance(code, bool)
-        or not isinstance(code, int)
-    ):
+    if not all(isinstance(text, str) for text in texts) or not isinstance(code, int):
         return False
 
     if all(question.get(name) is None for name in ("path", "id", "auth")):

@@ -110,6 +110,10 @@ class Place:
         if self._is_elsewhere():
             raise Refused(500, NEEDS_ITS_THREAD)
 
+    def is_taken_at_once(self, start_response: StartResponse) -> bool:
+        """Return whether the connection is served as soon as it is answered, without any wait."""
+        return False
+
     def with_socket(self) -> Place:
         """Return the same place with a socket object, which our own server has none of."""
         return self

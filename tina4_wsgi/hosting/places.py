@@ -36,8 +36,13 @@ class OwnPlace(Place):
         if self._input.thread_ident != get_ident():
             raise Refused(500, NEEDS_ITS_THREAD)
 
+    def is_taken_at_once(self, start_response: StartResponse) -> bool:
+        return self.spy is None and self.is_servers_own(start_response)
+
     def with_socket(self) -> Place:
-        return Place(self._seat.socket, self._seat.rfile)
+        place = Place(self._seat.socket, self._seat.rfile)
+        place.spy = self.spy
+        return place
 
     def is_servers_own(self, start_response: StartResponse) -> bool:
         is_seats = getattr(start_response, "__self__", None) is self._seat
@@ -54,6 +59,10 @@ class GunicornPlace(Place):
     """Under gunicorn's workers, gevent's and native ones."""
 
     _is_prompt = True  # accepted sockets have what gunicorn sets on its listeners
+
+    def is_taken_at_once(self, start_response: StartResponse) -> bool:
+        # A native worker leaves the connection to another thread.
+        return not self.is_native and self.spy is None and self.is_servers_own(start_response)
 
     def answer(self, start_response: StartResponse, fields: Fields) -> bytes:
         # What gunicorn would note for its access log; the checks of its start_response cost 3 % of

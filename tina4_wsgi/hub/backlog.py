@@ -93,16 +93,13 @@ class Backlog:
         if self._offset:
             return memoryview(first)[self._offset :]
 
-        if len(pieces) == 1 or len(first) >= _COALESCE_BYTES:
-            return first
-
         joined, size = [], 0
         while pieces and size < _COALESCE_BYTES:
             joined.append(pieces.popleft())
             self._droppable.popleft()
             size += len(joined[-1])
 
-        pieces.appendleft(b"".join(joined))
+        pieces.appendleft(b"".join(joined))  # of a single one, that very piece
         self._droppable.appendleft(False)
         return pieces[0]
 
