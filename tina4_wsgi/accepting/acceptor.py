@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ..routing.matching import Match, Route
     from ..routing.router import Router
     from ..websocket.bridge import Bridge
+    from ..websocket.inquiries import Inquiry
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
 
@@ -287,32 +288,24 @@ class Acceptor:
             environ, config.trusted_proxies, config.keep_environ, config.max_head_bytes
         )
 
-        has_own_drain = is_drained(environ, self._app)
-        server = environ.get("tina4_wsgi.server")
-        if spy is None:
-            runtime.look_around()
-
-        if (
-            not served.asks
-            and answer.place.is_taken_at_once(start_response)
-            and engine.count(GroupKind.PATH, path)
-        ):
-            # Nothing can come between, and nothing has to be awaited.
-            visit = Accepted(
-                served, opening, path, params, None, answer.subprotocol, answer.window_bits
-            )
-            arrival = Arrival(runtime, visit, has_own_drain, None, server)
-            return take_over(answer.place, start_response, answer.headers, arrival)
-
-        with engine.inquiries.begin(path) as inquiry:
-            auth = served.admit(environ, match)
+        def arrive(auth: object, inquiry: Inquiry | None) -> Arrival:
             visit = Accepted(
                 served, opening, path, params, auth, answer.subprotocol, answer.window_bits
             )
             if spy is not None:
                 visit = spy.visiting(visit)
-            arrival = Arrival(runtime, visit, has_own_drain, inquiry, server)
+            else:
+                runtime.look_around()
+            server = environ.get("tina4_wsgi.server")
+            return Arrival(runtime, visit, is_drained(environ, self._app), inquiry, server)
 
+        is_at_once = not served.asks and answer.place.is_taken_at_once(start_response)
+        if is_at_once and engine.count(GroupKind.PATH, path):
+            # Nothing can come between, and nothing has to be awaited.
+            return take_over(answer.place, start_response, answer.headers, arrive(None, None))
+
+        with engine.inquiries.begin(path) as inquiry:
+            arrival = arrive(served.admit(environ, match), inquiry)
         try:
             # Before the 101: from then on the client misses nothing.
             if arrival.wait_until_heard() or served.asks:
