@@ -300,7 +300,7 @@ class Acceptor:
             return Arrival(runtime, visit, is_drained(environ, self._app), inquiry, server)
 
         is_at_once = not served.asks and answer.place.is_taken_at_once(start_response)
-        if is_at_once and engine.count(GroupKind.PATH, path):
+        if is_at_once and _is_heard(engine, path):
             # Nothing can come between, and nothing has to be awaited.
             return take_over(answer.place, start_response, answer.headers, arrive(None, None))
 
@@ -413,6 +413,16 @@ def _group_name(path: str) -> str:
         raise Refused(
             status, "this path can't name a group of connections", detail=str(exc)
         ) from None
+
+
+def _is_heard(engine: Engine, path: str) -> bool:
+    """Return whether broadcasts of other processes to a path arrive here, for those who are on it.
+
+    Where that had to be awaited, they may have left meanwhile.
+    """
+    if not engine.count(GroupKind.PATH, path):
+        return False
+    return not engine.fanout.wait_until_heard(GroupKind.PATH, path)
 
 
 def _engine_with_room(runtime: Runtime, spare: int) -> Engine:
