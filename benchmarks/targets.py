@@ -41,6 +41,7 @@ TARGETS: tuple[Target, ...] = (
     Target("echo1", ("uws",), 1.00, 1.10),
     Target("echo1", EVERY_PYTHON, 1.0),
     Target("echo16", ("uws",), 1.45, 1.60),
+    Target("echo16", ("picows",), 4.0),
     Target("room1", ("uws",), 1.00, 1.10),
     Target("room32", ("uws",), 1.05, 1.10),
     Target("room32", EVERY_PYTHON, 20.0),

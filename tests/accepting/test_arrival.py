@@ -227,9 +227,10 @@ def test_a_re_check_of_somebody_else_goes_on():
 class Register:
     """Writes down what an app tells other processes of a path's members."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, has_to_wait: bool) -> None:
         self.told: list[str] = []
         fanout = app._here().fanout
+        fanout.wait_until_heard = lambda kind, name: has_to_wait  # type: ignore[method-assign]
         fanout.entered = lambda kind, name: self.told.append("entered")  # type: ignore[method-assign]
         fanout.left = lambda kind, name: self.told.append("left")  # type: ignore[method-assign]
 
@@ -240,9 +241,9 @@ def room(auth: Any = None) -> App:
     return App(router=router, backplane="none")
 
 
-def come_twice(app: App, served: Any = None) -> list[str]:
+def come_twice(app: App, served: Any = None, *, has_to_wait: bool = False) -> list[str]:
     """Let two clients in, one after the other; gives what others are told of the second."""
-    register = Register(app)
+    register = Register(app, has_to_wait)
     with running(app if served is None else served) as server:
         with dial(server) as first, dial(server) as second:
             first.upgrade("/ws/room/a")
@@ -257,6 +258,10 @@ def come_twice(app: App, served: Any = None) -> list[str]:
 
 def test_others_need_not_be_told_of_whoever_joins_those_who_are_there() -> None:
     assert come_twice(room()) == []
+
+
+def test_they_are_told_while_their_broadcasts_have_yet_to_arrive_here() -> None:
+    assert come_twice(room(), has_to_wait=True) == ["entered", "left"]
 
 
 def test_they_are_told_for_as_long_as_auth_may_wait() -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ..routing.matching import Match, Route
     from ..routing.router import Router
     from ..websocket.bridge import Bridge
+    from ..websocket.inquiries import Inquiry
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
 
@@ -290,32 +291,24 @@ class Acceptor:
             environ, config.trusted_proxies, config.keep_environ, config.max_head_bytes
         )
 
-        has_own_drain = is_drained(environ, self._app)
-        server = environ.get("tina4_wsgi.server")
-        if spy is None:
-            runtime.look_around(without_hub)
-
-        if (
-            not served.asks
-            and answer.place.is_taken_at_once(start_response)
-            and engine.count(GroupKind.PATH, path)
-        ):
-            # Nothing can come between, and nothing has to be awaited.
-            visit = Accepted(
-                served, opening, path, params, None, answer.subprotocol, answer.window_bits
-            )
-            arrival = Arrival(runtime, engine, visit, has_own_drain, None, server)
-            return take_over(answer.place, start_response, answer.headers, arrival)
-
-        with engine.inquiries.begin(path) as inquiry:
-            auth = served.admit(environ, match)
+        def arrive(auth: object, inquiry: Inquiry | None) -> Arrival:
             visit = Accepted(
                 served, opening, path, params, auth, answer.subprotocol, answer.window_bits
             )
             if spy is not None:
                 visit = spy.visiting(visit)
-            arrival = Arrival(runtime, engine, visit, has_own_drain, inquiry, server)
+            else:
+                runtime.look_around(without_hub)
+            server = environ.get("tina4_wsgi.server")
+            return Arrival(runtime, engine, visit, is_drained(environ, self._app), inquiry, server)
 
+        is_at_once = not served.asks and answer.place.is_taken_at_once(start_response)
+        if is_at_once and _is_heard(engine, path):
+            # Nothing can come between, and nothing has to be awaited.
+            return take_over(answer.place, start_response, answer.headers, arrive(None, None))
+
+        with engine.inquiries.begin(path) as inquiry:
+            arrival = arrive(served.admit(environ, match), inquiry)
         try:
             # Before the 101: from then on the client misses nothing.
             if arrival.wait_until_heard() or served.asks:
@@ -423,6 +416,16 @@ def _group_name(path: str) -> str:
         raise Refused(
             status, "this path can't name a group of connections", detail=str(exc)
         ) from None
+
+
+def _is_heard(engine: Engine, path: str) -> bool:
+    """Return whether broadcasts of other processes to a path arrive here, for those who are on it.
+
+    Where that had to be awaited, they may have left meanwhile.
+    """
+    if not engine.count(GroupKind.PATH, path):
+        return False
+    return not engine.fanout.wait_until_heard(GroupKind.PATH, path)
 
 
 def _engine_with_room(runtime: Runtime, spare: int, is_native: bool = False) -> Engine:

@@ -99,7 +99,8 @@ class Backlog:
             self._droppable.popleft()
             size += len(joined[-1])
 
-        pieces.appendleft(b"".join(joined))  # of a single one, that very piece
+        # Of a single piece, `join` makes no copy.
+        pieces.appendleft(b"".join(joined))
         self._droppable.appendleft(False)
         return pieces[0]
 
