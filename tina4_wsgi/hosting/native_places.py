@@ -57,6 +57,7 @@ class WerkzeugPlace(Place):
         self._has_own_process = bool(environ.get("wsgi.multiprocess"))
 
     def check(self, software: str) -> None:
+        """See, too, whether this process outlives its request."""
         super().check(software)
         if self._has_own_process:
             raise Refused(501, _NEEDS_ITS_PROCESS)
@@ -75,14 +76,17 @@ class WaitressPlace(Place):
         self._channel = channel
 
     def check(self, software: str) -> None:
+        """See, too, whether waitress took for a request what came behind the handshake."""
         super().check(software)
         if self._channel.has_lost_bytes:
             raise Refused(400, _EARLY_BYTES_ARE_LOST)
 
     def place_door(self, on_switching: Switch, on_other: Switch) -> Callable[[], None]:
+        """Wait for waitress's answer where its channel writes it."""
         return self._channel.place_door(on_switching, on_other)
 
     def read_ahead(self) -> bytes:
+        """Take what the channel's parser has read behind the handshake."""
         return self._channel.read_ahead()
 
     def _detach(self) -> Stream:

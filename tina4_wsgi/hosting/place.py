@@ -67,7 +67,6 @@ class Place:
 
     Attributes:
         spy: a test client that observes, None in production; it has no wire for the answer.
-        is_native: whether the request runs without a hub.
         has_answered: whether the server has sent its 101 before it asked us. Then nothing can be
             refused or agreed on any more.
         takes_upgrade: whether the server lets an app send Upgrade and Connection.
@@ -89,6 +88,7 @@ class Place:
 
     @property
     def is_native(self) -> bool:
+        """Whether the socket is one of Python's own, and so the request runs without a hub."""
         return self._shell is native_shell
 
     def check(self, software: str) -> None:

@@ -31,27 +31,37 @@ class OwnPlace(Place):
         self._seat = body.seat
 
     def check(self, software: str) -> None:
+        """See whether the connection can be taken: once, and in its server's thread.
+
+        Raises:
+            Refused: 500, a middleware asks for the second time, or in another thread.
+        """
         if self._seat.is_taken:
             raise Refused(500, NEEDS_ONE_CALL)
         if self._input.thread_ident != get_ident():
             raise Refused(500, NEEDS_ITS_THREAD)
 
     def is_taken_at_once(self, start_response: StartResponse) -> bool:
+        """Return whether our server answers, and nothing around the app does."""
         return self.spy is None and self.is_servers_own(start_response)
 
     def with_socket(self) -> Place:
+        """Have our server make a socket object, and return the place of that."""
         place = Place(self._seat.socket, self._seat.rfile)
         place.spy = self.spy
         return place
 
     def is_servers_own(self, start_response: StartResponse) -> bool:
+        """Return whether this is our server's, and its socket has not become an object."""
         is_seats = getattr(start_response, "__self__", None) is self._seat
         return is_seats and not self._seat.is_made
 
     def answer(self, start_response: StartResponse, fields: Fields) -> bytes:
+        """Leave the whole answer to whoever takes the connection."""
         return head_of(fields)
 
     def take(self, head: bytes) -> Taken:
+        """Take the seat; our server leaves it without a shell."""
         return self._seat.take(head)
 
 
@@ -61,10 +71,12 @@ class GunicornPlace(Place):
     _is_prompt = True  # accepted sockets have what gunicorn sets on its listeners
 
     def is_taken_at_once(self, start_response: StartResponse) -> bool:
+        """Return whether a gevent worker answers, and nothing around the app does."""
         # A native worker leaves the connection to another thread.
         return not self.is_native and self.spy is None and self.is_servers_own(start_response)
 
     def answer(self, start_response: StartResponse, fields: Fields) -> bytes:
+        """Note in gunicorn's response that it has answered 101, and leave the bytes to us."""
         # What gunicorn would note for its access log; the checks of its start_response cost 3 % of
         # a connection, and these fields are our own. It believes that they have left, not to end a
         # chunked body, and that no request follows.
@@ -75,6 +87,7 @@ class GunicornPlace(Place):
         return head_of(fields)
 
     def read_ahead(self) -> bytes:
+        """Take what gunicorn's parser has read behind the handshake."""
         buffer = self._body.reader.unreader.buf
         data: bytes = buffer.getvalue()
         buffer.seek(0)
@@ -95,6 +108,7 @@ class GeventWebSocketPlace(Place):
         self._handler = handler
 
     def take(self, head: bytes) -> Taken:
+        """Take the connection, once its server has an entry of its own for this client."""
         self._tell_apart()
         return super().take(head)
 

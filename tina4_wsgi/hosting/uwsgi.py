@@ -135,6 +135,7 @@ class UwsgiPlace(Place):
 
     @property
     def is_native(self) -> bool:
+        """Whether uWSGI runs this request without its gevent loop."""
         return not self._has_hub
 
     def check(self, software: str) -> None:
@@ -164,9 +165,11 @@ class UwsgiPlace(Place):
             raise Refused(400, _NEEDS_PATIENCE)
 
     def is_servers_own(self, start_response: StartResponse) -> bool:
+        """Return whether this is uWSGI's, a function in C, of which only the name is known."""
         return getattr(start_response, "__name__", "") == "uwsgi_spit"
 
     def answer(self, start_response: StartResponse, fields: Fields) -> bytes:
+        """Have uWSGI note the answer for its log; what it writes goes to the null device."""
         start_response(SWITCHING, fields)
         return head_of(fields)
 
@@ -195,6 +198,7 @@ class UwsgiPlace(Place):
         return remove
 
     def read_ahead(self) -> bytes:
+        """Return nothing: `check` has refused clients that sent anything."""
         return b""
 
     def _detach(self) -> Stream:
