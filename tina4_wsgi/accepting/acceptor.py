@@ -21,7 +21,7 @@ from ..websocket.bridge import SEEN, bodiless
 from ..websocket.connection import Accepted
 from ..websocket.opening_handshake import OpeningHandshake
 from ..websocket.served_route import ServedRoute
-from .arrival import Arrival
+from .arrival import RETRY_LATER, Arrival, check_room
 from .handover import Handovers, is_below
 
 if TYPE_CHECKING:
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from ..websocket.inquiries import Inquiry
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
-
-_RETRY_AFTER_S = 5
-_RETRY_LATER = (("Retry-After", str(_RETRY_AFTER_S)),)
 
 # Clients get these every day, unlike the answer to a handshake that no browser would send.
 _QUIET = frozenset({401, 404})
@@ -150,7 +147,8 @@ class Acceptor:
 
             match = found[1]
             if running is not None:
-                _engine_with_room(running, self._extra.spare(match[0]), is_native(environ))
+                engine = running.engine_of(is_native(environ))
+                check_room(running, engine, self._extra.spare(match[0]))
             self._served_route(match[0]).admit(_as_handshake(environ), match)
         except Refused as refusal:
             self.refuse(environ, start_response, refusal)
@@ -285,7 +283,8 @@ class Acceptor:
         if (spy := answer.place.spy) is not None:
             spy.serving(self._app)
         without_hub = answer.place.is_native
-        engine = _engine_with_room(runtime, spare := self._extra.spare(route), without_hub)
+        engine = runtime.engine_of(without_hub)
+        check_room(runtime, engine, spare := self._extra.spare(route))
         config = self._config
         opening = OpeningHandshake(
             environ, config.trusted_proxies, config.keep_environ, config.max_head_bytes
@@ -311,10 +310,7 @@ class Acceptor:
             arrival = arrive(served.admit(environ, match), inquiry)
         try:
             # Before the 101: from then on the client misses nothing.
-            if arrival.wait_until_heard() or served.asks:
-                # Again: `auth` may have waited, too.
-                _engine_with_room(runtime, spare, without_hub)
-            arrival.check_is_welcome()
+            arrival.wait_until_welcome(spare, has_waited=served.asks)
             return take_over(answer.place, start_response, answer.headers, arrival)
         except BaseException:
             arrival.cancel()
@@ -388,7 +384,7 @@ class Acceptor:
 
         runtime = self._runtime()
         if runtime.is_draining:
-            raise Refused(503, "this server is about to stop, try again", _RETRY_LATER)
+            raise Refused(503, "this server is about to stop, try again", RETRY_LATER)
         if not is_drained(environ, self._app):
             runtime.stop_guard.stand_guard(environ.get("tina4_wsgi.server"))
         return self.handovers.serve(asked, environ, start_response)
@@ -426,10 +422,3 @@ def _is_heard(engine: Engine, path: str) -> bool:
     if not engine.count(GroupKind.PATH, path):
         return False
     return not engine.fanout.wait_until_heard(GroupKind.PATH, path)
-
-
-def _engine_with_room(runtime: Runtime, spare: int, is_native: bool = False) -> Engine:
-    engine = runtime.engine_of(is_native)
-    if runtime.is_draining or not engine.has_room(spare):
-        raise Refused(503, "no further connection can be taken now, try again later", _RETRY_LATER)
-    return engine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from ..errors import Refused
 from ..hosting.refusals import path_for_log
 from ..hub.native import get_ident
 from ..protocol.frames import CloseCode
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from ..websocket.inquiries import Farewell, Inquiry
 
 logger = logging.getLogger("tina4_wsgi.upgrade")
+
+_RETRY_AFTER_S = 5
+RETRY_LATER = (("Retry-After", str(_RETRY_AFTER_S)),)
+"""The field of a refusal that another process, or this one soon, may spare a client."""
 
 _STATUS = slice(len(b"HTTP/1.1 "), len(b"HTTP/1.1 200"))
 
@@ -65,16 +70,19 @@ class Arrival:
             inquiry.keep()
             runtime.fanout.entered(GroupKind.PATH, visit.path)
 
-    def wait_until_heard(self) -> bool:
-        """Wait briefly until broadcasts of other processes arrive; return whether it had to."""
-        return self._runtime.fanout.wait_until_heard(GroupKind.PATH, self._visit.path)
+    def wait_until_welcome(self, spare: int, has_waited: bool) -> None:
+        """Wait briefly until broadcasts of other processes arrive; see whether it may still come.
 
-    def check_is_welcome(self) -> None:
-        """Check that no `disconnect` has meant this login or this path since `auth` was asked.
-
+        Args:
+            spare: as of `check_room`.
+            has_waited: whether time has passed since there was room: `auth` was asked.
         Raises:
-            Refused: one has.
+            Refused: 503, there is no room any more; or a `disconnect` has meant this login or this
+                path since `auth` was asked.
         """
+        had_to_wait = self._runtime.fanout.wait_until_heard(GroupKind.PATH, self._visit.path)
+        if had_to_wait or has_waited:
+            check_room(self._runtime, self._engine, spare)
         if (farewell := self._farewell()) is not None:
             raise farewell.refusal()
 
@@ -127,3 +135,15 @@ class Arrival:
     def _farewell(self) -> Farewell | None:
         inquiry = self._inquiry
         return None if inquiry is None else inquiry.farewell_to(self._visit.auth)
+
+
+def check_room(runtime: Runtime, engine: Engine, spare: int) -> None:
+    """Check that this process takes one more connection.
+
+    Args:
+        spare: how many connections beyond the cap its route may have.
+    Raises:
+        Refused: 503, it is full or about to stop.
+    """
+    if runtime.is_draining or not engine.has_room(spare):
+        raise Refused(503, "no further connection can be taken now, try again later", RETRY_LATER)
