@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import gevent
 from gevent import monkey
@@ -20,6 +20,9 @@ from gevent.event import Event
 
 from .mailbox import Mailbox
 from .native import allocate_lock, get_ident, start_new_thread
+
+if TYPE_CHECKING:
+    from _thread import LockType
 
 logger = logging.getLogger("tina4_wsgi.hub_thread")
 
@@ -32,7 +35,7 @@ class HubThread:
         mailbox: takes calls from all other threads.
     """
 
-    _lock: ClassVar[Any] = allocate_lock()
+    _lock: ClassVar[LockType] = allocate_lock()
     _one: ClassVar[HubThread | None] = None
 
     def __init__(self) -> None:

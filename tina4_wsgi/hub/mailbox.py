@@ -19,6 +19,7 @@ from . import mishaps
 from .native import allocate_lock
 
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
 
 logger = logging.getLogger("tina4_wsgi.mailbox")
@@ -42,12 +43,12 @@ class Mailbox:
     def __init__(self, hub: Any) -> None:  # Any: gevent ships no types
         self._loop = hub.loop
         self._lock = allocate_lock()
-        self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self._waiting_threads: deque[Any] = deque()
+        self._posted: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
+        self._waiting_threads: deque[LockType] = deque()
         self._posted_bytes = 0
         self._is_woken = False
 
-    def post(self, function: Callable[..., object], *args: Any, size_bytes: int = 0) -> None:
+    def post(self, function: Callable[..., object], *args: object, size_bytes: int = 0) -> None:
         """Run `function(*args)` in the hub soon; waits only while too many posts wait.
 
         Args:

@@ -8,7 +8,7 @@ unpatched process.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gevent.monkey import get_original
 
@@ -24,7 +24,7 @@ allocate_lock: Callable[[], LockType] = get_original("_thread", "allocate_lock")
 one over a switch.
 """
 
-start_new_thread: Callable[[Callable[..., object], tuple[Any, ...]], int] = get_original(
+start_new_thread: Callable[[Callable[..., object], tuple[object, ...]], int] = get_original(
     "_thread", "start_new_thread"
 )
 """Start a native thread, not a greenlet."""
