@@ -103,7 +103,7 @@ def test_it_is_asked_by_a_get_with_the_cookies_and_fields_of_the_handshake(legac
                 "X-Hop": "1",
                 "Connection": "Upgrade, X-Hop",
             },
-            environ_overrides={"werkzeug.socket": object()},
+            environ_overrides={"waitress.client_disconnected": object()},
         )
 
     (asked,) = legacy.asked
@@ -120,7 +120,7 @@ def test_it_is_asked_by_a_get_with_the_cookies_and_fields_of_the_handshake(legac
         name
         for name in asked
         if name.startswith(("HTTP_SEC_", "HTTP_UPGRADE", "HTTP_CONN", "tina4_wsgi.", "HTTP_IF"))
-        or name in ("HTTP_RANGE", "HTTP_X_HOP", "werkzeug.socket", "CONTENT_LENGTH")
+        or name in ("HTTP_RANGE", "HTTP_X_HOP", "waitress.client_disconnected", "CONTENT_LENGTH")
     ] == []
 
 

@@ -60,6 +60,7 @@ _OF_ANOTHER_REQUEST = frozenset(
         "RAW_URI",
         "REQUEST_URI",
         "gunicorn.socket",
+        "waitress.client_disconnected",
         "werkzeug.request",
         "werkzeug.socket",
         "wsgi.file_wrapper",
