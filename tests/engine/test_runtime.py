@@ -138,13 +138,13 @@ def test_an_engine_is_released_when_it_has_no_connections(house: House) -> None:
 
 
 def test_the_environment_is_looked_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[Config] = []
-    monkeypatch.setattr(module.checks, "log_at_boot", looked.append)
+    looked: list[tuple[Config, bool]] = []
+    monkeypatch.setattr(module.checks, "log_at_boot", lambda *seen: looked.append(seen))
 
     house.process.look_around()
     house.process.look_around()
 
-    assert looked == [house.config]
+    assert looked == [(house.config, False)]
 
 
 # For other processes

@@ -86,10 +86,10 @@ def test_no_more_run_at_once_than_allowed_and_the_others_wait_their_turn(
     assert threads.count == MOST
 
     gates[0].set()
-    waiting[0].join()
+    waiting[0].get(timeout=NEVER_S)
     for gate in gates:
         gate.set()
-    gevent.joinall(waiting, raise_error=True)
+    gevent.joinall(waiting, timeout=NEVER_S, raise_error=True)
     assert begun[-1] == MOST
 
 
