@@ -5,6 +5,7 @@ what it raises.
 from __future__ import annotations
 
 import argparse
+import contextvars
 import os
 import sys
 import threading
@@ -19,6 +20,7 @@ router = Router()
 
 thread_local = threading.local()
 greenlet_local = gevent.local.local()
+variable = contextvars.ContextVar("user", default=None)
 
 
 class Visit(threading.local):
@@ -47,7 +49,9 @@ def neighbours(connection, event, data):
 
 
 def leave(name, what):
-    if what == "thread-local":
+    if what == "context variable":
+        variable.set(name)
+    elif what == "thread-local":
         thread_local.user = name
     elif what == "greenlet-local":
         greenlet_local.user = name
@@ -62,6 +66,8 @@ def leave(name, what):
 
 
 def look(what):
+    if what == "context variable":
+        return variable.get()
     holder = {
         "thread-local": thread_local,
         "greenlet-local": greenlet_local,
