@@ -14,7 +14,7 @@ from tests.support.site import Site
 _tags = count(1)
 
 
-@pytest.fixture(scope="session", params=["own", "gunicorn", "preload", "gthread"])
+@pytest.fixture(scope="session", params=["own", "gunicorn", "preload", "sync", "gthread"])
 def arena(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:

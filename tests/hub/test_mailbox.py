@@ -153,6 +153,26 @@ def test_a_thread_that_is_far_ahead_of_the_hub_waits_for_it() -> None:
     assert done == list(range(1_026))
 
 
+def test_a_thread_that_posts_more_than_a_mebibyte_waits_for_the_hub_too() -> None:
+    loop, done = Loop(), []
+    mailbox = Mailbox(loop)
+
+    def post() -> None:
+        for number in range(4):
+            mailbox.post(done.append, number, size_bytes=400_000)
+
+    thread = gevent.get_hub().threadpool.spawn(post)
+    wait_until(lambda: len(mailbox._posted) == 3)
+    gevent.sleep(0.05)
+    assert not thread.ready()
+    assert len(mailbox._posted) == 3
+    loop.turn()
+    thread.get(timeout=5)
+    loop.turn()
+
+    assert done == list(range(4))
+
+
 @pytest.mark.parametrize("way", ["call", "call_waiting"])
 def test_the_thread_that_waits_gets_the_result(way: str) -> None:
     mailbox, hub = Mailbox(gevent.get_hub()), gevent.get_hub()

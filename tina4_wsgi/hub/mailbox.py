@@ -29,7 +29,10 @@ _MOST_POSTED = 1_024
 wait, so memory stays bounded.
 """
 
-_MOST_POSTED_BYTES = 4 << 20
+_MOST_POSTED_BYTES = 1 << 20
+"""Frames that a thread posts to one slow client come on top of `max_outbound_bytes`, whose default
+this is.
+"""
 
 
 class Mailbox:
