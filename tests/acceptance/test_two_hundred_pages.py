@@ -16,10 +16,8 @@ import gevent
 import pytest
 
 from tests.acceptance.pages_that_return import Page
-from tests.support import servers
 from tests.support.site import Site, run_site
 
-APPS = Path(__file__).with_name("apps")
 PAGE_COUNT = 200
 WAIT_S = 40.0  # a page that finds nobody twice sits out some seconds
 MOST_REQUESTS = 2 * PAGE_COUNT + 100  # so that those who come back don't trigger the next restart
@@ -50,15 +48,10 @@ def hup(site: Site, folder: Path) -> Iterator[None]:
 def restart(site: Site, folder: Path) -> Iterator[None]:
     """Stop the server, and start another one in its place."""
     in_thread(site.server.stop)
-    bind = f"127.0.0.1:{site.address[1]}"
-    log_path = folder / "second.log"
-    with servers.gunicorn(
-        "shout:app", APPS, log_path, "-w", "1", "--bind", bind, env=environment(folder)
-    ) as second:
-        try:
-            yield
-        finally:
-            second.end()
+    second = folder / "second"
+    second.mkdir()
+    with serving(site.kind, folder, second, "--bind", f"127.0.0.1:{site.address[1]}"):
+        yield
 
 
 @contextlib.contextmanager
@@ -68,18 +61,25 @@ def use_up(site: Site, folder: Path) -> Iterator[None]:
     yield
 
 
-def environment(folder: Path) -> dict[str, str]:
-    return {"PYTHONPATH": str(servers.ROOT), "JOURNAL": str(folder / "journal")}
+def serving(
+    kind: str, folder: Path, log_folder: Path, *options: str
+) -> contextlib.AbstractContextManager[Site]:
+    """Run apps/shout.py; all servers of one folder share a journal."""
+    env = {"JOURNAL": str(folder / "journal")}
+    return run_site(kind, "shout:app", log_folder, *options, env=env)
 
 
 @pytest.mark.deadline(120)
+@pytest.mark.parametrize("gunicorn_kind", ["gunicorn", "sync", "gthread"])
 @pytest.mark.parametrize(
     "deploy", [hup, restart, use_up], ids=["SIGHUP", "SIGTERM and restart", "max_requests"]
 )
-def test_all_come_back_spread_out_and_lose_nothing(tmp_path: Path, deploy: Deploy) -> None:
+def test_all_come_back_spread_out_and_lose_nothing(
+    tmp_path: Path, deploy: Deploy, gunicorn_kind: str
+) -> None:
     options = ["--max-requests", str(MOST_REQUESTS)] if deploy is use_up else []
     with (
-        run_site("gunicorn", "shout:app", tmp_path, *options, working_folder=APPS) as site,
+        serving(gunicorn_kind, tmp_path, tmp_path, *options) as site,
         crowd(site) as pages,
     ):
         old_pid = first_pid(pages)

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import os
 from itertools import count
+from threading import Lock
 
 from tina4_wsgi import App, Router
 
 router = Router()
 journal = os.open(os.environ["JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 numbers = count(1)
+one_speaks = Lock()  # where callbacks run in threads, several at once
 last = {"number": 0}
 
 
@@ -20,8 +22,9 @@ def shout(connection, event, data):
     if event == "open":
         connection.send(f"joined {os.getpid()} {last['number']}")
     if event == "message":
-        last["number"] = next(numbers)
-        connection.broadcast(f"said {last['number']} {data}")
+        with one_speaks:
+            last["number"] = next(numbers)
+            connection.broadcast(f"said {last['number']} {data}")
     if event == "close":
         os.write(journal, f"{os.getpid()} {connection.close_code}\n".encode())
 
