@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -124,6 +125,25 @@ def test_callbacks_of_one_connection_run_one_at_a_time_and_what_they_say_keeps_i
 
     assert heard == [word for n in range(count) for word in (str(n), f"all {n}")]
     assert json.loads(get(server, "/facts"))["most_at_once"]["one"] == 1
+
+
+@pytest.mark.parametrize("path", ["/ws/loud", "/ws/rechecked"])
+def test_a_client_that_reads_late_is_not_closed_for_what_it_says_to_its_own_room(
+    server: Server, path: str
+) -> None:
+    texts = [f"{number} ".ljust(60_000) for number in range(130)]  # more than kernels keep
+    wire = socket.socket()
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+    wire.settimeout(ANSWER_S)
+    wire.connect(server.address)
+    with RawClient(wire) as client:
+        client.upgrade(f"{path}/{path[4:]}")
+        for text in texts:
+            client.send_text(text)
+
+        get(server, f"/open/{path[4:]}")
+
+        assert [client.read_text() for _ in texts] == texts
 
 
 def test_a_view_reaches_the_sockets(server: Server) -> None:

@@ -62,6 +62,11 @@ _PATIENCE_S = 0.5
 burst these callbacks still run, and their replies leave before the close frame.
 """
 
+_SHARES = 8
+"""A thread handles messages of an eighth of `max_outbound_bytes` in one go, then the hub looks at
+what is queued for the client.
+"""
+
 
 class Ending(NamedTuple):
     """How a connection ends.
@@ -304,15 +309,18 @@ class Lifecycle(TransportOwner):
             self.transport.write(frame)
 
     def _wait_for_room(self) -> None:
-        transport, most = self.transport, self.transport.most_bytes
+        self._wait_while_over(self.transport.most_bytes)
+        if self._state != _OPEN:
+            raise self._closed_error()
+
+    def _wait_while_over(self, most_bytes: int) -> None:
+        """Wait while more than `most_bytes` are queued for this client, and it is connected."""
+        transport = self.transport
         transport.flush()  # perhaps frames only wait for the end of the turn
-        while transport.queued_bytes > most and self._state == _OPEN:
+        while transport.queued_bytes > most_bytes and self._state == _OPEN:
             transport.wait_for_room()
             # Another greenlet may have queued more before this one went on.
             transport.flush()
-
-        if self._state != _OPEN:
-            raise self._closed_error()
 
     def _join(self, room: str) -> None:
         if self._state != _OPEN:
@@ -731,6 +739,8 @@ class Lifecycle(TransportOwner):
             except BaseException as exc:  # noqa: BLE001
                 # Whatever was raised, connection and worker go on.
                 self._callback_failed("message", exc)
+            if has_rechecks:
+                self._let_it_read()
 
         inbound.clear()
         session.queued_bytes = 0
@@ -738,26 +748,39 @@ class Lifecycle(TransportOwner):
             self._weigh()
 
     def _handle_in_threads(self, inbound: list[str | bytes]) -> None:
-        """Handle all messages in threads for callbacks: those at hand in one thread, in one go."""
+        """Handle all messages in threads for callbacks: many in one thread, in one go."""
         handled = 0
         while handled < len(inbound):  # close() clears the list
             handled, error = self.owner.run_apps(self._handle_there, inbound, handled)
             if error is not None:
                 self._callback_failed("message", error)
+            self._let_it_read()
         inbound.clear()
+
+    def _let_it_read(self) -> None:
+        """Wait while a client takes too little of what it is sent, if callbacks run in threads.
+
+        Beside those the hub reads on, and much may have come before it sees how much is queued. A
+        client that is in the room to which it speaks would be closed with 1013 by its own messages.
+        """
+        transport = self.transport
+        if self.owner.has_threads and transport.queued_bytes > transport.most_bytes // 2:
+            self._wait_while_over(transport.most_bytes // 2)
 
     def _handle_there(
         self, inbound: list[str | bytes], handled: int
     ) -> tuple[int, BaseException | None]:
-        """Handle messages until one fails; in a native thread.
+        """Handle messages until one fails, or many bytes are handled; in a native thread.
 
         Returns:
             How many messages are handled now, and what the last of them raised.
         """
         callback, connection = self.service.callback, self.connection
+        most_bytes = self.transport.most_bytes // _SHARES
         for data in inbound[handled:]:
-            if not inbound:
+            if not inbound or most_bytes <= 0:
                 break
+            most_bytes -= len(data)
             handled += 1
             self.message_count += 1
             try:

@@ -51,6 +51,23 @@ def behind_a_gate(connection: Any, event: str, data: str) -> None:
         connection.send(f"{data} passed")
 
 
+LOUD = {
+    "ping_interval_s": 0,
+    "send_timeout_s": 60,
+    "max_inbound_bytes": 8 << 20,
+    "max_inbound_messages": 1_000,
+    "max_outbound_bytes": 1 << 18,
+}
+
+
+@router.websocket("/ws/loud/{name}", **LOUD)
+@router.websocket("/ws/rechecked/{name}", auth=lambda request: "ada", reauth_every=3_600, **LOUD)
+def loud(connection: Any, event: str, data: str) -> None:
+    if event == "message":
+        gate(connection.params.name).wait(60.0)
+        connection.broadcast(data)
+
+
 @router.websocket("/ws/order/{name}")
 def in_order(connection: Any, event: str, data: str) -> None:
     name = connection.params.name
