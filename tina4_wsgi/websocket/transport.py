@@ -178,7 +178,11 @@ class Transport(Reader):
         except OSError as exc:
             self._owner.failed(exc)
             return
-        # The server may have read part of a TLS record: read soon the bytes that OpenSSL holds.
+        # The server may have read part of a TLS record.
+        self._read_pending()
+
+    def _read_pending(self) -> None:
+        """Read soon the bytes that OpenSSL holds: they don't make the descriptor readable."""
         if isinstance(self._stream, TLSStream) and self._stream.has_pending:
             self._poller.loop.run_callback(self.on_readable)
 
@@ -225,12 +229,13 @@ class Transport(Reader):
             self.close()
             return
 
-        if not data or self._is_discarding:
-            self._read_the_end(len(data))
-            return
         self._is_drained = len(data) < self._read_bytes
         if not self._is_drained:
             self._read_bytes = READ_BYTES
+            self._read_pending()
+        if not data or self._is_discarding:
+            self._read_the_end(len(data))
+            return
         self.was_heard = True
         self.received_bytes += len(data)
         self._is_flush_near = True
