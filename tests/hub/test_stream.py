@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tina4_wsgi.hub import read_ahead
+from tina4_wsgi.hub import openssl
 from tina4_wsgi.hub.stream import TLSStream, reset_on_close
+from tina4_wsgi.hub.tls import tls_stream
 
 CERTIFICATE = Path(__file__).parents[1] / "server" / "localhost.pem"
 WAIT_S = 5.0
@@ -37,7 +38,7 @@ class Line:
                 continue
         self.below, self.other = socket.socketpair()
         self.other.settimeout(WAIT_S)
-        self.stream = TLSStream(self.below, ours._sslobj)
+        self.stream = tls_stream(self.below, ours._sslobj)
 
     def end(self) -> None:
         """Have the peer's TCP connection end."""
@@ -51,7 +52,7 @@ class Line:
 @pytest.fixture(params=["reading ahead", "record by record"])
 def line(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
     if request.param == "record by record":
-        monkeypatch.setattr(read_ahead, "begin", lambda session: None)
+        monkeypatch.setattr(openssl, "find", lambda session: None)
     line = Line()
     yield line
     line.below.close()

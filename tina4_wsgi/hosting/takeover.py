@@ -25,7 +25,7 @@ from gevent.exceptions import ConcurrentObjectUseError
 
 from ..errors import Refused
 from ..hub.native import get_ident
-from ..hub.stream import Stream, TLSStream
+from ..hub.tls import tls_stream
 from ..spy import spy_of
 from .own_input import OwnInput
 from .socket_shell import Door, Shell
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
     from geventwebsocket.handler import WebSocketHandler
 
+    from ..hub.stream import Stream
     from ..spy import Spy
     from .own_input import Seat
     from .socket_shell import GeventSocket
@@ -434,4 +435,4 @@ def _detach(sock: GeventSocket, is_prompt: bool) -> Stream:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:
             pass  # a UNIX socket has no such delay
-    return raw if session is None else TLSStream(raw, session)
+    return raw if session is None else tls_stream(raw, session)

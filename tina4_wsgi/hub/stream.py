@@ -8,9 +8,10 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+from functools import partial
 from typing import Any, Protocol
 
-from . import read_ahead
+from . import openssl
 
 _LARGEST_RECORD_BYTES = 16_384  # RFC 8446 §5.1
 
@@ -34,6 +35,17 @@ class Stream(Protocol):
     def close(self) -> None: ...
 
 
+class SecureStream(Stream, Protocol):
+    """The methods of a TLS connection.
+
+    Attributes:
+        has_pending: whether OpenSSL holds bytes, which don't make the descriptor readable.
+    """
+
+    @property
+    def has_pending(self) -> bool: ...
+
+
 class TLSStream:
     """A socket whose TLS session the WSGI server has set up.
 
@@ -49,7 +61,8 @@ class TLSStream:
     ) -> None:  # Any: the C classes of ssl have no public names
         self._sock = sock
         self._session = session
-        self._holds_more = read_ahead.begin(session)
+        found = openssl.find(session)
+        self._holds_more = found and partial(found.library.SSL_has_pending, found.address)
         self.fileno = sock.fileno
         self.setsockopt = sock.setsockopt
         self.close = sock.close
@@ -94,7 +107,7 @@ class TLSStream:
 
     @property
     def has_pending(self) -> bool:
-        """Whether OpenSSL holds bytes, which don't make the descriptor readable."""
+        """Whether OpenSSL holds bytes; see `SecureStream`."""
         if self._holds_more is not None:
             return bool(self._holds_more())
         return bool(self._session.pending())
@@ -108,13 +121,18 @@ class TLSStream:
 
     def shutdown(self, how: int, /) -> None:
         """Send close_notify, then shut the socket down; see `socket.shutdown`."""
-        try:
-            self._session.shutdown()
-        except _WOULD_WAIT:
-            pass  # sent; nothing waits for the peer's own close_notify
-        except ssl.SSLError:
-            pass  # a broken session can send nothing any more
-        self._sock.shutdown(how)
+        shut_down(self._sock, self._session, how)
+
+
+def shut_down(sock: Any, session: Any, how: int) -> None:
+    """Send a session's close_notify, then shut its socket down."""
+    try:
+        session.shutdown()
+    except _WOULD_WAIT:
+        pass  # sent; nothing waits for the peer's own close_notify
+    except ssl.SSLError:
+        pass  # a broken session can send nothing any more
+    sock.shutdown(how)
 
 
 def reset_on_close(stream: Stream) -> None:

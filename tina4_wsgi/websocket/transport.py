@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from ..hub.backlog import Backlog
 from ..hub.poller import Poller, Reader
-from ..hub.stream import FIRST_TLS_READ_BYTES, TLSStream, reset_on_close
+from ..hub.stream import FIRST_TLS_READ_BYTES, reset_on_close
 from ..hub.syscalls import (
     BROKEN,
     FIRST_READ_BYTES,
@@ -183,7 +183,7 @@ class Transport(Reader):
 
     def _read_pending(self) -> None:
         """Read soon the bytes that OpenSSL holds: they don't make the descriptor readable."""
-        if isinstance(self._stream, TLSStream) and self._stream.has_pending:
+        if getattr(self._stream, "has_pending", False):
             self._poller.loop.run_callback(self.on_readable)
 
     def on_readable(self) -> None:

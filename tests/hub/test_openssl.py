@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tina4_wsgi.hub import read_ahead
-from tina4_wsgi.hub.stream import TLSStream
+from tina4_wsgi.hub import openssl
+from tina4_wsgi.hub.tls import tls_stream
 
 CERTIFICATE = Path(__file__).parents[1] / "server" / "localhost.pem"
 PLENTY = 65_536
@@ -80,22 +80,18 @@ def ends(request: pytest.FixtureRequest) -> Iterator[Ends]:
 
 
 def test_one_read_takes_all_records_from_the_kernel(ends: Ends) -> None:
-    holds_more = read_ahead.begin(ends.session)
-    assert holds_more is not None
-    assert not holds_more()
+    assert openssl.find(ends.session) is not None
     for piece in (b"one", b"two", b"three"):
         ends.peer.write(piece)
     ends.let_through()
 
     assert ends.session.read(PLENTY) == b"one"
-    assert holds_more()
     assert not ends.in_kernel_bytes
     assert ends.session.read(PLENTY) + ends.session.read(PLENTY) == b"twothree"
-    assert not holds_more()
 
 
 def test_half_a_record_waits_for_the_rest(ends: Ends) -> None:
-    stream = TLSStream(ends.ours, ends.session)
+    stream = tls_stream(ends.ours, ends.session)
     ends.peer.write(b"whole")
     ends.peer.write(b"halved")
     ends.let_through(most_bytes=40)
@@ -115,7 +111,7 @@ def test_half_a_record_waits_for_the_rest(ends: Ends) -> None:
 def test_messages_of_all_sizes_arrive_whole_and_leave_nothing_behind(
     ends: Ends, size_bytes: int
 ) -> None:
-    stream, arrived = TLSStream(ends.ours, ends.session), bytearray()
+    stream, arrived = tls_stream(ends.ours, ends.session), bytearray()
     message = bytes(number % 251 for number in range(size_bytes))
     ends.peer.write(message)
 
@@ -132,7 +128,7 @@ def test_messages_of_all_sizes_arrive_whole_and_leave_nothing_behind(
 
 
 def test_the_clients_goodbye_behind_a_message_is_the_end(ends: Ends) -> None:
-    stream = TLSStream(ends.ours, ends.session)
+    stream = tls_stream(ends.ours, ends.session)
     ends.peer.write(b"last")
     with pytest.raises(ssl.SSLWantReadError):
         ends.peer.unwrap()
@@ -140,6 +136,40 @@ def test_the_clients_goodbye_behind_a_message_is_the_end(ends: Ends) -> None:
 
     assert stream.recv(PLENTY) == b"last"
     assert stream.recv(PLENTY) == b""
+
+
+def test_a_connection_that_was_reset_is_broken_for_reading_and_for_writing(ends: Ends) -> None:
+    stream = tls_stream(ends.ours, ends.session)
+    ends.wire.close()
+
+    assert stream.recv(PLENTY) == b""
+    with pytest.raises(OSError) as caught:
+        stream.send(b"lost")
+    assert not isinstance(caught.value, BlockingIOError)
+
+
+def test_what_the_kernel_does_not_take_waits_and_arrives_in_order(ends: Ends) -> None:
+    stream, arrived = tls_stream(ends.ours, ends.session), bytearray()
+    message = bytes(number % 251 for number in range(1_000_000))
+    rest, waits = memoryview(message), 0
+
+    while len(arrived) < len(message):
+        try:
+            rest = rest[stream.send(rest) :] if rest else rest
+        except BlockingIOError:
+            waits += 1
+        ends.let_through()
+        try:
+            arrived += ends.peer.read(PLENTY)
+        except ssl.SSLWantReadError:
+            continue
+
+    assert arrived == message
+    assert waits
+
+
+def test_nothing_to_send_is_sent_at_once(ends: Ends) -> None:
+    assert tls_stream(ends.ours, ends.session).send(b"") == 0
 
 
 class NotASession:
@@ -150,19 +180,19 @@ class NotASession:
 
 @pytest.mark.parametrize("other", [None, NotASession(), object()])
 def test_what_is_no_session_of_pythons_is_left_alone(other: object) -> None:
-    assert read_ahead.begin(other) is None
+    assert openssl.find(other) is None
 
 
 def test_a_session_laid_out_in_another_way_is_left_alone(
     ends: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for shift in (-8, 8):
-        monkeypatch.setattr(read_ahead, "_HEAD_BYTES", object.__basicsize__ + shift)
-        assert read_ahead.begin(ends.session) is None
+        monkeypatch.setattr(openssl, "_HEAD_BYTES", object.__basicsize__ + shift)
+        assert openssl.find(ends.session) is None
     ends.peer.write(b"one")
     ends.let_through()
 
-    stream = TLSStream(ends.ours, ends.session)
+    stream = tls_stream(ends.ours, ends.session)
     assert stream.recv(PLENTY) == b"one"
 
 
@@ -177,19 +207,19 @@ def test_a_python_that_hides_openssls_names_reads_record_by_record(
             return super().__getattr__(wanted)
 
     monkeypatch.setattr(ctypes, "PyDLL", Hiding)
-    read_ahead._library.cache_clear()
+    openssl._library.cache_clear()
     try:
-        assert read_ahead.begin(ends.session) is None
+        assert openssl.find(ends.session) is None
     finally:
-        read_ahead._library.cache_clear()
+        openssl._library.cache_clear()
 
 
 def test_a_python_with_openssl_inside_reads_record_by_record(
     ends: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(_ssl, "__file__")
-    read_ahead._library.cache_clear()
+    openssl._library.cache_clear()
     try:
-        assert read_ahead.begin(ends.session) is None
+        assert openssl.find(ends.session) is None
     finally:
-        read_ahead._library.cache_clear()
+        openssl._library.cache_clear()
