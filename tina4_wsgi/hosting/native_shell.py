@@ -19,7 +19,7 @@ import ssl
 import weakref
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..hub.stream import TLSStream
+from ..hub.tls import tls_stream
 from .socket_shell import HEAD_END, OK_SO_FAR, SWITCHING, Ended
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def detach(sock: NativeSocket, is_prompt: bool, is_polled: bool = False) -> Stre
     inside: NativeSocket
     if isinstance(sock, ssl.SSLSocket):
         inside = _Inside(sock)
-        stream: Stream = TLSStream(inside, _session_of(sock))
+        stream: Stream = tls_stream(inside, _session_of(sock))
         sock.__class__ = _PolledTLSShell if is_polled else _TLSShell
     else:
         stream = inside = socket.socket(sock.family, sock.type, sock.proto, sock.detach())

@@ -22,7 +22,7 @@ import socket
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from ..hub.native import allocate_lock
-from ..hub.stream import TLSStream
+from ..hub.tls import tls_stream
 
 if TYPE_CHECKING:
     from _thread import LockType
@@ -178,7 +178,7 @@ def detach(sock: GeventSocket, is_prompt: bool, is_polled: bool = False) -> Stre
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:
             pass  # a UNIX socket has no such delay
-    return raw if session is None else TLSStream(raw, session)
+    return raw if session is None else tls_stream(raw, session)
 
 
 class Door:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+from functools import partial
 from typing import Any, Protocol
+
+from . import openssl
 
 _LARGEST_RECORD_BYTES = 16_384  # RFC 8446 §5.1
 
@@ -16,6 +19,8 @@ FIRST_TLS_READ_BYTES = _LARGEST_RECORD_BYTES
 """How many bytes to ask a `TLSStream` for until it returns this many: when more are asked for, it
 looks for a second record, and OpenSSL takes long to say that there is none.
 """
+_WOULD_WAIT = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_ENDS = (ssl.SSLZeroReturnError, ssl.SSLEOFError)  # most peers close without a close_notify
 _NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s
 
 
@@ -30,6 +35,17 @@ class Stream(Protocol):
     def close(self) -> None: ...
 
 
+class SecureStream(Stream, Protocol):
+    """The methods of a TLS connection.
+
+    Attributes:
+        has_pending: whether OpenSSL holds bytes, which don't make the descriptor readable.
+    """
+
+    @property
+    def has_pending(self) -> bool: ...
+
+
 class TLSStream:
     """A socket whose TLS session the WSGI server has set up.
 
@@ -38,19 +54,22 @@ class TLSStream:
         session: the established OpenSSL session of this socket (`ssl.SSLSocket._sslobj`).
     """
 
-    __slots__ = ("_session", "_sock", "close", "fileno", "setsockopt")
+    __slots__ = ("_holds_more", "_session", "_sock", "close", "fileno", "setsockopt")
 
     def __init__(
         self, sock: Any, session: Any
     ) -> None:  # Any: the C classes of ssl have no public names
         self._sock = sock
         self._session = session
+        found = openssl.find(session)
+        self._holds_more = found and partial(found.library.SSL_has_pending, found.address)
         self.fileno = sock.fileno
         self.setsockopt = sock.setsockopt
         self.close = sock.close
 
     def recv(self, size_bytes: int, /) -> bytes:
-        """Read what has arrived, whole TLS records, so that OpenSSL holds nothing afterwards.
+        """Read what has arrived. What OpenSSL holds afterwards is less than a record, unless
+        `size_bytes` are returned.
 
         Args:
             size_bytes: at least the size of a TLS record, 16 384.
@@ -60,49 +79,60 @@ class TLSStream:
             BlockingIOError: nothing has arrived.
             OSError: the connection is broken.
         """
-        parts: list[bytes] = []
-        room = size_bytes
+        try:
+            part: bytes = self._session.read(size_bytes)
+        except _WOULD_WAIT as exc:
+            raise BlockingIOError from exc
+        except _ENDS:
+            return b""
+        if self._is_empty(room := size_bytes - len(part)):
+            return part
 
-        while room >= _LARGEST_RECORD_BYTES or not parts:
+        parts = [part]
+        while part and not self._is_empty(room):
             try:
                 part = self._session.read(room)
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as exc:
-                if not parts:
-                    raise BlockingIOError from exc
-                break
-            except ssl.SSLZeroReturnError:
-                break
-            except ssl.SSLEOFError:
-                break  # the peer closed without a close_notify, as most do
-
-            if not part:
+            except (*_WOULD_WAIT, *_ENDS):
                 break
             parts.append(part)
             room -= len(part)
-
         return b"".join(parts)
+
+    def _is_empty(self, room: int) -> bool:
+        """Return whether no further read is worth its while."""
+        if self._holds_more is None:
+            # Without reading ahead, OpenSSL holds nothing as long as there is room for a record.
+            return room < _LARGEST_RECORD_BYTES
+        return not room or not self._holds_more()
 
     @property
     def has_pending(self) -> bool:
-        """Whether OpenSSL holds decrypted bytes, which don't make the descriptor readable."""
+        """Whether OpenSSL holds bytes; see `SecureStream`."""
+        if self._holds_more is not None:
+            return bool(self._holds_more())
         return bool(self._session.pending())
 
     def send(self, data: bytes | memoryview, /) -> int:
         """Write as much as the kernel takes without waiting; see `socket.send`."""
         try:
             return int(self._session.write(data))
-        except (ssl.SSLWantWriteError, ssl.SSLWantReadError) as exc:
+        except _WOULD_WAIT as exc:
             raise BlockingIOError from exc
 
     def shutdown(self, how: int, /) -> None:
         """Send close_notify, then shut the socket down; see `socket.shutdown`."""
-        try:
-            self._session.shutdown()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            pass  # sent; nothing waits for the peer's own close_notify
-        except ssl.SSLError:
-            pass  # a broken session can send nothing any more
-        self._sock.shutdown(how)
+        shut_down(self._sock, self._session, how)
+
+
+def shut_down(sock: Any, session: Any, how: int) -> None:
+    """Send a session's close_notify, then shut its socket down."""
+    try:
+        session.shutdown()
+    except _WOULD_WAIT:
+        pass  # sent; nothing waits for the peer's own close_notify
+    except ssl.SSLError:
+        pass  # a broken session can send nothing any more
+    sock.shutdown(how)
 
 
 def reset_on_close(stream: Stream) -> None:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from ..hub.backlog import Backlog
 from ..hub.poller import Poller, Reader
-from ..hub.stream import FIRST_TLS_READ_BYTES, TLSStream, reset_on_close
+from ..hub.stream import FIRST_TLS_READ_BYTES, reset_on_close
 from ..hub.syscalls import (
     BROKEN,
     FIRST_READ_BYTES,
@@ -178,8 +178,12 @@ class Transport(Reader):
         except OSError as exc:
             self._owner.failed(exc)
             return
-        # The server may have read part of a TLS record: read soon the bytes that OpenSSL holds.
-        if isinstance(self._stream, TLSStream) and self._stream.has_pending:
+        # The server may have read part of a TLS record.
+        self._read_pending()
+
+    def _read_pending(self) -> None:
+        """Read soon the bytes that OpenSSL holds: they don't make the descriptor readable."""
+        if getattr(self._stream, "has_pending", False):
             self._poller.loop.run_callback(self.on_readable)
 
     def on_readable(self) -> None:
@@ -225,12 +229,13 @@ class Transport(Reader):
             self.close()
             return
 
-        if not data or self._is_discarding:
-            self._read_the_end(len(data))
-            return
         self._is_drained = len(data) < self._read_bytes
         if not self._is_drained:
             self._read_bytes = READ_BYTES
+            self._read_pending()
+        if not data or self._is_discarding:
+            self._read_the_end(len(data))
+            return
         self.was_heard = True
         self.received_bytes += len(data)
         self._is_flush_near = True

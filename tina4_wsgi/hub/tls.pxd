@@ -1,0 +1,1 @@
+cpdef object tls_stream(object sock, object session)
