@@ -178,13 +178,17 @@ def test_the_page_of_the_documentation_loads_itself_again_and_gets_pushes(
         eventually(lambda: writer.front().title == "Orders", "ada is logged in")
         reader = Page(driver, server.url)
         is_open = "return typeof live === 'object' && live.readyState === 1"
-        eventually(lambda: reader.front().execute_script(is_open), "the page listens")
-        reader.front().execute_script("window.isFirst = true")
+        for page in (writer, reader):
+            eventually(lambda page=page: page.front().execute_script(is_open), "the page listens")
+            page.front().execute_script("window.isFirst = true")
 
         change(server, site / "shop.py")
 
         is_new = is_open + " && !window.isFirst"
-        eventually(lambda: reader.front().execute_script(is_new), "it listens again", RETURN_S)
+        for page in (writer, reader):
+            eventually(
+                lambda page=page: page.front().execute_script(is_new), "it listens again", RETURN_S
+            )
         reader.front().execute_script("window.isSecond = true")
         order(writer, "two pears")
         eventually(lambda: "two pears" in reader.texts("li"), "the order is on the other page")
