@@ -149,7 +149,9 @@ def _plan(options: argparse.Namespace) -> Plan:
 def _chosen_scenarios(options: argparse.Namespace) -> list[Scenario]:
     if options.only:
         return [SCENARIO_BY_KEY[key] for key in SCENARIO_BY_KEY if _is_named(key, options.only)]
-    return [one for one in SCENARIOS if not options.quick or one.key in QUICK_SCENARIOS]
+    if options.quick:
+        return [one for one in SCENARIOS if one.key in QUICK_SCENARIOS]
+    return [one for one in SCENARIOS if one.is_default]
 
 
 def _chosen_peers(options: argparse.Namespace) -> list[Peer]:

@@ -51,7 +51,8 @@ class Bench:
     def generator(self, server: Server, *load: str) -> list[str]:
         """The command that loads `server`."""
         pids = [word for pid in server.pids for word in ("--pid", str(pid))]
-        wsload = [str(self.kit.wsload), *load, "--port", str(server.port), *pids]
+        speech = ["--socketio"] if server.peer.speaks_socket_io else []
+        wsload = [str(self.kit.wsload), *load, "--port", str(server.port), *speech, *pids]
         return pinned_command(self.cpus.load, *wsload)
 
 

@@ -4,10 +4,12 @@ A server binds port 0 of 127.0.0.1 itself and prints `http://127.0.0.1:PORT`; al
 routes: `/ws/echo`, `/ws/chat/{room}` (to everybody in it, the sender included) and, for HTTP,
 `/hello/{name}`. A server learns from its environment what a scenario wants beside the defaults:
 `BENCH_TLS` is a PEM file with certificate and key, `BENCH_DEFLATE` asks for permessage-deflate.
+One that speaks Socket.IO has them below `SOCKET_IO`.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +35,12 @@ there.
 A_THREAD_EACH = ("-k", "gthread", "--threads", "210", "--worker-connections", "20000")
 """For peers that keep a thread of the worker per WebSocket: enough for the rooms of 200."""
 
+WITH_A_THREAD_EACH = 200
+"""So many connections such a peer is asked to hold."""
+
+SOCKET_IO = "/socket.io/?EIO=4&transport=websocket&path="
+"""What a server that speaks Socket.IO is asked for, before the path."""
+
 PLAIN = ""
 TLS = "tls"
 DEFLATE = "deflate"
@@ -53,6 +61,8 @@ class Peer:
         has_http, has_websocket: which scenarios it takes part in.
         modes: what its WebSockets can do beside plain ones: `TLS`, `DEFLATE`.
         is_default: measured when `--peers` names nobody; others are where a scenario wants them.
+        most_connections: it takes part in no scenario with more.
+        speaks_socket_io: its messages are events of Socket.IO, not WebSocket messages alone.
     """
 
     key: str
@@ -66,6 +76,8 @@ class Peer:
     has_websocket: bool = True
     modes: tuple[str, ...] = ()
     is_default: bool = True
+    most_connections: int = sys.maxsize
+    speaks_socket_io: bool = False
 
 
 def _http(key: str, label: str, *needs: str) -> Peer:
@@ -210,6 +222,19 @@ PEERS: tuple[Peer, ...] = (
         ("flask==3.1.3", "flask-sock==0.7.0"),
         A_THREAD_EACH,
         is_default=False,
+        most_connections=WITH_A_THREAD_EACH,
+    ),
+    Peer(
+        "flask-socketio-gthread",
+        "Flask-SocketIO, gthread",
+        "Python",
+        "gunicorn",
+        "flask_socketio_app:app",
+        ("flask==3.1.3", "flask-socketio==5.7.0", "simple-websocket==1.1.0"),
+        A_THREAD_EACH,
+        is_default=False,
+        most_connections=WITH_A_THREAD_EACH,
+        speaks_socket_io=True,
     ),
     _http("bare", "bare WSGI"),
     _http("falcon", "Falcon", "falcon==4.4.0"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .peers import DEFLATE, OURS, OWN, PLAIN, TLS, Peer
+from .peers import DEFLATE, OURS, OWN, PLAIN, TLS, WITH_A_THREAD_EACH, Peer
 
 SLOW_READER_BYTES = 50_000_000
 LONG_S = 600.0
@@ -27,6 +27,7 @@ class Scenario:
         is_ours_alone: others are measured only when both they and this scenario are named.
         mode: what the connections are besides plain: `TLS` or `DEFLATE`.
         also: servers that are measured here though they are no default ones.
+        is_default: measured when `--only` names nothing.
     """
 
     key: str
@@ -41,12 +42,20 @@ class Scenario:
     is_ours_alone: bool = False
     mode: str = PLAIN
     also: tuple[str, ...] = ()
+    is_default: bool = True
+
+    @property
+    def connections(self) -> int:
+        """How many there are at a time; 0 where the load doesn't say."""
+        return int(self.load[self.load.index("-c") + 1]) if "-c" in self.load else 0
 
     def takes(self, peer: Peer) -> bool:
         """Say whether a peer offers what this scenario asks for."""
         if self.kind == "http":
             return peer.has_http
-        return peer.has_websocket and (self.mode == PLAIN or self.mode in peer.modes)
+        if not peer.has_websocket or self.connections > peer.most_connections:
+            return False
+        return self.mode == PLAIN or self.mode in peer.modes
 
     def wants(self, peer: Peer) -> bool:
         """Say whether a peer that can take part does so where nobody names peers."""
@@ -67,7 +76,7 @@ def _room(key: str, title: str, *load: str) -> Scenario:
     return Scenario(key, title, "deliveries", "closed_loop", load=("broadcast", *load))
 
 
-def _idle(key: str, count: int) -> Scenario:
+def _idle(key: str, count: int, *, is_default: bool = True) -> Scenario:
     return Scenario(
         key,
         f"{count:,} idle connections",
@@ -79,6 +88,7 @@ def _idle(key: str, count: int) -> Scenario:
         most_rounds=3,
         descriptors=count + 200,
         also=(OWN,),
+        is_default=is_default,
     )
 
 
@@ -174,6 +184,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     _idle("idle8000", 8_000),
     _idle("idle10000", 10_000),
+    _idle("idle200", WITH_A_THREAD_EACH, is_default=False),
     Scenario(
         "http",
         "HTTP: JSON route with a parameter, 50 keep-alive connections",

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import machine
-from .peers import CERTIFICATE, DEFLATE, FOLDER, PLAIN, PROTOTYPE, ROOT, TLS, Peer
+from .peers import CERTIFICATE, DEFLATE, FOLDER, PLAIN, PROTOTYPE, ROOT, SOCKET_IO, TLS, Peer
 from .setting_up import Kit
 
 HOST = "127.0.0.1"
@@ -155,6 +155,8 @@ def _wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
 def _wait_for_answer(peer: Peer, port: int, log: Path, mode: str) -> None:
     """Make one request, which the kernel keeps until the server takes it."""
     path, status = ("/ws/echo", b" 101 ") if peer.has_websocket else ("/hello/world", b" 200 ")
+    if peer.speaks_socket_io:
+        path = SOCKET_IO + path
     answer = b""
     with (
         contextlib.suppress(OSError),

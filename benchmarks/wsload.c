@@ -51,6 +51,9 @@
  *  --json         the constant part of a message is JSON, which compresses as JSON does
  *  --deflate      offers permessage-deflate without context takeover in either direction; a server that declines,
  *                 or keeps a context all the same, is an error. All messages are sent compressed.
+ *  --socketio     speaks Socket.IO, revision 5, over WebSocket alone: /socket.io/?EIO=4&transport=websocket&path=PATH,
+ *                 a connection is open when Socket.IO has answered it, and each message is the event 42["message","..."],
+ *                 with --size bytes of ours in it, which is also what has to come back. Engine.IO's pings are answered.
  *  --tls          TLS 1.3 with AES-128-GCM, so that all servers do the same work; the certificate is not
  *                 checked, since nothing but loopback is ever called
  *  --close-timeout S (5)     give up on close handshakes after so long without progress
@@ -219,7 +222,7 @@ static void b64(const u8 *in, size_t n, char *out) {
 /* ---------------------------------------------------------------- types, globals */
 enum { M_ECHO, M_BCAST, M_IDLE, M_CHURN, M_STORM, MODES };
 static const char *MODE[] = {"echo", "broadcast", "idle", "churn", "storm"};
-enum { ST_DEAD, ST_CONN, ST_HS, ST_OPEN, ST_CLOSING /* we sent close */, ST_FIN /* both did; awaiting EOF */ };
+enum { ST_DEAD, ST_CONN, ST_HS, ST_SIO /* 101 is there, Socket.IO's own answer isn't */, ST_OPEN, ST_CLOSING /* we sent close */, ST_FIN /* both did; awaiting EOF */ };
 #define HSBUF 8192
 typedef struct hs { struct hs *next; char acc[32]; u32 n; char buf[HSBUF]; } hs;
 typedef struct { u32 a, b; } gap; /* [a,b) not received */
@@ -230,7 +233,7 @@ typedef struct {
 	u32 idx, room;
 	u64 tag; u64 *ts; u64 last; /* last progress */
 	/* cold: streaming parser etc. */
-	u8 stage, hn, fop, ffin, mop, mact, mbad, cbuf[128], hb[16], pfx[32];
+	u8 stage, hn, fop, ffin, mop, mact, mbad, cbuf[128], hb[16], pfx[64];
 	u64 flen, fgot, mgot;
 	u64 t0; hs *h; ctl *ctl; gap *gaps; u32 ngaps;
 	/* TLS: the session, and how many messages are in a record that the kernel did not take yet */
@@ -241,7 +244,7 @@ typedef struct {
 typedef struct { u64 sent; u32 need, got, lost, pad; u64 tse[2]; } bent;
 typedef struct { bent *ring; u32 done, n, live; conn *snd; u64 enc, last; u8 dead; } room;
 
-static int mode, tls, deflating, json, port, binary, verify, spin, ignore_foreign, excl_sender, src_ips = 1, v6;
+static int mode, tls, deflating, sio, json, port, binary, verify, spin, ignore_foreign, excl_sender, src_ips = 1, v6;
 static const char *host = "127.0.0.1", *path = NULL, *path_tpl = NULL;
 static u32 C = 0, K = 1, NR = 1, cwin = 200;
 static double dur = 5, warm = -1, hold = 1, rate = 0, connect_rate = 0, drain_s = 3, cto_s = 10, close_s = 5;
@@ -259,8 +262,8 @@ static u64 *tsall;
 #define MAXFRAME (1ull << 31)
 static u8 *rbuf;
 static struct epoll_event evs[MAXE];
-static u8 *body, *slots, mask[4], eh[10]; static u64 mask64; /* of the patched prefix */
-static size_t L, hl, ehl, FL, PFX, at_; /* at_: where the prefix begins in a frame of ours */ static u32 nslots; static int has_tag, has_ts; static u8 opc;
+static u8 *whole /* a message as it comes */, *body /* ours in it */, *slots, mask[4], eh[10]; static u64 mask64; /* of the patched prefix */
+static size_t L, hl, ehl, FL, PFX, before_, WL /* of a whole message; before_ bytes of it are before ours */, at_; /* at_: where the prefix begins in a frame of ours */ static u32 nslots; static int has_tag, has_ts; static u8 opc;
 static volatile sig_atomic_t stop_;
 static int measuring, sending, closing_all, connecting;
 static u32 next_conn, inflight, nopen; static u32 *cstack, ncstack;
@@ -502,7 +505,7 @@ static void conn_shut(conn *c) {
 static void room_client_gone(conn *c);
 NOINL void conn_lost(conn *c, const char *why) { /* not meant to happen, or the end of a close */
 	if (c->st == ST_DEAD) return;
-	if (c->st == ST_CONN || c->st == ST_HS) {
+	if (c->st < ST_OPEN) {
 		inflight--; E_conn++;
 		if (c->st == ST_HS && c->h && c->h->n) err("conn %u: handshake failed: %s (got %u bytes: '%.*s')", c->idx, why, c->h->n, (int)strcspn(c->h->buf, "\r\n"), c->h->buf);
 		else err("conn %u: %s: %s", c->idx, c->st == ST_CONN ? "connect" : "handshake", why);
@@ -519,6 +522,7 @@ NOINL void conn_lost(conn *c, const char *why) { /* not meant to happen, or the 
 }
 NOINL void proto_err(conn *c, const char *why) {
 	E_proto++; err("conn %u: protocol error: %s", c->idx, why);
+	if (c->st == ST_SIO) inflight--;
 	if (mode == M_BCAST) room_client_gone(c);
 	else if (c->tx_next != c->rx_next && c->st == ST_OPEN) { gap_add(c, c->rx_next, c->tx_next); c->rx_next = c->tx_next; }
 	gaps_final(c);
@@ -572,6 +576,8 @@ static void rate_tick(u64 now) {
 }
 
 /* ---------------------------------------------------------------- receiving messages */
+#define SIO_PATH "/socket.io/?EIO=4&transport=websocket&path="
+static const char SIO_HEAD[] = "42[\"message\",\"", SIO_TAIL[] = "\"]";
 static u64 idle_ok;
 INL void accept_msg(conn *c, u32 s, u64 now, const int M) { /* a correct message, in order */
 	recv_total++;
@@ -631,12 +637,24 @@ NOINL void on_control(conn *c) {
 }
 static void chunk(conn *c, const u8 *p, size_t n) {
 	u64 o = c->mgot;
-	if (o < 32) { size_t k = 32 - o < n ? 32 - o : n; memcpy(c->pfx + o, p, k); }
+	if (o < sizeof c->pfx) { size_t k = sizeof c->pfx - o < n ? sizeof c->pfx - o : n; memcpy(c->pfx + o, p, k); }
 	c->mgot += n;
-	if (c->mgot > size_) return; /* the length is wrong anyway */
-	u64 from = verify ? PFX : (size_ >= PFX + 8 ? size_ - 8 : size_);
+	if (c->mgot > WL) return; /* the length is wrong anyway */
+	u64 from = before_ + (verify ? PFX : (size_ >= PFX + 8 ? size_ - 8 : size_));
 	if (from < o) from = o;
-	if (from < c->mgot && memcmp(p + (from - o), body + from, c->mgot - from)) c->mbad = 1;
+	if (from < c->mgot && memcmp(p + (from - o), whole + from, c->mgot - from)) c->mbad = 1;
+}
+/* Socket.IO (revision 5) over Engine.IO (revision 4): "0{...}" opens, "40" connects and is answered "40{...}", "2" is a ping */
+static int is_open(conn *c, u64 now);
+NOINL void sio_msg(conn *c, u64 now, const int M) {
+	const u8 *p = c->pfx; u64 n = c->mgot;
+	if (c->st == ST_SIO) {
+		if (n > 2 && !memcmp(p, "0{", 2)) { queue_ctl(c, 1, (const u8 *)"40", 2); flush(c); }
+		else if (n > 3 && !memcmp(p, "40{", 3)) is_open(c, now);
+		else conn_lost(c, "not the handshake of Socket.IO");
+	} else if (n == 1 && *p == '2') { if (c->st == ST_OPEN) { queue_ctl(c, 1, (const u8 *)"3", 1); flush(c); } }
+	else if (n < WL - size_ || memcmp(p, SIO_HEAD, before_)) on_msg(c, c->mop, p, n, 1, now, M);
+	else on_msg(c, c->mop, p + before_, n - (WL - size_), c->mbad, now, M);
 }
 /* one frame or what there is of it; returns new p, NULL if the connection is gone */
 NOINL const u8 *rx_slow(conn *c, const u8 *p, const u8 *e, u64 now, const int M) {
@@ -668,7 +686,7 @@ NOINL const u8 *rx_slow(conn *c, const u8 *p, const u8 *e, u64 now, const int M)
 	if (c->fgot < c->flen) { c->busy = 1; return p; }
 	c->stage = 0; c->hn = 0;
 	if (c->fop >= 8) { on_control(c); if (c->st == ST_DEAD) return NULL; }
-	else if (c->ffin) { c->mact = 0; if (c->mz) z_done(c); on_msg(c, c->mop, c->pfx, c->mgot, c->mbad, now, M); if (c->st == ST_DEAD) return NULL; }
+	else if (c->ffin) { c->mact = 0; if (c->mz) z_done(c); if (UNLIKELY(sio)) sio_msg(c, now, M); else on_msg(c, c->mop, c->pfx, c->mgot, c->mbad, now, M); if (c->st == ST_DEAD) return NULL; }
 	c->busy = c->mact;
 	return p;
 }
@@ -678,6 +696,7 @@ INL int hdr_eq(const u8 *p) {
 	return ehl == 2 || memcmp(p + 2, eh + 2, ehl - 2) == 0;
 }
 INL int body_ok(const u8 *q) {
+	if (UNLIKELY(sio) && (memcmp(q - before_, SIO_HEAD, before_) || memcmp(q + size_, SIO_TAIL, sizeof SIO_TAIL - 1))) return 0;
 	if (size_ >= PFX + 8 && ld64(q + size_ - 8) != ld64(body + size_ - 8)) return 0;
 	return !verify || memcmp(q + PFX, body + PFX, size_ - PFX) == 0;
 }
@@ -686,7 +705,7 @@ INL void rx(conn *c, const u8 *p, size_t n, u64 now, const int M) {
 	while (p < e) {
 		if (LIKELY(!c->busy && c->st == ST_OPEN)) {
 			while ((size_t)(e - p) >= FL && hdr_eq(p)) {
-				const u8 *q = p + ehl; u32 s = c->rx_next;
+				const u8 *q = p + ehl + before_; u32 s = c->rx_next;
 				int ok = ld64(q) == enc32(s) && (!has_tag || ld64(q + 8) == c->tag) && body_ok(q);
 				if (M == M_BCAST) {
 					if (ok) { room *r = &rooms[c->room]; bent *b = &r->ring[s & rmask]; ok = r->snd && s != r->snd->tx_next && (!has_ts || (ld64(q + 16) == b->tse[0] && ld64(q + 24) == b->tse[1])); }
@@ -715,8 +734,8 @@ static void send_req(conn *c) { /* leaves ST_CONN if not yet connected */
 	static char req[16384]; char pb[2048], key[32]; u8 k[16], d[20]; char cat[80];
 	if (tls && tls_up(c) <= 0) return;
 	rkey(k); b64(k, 16, key);
-	int n = snprintf(req, sizeof req, "GET %s HTTP/1.1\r\nHost: %s%s%s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n%s%s\r\n",
-	                 reqs_path(c, pb, sizeof pb), v6 ? "[" : "", host, v6 ? "]" : "", port, key, deflating ? OFFER : "", hdrs);
+	int n = snprintf(req, sizeof req, "GET %s%s HTTP/1.1\r\nHost: %s%s%s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n%s%s\r\n",
+	                 sio ? SIO_PATH : "", reqs_path(c, pb, sizeof pb), v6 ? "[" : "", host, v6 ? "]" : "", port, key, deflating ? OFFER : "", hdrs);
 	ssize_t r = io_send(c, req, n);
 	if (r < 0 && !tls && (errno == EAGAIN || errno == ENOTCONN)) return;
 	if (r != n) { conn_lost(c, r < 0 ? strerror(errno) : "request did not fit the socket buffer"); return; }
@@ -795,11 +814,16 @@ static ssize_t hs_input(conn *c, const u8 *p, size_t n, u64 now) {
 	if (!bad) bad = !up ? "no Upgrade: websocket" : !co ? "no Connection: Upgrade" : !ac ? "no Sec-WebSocket-Accept" : deflating && !de ? "permessage-deflate was not agreed on" : NULL;
 	if (bad) return hs_fail(c, bad);
 	h->next = hsfree; hsfree = h; c->h = NULL;
+	if (sio) c->st = ST_SIO;
+	else if (!is_open(c, now)) return -1;
+	return (ssize_t)(hn - before);
+}
+static int is_open(conn *c, u64 now) { /* 0: gone */
 	c->st = ST_OPEN; c->opened = 1; c->was_open = 1; nopen++; inflight--; c->last = now;
 	if (now - c->t0 > 900 * MS_NS) slow_connects++;
 	hist_add(&H_conn, now - c->t0);
-	if (mode == M_CHURN) { c->ts[c->tx_next & rmask] = now; c->tx_next++; sent_total++; flush(c); if (c->st == ST_DEAD) return -1; }
-	return (ssize_t)(hn - before);
+	if (mode == M_CHURN) { c->ts[c->tx_next & rmask] = now; c->tx_next++; sent_total++; flush(c); }
+	return c->st != ST_DEAD;
 }
 
 /* ---------------------------------------------------------------- events */
@@ -852,7 +876,7 @@ INL void dispatch(conn *c, u32 ev) {
 		send_req(c);
 		if (c->st != ST_HS) return;
 	}
-	if ((ev & EPOLLOUT) && c->st >= ST_OPEN && (c->tx_next != c->tx_sent || c->ctl)) {
+	if ((ev & EPOLLOUT) && c->st >= ST_SIO && (c->tx_next != c->tx_sent || c->ctl)) {
 		flush(c);
 		if (mode == M_ECHO && c->st == ST_OPEN && c->tx_next == c->tx_sent && c->rx_next == c->tx_next) echo_refill(c, now_ns());
 		if (c->st == ST_DEAD) return;
@@ -869,7 +893,7 @@ static void scan(u64 now) { /* timeouts; every 50 ms */
 	for (u32 i = 0; i < C; i++) {
 		conn *c = &cs[i];
 		switch (c->st) {
-		case ST_CONN: case ST_HS:
+		case ST_CONN: case ST_HS: case ST_SIO:
 			if (now > c->t0 + cto) conn_lost(c, c->st == ST_CONN ? "timed out" : "no answer in time");
 			break;
 		case ST_OPEN:
@@ -956,7 +980,7 @@ static void phase_close(void) {
 		left = nopen;
 		if (!left || now > lastp + (u64)(close_s * 1e9) || now > t_all) break;
 	}
-	for (i = 0; i < C; i++) if (cs[i].st != ST_DEAD) { if (cs[i].st >= ST_CLOSING) unclean++; if (cs[i].st <= ST_HS) inflight--; conn_shut(&cs[i]); }
+	for (i = 0; i < C; i++) if (cs[i].st != ST_DEAD) { if (cs[i].st >= ST_CLOSING) unclean++; if (cs[i].st < ST_OPEN) inflight--; conn_shut(&cs[i]); }
 }
 static void phase_drain(void) {
 	sending = 0;
@@ -1170,7 +1194,7 @@ static void usage(void) {
 	      "  idle:      [--hold S] [--pid PID ...]\n"
 	      "  churn:     (-c = concurrency) [--connect-rate CONNECTIONS_PER_S]\n"
 	      "  common:    [--host 127.0.0.1|::1] [--header 'K: V'] [--src-ips N] [--connect-window N] [--connect-timeout S] [--stall-ms MS]\n"
-	      "             [--drain S] [--settle-ms MS] [--close-timeout S] [--pid PID] [--spin] [--cc NAME] [--ignore-foreign] [--json] [--deflate] [--tls]\n"
+	      "             [--drain S] [--settle-ms MS] [--close-timeout S] [--pid PID] [--spin] [--cc NAME] [--ignore-foreign] [--json] [--deflate] [--tls] [--socketio]\n"
 	      "See the top of wsload.c.\n", stderr);
 	exit(2);
 }
@@ -1211,6 +1235,7 @@ int main(int ac, char **av) {
 		else if (O("--json")) json = 1;
 		else if (O("--deflate")) deflating = 1;
 		else if (O("--tls")) tls = 1;
+		else if (O("--socketio")) sio = 1;
 		else if (O("--spin")) spin = 1;
 		else if (O("--ignore-foreign")) ignore_foreign = 1;
 		else if (O("--exclude-sender")) excl_sender = 1;
@@ -1268,6 +1293,7 @@ int main(int ac, char **av) {
 	if (mode == M_CHURN || mode == M_IDLE || mode == M_STORM) { if (!have_size) size_ = 32; }
 	if (mode == M_STORM) { if (!have_cwin) cwin = C; if (!have_hold) hold = 0.3; }
 	if (binary && json) die("--json is text, --binary is not");
+	if (sio && (binary || json || deflating)) die("--socketio has messages of letters and digits only");
 
 	struct rlimit rl; getrlimit(RLIMIT_NOFILE, &rl); rl.rlim_cur = rl.rlim_max; setrlimit(RLIMIT_NOFILE, &rl); getrlimit(RLIMIT_NOFILE, &rl);
 	if ((u64)C + 32 > rl.rlim_cur) die("%u connections need more file descriptors than the hard limit of %llu: run several wsload, %llu connections each at most", C, (unsigned long long)rl.rlim_cur, (unsigned long long)rl.rlim_cur - 32);
@@ -1286,15 +1312,18 @@ int main(int ac, char **av) {
 	for (int i = 0; i < 4; i++) mask[i] = (u8)(1 + rnd() % 255);
 	memcpy(&mask64, mask, 4); mask64 |= mask64 << 32;
 	has_tag = size_ >= 16; has_ts = mode == M_BCAST && size_ >= 32; PFX = has_ts ? 32 : has_tag ? 16 : 8;
-	body = xcalloc(size_ + 8, 1);
+	before_ = sio ? sizeof SIO_HEAD - 1 : 0; WL = before_ + size_ + (sio ? sizeof SIO_TAIL - 1 : 0);
+	whole = xcalloc(WL + 8, 1); body = whole + before_;
+	if (sio) { memcpy(whole, SIO_HEAD, before_); memcpy(body + size_, SIO_TAIL, sizeof SIO_TAIL - 1); }
 	static const char AN[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 	for (size_t i = 0; i < size_; i++) body[i] = binary ? (u8)rnd() : (u8)AN[rnd() % 62];
 	if (json) json_body(body, size_);
 	if (tls) tls_init();
-	ehl = frame_head(eh, 0x80 | opc, size_);
-	FL = ehl + size_;
-	u8 *payload = body, fh[10]; size_t plen = size_;
-	memcpy(fh, eh, sizeof fh); hl = ehl + 4; at_ = hl;
+	ehl = frame_head(eh, 0x80 | opc, WL);
+	FL = ehl + WL;
+	u8 *payload = whole, fh[10]; size_t plen = WL;
+	memcpy(fh, eh, sizeof fh); hl = ehl + 4; at_ = hl + before_;
+	for (int i = 0; i < 8; i++) ((u8 *)&mask64)[i] = mask[(before_ + i) & 3];
 	if (deflating) {
 		deflate_init();
 		size_t most = 2 * size_ + 4096; payload = xcalloc(most, 1); plen = deflate_body(payload, most);

@@ -225,6 +225,13 @@ def test_servers_that_are_no_default_ones_are_measured_where_a_scenario_wants_th
     assert wanted["wss-echo"] == ["tina4-own", "uvicorn"]
 
 
+def test_servers_with_a_thread_for_each_connection_are_asked_to_hold_200():
+    taken = {key for key, one in SCENARIO_BY_KEY.items() if one.takes(BY_KEY["flask-sock-gthread"])}
+
+    assert {"echo1", "echo16", "room1", "room32", "churn", "idle200"} <= taken
+    assert not {"rooms50", "idle8000", "storm10000"} & taken
+
+
 @pytest.mark.parametrize(("key", "mode"), [("wss-room", "tls"), ("deflate-room", "deflate")])
 def test_only_servers_that_can_take_part(key, mode):
     taking = {peer.key for peer in PEERS if SCENARIO_BY_KEY[key].takes(peer)}

@@ -1,4 +1,6 @@
-"""The load generator speaks TLS and deflate with our server, and reports a server that does not."""
+"""The load generator speaks TLS and deflate with our server and Socket.IO with its own, and reports
+a server that does not.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,13 @@ import pytest
 from benchmarks import measuring, setting_up
 from benchmarks.machine import choose_cpus
 from benchmarks.measuring import Bench
-from benchmarks.peers import BY_KEY, DEFLATE, OURS, OWN, PLAIN, TLS
+from benchmarks.peers import BY_KEY, DEFLATE, FOLDER, OURS, OWN, PLAIN, TLS
 from benchmarks.scenarios import BY_KEY as SCENARIO_BY_KEY
 from benchmarks.scenarios import Scenario
 from benchmarks.servers import Server, running
 from benchmarks.setting_up import Kit
+
+ROOMS = ("--path-template", "/ws/chat/room{i}")
 
 pytestmark = pytest.mark.optional("the load generator needs libssl-dev and zlib1g-dev")
 
@@ -103,6 +107,58 @@ def test_all_clients_of_a_storm_come_back(bench, serve):
     assert found["raw"]["conns"] == found["raw"]["requested"] == 60
     assert found["cpu_s"] >= 0
     assert found["per_s"] > 0
+
+
+@pytest.mark.deadline(60)
+@pytest.mark.parametrize(
+    "load",
+    [
+        ("echo", "--path", "/ws/echo", "-c", "5", "--pipeline", "8", "--size", "1000"),
+        ("broadcast", "-c", "6", "--window", "4", *ROOMS, "--rooms", "2"),
+        ("churn", "--path", "/ws/echo", "-c", "3"),
+        ("idle", "--path", "/ws/echo", "-c", "5", "--hold", "0.1"),
+    ],
+    ids=lambda load: load[0],
+)
+def test_messages_come_and_go_as_events_of_socket_io(bench, serve, load):
+    server = serve("flask-socketio-gthread", PLAIN)
+    timing = ["-d", "0.3"] if load[0] != "idle" else []
+
+    raw = measuring.generate(bench.generator(server, *load, *timing, "--verify"))
+
+    assert raw["errors"] == raw["disconnects"] == raw["foreign"] == 0
+    counted = {"echo": "msgs", "broadcast": "deliveries", "churn": "conns", "idle": "alive"}
+    assert raw[counted[load[0]]] > 0
+
+
+@pytest.mark.deadline(60)
+def test_the_pings_of_socket_io_are_answered(bench, serve, tmp_path):
+    (tmp_path / "impatient.py").write_text(
+        (FOLDER / "flask_socketio_app.py")
+        .read_text()
+        .replace(
+            "async_handlers=False", "async_handlers=False, ping_interval=0.2, ping_timeout=0.2"
+        )
+    )
+    options = ("--pythonpath", str(tmp_path), *BY_KEY["flask-socketio-gthread"].options)
+    peer = dataclasses.replace(
+        BY_KEY["flask-socketio-gthread"], target="impatient:app", options=options
+    )
+    with running(peer, bench.kit, bench.cpus.server) as server:
+        load = ["idle", "--path", "/ws/echo", "-c", "3", "--hold", "1.5"]
+        raw = measuring.generate(bench.generator(server, *load))
+
+    assert raw["errors"] == raw["disconnects"] == 0
+    assert raw["held"] == raw["alive"] == 3
+
+
+@pytest.mark.deadline(60)
+def test_a_server_without_socket_io_is_an_error(bench, serve):
+    load = ["echo", "-c", "2", "-d", "0.1", "--socketio"]
+
+    raw = measuring.generate(bench.generator(serve(OWN, PLAIN), *load))
+
+    assert raw["errors"] == raw["detail"]["handshake"] == 2
 
 
 @pytest.mark.deadline(60)

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,11 @@ from tests.contrib.django_house import ask, hear
 from tests.support import postgres
 from tests.support.postgres import Postgres
 from tests.support.raw import RawClient
+from tests.support.site import NATIVE_KINDS, OPTIONS_OF_KIND
 
 pytestmark = pytest.mark.deadline(60)
 
+KINDS = ("gevent", *NATIVE_KINDS)
 MOST_S = 10.0
 POLL_S = 0.05
 
@@ -26,6 +29,16 @@ def database() -> Iterator[Postgres]:
     """A PostgreSQL of this module's own."""
     with postgres.running() as running:
         yield running
+
+
+def serving(
+    kind: str, folder: Path, entry: dict[str, Any]
+) -> contextlib.AbstractContextManager[django_house.Site]:
+    """Run the project with this database in one kind of gunicorn's workers."""
+    options = ("-k", kind, *OPTIONS_OF_KIND.get(kind, ()))
+    return django_house.serving(
+        folder, "newest", "project.wsgi:application", *options, DATABASES={"default": entry}
+    )
 
 
 def settle(database: Postgres, application: str, most: int) -> list[str]:
@@ -38,13 +51,15 @@ def settle(database: Postgres, application: str, most: int) -> list[str]:
     return states
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("conn_max_age", [0, None], ids=["CONN_MAX_AGE=0", "CONN_MAX_AGE=None"])
 def test_a_hundred_idle_connections_hold_no_database_connection(
-    database: Postgres, tmp_path: Path, conn_max_age
+    database: Postgres, tmp_path: Path, kind, conn_max_age
 ):
-    entry = {**database.django(f"idle {conn_max_age}"), "CONN_MAX_AGE": conn_max_age}
+    name = f"idle {kind} {conn_max_age}"
+    entry = {**database.django(name), "CONN_MAX_AGE": conn_max_age}
     with (
-        django_house.serving(tmp_path, DATABASES={"default": entry}) as site,
+        serving(kind, tmp_path, entry) as site,
         contextlib.ExitStack() as clients,
     ):
         everybody: list[RawClient] = [
@@ -53,21 +68,23 @@ def test_a_hundred_idle_connections_hold_no_database_connection(
         assert [hear(client) for client in everybody] == [{"notes": 0}] * 100
         assert [ask(client, "count") for client in everybody] == [{"notes": 0}] * 100
 
-        assert settle(database, f"idle {conn_max_age}", 0) == []
+        assert settle(database, name, 0) == []
         assert [ask(client, "count") for client in everybody[:3]] == [{"notes": 0}] * 3
 
 
-def test_djangos_pool_keeps_no_more_than_its_own_size(database: Postgres, tmp_path: Path):
-    entry = database.django("pooled")
+@pytest.mark.parametrize("kind", KINDS)
+def test_djangos_pool_keeps_no_more_than_its_own_size(database: Postgres, tmp_path: Path, kind):
+    name = f"pooled {kind}"
+    entry = database.django(name)
     entry["OPTIONS"]["pool"] = {"min_size": 2, "max_size": 4}
     with (
-        django_house.serving(tmp_path, DATABASES={"default": entry}) as site,
+        serving(kind, tmp_path, entry) as site,
         contextlib.ExitStack() as clients,
     ):
         everybody = [clients.enter_context(site.open("/ws/notes")) for _ in range(100)]
         assert [hear(client) for client in everybody] == [{"notes": 0}] * 100
 
-        states = settle(database, "pooled", 4)
+        states = settle(database, name, 4)
         assert len(states) <= 4
         assert set(states) == {"idle"}
 

@@ -13,21 +13,24 @@ import pytest
 
 from tests.support.postgres import Postgres
 from tests.support.raw import RawClient
-from tests.support.site import Site, run_site
+from tests.support.site import NATIVE_KINDS, Site, run_site
 
 APPS = Path(__file__).parent / "apps"
 CONNECTIONS = 100
 POOL_SIZE = 5  # what SQLAlchemy keeps open by default
+KINDS = ("gunicorn", *NATIVE_KINDS)
+POOLS = ("QueuePool", "NullPool")
 PATIENCE_S = 10.0
 
 
 class Orders:
-    """The app, running with one kind of pool."""
+    """The app, running with one kind of pool in one kind of worker."""
 
-    def __init__(self, site: Site, postgres: Postgres, pool: str) -> None:
+    def __init__(self, site: Site, postgres: Postgres, pool: str, name: str) -> None:
         self.site = site
         self.pool = pool
         self._postgres = postgres
+        self._name = name
 
     def connect(self) -> RawClient:
         """Connect, and see that "open" has asked the database."""
@@ -39,7 +42,7 @@ class Orders:
 
     def states(self) -> list[str]:
         """Give what PostgreSQL says of each connection of the app."""
-        return self._postgres.connections(self.pool)
+        return self._postgres.connections(self._name)
 
     def wait_for_states(self, is_right: Callable[[list[str]], bool]) -> list[str]:
         """Wait until PostgreSQL sees it so: the last callback may be about to end its
@@ -51,15 +54,21 @@ class Orders:
         return states
 
 
-@pytest.fixture(scope="module", params=["QueuePool", "NullPool"])
+@pytest.fixture(
+    scope="module",
+    params=[(kind, pool) for kind in KINDS for pool in POOLS],
+    ids=lambda param: "-".join(param),
+)
 def orders(
     request: pytest.FixtureRequest, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Orders]:
-    """The app under gunicorn."""
-    env = {"DATABASE": postgres.url("postgresql+psycopg", request.param), "POOL": request.param}
+    """The app under gunicorn: in its gevent worker, and in those that nothing is patched in."""
+    kind, pool = request.param
+    name = f"{kind}-{pool}"
+    env = {"DATABASE": postgres.url("postgresql+psycopg", name), "POOL": pool}
     folder = tmp_path_factory.mktemp("orders")
-    with run_site("gunicorn", "flask_orders:app", folder, env=env, working_folder=APPS) as site:
-        yield Orders(site, postgres, request.param)
+    with run_site(kind, "flask_orders:app", folder, env=env, working_folder=APPS) as site:
+        yield Orders(site, postgres, pool, name)
 
 
 def test_a_hundred_connections_that_used_the_orm_hold_no_database_connection(orders):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from gevent.event import Event
+from threading import Event  # gevent's, where its worker has patched this
 
 from tina4_wsgi import App, Router
 
