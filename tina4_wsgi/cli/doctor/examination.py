@@ -17,7 +17,7 @@ from ...hosting.checks import Finding
 from ...hosting.claims import paths_of_gevent_websocket
 from ...server.loading import config_of, load_app
 from . import gunicorn_settings
-from .ways import Note, Ways, of_elsewhere, of_greenlets, of_threads, ways
+from .ways import Note, WaysToRun, of_elsewhere, of_greenlets, of_threads, ways
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +124,7 @@ def _other_websockets(app: object) -> Iterator[Finding]:
 
 
 def _greenlets(
-    possible: Ways, config: Config, settings: Settings | None, patches_itself: bool
+    possible: WaysToRun, config: Config, settings: Settings | None, patches_itself: bool
 ) -> Iterator[Finding | Note]:
     """Report what is wrong if callbacks run in greenlets; a note where they may have threads."""
     if possible.greenlets is None:

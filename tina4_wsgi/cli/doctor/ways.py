@@ -30,7 +30,7 @@ class Note(NamedTuple):
         return f"note: {self.text}"
 
 
-class Ways(NamedTuple):
+class WaysToRun(NamedTuple):
     """Where callbacks run in greenlets, and where in threads; None for nowhere."""
 
     greenlets: str | None
@@ -41,21 +41,21 @@ class Ways(NamedTuple):
         return self.greenlets is None or self.threads is None
 
 
-def ways(patches_itself: bool, settings: Settings | None) -> Ways:
+def ways(patches_itself: bool, settings: Settings | None) -> WaysToRun:
     """Return which are possible.
 
     Args:
         settings: gunicorn's; None if nothing is configured.
     """
     if patches_itself:
-        return Ways(_GREENLETS_EVERYWHERE, None)
+        return WaysToRun(_GREENLETS_EVERYWHERE, None)
     if settings is None or not settings.is_named:
-        return Ways(_GREENLETS_SOMEWHERE, _THREADS_SOMEWHERE)
+        return WaysToRun(_GREENLETS_SOMEWHERE, _THREADS_SOMEWHERE)
 
     where = f"under gunicorn's worker class {settings.worker_class!r}"
     if gunicorn_settings.has_greenlets(settings):
-        return Ways(where, None)
-    return Ways(None, where)
+        return WaysToRun(where, None)
+    return WaysToRun(None, where)
 
 
 def of_greenlets(where: str, config: Config) -> Note:
