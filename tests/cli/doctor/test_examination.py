@@ -516,6 +516,7 @@ def test_the_paths_that_want_gevent_websockets_key_are_named(
             "warning: WebSockets below /chat.io ask for environ['wsgi.websocket']"
         )
         assert "gevent_websocket_paths='/chat.io'" in line
+        assert 'under a server with threads, async_mode="threading"' in line
     else:
         assert line == "nothing is wrong"
 
