@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gevent
 import pytest
+from redis import exceptions as redis_errors
 
 from tests.backplane.conftest import APPS, ask, environment, wait_for
 from tests.backplane.redis.test_backplane import Everybody, here
 from tests.support import redis, servers
 from tests.support.crowd import Crowd
 from tina4_wsgi import publish
+from tina4_wsgi.backplane.redis.channels import RedisNode
+from tina4_wsgi.backplane.redis.cooperating import open_connection
+from tina4_wsgi.config import Config
 
 PATH = "/ws/hall/a"
+ENOUGH_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +74,25 @@ def test_after_an_outage_everybody_is_heard_again(broker, everybody):
     broker.start()
 
     everybody.wait_until_linked()
+
+
+def test_others_go_on_while_one_waits_and_closing_ends_the_wait(broker):
+    connection = open_connection(Config(backplane_url=broker.url), ENOUGH_S, RedisNode())
+
+    def ask():
+        connection.connect()
+        connection.send_command("PING")
+        return connection.read_response()
+
+    def wait_for_ever():
+        with pytest.raises((OSError, redis_errors.RedisError, ValueError, AttributeError)):
+            connection.read_response()
+
+    assert gevent.spawn(ask).get(timeout=ENOUGH_S) == b"PONG"
+    waiting = gevent.spawn(wait_for_ever)
+    gevent.sleep(0)  # it waits in a thread by now, and this greenlet runs
+    connection.disconnect()
+    waiting.get(timeout=ENOUGH_S / 2)
+
+    with pytest.raises(ConnectionError, match="was closed"):
+        connection.connect()

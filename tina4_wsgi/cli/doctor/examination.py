@@ -119,8 +119,8 @@ def _other_websockets(app: object) -> Iterator[Finding]:
                 f"WebSockets below {path} ask for environ['wsgi.websocket'], since "
                 "gevent-websocket is installed; only its own gunicorn worker gives it by itself",
                 f"App(…, gevent_websocket_paths={path!r}), or "
-                f"TINA4_WS_GEVENT_WEBSOCKET_PATHS={path} and an App around the application; under a "
-                'server with threads, async_mode="threading" of Socket.IO',
+                f"TINA4_WS_GEVENT_WEBSOCKET_PATHS={path} and an App around the application; under "
+                'a server with threads, async_mode="threading" of Socket.IO',
             )
 
 
