@@ -63,8 +63,8 @@ def _try(host: Host, python: Path) -> Row:
         shown = installed_version(python, "gunicorn")
     elif host.is_uwsgi:
         shown = installed_version(python, "uwsgi")
-    elif host.key == "waitress":
-        shown = installed_version(python, "waitress")
+    elif host.distribution:
+        shown = installed_version(python, host.distribution)
     else:
         shown = f"Python {platform.python_version()}" if host.key == "wsgiref" else __version__
     return try_host(host, python, shown)

@@ -90,7 +90,7 @@ def _runtime_needs() -> list[str]:
 
 def _host_needs(version: str) -> list[str]:
     if version == NEWEST:
-        return ["gunicorn[gevent]", "waitress"]
+        return ["gunicorn[gevent]", "django", "waitress"]
     if version == UWSGI:
         return ["uwsgi"]
     needs = [f"gunicorn[gevent]=={version}"]

@@ -24,20 +24,23 @@ class Host:
         key: how it is named on the command line.
         label: how users know it.
         worker_class: of gunicorn; "" for another server.
-        gives_sockets: whether a connection can be taken from it; without that an upgrade is
-            answered 501.
         answers_first: whether it says 101 before any application is asked.
         runs_pywsgi: whether gunicorn leaves HTTP to gevent's pywsgi.
         uwsgi_options: how uWSGI runs requests; () for another server.
+        distribution: whose version is shown, for servers that come with another package; "" for
+            those of Python and of ours.
+        has_tls, has_unix: whether it does TLS itself, and listens on UNIX sockets.
     """
 
     key: str
     label: str
     worker_class: str = ""
-    gives_sockets: bool = True
     answers_first: bool = False
     runs_pywsgi: bool = False
     uwsgi_options: tuple[str, ...] = ()
+    distribution: str = ""
+    has_tls: bool = True
+    has_unix: bool = True
 
     @property
     def is_gunicorn(self) -> bool:
@@ -53,6 +56,11 @@ class Host:
     def has_workers(self) -> bool:
         """Whether a master is above it, which takes signals and replaces it."""
         return self.is_gunicorn or self.is_uwsgi
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one process that knows nothing of gevent; see `plain_server`."""
+        return not self.has_workers and self.key != "own"
 
     @property
     def versions(self) -> Sequence[str]:
@@ -79,8 +87,16 @@ HOSTS = (
     Host("uwsgi-gevent", "`uwsgi --gevent`", uwsgi_options=("--gevent", "20")),
     Host("uwsgi-threads", "`uwsgi --threads`", uwsgi_options=("--threads", "4")),
     Host("uwsgi", "`uwsgi --enable-threads`", uwsgi_options=("--enable-threads",)),
-    Host("wsgiref", "`wsgiref`", gives_sockets=False),
-    Host("waitress", "`waitress`", gives_sockets=False),
+    Host("werkzeug", "`flask run`, Werkzeug", distribution="werkzeug"),
+    Host(
+        "django",
+        "`manage.py runserver`, Django",
+        distribution="django",
+        has_tls=False,
+        has_unix=False,
+    ),
+    Host("wsgiref", "`wsgiref`", has_tls=False, has_unix=False),
+    Host("waitress", "`waitress`", distribution="waitress", has_tls=False),
 )
 
 BY_KEY = {host.key: host for host in HOSTS}

@@ -14,7 +14,6 @@ from .checks import (
     never_replaced,
     refused_after_101,
     refused_early,
-    refused_with_501,
 )
 from .host import Host
 
@@ -50,15 +49,8 @@ LATE = Reason(
     "here.",
     refused_after_101,
 )
-NO_SOCKET = Reason(
-    "b",
-    "501",
-    "This server keeps its sockets: without gevent a connection would hold a thread or a process "
-    "for as long as it "
-    "lives. HTTP works; an upgrade is answered 501, and the answer names the servers that can.",
-    refused_with_501,
-)
-NOTHING_OPEN = Reason("c", "–", "Not tried: without WebSockets there is nothing of ours in it.")
+PLAIN = Reason("b", "–", "This server does no TLS; nginx before it does.")
+PORTS_ONLY = Reason("c", "–", "This server listens on ports only.")
 ONE_PROCESS = Reason(
     "d",
     "–",
@@ -89,18 +81,21 @@ NO_TLS = Reason(
     "A connection of `--https-socket` can't be taken; nginx or uWSGI's router (`--https`) does "
     "TLS.",
 )
+NO_MASTER = Reason(
+    "h", "–", "There is nothing above this one process that preloads or replaces it."
+)
 
-REASONS = (LATE, NO_SOCKET, NOTHING_OPEN, ONE_PROCESS, NOT_COUNTED, KEPT, NO_TLS)
+REASONS = (LATE, PLAIN, PORTS_ONLY, ONE_PROCESS, NOT_COUNTED, KEPT, NO_TLS, NO_MASTER)
 
 
 def reason_for(host: Host, column: str) -> Reason | None:
     """Give why a column can't be a yes under a host; None where it must be one."""
-    if not host.gives_sockets:
-        if column == "HTTP":
-            return None
-        return NO_SOCKET if column == "upgrade" else NOTHING_OPEN
-    if host.key == "own" and column in ("preload", "HUP", "max_requests"):
-        return ONE_PROCESS
+    if not host.has_workers and column in ("preload", "HUP", "max_requests"):
+        return NO_MASTER if host.is_plain else ONE_PROCESS
+    if not host.has_tls and column == "TLS":
+        return PLAIN
+    if not host.has_unix and column == "UNIX socket":
+        return PORTS_ONLY
     if host.is_uwsgi and column in ("early frame", "TLS"):
         return KEPT if column == "early frame" else NO_TLS
     if host.answers_first and column == "404 before the 101":

@@ -173,4 +173,5 @@ def _command(host: Host, python: Path, unix_path: Path | None, options: Sequence
     if host.key == "own":
         bound = ["--port", "0"] if unix_path is None else ["--bind", f"unix:{unix_path}"]
         return [*base, "tina4_wsgi", "serve", *bound, *options]
-    return [*base, "hosts.plain_server", host.key]
+    bound = [] if unix_path is None else ["--unix", str(unix_path)]
+    return [*base, "hosts.plain_server", host.key, *bound, *options]

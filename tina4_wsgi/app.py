@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 
 _SERVING_ELSEWHERE = frozenset({"listen", "run", "run_server", "serve", "serve_forever", "start"})
-_HOW_TO_SERVE = "`tina4-wsgi serve module:app`, or `gunicorn -k gevent module:app`"
+_HOW_TO_SERVE = "`tina4-wsgi serve module:app`, or `gunicorn module:app`"
 
 _apps: weakref.WeakSet[App] = weakref.WeakSet()  # for the module's broadcast(), which names no app
 

@@ -2,7 +2,8 @@
 
 from gevent import monkey
 
-# First: Bottle keeps its current request by thread, or greenlet.
+# First, for `python wsgi.py` and `gunicorn -k gevent --preload`: Bottle keeps its current request
+# by thread, or greenlet. A server with threads doesn't need it.
 monkey.patch_all()
 
 import bottle  # noqa: E402

@@ -1,4 +1,4 @@
-"""The thermometers as a WSGI application: `gunicorn -k gevent wsgi:app`, or `tina4-wsgi serve`."""
+"""The thermometers as a WSGI application: `gunicorn wsgi:app`, or `tina4-wsgi serve`."""
 
 import os
 

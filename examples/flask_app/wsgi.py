@@ -1,7 +1,8 @@
-"""The board as a WSGI application: `gunicorn -k gevent wsgi:app`, or `tina4-wsgi serve`."""
+"""The board as a WSGI application: `gunicorn wsgi:app`, `flask run`, or `tina4-wsgi serve`."""
 
 from board import create_app
 
-from tina4_wsgi.contrib.flask import wrap
+from tina4_wsgi.contrib.flask import Live
 
-app = wrap(create_app(), reauth_every=5)
+app = create_app()
+live = Live(app, reauth_every=5)

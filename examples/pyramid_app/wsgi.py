@@ -2,7 +2,8 @@
 
 from gevent import monkey
 
-# First, also for `gunicorn --preload`: Pyramid keeps its current request by thread, or greenlet.
+# First, for `gunicorn -k gevent --preload`: Pyramid keeps its current request by thread, or
+# greenlet. A server with threads doesn't need it.
 monkey.patch_all()
 
 import os  # noqa: E402

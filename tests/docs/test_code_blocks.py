@@ -15,7 +15,7 @@ comments:
                              it is compiled only. A `diff` is made to the file that was written
 `<!-- continues -->`         Python: runs behind the Python block before it, in one script
 `<!-- run -->`               shell: its commands are run too
-`<!-- not run: REASON -->`   Python: is only compiled
+`<!-- not run: REASON -->`   Python: is only compiled; a `diff`: its form alone is checked
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ def try_block(block: Block, folder: Path, script: str) -> None:
     match block.language, block.mark:
         case "python", "" | "continues":
             languages.run([*servers.PYTHON, "-c", script], folder)
-        case "python", "not run":
+        case "python" | "diff", "not run":
             assert block.value, "say why it is not run, as in `not run: needs Redis`"
-            languages.CHECKS["python"](block.text)
+            languages.CHECKS[block.language](block.text)
         case _, "file" if not block.name:
             raise AssertionError(
                 f"readers can't see a comment; name the file by a line **`{block.value}`**"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +35,20 @@ CHATS = [
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[servers.Server]:
-    name: Any = request.param
+    name: Any
+    kind: Any
+    name, kind = request.param
     program = next(block for block in blocks_of(PAGE) if block.value == f"{name}.py")
     (tmp_path / program.value).write_text(program.text)
-    with servers.own(
-        f"{name}:app", tmp_path, tmp_path / "log", env={"PYTHONPATH": str(ROOT)}
-    ) as running:
+    start = servers.own if kind == "own" else partial(servers.gunicorn, worker_class=kind)
+    with start(f"{name}:app", tmp_path, tmp_path / "log", env={"PYTHONPATH": str(ROOT)}) as running:
         yield running
 
 
 @pytest.mark.parametrize(
     ("server", "path", "said", "heard"),
-    CHATS,
-    ids=[name for name, *_ in CHATS],
+    [((name, kind), *rest) for kind in ("own", "gthread") for name, *rest in CHATS],
+    ids=[f"{name}-{kind}" for kind in ("own", "gthread") for name, *_ in CHATS],
     indirect=["server"],
 )
 def test_the_program_after_the_move_works(server, path, said, heard):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = blocks_of(ROOT / "README.md")[0]
 
 
-@pytest.fixture(params=["own", "gunicorn"])
+@pytest.fixture(params=["own", "gevent", "sync", "gthread"])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[servers.Server]:
     (tmp_path / "wsgi.py").write_text(PROGRAM.text)
-    start = getattr(servers, request.param)
+    kind = request.param
+    start = servers.own if kind == "own" else partial(servers.gunicorn, worker_class=kind)
     with start("wsgi:app", tmp_path, tmp_path / "log", env={"PYTHONPATH": str(ROOT)}) as running:
         yield running
 

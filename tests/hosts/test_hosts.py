@@ -17,8 +17,7 @@ from hosts.reasons import reason_for
 from hosts.running import Running
 
 PYTHON = Path(sys.executable)
-WITH_SOCKETS = [host.key for host in HOSTS if host.gives_sockets]
-WITHOUT = [host.key for host in HOSTS if not host.gives_sockets]
+WITH_WORKERS = [host.key for host in HOSTS if host.has_workers]
 
 
 def subject(key: str) -> Subject:
@@ -32,14 +31,14 @@ def _uwsgi_is_built() -> None:
     python_of(UWSGI)
 
 
-@pytest.fixture(scope="module", params=WITH_SOCKETS)
+@pytest.fixture(scope="module", params=[*BY_KEY])
 def site(request: pytest.FixtureRequest) -> Iterator[Running]:
     with subject(request.param).running() as started:
         yield started
 
 
 @pytest.mark.parametrize("column", ON_ONE_SERVER)
-def test_a_host_that_gives_its_sockets_does_what_the_table_says(site, column):
+def test_a_host_does_what_the_table_says(site, column):
     reason = reason_for(site.host, column)
     check = ON_ONE_SERVER[column] if reason is None else reason.instead
 
@@ -47,23 +46,13 @@ def test_a_host_that_gives_its_sockets_does_what_the_table_says(site, column):
     check(site)
 
 
-@pytest.mark.parametrize("key", WITHOUT)
-def test_a_host_that_keeps_its_sockets_serves_http_and_answers_an_upgrade_501(key):
-    reason = reason_for(BY_KEY[key], "upgrade")
-
-    with subject(key).running() as site:
-        ON_ONE_SERVER["HTTP"](site)
-        assert reason is not None
-        assert reason.instead is not None
-        reason.instead(site)
-
-
 @pytest.mark.parametrize(
     ("key", "column"),
     [
-        *((key, "TLS") for key in WITH_SOCKETS if not BY_KEY[key].is_uwsgi),
-        *((key, "UNIX socket") for key in WITH_SOCKETS),
-        *((key, "preload") for key in WITH_SOCKETS if key != "own" and not BY_KEY[key].is_uwsgi),
+        *((host.key, "TLS") for host in HOSTS if host.has_tls and not host.is_uwsgi),
+        *((host.key, "UNIX socket") for host in HOSTS if host.has_unix),
+        *((host.key, "SIGTERM 1001") for host in HOSTS if host.is_plain),
+        *((key, "preload") for key in WITH_WORKERS if not BY_KEY[key].is_uwsgi),
         ("gws", "HUP"),
         ("worker", "HUP"),
         ("worker", "max_requests"),

@@ -13,6 +13,7 @@ TRIED_BY = {
     "cli.command": "tests/cli/test_failures.py",
     "cli.doctor.command": "tests/cli/doctor/test_examination.py",
     "cli.doctor.gunicorn_settings": "tests/cli/doctor/test_examination.py",
+    "cli.doctor.ways": "tests/cli/doctor/test_examination.py",
     "cli.main": "tests/cli/test_failures.py",
     "cli.publish": "tests/backplane/test_publishing.py",
     "contrib.bottle.bridge": "tests/contrib/test_bottle_context.py",

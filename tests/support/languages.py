@@ -42,6 +42,7 @@ SHELL_COMMANDS = frozenset(
         "curl",
         "echo",
         "export",
+        "flask",
         "git",
         "gunicorn",
         "kill",

@@ -155,9 +155,9 @@ def unpatched() -> Iterator[Finding]:
     """See whether the standard library waits as gevent does."""
     if not monkey.is_module_patched("socket"):
         yield Finding(
-            "the standard library is not patched, so a callback that waits for a database holds up "
-            "all others",
-            PATCH,
+            "callbacks run in greenlets here, and the standard library is not patched, so one that "
+            "waits for a database holds up all others",
+            f"{PATCH}, or serve it by a server with threads, where callbacks may wait",
         )
 
 

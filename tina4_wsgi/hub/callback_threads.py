@@ -29,9 +29,13 @@ class CallbackThreads:
         hub: the gevent hub whose greenlets hand calls over.
         mailbox: this hub's; takes the results back.
         most: how many threads there may be.
+        name: theirs, which a number follows.
     """
 
-    def __init__(self, hub: Any, mailbox: Mailbox, most: int) -> None:  # Any: gevent has no types
+    def __init__(
+        self, hub: Any, mailbox: Mailbox, most: int, name: str = "tina4-callback"
+    ) -> None:  # Any: gevent has no types
+        self._name = name
         self._hub = hub
         self._mailbox = mailbox
         self._most = most
@@ -74,7 +78,7 @@ class CallbackThreads:
 
     def _start_one(self) -> None:
         thread = threading.Thread(
-            target=self._serve, name=f"tina4-callback-{self._count + 1}", daemon=True
+            target=self._serve, name=f"{self._name}-{self._count + 1}", daemon=True
         )
         try:
             thread.start()

@@ -81,7 +81,7 @@ class Redis:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Redis:
     server = Redis()
-    monkeypatch.setattr(publisher_module, "new_connection", server.connection)
+    monkeypatch.setattr(publisher_module, "open_connection", server.connection)
     monkeypatch.setattr(Backoff, "next_s", lambda self: 0.0)
     return server
 

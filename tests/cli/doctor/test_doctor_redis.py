@@ -138,7 +138,8 @@ def test_the_rules_that_it_names_are_enough(folder: Path, broker: redis.RedisSer
 
 
 def lines_of_any_end(folder: Path) -> list[str]:
-    return run(folder, "doctor").stdout.splitlines()
+    done = run(folder, "doctor")
+    return lines(done, done.returncode)
 
 
 def test_a_redis_that_can_not_be_asked_is_a_warning(

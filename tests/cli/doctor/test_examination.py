@@ -1,5 +1,5 @@
 """`tina4-wsgi doctor`: each thing that is wrong is one line with its fix; what is right is not
-mentioned.
+mentioned. Notes, which tell what each kind of server asks of an app, are no faults.
 
 The libraries in C are stand-ins of one attribute each, the one that the check reads.
 """
@@ -47,7 +47,17 @@ def write_app(folder: Path, before: str = PATCH, *, options: str = "", settings:
 def lines(done: CompletedProcess[str], exit_code: int) -> list[str]:
     assert done.returncode == exit_code, done.stdout + done.stderr
     assert done.stderr == ""
-    return done.stdout.splitlines()
+    return [line for line in done.stdout.splitlines() if not line.startswith("note: ")]
+
+
+def notes(done: CompletedProcess[str]) -> list[str]:
+    return [line for line in done.stdout.splitlines() if line.startswith("note: ")]
+
+
+def write_files(folder: Path, files: dict[str, str]) -> None:
+    for name, source in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(source)
 
 
 def test_where_nothing_is_wrong_it_says_so(folder: Path) -> None:
@@ -204,9 +214,7 @@ def test_an_agent_that_wants_to_be_imported_first_may(folder: Path, agent: str) 
 def test_a_library_that_waits_in_c_is_fatal(
     folder: Path, files: dict[str, str], what: str, fix: str
 ) -> None:
-    for name, source in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(source)
+    write_files(folder, files)
     names = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in files]
     write_app(folder, before=PATCH + "".join(f"import {name}\n" for name in names))
 
@@ -248,22 +256,28 @@ def test_a_library_with_a_hole_that_was_closed_later_is_a_warning(
     assert line.startswith(f"warning: {name} {version} ") if is_old else line == "nothing is wrong"
 
 
-def test_a_worker_class_without_gevent_is_fatal(folder: Path) -> None:
-    (folder / "gunicorn.conf.py").write_text("worker_class = 'gthread'\n")
+@pytest.mark.parametrize(
+    "settings",
+    ["worker_class = 'gthread'", "threads = 4", "timeout = 60", "preload_app = True"],
+)
+def test_a_worker_without_gevent_is_right(folder: Path, settings: str) -> None:
+    (folder / "gunicorn.conf.py").write_text(f"{settings}\n")
+    write_app(folder, before="from time import sleep\n")
+
+    assert lines(run(folder, "doctor"), 0) == ["nothing is wrong"]
+
+
+@pytest.mark.parametrize("worker_class", ["tornado", "nowhere.Worker"])
+def test_a_worker_class_that_gives_no_sockets_is_fatal(folder: Path, worker_class: str) -> None:
+    (folder / "gunicorn.conf.py").write_text(f"worker_class = {worker_class!r}\n")
+    write_app(folder, before="")
 
     (line,) = lines(run(folder, "doctor"), 1)
 
-    assert line.startswith(
-        "fatal: gunicorn's worker class is 'gthread', which answers every upgrade with 501; "
+    assert line == (
+        f"fatal: gunicorn's worker class is {worker_class!r}, which can't hand over its sockets, "
+        "so every upgrade is answered 501; choose gunicorn's sync, gthread or gevent worker"
     )
-
-
-def test_settings_without_a_worker_class_are_a_warning(folder: Path) -> None:
-    (folder / "gunicorn.conf.py").write_text("timeout = 60\n")
-
-    (line,) = lines(run(folder, "doctor"), 0)
-
-    assert line.startswith("warning: gunicorn's settings name no worker class")
 
 
 @pytest.mark.parametrize(
@@ -273,12 +287,89 @@ def test_settings_without_a_worker_class_are_a_warning(folder: Path) -> None:
         "gevent_pywsgi",
         "gunicorn.workers.ggevent.GeventWorker",
         "geventwebsocket.gunicorn.workers.GeventWebSocketWorker",
+        "tina4_wsgi.worker.Worker",
     ],
 )
 def test_every_worker_class_of_gevent_is_right(folder: Path, worker_class: str) -> None:
     (folder / "gunicorn.conf.py").write_text(f"worker_class = {worker_class!r}\n")
+    write_app(folder, before="")
 
-    assert lines(run(folder, "doctor"), 0) == ["nothing is wrong"]
+    done = run(folder, "doctor")
+
+    assert lines(done, 0) == ["nothing is wrong"]
+    (note,) = notes(done)
+    assert note.startswith(
+        f"note: under gunicorn's worker class {worker_class!r} callbacks run in greenlets of "
+        "a patched process, up to 1000 at once (max_callbacks)"
+    )
+
+
+DRIVER = {
+    "psycopg2/__init__.py": "",
+    "psycopg2/extensions.py": "def get_wait_callback(): return None\n",
+}
+
+
+def test_where_the_server_is_unknown_both_ways_are_named_with_what_each_needs(
+    folder: Path,
+) -> None:
+    write_app(folder, before="")
+
+    done = run(folder, "doctor")
+
+    assert lines(done, 0) == ["nothing is wrong"]
+    greenlets, threads = notes(done)
+    assert greenlets.startswith("note: under gunicorn -k gevent and tina4-wsgi serve callbacks run")
+    assert "greenlets of a patched process" in greenlets
+    assert threads.startswith("note: under gunicorn's sync and gthread workers, flask run, ")
+    assert "nothing is patched" in threads
+    assert "up to 10 at once (callback_threads)" in threads
+    assert "10 more connections" in threads
+    assert "threading.local" in threads
+
+
+def test_what_a_gevent_worker_alone_needs_is_no_fault_where_the_server_is_unknown(
+    folder: Path,
+) -> None:
+    write_files(folder, DRIVER)
+    (folder / "gunicorn.conf.py").write_text("preload_app = True\n")
+    write_app(folder, before="import psycopg2.extensions\n")
+
+    done = run(folder, "doctor")
+
+    assert lines(done, 0) == ["nothing is wrong"]
+    _, driver, preload, _ = notes(done)
+    assert driver.startswith("note: there, psycopg2 waits in C, so a query holds up all others; ")
+    assert "psycogreen" in driver
+    assert preload.startswith("note: there, gunicorn preloads the app before anything is patched; ")
+    assert PATCH.strip() in preload
+
+
+def test_nobody_with_a_worker_that_has_threads_is_told_to_patch(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINA4_WS_CALLBACK_THREADS", "7")
+    write_files(folder, DRIVER)
+    (folder / "packaging.py").write_text("raise ImportError('there is no packaging here')\n")
+    (folder / "gunicorn.conf.py").write_text("worker_class = 'gthread'\npreload_app = True\n")
+    write_app(folder, before="import psycopg2.extensions\n")
+
+    done = run(folder, "doctor")
+
+    assert lines(done, 0) == ["nothing is wrong"]
+    (note,) = notes(done)
+    assert note.startswith("note: under gunicorn's worker class 'gthread' callbacks run in native ")
+    assert "up to 7 at once (callback_threads)" in note
+    assert "monkey" not in note
+    assert "psycogreen" not in note
+
+
+def test_an_app_that_patches_itself_has_greenlets_under_every_server(folder: Path) -> None:
+    (folder / "gunicorn.conf.py").write_text("worker_class = 'gthread'\n")
+
+    (note,) = notes(run(folder, "doctor"))
+
+    assert note.startswith("note: since this app patches itself, callbacks run in greenlets")
 
 
 def test_gunicorns_variable_counts_and_several_workers_need_a_backplane(
@@ -292,7 +383,7 @@ def test_gunicorns_variable_counts_and_several_workers_need_a_backplane(
     assert "-w 1" in line
 
 
-def test_preloading_an_app_that_is_not_patched_is_fatal(folder: Path) -> None:
+def test_preloading_an_app_that_is_not_patched_is_fatal_under_gevent(folder: Path) -> None:
     (folder / "gunicorn.conf.py").write_text("worker_class = 'gevent'\npreload_app = True\n")
     write_app(folder, before="")
 
@@ -312,8 +403,9 @@ def test_settings_that_gunicorn_cannot_read_are_named(folder: Path) -> None:
     assert line.startswith("fatal: gunicorn can't read its settings: SyntaxError")
 
 
-def test_gunicorn_without_its_extra_is_fatal(folder: Path) -> None:
+def test_gunicorn_without_its_extra_is_fatal_under_gevent(folder: Path) -> None:
     (folder / "packaging.py").write_text("raise ImportError('there is no packaging here')\n")
+    (folder / "gunicorn.conf.py").write_text("worker_class = 'gevent'\n")
 
     (line,) = lines(run(folder, "doctor"), 1)
 
@@ -424,6 +516,7 @@ def test_the_paths_that_want_gevent_websockets_key_are_named(
             "warning: WebSockets below /chat.io ask for environ['wsgi.websocket']"
         )
         assert "gevent_websocket_paths='/chat.io'" in line
+        assert 'under a server with threads, async_mode="threading"' in line
     else:
         assert line == "nothing is wrong"
 

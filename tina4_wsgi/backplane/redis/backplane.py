@@ -14,9 +14,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import gevent
-from gevent.monkey import is_module_patched
 
-from ...errors import BackplaneError, UsageError
+from ...errors import UsageError
 from ..contract import Facts, Receiver, Status
 from ..envelope import SENDER_BYTES, Envelope, EnvelopeError, Kind, pack, pack_json, unpack
 from ..questions import Questions, answer_of
@@ -67,16 +66,9 @@ class RedisBackplane:
         """Start to connect; whether Redis is there shows later.
 
         Raises:
-            BackplaneError: redis-py is missing, the URL is malformed, or the standard library isn't
-                patched.
+            BackplaneError: redis-py is missing, or the URL is malformed.
         """
         check_client()
-        if not is_module_patched("socket"):
-            raise BackplaneError(
-                "backplane 'redis' needs patched sockets, or waiting for Redis would stop every "
-                "client: begin the program with `from gevent import monkey; monkey.patch_all()`"
-            )
-
         place = RedisNode()
         new_connection(self._config, 1.0, place)  # doesn't connect, but checks the URL
         self._publisher = RedisPublisher(self._config, self._health, place)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import gevent
 from gevent.event import Event
 
-from .channels import RedisNode, client, describe, is_denied, new_connection
+from .channels import RedisNode, client, describe, is_denied
+from .cooperating import open_connection
 from .health import Backoff, Health
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class RedisPublisher:
             self._disconnect()
         connection = self._connection
         if connection is None:
-            connection = new_connection(self._config, _ANSWER_S, self._place)
+            connection = open_connection(self._config, _ANSWER_S, self._place)
             self._connection = connection
         connection.connect()
 

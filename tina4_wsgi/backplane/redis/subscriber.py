@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import gevent
 from gevent.event import Event
 
-from .channels import RedisNode, client, describe, is_denied, new_connection
+from .channels import RedisNode, client, describe, is_denied
+from .cooperating import open_connection
 from .health import Backoff, Health
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ class RedisSubscriber:
         backoff = Backoff()
         while True:
             try:
-                connection = new_connection(self._config, _SILENCE_S, self._place)
+                connection = open_connection(self._config, _SILENCE_S, self._place)
                 connection.connect()
                 self._begin(connection)
                 self._read(connection, backoff)

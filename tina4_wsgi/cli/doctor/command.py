@@ -10,11 +10,10 @@ from ..command import Subcommand, add_app
 if TYPE_CHECKING:
     import argparse
 
-    from ...hosting.checks import Finding
-
 _DESCRIPTION = """\
-Prints what is wrong with an app or a running site, one line each with its fix. The exit code is 1
-if anything is fatal.
+Prints what is wrong with an app or a running site, one line each with its fix, and behind that, as
+notes, what each kind of server that may run the app asks of it. The exit code is 1 if anything is
+fatal.
 """
 
 
@@ -26,10 +25,12 @@ def doctor(arguments: argparse.Namespace) -> int:
     """
     from .examination import examine
     from .probe import probe
+    from .ways import Note
 
-    findings: list[Finding] = []
-    if arguments.url is None or arguments.app is not None:
-        findings += examine(arguments.app, Path.cwd())
+    is_examined = arguments.url is None or arguments.app is not None
+    found = [*examine(arguments.app, Path.cwd())] if is_examined else []
+    notes = [one for one in found if isinstance(one, Note)]
+    findings = [one for one in found if not isinstance(one, Note)]
     if arguments.url is not None:
         findings += probe(arguments.url, arguments.origin)
 
@@ -37,6 +38,8 @@ def doctor(arguments: argparse.Namespace) -> int:
         print(finding)
     if not findings:
         print("nothing is wrong")
+    for note in notes:
+        print(note)
     return int(any(finding.is_fatal for finding in findings))
 
 

@@ -17,19 +17,21 @@ from ...hosting.checks import Finding
 from ...hosting.claims import paths_of_gevent_websocket
 from ...server.loading import config_of, load_app
 from . import gunicorn_settings
+from .ways import Note, WaysToRun, of_elsewhere, of_greenlets, of_threads, ways
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from ...config import Config
+    from .gunicorn_settings import Settings
 
 _PARAMETER = re.compile(r"\{[^{}]*\}|<[^<>]*>")
 _MOST_PATHS = 50
 
 
-def examine(target: str | None, folder: Path) -> Iterator[Finding]:
-    """Load the app as `gunicorn --preload` would, unpatched, and examine the process.
+def examine(target: str | None, folder: Path) -> Iterator[Finding | Note]:
+    """Load the app as a server with threads would, unpatched, and examine the process.
 
     Args:
         target: "module:app"; None for what `tina4-wsgi serve` would serve.
@@ -50,7 +52,6 @@ def examine(target: str | None, folder: Path) -> Iterator[Finding]:
     suspects |= {served: sys.modules[served]} if patches_itself and served in sys.modules else {}
     yield from checks.patched_too_late(suspects)
     yield from checks.misspelt_variables()
-    yield from checks.libraries()
     yield from checks.old_libraries()
 
     config = config_of(app)
@@ -58,7 +59,22 @@ def examine(target: str | None, folder: Path) -> Iterator[Finding]:
     yield from checks.trusted_by_django()
     yield from _redis(app, config)
     yield from _other_websockets(app)
-    yield from _gunicorn(config, folder, patches_itself)
+
+    try:
+        settings = gunicorn_settings.read(folder) if gunicorn_settings.is_installed() else None
+    except ValueError as exc:
+        yield Finding(
+            f"gunicorn can't read its settings: {exc}", "correct gunicorn.conf.py", is_fatal=True
+        )
+        settings = None
+    if settings is not None:
+        yield from gunicorn_settings.check_worker_class(settings)
+        yield from checks.lone_workers(settings.workers, config)
+
+    possible = ways(patches_itself, settings)
+    yield from _greenlets(possible, config, settings, patches_itself)
+    if possible.threads is not None:
+        yield of_threads(possible.threads, config)
 
 
 def _redis(app: object, config: Config) -> Iterator[Finding]:
@@ -103,24 +119,26 @@ def _other_websockets(app: object) -> Iterator[Finding]:
                 f"WebSockets below {path} ask for environ['wsgi.websocket'], since "
                 "gevent-websocket is installed; only its own gunicorn worker gives it by itself",
                 f"App(…, gevent_websocket_paths={path!r}), or "
-                f"TINA4_WS_GEVENT_WEBSOCKET_PATHS={path} and an App around the application",
+                f"TINA4_WS_GEVENT_WEBSOCKET_PATHS={path} and an App around the application; under "
+                'a server with threads, async_mode="threading" of Socket.IO',
             )
 
 
-def _gunicorn(config: Config, folder: Path, patches_itself: bool) -> Iterator[Finding]:
-    if not gunicorn_settings.is_installed():
-        return
-    yield from gunicorn_settings.check_extra()
-
-    try:
-        settings = gunicorn_settings.read(folder)
-    except ValueError as exc:
-        yield Finding(
-            f"gunicorn can't read its settings: {exc}", "correct gunicorn.conf.py", is_fatal=True
-        )
+def _greenlets(
+    possible: WaysToRun, config: Config, settings: Settings | None, patches_itself: bool
+) -> Iterator[Finding | Note]:
+    """Report what is wrong if callbacks run in greenlets; a note where they may have threads."""
+    if possible.greenlets is None:
         return
 
+    yield of_greenlets(possible.greenlets, config)
+    for finding in _faults_in_greenlets(settings, patches_itself):
+        yield finding if possible.is_certain() else of_elsewhere(finding)
+
+
+def _faults_in_greenlets(settings: Settings | None, patches_itself: bool) -> Iterator[Finding]:
+    yield from checks.libraries()
+    if gunicorn_settings.is_installed():
+        yield from gunicorn_settings.check_extra()
     if settings is not None:
-        yield from gunicorn_settings.check_worker_class(settings)
         yield from gunicorn_settings.check_preload(settings, patches_itself)
-        yield from checks.lone_workers(settings.workers, config)

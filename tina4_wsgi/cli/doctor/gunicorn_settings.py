@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _FILE = "gunicorn.conf.py"
 _GEVENT = frozenset({"gevent", "gevent_wsgi", "gevent_pywsgi"})
-_USE_GEVENT = f'gunicorn -k gevent, or worker_class = "gevent" in {_FILE}'
+_NATIVE = frozenset({"sync", "gthread"})
 
 
 class Settings(NamedTuple):
@@ -87,16 +87,11 @@ def read(folder: Path) -> Settings | None:
 
 def check_worker_class(settings: Settings) -> Iterator[Finding]:
     """Report a worker class that can't hand its sockets over."""
-    if not settings.is_named:
+    if settings.is_named and not (has_greenlets(settings) or _has_threads(settings)):
         yield Finding(
-            "gunicorn's settings name no worker class, and the default takes no upgrades",
-            _USE_GEVENT,
-        )
-    elif not _is_gevent(settings.worker_class):
-        yield Finding(
-            f"gunicorn's worker class is {settings.worker_class!r}, which answers every upgrade "
-            "with 501",
-            _USE_GEVENT,
+            f"gunicorn's worker class is {settings.worker_class!r}, which can't hand over its "
+            "sockets, so every upgrade is answered 501",
+            "choose gunicorn's sync, gthread or gevent worker",
             is_fatal=True,
         )
 
@@ -107,15 +102,29 @@ def check_preload(settings: Settings, patches_itself: bool) -> Iterator[Finding]
         yield Finding("gunicorn preloads the app before anything is patched", PATCH, is_fatal=True)
 
 
-def _is_gevent(worker_class: str | type) -> bool:
-    if worker_class in _GEVENT:
-        return True
+def has_greenlets(settings: Settings) -> bool:
+    """Return whether the worker class is gunicorn's for gevent, or made of it."""
+    return settings.worker_class in _GEVENT or _is_made_of(
+        settings.worker_class, "ggevent", "GeventWorker"
+    )
+
+
+def _has_threads(settings: Settings) -> bool:
+    worker_class = settings.worker_class
+    return (
+        worker_class in _NATIVE
+        or _is_made_of(worker_class, "sync", "SyncWorker")
+        or _is_made_of(worker_class, "gthread", "ThreadWorker")
+    )
+
+
+def _is_made_of(worker_class: str | type, module: str, name: str) -> bool:
+    """Return whether it is one of gunicorn's worker classes, or a subclass."""
     from gunicorn import util
 
     try:
-        from gunicorn.workers.ggevent import GeventWorker
-
+        base = getattr(importlib.import_module(f"gunicorn.workers.{module}"), name)
         found = util.load_class(worker_class) if isinstance(worker_class, str) else worker_class
     except (ImportError, RuntimeError, AttributeError):
         return False
-    return isinstance(found, type) and issubclass(found, GeventWorker)
+    return isinstance(found, type) and issubclass(found, base)

@@ -107,6 +107,6 @@ def _advice(status: int, body: str, origin: str) -> str:
         403: "the route's auth refuses",
         404: "no WebSocket route has this path",
         421: "the server doesn't serve this host: name it in allowed_hosts",
-        501: "the server offers no socket: run gunicorn -k gevent",
+        501: "the server can't hand over its sockets: its answer names those that can",
         503: "the server is full, or is being stopped: see max_connections",
     }.get(status, "something on the way answers that is not the app; look there first")
