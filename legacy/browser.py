@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import http.client
 import io
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from functools import partial
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlencode
@@ -17,6 +21,9 @@ HOST = "localhost:8000"
 """What every request names, so that no port of a run gets into a body."""
 
 ORIGIN = f"http://{HOST}"
+
+ANSWER_S = 30.0
+"""The first request of a worker may load the whole of an application."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +44,35 @@ class Answer:
     headers: Mapping[str, str]
     text: str
 
+    def must_be(self, status: int) -> Answer:
+        """Check the status, and return the answer.
+
+        Raises:
+            AssertionError: it is another.
+        """
+        assert self.status == status, (
+            f"{self.asked} was answered {self.status}, expected {status}: {self.text[:1_000]}"
+        )
+        return self
+
     def field(self, name: str) -> str:
         """Return the value of the first `input` of this name in the page.
 
         Raises:
             AssertionError: the page has none.
         """
-        for found in re.finditer(r"<input\b[^>]*>", self.text):
-            if f'name="{name}"' in found[0] and (value := re.search(r'value="([^"]*)"', found[0])):
-                return value[1]
-        raise AssertionError(f"{self.asked} has no input {name!r}: {self.text[:500]}")
+        inputs = self.inputs()
+        assert name in inputs, f"{self.asked} has no input {name!r}: {self.text[:500]}"
+        return inputs[name]
+
+    def inputs(self) -> dict[str, str]:
+        """Return the names and values of all `input` elements of the page; of one name, the first."""
+        found: dict[str, str] = {}
+        for element in re.findall(r"<input\b[^>]*>", self.text):
+            attributes = dict(re.findall(r"""\b(name|value|type)=["']([^"']*)""", element))
+            if "name" in attributes and attributes.get("type") not in ("checkbox", "radio", "file"):
+                found.setdefault(attributes["name"], attributes.get("value", ""))
+        return found
 
 
 class Browser:
@@ -114,14 +140,14 @@ class Browser:
 
     def _keep(self, set_cookie: str) -> None:
         for name, morsel in SimpleCookie(set_cookie).items():
-            if not morsel.value or morsel["max-age"] == "0":
+            if not morsel.value or morsel["max-age"] == "0" or _is_over(morsel["expires"]):
                 self._cookies.pop(name, None)
             else:
                 self._cookies[name] = morsel.coded_value
 
 
-ANSWER_S = 30.0
-"""The first request of a worker may load the whole of an application."""
+def _is_over(expires: str) -> bool:
+    return bool(expires) and parsedate_to_datetime(expires) <= datetime.now(timezone.utc)
 
 
 class _Received:
@@ -151,21 +177,38 @@ def differences(
 
 
 def mask(raw: bytes, volatile: Mapping[str, bytes]) -> bytes:
-    """Put a name in the place of each group that a pattern of `volatile` finds."""
+    """Put a name in the place of each group that a pattern of `volatile` finds.
 
-    def named(name: str, found: re.Match[bytes]) -> bytes:
-        text = found[0]
-        for group in range(found.re.groups, 0, -1):
-            begin, end = (at - found.start() for at in found.span(group))
-            text = text[:begin] + f"<{name}>".encode() + text[end:]
-        return text
-
+    A Content-Length that was right is that of the text with the names.
+    """
+    is_right = (found := _LENGTH.search(raw)) is not None and int(found[1]) == _body_bytes(raw)
     for name, pattern in volatile.items():
-        raw = re.sub(pattern, lambda found, name=name: named(name, found), raw)  # type: ignore[misc]
+        raw = re.sub(pattern, partial(_named, name), raw)
+    if is_right:
+        raw = _LENGTH.sub(b"\r\nContent-Length: %d" % _body_bytes(raw), raw, count=1)
     return raw
 
 
+_LENGTH = re.compile(rb"\r\nContent-Length: (\d+)", re.IGNORECASE)
+
+
+def _body_bytes(raw: bytes) -> int:
+    return len(raw.partition(b"\r\n\r\n")[2])
+
+
+def _named(name: str, found: re.Match[bytes]) -> bytes:
+    text = found[0]
+    for group in range(found.re.groups, 0, -1):
+        begin, end = (at - found.start() for at in found.span(group))
+        if begin >= 0:  # it is part of what was found
+            text = text[:begin] + f"<{name}>".encode() + text[end:]
+    return text
+
+
 def _first(one: bytes, two: bytes) -> str:
-    at = next((at for at, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), 0)
+    """Show where two answers begin to differ; in the bodies if they do, for the length follows."""
+    bodies = [raw.partition(b"\r\n\r\n")[2] for raw in (one, two)]
+    one, two = bodies if bodies[0] != bodies[1] else (one, two)
+    at = len(os.path.commonprefix([one, two]))
     begin = max(0, at - 60)
     return f"{one[begin : at + 100]!r} was {two[begin : at + 100]!r}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from .kinto import KINTO
 from .radicale import RADICALE
+from .trac import TRAC
+from .wagtail import WAGTAIL
 
-SUBJECTS = (RADICALE,)
+SUBJECTS = (TRAC, RADICALE, WAGTAIL, KINTO)
 BY_KEY = {subject.key: subject for subject in SUBJECTS}

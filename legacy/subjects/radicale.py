@@ -83,8 +83,8 @@ def _dialogue(browser: Browser) -> None:
 
 
 def _change(browser: Browser) -> None:
-    answer = browser.send("PUT", "/ada/work/pushed.ics", EVENT.format(name="pushed").encode(), ICS)
-    assert answer.status == 201, answer
+    event = EVENT.format(name="pushed").encode()
+    browser.send("PUT", "/ada/work/pushed.ics", event, ICS).must_be(201)
 
 
 def _leave(browser: Browser, site: Site, user: str) -> None:
