@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .kinto import KINTO
+from .pgadmin import PGADMIN
 from .radicale import RADICALE
 from .trac import TRAC
 from .wagtail import WAGTAIL
 
-SUBJECTS = (TRAC, RADICALE, WAGTAIL, KINTO)
+SUBJECTS = (TRAC, RADICALE, PGADMIN, WAGTAIL, KINTO)
 BY_KEY = {subject.key: subject for subject in SUBJECTS}

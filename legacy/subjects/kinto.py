@@ -134,6 +134,9 @@ KINTO = Subject(
     volatile={
         "time of change": rb"\r\nLast-Modified: ([^\r]*)",
         "revision": rb"\b(1\d{12})\b",
+        "end of a page": rb"\r\nExpires: ([^\r]*)",
+        "hash": rb"(\$2b\$[^\"]*)",
+        "identifier": rb"\"id\":\"([0-9a-f-]{36})\"",
         "time": rb"\"date\": ?\"([^\"]*)",
     },
     environ={"KINTO_INI": "kinto.ini"},

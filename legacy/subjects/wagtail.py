@@ -101,7 +101,8 @@ WAGTAIL = Subject(
     volatile={
         "token": rb"(?:csrfmiddlewaretoken\" value=\"|CSRF_TOKEN\": \"|csrftoken=)(\w{32,64})",
         "session": rb"Set-Cookie: sessionid=(\w+)",
-        "time": rb"datetime=\"([^\"]*)",
+        "time": rb"(?:datetime|revision_created_at\" value)=\"([^\"]*)",
+        "signature": rb"Set-Cookie: messages=[^:;]*(:[^;]*)",
         "end of a page": rb"\r\nExpires: ([^\r]*)",
         "end of a cookie": rb"Set-Cookie: [^\r]* expires=([^;\r]+)",
     },
