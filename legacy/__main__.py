@@ -23,8 +23,6 @@ from .subjects import BY_KEY, SUBJECTS
 from .trial import FAIL, WORKERS, Row, try_subject
 
 
-import os
-KEEP='KEEP' in os.environ
 def main(argv: Sequence[str] | None = None) -> int:
     """Try what the arguments ask for, print the table, and write it to docs/legacy.md when it is
     whole.
@@ -37,7 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(exc, file=sys.stderr)
         return 3
 
-    rows = [row for key, site in zip(options.apps, sites, strict=True) for row in _try(BY_KEY[key], site, options.workers)]
+    rows = [
+        row
+        for key, site in zip(options.apps, sites, strict=True)
+        for row in _try(BY_KEY[key], site, options.workers)
+    ]
     part = table.write(_about(sites[0]), rows)
     print(part)
     has_failed = any(FAIL in row.cells for row in rows)
@@ -51,7 +53,6 @@ def _prepared(subject: Subject, is_fresh: bool) -> Site:
     """Return the subject with what it keeps: its users, and something to look at."""
     python = python_of(subject, is_fresh=is_fresh)
     folder = CACHE / "runs" / subject.key / "prepared"
-    if KEEP and folder.exists(): return Site(python, folder)
     shutil.rmtree(folder.parent, ignore_errors=True)
     folder.mkdir(parents=True)
     site = Site(python, folder)

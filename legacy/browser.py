@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ HOST = "localhost:8000"
 
 ORIGIN = f"http://{HOST}"
 
-ANSWER_S = 30.0
+ANSWER_S = 60.0
 """The first request of a worker may load the whole of an application."""
 
 
@@ -66,7 +65,7 @@ class Answer:
         return inputs[name]
 
     def inputs(self) -> dict[str, str]:
-        """Return the names and values of all `input` elements of the page; of one name, the first."""
+        """Return names and values of all `input` elements of the page; of one name, the first."""
         found: dict[str, str] = {}
         for element in re.findall(r"<input\b[^>]*>", self.text):
             attributes = dict(re.findall(r"""\b(name|value|type)=["']([^"']*)""", element))
@@ -96,7 +95,9 @@ class Browser:
 
     def get(self, path: str, **fields: str) -> Answer:
         """Send a GET; `If_None_Match="…"` is a header field."""
-        return self.send("GET", path, fields={name.replace("_", "-"): fields[name] for name in fields})
+        return self.send(
+            "GET", path, fields={name.replace("_", "-"): fields[name] for name in fields}
+        )
 
     def post(self, path: str, form: Mapping[str, str], **fields: str) -> Answer:
         """Send a form, as a page of the site does."""
@@ -209,6 +210,7 @@ def _first(one: bytes, two: bytes) -> str:
     """Show where two answers begin to differ; in the bodies if they do, for the length follows."""
     bodies = [raw.partition(b"\r\n\r\n")[2] for raw in (one, two)]
     one, two = bodies if bodies[0] != bodies[1] else (one, two)
-    at = len(os.path.commonprefix([one, two]))
+    pairs = enumerate(zip(one, two, strict=False))
+    at = next((at for at, (a, b) in pairs if a != b), min(len(one), len(two)))
     begin = max(0, at - 60)
     return f"{one[begin : at + 100]!r} was {two[begin : at + 100]!r}"

@@ -13,8 +13,8 @@ from tests.support.raw import PING, PONG, RawClient
 from tests.support.workers import one_on_each
 
 from .browser import Answer, differences
-from .running import WORKER_COUNT, Running
-from .subject import ADA, BOB, DATE
+from .running import Running
+from .subject import ADA, BOB, DATE, WORKER_COUNT
 
 FOREIGN = ("Origin", "http://elsewhere.example")
 SHOWN_DIFFERENCES = 5

@@ -1,4 +1,4 @@
-"""The virtualenvs of a run: one for each subject, under .cache/legacy, made when they are missing."""
+"""The virtualenvs of a run: one for each subject, under .cache/legacy, made when missing."""
 
 from __future__ import annotations
 

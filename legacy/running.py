@@ -12,10 +12,9 @@ from pathlib import Path
 from tests.support import servers
 from tests.support.raw import RawClient
 
-from .browser import Browser
+from .browser import ANSWER_S, Browser
 from .subject import Site, Subject
 
-WORKER_COUNT = 2
 BEFORE, WRAPPED = "before:application", "wsgi:app"
 QUIET = ("-W", "ignore")  # what old libraries warn about is theirs
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -47,7 +46,7 @@ class Running:
     def status(self, fields: Iterable[tuple[str, str]], user: str) -> int:
         """Ask for an upgrade at the address for `user`, and return how it was answered."""
         path = self.subject.path.format(user=user)
-        with RawClient.dial(self.server.address) as client:
+        with RawClient.dial(self.server.address, ANSWER_S) as client:
             return client.ask_upgrade(path, KEY, fields).status
 
     def open(self, browser: Browser, user: str) -> RawClient:
@@ -72,12 +71,18 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    subject: Subject, site: Site, worker_class: str, target: str, environ: Mapping[str, str]
+    subject: Subject,
+    site: Site,
+    worker_class: str,
+    target: str,
+    count: int,
+    environ: Mapping[str, str],
 ) -> Iterator[Running]:
-    """Run a subject in two workers until the block ends.
+    """Run a subject until the block ends.
 
     Args:
         target: `BEFORE` or `WRAPPED`.
+        count: of workers.
         environ: variables of what runs beside it.
     Raises:
         AssertionError: it doesn't start or stop, or its log has a traceback with modules of ours.
@@ -92,13 +97,14 @@ def running(
         site.folder,
         site.folder.with_name(f"{site.folder.name}.log"),
         "--workers",
-        str(WORKER_COUNT),
+        str(count),
         *GRACE,
         worker_class=worker_class,
         env={**subject.environ, **environ, **python},
         python=(str(site.python), *QUIET),
     ) as server:
-        server.wait_for_log(r"(?s)Booting worker.*Booting worker")
+        server.wait_for_log(rf"(?s)(?:Booting worker.*){{{count}}}")
+        Browser(server.address).get("/")  # when it is answered, the application has been loaded
         yield Running(subject, site, server)
     # An application may log errors of its own, before and after; none may come through our modules.
     assert OURS not in server.log, f"a traceback of ours in its log:\n{server.log}"

@@ -16,6 +16,9 @@ ADA, BOB = "ada", "bob"
 
 PASSWORD = "a long pass phrase"
 
+WORKER_COUNT = 2
+"""In which WebSockets are tried."""
+
 DATE = {"date": rb"\r\nDate: ([^\r]*)"}
 """A field of the server's own, in every answer."""
 
@@ -56,6 +59,8 @@ class Subject:
         pushed: what a WebSocket hears of `change`.
         volatile: patterns of what differs from one answer to the next, by name; see `browser.mask`.
         environ: variables of its server.
+        http_worker_count: in how many workers answers are compared: 1 where an application keeps
+            something in its process, so that its answers depend on the worker.
         around: what runs beside it, such as a database, with the variables that lead there.
         leaves: how users log out, as the page says it.
     """
@@ -74,11 +79,12 @@ class Subject:
     leaves: str
     volatile: Mapping[str, bytes] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
+    http_worker_count: int = WORKER_COUNT
     around: Callable[[Site], AbstractContextManager[Mapping[str, str]]] = nothing_around
 
     @property
     def files(self) -> Path:
-        """The folder of its `before.py`, the application as it is, and `wsgi.py`, which wraps it."""
+        """The folder of `before.py`, the application as it is, and `wsgi.py`, which wraps it."""
         return APPS / self.key
 
     @property

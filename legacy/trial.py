@@ -13,7 +13,7 @@ from . import checks
 from .browser import Answer
 from .checks import COLUMNS, HTTP, ON_WRAPPED
 from .running import BEFORE, WRAPPED, Running, running
-from .subject import Site, Subject
+from .subject import WORKER_COUNT, Site, Subject
 
 OK = "OK"
 FAIL = "FAIL"
@@ -54,34 +54,52 @@ def try_subject(subject: Subject, prepared: Site, worker: str, version: str) -> 
     def on_before(started: Running) -> None:
         before.extend(checks.dialogue(started))
 
-    def on_wrapped(started: Running) -> None:
+    def on_http(started: Running) -> None:
         if _attempt(name, HTTP, lambda: checks.same_http(before, started)):
             cells[HTTP] = OK
+
+    def on_sockets(started: Running) -> None:
         for column, check in ON_WRAPPED.items():
             if _attempt(name, column, partial(check, started)):
                 cells[column] = OK
 
+    def on_wrapped(started: Running) -> None:
+        on_http(started)
+        on_sockets(started)
+
+    count = subject.http_worker_count
+    servers: list[tuple[str, int, Callable[[Running], None]]] = [(BEFORE, count, on_before)]
+    if count == WORKER_COUNT:
+        servers.append((WRAPPED, count, on_wrapped))
+    else:
+        servers += [(WRAPPED, count, on_http), (WRAPPED, WORKER_COUNT, on_sockets)]
+
     has_run = [
-        _attempt(name, target, partial(_serve, subject, prepared, worker, target, use))
-        for target, use in ((BEFORE, on_before), (WRAPPED, on_wrapped))
+        _attempt(name, target, partial(_serve, subject, prepared, worker, target, count, use))
+        for target, count, use in servers
     ]
-    if not all(has_run):  # or its log has a traceback
+    if not all(has_run):  # or its log has a traceback of ours
         cells[HTTP] = FAIL
     say(f"{name}: {'failed' if FAIL in cells.values() else 'done'}")
     return Row(subject.label, version, worker, str(subject.line_count), tuple(cells.values()))
 
 
 def _serve(
-    subject: Subject, prepared: Site, worker: str, target: str, use: Callable[[Running], None]
+    subject: Subject,
+    prepared: Site,
+    worker: str,
+    target: str,
+    count: int,
+    use: Callable[[Running], None],
 ) -> None:
     """Run a copy of the subject, and use it."""
-    folder = prepared.folder.with_name(f"{worker}-{target.partition(':')[0]}")
+    folder = prepared.folder.with_name(f"{worker}-{count}-{target.partition(':')[0]}")
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(prepared.folder, folder)
     site = Site(prepared.python, folder)
     with (
         subject.around(site) as environ,
-        running(subject, site, worker, target, environ) as started,
+        running(subject, site, worker, target, count, environ) as started,
     ):
         use(started)
 

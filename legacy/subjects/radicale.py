@@ -75,7 +75,9 @@ def _dialogue(browser: Browser) -> None:
     etag = send("GET", "/ada/work/one.ics").headers["etag"]
     send("GET", "/ada/work/")
     send("PROPFIND", "/ada/work/", PROPERTIES, {**XML, "Depth": "1"})
-    send("PUT", "/ada/work/one.ics", EVENT.format(name="one").encode(), {**ICS, "If-None-Match": "*"})
+    send(
+        "PUT", "/ada/work/one.ics", EVENT.format(name="one").encode(), {**ICS, "If-None-Match": "*"}
+    )
     send("DELETE", "/ada/work/one.ics", fields={"If-Match": '"another"'})
     send("DELETE", "/ada/work/one.ics", fields={"If-Match": etag})
     send("GET", "/ada/work/one.ics")
