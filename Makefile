@@ -10,7 +10,7 @@ export PYTHON
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test pythons coverage lint types conformance fuzz mutants bench hosts chaos docs dist clean _runtime _site _tools _system
+.PHONY: help serve test pythons coverage lint types conformance fuzz mutants bench hosts legacy chaos docs dist clean _runtime _site _tools _system
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -53,6 +53,9 @@ bench: _runtime ## measure us and the peers side by side; ARGS="--quick" takes t
 
 hosts: _tools ## try every host server and write docs/hosts.md; ARGS="--hosts gevent" tries one, see hosts/
 	@exec $(BIN)/python -m hosts $(ARGS)
+
+legacy: _tools ## wrap Trac, Radicale, pgAdmin, Wagtail and Kinto and write docs/legacy.md; ARGS="--apps trac", see legacy/
+	@exec $(BIN)/python -m legacy $(ARGS)
 
 chaos: _tools ## kill, stop and reload workers, and see what clients lose; ARGS="--seconds 300 --seed 7", see chaos/
 	@exec $(BIN)/python -m chaos $(ARGS)

@@ -278,6 +278,19 @@ def test_an_exception_of_the_legacy_app_is_its_own_affair(site, caplog):
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("path", ["/x", "/live"])
+def test_an_exception_of_the_legacy_app_names_none_of_ours_as_its_context(site, path):
+    def broken(environ, start_response):
+        raise RuntimeError("legacy")
+
+    site.fallback = broken
+    site.router.websocket("/live", lambda connection, event, data: None)
+
+    with pytest.raises(RuntimeError, match="legacy") as raised:
+        site.ask(path)
+    assert raised.value.__context__ is None
+
+
 def test_an_http_error_of_a_handler_is_its_answer(site):
     def handler(request, response):
         raise ImATeapot("Tea only.")

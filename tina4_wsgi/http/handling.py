@@ -106,12 +106,18 @@ class HttpHandling:
         if (file := self._own_file(environ, path)) is not None:
             return file(environ, start_response)
 
+        unmatched: WSGIApplication | None = None
         try:
             if not path.isascii():
                 path = decode_path(environ)
             route, params = self._match(path, environ["REQUEST_METHOD"])
         except (HTTPException, Refused) as exc:
-            return self._without_route(environ, path, exc)(environ, start_response)
+            unmatched = self._without_route(environ, path, exc)
+
+        # Not in the `except`: what the legacy app raises there would have `exc` as its context, in
+        # its logs and on its error pages.
+        if unmatched is not None:
+            return unmatched(environ, start_response)
 
         request = Request(environ, params, self._config)
         try:
