@@ -102,6 +102,8 @@ WAGTAIL = Subject(
         "token": rb"(?:csrfmiddlewaretoken\" value=\"|CSRF_TOKEN\": \"|csrftoken=)(\w{32,64})",
         "session": rb"Set-Cookie: sessionid=(\w+)",
         "time": rb"(?:datetime|revision_created_at\" value)=\"([^\"]*)",
+        "minute": rb"(\w{3,9}\.? \d+, \d{4}, (?:\d+(?::\d\d)? [ap]\.m\.|midnight|noon))",
+        "time of day": rb"(\d\d:\d\d) by ",
         "signature": rb"Set-Cookie: messages=[^:;]*(:[^;]*)",
         "end of a page": rb"\r\nExpires: ([^\r]*)",
         "end of a cookie": rb"Set-Cookie: [^\r]* expires=([^;\r]+)",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from ..config import Config
     from ..monitoring.start_link import StartLink
+    from ..routing.params import Params
     from ..routing.router import Route, Router
 
 logger = logging.getLogger("tina4_wsgi.http")
@@ -106,19 +107,26 @@ class HttpHandling:
         if (file := self._own_file(environ, path)) is not None:
             return file(environ, start_response)
 
-        unmatched: WSGIApplication | None = None
         try:
             if not path.isascii():
                 path = decode_path(environ)
             route, params = self._match(path, environ["REQUEST_METHOD"])
         except (HTTPException, Refused) as exc:
             unmatched = self._without_route(environ, path, exc)
+        else:
+            return self._by_route(environ, start_response, route, params)
 
         # Not in the `except`: what the legacy app raises there would have `exc` as its context, in
         # its logs and on its error pages.
-        if unmatched is not None:
-            return unmatched(environ, start_response)
+        return unmatched(environ, start_response)
 
+    def _by_route(
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        route: Route,
+        params: Params,
+    ) -> Iterable[bytes]:
         request = Request(environ, params, self._config)
         try:
             if environ.get("CONTENT_LENGTH"):

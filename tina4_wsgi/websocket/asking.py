@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
 
 from .. import jsontext
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from ..http.request import Request
     from .bridge import Environ
+
+    UserOf = Callable[[Any], object]  # Any: whatever the JSON holds
 
 WRAPPED = "tina4_wsgi.wrapped"
 """The key under which the environ of an `auth` holds the wrapped application and, where a framework
@@ -79,7 +81,7 @@ _RETRY_LATER = (("Retry-After", "5"),)
 class AppQuestion:
     """What `ask` returns: an `auth`, which functions of the app may call, too."""
 
-    def __init__(self, path: str, user: Callable[[object], object] | None) -> None:
+    def __init__(self, path: str, user: UserOf | None) -> None:
         self._path = path
         self._user = user
 
@@ -169,7 +171,7 @@ class AppQuestion:
             raise UsageError(f"{self._path} answered what is no {kind}: {exc}") from exc
 
 
-def ask(path: str, user: Callable[[object], object] | None = None) -> AppQuestion:
+def ask(path: str, user: UserOf | None = None) -> AppQuestion:
     """Return an `auth` that asks the wrapped application who connects: `auth=ask("/api/me")`.
 
     The application gets a GET of this path with the cookies and header fields of the handshake, and

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from werkzeug.exceptions import Forbidden
 
-from tina4_wsgi import ANONYMOUS, App, Connection, Request, Router
+from tina4_wsgi import ANONYMOUS, App, Connection, Request, Router, ask
 
 
 @dataclass
@@ -31,3 +31,4 @@ def private(connection: Connection, event: str, data: str | bytes) -> None:
 Router.websocket("/b", private, auth=lambda request: request.cookies.get("user") or ANONYMOUS)
 App(live=logged_in)
 App(live=False)
+Router.websocket("/c", private, auth=ask("/api/session", lambda found: found["user"]))
