@@ -20,7 +20,8 @@ import weakref
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..hub.tls import tls_stream
-from .socket_shell import HEAD_END, OK_SO_FAR, SWITCHING, Ended
+from .ended import Ended
+from .switching import HEAD_END, INTERIM_HEADS, SWITCHING_HEADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -261,7 +262,7 @@ def _stops(sock: NativeSocket, part: bytes) -> bool:
     state = _doors[sock]
     head = state.head + part
 
-    if head.startswith(SWITCHING):
+    if head.startswith(SWITCHING_HEADS):
         state.head = head
         end = head.find(HEAD_END)
         if end >= 0:
@@ -269,7 +270,7 @@ def _stops(sock: NativeSocket, part: bytes) -> bool:
             state.on_switching(head[:end])
         return True
 
-    if not head.startswith(OK_SO_FAR):
+    if not head.startswith(INTERIM_HEADS):
         _give_up(sock, head)
         return False
     # An interim answer passes, and the door stays.

@@ -19,13 +19,13 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..hub.native import allocate_lock
 from ..hub.tls import tls_stream
+from .ended import Ended
+from .switching import HEAD_END, INTERIM_HEADS, SWITCHING_HEADS
 
 if TYPE_CHECKING:
-    from _thread import LockType
     from collections.abc import Callable
 
     from typing_extensions import Buffer
@@ -34,11 +34,6 @@ if TYPE_CHECKING:
 
 GeventSocket = Any
 """gevent ships no types, and its private attributes are what is touched here."""
-
-# Werkzeug's server without threads and wsgiref's say HTTP/1.0, whatever they were asked.
-OK_SO_FAR = (b"HTTP/1.1 1", b"HTTP/1.0 1")
-SWITCHING = (b"HTTP/1.1 101", b"HTTP/1.0 101")
-HEAD_END = b"\r\n\r\n"
 
 
 class Shell:
@@ -109,33 +104,6 @@ class PolledShell(Shell):
     def fileno(self) -> int:
         """Return the descriptor of something that has ended."""
         return Ended.fileno()
-
-
-class Ended:
-    """The read end of a pipe that nobody writes to: readable for ever, with nothing in it.
-
-    One for the whole process and its forked children, opened when a server first asks.
-    """
-
-    _lock: ClassVar[LockType] = allocate_lock()
-    _fd: ClassVar[int] = -1
-
-    @classmethod
-    def fileno(cls) -> int:
-        """Return the descriptor."""
-        with cls._lock:
-            if cls._fd < 0:
-                cls._fd, other_end = os.pipe()
-                os.close(other_end)
-            return cls._fd
-
-    @classmethod
-    def renew_lock(cls) -> None:
-        """Begin anew in a forked child: another thread of the parent may have held it."""
-        cls._lock = allocate_lock()
-
-
-os.register_at_fork(after_in_child=Ended.renew_lock)
 
 
 def fits(sock: GeventSocket) -> bool:
@@ -225,7 +193,7 @@ class Door:
         part = bytes(data)
         head = self._head + part
 
-        if head.startswith(SWITCHING):
+        if head.startswith(SWITCHING_HEADS):
             self._head = head
             end = head.find(HEAD_END)
             if end >= 0:
@@ -233,7 +201,7 @@ class Door:
                 self._on_switching(head[:end])
             return len(part)
 
-        if not head.startswith(OK_SO_FAR):
+        if not head.startswith(INTERIM_HEADS):
             self.remove()
             self._on_other(head)
         return send(data, *flags)

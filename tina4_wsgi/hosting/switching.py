@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 Fields = list[tuple[str, str]]
 
 SWITCHING = "101 Switching Protocols"
+SWITCHING_HEADS = (b"HTTP/1.1 101", b"HTTP/1.0 101")
+"""How a server begins it. Werkzeug's without threads and wsgiref's say HTTP/1.0, whatever they were
+asked.
+"""
+INTERIM_HEADS = (b"HTTP/1.1 1", b"HTTP/1.0 1")
+HEAD_END = b"\r\n\r\n"
+
 UPGRADE = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
 """The fields that PEP 3333 keeps from apps, and that some servers refuse."""
 

@@ -37,7 +37,7 @@ from ..errors import Refused
 from ..hub.hub_thread import HubThread
 from ..hub.native import allocate_lock
 from .place import NEEDS_ONE_CALL, Place
-from .switching import SWITCHING, head_of
+from .switching import HEAD_END, SWITCHING, head_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from .switching import Fields
 
 _IS_SWITCHING = b" 101 "
-_HEAD_END = b"\r\n\r\n"
 _MOST_HEAD_BYTES = 65_536
 """uWSGI's own buffer for an answer's head ends there."""
 
@@ -276,7 +275,7 @@ class _Doorkeeper:
         client = self._client
         try:
             head = _read_head(answer)
-            end = head.find(_HEAD_END)
+            end = head.find(HEAD_END)
             if self._is_dismissed:
                 os.close(client)
             elif end >= 0 and _IS_SWITCHING in head[: head.find(b"\r\n")]:
@@ -402,7 +401,7 @@ def _null() -> int:
 
 def _read_head(answer: _socket.socket) -> bytes:
     head = b""
-    while _HEAD_END not in head and len(head) < _MOST_HEAD_BYTES:
+    while HEAD_END not in head and len(head) < _MOST_HEAD_BYTES:
         data = answer.recv(_READ_BYTES)
         if not data:
             break

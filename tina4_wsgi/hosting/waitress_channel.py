@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .socket_shell import HEAD_END, SWITCHING
+from .switching import HEAD_END, SWITCHING_HEADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,7 +156,7 @@ class _ChannelDoor:
             return int(door.base.write_soon(self, data))  # it raises what ends the task
 
         head = bytes(data)
-        if not head.startswith(SWITCHING):
+        if not head.startswith(SWITCHING_HEADS):
             _remove(self)
             door.on_other(head)
             return int(door.base.write_soon(self, data))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import ctypes
@@ -49,7 +49,7 @@ class Found(NamedTuple):
     library: ctypes.PyDLL
 
 
-def find(session: Any) -> Found | None:  # Any: its class has no public name
+def find(session: object) -> Found | None:
     """Find an established session and let it read ahead.
 
     Args:
@@ -61,7 +61,7 @@ def find(session: Any) -> Found | None:  # Any: its class has no public name
     if library is None:
         return None
     address = _address_of(session, library)
-    if address is None or session.context._msg_callback is not None:
+    if address is None:
         return None
     library.SSL_set_read_ahead(address, 1)
     return Found(address, library)
@@ -78,17 +78,19 @@ def _library() -> ctypes.PyDLL | None:
         library = ctypes.PyDLL(_ssl.__file__)
         pointer, number = ctypes.c_void_p, ctypes.c_int
         for name in FUNCTIONS:
-            getattr(library, name).argtypes = [pointer, number]
+            getattr(library, name)
+        library.SSL_set_read_ahead.argtypes = [pointer, number]
         library.SSL_set_read_ahead.restype = None
         library.SSL_has_pending.argtypes = [pointer]
+        library.SSL_get_ex_data.argtypes = [pointer, number]
         library.SSL_get_ex_data.restype = pointer
     except (ImportError, OSError, AttributeError):
         return None
     return library
 
 
-def _address_of(session: Any, library: ctypes.PyDLL) -> int | None:
-    """Find a session's address; None unless all that is known of it agrees."""
+def _address_of(session: object, library: ctypes.PyDLL) -> int | None:
+    """Find a session's address; None unless all that is known of it agrees, and nobody watches."""
     import _ssl
     import ctypes
 
@@ -97,10 +99,15 @@ def _address_of(session: Any, library: ctypes.PyDLL) -> int | None:
         return None
     if kind.__basicsize__ < _HEAD_BYTES + _FIELDS.size:
         return None
-    _, address, context = _FIELDS.unpack(ctypes.string_at(id(session) + _HEAD_BYTES, _FIELDS.size))
+    context = getattr(session, "context", None)
+    if getattr(context, "_msg_callback", None) is not None:
+        return None
+    _, address, context_address = _FIELDS.unpack(
+        ctypes.string_at(id(session) + _HEAD_BYTES, _FIELDS.size)
+    )
     # The context is where it is expected, as Python gives it too. So the pointer before it is the
     # right one and may be followed, to where OpenSSL points back.
-    if not address or context != id(session.context):
+    if not address or context_address != id(context):
         return None
     is_its = library.SSL_get_ex_data(address, _APP_DATA) == id(session)
     return int(address) if is_its else None

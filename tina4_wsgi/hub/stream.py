@@ -8,10 +8,10 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
-from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from . import openssl
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LARGEST_RECORD_BYTES = 16_384  # RFC 8446 §5.1
 
@@ -46,23 +46,37 @@ class SecureStream(Stream, Protocol):
     def has_pending(self) -> bool: ...
 
 
+class TLSSession(Protocol):
+    """The methods of an established TLS session, `ssl.SSLSocket._sslobj`, whose class has no public
+    name.
+    """
+
+    def read(self, size_bytes: int, /) -> bytes: ...
+    def write(self, data: bytes | memoryview, /) -> int: ...
+    def pending(self) -> int: ...
+    def shutdown(self) -> object: ...
+
+
 class TLSStream:
     """A socket whose TLS session the WSGI server has set up.
 
     Args:
         sock: the non-blocking socket below.
-        session: the established OpenSSL session of this socket (`ssl.SSLSocket._sslobj`).
+        session: of this socket.
+        holds_more: whether OpenSSL holds bytes, decrypted or not; None where it doesn't read ahead.
     """
 
     __slots__ = ("_holds_more", "_session", "_sock", "close", "fileno", "setsockopt")
 
     def __init__(
-        self, sock: Any, session: Any
-    ) -> None:  # Any: the C classes of ssl have no public names
+        self,
+        sock: socket.socket,
+        session: TLSSession,
+        holds_more: Callable[[], int] | None = None,
+    ) -> None:
         self._sock = sock
         self._session = session
-        found = openssl.find(session)
-        self._holds_more = found and partial(found.library.SSL_has_pending, found.address)
+        self._holds_more = holds_more
         self.fileno = sock.fileno
         self.setsockopt = sock.setsockopt
         self.close = sock.close
@@ -80,7 +94,7 @@ class TLSStream:
             OSError: the connection is broken.
         """
         try:
-            part: bytes = self._session.read(size_bytes)
+            part = self._session.read(size_bytes)
         except _WOULD_WAIT as exc:
             raise BlockingIOError from exc
         except _ENDS:
@@ -124,7 +138,7 @@ class TLSStream:
         shut_down(self._sock, self._session, how)
 
 
-def shut_down(sock: Any, session: Any, how: int) -> None:
+def shut_down(sock: socket.socket, session: TLSSession, how: int) -> None:
     """Send a session's close_notify, then shut its socket down."""
     try:
         session.shutdown()

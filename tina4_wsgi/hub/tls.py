@@ -9,21 +9,28 @@ Invariants: both modules have the same function, whose results pass the same tes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
+from . import openssl
 from .stream import TLSStream
 
 if TYPE_CHECKING:
-    from .stream import SecureStream
+    import socket
+
+    from .stream import SecureStream, TLSSession
 
 __all__ = ["tls_stream"]
 
 
-def tls_stream(sock: Any, session: Any) -> SecureStream:  # Any: the C classes have no public names
+def tls_stream(sock: socket.socket, session: TLSSession) -> SecureStream:
     """Make a stream of a socket whose TLS session the WSGI server has set up.
 
     Args:
         sock: the non-blocking socket below; the stream owns it from now on.
-        session: the established OpenSSL session of this socket (`ssl.SSLSocket._sslobj`).
+        session: of this socket.
     """
-    return TLSStream(sock, session)
+    found = openssl.find(session)
+    if found is None:
+        return TLSStream(sock, session)
+    return TLSStream(sock, session, partial(found.library.SSL_has_pending, found.address))
