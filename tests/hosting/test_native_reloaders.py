@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import select
 import shutil
 import signal
@@ -20,6 +21,13 @@ from tests.support.raw import RawClient
 from tests.support.servers import POLL_S, Server
 
 PATH = {"PYTHONPATH": str(servers.ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+
+# Python waits a quarter of a second for the child of a process that is interrupted, and warns then.
+STILL_RUNNING = re.compile(
+    r"Exception ignored in: <function Popen\.__del__.*?ResourceWarning: subprocess \d+ is still "
+    r"running\n",
+    re.DOTALL,
+)
 
 pytestmark = pytest.mark.deadline(60)
 
@@ -104,4 +112,4 @@ def test_a_ctrl_c_in_the_terminal_is_heard_by_both_processes(tmp_path, kind):
         assert client.read_close() == 1001
         client.send_close(1001)
         server.process.wait(servers.STOP_S)
-        assert "Traceback" not in server.log
+        assert "Traceback" not in STILL_RUNNING.sub("", server.log)

@@ -131,9 +131,8 @@ def test_a_stop_runs_close_callbacks_and_what_the_application_had_put_there(key,
 @pytest.mark.parametrize("key", KEYS)
 def test_nothing_but_access_lines_is_printed_for_clients_that_come_and_go(key, tmp_path):
     with start(key, tmp_path, "--gevent-monkey-patch") as site:
-        # It has said all of its start once it serves.
-        site.request("GET", "/hello/first")
-        site.server.wait_for_log("GET /hello/first => ")
+        site.request("GET", "/pid")
+        site.server.wait_for_log("GET /pid => ")  # behind all that uWSGI says when it starts
         before = len(site.server.log)
         with site.open("/ws/echo/red") as client:
             say_goodbye(client)

@@ -156,5 +156,6 @@ class Memory:
 
 
 def cpu_s(pid: int) -> float:
-    """Give the processor time that the main thread of a process has used, to the nanosecond."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    """Give the processor time that the threads of a process have used, to the nanosecond."""
+    used = (path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+    return sum(int(line.split()[0]) for line in used) / 1e9

@@ -5,15 +5,15 @@ gave it.
 from __future__ import annotations
 
 import os
+import threading
 from itertools import count
-from threading import Lock
 
 from tina4_wsgi import App, Router
 
 router = Router()
 journal = os.open(os.environ["JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 numbers = count(1)
-one_speaks = Lock()  # where callbacks run in threads, several at once
+one_speaks = threading.Lock()  # where callbacks run in threads, several at once
 last = {"number": 0}
 
 
