@@ -17,6 +17,7 @@ from .subject import Site, Subject
 
 BEFORE, WRAPPED = "before:application", "wsgi:app"
 QUIET = ("-W", "ignore")  # what old libraries warn about is theirs
+HEARS_S = 10.0
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 OURS = f'File "{servers.ROOT}/tina4_wsgi/'
 GRACE = ("--graceful-timeout", "8")
@@ -51,8 +52,13 @@ class Running:
 
     def open(self, browser: Browser, user: str) -> RawClient:
         """Open a WebSocket at the address for `user` as a page in this browser does."""
-        path = self.subject.path.format(user=user)
-        return RawClient.open(self.server.address, path, browser.credentials)
+        client = RawClient.dial(self.server.address, HEARS_S)
+        try:
+            client.upgrade(self.subject.path.format(user=user), browser.credentials)
+        except BaseException:
+            client.close()
+            raise
+        return client
 
     def pid_of(self, client: RawClient) -> int:
         """Return the worker that has the other end of a connection; nothing of it needs to tell.
