@@ -63,7 +63,6 @@ class Subject:
             something in its process, so that its answers depend on the worker.
         apps: where its files are.
         around: what runs beside it, such as a database, with the variables that lead there.
-        leaves: how users log out, as the page says it.
     """
 
     key: str
@@ -77,7 +76,6 @@ class Subject:
     leave: Callable[[Browser, Site, str], None]
     path: str
     pushed: str
-    leaves: str
     volatile: Mapping[str, bytes] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
     http_worker_count: int = WORKER_COUNT

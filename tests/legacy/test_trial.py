@@ -51,7 +51,6 @@ def notes(**environ: str) -> Subject:
         leave=leave,
         path="/ws/notes",
         pushed="/note",
-        leaves="by its log-out",
         volatile={"session": rb"Set-Cookie: session=(\w+)"},
         environ=environ,
         apps=Path(__file__).with_name("apps"),
