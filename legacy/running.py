@@ -20,6 +20,7 @@ QUIET = ("-W", "ignore")  # what old libraries warn about is theirs
 HEARS_S = 10.0
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 OURS = f'File "{servers.ROOT}/tina4_wsgi/'
+TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)*")
 GRACE = ("--graceful-timeout", "8")
 
 
@@ -113,7 +114,12 @@ def running(
         Browser(server.address).get("/")  # when it is answered, the application has been loaded
         yield Running(subject, site, server)
     # An application may log errors of its own, before and after; none may come through our modules.
-    assert OURS not in server.log, f"a traceback of ours in its log:\n{server.log}"
+    assert not tracebacks_of_ours(server.log), f"a traceback of ours in its log:\n{server.log}"
+
+
+def tracebacks_of_ours(log: str) -> list[str]:
+    """Return the tracebacks of a log that lead through modules of ours."""
+    return [found[0] for found in TRACEBACK.finditer(log) if OURS in found[0]]
 
 
 def _children(pid: int) -> list[int]:
