@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -180,21 +180,42 @@ def differences(
 def mask(raw: bytes, volatile: Mapping[str, bytes]) -> bytes:
     """Put a name in the place of each group that a pattern of `volatile` finds.
 
-    A Content-Length that was right is that of the text with the names.
+    A Content-Length that was right, and the lengths of chunks, are those of the text with the
+    names.
     """
-    is_right = (found := _LENGTH.search(raw)) is not None and int(found[1]) == _body_bytes(raw)
-    for name, pattern in volatile.items():
-        raw = re.sub(pattern, partial(_named, name), raw)
-    if is_right:
-        raw = _LENGTH.sub(b"\r\nContent-Length: %d" % _body_bytes(raw), raw, count=1)
-    return raw
+    head, end, body = raw.partition(b"\r\n\r\n")
+    if _CHUNKED in head.lower():
+        masked = b"".join(_chunk(_masked(data, volatile)) for data in _chunks(body))
+        return _masked(head, volatile) + end + masked
+
+    masked = _masked(body, volatile)
+    length = _LENGTH.search(head)
+    if length is not None and int(length[1]) == len(body):
+        head = _LENGTH.sub(b"\r\nContent-Length: %d" % len(masked), head, count=1)
+    return _masked(head, volatile) + end + masked
 
 
+_CHUNKED = b"\r\ntransfer-encoding: chunked"
 _LENGTH = re.compile(rb"\r\nContent-Length: (\d+)", re.IGNORECASE)
 
 
-def _body_bytes(raw: bytes) -> int:
-    return len(raw.partition(b"\r\n\r\n")[2])
+def _chunks(body: bytes) -> Iterator[bytes]:
+    """Yield the data of each chunk (RFC 9112 §7.1), and at last what is left behind them."""
+    while (size := re.match(rb"([0-9A-Fa-f]+)\r\n", body)) is not None:
+        end = size.end() + int(size[1], 16)
+        yield body[size.end() : end]
+        body = body[end:].removeprefix(b"\r\n")
+    yield body
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def _masked(text: bytes, volatile: Mapping[str, bytes]) -> bytes:
+    for name, pattern in volatile.items():
+        text = re.sub(pattern, partial(_named, name), text)
+    return text
 
 
 def _named(name: str, found: re.Match[bytes]) -> bytes:

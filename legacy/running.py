@@ -17,8 +17,10 @@ from .subject import Site, Subject
 
 BEFORE, WRAPPED = "before:application", "wsgi:app"
 QUIET = ("-W", "ignore")  # what old libraries warn about is theirs
+HEARS_S = 10.0
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 OURS = f'File "{servers.ROOT}/tina4_wsgi/'
+TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)*")
 GRACE = ("--graceful-timeout", "8")
 
 
@@ -51,8 +53,13 @@ class Running:
 
     def open(self, browser: Browser, user: str) -> RawClient:
         """Open a WebSocket at the address for `user` as a page in this browser does."""
-        path = self.subject.path.format(user=user)
-        return RawClient.open(self.server.address, path, browser.credentials)
+        client = RawClient.dial(self.server.address, HEARS_S)
+        try:
+            client.upgrade(self.subject.path.format(user=user), browser.credentials)
+        except BaseException:
+            client.close()
+            raise
+        return client
 
     def pid_of(self, client: RawClient) -> int:
         """Return the worker that has the other end of a connection; nothing of it needs to tell.
@@ -107,7 +114,12 @@ def running(
         Browser(server.address).get("/")  # when it is answered, the application has been loaded
         yield Running(subject, site, server)
     # An application may log errors of its own, before and after; none may come through our modules.
-    assert OURS not in server.log, f"a traceback of ours in its log:\n{server.log}"
+    assert not tracebacks_of_ours(server.log), f"a traceback of ours in its log:\n{server.log}"
+
+
+def tracebacks_of_ours(log: str) -> list[str]:
+    """Return the tracebacks of a log that lead through modules of ours."""
+    return [found[0] for found in TRACEBACK.finditer(log) if OURS in found[0]]
 
 
 def _children(pid: int) -> list[int]:

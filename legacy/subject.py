@@ -46,7 +46,7 @@ class Subject:
     """One application.
 
     Attributes:
-        key: how it is named on the command line; its files are in `apps/KEY`.
+        key: how it is named on the command line; its files are in `KEY` below `apps`.
         label: how users know it.
         distribution: of PyPI, whose version the table shows.
         needs: what pip installs.
@@ -61,8 +61,8 @@ class Subject:
         environ: variables of its server.
         http_worker_count: in how many workers answers are compared: 1 where an application keeps
             something in its process, so that its answers depend on the worker.
+        apps: where its files are.
         around: what runs beside it, such as a database, with the variables that lead there.
-        leaves: how users log out, as the page says it.
     """
 
     key: str
@@ -76,16 +76,16 @@ class Subject:
     leave: Callable[[Browser, Site, str], None]
     path: str
     pushed: str
-    leaves: str
     volatile: Mapping[str, bytes] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
     http_worker_count: int = WORKER_COUNT
+    apps: Path = APPS
     around: Callable[[Site], AbstractContextManager[Mapping[str, str]]] = nothing_around
 
     @property
     def files(self) -> Path:
         """The folder of `before.py`, the application as it is, and `wsgi.py`, which wraps it."""
-        return APPS / self.key
+        return self.apps / self.key
 
     @property
     def line_count(self) -> int:

@@ -132,7 +132,6 @@ KINTO = Subject(
     leave=_leave,
     path="/ws/records",
     pushed="/records/pushed",
-    leaves="the account is deleted through Kinto's API, and `reauth_every` notices",
     volatile={
         "time of change": rb"Last-Modified(?:: |\":\")([^\r\"]*)",
         "revision": rb"\b(1\d{12})\b",

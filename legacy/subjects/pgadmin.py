@@ -118,7 +118,6 @@ PGADMIN = Subject(
     leave=_leave,
     path="/ws/groups",
     pushed="/browser/server_group/obj/",
-    leaves="pgAdmin's own log-out, which is flask-login's",
     http_worker_count=1,
     volatile={
         "session": rb"Set-Cookie: pga4_session=([^;]*)",

@@ -105,7 +105,6 @@ RADICALE = Subject(
     leave=_leave,
     path="/ws/{user}",
     pushed="/ada/work/pushed.ics",
-    leaves="the account is removed from Radicale's htpasswd file, and `reauth_every` notices",
     volatile={"time of change": rb"\r\nLast-Modified: ([^\r]*)"},
     environ={"RADICALE_CONFIG": "config"},
 )

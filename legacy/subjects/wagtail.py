@@ -97,7 +97,6 @@ WAGTAIL = Subject(
     leave=_leave,
     path="/ws/pages",
     pushed="/pushed/",
-    leaves="Wagtail's own log-out, which is Django's",
     volatile={
         "token": rb"(?:csrfmiddlewaretoken\" value=\"|CSRF_TOKEN\": \"|csrftoken=)(\w{32,64})",
         "session": rb"Set-Cookie: sessionid=(\w+)",

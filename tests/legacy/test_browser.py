@@ -43,6 +43,24 @@ def test_what_is_volatile_may_differ_in_its_length_too():
     assert differences([one], [two], TOKEN) == []
 
 
+def chunked(*chunks: bytes) -> Answer:
+    body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in (*chunks, b""))
+    raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body
+    return Answer("GET /", raw, 200, {}, "")
+
+
+def test_what_is_volatile_may_change_the_length_of_its_chunk():
+    one, two = chunked(b"token=1", b"end"), chunked(b"token=12345678901", b"end")
+
+    assert differences([one], [two], TOKEN) == []
+
+
+def test_other_chunks_are_a_difference():
+    one, two = chunked(b"a page"), chunked(b"a ", b"page")
+
+    assert len(differences([one], [two], TOKEN)) == 1
+
+
 def test_what_is_volatile_is_named_where_it_was():
     assert mask(b"\r\n\r\ntoken=abc; token=d;", TOKEN) == b"\r\n\r\ntoken=<token>; token=<token>;"
 
