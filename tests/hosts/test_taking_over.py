@@ -52,7 +52,7 @@ class Keeper:
     def take(self, taken):
         self.taken.append(taken)
 
-    def give_up(self, answer):
+    def give_up(self, answer, nearest):
         self.answers.append(answer)
 
 

@@ -187,7 +187,7 @@ class Takes:
         taken.stream.send(taken.head + taken.early)
         taken.stream.close()
 
-    def give_up(self, answer):
+    def give_up(self, answer, nearest):
         self.refusals.append(answer)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING
 
 from ..errors import Refused
@@ -24,6 +25,7 @@ _RETRY_AFTER_S = 5
 RETRY_LATER = (("Retry-After", str(_RETRY_AFTER_S)),)
 """The field of a refusal that another process, or this one soon, may spare a client."""
 
+_LOCATION = re.compile(rb"\r\nlocation:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _STATUS = slice(len(b"HTTP/1.1 "), len(b"HTTP/1.1 200"))
 
 
@@ -112,16 +114,18 @@ class Arrival:
         if self._runtime.is_draining:
             lifecycle.dismiss(CloseCode.GOING_AWAY, "going away")
 
-    def give_up(self, answer: bytes) -> None:
+    def give_up(self, answer: bytes, nearest: str) -> None:
         """Log that the client was let in here, and sent away by a middleware around the app."""
         self.cancel()
         status = answer[_STATUS].decode("latin-1") or "nothing"
+        location = _LOCATION.search(answer)
         logger.warning(
-            "'%s' was not upgraded: what stands around this app answered %s in place of the 101; "
-            "let it pass on "
-            "the status of requests with an Upgrade field",
+            "'%s' was not upgraded: %s, or what stands around that, answered %s%s in place of the "
+            "101; let it pass on the status of requests with an Upgrade field",
             path_for_log(self._visit.path),
+            nearest,
             status,
+            f" to '{path_for_log(location[1].decode('latin-1'))}'" if location else "",
         )
 
     def cancel(self) -> None:

@@ -62,5 +62,5 @@ class _LateRefusal:
         finally:
             stream.close()
 
-    def give_up(self, answer: bytes) -> None:
+    def give_up(self, answer: bytes, nearest: str) -> None:
         """Do nothing: the 101 was there first."""

@@ -48,8 +48,12 @@ class Taker(Protocol):
     def take(self, taken: Taken) -> None:
         """Go on with it: the 101 has left, or is `taken.head`."""
 
-    def give_up(self, answer: bytes) -> None:
-        """End: no 101 was sent, but an answer that began with `answer`, or nothing, b""."""
+    def give_up(self, answer: bytes, nearest: str) -> None:
+        """End: no 101 was sent, but an answer that began with `answer`, or nothing, b"".
+
+        Args:
+            nearest: the name of what called the app: the middleware that stands nearest to it.
+        """
 
 
 class Answered:

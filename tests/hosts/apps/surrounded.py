@@ -209,6 +209,15 @@ def changing_the_status(environ, start_response):
     return app(environ, begin)
 
 
+def redirecting(environ, start_response):
+    """Send strangers to the login, whatever the app has answered."""
+
+    def begin(status, headers, exc_info=None):
+        return start_response("302 Found", [("location", "/login"), ("Content-Length", "0")])
+
+    return app(environ, begin)
+
+
 def failing_behind(environ, start_response):
     app(environ, lambda status, headers, exc_info=None: None)
     raise LookupError("on purpose, behind the app")
@@ -269,6 +278,7 @@ AROUND = {
             rewriting,
             forbidding,
             changing_the_status,
+            redirecting,
             failing_behind,
             failing_at_the_beginning,
             failing_in_the_body,
