@@ -29,9 +29,8 @@ from tests.backplane.conftest import (
 from tests.support import servers
 from tests.support.crowd import Crowd
 from tests.support.raw import RawClient, request_head
-from tina4_wsgi.backplane.redis.backplane import RedisBackplane
 from tina4_wsgi.config import Config
-from tina4_wsgi.errors import BackplaneError, ConfigError
+from tina4_wsgi.errors import ConfigError
 
 PATH = "/ws/hall/a"
 
@@ -289,13 +288,6 @@ def test_a_bus_directory_that_can_not_be_used_is_told_once_and_clients_are_serve
 
     assert log.count("broadcasts stay in this process: bus directory ") == 1
     assert (status["is_up"], "expected 0700" in status["error"]) == (False, True)
-
-
-def test_redis_in_a_process_that_is_not_patched_is_refused_with_the_line_that_helps():
-    backplane = RedisBackplane(Config(backplane="redis"), 0, None)  # type: ignore[arg-type]
-
-    with pytest.raises(BackplaneError, match=r"from gevent import monkey; monkey.patch_all()"):
-        backplane.start()
 
 
 def test_redis_without_its_package_is_refused_with_the_command_that_helps():

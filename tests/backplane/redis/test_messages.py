@@ -85,7 +85,6 @@ def ears() -> Ears:
 
 @pytest.fixture
 def patched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backplane_module, "is_module_patched", lambda name: name == "socket")
     monkeypatch.setattr(backplane_module, "RedisPublisher", Publisher)
     monkeypatch.setattr(backplane_module, "RedisSubscriber", Subscriber)
 

@@ -116,7 +116,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., World]]:
         wait_until(lambda: worlds[-1].lines)
         return worlds[-1]
 
-    monkeypatch.setattr(subscriber_module, "new_connection", connection)
+    monkeypatch.setattr(subscriber_module, "open_connection", connection)
     monkeypatch.setattr(Backoff, "next_s", lambda self: 0.0)
     yield start
     for world in worlds:
