@@ -9,9 +9,7 @@ from itertools import count
 import pytest
 
 from tests.support.raw import RawClient
-from tests.support.site import Connect, Site, run_site
-
-KINDS = ("own", "gunicorn", "preload", "sync", "gthread")
+from tests.support.site import KINDS, Connect, Site, run_site
 
 TIGHT_LIMITS = {
     "TINA4_WS_PING_INTERVAL_S": "0.3",

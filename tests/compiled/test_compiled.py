@@ -30,6 +30,8 @@ TESTS = (
     " tests/server/test_plain_connection.py tests/server/test_request_head.py",
 )
 
+# Of the kinds of servers, those in which the engine is another: others differ in Python alone.
+KINDS = "own gunicorn gthread"
 
 pytestmark = pytest.mark.deadline(BUILD_S + 30)
 
@@ -86,7 +88,7 @@ def _copy_anew() -> None:
 
 
 def run(tree: Path, *command: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": str(tree)}
+    env = {**os.environ, "PYTHONPATH": str(tree), "TINA4_TEST_KINDS": KINDS}
     env.pop("PYTEST_ADDOPTS", None)
     return subprocess.run(
         [sys.executable, *command],

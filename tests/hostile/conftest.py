@@ -9,12 +9,12 @@ import pytest
 
 from tests.support.hostile import Bystander, Memory, run_arena
 from tests.support.raw import RawClient
-from tests.support.site import Site
+from tests.support.site import KINDS, Site
 
 _tags = count(1)
 
 
-@pytest.fixture(scope="session", params=["own", "gunicorn", "preload", "sync", "gthread"])
+@pytest.fixture(scope="session", params=KINDS)
 def arena(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from tests.support.servers import Server
 APPS = servers.ROOT / "tests" / "acceptance" / "apps"
 ANSWER_S = 10.0
 POLL_S = 0.005
+KINDS = tuple(os.environ.get("TINA4_TEST_KINDS", "own gunicorn preload sync gthread").split())
+"""The kinds of servers that the acceptance and the hostile tests ask."""
 NATIVE_KINDS = ("sync", "gthread")
 """gunicorn's workers without a hub: WebSockets live in a thread of their own."""
 OPTIONS_OF_KIND = {"preload": ("--preload",), "gthread": ("--threads", "4")}
