@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+
 import gevent
 import pytest
 from redis import exceptions as redis_errors
@@ -13,6 +16,8 @@ from tests.support.crowd import Crowd
 from tina4_wsgi import publish
 from tina4_wsgi.backplane.redis.channels import RedisNode
 from tina4_wsgi.backplane.redis.cooperating import open_connection
+from tina4_wsgi.backplane.redis.health import Health
+from tina4_wsgi.backplane.redis.subscriber import RedisSubscriber
 from tina4_wsgi.config import Config
 
 PATH = "/ws/hall/a"
@@ -96,3 +101,43 @@ def test_others_go_on_while_one_waits_and_closing_ends_the_wait(broker):
 
     with pytest.raises(ConnectionError, match="was closed"):
         connection.connect()
+
+
+def threads_of_redis():
+    return [one for one in threading.enumerate() if one.name.startswith("tina4-redis")]
+
+
+def wait_in_the_hub(is_done):
+    with gevent.Timeout(ENOUGH_S):
+        while not is_done():
+            gevent.sleep(0.01)
+
+
+def test_who_tries_again_and_again_holds_no_thread_for_what_failed():
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"redis://127.0.0.1:{nobody.getsockname()[1]}"
+        for _ in range(3):
+            connection = open_connection(Config(backplane_url=url), ENOUGH_S, RedisNode())
+            with pytest.raises(redis_errors.ConnectionError):
+                connection.connect()
+
+    wait_in_the_hub(lambda: not threads_of_redis())
+
+
+def test_a_subscriber_without_redis_holds_no_thread_between_its_tries():
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"redis://127.0.0.1:{nobody.getsockname()[1]}"
+        tries = []
+        subscriber = RedisSubscriber(
+            Config(backplane_url=url),
+            Health(),
+            RedisNode(),
+            lambda channel, message: None,
+            lambda: tries.append(url),
+        )
+        wait_in_the_hub(lambda: len(tries) > 1)
+        subscriber.close()
+
+    wait_in_the_hub(lambda: not threads_of_redis())

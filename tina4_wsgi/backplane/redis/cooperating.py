@@ -55,8 +55,12 @@ class ThreadedConnection:
         self._is_closed = False
 
     def connect(self) -> None:
-        """Connect, unless it is connected."""
-        self._run(self._reader, self._connection.connect)
+        """Connect, unless it is connected. Where that fails, no thread is left."""
+        try:
+            self._run(self._reader, self._connection.connect)
+        except BaseException:
+            self._reader.close()
+            raise
 
     def disconnect(self) -> None:
         """Disconnect for good; a call that waits fails soon. Never waits."""
