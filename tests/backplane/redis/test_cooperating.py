@@ -119,7 +119,7 @@ def test_who_tries_again_and_again_holds_no_thread_for_what_failed():
         url = f"redis://127.0.0.1:{nobody.getsockname()[1]}"
         for _ in range(3):
             connection = open_connection(Config(backplane_url=url), ENOUGH_S, RedisNode())
-            with pytest.raises(redis_errors.ConnectionError):
+            with gevent.Timeout(ENOUGH_S), pytest.raises(redis_errors.ConnectionError):
                 connection.connect()
 
     wait_in_the_hub(lambda: not threads_of_redis())
