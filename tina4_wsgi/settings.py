@@ -71,8 +71,8 @@ class AppSettings(TypedDict, total=False):
     max_inbound_messages: int | None
     max_inbound_bytes: int | None
     max_worker_inbound_bytes: int | None
-    callback_threads: int | None
     max_callbacks: int | None
+    callback_threads: int | None
     blocked_loop_s: float | None
     drain_timeout_s: float | None
     drain_spread_s: float | None

@@ -126,7 +126,9 @@ def test_messages_come_and_go_as_events_of_socket_io(bench, serve, load):
 
     raw = measuring.generate(bench.generator(server, *load, *timing, "--verify"))
 
-    assert raw["errors"] == raw["disconnects"] == raw["foreign"] == 0
+    assert raw["errors"] == raw["foreign"] == 0
+    # This peer now and then ends a connection that is being closed without a close frame.
+    assert raw["disconnects"] == 0 or load[0] == "churn"
     counted = {"echo": "msgs", "broadcast": "deliveries", "churn": "conns", "idle": "alive"}
     assert raw[counted[load[0]]] > 0
 

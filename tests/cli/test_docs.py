@@ -20,6 +20,8 @@ SHOWN = [block for block in blocks_of(PAGE) if block.language == "console"]
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("new")
     assert run(folder, "init", "chat").returncode == 0
+    # An app that doesn't patch itself, as those are that have a server already.
+    (folder / "chat" / "shop.py").write_text("from tina4_wsgi import App\n\napp = App()\n")
     return folder / "chat"
 
 

@@ -138,6 +138,7 @@ def test_nothing_but_access_lines_is_printed_for_clients_that_come_and_go(key, t
             say_goodbye(client)
         with site.open("/ws/echo/red?second") as client:
             client.reset()
+        site.server.wait_for_log("second => ")
         site.request("GET", "/hello/ada")
         site.server.wait_for_log("GET /hello/ada => ")
 
