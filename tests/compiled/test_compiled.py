@@ -30,8 +30,8 @@ TESTS = (
     " tests/server/test_plain_connection.py tests/server/test_request_head.py",
 )
 
-# Of the kinds of servers, those in which the engine is another: others differ in Python alone.
-KINDS = "own gunicorn gthread"
+# Of the kinds of servers one with greenlets and one with threads: others differ in Python alone.
+KINDS = "own gthread"
 
 pytestmark = pytest.mark.deadline(BUILD_S + 30)
 
