@@ -112,6 +112,38 @@ def test_a_path_that_gevent_websocket_would_serve_is_answered_501(misused):
     assert is_served(misused)
 
 
+EARLY = {
+    "a whole message": client_frame(TEXT, b"one"),
+    "a first byte": b"\x81",
+    "half a long header": b"\x81\xfe\xff",
+    "a length beyond all bounds": b"\x81\xff" + b"\xff" * 8,
+    "a continuation of nothing": b"\x80\x80\0\0\0\0",
+    "a continuation that goes on": b"\x00\x81\0\0\0\0a",
+    "a first byte of a continuation": b"\x80",
+    "a ping": b"\x89\x80\0\0\0\0",
+    "a pong": b"\x8a\x80\0\0\0\0",
+    "a close frame": b"\x88\x80\0\0\0\0",
+    "a reserved opcode": b"\x83\x80\0\0\0\0",
+    "a chunk": b"3\r\none\r\n",
+    "the last chunk": b"0\r\n\r\n",
+    "a chunk without a size": b"\r\n",
+    "a chunk beyond all bounds": b"ffffffffffffffff\r\none",
+    "more than a head has room for": b"f" * 3_000 + b"\r\n",
+}
+"""What uWSGI's parsers of frames and of chunks might take amiss."""
+
+
+@pytest.mark.parametrize("early", EARLY.values(), ids=EARLY)
+def test_whatever_comes_behind_a_handshake_is_refused_and_disturbs_nobody(misused, early):
+    with misused.open("/ws/echo") as neighbour:
+        client, head = misused.ask("/ws/echo", early=early)
+        with client:
+            assert head.status == 400
+
+        neighbour.send_text("still here")
+        assert neighbour.read_text() == "still here"
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_a_stop_runs_close_callbacks_and_what_the_application_had_put_there(key, tmp_path):
     with (

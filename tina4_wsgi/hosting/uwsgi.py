@@ -24,7 +24,6 @@ import secrets
 import socket
 import stat
 import sys
-from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,7 +34,6 @@ from greenlet import getcurrent
 
 from ..errors import Refused
 from ..hub.hub_thread import HubThread
-from ..hub.native import allocate_lock
 from .place import NEEDS_ONE_CALL, Place
 from .switching import HEAD_END, SWITCHING, head_of
 
@@ -52,10 +50,7 @@ _IS_SWITCHING = b" 101 "
 _MOST_HEAD_BYTES = 65_536
 """uWSGI's own buffer for an answer's head ends there."""
 
-_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
 _READ_BYTES = 65_536
-_TEXT_FRAME = 0x81
 
 _MERCY_S = 60
 """uWSGI's default of `worker-reload-mercy`: after that its master kills a worker that stops."""
@@ -94,21 +89,6 @@ _NEEDS_PATIENCE = (
     "RFC 6455 section 4.1 has it"
 )
 
-_probing = allocate_lock()
-"""Held while uWSGI's frame parser is used: an unfinished message lies in a variable of the process.
-"""
-
-
-class _Ahead(Enum):
-    """What uWSGI has read behind a handshake.
-
-    ANSWERED: something that its parser of frames has answered, when it was asked.
-    """
-
-    NOTHING = 0
-    SOMETHING = 1
-    ANSWERED = 2
-
 
 class _Module(Protocol):
     """What we use of uWSGI's module."""
@@ -116,7 +96,7 @@ class _Module(Protocol):
     opt: Mapping[str, bytes]
     atexit: Callable[[], None]
 
-    def websocket_recv_nb(self) -> bytes: ...
+    def chunked_read_nb(self) -> bytes: ...
 
 
 class UwsgiPlace(Place):
@@ -155,12 +135,7 @@ class UwsgiPlace(Place):
         number = self._body.fileno()
         if not stat.S_ISSOCK(os.fstat(number).st_mode):
             raise Refused(500, NEEDS_ONE_CALL)
-        ahead = _find_ahead(number)
-        if ahead is _Ahead.ANSWERED:
-            # uWSGI believes that its answer has begun, and would leave out the head of this one.
-            with contextlib.closing(self._detach()) as client, contextlib.suppress(OSError):
-                client.send(_BAD_REQUEST)
-        if ahead is not _Ahead.NOTHING:
+        if _has_read_ahead(number):
             raise Refused(400, _NEEDS_PATIENCE)
 
     def is_servers_own(self, start_response: StartResponse) -> bool:
@@ -336,38 +311,26 @@ def _is_of_gevent() -> bool:
     return hasattr(getcurrent(), "uwsgi_wsgi_req")
 
 
-def _find_ahead(number: int) -> _Ahead:
-    """Find out whether uWSGI holds bytes that came behind the handshake.
+def _has_read_ahead(number: int) -> bool:
+    """Return whether uWSGI holds bytes that came behind the handshake.
 
-    For a moment it gets a connection of ours, on which a frame lies that no client can guess. If
-    that is the first that its parser finds, there was nothing before.
+    For a moment it gets a connection of ours, on which a chunk lies that no client can guess, and
+    is asked for the next chunk of the body. If that is ours, there was nothing before. Its parser
+    of frames would tell, too, but dies of a continuation frame without a beginning.
     """
-    receive = _here().websocket_recv_nb
     ours, theirs = _socket_pair()
-    with _probing, contextlib.closing(ours):
+    with contextlib.closing(ours):
         client = _exchange(number, theirs)
         os.close(theirs)
         try:
             mark = secrets.token_bytes(16)
-            ours.send(bytes([_TEXT_FRAME, len(mark)]) + mark)
-            with contextlib.suppress(OSError):
-                if receive() == mark and not _has_written(ours):
-                    return _Ahead.NOTHING
-                # Up to the end of the stream, where it forgets an unfinished message.
-                ours.shutdown(socket.SHUT_WR)
-                while True:
-                    receive()
-            return _Ahead.ANSWERED if _has_written(ours) else _Ahead.SOMETHING
+            ours.send(b"%x\r\n%s\r\n" % (len(mark), mark))
+            return _here().chunked_read_nb() != mark
+        except OSError:
+            return True  # no chunk at all
         finally:
             os.dup2(client, number, inheritable=False)
             os.close(client)
-
-
-def _has_written(ours: _socket.socket) -> bool:
-    """Return whether an answer to a ping or to a close frame came; leave it there."""
-    with contextlib.suppress(BlockingIOError):
-        return bool(ours.recv(_READ_BYTES, socket.MSG_PEEK))
-    return False
 
 
 def _exchange(number: int, instead: int) -> int:
