@@ -10,7 +10,7 @@ import argparse
 import platform
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 from tina4_wsgi.version import __version__
 
 from . import table
+from .arguments import names_of
 from .environment import EnvironmentFailed, installed_version, python_of
 from .host import BY_KEY, GUNICORNS, HOSTS, NEWEST, UWSGI, Host
 from .trial import FAILED, Row, try_host
@@ -78,19 +79,6 @@ def _about(pythons: dict[str, Path]) -> str:
     return f"{date.today()}, Python {platform.python_version()}, {versions}."
 
 
-def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
-    def parse(text: str) -> list[str]:
-        names = text.split(",")
-        for name in names:
-            if name not in known:
-                raise argparse.ArgumentTypeError(
-                    f"unknown: {name!r}, expected some of {', '.join(known)}"
-                )
-        return names
-
-    return parse
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m hosts",
@@ -99,14 +87,14 @@ def _parser() -> argparse.ArgumentParser:
     keys = [host.key for host in HOSTS]
     parser.add_argument(
         "--hosts",
-        type=_names(keys),
+        type=names_of(keys),
         default=keys,
         metavar="NAMES",
         help=f"by commas, of {', '.join(keys)}",
     )
     parser.add_argument(
         "--gunicorns",
-        type=_names(GUNICORNS),
+        type=names_of(GUNICORNS),
         default=list(GUNICORNS),
         metavar="VERSIONS",
         help=f"by commas, of {', '.join(GUNICORNS)}",

@@ -14,7 +14,7 @@ from .reasons import reason_for
 
 YES = "yes"
 FAILED = "**FAILED**"
-SHOWN_CHARACTERS = 2_000
+SHOWN_CHARACTERS = 4_000
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ def try_host(host: Host, python: Path, version: str) -> Row:
     subject = Subject(host, python)
     cells = dict.fromkeys(COLUMNS, FAILED)
     name = f"{host.label} {version}"
-    _attempt(name, "start", lambda: _try_one_server(subject, cells, name))
+    succeeds(name, "start", lambda: _try_one_server(subject, cells, name))
     for column, check in ON_OWN_SERVERS.items():
         reason = reason_for(host, column)
         chosen = check if reason is None else reason.instead_alone
-        if chosen is None or _attempt(name, column, partial(chosen, subject)):
+        if chosen is None or succeeds(name, column, partial(chosen, subject)):
             cells[column] = YES if reason is None else str(reason)
     say(f"{name}: {'failed' if FAILED in cells.values() else 'done'}")
     return Row(host.label, version, tuple(cells[column] for column in COLUMNS))
@@ -52,11 +52,12 @@ def _try_one_server(subject: Subject, cells: dict[str, str], name: str) -> None:
         for column, check in ON_ONE_SERVER.items():
             reason = reason_for(subject.host, column)
             chosen = check if reason is None else reason.instead
-            if chosen is None or _attempt(name, column, partial(chosen, site)):
+            if chosen is None or succeeds(name, column, partial(chosen, site)):
                 cells[column] = YES if reason is None else str(reason)
 
 
-def _attempt(name: str, what: str, attempt: Callable[[], None]) -> bool:
+def succeeds(name: str, what: str, attempt: Callable[[], None]) -> bool:
+    """Return whether an attempt raises nothing; say what it raises."""
     try:
         attempt()
     except (AssertionError, OSError, ValueError) as exc:

@@ -10,9 +10,10 @@ import platform
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 
+from hosts.arguments import names_of
 from hosts.environment import EnvironmentFailed, installed_version
 from hosts.table import publish
 
@@ -72,19 +73,6 @@ def _about(site: Site) -> str:
     return f"`make legacy`, {date.today()}, Python {platform.python_version()}, {versions}:"
 
 
-def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
-    def parse(text: str) -> list[str]:
-        names = text.split(",")
-        for name in names:
-            if name not in known:
-                raise argparse.ArgumentTypeError(
-                    f"unknown: {name!r}, expected some of {', '.join(known)}"
-                )
-        return names
-
-    return parse
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m legacy",
@@ -95,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     for option, known in (("--apps", keys), ("--workers", list(WORKERS))):
         parser.add_argument(
             option,
-            type=_names(known),
+            type=names_of(known),
             default=known,
             metavar="NAMES",
             help=f"by commas, of {', '.join(known)}",

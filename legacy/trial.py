@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from hosts.environment import say
+from hosts.trial import succeeds
 
 from . import checks
 from .browser import Answer
@@ -17,7 +18,6 @@ from .subject import WORKER_COUNT, Site, Subject
 
 OK = "OK"
 FAIL = "FAIL"
-SHOWN_CHARACTERS = 4_000
 WORKERS = ("sync", "gevent")
 
 
@@ -55,12 +55,12 @@ def try_subject(subject: Subject, prepared: Site, worker: str, version: str) -> 
         before.extend(checks.dialogue(started))
 
     def on_http(started: Running) -> None:
-        if _attempt(name, HTTP, lambda: checks.same_http(before, started)):
+        if succeeds(name, HTTP, lambda: checks.same_http(before, started)):
             cells[HTTP] = OK
 
     def on_sockets(started: Running) -> None:
         for column, check in ON_WRAPPED.items():
-            if _attempt(name, column, partial(check, started)):
+            if succeeds(name, column, partial(check, started)):
                 cells[column] = OK
 
     def on_wrapped(started: Running) -> None:
@@ -75,7 +75,7 @@ def try_subject(subject: Subject, prepared: Site, worker: str, version: str) -> 
         servers += [(WRAPPED, count, on_http), (WRAPPED, WORKER_COUNT, on_sockets)]
 
     has_run = [
-        _attempt(name, target, partial(_serve, subject, prepared, worker, target, count, use))
+        succeeds(name, target, partial(_serve, subject, prepared, worker, target, count, use))
         for target, count, use in servers
     ]
     if not all(has_run):  # or its log has a traceback of ours
@@ -102,12 +102,3 @@ def _serve(
         running(subject, site, worker, target, count, environ) as started,
     ):
         use(started)
-
-
-def _attempt(name: str, what: str, attempt: Callable[[], None]) -> bool:
-    try:
-        attempt()
-    except (AssertionError, OSError, ValueError) as exc:
-        say(f"{name}: {what} failed: {type(exc).__name__}: {str(exc)[-SHOWN_CHARACTERS:]}")
-        return False
-    return True
