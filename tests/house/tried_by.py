@@ -38,7 +38,7 @@ TRIED_BY = {
     "hosting.descriptors": "tests/hosting/test_checks.py",
     "hosting.gunicorn": "tests/cli/doctor/test_examination.py",
     "hosting.own_input": "tests/server/test_plain_handler.py",
-    "hosting.ended": "tests/hosting/test_native_shell.py",
+    "hosting.mute": "tests/hosting/test_native_shell.py",
     "hosting.socket_shell": "tests/hosts/test_taking_over.py",
     "hosting.native_places": "tests/hosting/test_native_hosts.py",
     "hosting.place": "tests/hosts/test_taking_over.py",

@@ -12,15 +12,13 @@ used behind the shell; of a plain socket only the descriptor is.
 from __future__ import annotations
 
 import _socket
-import errno
-import os
 import socket
 import ssl
 import weakref
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from ..hub.tls import tls_stream
-from .ended import Ended
+from .mute import Mute, PolledMute
 from .switching import HEAD_END, INTERIM_HEADS, SWITCHING_HEADS
 
 if TYPE_CHECKING:
@@ -37,97 +35,20 @@ _Socket: NativeSocket = _socket.socket
 """The C class below `socket.socket`, whose methods no shell hides."""
 
 
-class _Mute:
-    """The methods of a connection whose client has left and that takes all that is written."""
-
-    __slots__ = ()
-
-    def fileno(self) -> int:
-        """Return -1, as of any closed socket."""
-        return -1
-
-    def send(self, data: Buffer, flags: int = 0, /) -> int:
-        """Take it all."""
-        return memoryview(data).nbytes
-
-    def sendall(self, data: Buffer, flags: int = 0, /) -> None:
-        """Take it all."""
-
-    def recv(self, size_bytes: int = 0, flags: int = 0, /) -> bytes:
-        """Report the end of the stream."""
-        return b""
-
-    def recv_into(self, buffer: object, size_bytes: int = 0, flags: int = 0, /) -> int:
-        """Report the end of the stream."""
-        return 0
-
-    def getsockopt(self, level: int, option: int, /) -> int:
-        """Return 0, whatever is asked for."""
-        return 0
-
-    def setsockopt(self, level: int, option: int, value: object, /) -> None:
-        """Set nothing."""
-
-    def gettimeout(self) -> None:
-        """Return None, as of a socket that waits."""
-
-    def settimeout(self, timeout_s: float | None, /) -> None:
-        """Set nothing."""
-
-    def setblocking(self, flag: bool, /) -> None:
-        """Set nothing."""
-
-    def shutdown(self, how: int, /) -> None:
-        """Shut down nothing."""
-
-    def unwrap(self) -> _Mute:
-        """Shut down nothing."""
-        return self
-
-    def close(self) -> None:
-        """Close nothing."""
-
-    def _real_close(self) -> None:
-        """Close nothing, when the last file of this socket is closed."""
-
-    def getpeername(self) -> NoReturn:
-        """Raise what the kernel raises when the client has left.
-
-        Raises:
-            OSError: always.
-        """
-        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
-
-    getsockname = getpeername
-
-
-class _PolledMute(_Mute):
-    """The same for a server that asks a selector whether there is more to read.
-
-    There is: the end of the stream.
-    """
-
-    __slots__ = ()
-
-    def fileno(self) -> int:
-        """Return the descriptor of something that has ended."""
-        return Ended.fileno()
-
-
 # None of the methods takes what only other callers than servers pass.
-class _Shell(_Mute, socket.socket):  # type: ignore[misc]
+class _Shell(Mute, socket.socket):  # type: ignore[misc]
     __slots__ = ()
 
 
-class _PolledShell(_PolledMute, socket.socket):  # type: ignore[misc]
+class _PolledShell(PolledMute, socket.socket):  # type: ignore[misc]
     __slots__ = ()
 
 
-class _TLSShell(_Mute, ssl.SSLSocket):  # type: ignore[misc]
+class _TLSShell(Mute, ssl.SSLSocket):  # type: ignore[misc]
     pass
 
 
-class _PolledTLSShell(_PolledMute, ssl.SSLSocket):  # type: ignore[misc]
+class _PolledTLSShell(PolledMute, ssl.SSLSocket):  # type: ignore[misc]
     pass
 
 
@@ -192,7 +113,7 @@ def fits(sock: object) -> bool:
 
 def is_taken(sock: object) -> bool:
     """Return whether the connection was taken, or is about to be."""
-    return isinstance(sock, _Mute | _Guarded)
+    return isinstance(sock, Mute | _Guarded)
 
 
 def place_door(

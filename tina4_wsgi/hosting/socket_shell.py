@@ -16,13 +16,11 @@ and in `places`.
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from ..hub.tls import tls_stream
-from .ended import Ended
+from .mute import Mute, PolledMute
 from .switching import HEAD_END, INTERIM_HEADS, SWITCHING_HEADS
 
 if TYPE_CHECKING:
@@ -36,7 +34,7 @@ GeventSocket = Any
 """gevent ships no types, and its private attributes are what is touched here."""
 
 
-class Shell:
+class Shell(Mute):
     """Stands for the kernel's socket that was taken out of one of gevent's.
 
     False, as gevent's own closed sockets are: gevent has nothing to close here.
@@ -53,57 +51,11 @@ class Shell:
     def __bool__(self) -> bool:
         return False
 
-    def fileno(self) -> int:
-        """Return -1, as of any closed socket."""
-        return -1
 
-    def send(self, data: Buffer, flags: int = 0, /) -> int:
-        """Take it all."""
-        return memoryview(data).nbytes
-
-    def recv(self, size_bytes: int = 0, flags: int = 0, /) -> bytes:
-        """Report the end of the stream."""
-        return b""
-
-    def recv_into(self, buffer: object, size_bytes: int = 0, flags: int = 0, /) -> int:
-        """Report the end of the stream."""
-        return 0
-
-    def getsockopt(self, level: int, option: int, /) -> int:
-        """Return 0, whatever is asked for."""
-        return 0
-
-    def setsockopt(self, level: int, option: int, value: object, /) -> None:
-        """Set nothing."""
-
-    def shutdown(self, how: int, /) -> None:
-        """Shut down nothing."""
-
-    def close(self) -> None:
-        """Close nothing."""
-
-    def getpeername(self) -> NoReturn:
-        """Raise what the kernel raises when the client has left.
-
-        Raises:
-            OSError: always.
-        """
-        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
-
-    getsockname = getpeername
-
-
-class PolledShell(Shell):
-    """The same for a server that asks a selector whether there is more to read.
-
-    There is: the end of the stream.
-    """
+class PolledShell(PolledMute, Shell):
+    """The same for a server that asks a selector whether there is more to read."""
 
     __slots__ = ()
-
-    def fileno(self) -> int:
-        """Return the descriptor of something that has ended."""
-        return Ended.fileno()
 
 
 def fits(sock: GeventSocket) -> bool:
