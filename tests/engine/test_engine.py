@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +16,12 @@ from gevent.event import Event
 from tests.support.engine_house import House, Log, in_thread, quiet, wait_until
 from tina4_wsgi.engine import engine as module
 from tina4_wsgi.engine.engine import Engine
+from tina4_wsgi.errors import ConnectionClosed
 from tina4_wsgi.hosting import descriptors
 from tina4_wsgi.hub import dispatcher
 from tina4_wsgi.hub.sweeper import SWEEP_INTERVAL_S
 from tina4_wsgi.routing.names import GroupKind
-from tina4_wsgi.websocket.lifecycle import Lifecycle
+from tina4_wsgi.websocket.connection import Connection
 
 PATH, ROOM = GroupKind.PATH, GroupKind.ROOM
 
@@ -346,8 +349,8 @@ def test_a_sweep_that_nobody_asked_for_has_nothing_more_to_do(house: House) -> N
 
 
 def test_the_tally_of_a_route_has_what_those_did_who_are_gone(house: House, log: Log) -> None:
-    ended: list[Lifecycle] = []
-    house.engine.on_end = ended.append
+    ended: list[Connection] = []
+    house.engine.on_end = lambda lifecycle: ended.append(lifecycle.connection)
     client, connection = house.connect(log)
     tally = connection._lifecycle.service.tally
     client.send_text("hello")
@@ -360,7 +363,7 @@ def test_the_tally_of_a_route_has_what_those_did_who_are_gone(house: House, log:
     log.wait_for("close")
     wait_until(lambda: not house.process.connection_count)
 
-    assert [one.connection for one in ended] == [connection]
+    assert ended == [connection]
     assert (tally.messages_received, tally.messages_sent) == (1, 2)
     assert (tally.received_bytes, tally.sent_bytes) == (6 + 5 + 6 + 2, 2 + 2 + 2 + 3 + 4)
     assert tally.closes == {"other": 1}
@@ -372,11 +375,51 @@ def test_who_is_forgotten_twice_is_counted_once(house: House, log: Log) -> None:
     client.send_text("hello")
     log.wait_for("message")
 
-    house.engine.forget(lifecycle)
+    client.send_close()
+    log.wait_for("close")
+    wait_until(lambda: not house.process.connection_count)
+
     house.engine.forget(lifecycle)
 
     assert lifecycle.service.tally.messages_received == 1
-    house.engine.connections[connection] = lifecycle
+
+
+@pytest.mark.parametrize("end", ["by the client", "by us", "by a reset"])
+def test_a_connection_that_is_over_is_freed_without_the_collector(
+    house: House, log: Log, end: str
+) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        client, connection = house.connect(log)
+        kept = weakref.ref(connection)
+        if end == "by us":
+            connection.close()
+        elif end == "by the client":
+            client.send_close()
+        else:
+            client.reset()
+        del connection
+        if end == "by us":
+            client.read_close()
+            client.send_close()
+
+        wait_until(lambda: kept() is None)
+    finally:
+        gc.enable()
+
+
+def test_a_connection_that_is_over_can_still_be_asked_about(house: House, log: Log) -> None:
+    client, connection = house.connect(log)
+    client.send_close(4_000)
+    log.wait_for("close")
+    wait_until(lambda: not house.process.connection_count)
+
+    assert (connection.closed, connection.close_code) == (True, 4_000)
+    assert connection.refresh_auth() is True
+    with pytest.raises(ConnectionClosed):
+        connection.send("hi")
+    connection.close()
 
 
 @pytest.mark.parametrize("is_ours", [True, False])

@@ -304,7 +304,7 @@ class Connection:
         Returns:
             Whether the client may stay.
         """
-        return self._lifecycle.refresh_auth()
+        return self._lifecycle.refresh_auth(self)
 
     @property
     def route(self) -> str:

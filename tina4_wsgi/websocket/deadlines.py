@@ -7,8 +7,8 @@ again; everything else is derived at that look.
 
 from __future__ import annotations
 
-import random
 from enum import Enum, auto
+from random import random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ class Deadlines:
         # The first ping and the first re-check come at a random time: thousands of clients that
         # reconnect at once must not all be pinged or re-checked at once.
         if limits.ping_interval_s:
-            self._ping_at_s = now_s + limits.ping_interval_s * random.uniform(0.5, 1.0)
+            self._ping_at_s = now_s + limits.ping_interval_s * (0.5 + random() / 2)
         if has_auth and limits.reauth_every > 0:
-            self.recheck_at_s = now_s + limits.reauth_every * random.uniform(0.5, 1.0)
+            self.recheck_at_s = now_s + limits.reauth_every * (0.5 + random() / 2)
             self.renew_login(now_s)
 
         self.due_s = min(

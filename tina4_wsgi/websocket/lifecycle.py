@@ -38,7 +38,7 @@ from ..protocol.deflate import compress_frame
 from ..protocol.frames import CloseCode, close_payload, encode_close
 from ..protocol.session import Session
 from .deadlines import NEVER, Deadlines, Due
-from .seams import ConnectionOwner, TransportOwner
+from .seams import NOBODY, ConnectionOwner, TransportOwner
 from .transport import ENDED, INBOUND_FULL, Transport
 
 if TYPE_CHECKING:
@@ -179,6 +179,11 @@ class Lifecycle(TransportOwner):
         self.connection = connection
         self.transport = transport
 
+    def release(self) -> None:
+        """Refer to nothing that refers back, once all is over: reference counts free it then."""
+        self.connection = None  # type: ignore[assignment]  # nothing asks for it any more
+        self.transport.release(NOBODY)
+
     @property
     def closed(self) -> bool:
         """Whether the connection can no longer send."""
@@ -249,10 +254,10 @@ class Lifecycle(TransportOwner):
         close_payload(code, reason)
         self._here(self.begin_close, code, reason)
 
-    def refresh_auth(self) -> bool:
+    def refresh_auth(self, connection: Connection) -> bool:
         """Call `auth` again, and return whether the client may stay; see `Connection`."""
         self.check_process()
-        connection, owner = self.connection, self.owner
+        owner = self.owner
         with owner.inquiries.begin(connection.path) as inquiry:
             try:
                 auth = owner.run_apps(
@@ -819,7 +824,7 @@ class Lifecycle(TransportOwner):
         limit_s = self._deadlines.recheck_limit_s
         limit = Timeout.start_new(limit_s)
         try:
-            self.refresh_auth()
+            self.refresh_auth(self.connection)
         except BaseException as exc:  # noqa: BLE001
             # As for callbacks: connection and worker go on.
             if exc is limit:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..hub import mishaps
 from ..hub.dispatcher import Dispatcher
 from ..hub.loop_poller import poller_for
 from ..hub.mailbox import Mailbox
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from .lifecycle import Lifecycle
     from .served_route import ServedRoute
     from .transport import Transport
+
+logger = logging.getLogger("tina4_wsgi.engine")
 
 
 class TransportOwner:
@@ -65,6 +69,33 @@ class TransportOwner:
     def failed(self, error: BaseException) -> None:
         """Handle a bug of this package, in any greenlet; the connection is beyond repair."""
         raise NotImplementedError
+
+
+class _Nobody(TransportOwner):
+    """The owner of a transport whose connection is over."""
+
+    def received(self, data: bytes) -> None:
+        """Drop them."""
+
+    def peer_finished(self) -> None:
+        """Do nothing."""
+
+    def lost(self) -> None:
+        """Do nothing: it was told before."""
+
+    def stalled(self) -> None:
+        """Do nothing."""
+
+    def overflowed(self, size_bytes: int) -> bool:
+        """Queue nothing."""
+        return False
+
+    def failed(self, error: BaseException) -> None:
+        """Tell of the bug; there is nothing left to close."""
+        mishaps.report(logger, "a closed connection failed", error=error)
+
+
+NOBODY = _Nobody()
 
 
 class ConnectionOwner:

@@ -65,8 +65,8 @@ class Transport(Reader):
     Greenlets: the hub and any greenlet of its thread; only `wait_for_room` switches.
 
     Args:
-        stream: a connected, non-blocking socket; the transport owns it from now on. Of a plain
-            socket it keeps the descriptor alone.
+        stream: a connected, non-blocking socket, or the descriptor of a plain one; the transport
+            owns it from now on. Of a plain socket it keeps the descriptor alone.
         poller: watches the socket.
         flush_queue: flushes the transport at the end of the hub's turn.
         owner: gets the calls of `TransportOwner`.
@@ -110,15 +110,17 @@ class Transport(Reader):
 
     def __init__(
         self,
-        stream: Stream,
+        stream: Stream | int,
         poller: Poller,
         flush_queue: FlushQueue,
         owner: TransportOwner,
         most_bytes: int,
     ) -> None:
+        if isinstance(stream, SocketType):
+            stream = stream.detach()
         # What isn't a socket itself has its own way to receive and to send.
-        self._stream: Stream | None = None if isinstance(stream, SocketType) else stream
-        self._descriptor = stream.detach() if isinstance(stream, SocketType) else stream.fileno()
+        self._stream: Stream | None = None if isinstance(stream, int) else stream
+        self._descriptor = stream if isinstance(stream, int) else stream.fileno()
         self._poller, self._flush_queue, self._owner = poller, flush_queue, owner
         self.most_bytes = most_bytes
 
@@ -531,6 +533,10 @@ class Transport(Reader):
         self.queued_bytes = 0
         self.group = _NO_GROUP
         self._owner.lost()
+
+    def release(self, heir: TransportOwner) -> None:
+        """Forget the owner of a closed transport, and call `heir` in its place."""
+        self._owner = heir
 
     def forsake(self) -> None:
         """Release the socket in a forked child, without a call to the owner: it is the parent's.
