@@ -5,11 +5,13 @@ is written for C.
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,7 @@ from tina4_wsgi.hub.syscalls import (
     READ_BYTES,
     WOULD_WAIT,
     Inbox,
+    accept,
     close_descriptor,
     send,
     set_reset_on_close,
@@ -197,3 +200,84 @@ def test_what_is_no_socket_takes_the_wish_for_a_reset_in_silence() -> None:
 
 def test_what_stands_in_the_place_of_a_number_of_bytes_is_none() -> None:
     assert len({WOULD_WAIT, BROKEN, *range(READ_BYTES + 1)}) == READ_BYTES + 3
+
+
+def listen(family: int, where: object) -> socket.socket:
+    listener = socket.socket(family)
+    listener.bind(where)
+    listener.listen()
+    listener.setblocking(False)
+    return listener
+
+
+@pytest.mark.parametrize(
+    ("family", "where"), [(socket.AF_INET, ("127.0.0.1", 0)), (socket.AF_INET6, ("::1", 0))]
+)
+def test_an_accepted_client_has_the_address_that_python_gives_it(
+    family: int, where: object
+) -> None:
+    with listen(family, where) as listener, socket.socket(family) as client:
+        client.connect(listener.getsockname())
+
+        accepted = accept(listener)
+
+        assert accepted is not None
+        with socket.socket(fileno=accepted[0]) as sock:
+            assert accepted[1] == sock.getpeername() == client.getsockname()
+
+
+@pytest.mark.parametrize("name", ["", "client.sock", "\0tina4 client"])
+def test_a_client_of_a_unix_socket_has_its_own_name_if_any(tmp_path: Path, name: str) -> None:
+    with (
+        listen(socket.AF_UNIX, str(tmp_path / "web.sock")) as listener,
+        socket.socket(socket.AF_UNIX) as client,
+    ):
+        if name:
+            client.bind(f"{name}{os.getpid()}" if name[0] == "\0" else str(tmp_path / name))
+        client.connect(str(tmp_path / "web.sock"))
+
+        accepted = accept(listener)
+
+        assert accepted is not None
+        with socket.socket(fileno=accepted[0]):
+            assert accepted[1] == client.getsockname()
+
+
+def test_an_accepted_descriptor_does_not_wait_and_is_not_inherited() -> None:
+    with listen(socket.AF_INET, ("127.0.0.1", 0)) as listener, socket.socket() as client:
+        client.connect(listener.getsockname())
+        accepted = accept(listener)
+        assert accepted is not None
+
+        with socket.socket(fileno=accepted[0]) as sock:
+            assert (os.get_blocking(sock.fileno()), os.get_inheritable(sock.fileno())) == (
+                False,
+                False,
+            )
+
+
+def test_nobody_is_accepted_where_nobody_waits() -> None:
+    with listen(socket.AF_INET, ("127.0.0.1", 0)) as listener:
+        assert accept(listener) is None
+
+
+def test_a_listener_that_is_closed_is_an_error() -> None:
+    listener = listen(socket.AF_INET, ("127.0.0.1", 0))
+    listener.close()
+
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        accept(listener)
+
+
+def test_without_a_descriptor_left_accepting_says_so() -> None:
+    with listen(socket.AF_INET, ("127.0.0.1", 0)) as listener, socket.socket() as client:
+        client.connect(listener.getsockname())
+        lowest_free = os.dup(0)
+        os.close(lowest_free)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                accept(listener)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)

@@ -10,7 +10,7 @@ import gevent
 import pytest
 from gevent import socket
 
-from tests.support.own_server import ANSWER_S, dial, exchange, read_answer, running
+from tests.support.own_server import ANSWER_S, dial, exchange, read_answer, running, socket_of
 from tests.support.raw import TEXT, client_frame, request_head
 from tina4_wsgi.errors import Refused
 from tina4_wsgi.hosting import takeover
@@ -184,8 +184,9 @@ class Takes:
             return []
 
     def take(self, taken):
-        taken.stream.send(taken.head + taken.early)
-        taken.stream.close()
+        sock = socket_of(taken)
+        sock.send(taken.head + taken.early)
+        sock.close()
 
     def give_up(self, answer, nearest):
         self.refusals.append(answer)
@@ -205,10 +206,10 @@ def test_all_that_came_behind_a_handshake_is_handed_over(size):
             while not early:
                 gevent.sleep(0.002)
         data = early[0].early
-        while len(data) < size:
-            socket.wait_read(early[0].stream.fileno(), ANSWER_S)
-            data += early[0].stream.recv(65_536)
-        early[0].stream.close()
+        with socket_of(early[0]) as sock:
+            while len(data) < size:
+                socket.wait_read(sock.fileno(), ANSWER_S)
+                data += sock.recv(65_536)
 
     assert data == b"e" * size
 

@@ -10,7 +10,7 @@ import gevent
 import pytest
 from geventwebsocket.handler import WebSocketHandler
 
-from tests.support.own_server import ANSWER_S, dial, exchange, read_answer, running
+from tests.support.own_server import ANSWER_S, dial, exchange, read_answer, running, socket_of
 from tests.support.raw import PING, TEXT, client_frame, request_head
 from tina4_wsgi.hosting import takeover
 from tina4_wsgi.protocol import handshake
@@ -89,9 +89,10 @@ class TakesOver:
         return takeover.take_over(place, start_response, [("Sec-WebSocket-Accept", accept)], self)
 
     def take(self, taken):
+        sock = socket_of(taken)
         if taken.head:
-            taken.stream.send(taken.head)
-        self.taken.append(taken)
+            sock.send(taken.head)
+        self.taken.append(taken._replace(stream=sock))
 
     def give_up(self, answer, nearest):
         raise AssertionError(f"answered {answer!r}")

@@ -5,6 +5,7 @@ bytes.
 from __future__ import annotations
 
 import contextlib
+import socket as native_socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ from tina4_wsgi.server.server import Server
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+    from tina4_wsgi.hosting.switching import Taken
+    from tina4_wsgi.hub.stream import Stream
 
 ANSWER_S = 20.0
 STOP_S = 0.5
@@ -50,6 +54,12 @@ def read_answer(client: RawClient) -> tuple[Head, bytes]:
     """Read one answer that has a Content-Length."""
     head = client.read_head()
     return head, client.read_exactly(int(head.headers["content-length"]))
+
+
+def socket_of(taken: Taken) -> native_socket.socket | Stream:
+    """Give what a taken connection is read and written by; our own server gives a descriptor."""
+    stream = taken.stream
+    return native_socket.socket(fileno=stream) if isinstance(stream, int) else stream
 
 
 def hello(environ: dict[str, Any], start_response: Any) -> list[bytes]:

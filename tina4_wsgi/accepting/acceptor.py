@@ -419,6 +419,6 @@ def _is_heard(engine: Engine, path: str) -> bool:
 
     Where that had to be awaited, they may have left meanwhile.
     """
-    if not engine.count(GroupKind.PATH, path):
+    if not engine.has_members(GroupKind.PATH, path):
         return False
     return not engine.fanout.wait_until_heard(GroupKind.PATH, path)

@@ -105,7 +105,8 @@ class Engine(ConnectionOwner):
         # By window bits, level and memory level of compression; zeros for connections without. A
         # broadcast is compressed once for each of the other variants; nearly always there is none,
         # or one.
-        self._variants = {_PLAIN: self._new_variant()}
+        self._plain = self._new_variant()
+        self._variants = {_PLAIN: self._plain}
         self._sweeper = Sweeper(self.hub.loop, self.connections.values(), self._keep_house)
 
         self._settled: deque[tuple[float, Transport]] = deque()
@@ -137,6 +138,13 @@ class Engine(ConnectionOwner):
     def count(self, kind: GroupKind, name: str) -> int:
         """Count the connections of one group."""
         return sum(one.groups(kind).count(name) for one in self._variants.values())
+
+    def has_members(self, kind: GroupKind, name: str) -> bool:
+        """Return whether one group has connections."""
+        for variant in self._variants.values():
+            if variant.groups(kind).get(name) is not None:
+                return True
+        return False
 
     def names(self, kind: GroupKind) -> list[str]:
         """Return the sorted names of the paths, or of the rooms, that have connections."""
@@ -196,10 +204,10 @@ class Engine(ConnectionOwner):
         return Variant(Groups(self._flush_queue), Groups(self._flush_queue))
 
     def _variant_of(self, lifecycle: Lifecycle) -> Variant:
-        form = _PLAIN
-        if lifecycle.window_bits:
-            limits = lifecycle.service.limits
-            form = (lifecycle.window_bits, limits.deflate_level, limits.deflate_mem_level)
+        if not lifecycle.window_bits:
+            return self._plain
+        limits = lifecycle.service.limits
+        form = (lifecycle.window_bits, limits.deflate_level, limits.deflate_mem_level)
         variant = self._variants.get(form)
         if variant is None:
             # Replaced, not changed: other threads iterate over it to count.
@@ -242,6 +250,7 @@ class Engine(ConnectionOwner):
         """Remove a connection whose socket is gone and whose "close" callback is done."""
         if self.connections.pop(lifecycle.connection, None) is not None:
             lifecycle.service.tally.take_over(lifecycle)
+            lifecycle.release()
 
     def leave_groups(self, lifecycle: Lifecycle) -> None:
         """Take a connection out of its path and its rooms; earlier broadcasts still reach it."""

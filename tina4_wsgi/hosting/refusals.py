@@ -54,6 +54,7 @@ class _LateRefusal:
 
     def take(self, taken: Taken) -> None:
         stream = taken.stream
+        assert not isinstance(stream, int)  # of our own server, which answers nothing by itself
         try:
             stream.send(encode_close(CloseCode.POLICY_VIOLATION, self._refusal.message))
             stream.shutdown(socket.SHUT_WR)

@@ -32,12 +32,12 @@ class Taken(NamedTuple):
     """A connection that was taken from the server.
 
     Attributes:
-        stream: the socket, non-blocking.
+        stream: the socket, non-blocking, or its descriptor.
         early: bytes that the client sent right behind its handshake.
         head: the answer where the server hasn't sent it; it leaves before the first frame.
     """
 
-    stream: Stream
+    stream: Stream | int
     early: bytes
     head: bytes = b""
 

@@ -89,13 +89,15 @@ def take_over(
         OSError: the client has gone while the answer was written.
     """
     fields = [*UPGRADE, *headers]
-    if place.spy is not None or not place.is_servers_own(start_response):
+    is_servers_own = place.is_servers_own(start_response)
+    if place.spy is not None or not is_servers_own:
         place = place.with_socket()
+        is_servers_own = place.is_servers_own(start_response)
 
     if place.spy is not None or place.has_answered:
         start_response(SWITCHING, fields)  # middlewares, which have a response to wait for
         taker.take(place.take(b""))
-    elif place.is_servers_own(start_response):
+    elif is_servers_own:
         taker.take(place.take(place.answer(start_response, fields)))
     else:
         _wait_for_answer(place, start_response, fields, taker)

@@ -14,7 +14,7 @@ import _socket
 import os
 import struct
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gevent.monkey import get_original
 
@@ -27,6 +27,7 @@ __all__ = [
     "READ_BYTES",
     "WOULD_WAIT",
     "Inbox",
+    "accept",
     "close_descriptor",
     "send",
     "set_reset_on_close",
@@ -78,6 +79,25 @@ class Inbox:
         except OSError:
             return BROKEN
         return len(self.raw)
+
+
+def accept(listener: Any) -> tuple[int, Any] | None:  # Any: addresses are of many kinds
+    """Accept a connection.
+
+    Args:
+        listener: a listening socket, one of gevent's or Python's own.
+    Returns:
+        A descriptor, non-blocking and not inherited by child programs, and the client's address as
+        `socket.accept` has it; None if nobody waits.
+    Raises:
+        OSError: nobody can be accepted for now, or the first who waited has gone.
+    """
+    try:
+        descriptor, address = listener._accept()
+    except BlockingIOError:
+        return None
+    os.set_blocking(descriptor, False)
+    return descriptor, address
 
 
 def send(descriptor: int, data: bytes) -> int:

@@ -8,7 +8,6 @@ own.
 
 from __future__ import annotations
 
-import _socket
 import itertools
 import os
 import sys
@@ -22,15 +21,13 @@ from greenlet import GreenletExit
 from ..hub.dispatcher import Dispatcher
 from ..hub.loop_poller import poller_for
 from ..hub.sweeper import Sweeper
+from .newcomers import Newcomers
 from .plain_connection import PlainConnection
 
 if TYPE_CHECKING:
     from ..hub.dispatcher import Job
     from .listening import SocketAddress
     from .server import Server
-
-_NON_BLOCKING: int = getattr(_socket, "SOCK_NONBLOCK", 0)
-"""Only Linux has it."""
 
 
 class Front:
@@ -64,6 +61,7 @@ class Front:
         self._dispatcher = Dispatcher(hub, sys.maxsize)
         self.poller = poller_for(hub.loop, self._dispatcher)
         self.submit = self._dispatcher.submit
+        self._newcomers = Newcomers(hub.loop, self._dispatcher)
         self._connections: dict[PlainConnection, None] = {}
         self._sweeper = Sweeper(hub.loop, self._connections, self._dispatcher.trim)
         self._has_left = Event()
@@ -74,18 +72,12 @@ class Front:
 
         Args:
             descriptor: of its socket, non-blocking; owned by the front from now on.
-        Raises:
-            OSError: the kernel won't watch it; it is closed.
         """
         connection = PlainConnection(self, descriptor, address)
-        try:
-            connection.watch()
-        except OSError:
-            connection.close(drops=True)
-            raise
         self._connections[connection] = None
         self.server.handlers.add(connection)
         self._sweeper.wake()
+        self._newcomers.add(connection)
 
     def run(self, job: Job) -> None:
         """Run a job in a worker; for the hub, and for a worker that runs a batch."""
@@ -112,14 +104,6 @@ class Front:
         idle = (one for one in self._connections if one.is_idle)
         for connection in list(itertools.islice(idle, most)):
             connection.leave()
-
-    def as_socket(self, descriptor: int) -> _socket.socket:
-        """Make a socket over the descriptor of a connection, without a system call to set it up."""
-        kind = _socket.SOCK_STREAM | _NON_BLOCKING
-        sock = _socket.socket(self.family, kind, 0, descriptor)
-        if not _NON_BLOCKING:
-            sock.setblocking(False)
-        return sock
 
     # -- the end
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tina4_wsgi.server")
 
-READ_BYTES = 16_384
+READ_BYTES = 4_096
 """Most bytes of a head that are read at once: Python allocates the whole size for each read."""
 
 
@@ -169,6 +169,19 @@ class PlainConnection(Reader):
         if self._is_watched:
             self._is_watched = False
             self._front.poller.remove(self.descriptor)
+
+    def begin(self) -> None:
+        """Read what has come since the connection was accepted, and be told of the rest."""
+        if self._is_busy or self._is_over:
+            return  # the stopping server has served or closed it
+        self.on_readable()
+        if self._is_busy or self._is_over or self._is_watched:
+            return
+        try:
+            self.watch()
+        except OSError as exc:
+            self.leave()
+            self._front.server.pause_accepting(exc)
 
     def on_readable(self) -> None:
         """Read once; see `Reader`."""
@@ -348,7 +361,7 @@ class PlainConnection(Reader):
         self.keep_still()
         descriptor, self.descriptor = self.descriptor, -1
         early, self.early = self.early, b""
-        return Taken(self._front.as_socket(descriptor), early, head)
+        return Taken(descriptor, early, head)
 
     def leave(self) -> None:
         """Close the connection without a word."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import socket
 import time
 from pathlib import Path
@@ -28,6 +27,7 @@ from gevent.pywsgi import WSGIServer
 from ..addresses.hosts import is_loopback_address
 from ..config import Config
 from ..hosting.claims import claims_upgrade
+from ..hub.syscalls import accept
 from .front import Front
 from .handler import WRITE_PATIENCE_S, Handler
 from .listening import BACKLOG, DEFAULT_HOST, DEFAULT_PORT, listen
@@ -37,6 +37,7 @@ from .request_head import HeadLimits
 from .wire import cancel_wait, ip_of
 
 if TYPE_CHECKING:
+    import os
     import ssl
     from collections.abc import Mapping
 
@@ -324,34 +325,24 @@ class Server(WSGIServer):  # type: ignore[misc]  # gevent ships no types
         """
         try:
             accepted: tuple[Wire | int, SocketAddress] | None
-            accepted = super().do_read() if self._front is None else self._accept()
+            accepted = super().do_read() if self._front is None else accept(self.socket)
         except OSError as exc:
             if exc.errno in _OUT_OF_RESOURCES:
-                self._pause_accepting(exc)
+                self.pause_accepting(exc)
             elif exc.errno not in _BROKEN_BEFORE:
                 raise
             return None
         return accepted
 
-    def _accept(self) -> tuple[int, SocketAddress] | None:
-        try:
-            descriptor, address = self.socket._accept()
-        except BlockingIOError:
-            return None
-        os.set_blocking(descriptor, False)
-        return descriptor, address
-
     def do_handle(self, wire: Wire | int, address: SocketAddress) -> None:
         """Serve what `do_read` has accepted; in the hub."""
         if self._front is None:
             super().do_handle(wire, address)
-            return
-        try:
+        else:
             self._front.welcome(wire, address)
-        except OSError as exc:
-            self._pause_accepting(exc)
 
-    def _pause_accepting(self, exc: OSError) -> None:
+    def pause_accepting(self, exc: OSError) -> None:
+        """Accept nobody for a while, since the system has no room for one more; in the hub."""
         self.stop_accepting()
         self._timer = self.loop.timer(ACCEPT_PAUSE_S)
         self._timer.start(self._start_accepting_if_started)
