@@ -4,7 +4,8 @@
     0-3     size of everything that follows, big-endian; on the bus alone, since Redis frames
             messages itself
     4       version, 1
-    5       kind
+    5       kind; one that this version doesn't know is skipped, since processes of two versions
+            meet while an app is deployed
     6-13    number: counts a sender's messages; in ACK, ASK, ANSWER and RESUMED the number of the
             message or question that is meant; 0 for none
     14-29   sender: 16 random bytes that a process chose for itself
@@ -132,9 +133,11 @@ def sized(packed: bytes) -> bytes:
     return _SIZE.pack(len(packed)) + packed
 
 
-def unpack(data: bytes) -> Envelope:
+def unpack(data: bytes) -> Envelope | None:
     """Decode an envelope that has no size in front.
 
+    Returns:
+        The envelope; None for one of a kind that only a newer version knows.
     Raises:
         EnvelopeError: the bytes aren't an envelope, or one of another version.
     """
@@ -143,6 +146,8 @@ def unpack(data: bytes) -> Envelope:
         raise EnvelopeError(f"{len(data)} bytes, expected at least {_HEAD.size}")
 
     _, kind_number, number, sender, name_size = _HEAD.unpack_from(data)
+    if kind_number not in _KINDS:
+        return None
     end = _HEAD.size + name_size
     if end > len(data):
         raise EnvelopeError(f"name of {name_size} bytes in an envelope of {len(data)}")
@@ -163,8 +168,8 @@ def _check_start(data: bytes, at: int = 0) -> None:
     """Check version and kind, as far as they have arrived."""
     if len(data) > at and data[at] != VERSION:
         raise EnvelopeError(f"version {data[at]}, expected {VERSION}")
-    if len(data) > at + 1 and data[at + 1] not in _KINDS:
-        raise EnvelopeError(f"kind {data[at + 1]}, expected 1 to {len(_KINDS)}")
+    if len(data) > at + 1 and not data[at + 1]:
+        raise EnvelopeError("kind 0, expected 1 or more")
 
 
 def _check_frame(frame: bytes) -> None:
@@ -200,7 +205,7 @@ class EnvelopeReader:
         self._wanted_bytes = 0
 
     def feed(self, data: bytes, into: list[Envelope]) -> None:
-        """Take received bytes, and append each whole envelope to `into`.
+        """Take received bytes, and append each whole envelope of a known kind to `into`.
 
         Raises:
             EnvelopeError: the stream is garbage from here on; what came before is in `into`.
@@ -218,7 +223,9 @@ class EnvelopeReader:
             stop = at + _SIZE.size + _checked_size(data, at)
             if stop > end:
                 break
-            into.append(unpack(data[at + _SIZE.size : stop]))
+            envelope = unpack(data[at + _SIZE.size : stop])
+            if envelope is not None:
+                into.append(envelope)
             at = stop
 
         if at < end:

@@ -248,6 +248,20 @@ def test_garbage_closes_its_link_with_one_line_and_nobody_else_notices(join, fol
     assert bus.ears.heard == [(Kind.PATH, "/x", HELLO)]
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_sibling_of_a_newer_version_is_heard_and_what_only_it_knows_is_skipped(
+    join, folder, caplog, is_first
+):
+    bus = join()
+    newer = sized(b"\x01\x63" + pack(Kind.PATH, "/x", HELLO)[2:])
+    said = newer + guest_hello() if is_first else guest_hello() + newer
+    with stranger(folder, said + sized(pack(Kind.PATH, "/x", HELLO))):
+        wait_until(lambda: bus.ears.heard, "an ordinary message")
+
+    assert bus.ears.heard == [(Kind.PATH, "/x", HELLO)]
+    assert caplog.text == ""
+
+
 def test_a_link_that_ends_in_the_middle_is_closed_in_silence(join, folder, caplog):
     bus = join()
     sock = stranger(folder, guest_hello() + sized(pack(Kind.PATH, "/x", HELLO))[:-2])

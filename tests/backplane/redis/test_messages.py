@@ -279,6 +279,12 @@ def test_garbage_is_dropped_and_logged_once(backplane, caplog, channel, data):
     ]
 
 
+def test_what_only_a_newer_version_knows_is_skipped(backplane, caplog):
+    hear(backplane, "t:path:/x", b"\x01\x63" + pack(Kind.PATH, "/x", HELLO, ANNA, 1)[2:])
+
+    assert (backplane.ears.heard, put_in(backplane), caplog.messages) == ([], [], [])
+
+
 def test_an_error_of_ours_while_delivering_is_logged(backplane, caplog):
     backplane.ears.error = KeyError("ours")
 

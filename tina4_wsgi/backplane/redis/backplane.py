@@ -163,7 +163,9 @@ class RedisBackplane:
 
     def _received(self, channel: str, data: bytes) -> None:
         try:
-            self._take(channel, unpack(data))
+            envelope = unpack(data)
+            if envelope is not None:
+                self._take(channel, envelope)
         except EnvelopeError as exc:
             if not self._has_logged_garbage:  # log it once, however much comes
                 self._has_logged_garbage = True
