@@ -206,4 +206,7 @@ def serving(
     elif not (folder / "db.sqlite3").exists():
         shutil.copy(prepared_database(version), folder / "db.sqlite3")
     with servers.gunicorn(target, SITE, folder / "log", "-w", "1", *options, env=env) as server:
-        yield Site(server)
+        try:
+            yield Site(server)
+        finally:
+            server.end()  # how gunicorn stops has tests of its own, and takes two seconds
