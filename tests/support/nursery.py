@@ -73,7 +73,8 @@ class Nursery:
         self._process.wait(STOP_S)
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            pipe.close()
+            with contextlib.suppress(BrokenPipeError):  # of what it has not read
+                pipe.close()
 
     def _ask(self, job: str, timeout_s: float) -> int:
         stdin, stdout = self._process.stdin, self._process.stdout
