@@ -73,6 +73,7 @@ def _nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.node.get_closest_marker("leaks") is not None:
         yield
         return
+    leaks.make_looks_cheap()
     before = leaks.Snapshot.take()
     yield
     left = before.what_was_left()

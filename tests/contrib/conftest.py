@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contrib import django_house
+from tests.contrib import django_house, django_program
 from tests.contrib.django_house import VERSIONS, Site
 from tests.support.postgres import Postgres, running
 
@@ -16,6 +16,13 @@ def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server for the whole run."""
     with running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def django_programs() -> Iterator[None]:
+    """What `django_program.printed_by` needs."""
+    with django_program.forking():
+        yield
 
 
 @pytest.fixture(scope="module", params=VERSIONS)

@@ -4,14 +4,23 @@ for a process.
 
 from __future__ import annotations
 
-import subprocess
+import contextlib
 import sys
 import textwrap
+from collections.abc import Iterator
 
-from tests.contrib.django_house import django_folder
+from tests.contrib.django_house import VERSIONS, django_folder
+from tests.support import nursery
 from tests.support.servers import ROOT
 
 RUN_S = 60.0
+# Without `contrib.django`: what patches Django does so before that looks at it.
+IMPORTED = """
+from gevent import monkey; monkey.patch_all()
+import django.core.wsgi, django.core.handlers.wsgi, django.http, django.urls
+import django.contrib.auth, django.contrib.sessions.backends.signed_cookies, django.middleware.csrf
+import tina4_wsgi.app, tina4_wsgi.testing
+"""
 
 _BEGIN = """
 from gevent import monkey; monkey.patch_all()
@@ -71,8 +80,23 @@ with TestClient(app, raise_errors=False) as client:
 """
 
 
+_nurseries: dict[str, nursery.Nursery] = {}
+
+
+@contextlib.contextmanager
+def forking() -> Iterator[None]:
+    """Have a process for each Django that has imported it, patched, until the block ends."""
+    with contextlib.ExitStack() as stack:
+        for version in VERSIONS:
+            env = {"PYTHONPATH": f"{django_folder(version)}:{ROOT}"}
+            born = nursery.opened((sys.executable,), IMPORTED, env)
+            _nurseries[version] = stack.enter_context(born)
+        stack.callback(_nurseries.clear)
+        yield
+
+
 def printed_by(code: str, version: str = "newest") -> list[str]:
-    """Run a project and give what its `main()` printed.
+    """Run a project and give what its `main()` printed; needs the fixture `django_programs`.
 
     Args:
         code: defines `main` and what else is of its own: MIDDLEWARE (names begin with "project."),
@@ -81,14 +105,6 @@ def printed_by(code: str, version: str = "newest") -> list[str]:
         version: of Django, see `django_house`.
     """
     program = _BEGIN + textwrap.dedent(code) + _END
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env={"PYTHONPATH": f"{django_folder(version)}:{ROOT}"},
-        capture_output=True,
-        text=True,
-        timeout=RUN_S,
-        check=False,
-    )
+    done = _nurseries[version].run(program, ROOT, RUN_S)
     assert done.returncode == 0, done.stderr[-3_000:]
     return done.stdout.splitlines()

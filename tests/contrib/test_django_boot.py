@@ -43,6 +43,7 @@ def test_patched_too_late_a_handshake_is_refused_with_the_line_to_write(tmp_path
             r"expected `from gevent import monkey; monkey.patch_all\(\)` as the first line of wsgi.py"
         )
         assert site.get("/text")[0] == 200
+        server.end()
 
 
 def test_patched_by_wsgi_py_preloading_works(tmp_path):

@@ -134,6 +134,7 @@ def serving(kind: str, folder: Path, env: dict[str, str]) -> Iterator[servers.Se
             "shop.wsgi", folder, log_path, "-w", "1", worker_class=kind, env=env
         ) as server:
             yield server
+            server.end()
 
 
 @pytest.mark.parametrize("kind", ["gevent", "sync", "runserver"])

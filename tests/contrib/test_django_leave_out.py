@@ -8,7 +8,7 @@ import pytest
 
 from tests.contrib.django_program import printed_by
 
-pytestmark = pytest.mark.deadline(90)
+pytestmark = [pytest.mark.deadline(90), pytest.mark.usefixtures("django_programs")]
 
 RECORDING = """
 class Recorder:

@@ -15,7 +15,7 @@ from tests.contrib.django_program import printed_by
 from tests.support.raw import RawClient
 from tests.support.workers import one_on_each
 
-pytestmark = pytest.mark.deadline(90)
+pytestmark = [pytest.mark.deadline(90), pytest.mark.usefixtures("django_programs")]
 
 
 @pytest.fixture(scope="module", params=VERSIONS)

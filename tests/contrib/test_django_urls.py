@@ -9,7 +9,7 @@ import pytest
 from tests.contrib.django_house import VERSIONS
 from tests.contrib.django_program import printed_by
 
-pytestmark = pytest.mark.deadline(90)
+pytestmark = [pytest.mark.deadline(90), pytest.mark.usefixtures("django_programs")]
 
 RESOLVING = {
     "by path_info": "resolve(request.path_info)",

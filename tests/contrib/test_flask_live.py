@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import signal
 from pathlib import Path
 
 import flask_login
@@ -235,6 +236,8 @@ def test_our_own_server_serves_it(app):
     with running(app) as server, dial(server) as client:
         client.upgrade("/ws/live", [])
         assert ask(client)["endpoint"] == "tell"
+        client.send_close()
+        assert client.read_close() == 1000
         app.wsgi_app.drain()
 
 
@@ -250,8 +253,7 @@ def test_gunicorn_serves_the_flask_object_itself(tmp_path, worker_class):
             assert get(server, "/order/pears") == "thanks"
 
             assert client.read_text() == "pears"
-            server.stop()
-            assert client.read_close() == 1001
+            assert_it_says_goodbye(server, client)
 
 
 def test_the_command_line_serves_it_by_its_own_settings_and_says_goodbye(tmp_path):
@@ -267,8 +269,16 @@ def test_the_command_line_serves_it_by_its_own_settings_and_says_goodbye(tmp_pat
             assert client.read_head().status == 431
 
         with RawClient.open(server.address, "/ws/orders") as client:
-            server.stop()
-            assert client.read_close() == 1001
+            assert_it_says_goodbye(server, client)
+
+
+def assert_it_says_goodbye(server: servers.Server, client: RawClient) -> None:
+    """Stop a server, and answer and hang up as a browser does, or it would wait for that."""
+    server.process.send_signal(signal.SIGTERM)
+    assert client.read_close() == 1001
+    client.send_close(1001)
+    client.close()
+    server.stop()
 
 
 def get(server: servers.Server, path: str) -> str:

@@ -165,6 +165,8 @@ def test_put_into_the_app_it_serves_events_as_well(app):
     with running(app) as server, dial(server) as client:
         client.upgrade("/WS/live", [])
         told = ask(client)
+        client.send_close()
+        assert client.read_close() == 1000
         wrapped.drain()
 
     assert (told["path"], told["endpoint"]) == ("/ws/live", "tell")

@@ -360,6 +360,7 @@ def test_an_adapter_of_pyramid_is_asked():
     assert bridge.json_default(datetime.date(2024, 2, 3)) == "2024-02-03"
 
 
+@pytest.mark.usefixtures("django_programs")
 def test_djangos_encoder_is_asked():
     lines = printed_by("""
         import datetime, decimal, uuid

@@ -173,6 +173,7 @@ def server(
     ) as running:
         servers.wait_until_answering(running)
         yield running
+        running.end()
 
 
 def ask(server: servers.Server, path: str, cookie: str = "") -> str:

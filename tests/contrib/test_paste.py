@@ -116,6 +116,7 @@ def test_gunicorn_serves_an_ini_file_with_its_websockets(project, tmp_path, work
             assert post(server, "/milk") == "ada"
 
             assert client.read_text() == "/milk"
+        server.end()
 
 
 def post(server: servers.Server, path: str) -> str:

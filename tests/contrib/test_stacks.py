@@ -228,6 +228,7 @@ def test_what_is_no_app_of_the_framework_is_told_what_to_write(framework):
         wrap(Layer(None), app="nothing of the kind")
 
 
+@pytest.mark.usefixtures("django_programs")
 def test_django_is_found_inside_of_its_stack(tmp_path):
     from tests.contrib.django_program import printed_by
 
@@ -262,6 +263,7 @@ def test_django_is_found_inside_of_its_stack(tmp_path):
     assert lines == ["('ada', 'function', '/ws/news/{number:int}') 404"]
 
 
+@pytest.mark.usefixtures("django_programs")
 def test_django_may_be_named_where_it_can_not_be_found():
     from tests.contrib.django_program import printed_by
 

@@ -159,9 +159,9 @@ def test_a_path_of_ours_is_ours(chat):
     talk_ours(chat)
 
 
-@pytest.mark.parametrize("kind", ["gevent", "gevent_pywsgi"])
-def test_a_path_that_is_not_named_is_the_legacy_apps_as_ever(kind, tmp_path):
-    with serving(kind, "chat_inside", tmp_path) as server, RawClient.dial(server.address) as client:
+@pytest.mark.parametrize("chat", ["gevent", "gevent_pywsgi"], indirect=True)
+def test_a_path_that_is_not_named_is_the_legacy_apps_as_ever(chat):
+    with RawClient.dial(chat.address) as client:
         assert client.ask_upgrade("/chatter", KEY).status == 404
 
 
@@ -173,9 +173,9 @@ def test_a_path_that_is_not_named_is_the_legacy_apps_as_ever(kind, tmp_path):
         ([("Connection", "close")], 400),
     ],
 )
-@pytest.mark.parametrize("kind", ["gevent", "gevent_pywsgi"])
-def test_a_handshake_that_is_none_is_refused_before_the_101(kind, fields, status, tmp_path):
-    with serving(kind, "chat_inside", tmp_path) as server, RawClient.dial(server.address) as client:
+@pytest.mark.parametrize("chat", ["gevent", "gevent_pywsgi"], indirect=True)
+def test_a_handshake_that_is_none_is_refused_before_the_101(chat, fields, status):
+    with RawClient.dial(chat.address) as client:
         client.send_bytes(request_head("/chat", "localhost", KEY, fields))
 
         assert client.read_head().status == status
@@ -219,6 +219,8 @@ def test_a_server_that_stops_says_1001_to_the_legacy_apps_clients(kind, tmp_path
         os.kill(server.pid, signal.SIGTERM)
 
         assert client.read_close() == 1001
+        client.send_close(1001)
+        client.close()
         assert server.process.wait(servers.STOP_S) == 0
 
 

@@ -32,6 +32,7 @@ def serving(
         f"origins:{target}", APPS, folder / "log", *options, env={**ENVIRON, **env}
     ) as server:
         yield server
+        server.end()
 
 
 @pytest.fixture(scope="module", params=["own", "gunicorn"])

@@ -47,6 +47,7 @@ def server(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[serv
         ) as started,
     ):
         yield started
+        started.end()
 
 
 @pytest.fixture(scope="module")

@@ -39,6 +39,7 @@ def server(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[serv
     """An App with a health page and numbers."""
     with serving(kind, "app", tmp_path_factory.mktemp("app"), METRICS="/metrics") as started:
         yield started
+        started.end()
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,7 @@ def site(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[server
     """A Flask application, wrapped."""
     with serving(kind, "site", tmp_path_factory.mktemp("site")) as started:
         yield started
+        started.end()
 
 
 def exchange(server: servers.Server, data: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -53,6 +55,9 @@ def exchange(server: servers.Server, data: bytes) -> tuple[int, dict[str, str], 
     with RawClient(socket.create_connection(server.address, ANSWER_S)) as client:
         client.send_bytes(data)
         head = client.read_head()
+        if head.headers.get("connection") == "keep-alive":
+            # gunicorn looks for "close" alone, and would wait two seconds for another request.
+            client.socket.shutdown(socket.SHUT_WR)
         return head.status, head.headers, client.read_to_end()
 
 
@@ -191,20 +196,30 @@ def test_below_a_root_path_pages_and_sockets_are_found(kind, options, env, tmp_p
         with RawClient.open(server.address, "/shop/ws/known") as client:
             assert client.read_text() == "/shop /shop/page"
         assert exchange(server, request("GET", "/page"))[0] == 500  # as gunicorn has it
+        server.end()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    """The App with its pages below a root path, under our own server."""
+    folder = tmp_path_factory.mktemp("shop")
+    with serving("own", "app", folder, "--root-path", "/shop") as started:
+        yield started
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/shopping/about", "/sho", "/SHOP/about", "/health", "//shop/about"]
 )
-def test_what_is_not_below_it_was_not_meant_for_this_server(path, tmp_path):
-    with serving("own", "app", tmp_path, "--root-path", "/shop") as server:
-        status, _, body = exchange(server, request("GET", path))
+def test_what_is_not_below_it_was_not_meant_for_this_server(shop, path):
+    before = shop.log.count("refused 500 ")
 
-        assert (status, body) == (
-            500,
-            b"the path is not below the root path; let the proxy pass on whole paths\n",
-        )
-        server.wait_for_log("refused 500 .*root path")
+    status, _, body = exchange(shop, request("GET", path))
+
+    assert (status, body) == (
+        500,
+        b"the path is not below the root path; let the proxy pass on whole paths\n",
+    )
+    shop.wait_for_log(rf"(?s)(refused 500 [^\n]*root path.*?){{{before + 1}}}")
 
 
 @pytest.mark.parametrize("root", ["/käse/brot", "/a+b", "/~ada"])
@@ -218,9 +233,8 @@ def test_a_root_path_is_written_as_browsers_show_it(root, tmp_path):
             assert client.read_text() == "hi"
 
 
-def test_options_of_the_whole_server_are_below_no_path(tmp_path):
-    with serving("own", "app", tmp_path, "--root-path", "/shop") as server:
-        assert exchange(server, request("OPTIONS", "*"))[0] != 500
+def test_options_of_the_whole_server_are_below_no_path(shop):
+    assert exchange(shop, request("OPTIONS", "*"))[0] != 500
 
 
 @pytest.mark.parametrize("root", ["shop", "/shop?x", "/../x", "https://shop.example"])

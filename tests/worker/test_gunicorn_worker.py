@@ -57,6 +57,7 @@ def test_a_broadcast_reaches_the_clients_of_all_workers(tmp_path):
         first.send_text("all")
 
         assert [first.read_text(), second.read_text()] == ["to all", "to all"]
+        server.end()
 
 
 @pytest.mark.parametrize("preloads", [(), ("--preload",)])
@@ -146,6 +147,7 @@ def test_a_worker_ends_after_its_number_of_requests_and_a_new_one_serves(tmp_pat
         assert [head.headers.get("connection") for head, _ in answers] == [None, None, "close"]
         assert after != answers[0][1]
         assert "Autorestarting worker after current request." in server.log
+        server.end()
 
 
 def test_what_no_application_was_asked_is_not_counted(tmp_path):
@@ -156,6 +158,7 @@ def test_what_no_application_was_asked_is_not_counted(tmp_path):
                 assert client.read_head().status == 400
 
         assert "Autorestarting" not in server.log
+        server.end()
 
 
 def test_sigquit_ends_it_at_once_and_websockets_hear_1001(tmp_path):
@@ -205,6 +208,7 @@ def test_sigusr1_has_the_log_reopened(tmp_path):
             asked(server)
 
         assert '"GET / HTTP/1.1" 200' in (tmp_path / "access.old").read_text()
+        server.end()
 
 
 def test_a_changed_module_brings_a_new_worker(tmp_path):
@@ -217,6 +221,7 @@ def test_a_changed_module_brings_a_new_worker(tmp_path):
         server.wait_for_log(rf"(?s){BOOTED}.*{BOOTED}")
 
         assert asked(server, "/pid")[1] != before
+        server.end()
 
 
 def test_what_it_cannot_do_keeps_gunicorn_from_starting(tmp_path):
@@ -245,6 +250,7 @@ def test_what_it_ignores_is_named_once(tmp_path):
         server.wait_for_log(r"(?s)(is ready.*){2}")
 
         assert len(re.findall("header_map does nothing under", server.log)) == 1
+        server.end()
 
 
 def test_without_gunicorn_its_import_says_what_to_install():

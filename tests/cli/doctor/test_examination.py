@@ -6,12 +6,24 @@ The libraries in C are stand-ins of one attribute each, the one that the check r
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
-from tests.support.command import run
+from tests.support import nursery
+from tests.support.command import PATH, RUN_S
+from tests.support.nursery import Nursery
+
+IMPORTED = "import tina4_wsgi.cli.main, tina4_wsgi.cli.doctor.examination"
+COMMAND = """
+import os, runpy, sys
+sys.path.insert(0, os.getcwd())
+runpy.run_module("tina4_wsgi", run_name="__main__", alter_sys=True)
+"""
 
 PATCH = "from gevent import monkey; monkey.patch_all()\n"
 APP = """
@@ -27,6 +39,26 @@ def x(connection, event, data):
 
 app = App(router=router{settings})
 """
+
+
+_nurseries: list[Nursery] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _examiners_are_born() -> Iterator[None]:
+    """Have a process that has imported what this command does before it looks at an app."""
+    python = (sys.executable, "-W", "error")
+    with nursery.opened(python, IMPORTED, {**os.environ, **PATH}) as one:
+        _nurseries.append(one)
+        yield
+        _nurseries.clear()
+
+
+def run(folder: Path, *arguments: str) -> CompletedProcess[str]:
+    """Run `tina4-wsgi ARGUMENTS` to its end, as `command.run` does."""
+    (born,) = _nurseries
+    argv = ["tina4-wsgi", *arguments]
+    return born.run(COMMAND, folder, RUN_S, argv=argv, env={**os.environ, **PATH})
 
 
 @pytest.fixture
