@@ -46,7 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Take the bus directory away again."""
+    """Take the bus directory away again, and what watches for a test that is stuck."""
+    deadline.stop_watching()
     shutil.rmtree(os.environ.get("TINA4_WS_BUS_DIR", ""), ignore_errors=True)
 
 
