@@ -107,6 +107,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def pytest_exception_interact() -> None:
+    """Know what pytest does by itself when a test fails: it takes the watch away."""
+    deadline.stop_watching()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     marker = item.get_closest_marker("deadline")

@@ -76,7 +76,9 @@ def _watch_for(least_s: float) -> None:
 
 
 def stop_watching() -> None:
-    """Have faulthandler end nothing any more."""
+    """Have faulthandler end nothing any more, until the next deadline."""
+    global _stuck_at_s
+    _stuck_at_s = 0.0
     faulthandler.cancel_dump_traceback_later()
 
 
