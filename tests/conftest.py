@@ -46,7 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Take the bus directory away again."""
+    """Take the bus directory away again, and what watches for a test that is stuck."""
+    deadline.stop_watching()
     shutil.rmtree(os.environ.get("TINA4_WS_BUS_DIR", ""), ignore_errors=True)
 
 
@@ -105,6 +106,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (path,) = built.glob("*.whl")
     return path
+
+
+def pytest_exception_interact() -> None:
+    """Know what pytest does by itself when a test fails: it takes the watch away."""
+    deadline.stop_watching()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,7 +13,7 @@ import pytest
 from tests.support import servers
 from tests.support.deadline import NEVER_S
 from tests.support.raw import CLOSE, Frame, Head, RawClient
-from tests.support.site import ANSWER_S, NATIVE_KINDS, Details, Site, run_site
+from tests.support.site import ANSWER_S, NATIVE_KINDS, Details, Site, asked, run_site
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
@@ -151,7 +151,7 @@ def test_stopping_leaves_no_traceback(farewell: Farewell) -> None:
     assert "Traceback" not in farewell.log
 
 
-@pytest.mark.parametrize("stuck_kind", ["own", "gunicorn", "sync", "gthread"])
+@pytest.mark.parametrize("stuck_kind", asked("own", "gunicorn", "sync", "gthread"))
 def test_a_callback_that_never_ends_keeps_the_server_no_longer_than_the_drain_time(
     tmp_path: Path, stuck_kind: str
 ) -> None:
@@ -205,7 +205,7 @@ def test_a_quick_stop_of_gunicorn_says_1001_too(
         assert site.journal.events("idle") == ["open", "close"]
 
 
-@pytest.fixture(scope="module", params=["gunicorn", "preload", "sync", "gthread"])
+@pytest.fixture(scope="module", params=asked("gunicorn", "preload", "sync", "gthread"))
 def reloaded(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Any]]:

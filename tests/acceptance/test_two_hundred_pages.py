@@ -16,7 +16,7 @@ import gevent
 import pytest
 
 from tests.acceptance.pages_that_return import Page
-from tests.support.site import Site, run_site
+from tests.support.site import Site, asked, run_site
 
 PAGE_COUNT = 200
 WAIT_S = 40.0  # a page that finds nobody twice sits out some seconds
@@ -70,7 +70,7 @@ def serving(
 
 
 @pytest.mark.deadline(120)
-@pytest.mark.parametrize("gunicorn_kind", ["gunicorn", "sync", "gthread"])
+@pytest.mark.parametrize("gunicorn_kind", asked("gunicorn", "sync", "gthread"))
 @pytest.mark.parametrize(
     "deploy", [hup, restart, use_up], ids=["SIGHUP", "SIGTERM and restart", "max_requests"]
 )

@@ -32,6 +32,7 @@ TESTS = (
 
 # Of the kinds of servers one with greenlets and one with threads: others differ in Python alone.
 KINDS = "own gthread"
+FUZZ_EXAMPLES = "100"  # the source is the same, and it is fed three times as many in Python
 
 pytestmark = pytest.mark.deadline(BUILD_S + 30)
 
@@ -88,7 +89,12 @@ def _copy_anew() -> None:
 
 
 def run(tree: Path, *command: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": str(tree), "TINA4_TEST_KINDS": KINDS}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(tree),
+        "TINA4_TEST_KINDS": KINDS,
+        "FUZZ_EXAMPLES": FUZZ_EXAMPLES,
+    }
     env.pop("PYTEST_ADDOPTS", None)
     return subprocess.run(
         [sys.executable, *command],

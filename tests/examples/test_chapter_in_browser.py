@@ -24,7 +24,12 @@ under_one_server = pytest.mark.parametrize("server", ["own"], indirect=True)
 
 RECONNECT_S = 40.0  # a few attempts, with their growing pauses
 MARKUP = "<img src=x onerror='window.hacked = true'>"
-SIZES = {"desktop": DESKTOP, "phone": PHONE}
+LOOKS = {
+    "desktop-light": (DESKTOP, False),
+    "desktop-dark": (DESKTOP, True),
+    "phone-light": (PHONE, False),
+    "phone-dark": (PHONE, True),
+}
 
 OpenPage = Callable[..., Page]
 _numbers = count(1)
@@ -303,20 +308,21 @@ def test_everything_works_without_a_mouse(enter: OpenPage, room: str) -> None:
 
 
 @under_one_server
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", SIZES)
+@pytest.mark.parametrize("path", ["/", *CONVERSATIONS])
 def test_pages_fit_their_window(
-    server: Server, open_page: OpenPage, tmp_path: Path, width: str, dark: bool
+    server: Server, open_page: OpenPage, tmp_path: Path, path: str
 ) -> None:
     folder = Path(os.environ.get("CHAPTER_SCREENSHOTS", tmp_path))
-    for path in ("/", *CONVERSATIONS):
-        page = open_page(server.url + path, size=SIZES[width], dark=dark)
-        if path not in ("/", "/private"):
-            page.wait_state("open")
-            page.say("A longer message, so that the line has to break somewhere. " + "x" * 200)
-            eventually(lambda page=page: page.own_messages, "the message came back")
-        name = path.strip("/").replace("/general", "-room").replace("/", "-") or "index"
-        page.screenshot(folder / f"{name}-{width}-{'dark' if dark else 'light'}.png")
+    page = open_page(server.url + path)
+    if path not in ("/", "/private"):
+        page.wait_state("open")
+        page.say("A longer message, so that the line has to break somewhere. " + "x" * 200)
+        eventually(lambda: page.own_messages, "the message came back")
+    name = path.strip("/").replace("/general", "-room").replace("/", "-") or "index"
 
-        assert page.overflow_px() == 0, path
-        assert page.console_errors() == [], path
+    for look, (size, dark) in LOOKS.items():
+        page.resize(size, dark)
+        page.screenshot(folder / f"{name}-{look}.png")
+
+        assert page.overflow_px() == 0, look
+    assert page.console_errors() == []

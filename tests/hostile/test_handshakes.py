@@ -3,6 +3,9 @@ repeated.
 
 Where the host server refuses by itself before the application is asked, only our own server's words
 are ours.
+
+Each test makes all attempts that it is about: a test for each of them, on each kind of server, took
+minutes.
 """
 
 from __future__ import annotations
@@ -276,29 +279,41 @@ def assert_not_upgraded(answer: Answer) -> None:
     assert b"sec-websocket-accept" not in answer.head.lower()
 
 
-@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.name)
-def test_a_handshake_is_refused_with_its_status_and_a_constant_text(
-    arena: Site, tag: str, attempt: Attempt
-) -> None:
-    answer = attempt_it(arena, attempt.request(tag, arena.address[1]))
-
-    assert (answer.status, answer.body) == (attempt.status, attempt.body)
-    assert_not_upgraded(answer)
-    assert MARKER not in answer.head
+def attempt_all(arena: Site, tag: str, attempts: tuple[Attempt, ...]) -> dict[str, Answer]:
+    """Send all of them, number 7 to `TAG-7`, and give the answers by the names of the attempts."""
+    return {
+        attempt.name: attempt_it(arena, attempt.request(f"{tag}-{number}", arena.address[1]))
+        for number, attempt in enumerate(attempts)
+    }
 
 
-@pytest.mark.parametrize("attempt", OWN_ATTEMPTS, ids=lambda attempt: attempt.name)
-def test_a_request_that_means_two_things_is_refused(
-    arena: Site, tag: str, attempt: Attempt
-) -> None:
-    answer = attempt_it(arena, attempt.request(tag, arena.address[1]))
+def expected(attempts: tuple[Attempt, ...]) -> dict[str, tuple[int, str]]:
+    return {attempt.name: (attempt.status, attempt.body) for attempt in attempts}
 
-    assert_not_upgraded(answer)
-    assert 400 <= answer.status < 600
-    if arena.kind == "own":
-        assert (answer.status, answer.body) == (attempt.status, attempt.body)
-        assert answer.rest == b""
+
+def told(answers: dict[str, Answer]) -> dict[str, tuple[int, str]]:
+    return {name: (answer.status, answer.body) for name, answer in answers.items()}
+
+
+def test_a_handshake_is_refused_with_its_status_and_a_constant_text(arena: Site, tag: str) -> None:
+    answers = attempt_all(arena, tag, ATTEMPTS)
+
+    assert told(answers) == expected(ATTEMPTS)
+    for answer in answers.values():
+        assert_not_upgraded(answer)
         assert MARKER not in answer.head
+
+
+def test_a_request_that_means_two_things_is_refused(arena: Site, tag: str) -> None:
+    answers = attempt_all(arena, tag, OWN_ATTEMPTS)
+
+    for answer in answers.values():
+        assert_not_upgraded(answer)
+        assert 400 <= answer.status < 600
+    if arena.kind == "own":
+        assert told(answers) == expected(OWN_ATTEMPTS)
+        assert {answer.rest for answer in answers.values()} == {b""}
+        assert not [name for name, answer in answers.items() if MARKER in answer.head]
 
 
 @pytest.mark.parametrize(
@@ -343,29 +358,28 @@ def test_no_trick_in_a_subprotocol_reaches_a_response_header(
     assert head.headers.get("sec-websocket-protocol") in (None, "chat")
 
 
-@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.name)
-def test_a_refusal_is_one_line_of_the_log(arena: Site, tag: str, attempt: Attempt) -> None:
-    with RawClient.dial(arena.address) as client:
-        client.send_bytes(attempt.request(tag, arena.address[1]))
-        client.read_head()
+def test_a_refusal_is_one_line_of_the_log(arena: Site, tag: str) -> None:
+    for number, attempt in enumerate(ATTEMPTS):
+        with RawClient.dial(arena.address) as client:
+            client.send_bytes(attempt.request(f"{tag}-{number}", arena.address[1]))
+            client.read_head()
+    log = arena.server.log
 
-    (line,) = [
-        line
-        for line in arena.server.log.splitlines()
-        if "tina4_wsgi.upgrade" in line and f"/{tag}'" in line
-    ]
-    level = "INFO" if attempt.status in (401, 404) else "WARNING"
-    assert line.startswith(f"{level} tina4_wsgi.upgrade refused ")
-    assert f" from 127.0.0.1: {attempt.status} {attempt.body.strip()}" in line
-    assert "Traceback" not in arena.server.log
+    for number, attempt in enumerate(ATTEMPTS):
+        (line,) = [
+            line
+            for line in log.splitlines()
+            if "tina4_wsgi.upgrade" in line and f"/{tag}-{number}'" in line
+        ]
+        level = "INFO" if attempt.status in (401, 404) else "WARNING"
+        assert line.startswith(f"{level} tina4_wsgi.upgrade refused ")
+        assert f" from 127.0.0.1: {attempt.status} {attempt.body.strip()}" in line
+    assert "Traceback" not in log
 
 
-@pytest.mark.parametrize("attempt", OWN_ATTEMPTS, ids=lambda attempt: attempt.name)
-def test_a_request_that_means_two_things_is_one_line_of_the_log(
-    arena: Site, tag: str, attempt: Attempt
-) -> None:
+def test_a_request_that_means_two_things_is_one_line_of_the_log(arena: Site, tag: str) -> None:
     log_before = len(arena.server.log)
-    attempt_it(arena, attempt.request(tag, arena.address[1]))
+    attempt_all(arena, tag, OWN_ATTEMPTS)
 
     lines = [
         line
@@ -377,4 +391,5 @@ def test_a_request_that_means_two_things_is_one_line_of_the_log(
         assert lines == [
             f"WARNING tina4_wsgi.server refused {attempt.status} from 127.0.0.1: "
             f"{attempt.body.strip()}"
+            for attempt in OWN_ATTEMPTS
         ]

@@ -26,6 +26,8 @@ def masked(first: int, payload: bytes, key: bytes = KEY) -> bytes:
         head = bytes((first, 0xFE)) + size.to_bytes(2, "big")
     else:
         head = bytes((first, 0xFF)) + size.to_bytes(8, "big")
+    if key == KEY:
+        return head + key + payload
     return head + key + bytes(byte ^ key[at % 4] for at, byte in enumerate(payload))
 
 

@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,13 +48,27 @@ TAG = re.compile(r'<script src="/__tina4/reload\.js\?version=(\w+)"></script>')
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    return lay_out(tmp_path)
+
+
+def lay_out(folder: Path) -> Path:
     for name in ("routes", "templates", "public"):
-        (tmp_path / "src" / name).mkdir(parents=True)
-    (tmp_path / "wsgi.py").write_text(WSGI)
-    (tmp_path / "src" / "templates" / "page.html").write_text("<p>{{ version }} {{ pid }}</p>")
-    (tmp_path / "src" / "public" / "page.css").write_text("p {}")
-    write_version(tmp_path, "one")
-    return tmp_path
+        (folder / "src" / name).mkdir(parents=True)
+    (folder / "wsgi.py").write_text(WSGI)
+    (folder / "src" / "templates" / "page.html").write_text("<p>{{ version }} {{ pid }}</p>")
+    (folder / "src" / "public" / "page.css").write_text("p {}")
+    write_version(folder, "one")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose code was broken while it ran, for all that only ask it."""
+    folder = lay_out(tmp_path_factory.mktemp("broken"))
+    with serving(folder, None, "--reload") as server:
+        (folder / "src" / "routes" / "page.py").write_text("secret = 1 / 0\n")
+        server.wait_for_log("it starts again when a file has changed")
+        yield server
 
 
 def write_version(folder: Path, version: str) -> None:
@@ -176,56 +191,39 @@ def test_the_last_line_of_the_terminal_says_where_broken_code_fails(folder):
         )
 
 
-def test_clients_that_take_no_page_get_the_traceback_as_text_while_code_is_broken(folder):
-    with serving(folder, None, "--reload") as server:
-        (folder / "src" / "routes" / "page.py").write_text("1 / 0\n")
-        server.wait_for_log("it starts again when a file has changed")
+def test_clients_that_take_no_page_get_the_traceback_as_text_while_code_is_broken(broken):
+    cookies = follow_link(broken)
+    answer = wait_for_answer(
+        broken, "/version", "Traceback", accept="application/json", cookies=cookies
+    )
 
-        cookies = follow_link(server)
-        answer = wait_for_answer(
-            server, "/version", "Traceback", accept="application/json", cookies=cookies
-        )
-
-        assert answer.endswith("src/routes/page.py:1: ZeroDivisionError: division by zero\n")
+    assert answer.endswith("src/routes/page.py:1: ZeroDivisionError: division by zero\n")
 
 
-def test_a_websocket_that_comes_while_code_is_broken_is_refused_with_503(folder):
-    with serving(folder, None, "--reload") as server:
-        (folder / "src" / "routes" / "page.py").write_text("1 / 0\n")
-        server.wait_for_log("it starts again when a file has changed")
-        wait_for_answer(server, "/", "<h1>")
+def test_a_websocket_that_comes_while_code_is_broken_is_refused_with_503(broken):
+    wait_for_answer(broken, "/", "<h1>")
 
-        with pytest.raises(InvalidStatus) as refused:
-            enter(server, "/ws")
+    with pytest.raises(InvalidStatus) as refused:
+        enter(broken, "/ws")
 
-        assert refused.value.response.status_code == 503
+    assert refused.value.response.status_code == 503
 
 
 @pytest.mark.parametrize("cookies", ["", "tina4_debug=x", f"tina4_debug={'0' * 64}"])
 @pytest.mark.parametrize("accept", ["text/html", "application/json", "*/*"])
-def test_who_has_not_followed_the_link_is_shown_no_line_of_broken_code(folder, accept, cookies):
+def test_who_has_not_followed_the_link_is_shown_no_line_of_broken_code(broken, accept, cookies):
     """Not from this machine either: behind a proxy on it, everybody comes from here."""
-    with serving(folder, None, "--reload") as server:
-        (folder / "src" / "routes" / "page.py").write_text("secret = 1 / 0\n")
-        server.wait_for_log("it starts again when a file has changed")
+    answer = wait_for_answer(broken, "/", "the terminal says why", accept=accept, cookies=cookies)
 
-        answer = wait_for_answer(
-            server, "/", "the terminal says why", accept=accept, cookies=cookies
-        )
-
-        assert "secret" not in answer
-        assert "page.py" not in answer
-        assert "division" not in answer
+    assert "secret" not in answer
+    assert "page.py" not in answer
+    assert "division" not in answer
 
 
-def test_another_token_opens_no_line_of_broken_code(folder):
-    with serving(folder, None, "--reload") as server:
-        (folder / "src" / "routes" / "page.py").write_text("secret = 1 / 0\n")
-        server.wait_for_log("it starts again when a file has changed")
+def test_another_token_opens_no_line_of_broken_code(broken):
+    path = f"/__tina4/live?token={'0' * 32}"
 
-        assert "the terminal says why" in wait_for_answer(
-            server, f"/__tina4/live?token={'0' * 32}", "<h1>"
-        )
+    assert "the terminal says why" in wait_for_answer(broken, path, "<h1>")
 
 
 def test_the_link_is_good_for_all_of_one_start(folder):

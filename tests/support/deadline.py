@@ -12,6 +12,7 @@ import faulthandler
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -23,9 +24,13 @@ test.
 """
 
 AGAIN_S = 1.0
-STUCK_AFTER_S = 20.0  # beyond the deadline: time for `finally` blocks to end servers
+STUCK_AFTER_S = 20.0  # at least, beyond the deadline: time for `finally` blocks to end servers
+SPARE_S = 60.0
+MOST_SPARE_S = 300.0
 
 _terminal = 2
+_stuck_at_s = 0.0
+"""When faulthandler ends this process, on the monotonic clock."""
 
 
 def remember_terminal() -> None:
@@ -47,15 +52,34 @@ def within(limit_s: float, what: str) -> Iterator[None]:
 
     previous = signal.signal(signal.SIGALRM, too_late)
     signal.setitimer(signal.ITIMER_REAL, limit_s, AGAIN_S)
-    faulthandler.dump_traceback_later(limit_s + STUCK_AFTER_S, exit=True, file=_terminal)
+    _watch_for(limit_s + STUCK_AFTER_S)
     try:
         yield
         if message:  # it was raised in a greenlet, which gevent ended with it
             pytest.fail(message)
     finally:
-        faulthandler.cancel_dump_traceback_later()
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
+
+
+def _watch_for(least_s: float) -> None:
+    """Have faulthandler watch for so long, or somewhat longer.
+
+    Each time it is told it ends one native thread and starts another, which on a busy machine takes
+    longer than most tests. So it is told about once a minute.
+    """
+    global _stuck_at_s
+    now_s = time.monotonic()
+    if not least_s <= _stuck_at_s - now_s <= least_s + MOST_SPARE_S:
+        faulthandler.dump_traceback_later(least_s + SPARE_S, exit=True, file=_terminal)
+        _stuck_at_s = now_s + least_s + SPARE_S
+
+
+def stop_watching() -> None:
+    """Have faulthandler end nothing any more, until the next deadline."""
+    global _stuck_at_s
+    _stuck_at_s = 0.0
+    faulthandler.cancel_dump_traceback_later()
 
 
 def _greenlets() -> str:

@@ -23,6 +23,7 @@ from tina4_wsgi.websocket.opening_handshake import OpeningHandshake
 from tina4_wsgi.websocket.served_route import ServedRoute
 
 WAIT_S = 5.0
+FEW_TURNS = 3
 
 
 class House:
@@ -79,6 +80,9 @@ class House:
     def leave(self) -> None:
         for client in self.clients:
             client.close()
+        # A drain polls for those who are still there; most have left by themselves after these.
+        for _ in range(FEW_TURNS):
+            gevent.sleep(0.001)
         self.process.drain(1.0)
         self.process.close()
         gevent.sleep(0)

@@ -18,7 +18,7 @@ ARENA = servers.ROOT / "tests" / "hostile" / "apps"
 MOST_WORK_S = (
     2.0  # what a server computes for all others during one echo, which takes it some 50 µs
 )
-PAUSE_S = 0.001
+PAUSE_S = 0.005
 STUCK_S = 0.4  # no byte taken for so long: reading has stopped
 
 MARKER = b"smuggled-secret"
@@ -29,9 +29,9 @@ class Bystander:
     """A client that echoes on a connection of its own, in a thread, for as long as the `with` block
     runs.
 
-    Leaving the block is an AssertionError if an echo was wrong or did not come, if there was none
-    during the block or after it, or if the server computed for too long before one. That is told by
-    its processor time: by the clock an echo is late on a busy machine, too.
+    Leaving the block is an AssertionError if an echo was wrong or did not come, the one after the
+    block included, or if the server computed for too long before one. That is told by its processor
+    time: by the clock an echo is late on a busy machine, too.
 
     Args:
         pid: the process that serves it.
@@ -42,52 +42,42 @@ class Bystander:
         self._pid = pid
         self._thread = threading.Thread(target=self._run, name="bystander")
         self._is_over = threading.Event()
-        self._echoed = threading.Condition()
         self._count = 0
         self._longest_work_s = 0.0
         self._failure = ""
 
     def __enter__(self) -> Bystander:
+        self._echo()
         self._thread.start()
-        self._wait_for_echo()
         return self
 
     def __exit__(self, *raised: object) -> None:
-        try:
-            self._wait_for_echo()
-        finally:
-            self._is_over.set()
-            self._thread.join(ANSWER_S)
-            self._client.close()
+        self._is_over.set()
+        self._thread.join(2 * ANSWER_S)
+        self._client.close()
+        assert not self._thread.is_alive(), "the bystander hears nothing"
         assert not self._failure, f"the bystander was disturbed: {self._failure}"
         assert self._longest_work_s < MOST_WORK_S, (
             f"{self._longest_work_s:.1f} s of work came before an echo"
         )
 
-    def _wait_for_echo(self) -> None:
-        """Wait for the answer to an echo that is begun from now on."""
-        with self._echoed:
-            wanted = self._count + 2
-            self._echoed.wait_for(lambda: self._count >= wanted or self._failure, ANSWER_S)
-            assert self._failure or self._count >= wanted, "the bystander hears nothing"
-
     def _run(self) -> None:
+        """Echo now and then; the last echo begins when the block is over."""
         try:
-            while not self._is_over.wait(PAUSE_S):
-                self._echo(f"echo {self._count}")
+            is_over = False
+            while not is_over:
+                is_over = self._is_over.wait(PAUSE_S)
+                self._echo()
         except (OSError, AssertionError) as exc:
             self._failure = f"{exc!r} after {self._count} echoes"
-        with self._echoed:
-            self._echoed.notify_all()
 
-    def _echo(self, text: str) -> None:
+    def _echo(self) -> None:
+        text = f"echo {self._count}"
         before_s = cpu_s(self._pid)
         self._client.send_text(text)
         assert self._client.read_text() == text
         self._longest_work_s = max(self._longest_work_s, cpu_s(self._pid) - before_s)
-        with self._echoed:
-            self._count += 1
-            self._echoed.notify_all()
+        self._count += 1
 
 
 def run_arena(

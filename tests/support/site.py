@@ -30,6 +30,11 @@ Details = dict[str, Any]  # Any: what the line of JSON holds
 Connect = Callable[..., RawClient]  # the fixture `connect`: path and header fields
 
 
+def asked(*kinds: str) -> list[str]:
+    """Give those of some kinds that are asked at all."""
+    return [kind for kind in kinds if kind in KINDS]
+
+
 class Journal:
     """What callbacks wrote down, read from outside of the server."""
 

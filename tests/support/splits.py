@@ -19,6 +19,12 @@ from tina4_wsgi.protocol.session import Session
 Text = TypeVar("Text", str, bytes)
 
 MOST_PART_BYTES = 9  # random parts are small: most frames of the tests have less than 30 bytes
+LONG_BYTES = 16_384
+"""From here on a stream is split finely at both ends only; between them is payload, a byte like the
+other.
+"""
+FINE_BYTES = 2_048  # at each end of a long stream
+COARSE_BYTES = 1_021
 
 
 @dataclass(frozen=True)
@@ -53,16 +59,26 @@ def single_bytes(data: bytes) -> list[bytes]:
     return [data[at : at + 1] for at in range(len(data))]
 
 
+def byte_by_byte(data: bytes) -> list[bytes]:
+    """Each byte by itself; of a long stream those at both ends, and large parts between them."""
+    if len(data) < LONG_BYTES:
+        return single_bytes(data)
+    middle = data[FINE_BYTES:-FINE_BYTES]
+    coarse = [middle[at : at + COARSE_BYTES] for at in range(0, len(middle), COARSE_BYTES)]
+    return [*single_bytes(data[:FINE_BYTES]), *coarse, *single_bytes(data[-FINE_BYTES:])]
+
+
 def random_parts(data: bytes) -> list[bytes]:
-    """Parts of random sizes, empty ones among them; prints the seed, which pytest shows with a
-    failure.
+    """Parts of random sizes, empty ones among them, larger in the middle of a long stream; prints
+    the seed, which pytest shows with a failure.
     """
     seed = random.randrange(1 << 32)
     print(f"random parts with seed {seed}")
     source = random.Random(seed)
     parts, at = [], 0
     while at < len(data):
-        size = source.randint(0, MOST_PART_BYTES)
+        is_middle = len(data) >= LONG_BYTES and FINE_BYTES < at < len(data) - FINE_BYTES
+        size = source.randint(0, COARSE_BYTES if is_middle else MOST_PART_BYTES)
         parts.append(data[at : at + size])
         at += size
     return parts
@@ -78,7 +94,7 @@ def cut_at(data: Text, places: Iterable[int]) -> list[Text]:
 
 WAYS: dict[str, Callable[[bytes], Sequence[bytes]]] = {
     "whole": whole,
-    "byte by byte": single_bytes,
+    "byte by byte": byte_by_byte,
     "in random parts": random_parts,
 }
 

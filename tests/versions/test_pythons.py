@@ -17,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -83,16 +84,25 @@ def venv_for(python: str, name: str, wheel: Path, *requirements: str) -> Path:
         (ROOT / "pyproject.toml").read_bytes() + repr((python, requirements)).encode()
     ).hexdigest()
     folder = VENVS / f"{name}-{key[:12]}"
-    inside = str(folder / "bin" / "python")
-    pip = [inside, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
-    if not (folder / "complete").exists():
+    inside, complete, content = folder / "bin" / "python", folder / "complete", content_of(wheel)
+    pip = [str(inside), "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
+    if not complete.exists():
         for old in VENVS.glob(f"{name}-*"):
             shutil.rmtree(old)
         run([python, "-m", "venv", str(folder)])
         run([*pip, f"{wheel}[gunicorn]", *requirements])
-        (folder / "complete").touch()
-    run([*pip, "--no-deps", "--force-reinstall", str(wheel)])
-    return Path(inside)
+    elif complete.read_text() != content:
+        complete.write_text("")
+        run([*pip, "--no-deps", "--force-reinstall", str(wheel)])
+    complete.write_text(content)
+    return inside
+
+
+def content_of(wheel: Path) -> str:
+    """Sum up the files in a wheel, which is another file each time that it is built."""
+    with zipfile.ZipFile(wheel) as archive:
+        files = sorted((one.filename, one.CRC) for one in archive.infolist())
+    return hashlib.sha256(repr(files).encode()).hexdigest()
 
 
 def run(command: list[str], cwd: Path = ROOT) -> str:
