@@ -536,3 +536,24 @@ def test_a_connection_is_named_by_its_route(house: House) -> None:
     named = module._name_of("whatever", connection)
 
     assert named == f"a callback of /ws/test, connection {connection.id}"
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_a_connection_that_its_own_callback_ends_lives_until_its_turn_is_over(
+    house: House, count: int
+) -> None:
+    ends: list[str] = []
+
+    def end(connection: Connection, event: str, data: str | bytes) -> None:
+        if event == "message":
+            connection._lifecycle.transport.abort()
+        elif event == "close":
+            ends.append(event)
+
+    clients = [house.connect(end)[0] for _ in range(count)]
+    for client in clients:
+        client.send_text("hello")
+
+    wait_until(lambda: len(ends) == count)
+
+    wait_until(lambda: not house.process.connection_count)

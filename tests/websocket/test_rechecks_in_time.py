@@ -305,3 +305,33 @@ def test_whoever_asks_again_is_told_whether_the_client_may_stay(
     assert connection.refresh_auth() is may_stay
 
     assert (connection.auth, connection.close_code) == (auth, code)
+
+
+@pytest.mark.parametrize("end", [lambda: "ada", fail(LookupError("no database"))])
+def test_an_auth_that_outlasts_its_connection_can_still_answer(
+    house: House, caplog: pytest.LogCaptureFixture, end: Callable[[], Any]
+) -> None:
+    may_end, may_answer = Event(), Event()
+
+    def wait_and_end() -> Any:
+        may_answer.wait()
+        return end()
+
+    def callback(connection: Any, event: str, data: Any) -> None:
+        if event == "message":
+            may_end.wait()
+
+    login = Login(wait_and_end)
+    client, connection = house.connect(callback, auth=login, reauth_every=EVERY_S)
+    client.send_text("hello")
+    login.wait(1)
+    client.reset()
+    may_end.set()
+    del connection
+    wait_until(lambda: not house.process.connection_count)
+
+    may_answer.set()
+    gevent.sleep(0.01)
+
+    assert [one for one in caplog.messages if "callback failed" in one] == []
+    assert login.count == 1

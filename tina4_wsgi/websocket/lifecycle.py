@@ -181,6 +181,8 @@ class Lifecycle(TransportOwner):
 
     def release(self) -> None:
         """Refer to nothing that refers back, once all is over: reference counts free it then."""
+        if self._is_rechecking:
+            return  # an `auth` that outlasts its connection is still asked about it
         self.connection = None  # type: ignore[assignment]  # nothing asks for it any more
         self.transport.release(NOBODY)
 

@@ -35,8 +35,9 @@ cdef class Transport(Reader):
     cdef bint _is_discarding
     cdef public bint was_heard
 
-    @cython.locals(inbox=Inbox, size=Py_ssize_t)
+    @cython.locals(inbox=Inbox, owner=TransportOwner, size=Py_ssize_t)
     cpdef on_readable(self)
+    @cython.locals(owner=TransportOwner)
     cpdef leave_turn(self)
     @cython.locals(outbox=list)
     cpdef Py_ssize_t write(self, bytes frame)

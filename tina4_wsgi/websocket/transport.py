@@ -214,7 +214,9 @@ class Transport(Reader):
 
             # Frames that callbacks queue meanwhile leave below in one `send` call.
             self._is_flush_near = True
-            self._owner.received_raw(inbox.raw, size)
+            # Held here: a callback may end the connection, and `release` forgets its owner.
+            owner = self._owner
+            owner.received_raw(inbox.raw, size)
             self._is_flush_near = False
             if self.outbox:
                 self.flush()
@@ -241,7 +243,8 @@ class Transport(Reader):
         self.was_heard = True
         self.received_bytes += len(data)
         self._is_flush_near = True
-        self._owner.received(data)
+        owner = self._owner
+        owner.received(data)
         self._end_turn()
 
     def _end_turn(self) -> None:
@@ -253,7 +256,8 @@ class Transport(Reader):
         """A callback waits inside of `on_readable`; see `Reader`."""
         try:
             self._end_turn()
-            self._owner.left_waiting()
+            owner = self._owner
+            owner.left_waiting()
         except BaseException as exc:  # noqa: BLE001
             # An exception that leaves would end the watcher.
             self._owner.failed(exc)
