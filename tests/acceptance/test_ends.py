@@ -285,7 +285,7 @@ def test_sending_after_the_end_raises_connection_closed(site: Site, tag: str) ->
         client.send_close()
         client.read_to_end()
 
-    site.journal.wait_for(tag, "close")
+    site.journal.wait_for(tag, "refused", count=2)
     events = [line["event"] for line in site.journal.lines(tag)]
     assert events == ["open", "message", "refused", "close", "refused"]
 

@@ -55,13 +55,13 @@ class Journal:
         named = {"message": "message: {data}"}
         return [named.get(line["event"], line["event"]).format(**line) for line in self.lines(tag)]
 
-    def wait_for(self, tag: str, event: str) -> Details:
-        """Wait for an event of a client and give its line."""
+    def wait_for(self, tag: str, event: str, count: int = 1) -> Details:
+        """Wait for an event of a client, or until it has come so often, and give its last line."""
         give_up_at = time.monotonic() + ANSWER_S
         while True:
-            for line in self.lines(tag):
-                if line["event"] == event:
-                    return line
+            found = [line for line in self.lines(tag) if line["event"] == event]
+            if len(found) >= count:
+                return found[count - 1]
             assert time.monotonic() < give_up_at, f"no {event!r} for {tag}, only {self.lines(tag)}"
             time.sleep(POLL_S)
 
