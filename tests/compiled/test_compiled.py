@@ -26,7 +26,7 @@ TESTS = (
     "tests/websocket tests/hostile",
     "tests/engine",
     "tests/acceptance",
-    "tests/server/test_front.py tests/server/test_head_scan.py"
+    "tests/server/test_front.py tests/server/test_head_scan.py tests/server/test_newcomers.py"
     " tests/server/test_plain_connection.py tests/server/test_request_head.py",
 )
 

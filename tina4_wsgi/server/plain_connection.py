@@ -1,14 +1,15 @@
 """One connection without TLS: nothing but an object while it waits for a request.
 
-How it works. The front's poller says that something has come; `on_readable` reads it and looks for
-the end of a head. A whole head, or the refusal of one, is a job for a worker of the front, which
+How it works. A newcomer is read once (`begin`): under load its request is there already. Otherwise
+the front's poller says that something has come; `on_readable` reads it and looks for the end of a
+head. A whole head, or the refusal of one, is a job for a worker of the front, which
 runs the application there (`work`). Afterwards the connection waits again, or is closed. Deadlines
 are kept by the front's sweeper.
 
-Invariants: a connection is watched by the poller, except that one whose request is being answered
-stops to be as soon as more comes from the client, or gevent gets a socket over its descriptor; it
-isn't watched any more when its descriptor is closed or given away. Nothing outside of `work` waits
-or logs. Errors of ours end this connection and nothing else.
+Invariants: a connection that waits is watched by the poller, from `begin` on; one whose request is
+being answered stops to be as soon as more comes from the client, or gevent gets a socket over its
+descriptor; none is watched any more when its descriptor is closed or given away. Nothing outside of
+`work` waits or logs. Errors of ours end this connection and nothing else.
 """
 
 from __future__ import annotations
