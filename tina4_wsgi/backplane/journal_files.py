@@ -10,11 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import JournalError
-from ..journal.file import FileJournal
 from .private_folders import NotPrivateError, default_places, make_private
 
 if TYPE_CHECKING:
     from ..config import Config
+    from ..journal.file import FileJournal
 
 
 def journal_path(config: Config, root: str | os.PathLike[str], app_number: int) -> str:
@@ -29,6 +29,9 @@ def journal_path(config: Config, root: str | os.PathLike[str], app_number: int) 
 
 def journal_file(config: Config, root: str | os.PathLike[str], app_number: int) -> FileJournal:
     """Return the journal of an app in its file, which is made when it is first used."""
+    # Here, since SQLite takes a megabyte, and most apps keep nothing.
+    from ..journal.file import FileJournal
+
     path = journal_path(config, root, app_number)
     has_own_folder = bool(config.history_dir or config.bus_dir)
     make = partial(_make, os.path.dirname(path), has_own_folder)

@@ -69,14 +69,18 @@ class Audience(Protocol):
         """Tell all whose messages are marked that their positions are void."""
 
     def hear_position(self, position: str, *, has_gap: bool) -> None:
-        """Tell all whose messages are marked where they are; `has_gap`: they may have missed some."""
+        """Tell all whose messages are marked where they are now.
+
+        Args:
+            has_gap: whether they may have missed something.
+        """
 
 
 class Counts:
     """What one hub's keeper did.
 
     Attributes:
-        kept, unkept: messages that went into the journal, and that should have and didn't.
+        kept, unkept: messages that went into the journal, and that should have and did not.
         repeated: messages that weren't said, since their `once` had been.
         failures: how often the journal failed.
         resumes, gaps, newcomers: connections by what they were told of their past.

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+VERSION = 1
+"""Of the tables of a journal, and of what processes tell each other of it."""
+
 MOST_ROWS = 256
 """The most rows that are read in one go: others have their turns in between."""
 

@@ -15,15 +15,13 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import JournalError
+from .contract import VERSION
 from .positions import new_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
-
-VERSION = 1
-"""Of the tables; processes that know another one keep elsewhere."""
 
 PATIENCE_S = 0.05
 """How long a transaction waits for that of another process, which takes a thirtieth of a

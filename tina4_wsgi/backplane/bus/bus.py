@@ -28,7 +28,7 @@ import gevent
 from gevent.event import Event
 
 from ...errors import UsageError
-from ...journal.database import VERSION
+from ...journal.contract import VERSION
 from ..contract import Facts, Receiver, Status
 from ..envelope import TOPIC_OF, Envelope, EnvelopeError, Kind, pack, pack_json, sized
 from ..questions import Questions, answer_of

@@ -12,7 +12,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from ...errors import BackplaneError
-from ...journal.database import VERSION
+from ...journal.contract import VERSION
 from ..contract import TIMEOUT_S, Receipt
 from ..envelope import (
     SENDER_BYTES,
