@@ -27,6 +27,10 @@ class MemoryJournal:
     def __init__(self, most_bytes: int) -> None:
         self._lock = allocate_lock()
         self._most_bytes = most_bytes
+        self._declared: list[Declaration] = []
+        self._begin()
+
+    def _begin(self) -> None:
         self._point = Point(new_epoch(), 0, next(_copies))
         self._rows: deque[tuple[Topic, Kept]] = deque()  # all that may be news to some hub
         self._dropped = 0  # the highest number that is not in `_rows` any more
@@ -35,7 +39,6 @@ class MemoryJournal:
         self._floors: dict[Topic, int] = {}  # the last number that was dropped
         self._said: dict[str, float] = {}
         self._bytes = 0
-        self._declared: list[Declaration] = []
 
     def append(self, drafts: Sequence[Draft], now_s: float) -> Appended:
         """Keep all drafts; see `contract.Journal`."""
@@ -137,6 +140,11 @@ class MemoryJournal:
         with self._lock:
             self._point = self._point._replace(epoch=new_epoch())
             return self._point
+
+    def clear(self) -> None:
+        """Begin anew, as a journal that was just made."""
+        with self._lock:
+            self._begin()
 
     def sweep(self, now_s: float) -> None:
         """Drop what is too old: of each topic by its last limits."""
