@@ -243,6 +243,7 @@ class App:
             UsageError: the path keeps no history.
         """
         reading = self._reading((GroupKind.PATH, normal_path(check_path(path))))
+        self._here().fanout.finish_keeping()
         try:
             return reading.position()
         except JournalError:

@@ -149,6 +149,13 @@ class Fanout:
         else:
             chosen.mailbox.post(chosen.keep, draft, exclude, size_bytes=len(draft.frame))
 
+    def finish_keeping(self) -> None:
+        """Put into the journal what was said in this thread."""
+        here = get_ident()
+        for engine in self._engines:
+            if engine.is_keeping and engine.thread_ident == here:
+                engine.finish_keeping()
+
     def ring_here(self, by: Engine | None = None) -> None:
         """Have all hubs of this process but `by` look for what others have kept."""
         here = get_ident()
