@@ -152,7 +152,7 @@ class Fanout:
             chosen.mailbox.post(chosen.keep, draft, exclude, size_bytes=len(draft.frame))
 
     def finish_keeping(self) -> None:
-        """Put into the journal what was said in this thread; a thread without a hub waits for it."""
+        """Put into the journal what this thread said; one without a hub waits for it."""
         here = get_ident()
         for engine in self._engines:
             if engine.thread_ident == here and engine.is_keeping:
