@@ -193,6 +193,9 @@ class Engine(ConnectionOwner):
         if isinstance(lifecycle, ReturningLifecycle):
             self.keeper_here().follow()
             is_due = lifecycle.is_due
+        elif service.limits.history and self.fanout.histories is not None:
+            # A plain client hears what other processes keep, too: they only ring.
+            self.keeper_here().follow()
         if is_due:
             self._arriving.add(lifecycle)
             self.fanout.entered(_PATH, connection.path)
