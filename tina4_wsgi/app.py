@@ -44,9 +44,10 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .engine.presence import Member
-    from .engine.reading import KeptMessage, Reading
+    from .engine.reading import Reading
     from .http.response_watch import OnResponse
     from .journal.contract import Topic
+    from .journal.past import KeptMessage
     from .routing.callbacks import Auth
     from .routing.matching import Route
     from .settings import AppSettings
