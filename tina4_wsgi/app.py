@@ -350,8 +350,10 @@ class App:
 
     def backplane_status(self) -> Status:
         """Return how the connection to other processes is, for a health page."""
-        relay = self._here().fanout.relay
-        return Status("none", True) if relay is None else relay.status()
+        runtime = self._here()
+        relay = runtime.fanout.relay
+        status = Status("none", True) if relay is None else relay.status()
+        return status._replace(history_error=runtime.history_error)
 
     def ask_all(self, question: Facts) -> list[Facts]:
         """Ask the bridges of all processes that serve this app, and wait for their answers."""

@@ -77,7 +77,7 @@ class Audience(Protocol):
 
 
 class Counts:
-    """What one hub's keeper did.
+    """What one hub's keeper did, or what was kept for threads without a hub.
 
     Attributes:
         kept, unkept: messages that went into the journal, and that should have and did not.
@@ -105,6 +105,11 @@ class Counts:
         self.kept = self.unkept = self.repeated = self.failures = 0
         self.resumes = self.gaps = self.newcomers = self.replayed = 0
         self.latest_s = self.longest_s = 0.0
+
+    def note_transaction(self, took_s: float) -> None:
+        """Note how long a transaction took."""
+        self.latest_s = took_s
+        self.longest_s = max(self.longest_s, took_s)
 
 
 class Keeper:
@@ -182,8 +187,7 @@ class Keeper:
                 self._say_unkept(draft, exclude)
             return
 
-        took_s = self.counts.latest_s = time.perf_counter() - begin_s
-        self.counts.longest_s = max(self.counts.longest_s, took_s)
+        self.counts.note_transaction(time.perf_counter() - begin_s)
         self._have_heard(said, appended)
 
     def _have_heard(self, said: list[Said], appended: Appended) -> None:

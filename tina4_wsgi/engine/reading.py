@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from ..errors import JournalError, UsageError
 from ..hub.native import allocate_lock
 from ..journal.past import past
 from ..journal.positions import Position
+from .keeper import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from .fanout import Fanout
     from .histories import Histories
 
+logger = logging.getLogger("tina4_wsgi.history")
+
 
 class Reading:
     """Reads and writes the journal from any greenlet or thread.
@@ -26,6 +30,10 @@ class Reading:
 
     Args:
         open_journal: returns the journal for one more user.
+
+    Attributes:
+        counts: what was kept here.
+        error: why it could not be, the last time; "" if it could.
     """
 
     def __init__(
@@ -36,7 +44,8 @@ class Reading:
         self._open_journal = open_journal
         self._lock = allocate_lock()
         self._journal: Journal | None = None
-        self._doubted_at_s = 0.0
+        self.counts = Counts()
+        self.error = ""
 
     def open_another(self) -> Journal:
         """Return the journal for a hub, and say in it what is kept."""
@@ -51,12 +60,30 @@ class Reading:
         """Keep a message, and have it heard; where that can't be done, only have it heard."""
         try:
             with self._lock:
+                begin_s = time.perf_counter()
                 appended = self._here().append([draft], time.time())
-        except JournalError:
+                self.counts.note_transaction(time.perf_counter() - begin_s)
+                self._note(has_kept=appended.numbers[0] != 0)
+        except JournalError as exc:
+            self._fail(exc)
             self._fanout.lose(draft.topic, draft.frame)
             return
         if appended.numbers[0]:
             self._fanout.ring(draft.topic, [draft.frame])
+
+    def _note(self, *, has_kept: bool) -> None:
+        self.error = ""
+        if has_kept:
+            self.counts.kept += 1
+        else:
+            self.counts.repeated += 1
+
+    def _fail(self, error: JournalError) -> None:
+        was_well, self.error = not self.error, str(error)
+        self.counts.unkept += 1
+        if was_well:
+            self.counts.failures += 1
+            logger.error("messages can't be kept at present: %s", error)
 
     def position(self) -> str:
         """Return where the journal is.
@@ -78,6 +105,14 @@ class Reading:
         limits = self.limits_of(topic)
         with self._lock:
             return past(self._here(), topic, limits, after, most)
+
+    def size_bytes(self) -> int:
+        """Return how much room all messages take; 0 where that can't be found out."""
+        try:
+            with self._lock:
+                return self._here().size_bytes()
+        except JournalError:
+            return 0
 
     def forget(self, topic: Topic) -> None:
         """Drop all that is kept of a topic.
