@@ -31,6 +31,11 @@ _MOST_FLOORS = 100_000
 _MOST_TRIMMING = 10_000
 _ROW_BYTES = 100  # what a row takes besides its frames
 
+_TOP = "max(top, coalesce((SELECT max(n) FROM rows), 0))"
+"""The last number that was given. In `meta` only that of rows which were dropped: to write it with
+each message would take a quarter of a transaction.
+"""
+
 
 class FileJournal:
     """See `contract.Journal`.
@@ -174,7 +179,7 @@ class FileJournal:
 
         def ask(connection: sqlite3.Connection) -> News:
             epoch, top, dropped, copy_id = connection.execute(
-                "SELECT epoch, top, dropped, copy_id FROM meta"
+                f"SELECT epoch, {_TOP}, dropped, copy_id FROM meta"
             ).fetchone()
             if number >= top:
                 return News(Point(epoch, top, copy_id), [], number == top or not number)
@@ -267,7 +272,7 @@ def _topic(text: str) -> Topic:
 
 
 def _point(connection: sqlite3.Connection) -> Point:
-    return Point(*connection.execute("SELECT epoch, top, copy_id FROM meta").fetchone())
+    return Point(*connection.execute(f"SELECT epoch, {_TOP}, copy_id FROM meta").fetchone())
 
 
 def _is_new(connection: sqlite3.Connection, draft: Draft, now_s: float) -> bool:
@@ -304,7 +309,6 @@ def _insert(
         )
         begin = stop
 
-    connection.execute("UPDATE meta SET top=?", (number + end,))
     return list(range(number + 1, number + end + 1))
 
 
@@ -348,7 +352,7 @@ def _drop(connection: sqlite3.Connection, condition: str, values: tuple[object, 
         values,
     )
     connection.execute(
-        "UPDATE meta SET dropped=max(dropped, coalesce("
+        f"UPDATE meta SET top={_TOP}, dropped=max(dropped, coalesce("
         f"(SELECT max(n) FROM rows WHERE {condition}), 0))",
         values,
     )
