@@ -142,6 +142,7 @@ def test_two_users_whose_file_is_deleted_meet_in_the_next_one(journal, make, pat
     journal.append([draft("e")], NOW_S)
 
     assert texts(journal) == texts(other) == texts(make()) == ["c", "d", "e"]
+    assert journal.point() == other.point()
     journal.close()
     other.close()
     assert is_sound(path)

@@ -133,7 +133,8 @@ class Database:
             os.close(self._beside.pop())
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._witness.note(*self._noted)
+            if self._identity == _identity_of(self.path):
+                self._witness.note(*self._noted)
             try:
                 connection.close()
             except sqlite3.Error:
