@@ -49,7 +49,6 @@ class Reading:
         self._open_journal = open_journal
         self._lock = allocate_lock()
         self._journal: Journal | None = None
-        self._doubted_at_s = 0.0
 
     def open_another(self) -> Journal:
         """Return the journal for a hub, and say in it what is kept."""
