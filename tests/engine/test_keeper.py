@@ -510,7 +510,7 @@ def test_where_what_others_said_cannot_be_read_what_is_said_here_is_kept_once(hi
 
     assert mended_at == ["void", (2, "kept")]
     assert one.ears.heard == ["void", (2, "kept"), ("gap", 2)]
-    assert [one for one in other.ears.kept] == [(1, "lost here"), (2, "kept")]
+    assert list(other.ears.kept) == [(1, "lost here"), (2, "kept")]
 
 
 def test_who_begins_to_follow_while_it_fails_hears_nothing_of_before_either(hire, hold, path):
