@@ -1,0 +1,195 @@
+"""Who was owed which message, and what became of it.
+
+A message is owed to each client of its room if its sender was told that it was said, or if any
+client heard it. All clients are greeted before the first message is said. A room has one order:
+that of the client that heard most, into which what others heard is inserted behind its predecessor.
+
+- lost: owed, and never heard.
+- without a word: lost, and the client wasn't told afterwards that it had missed something.
+- late: the client was told, but had heard later messages before: for a while its stream had a hole
+  that it didn't know of.
+- doubled: heard again; out of order: heard after a later one.
+- told for nothing: the client was told that it missed something, and had missed nothing.
+- split: rooms in which clients that were never told of a gap saw different sequences.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Event(NamedTuple):
+    """What a client noted: `what` is "open", "close", "missed" or "heard"; `text` the message."""
+
+    what: str
+    text: str = ""
+
+
+@dataclass
+class Listener:
+    """One client in its room, and its notes in their order."""
+
+    name: str
+    room: str
+    notes: list[Event] = field(default_factory=list)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its last line is open."""
+        ways = (one.what for one in reversed(self.notes) if one.what in ("open", "close"))
+        return next(ways, "") == "open"
+
+    def heard(self) -> Iterable[tuple[int, str]]:
+        """Yield each message with the number of its note."""
+        return ((at, one.text) for at, one in enumerate(self.notes) if one.what == "heard")
+
+
+@dataclass
+class Tally:
+    """What was judged; all but `owed`, `told` and `split` count messages for one client each.
+
+    Attributes:
+        told: how often a client was told that it missed something.
+        places: for each kind of fault where it was found.
+    """
+
+    owed: int = 0
+    lost: int = 0
+    silent: int = 0
+    late: int = 0
+    doubled: int = 0
+    disordered: int = 0
+    told: int = 0
+    for_nothing: int = 0
+    split: int = 0
+    places: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+
+def judge(listeners: Sequence[Listener], said: Mapping[str, Sequence[str]]) -> Tally:
+    """Compare what was said in each room, in the order of each sender, with what was heard.
+
+    A message's text is `sender.number`.
+    """
+    tally = Tally()
+    for name, members in _by_room(listeners).items():
+        room = _Room([_first_hearings(one) for one in members], said.get(name, ()))
+        for member in members:
+            _judge_one(member, room, tally)
+        untold = [one for one in members if not any(note.what == "missed" for note in one.notes)]
+        sequences = {tuple(text for _, text in one.heard()) for one in untold}
+        if len(sequences) > 1:
+            tally.split += 1
+            tally.places["split"].append(f"{name}: {len(sequences)} sequences")
+    return tally
+
+
+def order_of(heard: Iterable[Sequence[str]]) -> list[str]:
+    """Merge what the clients of a room heard into one order."""
+    order: list[str] = []
+    for sequence in sorted(heard, key=len, reverse=True):
+        known = set(order)
+        before = ""
+        for text in sequence:
+            if text not in known:
+                order.insert(order.index(before) + 1 if before else 0, text)
+                known.add(text)
+            before = text
+    return order
+
+
+class _Room:
+    """What is owed to each client of a room.
+
+    Attributes:
+        order: what anybody heard.
+        rank: where in it each message stands.
+        bounds: for each message the rank that it follows, and the one that it comes before. One
+            that nobody heard stands somewhere between the neighbours that its sender gave it; any
+            other has its own rank twice.
+    """
+
+    def __init__(self, heard: Iterable[Sequence[str]], said: Iterable[str]) -> None:
+        self.order = order_of(heard)
+        self.rank = {text: number for number, text in enumerate(self.order)}
+        self.bounds = {text: (number, number) for text, number in self.rank.items()}
+        for stream in _by_sender(said).values():
+            self._place(stream)
+
+    def _place(self, stream: Sequence[str]) -> None:
+        for at, text in enumerate(stream):
+            if text not in self.rank:
+                before = (self.rank[one] for one in reversed(stream[:at]) if one in self.rank)
+                behind = (self.rank[one] for one in stream[at:] if one in self.rank)
+                self.bounds[text] = (next(before, -1), next(behind, len(self.order)))
+
+
+def _judge_one(member: Listener, room: _Room, tally: Tally) -> None:
+    first_at = _judge_hearings(member, room, tally)
+    missed_at = [at for at, one in enumerate(member.notes) if one.what == "missed"]
+    tally.owed += len(room.bounds)
+    tally.told += len(missed_at)
+    excused = set[int]()
+    for text, bounds in room.bounds.items():
+        if bounds[0] not in first_at or bounds[0] != bounds[1]:
+            _note("lost", member, text, tally)
+            hole_at, goes_on_at = _hole(bounds, first_at, len(room.order), len(member.notes))
+            told_at = next((at for at in missed_at if at > hole_at), None)
+            if told_at is None:
+                _note("silent", member, text, tally)
+            elif told_at > goes_on_at:
+                _note("late", member, text, tally)
+            excused |= {told_at} if told_at is not None else set()
+    for at in set(missed_at) - excused:
+        _note("for_nothing", member, f"its note {at}", tally)
+
+
+def _judge_hearings(member: Listener, room: _Room, tally: Tally) -> dict[int, int]:
+    """Enter what came again or in the wrong place, and return the first note of each rank."""
+    first_at: dict[int, int] = {}
+    highest = -1
+    for at, text in member.heard():
+        rank = room.rank[text]
+        if rank in first_at:
+            _note("doubled", member, text, tally)
+            continue
+        if rank < highest:
+            _note("disordered", member, text, tally)
+        highest = max(highest, rank)
+        first_at[rank] = at
+    return first_at
+
+
+def _hole(
+    bounds: tuple[int, int], first_at: Mapping[int, int], end: int, note_count: int
+) -> tuple[int, int]:
+    """Return the notes after and before which a lost message should have been heard."""
+    low, high = bounds
+    before = (first_at[one] for one in range(low, -1, -1) if one in first_at)
+    behind = (first_at[one] for one in range(high, end) if one in first_at)
+    return next(before, -1), next(behind, note_count)
+
+
+def _note(kind: str, member: Listener, what: str, tally: Tally) -> None:
+    setattr(tally, kind, getattr(tally, kind) + 1)
+    tally.places[kind].append(f"{what} for {member.name} in {member.room}")
+
+
+def _first_hearings(member: Listener) -> list[str]:
+    return list(dict.fromkeys(text for _, text in member.heard()))
+
+
+def _by_room(listeners: Iterable[Listener]) -> dict[str, list[Listener]]:
+    rooms = defaultdict(list)
+    for one in listeners:
+        rooms[one.room].append(one)
+    return rooms
+
+
+def _by_sender(said: Iterable[str]) -> dict[str, list[str]]:
+    streams = defaultdict(list)
+    for text in said:
+        streams[text.rpartition(".")[0]].append(text)
+    return streams
