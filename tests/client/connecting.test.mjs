@@ -1,13 +1,13 @@
 // Where a connection goes, and what it says and hears.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { World, settle } from "./world.mjs";
+import { ME, World, plain, settle } from "./world.mjs";
 
 const url = async (path, options, where) => {
   const world = new World(where);
   world.connect(path, options);
   await settle();
-  return world.socket.url;
+  return plain(world.socket.url);
 };
 
 for (const [path, expected] of [
@@ -20,6 +20,22 @@ for (const [path, expected] of [
 ]) {
   test(`${path} is connected to as ${expected}`, async () => {
     assert.equal(await url(path), expected);
+  });
+}
+
+for (const [path, options, expected] of [
+  ["ws/x", {}, `wss://site.test/ws/x?tina4=1.${ME}`],
+  ["ws/x?", {}, `wss://site.test/ws/x?tina4=1.${ME}`],
+  ["ws/x?a=b%20c&d#there", {}, `wss://site.test/ws/x?a=b%20c&d&tina4=1.${ME}`],
+  ["ws/x", { token: "t" }, `wss://site.test/ws/x?token=t&tina4=1.${ME}`],
+]) {
+  test(`${path} with ${JSON.stringify(options)} gets one parameter more, and the rest stays as it is`, async () => {
+    const world = new World();
+
+    world.connect(path, options);
+    await settle();
+
+    assert.equal(world.socket.url, expected);
   });
 }
 
@@ -99,7 +115,7 @@ test("a token is asked for anew at each attempt", async () => {
   await world.end();
   await world.clock.pass(1_000);
 
-  assert.deepEqual(world.sockets.map((socket) => socket.url.split("=")[1]), ["t1", "t2"]);
+  assert.deepEqual(world.sockets.map((socket) => new URL(socket.url).searchParams.get("token")), ["t1", "t2"]);
 });
 
 test("a token that can't be had is one failed attempt", async () => {

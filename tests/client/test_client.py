@@ -17,6 +17,7 @@ RUN_S = 60
 # What the two files offer, seen at run time.
 OFFERED = """
 globalThis.location = new URL("http://localhost/");
+globalThis.crypto ??= (await import("node:crypto")).webcrypto; // node 18
 const { connect } = await import(process.argv[1]);
 const connection = connect("/ws/x");
 const own = [...Object.keys(connection), ...Object.getOwnPropertyNames(Object.getPrototypeOf(connection))];

@@ -53,6 +53,12 @@ export async function settle() {
 export const status = (code, headers = {}) => async () => ({ status: code, headers: new Headers(headers) });
 export const unreachable = () => Promise.reject(new TypeError("network"));
 
+/** What a client of this world calls itself. */
+export const ME = "0123456789ab";
+
+/** An address without what the client adds for servers that keep history. */
+export const plain = (url) => url.replace(new RegExp(`[?&]tina4=1\\.${ME}$`), "");
+
 /** A page with the client in it. */
 export class World {
   clock = new Clock();
@@ -97,7 +103,8 @@ export class World {
     this.window = new EventTarget();
     this.navigator = { onLine: true };
     this.globals = {
-      AbortController, AbortSignal, URL, WebSocket,
+      AbortController, AbortSignal, Blob, URL, WebSocket,
+      crypto: { getRandomValues: (bytes) => bytes.map((_, place) => place) }, // gives ME
       document: this.document,
       navigator: this.navigator,
       location: new URL(page),
@@ -152,7 +159,7 @@ export class World {
       this.log.push([name, second === undefined ? undefined : first]);
       options[name]?.(first, second);
     };
-    const names = ["onOpen", "onMessage", "onClose", "onState", ...(options.onJson ? ["onJson"] : [])];
+    const names = ["onOpen", "onMessage", "onMissed", "onClose", "onState", ...(options.onJson ? ["onJson"] : [])];
     return this.connect(path, { ...options, ...Object.fromEntries(names.map((name) => [name, write(name)])) });
   }
 

@@ -27,6 +27,11 @@ export interface Options {
    * refuses with 4401 or 401 is then asked once more.
    */
   token?: string | (() => string | null | undefined | Promise<string | null | undefined>);
+  /**
+   * The position that the page shows, as the server rendered it: what was said on the route after it is sent first.
+   * This, `onMissed` and a gapless return need a route that keeps history.
+   */
+  since?: string;
   /** Where relative paths start; by default where the app is mounted, which the address of the script shows. */
   base?: string | URL;
   /** Each time the connection opens, the first time too. What it sends goes before what had to wait. */
@@ -35,6 +40,8 @@ export interface Options {
   onMessage?: (data: string | ArrayBuffer, connection: Connection) => void;
   /** Each text that is JSON, parsed; with it, `onMessage` gets only the others. */
   onJson?: (value: any, connection: Connection) => void;
+  /** Something was said that will not come any more: load anew what the page shows. Once for each gap. */
+  onMissed?: (connection: Connection) => void;
   /** Once for each time it was open. */
   onClose?: (ending: Ending, connection: Connection) => void;
   /** Each change of `connection.state`. */
@@ -59,6 +66,15 @@ export interface Connection {
   readonly retryAt: number;
   /** The subprotocol that was agreed on, "" if none. */
   readonly protocol: string;
+  /**
+   * - undefined: the server has not said it yet, on this attempt
+   * - null: a newcomer, or the route keeps no history
+   * - true: back, and all that was missed follows or is here
+   * - false: something was missed
+   */
+  readonly resumed: boolean | null | undefined;
+  /** Up to where all is here, as text for `since`; "" if that isn't known, "-" if the server lost it. */
+  readonly position: string;
   /**
    * Sends a message now, or as soon as there is a connection.
    * False: it was not taken, because too many wait already or the connection is refused or closed.

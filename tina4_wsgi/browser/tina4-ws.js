@@ -1,4 +1,4 @@
-// tina4.connect(path, options): a WebSocket that reconnects by itself.
+// tina4.connect(path, options): a WebSocket that reconnects and resumes by itself.
 (() => {
   const GIVE_UP = [1008, 4401, 4403]; // policy, no login, not allowed
   const CONNECT_MS = 10_000; // browsers would wait for minutes
@@ -7,6 +7,9 @@
   const TICK_MS = 15_000;
   const GONE_MS = 90_000; // no tick for this long: the machine slept
   const MOST_HINT_MS = 60_000;
+  // How messages begin where history is kept: the greeting, how far all was said, a kept message's number, any other.
+  const MARK = /^(?:@([^.:]*)\.([^:]*)\.([nyg])|#([^:]*)|(\d+-\d+)?):/;
+  const MOST_MARK_BYTES = 64;
 
   const { document, location, navigator } = globalThis;
   // The address where the app is mounted, if the app served this script.
@@ -19,12 +22,25 @@
       report(error);
     }
   };
+  const marked = (data) => {
+    if (data instanceof Blob) return new Blob([":", data]);
+    if (data?.byteLength === undefined) return `:${data}`;
+    const bytes = new Uint8Array(1 + data.byteLength);
+    bytes[0] = 58; // ":"
+    bytes.set(new Uint8Array(data.buffer ?? data, data.byteOffset, data.byteLength), 1);
+    return bytes;
+  };
 
   class Connection {
     state = "connecting";
     code = 0;
     reason = "";
     retryAt = 0;
+    resumed;
+    position;
+    #me = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => (byte % 36).toString(36)).join("");
+    #isMarked; // the first message of each socket tells
+    #ahead; // kept messages that came while others are missing
     #url;
     #options;
     #socket;
@@ -42,6 +58,7 @@
 
     constructor(url, options) {
       this.#url = url;
+      this.position = options.since ?? "";
       this.#options = { baseMs: 1_000, capMs: 15_000, maxQueued: 100, giveUpOn: [], ...options };
       const on = (target, name, react) => target?.addEventListener?.(name, react, { signal: this.#listening.signal });
       const wake = () => document?.hidden || this.#hurry(0);
@@ -60,7 +77,8 @@
     }
 
     send(data) {
-      if (this.state === "open" && this.#socket.readyState === 1) this.#socket.send(data);
+      const isOpen = this.state === "open" && this.#socket.readyState === 1;
+      if (isOpen) this.#socket.send(this.#isMarked ? marked(data) : data);
       else if (this.#queue?.length < this.#options.maxQueued) this.#queue.push(data);
       else return false;
       return true;
@@ -102,7 +120,10 @@
         const answer = this.#isUnheard && !isLate() && (await this.#ask(...(await this.#address())));
         if (isLate() || this.#heeds(answer)) return;
         const [url, protocols] = await this.#address();
-        if (!isLate()) this.#open(new WebSocket(url.href.replace("http", "ws"), protocols));
+        if (isLate()) return;
+        const position = this.position && `.${encodeURIComponent(this.position)}`;
+        url.search += `${url.search && "&"}tina4=1.${this.#me}${position}`;
+        this.#open(new WebSocket(url.href.replace("http", "ws"), protocols));
       } catch (error) {
         if (isLate()) return;
         report(error);
@@ -114,8 +135,12 @@
       const isMine = () => socket === this.#socket;
       this.#socket = socket;
       this.#isUnheard = true;
+      this.#isMarked = this.resumed = undefined;
       socket.binaryType = "arraybuffer";
-      socket.onmessage = ({ data }) => isMine() && this.#received(data);
+      socket.onmessage = ({ data }) => {
+        const message = isMine() ? this.#read(data) : undefined;
+        if (message !== undefined && isMine()) this.#received(message);
+      };
       socket.onclose = ({ code, reason }) => isMine() && this.#lost(code, reason);
       socket.onopen = () => {
         if (!isMine()) return;
@@ -130,6 +155,50 @@
         // After the messages that onOpen sends.
         while (isMine() && socket.readyState === 1 && this.#queue.length) socket.send(this.#queue.shift());
       };
+    }
+
+    // Returns the message without its mark; undefined if it is none for the page.
+    #read(data) {
+      if (this.#isMarked === undefined) {
+        this.#isMarked = `${data}`.startsWith(`@${this.#me}.`);
+        if (this.#isMarked) this.#socket.send(`@${this.#me}:`);
+        // Without history nobody knows what was said meanwhile.
+        else this.#begin("", this.position ? false : null);
+      }
+      if (!this.#isMarked) return data;
+      const isText = typeof data === "string";
+      const head = isText ? data : String.fromCharCode(...new Uint8Array(data.slice(0, MOST_MARK_BYTES)));
+      const [mark, me, start, how, here, kept] = MARK.exec(head) ?? [];
+      if (me === this.#me) this.#begin(start, { n: null, y: true, g: false }[how]);
+      else if (here !== undefined) this.#reach(here || "-");
+      else if (mark && me === undefined && !this.#ahead?.has(kept)) {
+        if (kept) this.#count(kept);
+        return data.slice(mark.length);
+      }
+    }
+
+    // True: all that was missed follows; false: some of it can't; null: a newcomer misses nothing.
+    #begin(position, resumed) {
+      this.resumed = resumed;
+      if (!resumed) this.#reach(position);
+      this.#ahead ??= new Set();
+      if (resumed === false) call(this.#options.onMissed, this);
+    }
+
+    #reach(position) {
+      this.position = position;
+      this.#ahead = position.includes(".") ? undefined : new Set(); // "-" is void
+    }
+
+    // What is missing may come after it: then the position must stay.
+    #count(kept) {
+      if (this.#ahead) return this.#ahead.add(kept);
+      const [epoch, reached] = this.position.split(".");
+      const numbers = Object.fromEntries(Array.from(reached.matchAll(/(\d+)-(\d+)/g), ([, ...pair]) => pair));
+      const [shard, number] = kept.split("-");
+      numbers[shard] = Math.max(number, numbers[shard] ?? 0);
+      const pairs = Object.entries(numbers); // in the order of the shards
+      this.position = `${epoch}.${pairs.map((pair) => pair.join("-")).join("_")}`;
     }
 
     #received(data) {
