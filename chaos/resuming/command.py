@@ -39,15 +39,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     scale = Scale(*(getattr(options, name) for name in Scale._fields))
-    cases = list(_cases(options.faults, options.peers, options.journals))
-    if not cases:
+    asked_for = list(cases(options.faults, options.peers, options.journals))
+    if not asked_for:
         parser.error("no peer that is named has such a fault on such a journal")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     packages.install()
     FOLDER.mkdir(parents=True, exist_ok=True)
     store = Store(FOLDER / "rows.json", scale)
     print(LINE.format(*HEAD), flush=True)
-    status = max(_run(case, scale, store) for case in cases)
+    status = max(_run(case, scale, store) for case in asked_for)
     if options.publish:
         RESULTS.write_text(page(store.rows(), scale, _versions()))
     return status
@@ -82,7 +82,8 @@ def _report(case: Case, outcome: Outcome) -> int:
     return 1 if broken else 0
 
 
-def _cases(faults: Sequence[str], peers: Sequence[str], journals: Sequence[str]) -> Iterator[Case]:
+def cases(faults: Sequence[str], peers: Sequence[str], journals: Sequence[str]) -> Iterator[Case]:
+    """Yield each case that means something, by fault, peer and journal."""
     for fault in faults:
         for key in peers:
             peer = PEERS[key]
