@@ -11,15 +11,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .app import App, broadcast, count, disconnect, members
+    from .app import (
+        App,
+        broadcast,
+        count,
+        disconnect,
+        forget,
+        history,
+        members,
+        position,
+    )
     from .backplane.contract import Receipt, Status
     from .backplane.publishing import Publisher, publish
     from .engine.presence import Member
+    from .engine.reading import KeptMessage
     from .errors import (
         BackplaneError,
         ConfigError,
         ConnectionClosed,
         ForkError,
+        JournalError,
         MessageError,
         ProtocolError,
         Refused,
@@ -46,6 +57,8 @@ __all__ = [
     "ConnectionClosed",
     "Event",
     "ForkError",
+    "JournalError",
+    "KeptMessage",
     "Member",
     "MessageError",
     "ProtocolError",
@@ -64,12 +77,24 @@ __all__ = [
     "broadcast",
     "count",
     "disconnect",
+    "forget",
+    "history",
     "members",
+    "position",
     "publish",
 ]
 
 _MODULES = {
-    "app": ("App", "broadcast", "count", "disconnect", "members"),
+    "app": (
+        "App",
+        "broadcast",
+        "count",
+        "disconnect",
+        "forget",
+        "history",
+        "members",
+        "position",
+    ),
     "backplane.contract": ("Receipt", "Status"),
     "websocket.connection": ("Connection",),
     "errors": (
@@ -77,6 +102,7 @@ _MODULES = {
         "ConfigError",
         "ConnectionClosed",
         "ForkError",
+        "JournalError",
         "MessageError",
         "ProtocolError",
         "Refused",
@@ -85,6 +111,7 @@ _MODULES = {
         "UsageError",
     ),
     "engine.presence": ("Member",),
+    "engine.reading": ("KeptMessage",),
     "backplane.publishing": ("Publisher", "publish"),
     "routing.callbacks": ("Event",),
     "routing.router": ("Router",),

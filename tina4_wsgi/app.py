@@ -14,15 +14,17 @@ from .backplane.contract import Facts, Status
 from .backplane.outside import check_settings
 from .config import Config
 from .engine import presence
+from .engine.histories import Histories
 from .engine.lost_broadcasts import LostBroadcasts
 from .engine.runtime import Runtime, fork_count
-from .errors import Refused
+from .errors import JournalError, Refused, UsageError
 from .hosting import allowed_hosts, checks, gunicorn
 from .hosting.claims import claims_upgrade
 from .http import error_pages
 from .http.handling import HttpHandling
 from .http.response_watch import watched
 from .hub.native import allocate_lock
+from .journal.positions import VOID
 from .monitoring.endpoints import Endpoints
 from .monitoring.live_page import live_page_of
 from .monitoring.monitor import Monitor
@@ -42,7 +44,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .engine.presence import Member
+    from .engine.reading import KeptMessage, Reading
     from .http.response_watch import OnResponse
+    from .journal.contract import Topic
     from .routing.callbacks import Auth
     from .routing.matching import Route
     from .settings import AppSettings
@@ -120,9 +124,13 @@ class App:
         self._encode_json = encoder_of(bridge)
 
         self._own = Endpoints(self, live_page_of(self, live, bridge, wsgi_app))
-        self._acceptor = Acceptor(
-            self, self.config, self.router, bridge, self._own, wsgi_app, self._here
+        histories = Histories(
+            self.config, self.all_routes, lambda path: acceptor.route_of(path), self.router.rooms
         )
+        acceptor = self._acceptor = Acceptor(
+            self, self.config, self.router, bridge, self._own, wsgi_app, self._here, histories
+        )
+        self._histories = histories
         self._lost = LostBroadcasts(self.all_routes, _any_has_websocket)
         self._warns_of_lost = self.config.debug
 
@@ -199,7 +207,14 @@ class App:
             return ""
         return str(legacy(path) or "")
 
-    def broadcast(self, path: str, message: jsontext.Message) -> None:
+    def broadcast(
+        self,
+        path: str,
+        message: jsontext.Message,
+        *,
+        keep: bool = True,
+        once: str | None = None,
+    ) -> None:
         """Send one message to every connection on `path`.
 
         Any greenlet or thread may call this; it never waits for clients.
@@ -207,12 +222,71 @@ class App:
         Args:
             path: of clients, as "/ws/chat/ada"; not the pattern of a route.
             message: str as text, bytes as binary, a list or dict as JSON.
+            keep: False for what isn't worth keeping where the path keeps history.
+            once: a key, where the path keeps history: what was said under it isn't said again.
         Raises:
-            UsageError: the message is something else, or no client can be on this path.
+            UsageError: the message is something else, or no client can be on this path, or it keeps
+                no history and `once` is given.
             TypeError: something in a list or dict has no form in JSON.
         """
         frame = encode_message(jsontext.as_message(message, self._encode_json))
-        self._here().fanout.broadcast(GroupKind.PATH, normal_path(check_path(path)), frame)
+        name = normal_path(check_path(path))
+        self._here().fanout.broadcast(GroupKind.PATH, name, frame, keep=keep, once=once)
+
+    def position(self, path: str) -> str:
+        """Return where all is that was kept, for a page that will connect to `path`.
+
+        Call it before the page's data is read, and render it into the page: `since` of
+        `tina4.connect` then brings whatever is said between here and there.
+
+        Raises:
+            UsageError: the path keeps no history.
+        """
+        reading = self._reading((GroupKind.PATH, normal_path(check_path(path))))
+        try:
+            return reading.position()
+        except JournalError:
+            return VOID  # the page is told of a gap, and asks for its data
+
+    def history(self, path: str, after: str | None = None, most: int = 100) -> list[KeptMessage]:
+        """Return what was said on `path`, oldest first; each with `position` and `said_at_s`.
+
+        Args:
+            after: a position; what was said behind it. None for the latest messages.
+            most: how many, at most.
+        Raises:
+            UsageError: the path keeps no history, or what came behind `after` isn't there any more.
+            JournalError: the journal can't be read.
+        """
+        topic = (GroupKind.PATH, normal_path(check_path(path)))
+        return self._reading(topic).history(topic, after, most)
+
+    def forget(self, path: str) -> None:
+        """Drop all that was kept of `path`, as the law may ask; who was away is told of a gap.
+
+        Raises:
+            UsageError: the path keeps no history.
+            JournalError: the journal can't be written.
+        """
+        topic = (GroupKind.PATH, normal_path(check_path(path)))
+        self._reading(topic).forget(topic)
+
+    def keeps(self, path: str) -> bool:
+        """Return whether a path keeps history."""
+        return self._histories.of((GroupKind.PATH, normal_path(check_path(path)))) is not None
+
+    def _reading(self, topic: Topic) -> Reading:
+        runtime = self._here()
+        if self._histories.of(topic) is not None:
+            runtime.keep_history(self._histories)
+        elif runtime.fanout.reading is None:
+            raise UsageError(
+                f"{topic[1]!r} keeps no history, expected one of a route with history="
+            )
+        reading = runtime.fanout.reading
+        assert reading is not None
+        reading.limits_of(topic)
+        return reading
 
     def count(self, path: str) -> int:
         """Count the connections on `path` in all processes.
@@ -395,6 +469,8 @@ class App:
             self._own.live is not None,
         )
         runtime.on_question = _first_answer(self._answering, runtime.on_question)
+        if self._histories.is_any():
+            runtime.keep_history(self._histories)
         self._monitor, self._runtime = monitor, runtime
         if self._warns_of_lost:
             runtime.fanout.watch = self._lost.look
@@ -428,14 +504,46 @@ def _first_answer(asked: list[Answering], ask_last: Answering | None) -> Answeri
     return answer
 
 
-def broadcast(path: str, message: jsontext.Message) -> None:
+def broadcast(
+    path: str, message: jsontext.Message, *, keep: bool = True, once: str | None = None
+) -> None:
     """Send one message to every connection on `path`, whichever app of this process it belongs to.
 
     From HTTP handlers, views of a legacy app, callbacks, and any greenlet or thread. Never waits
     for a client. Takes and raises what `App.broadcast` does.
     """
+    for app in list(_apps) if once is None else [_keeping(path)]:
+        app.broadcast(path, message, keep=keep, once=once)
+
+
+def position(path: str) -> str:
+    """Return where all is that was kept, for a page that will connect to `path`.
+
+    See `App.position`.
+    """
+    return _keeping(path).position(path)
+
+
+def history(path: str, after: str | None = None, most: int = 100) -> list[KeptMessage]:
+    """Return what was said on `path`, oldest first; see `App.history`."""
+    return _keeping(path).history(path, after, most)
+
+
+def forget(path: str) -> None:
+    """Drop all that was kept of `path`; see `App.forget`."""
+    _keeping(path).forget(path)
+
+
+def _keeping(path: str) -> App:
+    """Return the app of this process that keeps the history of a path.
+
+    Raises:
+        UsageError: none does.
+    """
     for app in list(_apps):
-        app.broadcast(path, message)
+        if app.keeps(path):
+            return app
+    raise UsageError(f"{path!r} keeps no history, expected one of a route with history=")
 
 
 def members(path: str) -> list[Member]:

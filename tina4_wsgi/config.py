@@ -458,6 +458,43 @@ class Config:
         "fields of `connection.state` that `members()` shows, also to this app's other processes",
         per_route=True,
     )
+    history: int = _setting(
+        0,
+        "messages per path",
+        "how many are kept, so that a client that comes back gets what it missed; 0 keeps none, "
+        "and none of that code runs",
+        least=0,
+        most=10_000,
+        per_route=True,
+    )
+    history_s: float = _setting(
+        300.0,
+        "seconds",
+        "older messages are not kept; longer than a deploy, a tunnel or a lift takes",
+        least=1,
+        most=86_400 * 30,
+        per_route=True,
+    )
+    replay: int = _setting(
+        0,
+        "messages, at most `history`",
+        'how many of the latest ones a newcomer gets before "open", whatever client it uses',
+        least=0,
+        most=10_000,
+        per_route=True,
+    )
+    max_history_bytes: int = _setting(
+        64 << 20,
+        "bytes per machine",
+        "what kept messages may take; the oldest go first, and whoever needed them is told",
+        least=65_536,
+        most=1 << 40,
+    )
+    history_dir: str = _setting(
+        "",
+        "",
+        "the folder of the file that keeps them; by default `bus_dir`, or one per user and project",
+    )
     keep_environ: tuple[str, ...] = _setting(
         (),
         "",
@@ -512,6 +549,7 @@ class Config:
         for key in self.keep_environ:
             _check_kept_key(key)
 
+        _check_history(self)
         origins.check_list("allowed_origins", self.allowed_origins)
         hosts.check_list("allowed_hosts", self.allowed_hosts)
         _check_root(self.root_path)
@@ -759,6 +797,20 @@ def _check_redis_url(url: str) -> None:
         raise ConfigError(
             "backplane_url has no number of a database behind the host, expected as "
             "redis://host:6379/0"
+        )
+
+
+def _check_history(config: Config) -> None:
+    if config.replay > config.history:
+        raise ConfigError(
+            f"replay={config.replay}, expected at most history={config.history}: only what is kept "
+            "can be replayed"
+        )
+    if config.history and config.on_slow != "close":
+        raise ConfigError(
+            f"history={config.history} with on_slow={config.on_slow!r}, expected on_slow='close': "
+            "a slow client would miss messages without a word, and closed it comes back and gets "
+            "them"
         )
 
 

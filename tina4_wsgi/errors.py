@@ -97,6 +97,10 @@ class BackplaneError(Tina4Error):
     """Other processes can't be reached: none serves, Redis is away, the bus has no folder."""
 
 
+class JournalError(Tina4Error):
+    """The journal of kept messages can't be read or written: a full disk, a folder that is gone."""
+
+
 class UsageError(Tina4Error, ValueError):
     """The caller asked for something impossible, such as to send neither str nor bytes."""
 

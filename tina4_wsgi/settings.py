@@ -48,6 +48,16 @@ class RouteSettings(TypedDict, total=False):
     on_error: Literal["keep", "close"]
     allowed_origins: Origins
     presence_fields: Texts
+    history: int
+    history_s: float
+    replay: int
+
+
+class RoomSettings(TypedDict, total=False):
+    """Settings that `Router.room(...)` takes for rooms that keep history."""
+
+    history_s: float
+    replay: int
 
 
 class AppSettings(TypedDict, total=False):
@@ -101,6 +111,11 @@ class AppSettings(TypedDict, total=False):
     backplane_wait_s: float | None
     max_backplane_bytes: int | None
     presence_fields: Texts | None
+    history: int | None
+    history_s: float | None
+    replay: int | None
+    max_history_bytes: int | None
+    history_dir: str | None
     keep_environ: Texts | None
     bus_dir: str | None
     metrics: str | None

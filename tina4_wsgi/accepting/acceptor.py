@@ -14,6 +14,7 @@ from ..hosting.takeover import find_place, is_answered, is_native, take_over
 from ..http.handling import decode_path
 from ..http.headers import passes_upgrade, status_line
 from ..protocol import handshake
+from ..protocol.marks import take_claim
 from ..routing.names import MOST_NAME_BYTES, GroupKind, check_name
 from ..routing.paths import decode, has_control_character, is_own, normal_path
 from ..spy import spy_of
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
 
     from ..config import Config
     from ..engine.engine import Engine
+    from ..engine.histories import Histories
     from ..engine.runtime import Runtime
     from ..hosting.place import Place
     from ..protocol.handshake import Handshake
+    from ..protocol.marks import Claim
     from ..routing.matching import Match, Route
     from ..routing.router import Router
     from ..websocket.bridge import Bridge
@@ -79,6 +82,7 @@ class Acceptor:
         extra: further routes, matched before those of the router.
         wsgi_app: the legacy application, which gets the upgrades that no route has.
         runtime: returns what serves connections in this process, and begins it if need be.
+        histories: what keeps history.
 
     Attributes:
         served: the routes that a client has asked for, and what their connections did.
@@ -95,6 +99,7 @@ class Acceptor:
         extra: ExtraRoutes,
         wsgi_app: WSGIApplication | None,
         runtime: Callable[[], Runtime],
+        histories: Histories,
     ) -> None:
         self._app = app
         self._config = config
@@ -103,6 +108,7 @@ class Acceptor:
         self._extra = extra
         self._wsgi_app = wsgi_app
         self._runtime = runtime
+        self._histories = histories
 
         self.served: dict[Route, ServedRoute] = {}
         self.refused: dict[int, int] = {}
@@ -242,6 +248,13 @@ class Acceptor:
             return True
         return self._bridge is not None and self._bridge.match(path) is not None
 
+    def route_of(self, path: str) -> Route | None:
+        """Return the WebSocket route of a path, which is decoded and normal; None for none."""
+        found = self._router.match_websocket(path)
+        if found is None and self._bridge is not None:
+            found = self._bridge.match(path)
+        return None if found is None else found.route
+
     def hands_over(self, path: str) -> bool:
         """Return whether the legacy app wants upgrades of this path, as WSGI has it, ready-made."""
         prefixes = self._config.gevent_websocket_paths
@@ -279,6 +292,9 @@ class Acceptor:
         route, params = match
         runtime = self._runtime()  # first: a new process begins with routes of its own
         served = self._served_route(route)
+        if served.limits.history and runtime.fanout.histories is None:
+            runtime.keep_history(self._histories)  # the route was added late
+        environ, claim = _without_claim(environ)
         answer = self._answer(asked, environ, served)
         if (spy := answer.place.spy) is not None:
             spy.serving(self._app)
@@ -292,7 +308,7 @@ class Acceptor:
 
         def arrive(auth: object, inquiry: Inquiry | None) -> Arrival:
             visit = Accepted(
-                served, opening, path, params, auth, answer.subprotocol, answer.window_bits
+                served, opening, path, params, auth, answer.subprotocol, answer.window_bits, claim
             )
             if spy is not None:
                 visit = spy.visiting(visit)
@@ -388,6 +404,15 @@ class Acceptor:
         if not is_drained(environ, self._app):
             runtime.stop_guard.stand_guard(environ.get("tina4_wsgi.server"))
         return self.handovers.serve(asked, environ, start_response)
+
+
+def _without_claim(environ: WSGIEnvironment) -> tuple[WSGIEnvironment, Claim | None]:
+    """Take out of the query what a client says of its past; the app needn't see it."""
+    query = environ.get("QUERY_STRING", "")
+    if "tina4=" not in query:
+        return environ, None
+    rest, claim = take_claim(query)
+    return (environ if rest == query else {**environ, "QUERY_STRING": rest}), claim
 
 
 def _as_handshake(probe: WSGIEnvironment) -> WSGIEnvironment:

@@ -23,6 +23,22 @@ class Receiver(Protocol):
     def deliver(self, kind: Kind, name: str, frame: bytes) -> None:
         """Send a frame to every connection here on path, or in room, `name`."""
 
+    def hear_bell(self) -> None:
+        """Read in the journal what others have kept."""
+
+    def lose(self, kind: Kind, name: str, frame: bytes) -> None:
+        """Send a frame that should be in the journal and isn't to every connection here.
+
+        Args:
+            kind: PATH or ROOM.
+        """
+
+    def keeps(self, kind: Kind, name: str) -> bool:
+        """Return whether history is kept of path, or room, `name`."""
+
+    def say(self, kind: Kind, name: str, frame: bytes, once: str) -> None:
+        """Broadcast a frame, and keep it where its path or room keeps history."""
+
     def count_here(self, kind: Kind, name: str) -> int:
         """Count the connections here on path, or in room, `name`."""
 
@@ -34,7 +50,8 @@ class Receipt(NamedTuple):
     """What became of a message that was published from outside.
 
     Attributes:
-        processes: how many took it, and have handed it to those of their clients whom it is for.
+        processes: how many took it, and have handed it to those of their clients whom it is for; 0
+            for a message that is kept while nobody serves, or that had been said before.
         clients: to how many clients; None where Redis doesn't tell.
     """
 
@@ -45,12 +62,18 @@ class Receipt(NamedTuple):
 class OutsidePublisher(Protocol):
     """The bus or Redis, as seen by a process that only publishes."""
 
-    def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
+    def carry(self, kind: Kind, name: str, frame: bytes, once: str = "") -> Receipt:
         """Tell all serving processes, and wait for them.
 
+        Args:
+            once: a key; what was said under it isn't said again. "" for none.
         Raises:
             BackplaneError: no process took the message.
+            UsageError: `once` where nothing is kept.
         """
+
+    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> Receipt:
+        """Tell all serving processes that the journal has news; harmless if there is none."""
 
     def close(self) -> None:
         """Close the sockets."""
@@ -101,6 +124,14 @@ class Backplane(Protocol):
 
     def carry(self, kind: Kind, name: str, frame: bytes) -> None:
         """Tell all other processes; never waits."""
+
+    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> None:
+        """Tell all other processes that the journal has news; never waits.
+
+        Args:
+            kind: PATH_BELL or ROOM_BELL.
+            frames: the news themselves, for processes that know of no journal.
+        """
 
     def enter(self, kind: Kind, name: str) -> None:
         """Count one more reason why this process must hear of `name`."""

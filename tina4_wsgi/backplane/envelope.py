@@ -12,9 +12,9 @@
     30-31   size of the name, big-endian
     32-     name in UTF-8, a path or a room; then the body
 
-The body of PATH and ROOM is one whole WebSocket frame. It goes to clients unchanged, so it is
-checked like the frame of a stranger. All other bodies are JSON of at most `MOST_JSON_BYTES`.
-Nothing is ever unpickled.
+The body of PATH, ROOM, LOST_PATH and LOST_ROOM is one whole WebSocket frame. It goes to clients
+unchanged, so it is checked like the frame of a stranger. That of a bell is empty. All other bodies
+are JSON of at most `MOST_JSON_BYTES`. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -59,10 +59,24 @@ class Kind(IntEnum):
     SKIP = 7  # asks for no more broadcasts to a path or room, since nobody here is in it
     RESUME = 8  # asks for them again
     RESUMED = 9  # says that the next broadcast to it will be sent
+    PATH_BELL = 10  # says that the journal has news of a path
+    ROOM_BELL = 11  # the same of a named room
+    LOST_PATH = 12  # a broadcast that should have been kept and could not be
+    LOST_ROOM = 13  # the same to a named room
 
 
 _KINDS = {int(kind): kind for kind in Kind}
-_CARRIES_FRAME = frozenset({Kind.PATH, Kind.ROOM})
+_CARRIES_FRAME = frozenset({Kind.PATH, Kind.ROOM, Kind.LOST_PATH, Kind.LOST_ROOM})
+
+TOPIC_OF = {
+    Kind.PATH: Kind.PATH,
+    Kind.PATH_BELL: Kind.PATH,
+    Kind.LOST_PATH: Kind.PATH,
+    Kind.ROOM: Kind.ROOM,
+    Kind.ROOM_BELL: Kind.ROOM,
+    Kind.LOST_ROOM: Kind.ROOM,
+}
+"""What the envelopes that are for the members of a path or room are about."""
 
 
 class EnvelopeError(Tina4Error):

@@ -35,13 +35,17 @@ isolation = Isolation()
 class WithinProcess:
     """Publishes to the apps of this process alone, for publishers of an isolated process."""
 
-    def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
+    def carry(self, kind: Kind, name: str, frame: bytes, once: str = "") -> Receipt:
         """Deliver to every app here; the process counts as one, even without clients."""
         clients = 0
         for receiver in list(isolation.receivers):
             clients += receiver.count_here(kind, name)
-            receiver.deliver(kind, name, frame)
+            receiver.say(kind, name, frame, once)
         return Receipt(1, clients)
+
+    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> Receipt:
+        """Do nothing: those who keep in this process hear it themselves."""
+        return Receipt(1, 0)
 
     def close(self) -> None:
         """Do nothing: there is no socket."""

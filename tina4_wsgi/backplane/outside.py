@@ -9,12 +9,16 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BackplaneError
-from .bus.directory import BusDirectory, directory_of
+from .bus.directory import directory_of
 from .bus.outside import BusOutsider
 from .bus.project_roots import likely_roots
 from .isolation import WithinProcess, isolation
+from .keeping_publisher import KeepingPublisher
+from .outside_journals import OutsideJournal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..config import Config
     from .contract import OutsidePublisher, Receipt
     from .envelope import Kind
@@ -61,12 +65,28 @@ class Outsider:
         """Leave the connections out: a process started by "spawn" or "forkserver" opens its own."""
         return {**self.__dict__, "_way": None}
 
-    def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
+    def carry(self, kind: Kind, name: str, frame: bytes, once: str = "") -> Receipt:
         """Tell all serving processes, wait for them, and return how many took it.
 
+        Args:
+            once: see `contract.OutsidePublisher.carry`.
         Raises:
             BackplaneError: there is none, or none can be reached.
+            UsageError: `once` where nothing is kept.
         """
+        return self._tell(lambda way: way.carry(kind, name, frame, once))
+
+    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> Receipt:
+        """Tell all serving processes that the journal has news."""
+        return self._tell(lambda way: way.ring(kind, name, frames))
+
+    def close(self) -> None:
+        """Close the sockets."""
+        way, self._way = self._way, None
+        if way is not None:
+            way.close()
+
+    def _tell(self, tell: Callable[[OutsidePublisher], Receipt]) -> Receipt:
         if self._pid != os.getpid():
             self.close()
             self._pid = os.getpid()
@@ -74,17 +94,11 @@ class Outsider:
         if self._way is None:
             self._way = self._find_way()
         try:
-            return self._way.carry(kind, name, frame)
+            return tell(self._way)
         except BackplaneError:
             # The next message may find a server that started since, in another folder.
             self.close()
             raise
-
-    def close(self) -> None:
-        """Close the sockets."""
-        way, self._way = self._way, None
-        if way is not None:
-            way.close()
 
     def _find_way(self) -> OutsidePublisher:
         config = self._config
@@ -102,13 +116,23 @@ class Outsider:
 
             return RedisOutsider(config, self._app_number or 0)
 
-        return BusOutsider(self._find_directory(), self._app_number)
-
-    def _find_directory(self) -> BusDirectory:
-        if self._root is not None or self._config.bus_dir:
-            return directory_of(self._config, self._root or "")
-
-        directories = [directory_of(self._config, root) for root in likely_roots()]
+        roots = self._roots()
+        directories = [directory_of(config, root) for root in roots]
         # `names` is empty for a folder of another user: an error only where no other folder has a
         # server.
-        return next((one for one in directories if one.names()), directories[0])
+        found = next((place for place, one in enumerate(directories) if one.names()), None)
+        # Where nobody serves, a journal shows which folder is meant.
+        roots = roots if found is None else (roots[found],)
+        journal = OutsideJournal(config, roots, self._app_number or 0)
+        way = BusOutsider(directories[found or 0], self._app_number)
+        return way if self._is_app else KeepingPublisher(way, journal)
+
+    @property
+    def _is_app(self) -> bool:
+        """Whether an app speaks, which keeps what it says itself."""
+        return self._app_number is not None
+
+    def _roots(self) -> tuple[str, ...]:
+        if self._root is not None or self._config.bus_dir:
+            return (os.fspath(self._root or ""),)
+        return likely_roots()

@@ -50,34 +50,44 @@ class Publisher:
     def __exit__(self, *raised: object) -> None:
         self.close()
 
-    def publish(self, path: str, message: jsontext.Message) -> Receipt:
+    def publish(self, path: str, message: jsontext.Message, *, once: str | None = None) -> Receipt:
         """Send one message to every connection on `path`, in every process, and wait for them.
+
+        Where the path keeps history, the message is kept, also while no process serves.
 
         Args:
             message: str as text, bytes as binary, a list or dict as JSON.
+            once: a key, where the path keeps history: what was said under it isn't said again.
         Returns:
             How many processes took it.
         Raises:
-            BackplaneError: no process took it; the text says where servers were looked for.
+            BackplaneError: no process took it, and it isn't kept; the text says where servers were
+                looked for.
             UsageError: the message is neither str, bytes, list nor dict, or the path can't name a
-                group of connections.
+                group of connections, or keeps no history and `once` is given.
         """
-        return self._outsider.carry(
-            Kind.PATH, normal_path(check_path(path)), encode_message(jsontext.as_message(message))
-        )
+        name, frame = normal_path(check_path(path)), encode_message(jsontext.as_message(message))
+        return self._outsider.carry(Kind.PATH, name, frame, once or "")
 
-    def publish_to_room(self, room: str, message: jsontext.Message) -> Receipt:
+    def publish_to_room(
+        self, room: str, message: jsontext.Message, *, once: str | None = None
+    ) -> Receipt:
         """Send one message to everybody in a named room; otherwise like `publish`."""
-        return self._outsider.carry(
-            Kind.ROOM, check_name(room, "room"), encode_message(jsontext.as_message(message))
-        )
+        name, frame = check_name(room, "room"), encode_message(jsontext.as_message(message))
+        return self._outsider.carry(Kind.ROOM, name, frame, once or "")
 
     def close(self) -> None:
         """Close the connections."""
         self._outsider.close()
 
 
-def publish(path: str, message: jsontext.Message, **settings: Unpack[AppSettings]) -> Receipt:
+def publish(
+    path: str,
+    message: jsontext.Message,
+    *,
+    once: str | None = None,
+    **settings: Unpack[AppSettings],
+) -> Receipt:
     """Send one message to every connection on `path`, from any process that isn't the server.
 
     The process runs on the same machine or, with Redis, anywhere: a task queue, a cron job, a
@@ -85,13 +95,15 @@ def publish(path: str, message: jsontext.Message, **settings: Unpack[AppSettings
     connects anew: for many messages make a `Publisher`.
 
     Args:
+        once: see `Publisher.publish`.
         settings: see `Publisher`.
     Returns:
         How many processes took it.
     Raises:
-        BackplaneError: no process took it; the text says where servers were looked for.
+        BackplaneError: no process took it, and it isn't kept; the text says where servers were
+            looked for.
         UsageError: the message is neither str, bytes, list nor dict, or the path can't name a group
             of connections.
     """
     with Publisher(**settings) as publisher:
-        return publisher.publish(path, message)
+        return publisher.publish(path, message, once=once)

@@ -151,11 +151,10 @@ class Relay:
         """Tell all other processes; never waits in a serving process."""
         core = self._running_core()
 
-        if self._is_outsider and not isolation.is_on:
-            self._carry_from_native_thread(kind, name, frame)
-        elif core is None:
-            if not self._error and not isolation.is_on:
-                self._carry_from_outside(kind, name, frame)
+        if core is None or (self._is_outsider and not isolation.is_on):
+            if isolation.is_on or (core is None and self._error and not self._is_outsider):
+                return
+            self._from_outside(lambda outsider: outsider.carry(kind, name, frame))
         elif core.is_alone:
             pass
         elif get_ident() == self._ident:
@@ -163,6 +162,25 @@ class Relay:
         else:
             assert self._mailbox is not None
             self._mailbox.post(core.carry, kind, name, frame)
+
+    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> None:
+        """Tell all other processes that the journal has news; never waits in a serving process.
+
+        Args:
+            kind, frames: see `contract.Backplane.ring`.
+        """
+        core = self._running_core()
+        if core is None or (self._is_outsider and not isolation.is_on):
+            if isolation.is_on or (core is None and self._error and not self._is_outsider):
+                return
+            self._from_outside(lambda outsider: outsider.ring(kind, name, frames))
+        elif core.is_alone:
+            pass
+        elif get_ident() == self._ident:
+            core.ring(kind, name, frames)
+        else:
+            assert self._mailbox is not None
+            self._mailbox.post(core.ring, kind, name, frames)
 
     def enter(self, kind: Kind, name: str) -> None:
         """The first connection here has come on path, or into room, `name`."""
@@ -277,27 +295,30 @@ class Relay:
             self._hub, directory, self._app_number, self._receiver, config.max_backplane_bytes
         )
 
-    def _carry_from_native_thread(self, kind: Kind, name: str, frame: bytes) -> None:
-        """Publish in a native thread and wait for it: there, gevent's sockets have another hub."""
+    def _from_outside(self, tell: Callable[[Outsider], object]) -> None:
+        """Publish as a process that doesn't serve does, and wait for it."""
+        if not self._is_outsider:
+            self._publish(tell, logging.DEBUG)
+            return
+
+        # In a native thread: there, gevent's sockets have another hub than that of the parent.
         done = allocate_lock()
         done.acquire()
 
-        def carry() -> None:
+        def publish() -> None:
             try:
-                self._carry_from_outside(kind, name, frame, logging.WARNING)
+                self._publish(tell, logging.WARNING)
             finally:
                 gevent.get_hub().destroy(destroy_loop=True)
                 done.release()
 
-        start_new_thread(carry, ())
+        start_new_thread(publish, ())
         done.acquire()
 
-    def _carry_from_outside(
-        self, kind: Kind, name: str, frame: bytes, level: int = logging.DEBUG
-    ) -> None:
+    def _publish(self, tell: Callable[[Outsider], object], level: int) -> None:
         outsider = Outsider(self._config, self._root, self._app_number)
         try:
-            outsider.carry(kind, name, frame)
+            tell(outsider)
         except Tina4Error as exc:
             logger.log(level, "a broadcast stays in this process: %s", exc)
         finally:

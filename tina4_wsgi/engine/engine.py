@@ -20,20 +20,26 @@ from ..hub.loop_watch import LoopWatch
 from ..hub.native import get_ident
 from ..hub.sweeper import Sweeper
 from ..protocol.deflate import compress_frame
+from ..protocol.marks import PRIVATE, kept_mark, marked
 from ..routing.names import GroupKind
 from ..websocket.connection import Connection
 from ..websocket.counters import Meter
 from ..websocket.lifecycle import Lifecycle
+from ..websocket.returning import ReturningLifecycle
 from ..websocket.seams import ConnectionOwner
 from ..websocket.transport import Transport
+from ..websocket.unmarking import with_marks
+from .audience import EngineAudience
 from .draining import Draining
 from .groups import Groups
+from .keeper import Keeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..config import Config
     from ..hosting.switching import Taken
+    from ..journal.contract import Draft, Limits, Topic
     from ..websocket.connection import Accepted
     from ..websocket.served_route import ServedRoute
     from .fanout import Fanout
@@ -52,11 +58,11 @@ need the descriptors more.
 
 
 _PATH, _ROOM = GroupKind.PATH, GroupKind.ROOM
-_PLAIN = (0, 0, 0)
+_PLAIN = (0, 0, 0, False)
 
 
 class Variant(NamedTuple):
-    """The groups of all connections that agreed on the same compression."""
+    """The groups of all connections that get the same bytes: compressed alike, and marked alike."""
 
     paths: Groups
     rooms: Groups
@@ -83,6 +89,8 @@ class Engine(ConnectionOwner):
             whether it is to be called again.
     """
 
+    keeper: Keeper | None
+
     def __init__(self, config: Config, fanout: Fanout) -> None:
         hub = gevent.get_hub()
         # In a patched process callbacks wait for each other without threads, wherever the hub is.
@@ -102,15 +110,17 @@ class Engine(ConnectionOwner):
         self.on_sweep: Callable[[], bool] | None = None
 
         self._flush_queue = FlushQueue(self.hub.loop.run_callback, self.meter)
-        # By window bits, level and memory level of compression; zeros for connections without. A
-        # broadcast is compressed once for each of the other variants; nearly always there is none,
-        # or one.
+        # By window bits, level and memory level of compression, and marks; see `_form_of`. A
+        # broadcast is laid out once for each of the other variants; nearly always there is none, or
+        # one.
         self._plain = self._new_variant()
         self._variants = {_PLAIN: self._plain}
         self._sweeper = Sweeper(self.hub.loop, self.connections.values(), self._keep_house)
 
         self._settled: deque[tuple[float, Transport]] = deque()
         self._most_connections = min(config.max_connections, descriptors.to_spare())
+        self._marking: dict[ServedRoute, ServedRoute] = {}
+        self._arriving: set[Lifecycle] = set()
         limit_s = config.blocked_loop_s
         self._watch = LoopWatch(self.hub, self.thread_ident, limit_s, _name_of) if limit_s else None
         fanout.add(self)
@@ -171,7 +181,7 @@ class Engine(ConnectionOwner):
         """
         self.now_s = time.monotonic()  # the sweeper may have slept
         service = accepted.service
-        lifecycle = Lifecycle(self, service, accepted.window_bits)
+        lifecycle = self._lifecycle(accepted)
         connection = Connection(lifecycle, accepted)
         most_bytes = service.limits.max_outbound_bytes
         transport = Transport(taken.stream, self.poller, self._flush_queue, lifecycle, most_bytes)
@@ -179,24 +189,63 @@ class Engine(ConnectionOwner):
         self.connections[connection] = lifecycle
         service.tally.opened_count += 1
 
-        group = self._variant_of(lifecycle).paths.add(connection.path, transport)
-        if len(group) == 1:
+        is_due = False
+        if isinstance(lifecycle, ReturningLifecycle):
+            self.keeper_here().follow()
+            is_due = lifecycle.is_due
+        if is_due:
+            self._arriving.add(lifecycle)
             self.fanout.entered(_PATH, connection.path)
-        transport.group = group
-        # Broadcasts from earlier in this turn are not for this connection.
-        transport.mark = len(group.pending)
+        else:
+            self.join_path(lifecycle)
 
         self._sweeper.wake()
         if taken.head:
             transport.write(taken.head)
+        if isinstance(lifecycle, ReturningLifecycle) and not is_due:
+            lifecycle.greet_newcomer()
         lifecycle.begin(taken.early)
         return lifecycle
+
+    def _lifecycle(self, accepted: Accepted) -> Lifecycle:
+        service, claim = accepted.service, accepted.claim
+        histories = self.fanout.histories
+        if histories is None or (claim is None and not service.limits.replay):
+            return Lifecycle(self, service, accepted.window_bits)
+        if not service.limits.history and not histories.has_rooms:
+            return Lifecycle(self, service, accepted.window_bits)
+
+        if claim is not None:
+            marking = self._marking.get(service)
+            if marking is None:
+                marking = self._marking[service] = with_marks(service)
+            service = marking
+        return ReturningLifecycle(self, service, accepted.window_bits, claim)
+
+    def join_path(self, lifecycle: Lifecycle) -> None:
+        """Put a connection into the group of its path; broadcasts of earlier aren't for it."""
+        if self.is_keeping:
+            self.finish_keeping()
+        transport, path = lifecycle.transport, lifecycle.connection.path
+        group = self._variant_of(lifecycle).paths.add(path, transport)
+        if len(group) == 1:
+            self.fanout.entered(_PATH, path)
+        transport.group = group
+        transport.mark = len(group.pending)
+        self._end_arrival(lifecycle)
+
+    def _end_arrival(self, lifecycle: Lifecycle) -> None:
+        if self._arriving and lifecycle in self._arriving:
+            self._arriving.discard(lifecycle)
+            self.fanout.left(_PATH, lifecycle.connection.path)
 
     def _keep_house(self) -> bool:
         now_s = self.now_s = time.monotonic()
         settled = self._settled
         while settled and settled[0][0] <= now_s:
             settled.popleft()[1].close()
+        if self.keeper is not None:
+            self.keeper.look(now_s)
         has_more = self.dispatcher.trim() or bool(settled)
         return (self.on_sweep is not None and self.on_sweep()) or has_more
 
@@ -204,10 +253,9 @@ class Engine(ConnectionOwner):
         return Variant(Groups(self._flush_queue), Groups(self._flush_queue))
 
     def _variant_of(self, lifecycle: Lifecycle) -> Variant:
-        if not lifecycle.window_bits:
+        if not lifecycle.window_bits and not lifecycle.is_marked:
             return self._plain
-        limits = lifecycle.service.limits
-        form = (lifecycle.window_bits, limits.deflate_level, limits.deflate_mem_level)
+        form = _form_of(lifecycle)
         variant = self._variants.get(form)
         if variant is None:
             # Replaced, not changed: other threads iterate over it to count.
@@ -254,6 +302,9 @@ class Engine(ConnectionOwner):
 
     def leave_groups(self, lifecycle: Lifecycle) -> None:
         """Take a connection out of its path and its rooms; earlier broadcasts still reach it."""
+        if self.is_keeping:
+            self.finish_keeping()
+        self._end_arrival(lifecycle)
         transport, path = lifecycle.transport, lifecycle.connection.path
         paths = self._variant_of(lifecycle).paths
         group = paths.get(path)
@@ -277,36 +328,111 @@ class Engine(ConnectionOwner):
         if room in lifecycle.rooms:
             return
 
+        if self.keeper is not None and self.limits_of((_ROOM, room)) is not None:
+            self._join_kept(lifecycle, room)
+            return
+        self._enter_room(lifecycle, room)
+        self.fanout.wait_until_heard(_ROOM, room)
+
+    def _enter_room(self, lifecycle: Lifecycle, room: str) -> None:
         rooms = self._variant_of(lifecycle).rooms
+        assert lifecycle.rooms is not None
         group = lifecycle.rooms[room] = rooms.add(room, lifecycle.transport)
         if len(group) == 1:
             self.fanout.entered(_ROOM, room)
-        self.fanout.wait_until_heard(_ROOM, room)
+
+    def _join_kept(self, lifecycle: Lifecycle, room: str) -> None:
+        """Put a connection into a room that keeps history, behind what it missed there."""
+        keeper = self.keeper_here()
+        keeper.follow()
+        self.fanout.entered(_ROOM, room)
+        try:
+            self.fanout.wait_until_heard(_ROOM, room)
+            keeper.hear()
+            if isinstance(lifecycle, ReturningLifecycle):
+                lifecycle.catch_up_room(room)
+            self.finish_keeping()
+            if not lifecycle.closed and room not in (lifecycle.rooms or {}):
+                self._enter_room(lifecycle, room)
+        finally:
+            self.fanout.left(_ROOM, room)
 
     def leave(self, lifecycle: Lifecycle, room: str) -> None:
         """Take a connection out of a named room."""
+        if self.is_keeping:
+            self.finish_keeping()
         group = lifecycle.rooms.pop(room, None) if lifecycle.rooms else None
         if group is not None:
             self._variant_of(lifecycle).rooms.remove(group, lifecycle.transport)
             if not len(group):
                 self.fanout.left(_ROOM, room)
 
-    def deliver(self, kind: GroupKind, name: str, frame: bytes, exclude: Transport | None) -> None:
-        """Queue a frame for the members of a group in this engine; in the hub's thread."""
+    # -- history
+
+    def keeper_here(self) -> Keeper:
+        """Return the journal of this hub; the first call opens it. In the hub's thread."""
+        keeper = self.keeper
+        if keeper is None:
+            fanout = self.fanout
+            assert fanout.histories is not None and fanout.reading is not None
+            audience = EngineAudience(self)
+            keeper = Keeper(self.hub.loop, audience, fanout.reading.open_another())
+            self.keeper = keeper
+        return keeper
+
+    def keep(self, draft: Draft, exclude: Transport | None) -> None:
+        """Keep a frame, and have it heard at the end of the turn; in the hub's thread."""
+        self.is_keeping = True
+        self.keeper_here().keep(draft, exclude)
+
+    def finish_keeping(self) -> None:
+        """Put into the journal what was said, and queue it for its members."""
+        self.is_keeping = False
+        if self.keeper is not None:
+            self.keeper.finish()
+
+    def limits_of(self, topic: Topic) -> Limits | None:
+        """Return how much is kept of a path or room; None for nothing."""
+        histories = self.fanout.histories
+        return None if histories is None else histories.of(topic)
+
+    def marked_connections(self) -> list[ReturningLifecycle]:
+        """Return the connections whose messages begin with a mark."""
+        return [
+            one
+            for one in list(self.connections.values())
+            if isinstance(one, ReturningLifecycle) and one.is_marked
+        ]
+
+    def deliver(
+        self,
+        kind: GroupKind,
+        name: str,
+        frame: bytes,
+        exclude: Transport | None,
+        number: int = 0,
+    ) -> None:
+        """Queue a frame for the members of a group in this engine; in the hub's thread.
+
+        Args:
+            number: of a kept message; 0 for any other.
+        """
+        if self.is_keeping and not number:
+            self.finish_keeping()
         is_path = kind is _PATH
         if is_path:
             self.path_broadcasts += 1
         else:
             self.room_broadcasts += 1
 
-        for (bits, level, memory_level), variant in self._variants.items():
+        for (bits, level, memory_level, is_marked), variant in self._variants.items():
             group = (variant.paths if is_path else variant.rooms).get(name)
             if group is None:
                 continue
-            data = frame
+            data = marked(frame, kept_mark(number) if number else PRIVATE) if is_marked else frame
             if bits:
                 threshold_bytes = self.config.deflate_threshold_bytes
-                data = compress_frame(frame, bits, threshold_bytes, level, memory_level)
+                data = compress_frame(data, bits, threshold_bytes, level, memory_level)
             if is_path:
                 group.broadcast(data, exclude)
                 continue
@@ -342,6 +468,8 @@ class Engine(ConnectionOwner):
 
     def close(self) -> None:
         """Close timers, sockets and parked workers of this engine; only after `drain`."""
+        if self.keeper is not None and self.is_alive:
+            self.keeper.close()
         self.fanout.remove(self)
         if self._threads is not None:
             self._threads.close()
@@ -353,6 +481,14 @@ class Engine(ConnectionOwner):
             if self._watch is not None:
                 self._watch.close()
             self.hub.loop.run_callback(self.dispatcher.end_parked)
+
+
+def _form_of(lifecycle: Lifecycle) -> tuple[int, int, int, bool]:
+    """Return what the bytes of a broadcast to a connection depend on."""
+    limits, is_marked = lifecycle.service.limits, lifecycle.is_marked
+    if not lifecycle.window_bits:
+        return 0, 0, 0, is_marked
+    return lifecycle.window_bits, limits.deflate_level, limits.deflate_mem_level, is_marked
 
 
 def _name_of(argument: str, value: object) -> str | None:

@@ -5,20 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..backplane.envelope import Kind
-from ..errors import ForkError
+from ..errors import ForkError, UsageError
 from ..hub.native import allocate_lock, get_ident
+from ..journal.contract import Draft
 from ..routing.names import GroupKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..backplane.relay import Relay
+    from ..journal.contract import Topic
+    from ..websocket.lifecycle import Lifecycle
     from ..websocket.transport import Transport
     from .engine import Engine
+    from .histories import Histories
     from .presence import Member
+    from .reading import Reading
 
 _PATH = GroupKind.PATH
 _KIND_OF = {GroupKind.PATH: Kind.PATH, GroupKind.ROOM: Kind.ROOM}
+_BELL_OF = {GroupKind.PATH: Kind.PATH_BELL, GroupKind.ROOM: Kind.ROOM_BELL}
+_LOST_OF = {GroupKind.PATH: Kind.LOST_PATH, GroupKind.ROOM: Kind.LOST_ROOM}
 
 
 class Fanout:
@@ -34,6 +41,8 @@ class Fanout:
         relay: carries broadcasts to the other processes; None for an app without other processes.
         members: returns the members of a path, in all processes; `Runtime` sets it.
         watch: called with the path of each broadcast; None except during development.
+        histories: what keeps history; None where nothing does.
+        reading: the journal for those who have no hub; None where nothing keeps history.
     """
 
     def __init__(self) -> None:
@@ -43,6 +52,8 @@ class Fanout:
         self.relay: Relay | None = None
         self.members: Callable[[str], list[Member]] = lambda path: []
         self.watch: Callable[[str], None] | None = None
+        self.histories: Histories | None = None
+        self.reading: Reading | None = None
 
     def forsake(
         self, relay: Relay | None, members: Callable[[str], list[Member]], count: int
@@ -69,15 +80,38 @@ class Fanout:
             self._engines = tuple(one for one in self._engines if one is not engine)
 
     def broadcast(
-        self, kind: GroupKind, name: str, frame: bytes, exclude: Transport | None = None
+        self,
+        kind: GroupKind,
+        name: str,
+        frame: bytes,
+        exclude: Transport | None = None,
+        speaker: Lifecycle | None = None,
+        keep: bool = True,
+        once: str | None = None,
     ) -> None:
         """Send a frame to all members of a group but `exclude`, those of this process first.
 
+        Args:
+            speaker: the connection that says it; None for any other.
+            keep: whether to keep it where the group keeps history.
+            once: a key; what was said under it isn't said again. None for none.
         Raises:
             ForkError: this is a forked child, and the frame can't reach all its recipients.
+            UsageError: `once` where nothing is kept.
         """
         if self._forsaken_count is not None:
             self._check_reach(self._forsaken_count, exclude)
+        histories = self.histories
+        if histories is not None and keep:
+            limits = histories.of((kind, name))
+            if limits is not None:
+                self._keep(Draft((kind, name), frame, limits, "", once or ""), exclude, speaker)
+                return
+        if once is not None:
+            raise UsageError(
+                f"once={once!r} for {name!r}, which keeps no history, expected a route or a room "
+                "with history, and keep=True"
+            )
         self.broadcast_here(kind, name, frame, exclude)
         if self.relay is not None:
             self.relay.carry(_KIND_OF[kind], name, frame)
@@ -94,6 +128,57 @@ class Fanout:
                 engine.deliver(kind, name, frame, exclude)
             elif engine.is_alive:
                 engine.mailbox.post(engine.deliver, kind, name, frame, exclude)
+
+    def _keep(self, draft: Draft, exclude: Transport | None, speaker: Lifecycle | None) -> None:
+        """Keep a frame, and have it heard: in the hub of the connection that says it, or in any."""
+        here, chosen = get_ident(), None
+        if speaker is not None and exclude is not None:
+            draft = draft._replace(author=speaker.me)
+        for engine in self._engines:
+            if speaker is not None and engine is speaker.owner:
+                chosen = engine
+                break
+            if engine.thread_ident == here or (chosen is None and engine.is_alive):
+                chosen = engine
+
+        if chosen is None:
+            assert self.reading is not None
+            self.reading.keep(draft)
+        elif chosen.thread_ident == here:
+            chosen.keep(draft, exclude)
+        else:
+            chosen.mailbox.post(chosen.keep, draft, exclude, size_bytes=len(draft.frame))
+
+    def ring_here(self, by: Engine | None = None) -> None:
+        """Have all hubs of this process but `by` look for what others have kept."""
+        here = get_ident()
+        for engine in self._engines:
+            if engine is by or engine.keeper is None:
+                continue
+            if engine.thread_ident == here:
+                engine.keeper.ring()
+            elif engine.is_alive:
+                engine.mailbox.post(engine.keeper.ring)
+
+    def ring(self, topic: Topic, frames: list[bytes], by: Engine | None = None) -> None:
+        """Tell all hubs but `by`, and all other processes, that something was kept."""
+        self.ring_here(by)
+        if self.relay is not None:
+            kind, name = topic
+            self.relay.ring(_BELL_OF[GroupKind(kind)], name, frames)
+
+    def lose(self, topic: Topic, frame: bytes, exclude: Transport | None = None) -> None:
+        """Send a frame that should have been kept, and wasn't, to all members of its group."""
+        kind, name = GroupKind(topic[0]), topic[1]
+        self.broadcast_here(kind, name, frame, exclude)
+        if self.relay is not None:
+            self.relay.carry(_LOST_OF[kind], name, frame)
+
+    def doubt(self) -> None:
+        """Have the journal begin a new epoch: something was said that it doesn't have."""
+        if self.reading is not None:
+            self.reading.doubt()
+            self.ring_here()
 
     def _check_reach(self, count: int, exclude: Transport | None) -> None:
         if self.relay is None:

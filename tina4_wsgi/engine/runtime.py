@@ -26,6 +26,8 @@ from ..routing.names import GroupKind
 from . import presence
 from .engine import Engine
 from .fanout import Fanout
+from .journals import Journals
+from .reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from ..backplane.contract import Facts
     from ..config import Config
     from ..hub.mailbox import ThreadCall
+    from .histories import Histories
+    from .keeper import Keeper
 
 logger = logging.getLogger("tina4_wsgi.process")
 
@@ -128,6 +132,7 @@ class Runtime:
         self._engines: dict[int, Engine] = {}
         self._is_checked = False
         self._root, self._app_number = root, app_number
+        self._journals = Journals(config, root, app_number)
         _Forks.processes.add(self)
 
     @property
@@ -144,6 +149,18 @@ class Runtime:
     def engines(self) -> list[Engine]:
         """The engines, one for each hub that has served; usually one."""
         return list(self._engines.values())
+
+    def keep_history(self, histories: Histories) -> None:
+        """Keep from now on what is said where the app keeps history; harmless when repeated."""
+        fanout = self.fanout
+        if fanout.histories is None:
+            fanout.reading = Reading(fanout, histories, self._journals.open)
+            fanout.histories = histories
+
+    @property
+    def keepers(self) -> list[Keeper]:
+        """The journals of the hubs that keep history."""
+        return [engine.keeper for engine in self.engines if engine.keeper is not None]
 
     def engine(self) -> Engine:
         """Return the engine of the current thread's hub; the first call creates it.
@@ -199,6 +216,9 @@ class Runtime:
             assert self._root is not None
             relay = Relay(self._config, self._root, self._app_number, self, is_outsider=True)
         self.fanout.forsake(relay, self.members, self.connection_count)
+        histories, self.fanout.histories = self.fanout.histories, None
+        if histories is not None:
+            self.keep_history(histories)  # with a journal of the child's own
         for engine in self._engines.values():
             engine.forsake()
 
@@ -213,6 +233,24 @@ class Runtime:
     def deliver(self, kind: Kind, name: str, frame: bytes) -> None:
         """Deliver a broadcast of another process."""
         self.fanout.broadcast_here(_GROUP_KINDS[kind], name, frame)
+
+    def hear_bell(self) -> None:
+        """Read in the journal what others have kept."""
+        self.fanout.ring_here()
+
+    def lose(self, kind: Kind, name: str, frame: bytes) -> None:
+        """Deliver a broadcast of another process that should be in the journal and isn't."""
+        self.deliver(kind, name, frame)
+        self.fanout.doubt()
+
+    def keeps(self, kind: Kind, name: str) -> bool:
+        """Return whether history is kept of path, or room, `name`."""
+        histories = self.fanout.histories
+        return histories is not None and histories.of((int(kind), name)) is not None
+
+    def say(self, kind: Kind, name: str, frame: bytes, once: str) -> None:
+        """Broadcast a frame for a publisher of this process."""
+        self.fanout.broadcast(_GROUP_KINDS[kind], name, frame, once=once or None)
 
     def count_here(self, kind: Kind, name: str) -> int:
         """Count this process's connections on the path, or in the room, `name`."""
@@ -302,6 +340,8 @@ class Runtime:
             else:
                 engine.mailbox.post(engine.close)
         self._engines.clear()
+        if self.fanout.reading is not None:
+            self.fanout.reading.close()
 
 
 def _dismiss(engine: Engine, code: int, reason: str) -> None:

@@ -19,6 +19,7 @@ from . import callbacks, pattern
 from .matching import ANY_METHOD, Match, Route, RouteMap
 from .params import Params
 from .pattern import PathPattern, PatternError
+from .rooms import OPTIONS, Rooms
 
 if TYPE_CHECKING:
     # To a checker, a class method too works on the class and on an instance.
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ..settings import RouteSettings
+    from ..settings import RoomSettings, RouteSettings
     from .callbacks import (
         Auth,
         Callback,
@@ -199,6 +200,8 @@ class _Registrar:
         registrar: _Registrar = self
         prefix = pattern.join(registrar._prefix, prefix)
         registrar._router._add_all([_moved(route, prefix) for route in router.routes])
+        for room in router.rooms.declared:
+            registrar._router._rooms.declare(room.pattern, room.options)
 
     def _add(self, prepared: tuple[Route, PathPattern]) -> None:
         self._router._add_all([prepared])
@@ -222,10 +225,44 @@ class Router(_Registrar):
         self._routes: tuple[Route, ...] = ()
         self._taken: dict[tuple[str, str], tuple[Route, ...]] = {}  # by kind and shape
         self._map = RouteMap()
+        self._rooms = Rooms()
 
     @property
     def _router(self) -> Router:
         return self
+
+    @_PropertyOnDefault
+    def rooms(self) -> Rooms:
+        """The named rooms that keep history."""
+        return self._rooms
+
+    @_on_default
+    def room(self: Self, pattern: str, *, history: int, **options: Unpack[RoomSettings]) -> None:
+        """Keep history of named rooms, as a route does of its paths.
+
+        Example: `Router.room("orders:{id}", history=100)`
+
+        Args:
+            pattern: the name of a room, or a pattern: `{id}` stands for any text.
+            history: how many messages are kept of each room.
+            options: `history_s` and `replay`, see `Config`.
+        Raises:
+            RouteError: the pattern isn't well formed or was declared before, or an option is wrong.
+        """
+        registrar: Router = self
+        given = {"history": history, **options}
+        try:
+            if unknown := sorted(set(given) - OPTIONS):
+                raise UsageError(
+                    f"unknown room setting {unknown[0]!r}, expected one of: "
+                    f"{', '.join(sorted(OPTIONS))}"
+                )
+            Config().for_route(given)
+            if not history:
+                raise UsageError("history=0 keeps nothing, expected 1 or more")
+            registrar._rooms.declare(pattern, given)
+        except (UsageError, ConfigError) as exc:
+            raise RouteError(f"room {pattern!r} refused: {exc}") from exc
 
     @_PropertyOnDefault
     def routes(self) -> tuple[Route, ...]:

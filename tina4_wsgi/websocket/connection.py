@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..engine.presence import Member
     from ..jsontext import Message
+    from ..protocol.marks import Claim
     from .lifecycle import Lifecycle
     from .opening_handshake import OpeningHandshake
     from .served_route import ServedRoute
@@ -36,6 +37,7 @@ class Accepted(NamedTuple):
         path: the concrete, normalised path; the name of the connection's group.
         auth: the user that the route's `auth` returned.
         window_bits: the window of permessage-deflate for frames to the client; 0 without it.
+        claim: what a client that may have been here said of itself; None for any other.
     """
 
     service: ServedRoute
@@ -45,6 +47,7 @@ class Accepted(NamedTuple):
     auth: object = None
     subprotocol: str | None = None
     window_bits: int = 0
+    claim: Claim | None = None
 
 
 class Connection:
@@ -134,29 +137,47 @@ class Connection:
         except ValueError as exc:
             raise MessageError(f"not JSON: {exc}") from exc
 
-    def broadcast(self, message: Message, exclude_self: bool = False) -> None:
+    def broadcast(
+        self,
+        message: Message,
+        exclude_self: bool = False,
+        *,
+        keep: bool = True,
+        once: str | None = None,
+    ) -> None:
         """Send one message to all clients on this path, this one included; never waits.
 
         Also works after the end: in "close" the message reaches the clients that stay.
 
         Example: `connection.broadcast(f"{connection.id} left", exclude_self=True)`
+
+        Args:
+            keep: False for what isn't worth keeping where the path keeps history, such as that
+                somebody types.
+            once: a key, where the path keeps history: what was said under it isn't said again.
         """
         lifecycle = self._lifecycle
         exclude = lifecycle.transport if exclude_self else None
         frame = _frame_of(message, lifecycle)
-        lifecycle.owner.fanout.broadcast(_PATH, self.path, frame, exclude)
+        fanout = lifecycle.owner.fanout
+        fanout.broadcast(_PATH, self.path, frame, exclude, lifecycle, keep, once)
 
-    def broadcast_to(self, path: str, message: Message) -> None:
+    def broadcast_to(
+        self, path: str, message: Message, *, keep: bool = True, once: str | None = None
+    ) -> None:
         """Send one message to all clients on another path; never waits.
 
         Example: `connection.broadcast_to("/ws/dashboard", {"orders": 7})`
 
+        Args:
+            keep, once: as for `broadcast`.
         Raises:
             UsageError: `path` can't be a path.
         """
         lifecycle = self._lifecycle
         name = normal_path(check_path(path))
-        lifecycle.owner.fanout.broadcast(_PATH, name, _frame_of(message, lifecycle))
+        frame = _frame_of(message, lifecycle)
+        lifecycle.owner.fanout.broadcast(_PATH, name, frame, None, lifecycle, keep, once)
 
     # -- rooms
 
@@ -178,18 +199,29 @@ class Connection:
         """
         self._lifecycle.leave(check_name(room, "room"))
 
-    def broadcast_to_room(self, room: str, message: Message, exclude_self: bool = False) -> None:
+    def broadcast_to_room(
+        self,
+        room: str,
+        message: Message,
+        exclude_self: bool = False,
+        *,
+        keep: bool = True,
+        once: str | None = None,
+    ) -> None:
         """Send one message to all clients in a named room; never waits.
 
         This client need not be a member.
 
         Example: `connection.broadcast_to_room("admins", "somebody needs help")`
+
+        Args:
+            keep, once: as for `broadcast`, where `Router.room` keeps history.
         """
         check_name(room, "room")
         lifecycle = self._lifecycle
         exclude = lifecycle.transport if exclude_self else None
         frame = _frame_of(message, lifecycle)
-        lifecycle.owner.fanout.broadcast(_ROOM, room, frame, exclude)
+        lifecycle.owner.fanout.broadcast(_ROOM, room, frame, exclude, lifecycle, keep, once)
 
     @property
     def rooms(self) -> list[str]:
@@ -210,6 +242,28 @@ class Connection:
         lifecycle = self._lifecycle
         lifecycle.check_process()
         return lifecycle.owner.fanout.members(self.path)
+
+    # -- what was said before
+
+    @property
+    def resumed(self) -> bool | None:
+        """Whether a client that came back has all that it missed; None for a newcomer.
+
+        False means that something is not there any more: send it the present state. Known from
+        "open" on, where the route keeps history and the client is `tina4.connect`.
+
+        Example: `if not connection.resumed: connection.send_json(snapshot())`
+        """
+        return self._lifecycle.resumed
+
+    @property
+    def position(self) -> str:
+        """Where this client is in all that was kept, for `since` of a page; "" without history.
+
+        Example: `"k3x9Qz1a.0-42"`
+        """
+        keeper = self._lifecycle.owner.keeper
+        return "" if keeper is None else keeper.position
 
     # -- the end
 

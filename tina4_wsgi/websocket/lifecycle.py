@@ -203,6 +203,21 @@ class Lifecycle(TransportOwner):
         return ending is not None and ending.answer is not None and not ending.fault
 
     @property
+    def is_marked(self) -> bool:
+        """Whether each message begins with a mark; see `returning`."""
+        return False
+
+    @property
+    def me(self) -> str:
+        """The name that the client gave itself; "" for none."""
+        return ""
+
+    @property
+    def resumed(self) -> bool | None:
+        """See `Connection.resumed`."""
+        return None
+
+    @property
     def due_s(self) -> float:
         """When `on_due` is to be called, on the monotonic clock."""
         return self._deadlines.due_s
@@ -232,6 +247,8 @@ class Lifecycle(TransportOwner):
         elif self._state != _OPEN:
             raise self._closed_error()
         else:
+            if owner.is_keeping:
+                owner.finish_keeping()
             transport = self.transport
             transport.sent_messages += 1
             if transport.write(frame) > transport.most_bytes:
@@ -311,6 +328,8 @@ class Lifecycle(TransportOwner):
 
     def _send_posted(self, frame: bytes) -> None:
         """Send for another native thread; in the hub."""
+        if self.owner.is_keeping:
+            self.owner.finish_keeping()
         if self._state == _OPEN:
             self.transport.sent_messages += 1
             self.transport.write(frame)

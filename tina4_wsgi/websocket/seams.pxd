@@ -22,3 +22,5 @@ cdef class ConnectionOwner:
     cdef readonly long long most_inbound_bytes
     cdef public Py_ssize_t slow_consumers
     cdef public Py_ssize_t drops_for_slow
+    cdef public object keeper
+    cdef public bint is_keeping

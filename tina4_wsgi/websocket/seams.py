@@ -15,16 +15,44 @@ from .inquiries import Inquiries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
     from ..engine.fanout import Fanout
     from ..errors import ForkError
     from ..hub.poller import Poller
+    from ..journal.contract import Kept, Limits, Topic
+    from ..journal.positions import Position
     from ..protocol.session import Session
     from .lifecycle import Lifecycle
     from .served_route import ServedRoute
     from .transport import Transport
 
 logger = logging.getLogger("tina4_wsgi.engine")
+
+
+if TYPE_CHECKING:
+
+    class Arrivals(Protocol):
+        """How many came, by what they were told of their past; and what they got of it."""
+
+        newcomers: int
+        resumes: int
+        gaps: int
+        replayed: int
+
+    class Keeping(Protocol):
+        """The journal as one hub uses it; `engine.keeper` implements it."""
+
+        is_pending: bool
+
+        @property
+        def counts(self) -> Arrivals: ...
+        @property
+        def position(self) -> str: ...
+        def hear(self) -> None: ...
+        def is_of_now(self, position: Position) -> bool: ...
+        def missed(self, topic: Topic, number: int, limits: Limits) -> list[Kept] | None: ...
+        def latest(self, topic: Topic, most: int, limits: Limits) -> list[Kept]: ...
 
 
 class TransportOwner:
@@ -121,6 +149,9 @@ class ConnectionOwner:
             the route that it is for: for the next connection of that route that gets bytes.
         slow_consumers: how many connections were closed with 1013.
         drops_for_slow: how often a member lost broadcasts because of its `on_slow`.
+        keeper: the journal of this hub; None where nothing keeps history.
+        is_keeping: whether something was said that isn't in the journal yet; what comes behind it
+            calls `finish_keeping` first.
     """
 
     __slots__ = (
@@ -131,6 +162,8 @@ class ConnectionOwner:
         "hub",
         "inbound_bytes",
         "inquiries",
+        "is_keeping",
+        "keeper",
         "mailbox",
         "most_inbound_bytes",
         "now_s",
@@ -166,6 +199,8 @@ class ConnectionOwner:
         self.spare_service: ServedRoute | None = None
         self.slow_consumers = 0
         self.drops_for_slow = 0
+        self.keeper: Keeping | None = None
+        self.is_keeping = False
 
     def callback_of(self, service: ServedRoute) -> Callable[..., object]:
         """Return how to call a route's callback from a worker of this hub."""
@@ -194,6 +229,17 @@ class ConnectionOwner:
     def join(self, lifecycle: Lifecycle, room: str) -> None:
         """Put a connection into a named room."""
         raise NotImplementedError
+
+    def join_path(self, lifecycle: Lifecycle) -> None:
+        """Put a connection that has caught up into the group of its path."""
+        raise NotImplementedError
+
+    def limits_of(self, topic: Topic) -> Limits | None:
+        """Return how much is kept of a path or room; None for nothing."""
+        return None
+
+    def finish_keeping(self) -> None:
+        """Put into the journal what was said, and queue it for its members."""
 
     def leave(self, lifecycle: Lifecycle, room: str) -> None:
         """Take a connection out of a named room."""

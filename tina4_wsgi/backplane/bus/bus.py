@@ -22,14 +22,15 @@ import logging
 import os
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 from gevent.event import Event
 
 from ...errors import UsageError
+from ...journal.contract import VERSION
 from ..contract import Facts, Receiver, Status
-from ..envelope import Envelope, EnvelopeError, Kind, pack, pack_json, sized
+from ..envelope import TOPIC_OF, Envelope, EnvelopeError, Kind, pack, pack_json, sized
 from ..questions import Questions, answer_of
 from .directory import BusDirectory, app_of, peer_uid, raw_socket, sender_of, socket_name
 from .interest import MOST_TOPICS, Interest
@@ -53,7 +54,25 @@ _POLL_S = 0.01
 _READABLE = 1  # libev's
 
 PUBLISHER, WORKER = "publisher", "worker"
+JOURNAL = VERSION
+"""What a process says in its HELLO if it knows the journal, and what bells are."""
+
+_BELLS = frozenset({Kind.PATH_BELL, Kind.ROOM_BELL})
 _TOPIC_KINDS = {kind.name: kind for kind in (Kind.PATH, Kind.ROOM)}
+
+
+class Pending(NamedTuple):
+    """What waits for the end of the turn.
+
+    Attributes:
+        topic: whom it is for.
+        data: the envelope, with its size in front.
+        older: for a sibling that knows of no journal; the same for most.
+    """
+
+    topic: Topic
+    data: bytes
+    older: bytes
 
 
 class LocalBus:
@@ -89,7 +108,7 @@ class LocalBus:
         self._out: dict[str, Link] = {}  # by the sibling's name
         self._targets: tuple[Link, ...] = ()  # of _out; replaced, so any thread may read it
         self._in: set[Link] = set()
-        self._pending: list[tuple[Topic, bytes]] = []
+        self._pending: list[Pending] = []
         self._pending_bytes = 0
         self._acks: list[tuple[Link, bytes]] = []
         self._interest = Interest()
@@ -131,18 +150,44 @@ class LocalBus:
         """Tell all siblings at the end of this turn of the hub."""
         if not self._targets:
             return
+        data = older = self._packed(kind, name, frame)
+        if kind is not TOPIC_OF[kind] and self._has_older:
+            older = self._packed(TOPIC_OF[kind], name, frame)
+        self._put(Pending((TOPIC_OF[kind], name), data, older))
+
+    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> None:
+        """Tell all siblings at the end of this turn that the journal has news."""
+        if not self._targets:
+            return
+        data, topic = self._packed(kind, name, b""), TOPIC_OF[kind]
+        older = b""
+        if self._has_older:
+            older = b"".join([self._packed(topic, name, frame) for frame in frames])
+        self._put(Pending((topic, name), data, older))
+
+    @property
+    def _has_older(self) -> bool:
+        """Whether a sibling knows of no journal."""
+        return not all(link.knows_journal for link in self._targets)
+
+    def _packed(self, kind: Kind, name: str, body: bytes) -> bytes:
+        """Return an envelope with its size in front; b"" for one that is too long."""
         try:
-            data = sized(pack(kind, name, frame, self._sender, self._number + 1))
+            data = sized(pack(kind, name, body, self._sender, self._number + 1))
         except UsageError as exc:
             self._dropped_count += 1
             self._report(logging.ERROR, "a broadcast stays in this process: %s", exc)
-            return
-
+            return b""
         self._number += 1
+        return data
+
+    def _put(self, pending: Pending) -> None:
+        if not pending.data:
+            return
         if not self._pending:
             self._hub.loop.run_callback(self._flush)
-        self._pending.append(((kind, name), data))
-        self._pending_bytes += len(data)
+        self._pending.append(pending)
+        self._pending_bytes += len(pending.data)
         if self._pending_bytes > _FLUSH_BYTES:
             self._flush()
 
@@ -298,7 +343,7 @@ class LocalBus:
 
         link = Link(sock, self._hub.loop, self, self._most_bytes, name)
         link.sender = sender_of(name)
-        hello = {"name": self._name, "pid": self._pid, "role": WORKER}
+        hello = {"name": self._name, "pid": self._pid, "role": WORKER, "journal": JOURNAL}
         link.write(sized(pack_json(Kind.HELLO, "", hello, self._sender)))
         if link.is_open:
             self._out[name] = link
@@ -350,7 +395,7 @@ class LocalBus:
                 self._greet(link, envelope)
             elif link not in self._in or not link.sender:
                 raise EnvelopeError(f"{kind.name} before HELLO")
-            elif kind is Kind.PATH or kind is Kind.ROOM:
+            elif kind in TOPIC_OF:
                 self._deliver(link, envelope)
             elif kind is Kind.ASK:
                 self._answer(link, envelope)
@@ -368,6 +413,7 @@ class LocalBus:
             raise EnvelopeError("HELLO where none is expected")
 
         hello = envelope.json()
+        link.knows_journal = hello.get("journal") == JOURNAL
         if hello.get("role") == PUBLISHER:
             link.is_outsider, link.sender = True, envelope.sender
             return
@@ -383,11 +429,13 @@ class LocalBus:
         link.name, link.sender = name, envelope.sender
         if name not in self._out:
             self._connect(name)
+        if (out := self._out.get(name)) is not None:
+            out.knows_journal = link.knows_journal
         self._awaited.discard(name)
         self._check_ready()
 
     def _deliver(self, link: Link, envelope: Envelope) -> None:
-        kind, name, frame = envelope.kind, envelope.name, envelope.body
+        kind, name = TOPIC_OF[envelope.kind], envelope.name
         topic = (kind, name)
         if link.is_outsider:
             count = self._receiver.count_here(kind, name)
@@ -399,7 +447,23 @@ class LocalBus:
             self._acks.append((link, sized(data)))
         elif not self._is_wanted(topic) and self._interest.is_tired_of(topic, link.sender):
             self._say(link.name, Kind.SKIP, topic)
-        self._receiver.deliver(kind, name, frame)
+        self._hand_on(link, envelope, kind)
+
+    def _hand_on(self, link: Link, envelope: Envelope, kind: Kind) -> None:
+        receiver, name, frame = self._receiver, envelope.name, envelope.body
+        if envelope.kind is kind:
+            # One that knows of no journal, or not of this path, doesn't keep what it says.
+            is_lost = (link.is_outsider or not link.knows_journal) and receiver.keeps(kind, name)
+        elif envelope.kind in _BELLS:
+            receiver.hear_bell()
+            return
+        else:
+            is_lost = True
+
+        if is_lost:
+            receiver.lose(kind, name, frame)
+        else:
+            receiver.deliver(kind, name, frame)
 
     # -- who wants to hear of what
 
@@ -457,11 +521,17 @@ class LocalBus:
 
         self._pending = []
         self._pending_bytes = 0
-        everything = b"".join([data for _, data in pending])
+        everything = b"".join([one.data for one in pending])
         for link in self._targets:
             data = everything
-            if link.skipped:
-                data = b"".join([data for topic, data in pending if topic not in link.skipped])
+            if link.skipped or not link.knows_journal:
+                data = b"".join(
+                    [
+                        one.data if link.knows_journal else one.older
+                        for one in pending
+                        if one.topic not in link.skipped
+                    ]
+                )
             if data:
                 link.write(data)
 

@@ -47,6 +47,7 @@ class Link:
         name: the name of the peer's socket, once known.
         sender: the peer's id, once known.
         is_outsider: whether the peer only publishes.
+        knows_journal: whether the peer knows of the journal, as far as it has said HELLO.
         skipped: what the peer wants no broadcasts to, as pairs of kind and name; `interest` says
             more.
 
@@ -64,6 +65,7 @@ class Link:
         "_sock",
         "_watcher",
         "is_outsider",
+        "knows_journal",
         "name",
         "opened_at_s",
         "sender",
@@ -89,6 +91,7 @@ class Link:
         self.name = name
         self.sender = b""
         self.is_outsider = False
+        self.knows_journal = True
         self.skipped: set[tuple[Kind, str]] = set()
         self.opened_at_s: float = loop.now()
         # ref=False: links never keep a process alive.

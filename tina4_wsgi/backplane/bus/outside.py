@@ -12,6 +12,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from ...errors import BackplaneError
+from ...journal.contract import VERSION
 from ..contract import TIMEOUT_S, Receipt
 from ..envelope import (
     SENDER_BYTES,
@@ -41,10 +42,25 @@ class BusOutsider:
         self._number = 0
         self._lines: dict[str, _Line] = {}
 
-    def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
+    def carry(self, kind: Kind, name: str, frame: bytes, once: str = "") -> Receipt:
         """Tell all processes on the bus, and wait until each has handed the message on."""
+        receipt = self._tell(kind, name, frame)
+        if receipt is None:
+            raise BackplaneError(
+                f"nobody took the message: no process with WebSockets is in {self._directory}; "
+                f"start the server, run this in its project's folder (this is {os.getcwd()}), or "
+                "name its bus directory with TINA4_WS_BUS_DIR"
+            )
+        return receipt
+
+    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> Receipt:
+        """Tell all processes that the journal has news, and wait until each has handed it on."""
+        return self._tell(kind, name, b"") or Receipt(0, 0)
+
+    def _tell(self, kind: Kind, name: str, body: bytes) -> Receipt | None:
+        """Return how many processes took an envelope; None where there is none."""
         self._number += 1
-        data = sized(pack(kind, name, frame, self._sender, self._number))
+        data = sized(pack(kind, name, body, self._sender, self._number))
         self._look_around()
 
         # All get the message before any is waited for.
@@ -60,13 +76,7 @@ class BusOutsider:
             else:
                 counts.append(count)
 
-        if not counts:
-            raise BackplaneError(
-                f"nobody took the message: no process with WebSockets is in {self._directory}; "
-                f"start the server, run this in its project's folder (this is {os.getcwd()}), or "
-                "name its bus directory with TINA4_WS_BUS_DIR"
-            )
-        return Receipt(len(counts), sum(counts))
+        return Receipt(len(counts), sum(counts)) if counts else None
 
     def close(self) -> None:
         """Close the sockets."""
@@ -97,7 +107,7 @@ class BusOutsider:
             sock.close()
             return
 
-        hello = {"role": "publisher", "pid": os.getpid()}
+        hello = {"role": "publisher", "pid": os.getpid(), "journal": VERSION}
         line = self._lines[name] = _Line(sock)
         if not line.send(sized(pack_json(Kind.HELLO, "", hello, self._sender))):
             self._drop(name)

@@ -33,7 +33,11 @@ class RedisOutsider:
         self._place = RedisNode()
         self._connection: RedisConnection | None = None
 
-    def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
+    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> Receipt:
+        """Do nothing: who keeps a message in Redis publishes it with it."""
+        return Receipt(0, None)
+
+    def carry(self, kind: Kind, name: str, frame: bytes, once: str = "") -> Receipt:
         """Publish, and return the number of processes that are subscribed."""
         channel = self._channels.of(kind, name)
         # Without a number: this publisher never repeats a message, and receivers would remember the

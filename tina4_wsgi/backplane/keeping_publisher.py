@@ -1,0 +1,71 @@
+"""A publisher that keeps what it says where history is kept, also while nobody serves.
+
+Free of gevent.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ..errors import BackplaneError, JournalError, UsageError
+from ..journal.contract import Draft
+from ..routing.names import GroupKind
+from .contract import Receipt
+from .envelope import TOPIC_OF, Kind
+
+if TYPE_CHECKING:
+    from .contract import OutsidePublisher
+    from .outside_journals import Keeping, OutsideJournal
+
+_BELLS = {Kind.PATH: Kind.PATH_BELL, Kind.ROOM: Kind.ROOM_BELL}
+_LOST = {Kind.PATH: Kind.LOST_PATH, Kind.ROOM: Kind.LOST_ROOM}
+
+
+class KeepingPublisher:
+    """Publishes on the bus of this machine, and in the journal of its project.
+
+    Args:
+        way: tells the processes that serve.
+        journal: what their apps keep, and where.
+    """
+
+    def __init__(self, way: OutsidePublisher, journal: OutsideJournal) -> None:
+        self._way = way
+        self._journal = journal
+
+    def carry(self, kind: Kind, name: str, frame: bytes, once: str = "") -> Receipt:
+        """Keep a message, and tell all serving processes; see `contract.OutsidePublisher`."""
+        try:
+            keeping = self._journal.find((int(GroupKind(int(TOPIC_OF[kind]))), name))
+            if keeping is not None:
+                return self._keep(keeping, kind, name, frame, once)
+        except JournalError:
+            # Those who are there hear it, and learn that those who are not will not.
+            self._journal.close()
+            return self._way.carry(_LOST[kind], name, frame)
+
+        if once:
+            raise UsageError(
+                f"once={once!r} for {name!r}, which keeps no history here, expected a route or a "
+                "room with history, of an app that has been started"
+            )
+        return self._way.carry(kind, name, frame)
+
+    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> Receipt:
+        """Tell all serving processes that the journal has news."""
+        return self._way.ring(kind, name, frames)
+
+    def close(self) -> None:
+        """Close sockets and file."""
+        self._way.close()
+        self._journal.close()
+
+    def _keep(self, keeping: Keeping, kind: Kind, name: str, frame: bytes, once: str) -> Receipt:
+        draft = Draft((int(kind), name), frame, keeping.limits, "", once)
+        if not keeping.journal.append([draft], time.time()).numbers[0]:
+            return Receipt(0, 0)
+        try:
+            return self._way.ring(_BELLS[kind], name, [frame])
+        except BackplaneError:
+            return Receipt(0, 0)  # it is kept: whoever comes back gets it

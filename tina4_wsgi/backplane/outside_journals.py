@@ -1,0 +1,121 @@
+"""Finds out what a publisher is to keep, and where: as the apps of its project have declared it.
+
+Free of gevent.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from werkzeug.exceptions import HTTPException
+
+from ..errors import Refused, UsageError
+from ..routing.matching import Route, RouteMap
+from ..routing.names import GroupKind
+from ..routing.pattern import parse
+from ..routing.rooms import Rooms
+from .journal_files import journal_file, journal_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..config import Config
+    from ..journal.contract import Declaration, Journal, Limits, Topic
+    from ..journal.file import FileJournal
+
+
+class Keeping(NamedTuple):
+    """Where a message is to be kept, and how long."""
+
+    journal: Journal
+    limits: Limits
+
+
+class OutsideJournal:
+    """The journal of an app, as a publisher finds it.
+
+    Args:
+        roots: folders of projects, the likeliest first; the first with a journal is taken.
+        app_number: which app of its process is meant.
+    """
+
+    def __init__(
+        self, config: Config, roots: Iterable[str | os.PathLike[str]], app_number: int
+    ) -> None:
+        self._config = config
+        self._roots = roots
+        self._app_number = app_number
+        self._journal: FileJournal | None = None
+        self._declared: list[Declaration] = []
+        self._patterns = Patterns([])
+
+    def find(self, topic: Topic) -> Keeping | None:
+        """Return where a message to a path or room is to be kept; None for nowhere.
+
+        Raises:
+            JournalError: there is a journal, and it can't be read.
+        """
+        journal = self._journal
+        if journal is None:
+            root = next((one for one in self._roots if self._has_journal(one)), None)
+            if root is None:
+                return None
+            journal = self._journal = journal_file(self._config, root, self._app_number)
+
+        declared = journal.declared()
+        if declared != self._declared:
+            self._declared, self._patterns = declared, Patterns(declared)
+        limits = self._patterns.limits_of(topic)
+        return None if limits is None else Keeping(journal, limits)
+
+    def close(self) -> None:
+        """Close the file."""
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            journal.close()
+
+    def _has_journal(self, root: str | os.PathLike[str]) -> bool:
+        return os.path.exists(journal_path(self._config, root, self._app_number))
+
+
+class Patterns:
+    """What apps have declared, ready to be matched; those that can't be read here are left out."""
+
+    def __init__(self, declared: Iterable[Declaration]) -> None:
+        self._paths = RouteMap()
+        self._rooms = Rooms()
+        self._limits: dict[tuple[int, str], Limits] = {}
+        for kind, pattern, limits in declared:
+            try:
+                self._add(kind, pattern)
+            except (UsageError, ValueError):
+                continue  # of a framework, in its own spelling: the servers tell of a gap
+            self._limits[kind, pattern] = limits
+
+    def _add(self, kind: int, pattern: str) -> None:
+        if kind == GroupKind.ROOM:
+            self._rooms.declare(pattern, {})
+            return
+        parsed = parse(pattern)
+        route = Route(pattern, parsed.rule, "websocket", frozenset({"GET"}), _nobody)
+        self._paths.add(route, parsed)
+
+    def limits_of(self, topic: Topic) -> Limits | None:
+        """Return how much is kept of a path or room; None for nothing."""
+        kind, name = topic
+        limits: Limits | None = None
+        if kind == GroupKind.ROOM:
+            room = self._rooms.match(name)
+            limits = None if room is None else self._limits[kind, room.pattern]
+        else:
+            try:
+                found = self._paths.match_websocket(name)
+            except (HTTPException, Refused):
+                return None
+            limits = None if found is None else self._limits[kind, found.route.path]
+        return limits if limits is not None and limits.most_messages else None
+
+
+def _nobody() -> None:
+    """Stand where a route has its callback."""

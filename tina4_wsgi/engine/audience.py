@@ -1,0 +1,54 @@
+"""Those who hear what one hub keeps: its own groups, and the other hubs and processes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..protocol.marks import VOID_FRAME, settled
+from ..routing.names import GroupKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..journal.contract import Draft, Row, Topic
+    from ..websocket.transport import Transport
+    from .engine import Engine
+
+_KINDS = {int(kind): kind for kind in GroupKind}
+
+
+class EngineAudience:
+    """See `keeper.Audience`; each method is called in the hub's thread, and doesn't wait."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def hear_kept(self, row: Row, excludes: Sequence[Transport | None] | None) -> None:
+        """Queue the messages of a row for the members of its group."""
+        deliver, (number, name) = self._engine.deliver, row.topic
+        kind = _KINDS[number]
+        for place, message in enumerate(row.messages):
+            exclude = None if excludes is None else excludes[place]
+            deliver(kind, name, message.frame, exclude, message.number)
+
+    def hear_unkept(self, draft: Draft, exclude: Transport | None) -> None:
+        """Queue a message that could not be kept for the members of its group, everywhere."""
+        self._engine.fanout.lose(draft.topic, draft.frame, exclude)
+
+    def ring(self, topic: Topic, frames: list[bytes]) -> None:
+        """Tell other hubs and processes that there is news of a topic."""
+        self._engine.fanout.ring(topic, frames, self._engine)
+
+    def hear_void(self) -> None:
+        """Tell all whose messages are marked that their positions are void."""
+        for lifecycle in self._engine.marked_connections():
+            lifecycle.tell(VOID_FRAME)
+
+    def hear_position(self, position: str, *, has_gap: bool) -> None:
+        """Tell all whose messages are marked where they are."""
+        frame = settled(position)
+        for lifecycle in self._engine.marked_connections():
+            if has_gap:
+                lifecycle.tell_gap()
+            else:
+                lifecycle.tell(frame)

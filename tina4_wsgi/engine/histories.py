@@ -1,0 +1,112 @@
+"""Which paths and rooms keep history, and how much."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import Refused
+from ..journal.contract import Declaration, Limits
+from ..routing.names import GroupKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..config import Config
+    from ..journal.contract import Topic
+    from ..routing.matching import Route
+    from ..routing.rooms import RoomPattern, Rooms
+
+_MOST_NAMES = 10_000
+"""How many names are remembered: clients may choose them."""
+
+
+class Histories:
+    """The histories that one app keeps.
+
+    Args:
+        config: the settings of the app.
+        routes: returns all routes.
+        route_of: returns the WebSocket route of a path, None if there is none.
+        rooms: the rooms that were declared.
+
+    Greenlets and threads: any.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        routes: Callable[[], Iterable[Route]],
+        route_of: Callable[[str], Route | None],
+        rooms: Rooms,
+    ) -> None:
+        self._config = config
+        self._routes = routes
+        self._route_of = route_of
+        self._rooms = rooms
+        self._known: dict[Topic, Limits | None] = {}
+
+    @property
+    def has_rooms(self) -> bool:
+        """Whether rooms were declared that keep history."""
+        return bool(self._rooms.declared)
+
+    def is_any(self) -> bool:
+        """Return whether anything keeps history."""
+        return self.has_rooms or any(
+            limits_of(self._config.for_route(route.options))
+            for route in self._routes()
+            if route.kind == "websocket"
+        )
+
+    def of(self, topic: Topic) -> Limits | None:
+        """Return how much is kept of a path or a room; None for nothing."""
+        try:
+            return self._known[topic]
+        except KeyError:
+            pass
+        if len(self._known) >= _MOST_NAMES:
+            self._known.clear()
+        found = self._known[topic] = self._look_up(topic)
+        return found
+
+    def forget(self) -> None:
+        """Look everything up anew: a route was added."""
+        self._known.clear()
+
+    def declarations(self) -> list[Declaration]:
+        """Return what processes that publish without the app must know."""
+        found = [
+            Declaration(GroupKind.PATH, route.path, limits)
+            for route in self._routes()
+            if route.kind == "websocket"
+            and (limits := limits_of(self._config.for_route(route.options)))
+        ]
+        return [
+            *found,
+            *(
+                Declaration(GroupKind.ROOM, room.pattern, self._limits_of_room(room))
+                for room in self._rooms.declared
+            ),
+        ]
+
+    def _look_up(self, topic: Topic) -> Limits | None:
+        kind, name = topic
+        if kind == GroupKind.ROOM:
+            room = self._rooms.match(name)
+            return None if room is None else self._limits_of_room(room)
+        try:
+            route = self._route_of(name)
+        except Refused:
+            return None
+        return None if route is None else limits_of(self._config.for_route(route.options))
+
+    def _limits_of_room(self, room: RoomPattern) -> Limits:
+        options = {"history_s": self._config.history_s, "replay": 0, **room.options}
+        return Limits(*(options[name] for name in ("history", "history_s", "replay")))  # type: ignore[arg-type]  # checked when declared
+
+
+def limits_of(config: Config) -> Limits | None:
+    """Return how much a route with these settings keeps; None for nothing."""
+    if not config.history:
+        return None
+    return Limits(config.history, config.history_s, config.replay)

@@ -1,0 +1,387 @@
+"""Keeps what the connections of one hub say, and has everybody hear it in the order of the journal.
+
+How it works. What is said in one turn of the hub to paths that keep history is one transaction of
+the journal, at the end of the turn. Only then does it go to the groups here, behind all that other
+processes have kept before it; so everybody hears the same order. Others are told by a bell alone:
+they read in the journal what they have not heard.
+
+Where the journal can't be used, service goes on: what is said reaches those who are there, with no
+number. Clients are told that their positions are void, and once the journal can be used again, it
+begins a new epoch: whoever was away meanwhile is told of a gap.
+
+Invariants:
+- No kept frame leaves before it is in the journal.
+- `_point` is where this hub is: the groups here have got every message up to it, and none behind.
+- Nothing here switches, and no exception of the journal leaves, since most of this runs in the hub.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+import gevent
+
+from ..errors import JournalError
+from ..journal.contract import Kept, Point, Row
+from ..journal.positions import VOID, Position
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..journal.contract import Appended, Draft, Journal, Limits, Topic
+    from ..websocket.transport import Transport
+
+logger = logging.getLogger("tina4_wsgi.history")
+
+_FLUSH_BYTES = 262_144
+"""More bytes than that are kept before the end of the turn: a callback may broadcast without end.
+"""
+
+_MEND_S = 1.0
+"""How long a journal that failed is left alone: each attempt may take a twentieth of a second, and
+so long the hub stands still.
+"""
+
+_LOOK_S = 1.0
+_SWEEP_S = 10.0
+
+Said = tuple["Draft", "Transport | None"]
+
+
+class Audience(Protocol):
+    """Those who hear what is kept: the groups of one hub, and the other processes.
+
+    Greenlets: called in the hub's thread; nothing waits.
+    """
+
+    def hear_kept(self, row: Row, excludes: Sequence[Transport | None] | None) -> None:
+        """Queue the messages of a row for the members of its group."""
+
+    def hear_unkept(self, draft: Draft, exclude: Transport | None) -> None:
+        """Queue a message that could not be kept for the members of its group, in all processes."""
+
+    def ring(self, topic: Topic, frames: list[bytes]) -> None:
+        """Tell other hubs and processes that there is news of a topic."""
+
+    def hear_void(self) -> None:
+        """Tell all whose messages are marked that their positions are void."""
+
+    def hear_position(self, position: str, *, has_gap: bool) -> None:
+        """Tell all whose messages are marked where they are now.
+
+        Args:
+            has_gap: whether they may have missed something.
+        """
+
+
+class Counts:
+    """What one hub's keeper did.
+
+    Attributes:
+        kept, unkept: messages that went into the journal, and that should have and did not.
+        repeated: messages that weren't said, since their `once` had been.
+        failures: how often the journal failed.
+        resumes, gaps, newcomers: connections by what they were told of their past.
+        replayed: messages that came from the journal to those who came.
+        latest_s, longest_s: how long the last transaction took, and the longest.
+    """
+
+    __slots__ = (
+        "failures",
+        "gaps",
+        "kept",
+        "latest_s",
+        "longest_s",
+        "newcomers",
+        "repeated",
+        "replayed",
+        "resumes",
+        "unkept",
+    )
+
+    def __init__(self) -> None:
+        self.kept = self.unkept = self.repeated = self.failures = 0
+        self.resumes = self.gaps = self.newcomers = self.replayed = 0
+        self.latest_s = self.longest_s = 0.0
+
+
+class Keeper:
+    """The journal as one hub uses it.
+
+    Args:
+        loop: the hub's event loop.
+        audience: those who hear.
+        journal: used by this object alone, unless it may be used from several threads.
+
+    Attributes:
+        is_pending: whether something was said that isn't in the journal yet.
+        counts: what it did.
+        error: why the journal can't be used; "" while it can.
+
+    Greenlets: the hub's thread.
+    """
+
+    def __init__(self, loop: Any, audience: Audience, journal: Journal) -> None:  # gevent: no types
+        self._loop = loop
+        self._audience = audience
+        self._journal = journal
+        self._said: list[Said] = []
+        self._said_bytes = 0
+        self._point = Point("", 0, 0)
+        self._is_following = False
+        self._is_hearing = False
+        self._mend_at_s = 0.0
+        self._look_at_s = self._sweep_at_s = 0.0
+        self.is_pending = False
+        self.error = ""
+        self.counts = Counts()
+
+    @property
+    def position(self) -> str:
+        """Where those are who have heard everything here."""
+        return VOID if self.error else str(Position(self._point.epoch, self._point.number))
+
+    @property
+    def has_position(self) -> bool:
+        """Whether there is a position at present."""
+        return not self.error
+
+    # -- saying
+
+    def keep(self, draft: Draft, exclude: Transport | None = None) -> None:
+        """Say something at the end of this turn, once it is in the journal."""
+        if self.error and time.monotonic() < self._mend_at_s:
+            self._say_unkept(draft, exclude)
+            return
+        if not self.is_pending:
+            self.is_pending = True
+            self._loop.run_callback(self.finish)
+        self._said.append((draft, exclude))
+        self._said_bytes += len(draft.frame)
+        if self._said_bytes > _FLUSH_BYTES:
+            self.finish()
+
+    def finish(self) -> None:
+        """Put into the journal what was said, and have it heard; for what must come behind it."""
+        said, self._said, self._said_bytes = self._said, [], 0
+        self.is_pending = False
+        if not said:
+            return
+
+        begin_s = time.perf_counter()
+        try:
+            if self.error:
+                self._mend()
+            appended = self._journal.append([draft for draft, _ in said], time.time())
+            self._follow_to(appended.before)
+        except JournalError as exc:
+            self._fail(exc)
+            for draft, exclude in said:
+                self._say_unkept(draft, exclude)
+            return
+
+        took_s = self.counts.latest_s = time.perf_counter() - begin_s
+        self.counts.longest_s = max(self.counts.longest_s, took_s)
+        self._have_heard(said, appended)
+
+    def _have_heard(self, said: list[Said], appended: Appended) -> None:
+        """Have what is kept now heard here, and ring."""
+        now_s, number = time.time(), appended.before.number
+        for begin, end in _runs(said):
+            messages, excludes = [], []
+            for place in range(begin, end):
+                number = appended.numbers[place]
+                if not number:
+                    self.counts.repeated += 1
+                    continue
+                draft, exclude = said[place]
+                messages.append(Kept(number, draft.frame, draft.author, now_s))
+                excludes.append(exclude)
+            if not messages:
+                continue
+            self.counts.kept += len(messages)
+            topic, last = said[begin][0].topic, messages[-1].number
+            self._audience.hear_kept(Row(topic, messages), excludes if any(excludes) else None)
+            self._point = appended.before._replace(number=last)
+            self._audience.ring(topic, [message.frame for message in messages])
+
+    def _say_unkept(self, draft: Draft, exclude: Transport | None) -> None:
+        self.counts.unkept += 1
+        self._audience.hear_unkept(draft, exclude)
+
+    # -- hearing
+
+    def follow(self) -> None:
+        """From now on, hear what others keep; somebody here is about to listen."""
+        if self._is_following:
+            return
+        self.finish()
+        self._is_following = True
+        try:
+            if self.error:
+                self._mend_in_time()
+            self._point = self._journal.point()
+        except JournalError as exc:
+            self._fail(exc)
+
+    def stop_following(self) -> None:
+        """Hear no more: nobody is here."""
+        self._is_following = False
+
+    def ring(self) -> None:
+        """Read at the end of this turn what others have kept."""
+        if self._is_following and not self._is_hearing:
+            self._is_hearing = True
+            self._loop.run_callback(self.hear)
+
+    def hear(self) -> None:
+        """Have everything heard that is in the journal."""
+        self._is_hearing = False
+        self.finish()
+        if not self._is_following:
+            return
+        try:
+            if self.error:
+                self._mend_in_time()
+            else:
+                self._follow_to(None)
+        except JournalError as exc:
+            self._fail(exc)
+
+    def _follow_to(self, end: Point | None) -> None:
+        """Have the messages of others heard, up to a point in the journal or all.
+
+        Raises:
+            JournalError: the journal can't be read.
+        """
+        point = self._point
+        if end is not None and (
+            not self._is_following or (end.number, *end[::2]) == (point.number, *point[::2])
+        ):
+            self._point = end
+            return
+
+        while True:
+            news = self._journal.news(self._point.number)
+            if news.point.copy_id != point.copy_id or not news.is_whole:
+                self._move_on(self._journal.point() if end is None else end, has_gap=True)
+                return
+            for row in news.rows:
+                if end is not None and row.messages[-1].number > end.number:
+                    break
+                self._audience.hear_kept(row, None)
+                self._point = point._replace(number=row.messages[-1].number)
+            number = news.point.number if end is None else min(news.point.number, end.number)
+            self._point = self._point._replace(number=max(number, self._point.number))
+            if len(news.rows) == 0 or self._point.number == (end or news.point).number:
+                break
+        if news.point.epoch != point.epoch:
+            self._move_on(self._point._replace(epoch=news.point.epoch), has_gap=False)
+
+    def _move_on(self, point: Point, *, has_gap: bool) -> None:
+        """Begin to count from a point in another epoch."""
+        self._point = point
+        self._audience.hear_position(self.position, has_gap=has_gap)
+
+    # -- what was said before
+
+    def missed(self, topic: Topic, number: int, limits: Limits) -> list[Kept] | None:
+        """Return a page of what was said on a topic behind `number`; see `Journal.missed`.
+
+        Nothing behind what the groups here have got; None also where the journal can't be read.
+        """
+        try:
+            return self._journal.missed(topic, number, self._point.number, limits, time.time())
+        except JournalError as exc:
+            self._fail(exc)
+            return None
+
+    def latest(self, topic: Topic, most: int, limits: Limits) -> list[Kept]:
+        """Return the last messages of a topic that the groups here have got."""
+        try:
+            return self._journal.latest(topic, most, self._point.number, limits, time.time())
+        except JournalError as exc:
+            self._fail(exc)
+            return []
+
+    def is_of_now(self, position: Position) -> bool:
+        """Return whether a position is of this epoch, and not behind its end."""
+        point = self._point
+        return not self.error and position.epoch == point.epoch and position.number <= point.number
+
+    # -- when it fails, and house-keeping
+
+    def doubt(self) -> None:
+        """Begin a new epoch soon: a process has said something that isn't in the journal."""
+        try:
+            self._journal.renew()
+        except JournalError as exc:
+            self._fail(exc)
+        self.ring()
+
+    def look(self, now_s: float) -> None:
+        """Now and then, look for what no bell has told of, mend, and sweep; in the hub."""
+        if now_s < self._look_at_s:
+            return
+        self._look_at_s = now_s + _LOOK_S
+        self.hear()
+        if now_s < self._sweep_at_s or self.error:
+            return
+        self._sweep_at_s = now_s + _SWEEP_S
+        try:
+            self._journal.sweep(time.time())
+        except JournalError as exc:
+            self._fail(exc)
+
+    def size_bytes(self) -> int:
+        """Return how much room the kept messages take; 0 where that can't be found out."""
+        try:
+            return self._journal.size_bytes()
+        except JournalError:
+            return 0
+
+    def close(self) -> None:
+        """Keep what was said, and release the journal."""
+        self.finish()
+        self._journal.close()
+
+    def _mend_in_time(self) -> None:
+        if time.monotonic() >= self._mend_at_s:
+            self._mend()
+
+    def _mend(self) -> None:
+        """Use the journal again, in a new epoch.
+
+        Raises:
+            JournalError: it still can't be used.
+        """
+        renewed = self._journal.renew()
+        error, self.error = self.error, ""
+        try:
+            self._follow_to(renewed)
+        except JournalError:
+            self.error = error
+            raise
+        gevent.spawn(logger.warning, "messages are kept again; positions begin anew")
+
+    def _fail(self, error: JournalError) -> None:
+        """Go on without the journal for a while."""
+        self._mend_at_s = time.monotonic() + _MEND_S
+        was_well, self.error = not self.error, str(error)
+        if was_well:
+            self.counts.failures += 1
+            self._audience.hear_void()
+            # In a greenlet of its own: in the hub, logging could wait for a lock.
+            gevent.spawn(logger.error, "messages can't be kept at present: %s", error)
+
+
+def _runs(said: list[Said]) -> list[tuple[int, int]]:
+    """Return begin and end of each run of messages to one topic."""
+    runs, begin = [], 0
+    for place in range(1, len(said) + 1):
+        if place == len(said) or said[place][0].topic != said[begin][0].topic:
+            runs.append((begin, place))
+            begin = place
+    return runs

@@ -1,0 +1,166 @@
+"""The journal of an app for those who have no hub: views, threads, processes without clients."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import JournalError, UsageError
+from ..hub.native import allocate_lock
+from ..journal.positions import Position, parse
+from ..protocol.marks import message_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..journal.contract import Draft, Journal, Kept, Limits, Topic
+    from .fanout import Fanout
+    from .histories import Histories
+
+
+class KeptMessage(NamedTuple):
+    """A message of the past.
+
+    Attributes:
+        position: of this message, for `after` and for `since` of a page.
+        message: as clients get it.
+        said_at_s: when, in seconds since 1970.
+    """
+
+    position: str
+    message: str | bytes
+    said_at_s: float
+
+
+class Reading:
+    """Reads and writes the journal from any greenlet or thread.
+
+    Lock: `_lock` guards the journal; a call holds it for about a millisecond, and never switches.
+
+    Args:
+        open_journal: returns the journal for one more user.
+    """
+
+    def __init__(
+        self, fanout: Fanout, histories: Histories, open_journal: Callable[[], Journal]
+    ) -> None:
+        self._fanout = fanout
+        self._histories = histories
+        self._open_journal = open_journal
+        self._lock = allocate_lock()
+        self._journal: Journal | None = None
+        self._doubted_at_s = 0.0
+
+    def open_another(self) -> Journal:
+        """Return the journal for a hub, and say in it what is kept."""
+        journal = self._open_journal()
+        try:
+            journal.declare(self._histories.declarations())
+        except JournalError:
+            pass  # the hub finds out, and says so
+        return journal
+
+    def keep(self, draft: Draft) -> None:
+        """Keep a message, and have it heard; where that can't be done, only have it heard."""
+        try:
+            with self._lock:
+                appended = self._here().append([draft], time.time())
+        except JournalError:
+            self._fanout.lose(draft.topic, draft.frame)
+            return
+        if appended.numbers[0]:
+            self._fanout.ring(draft.topic, [draft.frame])
+
+    def position(self) -> str:
+        """Return where the journal is.
+
+        Raises:
+            JournalError: it can't be read.
+        """
+        with self._lock:
+            point = self._here().point()
+        return str(Position(point.epoch, point.number))
+
+    def history(self, topic: Topic, after: str | None, most: int) -> list[KeptMessage]:
+        """Return messages of the past; see `App.history`.
+
+        Raises:
+            JournalError: they can't be read.
+            UsageError: nothing of this topic is kept, or what came behind `after` isn't there.
+        """
+        limits = self.limits_of(topic)
+        with self._lock:
+            journal = self._here()
+            point = journal.point()
+            if after is None:
+                found = journal.latest(topic, most, point.number, limits, time.time())
+            else:
+                found = self._behind(journal, topic, parse(after), limits)[:most]
+        return [
+            KeptMessage(
+                str(Position(point.epoch, one.number)), message_of(one.frame), one.said_at_s
+            )
+            for one in found
+        ]
+
+    def _behind(
+        self, journal: Journal, topic: Topic, position: Position, limits: Limits
+    ) -> list[Kept]:
+        point = journal.point()
+        found: list[Kept] = []
+        page: list[Kept] | None = None
+        if position.epoch == point.epoch:
+            page = journal.missed(topic, position.number, point.number, limits, time.time())
+        while page:
+            found.extend(page)
+            page = journal.missed(topic, page[-1].number, point.number, limits, time.time())
+        if page is None:
+            raise UsageError(
+                f"what was said on {topic[1]!r} behind {str(position)!r} is not there any more, "
+                "expected a position that `history` still reaches"
+            )
+        return found
+
+    def forget(self, topic: Topic) -> None:
+        """Drop all that is kept of a topic.
+
+        Raises:
+            JournalError: it can't be written.
+        """
+        self.limits_of(topic)
+        with self._lock:
+            self._here().forget(topic)
+
+    def limits_of(self, topic: Topic) -> Limits:
+        """Return how much is kept of a topic.
+
+        Raises:
+            UsageError: nothing is.
+        """
+        limits = self._histories.of(topic)
+        if limits is None:
+            raise UsageError(
+                f"{topic[1]!r} keeps no history, expected one of a route with history=, or of "
+                "Router.room"
+            )
+        return limits
+
+    def doubt(self) -> None:
+        """Begin a new epoch: something was said that isn't in the journal."""
+        try:
+            with self._lock:
+                self._here().renew()
+        except JournalError:
+            pass  # the hubs find out
+
+    def close(self) -> None:
+        """Release the journal."""
+        with self._lock:
+            journal, self._journal = self._journal, None
+        if journal is not None:
+            journal.close()
+
+    def _here(self) -> Journal:
+        if self._journal is None:
+            self._journal = self.open_another()
+        return self._journal

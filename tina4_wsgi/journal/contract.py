@@ -1,0 +1,185 @@
+"""What a journal and those who keep and read in it promise each other.
+
+A journal gives each kept message a number. Numbers grow by one, over all paths and rooms of an app,
+and are never given twice within one epoch. An epoch is a random text: it begins with a journal, and
+a new one begins whenever something may have been said that the journal doesn't have. So a position,
+an epoch with a number, says exactly what somebody has seen.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERSION = 1
+"""Of the tables of a journal, and of what processes tell each other of it."""
+
+MOST_ROWS = 256
+"""The most rows that are read in one go: others have their turns in between."""
+
+NEWS_S = 10.0
+"""What is younger isn't dropped for being one too many: other processes may have to read it yet."""
+
+Topic = tuple[int, str]
+"""What is kept under one name: the number of a `routing.names.GroupKind`, and a path or a room."""
+
+
+class Limits(NamedTuple):
+    """How much is kept of one path or room.
+
+    Attributes:
+        most_messages: the latest ones; older ones go.
+        longest_s: those that are older go.
+        replay: how many of the latest a newcomer gets.
+    """
+
+    most_messages: int
+    longest_s: float
+    replay: int = 0
+
+
+class Draft(NamedTuple):
+    """A message that is to be kept.
+
+    Attributes:
+        frame: as it goes to clients: one whole, unmasked, uncompressed frame (RFC 6455 §5.2).
+        limits: of its topic.
+        author: the name that a client gave itself, if the message isn't for that client; "" for a
+            message for all.
+        once: a key; a second message under the same key isn't kept. "" for none.
+    """
+
+    topic: Topic
+    frame: bytes
+    limits: Limits
+    author: str = ""
+    once: str = ""
+
+
+class Kept(NamedTuple):
+    """A message as it was kept.
+
+    Attributes:
+        number: its place in the order.
+        frame, author: as of `Draft`.
+        said_at_s: when, in seconds since 1970.
+    """
+
+    number: int
+    frame: bytes
+    author: str
+    said_at_s: float
+
+
+class Row(NamedTuple):
+    """Messages of one topic that stand side by side in the order."""
+
+    topic: Topic
+    messages: list[Kept]
+
+
+class Point(NamedTuple):
+    """Where a journal is.
+
+    Attributes:
+        epoch: the epoch.
+        number: of the latest message; 0 before the first.
+        copy_id: which copy of the journal this is. Another one, as behind a deleted file, may lack
+            what the last one had; within one copy nothing is missing, whatever the epoch.
+    """
+
+    epoch: str
+    number: int
+    copy_id: int
+
+
+class Appended(NamedTuple):
+    """What became of drafts.
+
+    Attributes:
+        before: where the journal was just before.
+        numbers: of the drafts, in their order; 0 for one whose `once` had been said.
+    """
+
+    before: Point
+    numbers: list[int]
+
+
+class News(NamedTuple):
+    """What was said behind a number, by anybody.
+
+    Attributes:
+        point: where the journal is; its number is the last one of `rows` if there is more to read.
+        is_whole: whether nothing of it has been dropped already.
+    """
+
+    point: Point
+    rows: list[Row]
+    is_whole: bool
+
+
+class Declaration(NamedTuple):
+    """What an app says of the paths, or rooms, that it keeps.
+
+    Attributes:
+        kind: the number of a `GroupKind`.
+        pattern: the path of a route, or the pattern of rooms.
+    """
+
+    kind: int
+    pattern: str
+    limits: Limits
+
+
+class Journal(Protocol):
+    """One app's kept messages.
+
+    Each method raises JournalError where the journal can't be used; then nothing has been kept.
+    Calls may take a millisecond, and wait at most `file.PATIENCE_S` for other writers; none of them
+    switches to another greenlet.
+    """
+
+    def append(self, drafts: Sequence[Draft], now_s: float) -> Appended:
+        """Keep all drafts, side by side, or none."""
+
+    def news(self, number: int) -> News:
+        """Return what was said behind `number`, at most `MOST_ROWS` rows."""
+
+    def missed(
+        self, topic: Topic, number: int, end: int, limits: Limits, now_s: float
+    ) -> list[Kept] | None:
+        """Return a topic's messages behind `number` up to `end`, oldest first; a page of them.
+
+        Returns:
+            At most about `MOST_ROWS` messages; none if there are no more. None if one of them is
+            not there any more: it was too old, or too many came behind it.
+        """
+
+    def latest(self, topic: Topic, most: int, end: int, limits: Limits, now_s: float) -> list[Kept]:
+        """Return the last `most` messages of a topic up to the number `end`, oldest first."""
+
+    def point(self) -> Point:
+        """Return where the journal is."""
+
+    def forget(self, topic: Topic) -> None:
+        """Drop all messages of a topic; whoever has missed one of them is told of a gap."""
+
+    def renew(self) -> Point:
+        """Begin a new epoch, where need be in a new copy, and return where the journal is."""
+
+    def sweep(self, now_s: float) -> None:
+        """Drop what is too old and what is too much, a part at a time."""
+
+    def declare(self, declarations: Sequence[Declaration]) -> None:
+        """Say what is kept, for processes that publish without the app."""
+
+    def declared(self) -> list[Declaration]:
+        """Return what was declared."""
+
+    def size_bytes(self) -> int:
+        """Return how much room the messages take."""
+
+    def close(self) -> None:
+        """Release what is held open; the journal may be used again."""

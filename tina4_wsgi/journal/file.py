@@ -1,0 +1,375 @@
+"""A journal in a file: for all processes of one machine, and over their restarts.
+
+The frames that one process says in a row to one path are one row of a table, since a row costs more
+than a frame. Their numbers are `first` to `n`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ..protocol.marks import split_frames
+from .contract import MOST_ROWS, NEWS_S, Appended, Declaration, Kept, Limits, News, Point, Row
+from .database import Database
+from .positions import new_epoch
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Sequence
+
+    from .contract import Draft, Topic
+
+_LEAST_TRIM = 16
+"""After so many messages of a topic, at least, those that are too many are looked for."""
+
+_CHECK_BYTES = 1 << 20
+"""After so many bytes the size of the file is looked at."""
+
+_SWEPT_ROWS = 500
+_MOST_FLOORS = 100_000
+_MOST_TRIMMING = 10_000
+_ROW_BYTES = 100  # what a row takes besides its frames
+
+
+class FileJournal:
+    """See `contract.Journal`.
+
+    Args:
+        path: of the file.
+        make_folder: see `Database`.
+        most_bytes: how much the messages may take.
+
+    Threads: one at a time.
+    """
+
+    def __init__(self, path: str, make_folder: Callable[[], None], most_bytes: int) -> None:
+        self._database = Database(path, make_folder)
+        self._most_bytes = most_bytes
+        self._untrimmed: dict[Topic, int] = {}
+        # Once a second: the time, and a number that is older than that.
+        self._ages: deque[tuple[float, int]] = deque()
+        self._unchecked_bytes = 0
+        self._swept_to = 0
+
+    # -- writing
+
+    def append(self, drafts: Sequence[Draft], now_s: float) -> Appended:
+        """Keep all drafts; see `contract.Journal`."""
+
+        def change(connection: sqlite3.Connection) -> Appended:
+            before = _point(connection)
+            kept = [one for one in drafts if not one.once or _is_new(connection, one, now_s)]
+            numbers = _insert(connection, kept, before.number, now_s)
+            self._note_age(before.number, now_s)
+            for draft in kept:
+                self._trim(connection, draft)
+            self._check_size(connection, sum(len(draft.frame) for draft in kept))
+            if len(kept) == len(drafts):
+                return Appended(before, numbers)
+            left = iter(numbers)
+            here = set(map(id, kept))
+            return Appended(before, [next(left) if id(one) in here else 0 for one in drafts])
+
+        return self._database.write(change)
+
+    def forget(self, topic: Topic) -> None:
+        """Drop all messages of a topic."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            _drop(connection, "topic=?", (_text(topic),))
+
+        self._database.write(change)
+
+    def renew(self) -> Point:
+        """Begin a new epoch; a file that can't be read is made anew."""
+
+        def change(connection: sqlite3.Connection) -> Point:
+            connection.execute("UPDATE meta SET epoch=?", (new_epoch(),))
+            return _point(connection)
+
+        return self._database.write(change)
+
+    def sweep(self, now_s: float) -> None:
+        """Drop what is too old, some rows at a time, and what is too much."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            end = connection.execute(
+                "SELECT n FROM rows WHERE n>? ORDER BY n LIMIT 1 OFFSET ?",
+                (self._swept_to, _SWEPT_ROWS),
+            ).fetchone()
+            last = _point(connection).number if end is None else end[0]
+            _drop(connection, "n>? AND n<=? AND until<?", (self._swept_to, last, now_s))
+            self._swept_to = 0 if end is None else last
+            connection.execute("DELETE FROM said WHERE until<?", (now_s,))
+            _forget_floors(connection)
+            self._check_size(connection, _CHECK_BYTES)
+
+        self._database.write(change)
+
+    def declare(self, declarations: Sequence[Declaration]) -> None:
+        """Say what is kept; writes only what isn't there."""
+        if self.declared() == sorted(declarations):
+            return
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM declared")
+            connection.executemany(
+                "INSERT OR REPLACE INTO declared VALUES (?, ?, ?, ?, ?)",
+                [(one.kind, one.pattern, *one.limits) for one in declarations],
+            )
+
+        self._database.write(change)
+
+    def _note_age(self, number: int, now_s: float) -> None:
+        ages = self._ages
+        if not ages or abs(now_s - ages[-1][0]) > 1:
+            ages.append((now_s, number))
+        while len(ages) > 1 and ages[1][0] < now_s - NEWS_S:
+            ages.popleft()
+
+    def _trim(self, connection: sqlite3.Connection, draft: Draft) -> None:
+        """Now and then, drop the messages of a topic that are too many and no news."""
+        topic, most = draft.topic, draft.limits.most_messages
+        count = self._untrimmed.get(topic, 0) + 1
+        self._untrimmed[topic] = count
+        if count < max(_LEAST_TRIM, most // 4):
+            return
+        if len(self._untrimmed) > _MOST_TRIMMING:
+            self._untrimmed.clear()
+        self._untrimmed[topic] = 0
+
+        left = most
+        for number, first in connection.execute(
+            "SELECT n, first FROM rows WHERE topic=? ORDER BY n DESC", (_text(topic),)
+        ):
+            if left <= 0:
+                last = min(number, self._ages[0][1])
+                _drop(connection, "topic=? AND n<=?", (_text(topic), last))
+                return
+            left -= number - first + 1
+
+    def _check_size(self, connection: sqlite3.Connection, added_bytes: int) -> None:
+        """Now and then, drop the oldest rows where there are too many bytes."""
+        self._unchecked_bytes += added_bytes
+        if self._unchecked_bytes < min(_CHECK_BYTES, self._most_bytes // 8):
+            return
+        self._unchecked_bytes = 0
+        excess_bytes = _size_bytes(connection) - self._most_bytes
+        if excess_bytes <= 0:
+            return
+
+        excess_bytes += self._most_bytes // 8
+        for number, size in connection.execute("SELECT n, length(frames) FROM rows ORDER BY n"):
+            excess_bytes -= size + _ROW_BYTES
+            if excess_bytes <= 0:
+                _drop(connection, "n<=?", (number,))
+                return
+        _drop(connection, "n<=?", (_point(connection).number,))
+
+    # -- reading
+
+    def news(self, number: int) -> News:
+        """Return what was said behind `number`; see `contract.Journal`."""
+
+        def ask(connection: sqlite3.Connection) -> News:
+            epoch, top, dropped, copy_id = connection.execute(
+                "SELECT epoch, top, dropped, copy_id FROM meta"
+            ).fetchone()
+            if number >= top:
+                return News(Point(epoch, top, copy_id), [], number == top or not number)
+            rows = [
+                Row(_topic(topic), _messages(last, authors, frames, said_at_s))
+                for last, topic, said_at_s, authors, frames in connection.execute(
+                    "SELECT n, topic, said_at, authors, frames FROM rows WHERE n>? "
+                    "ORDER BY n LIMIT ?",
+                    (number, MOST_ROWS),
+                )
+            ]
+            if len(rows) == MOST_ROWS:
+                top = rows[-1].messages[-1].number
+            return News(Point(epoch, top, copy_id), rows, number >= dropped)
+
+        return self._database.read(ask)
+
+    def missed(
+        self, topic: Topic, number: int, end: int, limits: Limits, now_s: float
+    ) -> list[Kept] | None:
+        """Return a page of what was missed; see `contract.Journal`."""
+
+        def ask(connection: sqlite3.Connection) -> list[Kept] | None:
+            text = _text(topic)
+            if number < _floor(connection, text):
+                return None
+            count = connection.execute(
+                "SELECT sum(n - max(first, ?) + 1) FROM rows WHERE topic=? AND n>?",
+                (number + 1, text, number),
+            ).fetchone()[0]
+            if (count or 0) > limits.most_messages:
+                return None
+            found = _rows_of(connection, text, number, "ASC")
+            if found and found[0].said_at_s < now_s - limits.longest_s:
+                return None
+            return [one for one in found if number < one.number <= end]
+
+        return self._database.read(ask)
+
+    def latest(self, topic: Topic, most: int, end: int, limits: Limits, now_s: float) -> list[Kept]:
+        """Return the last messages of a topic; see `contract.Journal`."""
+
+        def ask(connection: sqlite3.Connection) -> list[Kept]:
+            oldest_s, found = now_s - limits.longest_s, list[Kept]()
+            for last, said_at_s, authors, frames in connection.execute(
+                "SELECT n, said_at, authors, frames FROM rows WHERE topic=? AND first<=? "
+                "ORDER BY n DESC",
+                (_text(topic), end),
+            ):
+                if said_at_s < oldest_s or len(found) >= most:
+                    break
+                messages = _messages(last, authors, frames, said_at_s)
+                found.extend(one for one in reversed(messages) if one.number <= end)
+            return found[:most][::-1]
+
+        return self._database.read(ask)
+
+    def point(self) -> Point:
+        """Return where the journal is."""
+        return self._database.read(_point)
+
+    def declared(self) -> list[Declaration]:
+        """Return what was declared, sorted."""
+
+        def ask(connection: sqlite3.Connection) -> list[Declaration]:
+            return sorted(
+                Declaration(kind, pattern, Limits(most, longest_s, replay))
+                for kind, pattern, most, longest_s, replay in connection.execute(
+                    "SELECT kind, pattern, most, longest_s, replay FROM declared"
+                )
+            )
+
+        return self._database.read(ask)
+
+    def size_bytes(self) -> int:
+        """Return how much room the messages take."""
+        return self._database.read(_size_bytes)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+
+def _text(topic: Topic) -> str:
+    return f"{topic[0]:d}{topic[1]}"
+
+
+def _topic(text: str) -> Topic:
+    return int(text[0]), text[1:]
+
+
+def _point(connection: sqlite3.Connection) -> Point:
+    return Point(*connection.execute("SELECT epoch, top, copy_id FROM meta").fetchone())
+
+
+def _is_new(connection: sqlite3.Connection, draft: Draft, now_s: float) -> bool:
+    """Note that something is said under a key; return whether it is for the first time."""
+    said = connection.execute(
+        "INSERT OR IGNORE INTO said VALUES (?, ?)", (draft.once, now_s + draft.limits.longest_s)
+    )
+    return said.rowcount > 0
+
+
+def _insert(
+    connection: sqlite3.Connection, drafts: Sequence[Draft], number: int, now_s: float
+) -> list[int]:
+    """Write drafts behind `number`, those of one topic in a row together; return their numbers."""
+    begin, end = 0, len(drafts)
+    while begin < end:
+        topic, stop = drafts[begin].topic, begin + 1
+        while stop < end and drafts[stop].topic == topic:
+            stop += 1
+        together = drafts[begin:stop]
+        authors = ",".join(one.author for one in together)
+        frames = b"".join([one.frame for one in together])
+        connection.execute(
+            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                number + stop,
+                number + begin + 1,
+                _text(topic),
+                now_s,
+                now_s + together[0].limits.longest_s,
+                authors.strip(",") and authors,
+                frames,
+            ),
+        )
+        begin = stop
+
+    connection.execute("UPDATE meta SET top=?", (number + end,))
+    return list(range(number + 1, number + end + 1))
+
+
+def _messages(last: int, authors: str, frames: bytes, said_at_s: float) -> list[Kept]:
+    """Take a row apart."""
+    split = split_frames(frames)
+    names = authors.split(",") if authors else [""] * len(split)
+    first = last - len(split) + 1
+    return [
+        Kept(first + place, frame, name, said_at_s)
+        for place, (frame, name) in enumerate(zip(split, names, strict=True))
+    ]
+
+
+def _rows_of(connection: sqlite3.Connection, topic: str, number: int, order: str) -> list[Kept]:
+    found: list[Kept] = []
+    for last, said_at_s, authors, frames in connection.execute(
+        f"SELECT n, said_at, authors, frames FROM rows WHERE topic=? AND n>? ORDER BY n {order}",
+        (topic, number),
+    ):
+        found.extend(_messages(last, authors, frames, said_at_s))
+        if len(found) >= MOST_ROWS:
+            break
+    return found
+
+
+def _floor(connection: sqlite3.Connection, topic: str) -> int:
+    """Return the last number of a topic that was dropped, or that may have been."""
+    found = connection.execute(
+        "SELECT max(floor, coalesce((SELECT n FROM floors WHERE topic=?), 0)) FROM meta", (topic,)
+    ).fetchone()
+    return int(found[0])
+
+
+def _drop(connection: sqlite3.Connection, condition: str, values: tuple[object, ...]) -> None:
+    """Drop rows, and note which numbers they had."""
+    connection.execute(
+        "INSERT INTO floors SELECT topic, max(n) FROM rows "
+        f"WHERE {condition} GROUP BY topic "
+        "ON CONFLICT (topic) DO UPDATE SET n=max(n, excluded.n)",
+        values,
+    )
+    connection.execute(
+        "UPDATE meta SET dropped=max(dropped, coalesce("
+        f"(SELECT max(n) FROM rows WHERE {condition}), 0))",
+        values,
+    )
+    connection.execute(f"DELETE FROM rows WHERE {condition}", values)
+
+
+def _forget_floors(connection: sqlite3.Connection) -> None:
+    """Where topics are too many, take the older half of their floors for one that holds for all."""
+    count = connection.execute("SELECT count(*) FROM floors").fetchone()[0]
+    if count <= _MOST_FLOORS:
+        return
+    middle = connection.execute(
+        "SELECT n FROM floors ORDER BY n LIMIT 1 OFFSET ?", (count // 2,)
+    ).fetchone()[0]
+    connection.execute("UPDATE meta SET floor=max(floor, ?)", (middle,))
+    connection.execute("DELETE FROM floors WHERE n<=?", (middle,))
+
+
+def _size_bytes(connection: sqlite3.Connection) -> int:
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)

@@ -1,0 +1,249 @@
+"""A connection that may have been here before: it gets what it missed, and says where it is.
+
+How it works. A client that comes back says where it was. Before "open" runs, it is told what it is
+(the greeting), gets page after page of what it missed, and joins its path behind the last one,
+without a switch in between; so nothing is missing and nothing comes twice. A newcomer gets the
+latest messages in the same way where the route says `replay`. Behind "open", in which a callback
+may join rooms and get what it missed there, it is told that all has been said.
+
+A client that asked for marks gets one in front of each message. Any other client sees plain
+messages, as on every route.
+
+Invariant: between the last look into the journal and the joining of a group nothing switches.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..journal.positions import VOID, Position, parse
+from ..protocol import marks
+from ..protocol.deflate import compress_frame
+from ..routing.names import GroupKind
+from .lifecycle import Lifecycle
+
+if TYPE_CHECKING:
+    from ..journal.contract import Kept, Topic
+    from ..protocol.marks import Claim
+    from .seams import ConnectionOwner, Keeping
+    from .served_route import ServedRoute
+
+
+class _Past(NamedTuple):
+    """What a client that comes has seen.
+
+    Attributes:
+        position: where it was; of no epoch for a newcomer, and for one that doesn't know.
+        has_been: whether it has been here.
+    """
+
+    position: Position
+    has_been: bool
+
+
+class ReturningLifecycle(Lifecycle):
+    """The internal side of a connection that may come back.
+
+    Args:
+        claim: what the client said of itself; None for one that wants plain messages.
+
+    Attributes:
+        is_marking: whether the client has read the greeting, and marks what it says.
+    """
+
+    __slots__ = ("_me", "_past", "_resumed", "is_marking")
+
+    def __init__(
+        self,
+        owner: ConnectionOwner,
+        service: ServedRoute,
+        window_bits: int,
+        claim: Claim | None,
+    ) -> None:
+        super().__init__(owner, service, window_bits)
+        self._me = "" if claim is None else claim.me
+        self._resumed: bool | None = None
+        self.is_marking = False
+        said = "" if claim is None else claim.position
+        # Only until "open" is done.
+        self._past: _Past | None = _Past(parse(said), said != "")
+
+    @property
+    def me(self) -> str:
+        """The name that the client gave itself; "" for one that wants plain messages."""
+        return self._me
+
+    @property
+    def resumed(self) -> bool | None:
+        """See `Connection.resumed`."""
+        return self._resumed
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether each message of the connection begins with a mark."""
+        return self._me != ""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the client must catch up before it joins its path."""
+        past = self._past
+        if past is None:
+            return False
+        return past.has_been or self.service.limits.replay > 0
+
+    @property
+    def _keeper(self) -> Keeping:
+        keeper = self.owner.keeper
+        assert keeper is not None
+        return keeper
+
+    # -- coming
+
+    def greet_newcomer(self) -> None:
+        """Greet a client that has missed nothing; in the hub, as it joins its path."""
+        self._keeper.counts.newcomers += 1
+        if self._me:
+            self._write(marks.greeting(self._me, self._keeper.position, marks.NEWCOMER))
+
+    def _open(self) -> None:
+        past = self._past
+        assert past is not None
+        if self.is_due:
+            self._catch_up(past)
+        super()._open()
+
+        self._past = None
+        if self._me and not self.closed:
+            self.owner.finish_keeping()
+            self._settle()
+
+    def _catch_up(self, past: _Past) -> None:
+        """Send what was missed, and join the path."""
+        keeper, topic = self._keeper, (GroupKind.PATH, self.connection.path)
+        keeper.hear()
+        page: list[Kept] | None = None
+        if past.has_been and keeper.is_of_now(past.position):
+            page = self._missed(topic, past.position.number)
+        self._greet(past, is_missing=page is None)
+        if page is None:
+            page = self._replayed(topic, past)
+
+        self._send_pages(topic, page)
+        if not self.closed:
+            self.owner.join_path(self)
+
+    def catch_up_room(self, room: str) -> None:
+        """Send what was missed in a room, or its latest messages; the caller joins it at once.
+
+        Only while "open" runs: later, nothing of a room was missed.
+        """
+        past, topic = self._past, (GroupKind.ROOM, room)
+        page: list[Kept] | None
+        if past is not None and self.resumed:
+            page = self._missed(topic, past.position.number)
+            if page is None:
+                self._note_gap()
+        else:
+            page = self._replayed(topic, past or _Past(Position("", 0), False))
+        self._send_pages(topic, page or [])
+
+    def _send_pages(self, topic: Topic, page: list[Kept]) -> None:
+        """Send a page and all behind it, as fast as the client takes them."""
+        more: list[Kept] | None = page
+        while more and not self.closed:
+            self._send_kept(more)
+            number = more[-1].number
+            self._wait_while_over(self.transport.most_bytes // 2)
+            more = self._missed(topic, number)
+            if more is None:
+                self._note_gap()
+
+    def _greet(self, past: _Past, *, is_missing: bool) -> None:
+        """Tell the client what it is."""
+        counts, position, verdict = self._keeper.counts, self._keeper.position, marks.NEWCOMER
+        if not past.has_been:
+            counts.newcomers += 1
+        elif is_missing:
+            counts.gaps += 1
+            self._resumed, verdict = False, marks.GAP
+        else:
+            counts.resumes += 1
+            self._resumed, verdict, position = True, marks.RESUMED, str(past.position)
+        if self._me:
+            self._write(marks.greeting(self._me, position, verdict))
+
+    def _note_gap(self) -> None:
+        """Tell a client that something which it missed is not there any more."""
+        if self.resumed is not False:
+            self._resumed = False
+            self._keeper.counts.gaps += 1
+        self.tell_gap()
+
+    def tell_gap(self) -> None:
+        """Tell a client that it may have missed something, and where it is now."""
+        if not self._me or self.closed:
+            return
+        self._write(marks.greeting(self._me, self._keeper.position, marks.GAP))
+        if self._past is None:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Tell a client that all up to here has been said."""
+        position = self._keeper.position
+        self._write(marks.VOID_FRAME if position == VOID else marks.settled(position))
+
+    def _missed(self, topic: Topic, number: int) -> list[Kept] | None:
+        limits = self.owner.limits_of(topic)
+        return [] if limits is None else self._keeper.missed(topic, number, limits)
+
+    def _replayed(self, topic: Topic, past: _Past) -> list[Kept]:
+        """Return the latest messages, but for those that the client has seen."""
+        limits = self.owner.limits_of(topic)
+        if limits is None or not limits.replay:
+            return []
+        found = self._keeper.latest(topic, limits.replay, limits)
+        if not self._keeper.is_of_now(past.position):
+            return found
+        return [one for one in found if one.number > past.position.number]
+
+    def _send_kept(self, page: list[Kept]) -> None:
+        """Queue messages of the journal, but for those that aren't for this client."""
+        for message in page:
+            if message.author and message.author == self._me:
+                continue
+            self._keeper.counts.replayed += 1
+            frame = message.frame
+            if self._me:
+                frame = marks.marked(frame, marks.kept_mark(message.number))
+            self.transport.sent_messages += 1
+            self._write(frame)
+
+    # -- sending
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame, marked where the client wants it; see `Lifecycle.send`."""
+        super().send(marks.marked(frame, marks.PRIVATE) if self._me else frame)
+
+    def tell(self, frame: bytes) -> None:
+        """Queue a frame that is a mark alone; in the hub."""
+        if not self.closed:
+            self._write(frame)
+
+    def _write(self, frame: bytes) -> None:
+        if self.window_bits:
+            limits = self.service.limits
+            frame = compress_frame(
+                frame,
+                self.window_bits,
+                limits.deflate_threshold_bytes,
+                limits.deflate_level,
+                limits.deflate_mem_level,
+            )
+        self.transport.write(frame)
+
+    def overflowed(self, size_bytes: int) -> bool:
+        """Close rather than drop: a client that gets its past must not lose the present."""
+        if self._me:
+            self._give_up_on_slow_peer()
+            return False
+        return super().overflowed(size_bytes)
