@@ -95,4 +95,6 @@ class Pages:
             for line in process.stdout:
                 file.write(line)
                 note = json.loads(line)
-                self.listeners[note["client"]].notes.append(Event(note["what"], note["text"]))
+                self.listeners[note["client"]].notes.append(
+                    Event(note["what"], note["text"], note["at"])
+                )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ from .peers import PEERS, service_of
 from .proxy import Proxy
 from .scale import Scale
 from .senders import SENDERS_PER_ROOM, Sender
+from .services import Service
 
 REST_S = 30.0  # for everybody to come, or to hear the last words, on a busy machine
 POLL_S = 0.05
@@ -78,11 +80,17 @@ def run(case: Case, scale: Scale, folder: Path) -> Outcome:
         proxy = stack.enter_context(Proxy(service.address, scale.seed))
         scene = Scene(service, chance, place / "history", redis)
         stack.enter_context(pages.open(peer.pages, proxy.address, folder))
-        return _play(scene, fault, scale, pages, proxy)
+        senders = _senders(service, scale)
+        for sender in senders:
+            stack.callback(sender.stop)
+        trouble, errors = _play(scene, fault, scale, pages, proxy, senders)
+    return _judge(pages, senders, trouble, errors, folder)
 
 
-def _play(scene: Scene, fault: Fault, scale: Scale, pages: Pages, proxy: Proxy) -> Outcome:
-    senders = _senders(scene, scale)
+def _play(
+    scene: Scene, fault: Fault, scale: Scale, pages: Pages, proxy: Proxy, senders: list[Sender]
+) -> tuple[dict[str, int], list[str]]:
+    """Have everything happen, and return which mishaps did, and what should not have."""
     errors: list[str] = []
     assert _wait(lambda: _all_are_open(pages.listeners)), "not all clients came"
     for sender in senders:
@@ -97,10 +105,16 @@ def _play(scene: Scene, fault: Fault, scale: Scale, pages: Pages, proxy: Proxy) 
     for sender in senders:
         sender.say_last_words()
     _wait(lambda: _all_have_heard(pages.listeners, senders))
-    trouble = {**proxy.counts, **({"acts": act_count} if fault.act else {})}
+    return {**proxy.counts, **({"acts": act_count} if fault.act else {})}, errors
+
+
+def _judge(
+    pages: Pages, senders: list[Sender], trouble: dict[str, int], errors: list[str], folder: Path
+) -> Outcome:
     said = defaultdict[str, list[str]](list)
     for sender in senders:
         said[sender.room] += sender.said
+    (folder / "said.json").write_text(json.dumps(said))
     return Outcome(
         judge(pages.listeners, said),
         sum(sender.refused_count for sender in senders),
@@ -110,10 +124,10 @@ def _play(scene: Scene, fault: Fault, scale: Scale, pages: Pages, proxy: Proxy) 
     )
 
 
-def _senders(scene: Scene, scale: Scale) -> list[Sender]:
+def _senders(service: Service, scale: Scale) -> list[Sender]:
     pause_s = scale.rooms * SENDERS_PER_ROOM / scale.rate
     return [
-        Sender(scene.service, f"r{room}", f"r{room}.s{number}", pause_s)
+        Sender(service, f"r{room}", f"r{room}.s{number}", pause_s)
         for room in range(scale.rooms)
         for number in range(SENDERS_PER_ROOM)
     ]
@@ -126,9 +140,10 @@ def _disturb(scene: Scene, fault: Fault, seconds: float) -> int:
     next_at_s = begin_s + fault.every_s / 2
     while time.monotonic() < begin_s + seconds:
         if fault.act is not None and time.monotonic() >= next_at_s:
-            next_at_s += fault.every_s
             fault.act(scene)
             count += 1
+            # A worker that is still loading the app doesn't hear gunicorn's signals.
+            next_at_s = time.monotonic() + fault.every_s
         time.sleep(TICK_S)
     return count
 

@@ -2,7 +2,7 @@
 
 A message is owed to each client of its room if its sender was told that it was said, or if any
 client heard it. All clients are greeted before the first message is said. A room has one order:
-that of the client that heard most, into which what others heard is inserted behind its predecessor.
+that in which its clients heard what they heard.
 
 - lost: owed, and never heard.
 - without a word: lost, and the client wasn't told afterwards that it had missed something.
@@ -15,7 +15,9 @@ that of the client that heard most, into which what others heard is inserted beh
 
 from __future__ import annotations
 
-from collections import defaultdict
+import heapq
+import itertools
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -26,6 +28,7 @@ class Event(NamedTuple):
 
     what: str
     text: str = ""
+    at_ms: int = 0
 
 
 @dataclass
@@ -75,7 +78,7 @@ def judge(listeners: Sequence[Listener], said: Mapping[str, Sequence[str]]) -> T
     """
     tally = Tally()
     for name, members in _by_room(listeners).items():
-        room = _Room([_first_hearings(one) for one in members], said.get(name, ()))
+        room = _Room(members, said.get(name, ()))
         for member in members:
             _judge_one(member, room, tally)
         untold = [one for one in members if not any(note.what == "missed" for note in one.notes)]
@@ -86,18 +89,43 @@ def judge(listeners: Sequence[Listener], said: Mapping[str, Sequence[str]]) -> T
     return tally
 
 
-def order_of(heard: Iterable[Sequence[str]]) -> list[str]:
-    """Merge what the clients of a room heard into one order."""
-    order: list[str] = []
-    for sequence in sorted(heard, key=len, reverse=True):
-        known = set(order)
-        before = ""
-        for text in sequence:
-            if text not in known:
-                order.insert(order.index(before) + 1 if before else 0, text)
-                known.add(text)
-            before = text
-    return order
+def order_of(members: Sequence[Listener]) -> list[str]:
+    """Merge what the clients of a room heard into one order.
+
+    What one client heard after another message stands behind it. Where that leaves a choice, or
+    clients contradict each other, what was first heard by anybody goes first.
+    """
+    heard_at_ms: dict[str, int] = {}
+    behind = defaultdict[str, set[str]](set)
+    for member in members:
+        for note in member.notes:
+            if note.what == "heard":
+                earlier = heard_at_ms.get(note.text, note.at_ms)
+                heard_at_ms[note.text] = min(earlier, note.at_ms)
+        for before, text in itertools.pairwise(_first_hearings(member)):
+            behind[before].add(text)
+    return _sorted(heard_at_ms, behind)
+
+
+def _sorted(heard_at_ms: Mapping[str, int], behind: Mapping[str, set[str]]) -> list[str]:
+    """Sort topologically, and by time."""
+    waits_for = Counter(text for texts in behind.values() for text in texts)
+    by_time = sorted(heard_at_ms, key=heard_at_ms.__getitem__)
+    place = {text: number for number, text in enumerate(by_time)}
+    ready = [place[text] for text in by_time if not waits_for[text]]
+    order: dict[str, None] = {}
+    left = iter(by_time)
+    while len(order) < len(by_time):
+        # Nothing is ready where clients contradict each other.
+        text = by_time[heapq.heappop(ready)] if ready else next(left)
+        if text in order:
+            continue
+        order[text] = None
+        for follower in behind.get(text, ()):
+            waits_for[follower] -= 1
+            if not waits_for[follower]:
+                heapq.heappush(ready, place[follower])
+    return list(order)
 
 
 class _Room:
@@ -111,8 +139,8 @@ class _Room:
             other has its own rank twice.
     """
 
-    def __init__(self, heard: Iterable[Sequence[str]], said: Iterable[str]) -> None:
-        self.order = order_of(heard)
+    def __init__(self, members: Sequence[Listener], said: Iterable[str]) -> None:
+        self.order = order_of(members)
         self.rank = {text: number for number, text in enumerate(self.order)}
         self.bounds = {text: (number, number) for text, number in self.rank.items()}
         for stream in _by_sender(said).values():

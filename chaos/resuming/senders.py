@@ -40,7 +40,8 @@ class Sender:
     def stop(self) -> None:
         """Say no more."""
         self._is_over.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def say_last_words(self) -> None:
         """Say one thing more, until it is taken."""

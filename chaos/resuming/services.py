@@ -69,8 +69,12 @@ class Service:
         return False
 
     def close(self) -> None:
-        """End all that it has started."""
-        self.stop()
+        """End all that it has started, at once.
+
+        A worker that gunicorn has just forked may not hear of a graceful stop, which then takes
+        half a minute.
+        """
+        self.stop(signal.SIGKILL)
 
     def _running(self) -> servers.Server:
         assert self._server is not None, "it isn't running"

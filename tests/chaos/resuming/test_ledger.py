@@ -90,10 +90,37 @@ def test_rooms_owe_nothing_to_clients_of_others():
     assert found(judge([listener("0 1 2 3"), other], {"r0": SAID, "r1": ["b.0"]})) == {}
 
 
-def test_the_order_of_a_room_holds_what_any_client_heard_behind_its_predecessor():
-    order = order_of([["a.0", "a.2"], ["a.0", "a.1", "a.2", "a.4"], ["a.2", "a.3"]])
+def hearing(*words: tuple[str, int]) -> Listener:
+    return Listener("client", "r0", [Event("heard", text, at_ms) for text, at_ms in words])
 
-    assert order == ["a.0", "a.1", "a.2", "a.3", "a.4"]
+
+def test_the_order_of_a_room_is_that_of_its_clients():
+    order = order_of(
+        [
+            hearing(("a", 1), ("c", 3)),
+            hearing(("a", 1), ("b", 9), ("c", 9), ("e", 9)),
+            hearing(("c", 3), ("d", 4)),
+        ]
+    )
+
+    assert order == ["a", "b", "c", "d", "e"]
+
+
+def test_a_gap_of_one_client_leaves_its_place_to_those_that_heard_more():
+    order = order_of(
+        [
+            hearing(("a", 1), ("d", 4), ("e", 5)),
+            hearing(("a", 1), ("b", 2), ("c", 3), ("e", 5)),
+        ]
+    )
+
+    assert order == ["a", "b", "c", "d", "e"]
+
+
+def test_where_clients_contradict_each_other_the_first_hearing_counts():
+    order = order_of([hearing(("a", 1), ("b", 2)), hearing(("b", 3), ("a", 4))])
+
+    assert order == ["a", "b"]
 
 
 @pytest.mark.parametrize("place", [1, 2])
