@@ -168,7 +168,12 @@ class App:
             answer = self._acceptor.probe(environ, start_response, running)
             if answer is not None:
                 return answer
-        return self._http(environ, start_response)
+
+        answer = self._http(environ, start_response)
+        if self._runtime is not None and self._runtime.fanout.histories is not None:
+            # Who is answered that it is done may rely on it, though this process be killed now.
+            self._runtime.fanout.finish_keeping()
+        return answer
 
     def claims_upgrade(self, environ: WSGIEnvironment) -> bool:
         """Return whether our own server leaves an upgrade to this app.
@@ -243,6 +248,7 @@ class App:
             UsageError: the path keeps no history.
         """
         reading = self._reading((GroupKind.PATH, normal_path(check_path(path))))
+        self._here().fanout.finish_keeping()
         try:
             return reading.position()
         except JournalError:

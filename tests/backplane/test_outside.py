@@ -29,7 +29,7 @@ class Way:
         self.carried: list[tuple[Kind, str, bytes]] = []
         self.closed = 0
 
-    def carry(self, kind: Kind, name: str, frame: bytes) -> Receipt:
+    def carry(self, kind: Kind, name: str, frame: bytes, once: str = "") -> Receipt:
         if self.error is not None:
             raise self.error
         self.carried.append((kind, name, frame))
@@ -126,7 +126,7 @@ class Hall:
     def count_here(self, kind: Kind, name: str) -> int:
         return self.size
 
-    def deliver(self, kind: Kind, name: str, frame: bytes) -> None:
+    def say(self, kind: Kind, name: str, frame: bytes, once: str) -> None:
         self.heard.append((kind, name, frame))
         self.size = 0  # a client that closes when it hears it
 
@@ -158,7 +158,7 @@ def test_with_redis_it_speaks_to_the_same_app_or_to_the_first(app_number, channe
 
 
 def test_a_root_names_the_folder(tmp_path):
-    named = Outsider(Config(), tmp_path)._find_directory()
+    named = Outsider(Config(), tmp_path)._find_place()[0]
 
     assert str(named) == str(outside_module.directory_of(Config(), tmp_path))
 
@@ -166,7 +166,7 @@ def test_a_root_names_the_folder(tmp_path):
 def test_a_folder_that_is_set_goes_before_all_others(tmp_path):
     config = Config(bus_dir=str(tmp_path / "bus"))
 
-    assert str(Outsider(config, None)._find_directory()) == str(tmp_path / "bus")
+    assert str(Outsider(config, None)._find_place()[0]) == str(tmp_path / "bus")
 
 
 def test_without_a_root_the_first_folder_with_a_server_is_taken(tmp_path, monkeypatch):
@@ -177,7 +177,7 @@ def test_without_a_root_the_first_folder_with_a_server_is_taken(tmp_path, monkey
     monkeypatch.setattr(outside_module, "likely_roots", lambda: (0, 1, 2))
     monkeypatch.setattr(outside_module, "directory_of", lambda config, root: directories[root])
 
-    assert Outsider(Config(), None)._find_directory() is directories[1]
+    assert Outsider(Config(), None)._find_place()[0] is directories[1]
 
 
 def test_where_there_is_no_server_it_is_the_likeliest_folder(tmp_path, monkeypatch):
@@ -185,7 +185,7 @@ def test_where_there_is_no_server_it_is_the_likeliest_folder(tmp_path, monkeypat
     monkeypatch.setattr(outside_module, "likely_roots", lambda: (0, 1))
     monkeypatch.setattr(outside_module, "directory_of", lambda config, root: directories[root])
 
-    assert Outsider(Config(), None)._find_directory() is directories[0]
+    assert Outsider(Config(), None)._find_place()[0] is directories[0]
 
 
 def test_settings_of_redis_are_checked_only_where_redis_is_used():

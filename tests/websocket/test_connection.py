@@ -16,6 +16,7 @@ from tina4_wsgi.websocket.connection import Connection
 
 MESSAGES = ("send", "send_json", "json", "broadcast", "broadcast_to")
 ROOMS = ("join", "leave", "broadcast_to_room", "rooms", "members")
+PAST = ("resumed", "position")
 END = ("close",)
 IDENTITY = [
     "id",
@@ -35,7 +36,7 @@ IDENTITY = [
     "connected_at",
 ]
 STATE = ("state", "closed", "close_code", "close_reason")
-FACE = (*MESSAGES, *ROOMS, *END, *IDENTITY, *STATE)
+FACE = (*MESSAGES, *ROOMS, *PAST, *END, *IDENTITY, *STATE)
 FIELDS = {"path", "params", "auth", "subprotocol"}
 
 

@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BackplaneError
-from .bus.directory import directory_of
+from .bus.directory import BusDirectory, directory_of
 from .bus.outside import BusOutsider
 from .bus.project_roots import likely_roots
 from .isolation import WithinProcess, isolation
@@ -116,23 +116,24 @@ class Outsider:
 
             return RedisOutsider(config, self._app_number or 0)
 
-        roots = self._roots()
+        directory, roots = self._find_place()
+        way = BusOutsider(directory, self._app_number)
+        if self._app_number is not None:
+            return way  # an app keeps what it says itself
+        return KeepingPublisher(way, OutsideJournal(config, roots, 0))
+
+    def _find_place(self) -> tuple[BusDirectory, tuple[str | os.PathLike[str], ...]]:
+        """Return the folder of the bus, and the projects one of which may have a journal."""
+        config = self._config
+        if self._root is not None or config.bus_dir:
+            root = self._root or ""
+            return directory_of(config, root), (root,)
+
+        roots = likely_roots()
         directories = [directory_of(config, root) for root in roots]
         # `names` is empty for a folder of another user: an error only where no other folder has a
         # server.
-        found = next((place for place, one in enumerate(directories) if one.names()), None)
-        # Where nobody serves, a journal shows which folder is meant.
-        roots = roots if found is None else (roots[found],)
-        journal = OutsideJournal(config, roots, self._app_number or 0)
-        way = BusOutsider(directories[found or 0], self._app_number)
-        return way if self._is_app else KeepingPublisher(way, journal)
-
-    @property
-    def _is_app(self) -> bool:
-        """Whether an app speaks, which keeps what it says itself."""
-        return self._app_number is not None
-
-    def _roots(self) -> tuple[str, ...]:
-        if self._root is not None or self._config.bus_dir:
-            return (os.fspath(self._root or ""),)
-        return likely_roots()
+        for root, directory in zip(roots, directories, strict=True):
+            if directory.names():
+                return directory, (root,)
+        return directories[0], roots

@@ -8,12 +8,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from werkzeug.exceptions import HTTPException
-
 from ..errors import Refused, UsageError
-from ..routing.matching import Route, RouteMap
 from ..routing.names import GroupKind
-from ..routing.pattern import parse
 from ..routing.rooms import Rooms
 from .journal_files import journal_file, journal_path
 
@@ -48,7 +44,7 @@ class OutsideJournal:
         self._app_number = app_number
         self._journal: FileJournal | None = None
         self._declared: list[Declaration] = []
-        self._patterns = Patterns([])
+        self._patterns: Patterns | None = None
 
     def find(self, topic: Topic) -> Keeping | None:
         """Return where a message to a path or room is to be kept; None for nowhere.
@@ -64,7 +60,7 @@ class OutsideJournal:
             journal = self._journal = journal_file(self._config, root, self._app_number)
 
         declared = journal.declared()
-        if declared != self._declared:
+        if self._patterns is None or declared != self._declared:
             self._declared, self._patterns = declared, Patterns(declared)
         limits = self._patterns.limits_of(topic)
         return None if limits is None else Keeping(journal, limits)
@@ -83,6 +79,9 @@ class Patterns:
     """What apps have declared, ready to be matched; those that can't be read here are left out."""
 
     def __init__(self, declared: Iterable[Declaration]) -> None:
+        # Here, since it loads Werkzeug, which publishers without a journal don't need.
+        from ..routing.matching import RouteMap
+
         self._paths = RouteMap()
         self._rooms = Rooms()
         self._limits: dict[tuple[int, str], Limits] = {}
@@ -97,6 +96,9 @@ class Patterns:
         if kind == GroupKind.ROOM:
             self._rooms.declare(pattern, {})
             return
+        from ..routing.matching import Route
+        from ..routing.pattern import parse
+
         parsed = parse(pattern)
         route = Route(pattern, parsed.rule, "websocket", frozenset({"GET"}), _nobody)
         self._paths.add(route, parsed)
@@ -111,7 +113,7 @@ class Patterns:
         else:
             try:
                 found = self._paths.match_websocket(name)
-            except (HTTPException, Refused):
+            except Refused:
                 return None
             limits = None if found is None else self._limits[kind, found.route.path]
         return limits if limits is not None and limits.most_messages else None

@@ -52,6 +52,7 @@ class Fanout:
         self.relay: Relay | None = None
         self.members: Callable[[str], list[Member]] = lambda path: []
         self.watch: Callable[[str], None] | None = None
+        self._saying: set[int] = set()  # threads without a hub that have said something to keep
         self.histories: Histories | None = None
         self.reading: Reading | None = None
 
@@ -147,7 +148,20 @@ class Fanout:
         elif chosen.thread_ident == here:
             chosen.keep(draft, exclude)
         else:
+            self._saying.add(here)
             chosen.mailbox.post(chosen.keep, draft, exclude, size_bytes=len(draft.frame))
+
+    def finish_keeping(self) -> None:
+        """Put into the journal what this thread said; one without a hub waits for it."""
+        here = get_ident()
+        for engine in self._engines:
+            if engine.thread_ident == here and engine.is_keeping:
+                engine.finish_keeping()
+        if here in self._saying:
+            self._saying.discard(here)
+            for engine in self._engines:
+                if engine.keeper is not None and engine.is_alive:
+                    engine.mailbox.call(engine.finish_keeping)
 
     def ring_here(self, by: Engine | None = None) -> None:
         """Have all hubs of this process but `by` look for what others have kept."""
