@@ -10,6 +10,7 @@ that in which its clients heard what they heard.
   that it didn't know of.
 - doubled: heard again; out of order: heard after a later one.
 - told for nothing: the client was told that it missed something, and had missed nothing.
+- foreign: heard, but said by none of the room's senders; owed to nobody.
 - split: rooms in which clients that were never told of a gap saw different sequences.
 """
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -67,6 +68,7 @@ class Tally:
     disordered: int = 0
     told: int = 0
     for_nothing: int = 0
+    foreign: int = 0
     split: int = 0
     places: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -77,7 +79,9 @@ def judge(listeners: Sequence[Listener], said: Mapping[str, Sequence[str]]) -> T
     A message's text is `sender.number`.
     """
     tally = Tally()
-    for name, members in _by_room(listeners).items():
+    for name, everybody in _by_room(listeners).items():
+        senders = _by_sender(said.get(name, ()))
+        members = [_without_foreign(one, senders, tally) for one in everybody]
         room = _Room(members, said.get(name, ()))
         for member in members:
             _judge_one(member, room, tally)
@@ -203,6 +207,17 @@ def _hole(
 def _note(kind: str, member: Listener, what: str, tally: Tally) -> None:
     setattr(tally, kind, getattr(tally, kind) + 1)
     tally.places[kind].append(f"{what} for {member.name} in {member.room}")
+
+
+def _without_foreign(member: Listener, senders: Collection[str], tally: Tally) -> Listener:
+    """Enter what no sender can have said, and return the client without it."""
+    kept = []
+    for note in member.notes:
+        if note.what == "heard" and note.text.rpartition(".")[0] not in senders:
+            _note("foreign", member, note.text, tally)
+        else:
+            kept.append(note)
+    return Listener(member.name, member.room, kept)
 
 
 def _first_hearings(member: Listener) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .faults import Fault
 from .ledger import Tally
 
-NEVER = ("doubled", "disordered", "split")
+NEVER = ("foreign", "doubled", "disordered", "split")
 UNLESS_TOLD = ("silent", "late")
 WHERE_ALL_IS_KEPT = ("lost", "told")
 

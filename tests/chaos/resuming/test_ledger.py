@@ -9,7 +9,17 @@ from chaos.resuming.ledger import Event, Listener, Tally, judge, order_of
 from chaos.resuming.verdict import broken_promises
 
 SAID = ("a.0", "a.1", "a.2", "a.3")
-KINDS = ("lost", "silent", "late", "doubled", "disordered", "told", "for_nothing", "split")
+KINDS = (
+    "foreign",
+    "lost",
+    "silent",
+    "late",
+    "doubled",
+    "disordered",
+    "told",
+    "for_nothing",
+    "split",
+)
 
 
 def listener(notes: str, name: str = "client") -> Listener:
@@ -82,6 +92,15 @@ def test_what_one_client_heard_is_owed_to_all_whatever_the_sender_knows():
     tally = judge([listener("0 1"), listener("0", "other")], {"r0": ["a.0"]})
 
     assert (tally.owed, tally.silent) == (4, 1)
+
+
+def test_a_text_that_no_sender_of_the_room_said_is_foreign_and_owed_to_nobody():
+    odd = listener("0 1 2 3")
+    odd.notes.insert(2, Event("heard", "#k3x9Qz1a.0-42:"))
+
+    tally = judge([listener("0 1 2 3", "witness"), odd], {"r0": SAID})
+
+    assert (found(tally), tally.owed) == ({"foreign": 1}, 8)
 
 
 def test_rooms_owe_nothing_to_clients_of_others():
