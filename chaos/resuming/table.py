@@ -74,22 +74,20 @@ def _place(row: Row) -> tuple[int, int]:
 
 
 class Store:
-    """Rows of this and of earlier runs of the same scale, in a file."""
+    """Rows of this and of earlier runs of the same scale, in a file that keeps other scales too."""
 
     def __init__(self, path: Path, scale: Scale) -> None:
         self._path, self._scale = path, str(scale)
-        self._rows: dict[str, Row] = {}
-        if path.exists():
-            kept = json.loads(path.read_text())
-            if kept["scale"] == self._scale:
-                self._rows = {name: Row(*row) for name, row in kept["rows"].items()}
 
     def add(self, name: str, row: Row) -> None:
         """Enter a row in place of an earlier one of this name."""
-        self._rows[name] = row
-        kept = {"scale": self._scale, "rows": self._rows}
+        kept = self._read()
+        kept.setdefault(self._scale, {})[name] = row
         self._path.write_text(json.dumps(kept, indent=1))
 
     def rows(self) -> list[Row]:
-        """Return all."""
-        return list(self._rows.values())
+        """Return all of this scale."""
+        return [Row(*row) for row in self._read().get(self._scale, {}).values()]
+
+    def _read(self) -> dict[str, dict[str, Row]]:
+        return json.loads(self._path.read_text()) if self._path.exists() else {}

@@ -67,5 +67,13 @@ def test_rows_are_kept_for_the_next_run_of_the_same_scale_and_no_other(tmp_path:
     path = tmp_path / "rows.json"
     Store(path, Scale()).add("cut-tina4-redis", ROW)
 
-    assert Store(path, Scale()).rows() == [ROW]
     assert Store(path, Scale(clients=7)).rows() == []
+    assert Store(path, Scale()).rows() == [ROW]
+
+
+def test_rows_of_another_scale_erase_none(tmp_path: Path):
+    path = tmp_path / "rows.json"
+    Store(path, Scale()).add("cut-tina4-redis", ROW)
+    Store(path, Scale(seed=8)).add("cut-tina4-redis", ROW._replace(lost=1))
+
+    assert Store(path, Scale()).rows() == [ROW]
