@@ -277,6 +277,16 @@ class Database:
         self._witness.believe()
 
 
+def _native_lock() -> LockType:
+    """Return a lock that blocks the native thread, also under gevent, which isn't loaded for it."""
+    monkey = sys.modules.get("gevent.monkey")
+    allocate = (
+        _thread.allocate_lock if monkey is None else monkey.get_original("_thread", "allocate_lock")
+    )
+    lock: LockType = allocate()
+    return lock
+
+
 class _Forks:
     """Closes all files before this process forks, and has their users wait meanwhile.
 
@@ -391,16 +401,6 @@ def _patiently(attempt: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
         else:
             # A nap of the whole thread, whatever gevent has made of `time.sleep`.
             signal.sigtimedwait((), _NAP_S)
-
-
-def _native_lock() -> LockType:
-    """Return a lock that blocks the native thread, also under gevent, which isn't loaded for it."""
-    monkey = sys.modules.get("gevent.monkey")
-    allocate = (
-        _thread.allocate_lock if monkey is None else monkey.get_original("_thread", "allocate_lock")
-    )
-    lock: LockType = allocate()
-    return lock
 
 
 def _boot_id() -> str:
