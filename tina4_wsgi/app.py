@@ -252,7 +252,6 @@ class App:
             UsageError: the path keeps no history.
         """
         reading = self._reading((GroupKind.PATH, normal_path(check_path(path))))
-        self._here().fanout.finish_keeping()
         try:
             return reading.position()
         except JournalError:
@@ -296,6 +295,7 @@ class App:
         reading = runtime.fanout.reading
         assert reading is not None
         reading.limits_of(topic)
+        runtime.fanout.finish_keeping()
         return reading
 
     def count(self, path: str) -> int:

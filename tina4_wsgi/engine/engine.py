@@ -186,16 +186,16 @@ class Engine(ConnectionOwner):
         most_bytes = service.limits.max_outbound_bytes
         transport = Transport(taken.stream, self.poller, self._flush_queue, lifecycle, most_bytes)
         lifecycle.attach(connection, transport)
+        is_returning = isinstance(lifecycle, ReturningLifecycle)
+        if is_returning or (service.limits.history and self.fanout.histories is not None):
+            # Before it is here: what was said earlier isn't for it.
+            keeper = self.keeper_here()
+            keeper.follow()
+            keeper.hear()
         self.connections[connection] = lifecycle
         service.tally.opened_count += 1
 
-        is_due = False
-        if isinstance(lifecycle, ReturningLifecycle):
-            self.keeper_here().follow()
-            is_due = lifecycle.is_due
-        elif service.limits.history and self.fanout.histories is not None:
-            # A plain client hears what other processes keep, too: they only ring.
-            self.keeper_here().follow()
+        is_due = isinstance(lifecycle, ReturningLifecycle) and lifecycle.is_due
         if is_due:
             self._arriving.add(lifecycle)
             self.fanout.entered(_PATH, connection.path)
@@ -213,7 +213,9 @@ class Engine(ConnectionOwner):
     def _lifecycle(self, accepted: Accepted) -> Lifecycle:
         service, claim = accepted.service, accepted.claim
         histories = self.fanout.histories
-        if histories is None or (claim is None and not service.limits.replay):
+        if histories is None or (
+            claim is None and not service.limits.replay and not histories.replays_rooms
+        ):
             return Lifecycle(self, service, accepted.window_bits)
         if not service.limits.history and not histories.has_rooms:
             return Lifecycle(self, service, accepted.window_bits)
@@ -302,6 +304,8 @@ class Engine(ConnectionOwner):
         if self.connections.pop(lifecycle.connection, None) is not None:
             lifecycle.service.tally.take_over(lifecycle)
             lifecycle.release()
+            if self.keeper is not None and not self.connections:
+                self.keeper.stop_following()
 
     def leave_groups(self, lifecycle: Lifecycle) -> None:
         """Take a connection out of its path and its rooms; earlier broadcasts still reach it."""
@@ -389,10 +393,15 @@ class Engine(ConnectionOwner):
         self.keeper_here().keep(draft, exclude)
 
     def finish_keeping(self) -> None:
-        """Put into the journal what was said, and queue it for its members."""
+        """Put into the journal what was said, and queue it and the news for their members."""
         self.is_keeping = False
         if self.keeper is not None:
-            self.keeper.finish()
+            self.keeper.settle()
+
+    def ring(self) -> None:
+        """Read at the end of this turn what others have kept; in the hub's thread."""
+        if self.keeper is not None and self.keeper.ring():
+            self.is_keeping = True
 
     def limits_of(self, topic: Topic) -> Limits | None:
         """Return how much is kept of a path or room; None for nothing."""

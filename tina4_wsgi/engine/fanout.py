@@ -170,9 +170,9 @@ class Fanout:
             if engine is by or engine.keeper is None:
                 continue
             if engine.thread_ident == here:
-                engine.keeper.ring()
+                engine.ring()
             elif engine.is_alive:
-                engine.mailbox.post(engine.keeper.ring)
+                engine.mailbox.post(engine.ring)
 
     def ring(self, topic: Topic, frames: list[bytes], by: Engine | None = None) -> None:
         """Tell all hubs but `by`, and all other processes, that something was kept."""
@@ -181,18 +181,38 @@ class Fanout:
             kind, name = topic
             self.relay.ring(_BELL_OF[GroupKind(kind)], name, frames)
 
-    def lose(self, topic: Topic, frame: bytes, exclude: Transport | None = None) -> None:
-        """Send a frame that should have been kept, and wasn't, to all members of its group."""
+    def lose(
+        self,
+        topic: Topic,
+        frame: bytes,
+        exclude: Transport | None = None,
+        by: Engine | None = None,
+    ) -> None:
+        """Send a frame that should have been kept, and wasn't, to all members of its group.
+
+        Args:
+            by: whose journal failed; it begins a new epoch by itself.
+        """
         kind, name = GroupKind(topic[0]), topic[1]
         self.broadcast_here(kind, name, frame, exclude)
+        self.doubt(by)
         if self.relay is not None:
             self.relay.carry(_LOST_OF[kind], name, frame)
 
-    def doubt(self) -> None:
+    def doubt(self, by: Engine | None = None) -> None:
         """Have the journal begin a new epoch: something was said that it doesn't have."""
-        if self.reading is not None:
+        here = get_ident()
+        keepers = [one for one in self._engines if one.keeper is not None and one.is_alive]
+        for engine in keepers:
+            if engine is by:
+                continue
+            assert engine.keeper is not None
+            if engine.thread_ident == here:
+                engine.keeper.doubt()
+            else:
+                engine.mailbox.post(engine.keeper.doubt)
+        if not keepers and self.reading is not None:
             self.reading.doubt()
-            self.ring_here()
 
     def _check_reach(self, count: int, exclude: Transport | None) -> None:
         if self.relay is None:
