@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import JournalError, UsageError
 from ..journal.past import Listener, past
+from ..journal.positions import parse
 from ..routing.names import GroupKind
 from .outside import Outsider
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..journal.contract import Declaration, Topic
     from ..journal.past import Heard, KeptMessage
+
+
+def is_position(text: str) -> bool:
+    """Return whether a text is a position that isn't void."""
+    return parse(text).epoch != ""
 
 
 class OutsideHistory:
