@@ -392,7 +392,7 @@ class App:
 
     def all_kept(self) -> list[Declaration]:
         """Return what keeps history: the WebSocket routes, and the declared rooms."""
-        return self._histories.declarations()
+        return [one for one in self._histories.declarations() if one.limits.most_messages]
 
     def history_file(self) -> str:
         """Return the path of the file with what is kept; "" where it is kept in memory."""

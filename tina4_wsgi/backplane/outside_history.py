@@ -56,7 +56,7 @@ class OutsideHistory:
                 "file with TINA4_WS_HISTORY_DIR"
             )
         if keeping is None:
-            declared = [*map(_described, journal.declared())]
+            declared = [_described(one) for one in journal.declared() if one.limits.most_messages]
             journal.close()
             raise UsageError(
                 f"{_named(topic)} keeps no history, expected one of: "
