@@ -34,7 +34,9 @@ class Ears:
         for place, one in enumerate(row.messages):
             exclude = None if excludes is None else excludes[place]
             text = message_of(one.frame)
-            self.heard.append((one.number, text) if exclude is None else (one.number, text, exclude))
+            self.heard.append(
+                (one.number, text) if exclude is None else (one.number, text, exclude)
+            )
 
     def hear_unkept(self, draft: Any, exclude: Any) -> None:
         self.heard.append(("unkept", message_of(draft.frame)))
@@ -508,7 +510,7 @@ def test_where_what_others_said_cannot_be_read_what_is_said_here_is_kept_once(hi
 
     assert mended_at == ["void", (2, "kept")]
     assert one.ears.heard == ["void", (2, "kept"), ("gap", 2)]
-    assert [one for one in other.ears.kept] == [(1, "lost here"), (2, "kept")]
+    assert list(other.ears.kept) == [(1, "lost here"), (2, "kept")]
 
 
 def test_who_begins_to_follow_while_it_fails_hears_nothing_of_before_either(hire, hold, path):

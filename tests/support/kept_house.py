@@ -206,7 +206,7 @@ class Workers:
         started = [Worker(config, self.router, self.folder) for _ in range(count)]
         self.made += started
         for one in started:
-            one.engine
+            assert one.engine is not None
         if config.backplane == "local":
             links = len(self.made) - 1
             wait_until(

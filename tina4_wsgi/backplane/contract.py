@@ -59,6 +59,12 @@ class Receipt(NamedTuple):
     clients: int | None
 
 
+class SaidBefore(Receipt):
+    """What became of a message whose `once` had been said before: nobody gets it again."""
+
+    __slots__ = ()
+
+
 class OutsidePublisher(Protocol):
     """The bus or Redis, as seen by a process that only publishes."""
 

@@ -11,28 +11,37 @@ and the last process to close the file would delete what the child has written.
 
 from __future__ import annotations
 
+import _thread
 import os
 import secrets
+import signal
 import sqlite3
+import sys
 import time
 import weakref
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import JournalError
-from ..hub.native import allocate_lock
 from .contract import VERSION
 from .positions import new_epoch
 from .witness import Witness
 
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
 
 T = TypeVar("T")
 
-PATIENCE_S = 0.05
+PATIENCE_S = 0.25
 """How long a transaction waits for that of another process, which takes a thirtieth of a
-millisecond: one that holds the file for longer stands still.
+millisecond, or longer where it has to wait for a processor itself.
 """
+
+_IMPATIENCE_S = 0.02
+"""The same where the last one has waited in vain: whoever holds the file stands still."""
+
+_YIELDS = 20
+_NAP_S = 0.000_3
 
 _NOTE_S = 0.05
 """How often it is noted how far the journal has come: a copy that is older by less passes."""
@@ -61,6 +70,11 @@ CREATE TABLE declared (
 ) WITHOUT ROWID;
 """
 
+TOP = "max(top, coalesce((SELECT max(n) FROM rows), 0))"
+"""The last number that was given. In `meta` only that of rows which were dropped: to write it with
+each message would take a quarter of a transaction.
+"""
+
 
 class Database:
     """One file.
@@ -87,6 +101,7 @@ class Database:
         self._identity = (0, 0)
         self._beside: list[int] = []  # descriptors of the files beside it, see `_is_whole`
         self._pid = 0
+        self._patience_s = PATIENCE_S
         self._noted = (0, 0)
         self._note_at_s = 0.0
         _forks.databases.add(self)
@@ -161,7 +176,9 @@ class Database:
         with _forks.lock:
             try:
                 connection = self._opened()
-                return _patiently(lambda: _transact(connection, begin, work))
+                found = _patiently(lambda: _transact(connection, begin, work), self._patience_s)
+                self._patience_s = PATIENCE_S
+                return found
             except (sqlite3.Error, OSError) as exc:
                 # Whoever called goes on without the journal, and may say what it doesn't have.
                 self._witness.doubt()
@@ -171,7 +188,9 @@ class Database:
     def _failed(self, error: Exception) -> None:
         if any(word in str(error) for word in _BROKEN):
             self._remove()
-        elif not _is_busy(error):
+        elif _is_busy(error):
+            self._patience_s = _IMPATIENCE_S
+        else:
             self._close()
 
     def _opened(self) -> sqlite3.Connection:
@@ -258,6 +277,16 @@ class Database:
         self._witness.believe()
 
 
+def _native_lock() -> LockType:
+    """Return a lock that blocks the native thread, also under gevent, which isn't loaded for it."""
+    monkey = sys.modules.get("gevent.monkey")
+    allocate = (
+        _thread.allocate_lock if monkey is None else monkey.get_original("_thread", "allocate_lock")
+    )
+    lock: LockType = allocate()
+    return lock
+
+
 class _Forks:
     """Closes all files before this process forks, and has their users wait meanwhile.
 
@@ -265,7 +294,7 @@ class _Forks:
     """
 
     def __init__(self) -> None:
-        self.lock = allocate_lock()
+        self.lock = _native_lock()
         self.databases: weakref.WeakSet[Database] = weakref.WeakSet()
         self._is_held = False
         os.register_at_fork(
@@ -315,7 +344,7 @@ def meta(connection: sqlite3.Connection) -> tuple[str, int, int, str]:
     Raises:
         sqlite3.DatabaseError: the file doesn't hold them.
     """
-    row = connection.execute("SELECT epoch, copy_id, top, place FROM meta").fetchone()
+    row = connection.execute(f"SELECT epoch, copy_id, {TOP}, place FROM meta").fetchone()
     if row is None:
         raise sqlite3.DatabaseError("malformed: it doesn't say where it is")
     epoch, copy_id, number, place = row
@@ -354,19 +383,24 @@ def _is_busy(error: Exception) -> bool:
     return any(word in str(error) for word in _BUSY)
 
 
-def _patiently(attempt: Callable[[], T]) -> T:
-    """Try again while another process holds the file, for at most `PATIENCE_S`.
+def _patiently(attempt: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
+    """Try again while another process holds the file, for at most `patience_s`.
 
-    SQLite's own way to wait sleeps a millisecond at least, in which the hub would stand still.
+    SQLite's own way to wait begins with a millisecond, in which the hub would stand still.
     """
-    give_up_at_s = time.perf_counter() + PATIENCE_S
+    give_up_at_s, yields = time.perf_counter() + patience_s, _YIELDS
     while True:
         try:
             return attempt()
         except (sqlite3.OperationalError, BlockingIOError) as exc:
             if not _is_busy(exc) or time.perf_counter() > give_up_at_s:
                 raise
-        os.sched_yield()
+        if yields:
+            yields -= 1
+            os.sched_yield()
+        else:
+            # A nap of the whole thread, whatever gevent has made of `time.sleep`.
+            signal.sigtimedwait((), _NAP_S)
 
 
 def _boot_id() -> str:

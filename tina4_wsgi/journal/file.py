@@ -23,7 +23,7 @@ from .contract import (
     Point,
     Row,
 )
-from .database import Database, meta
+from .database import TOP, Database, meta
 from .positions import new_epoch
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ class FileJournal:
 
         def ask(connection: sqlite3.Connection) -> News:
             epoch, top, dropped, copy_id = connection.execute(
-                "SELECT epoch, top, dropped, copy_id FROM meta"
+                f"SELECT epoch, {TOP}, dropped, copy_id FROM meta"
             ).fetchone()
             if number >= top:
                 return News(Point(epoch, top, copy_id), [], number == top)
@@ -347,7 +347,6 @@ def _insert(
         )
         begin = stop
 
-    connection.execute("UPDATE meta SET top=?", (number + end,))
     return list(range(number + 1, number + end + 1))
 
 
@@ -398,7 +397,7 @@ def _drop(connection: sqlite3.Connection, condition: str, values: tuple[object, 
         values,
     )
     connection.execute(
-        "UPDATE meta SET dropped=max(dropped, coalesce("
+        f"UPDATE meta SET top={TOP}, dropped=max(dropped, coalesce("
         f"(SELECT max(n) FROM rows WHERE {condition}), 0))",
         values,
     )

@@ -39,6 +39,10 @@ class MemoryJournal:
     def __init__(self, most_bytes: int) -> None:
         self._lock = allocate_lock()
         self._most_bytes = most_bytes
+        self._declared: list[Declaration] = []
+        self._begin()
+
+    def _begin(self) -> None:
         self._point = Point(new_epoch(), 0, next(_copies))
         self._news: deque[tuple[Topic, Kept]] = deque()  # what some hub may not have heard yet
         self._news_bytes = 0
@@ -50,7 +54,6 @@ class MemoryJournal:
         self._floors: dict[Topic, int] = {}  # the last number that was dropped
         self._floor = 0  # the same for topics that are not in `_floors`
         self._said: dict[str, float] = {}
-        self._declared: list[Declaration] = []
 
     def append(self, drafts: Sequence[Draft], now_s: float) -> Appended:
         """Keep all drafts; see `contract.Journal`."""
@@ -170,6 +173,11 @@ class MemoryJournal:
         with self._lock:
             self._point = self._point._replace(epoch=new_epoch())
             return self._point
+
+    def clear(self) -> None:
+        """Begin anew, as a journal that was just made."""
+        with self._lock:
+            self._begin()
 
     def sweep(self, now_s: float) -> None:
         """Drop what is too old: of each topic by its last limits."""

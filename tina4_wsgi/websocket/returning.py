@@ -55,7 +55,7 @@ class ReturningLifecycle(Lifecycle):
         is_marking: whether the client has read the greeting, and marks what it says.
     """
 
-    __slots__ = ("_is_behind", "_me", "_past", "_resumed", "is_marking")
+    __slots__ = ("_is_behind", "_is_greeted", "_me", "_past", "_resumed", "is_marking")
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class ReturningLifecycle(Lifecycle):
         self._me = "" if claim is None else claim.me
         self._resumed: bool | None = None
         self._is_behind = False  # while it catches up with its path
+        self._is_greeted = False
         self.is_marking = False
         said = "" if claim is None else claim.position
         # Only until "open" is done.
@@ -107,6 +108,7 @@ class ReturningLifecycle(Lifecycle):
     def greet_newcomer(self) -> None:
         """Greet a client that has missed nothing; in the hub, as it joins its path."""
         self._keeper.counts.newcomers += 1
+        self._is_greeted = True
         if self._me:
             self._write(marks.greeting(self._me, self._keeper.position, marks.NEWCOMER))
 
@@ -180,6 +182,7 @@ class ReturningLifecycle(Lifecycle):
         else:
             counts.resumes += 1
             self._resumed, verdict, position = True, marks.RESUMED, str(past.position)
+        self._is_greeted = True
         if self._me:
             self._write(marks.greeting(self._me, position, verdict))
 
@@ -193,9 +196,9 @@ class ReturningLifecycle(Lifecycle):
     def tell_gap(self) -> None:
         """Tell a client that it may have missed something, and where it is now.
 
-        One that is catching up finds out by itself.
+        One that is catching up finds out by itself, and one that isn't greeted is told then.
         """
-        if not self._is_behind:
+        if self._is_greeted and not self._is_behind:
             if self._past is not None and self._resumed:
                 self._resumed = False
             self._write_gap()
@@ -258,8 +261,8 @@ class ReturningLifecycle(Lifecycle):
             self.tell(frame)
 
     def tell(self, frame: bytes) -> None:
-        """Queue a frame that is a mark alone; in the hub."""
-        if not self.closed:
+        """Queue a frame that is a mark alone, behind the greeting; in the hub."""
+        if self._is_greeted and not self.closed:
             self._write(frame)
 
     def _write(self, frame: bytes) -> None:
