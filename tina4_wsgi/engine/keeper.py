@@ -432,7 +432,8 @@ class Keeper:
         was_well, self.error = not self.error, str(error)
         if was_well:
             self.counts.failures += 1
-            self._audience.hear_void()
+            if not self._is_doubted:
+                self._audience.hear_void()
             # In a greenlet of its own: in the hub, logging could wait for a lock.
             gevent.spawn(logger.error, "messages can't be kept at present: %s", error)
 
