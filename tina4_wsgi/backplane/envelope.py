@@ -82,6 +82,9 @@ TOPIC_OF = {
 }
 """What the envelopes that are for the members of a path or room are about."""
 
+LOST_OF = {Kind.PATH: Kind.LOST_PATH, Kind.ROOM: Kind.LOST_ROOM}
+"""As what a broadcast goes that should have been kept and could not be."""
+
 
 class EnvelopeError(Tina4Error):
     """Bytes aren't an envelope. The message never quotes them."""

@@ -238,8 +238,10 @@ class RedisBackplane:
             raise EnvelopeError("a broadcast in another path's channel")
         if not envelope.body or not self._is_news(channel, envelope):
             return
-        if envelope.kind is not kind and self._receiver.keeps(kind, name):
-            self.line.doubt("another process could not keep a message")
+        # One without a number is from a publisher that doesn't know what is kept.
+        may_be_lost = envelope.kind is not kind or not envelope.number
+        if may_be_lost and self._receiver.keeps(kind, name):
+            self.line.doubt("another process said something that is not kept")
         self._receiver.deliver(kind, name, envelope.body)
 
     def _is_news(self, channel: str, envelope: Envelope) -> bool:

@@ -154,14 +154,18 @@ class RedisJournal:
         self._known = Known(epoch.decode(), number)
 
     def _ask(self, command: Command) -> Any:  # Any: each command has its own reply
-        return self._call(lambda connection: lambda: command)
+        return self._call(lambda connection: lambda: command, command[0] == "EVALSHA")
 
-    def _call(self, ask: Callable[[_Connection], Callable[[], Command]]) -> Any:
+    def _call(
+        self, ask: Callable[[_Connection], Callable[[], Command]], is_script: bool = True
+    ) -> Any:
         if self._apart is not None:
-            return self._apart(lambda: self._call_here(ask))
-        return self._call_here(ask)
+            return self._apart(lambda: self._call_here(ask, is_script))
+        return self._call_here(ask, is_script)
 
-    def _call_here(self, ask: Callable[[_Connection], Callable[[], Command]]) -> Any:
+    def _call_here(
+        self, ask: Callable[[_Connection], Callable[[], Command]], is_script: bool
+    ) -> Any:
         """Make a call on a connection that nobody else uses meanwhile.
 
         Raises:
@@ -176,7 +180,7 @@ class RedisJournal:
         except IndexError:
             connection = _Connection(self._config, self._timeout_s, has_hub=hub is not None)
         try:
-            reply = connection.call(ask(connection))
+            reply = connection.call(ask(connection), is_script)
         except BaseException as exc:
             connection.close()
             if isinstance(exc, (client.RedisError, OSError, BackplaneError)):
@@ -214,16 +218,19 @@ class _Connection:
         self._ticket += count
         return range(first, first + count)
 
-    def call(self, command: Callable[[], Command]) -> Any:  # Any: each has its own reply
+    def call(
+        self, command: Callable[[], Command], is_script: bool
+    ) -> Any:  # Any: each has its own reply
         """Make a call; again where the connection is broken, or Redis has lost its scripts.
 
         Args:
             command: lays it out, once the connection is there.
+            is_script: whether it needs the scripts.
         """
         tries = 1
         while True:
             try:
-                return self._call(command)
+                return self._call(command, is_script)
             except (client.RedisError, OSError) as exc:
                 self.close()
                 is_elsewhere = self._place.is_elsewhere(exc)
@@ -231,13 +238,14 @@ class _Connection:
                     raise
             tries += 1
 
-    def _call(self, lay_out: Callable[[], Command]) -> Any:
+    def _call(self, lay_out: Callable[[], Command], is_script: bool) -> Any:
         connection = self._connection
         if connection is None:
             connection = self._open()
             connection.connect()
-            self.run = greet(connection)
             self._connection = connection
+        if is_script and not self.run:
+            self.run = greet(connection)
         command = lay_out()
         connection.send_command(*command, check_health=False)  # type: ignore[arg-type]  # int too
         return connection.read_response(disconnect_on_error=False)
@@ -252,6 +260,7 @@ class _Connection:
     def close(self) -> None:
         """Close it; the next call connects."""
         connection, self._connection = self._connection, None
+        self.run = ""
         if connection is not None:
             connection.disconnect()
 

@@ -31,8 +31,7 @@ import gevent
 from gevent.event import AsyncResult, Event
 
 from ...errors import UsageError
-from ...routing.names import GroupKind
-from ..envelope import Envelope, EnvelopeError, Kind, pack
+from ..envelope import LOST_OF, Envelope, EnvelopeError, Kind, pack
 from .channels import describe
 from .kept import Known, Scribe, heard_in, latest_in, missed_in
 
@@ -56,8 +55,6 @@ _MEND_S = 0.5
 _ANSWER_S = 2.0
 _MOST_TOGETHER = 64
 _MOST_BYTES = 262_144
-_LOST = {GroupKind.PATH: Kind.LOST_PATH, GroupKind.ROOM: Kind.LOST_ROOM}
-_KINDS = {int(kind): kind for kind in GroupKind}
 
 
 _Waiting = tuple[float, "Callable[[], None]"]
@@ -221,7 +218,7 @@ class RedisLine:
         if not is_told:
             return
         kind, name = saying.draft.topic
-        lost = _LOST[_KINDS[kind]]
+        lost = LOST_OF[Kind(kind)]
         try:
             data = pack(lost, name, saying.draft.frame, self._sender)
         except UsageError:
