@@ -16,13 +16,15 @@ class Page:
     """One page view, over all its connections.
 
     Attributes:
-        heard: the kept messages that were handed on, in order; others are in `others`.
+        messages: what was handed on, in order.
+        heard, others: of that, what is kept and what isn't.
         verdicts: of each greeting.
         position: what it would send; "-" for a void one, "" before the first.
     """
 
     def __init__(self, crowd: Crowd, path: str, come: Come) -> None:
         self.me = f"page{next(_names):08d}"
+        self.messages: list[str] = []
         self.heard: list[str] = []
         self.others: list[str] = []
         self.verdicts: list[str] = []
@@ -79,6 +81,7 @@ class Page:
             self.position, self._seen, self._is_settled = mark[1:] or "-", set(), True
         elif mark == "":
             self.others.append(message)
+            self.messages.append(message)
         elif mark not in self._seen:
             self._take_kept(mark, message)
 
@@ -91,3 +94,4 @@ class Page:
             assert number > int(last), f"{mark} came behind {last}"
             self.position = f"{epoch}.0-{number}"
         self.heard.append(message)
+        self.messages.append(message)

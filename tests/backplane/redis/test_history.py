@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import signal
-import time
 
 import pytest
 
-from tests.backplane.conftest import APPS, ask, by_worker, environment, settle, spread, wait_for
+from tests.backplane.conftest import APPS, ask, environment, settle
+from tests.backplane.redis.kept_hall import Hall, settings, texts
 from tests.support import redis, servers
 from tests.support.crowd import Crowd
 from tests.support.pages import Page
 from tina4_wsgi import UsageError, publish
 from tina4_wsgi.backplane.publishing import Publisher
-
-BACK_S = 20.0
-_tags = itertools.count()
-
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
@@ -29,7 +23,7 @@ def broker(tmp_path_factory):
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory, broker):
     """Two servers with two workers each, as on two machines."""
-    env = environment(backplane="redis", backplane_url=broker.url, max_connections=12)
+    env = environment(backplane="redis", backplane_url=broker.url, max_connections=200)
     folder = tmp_path_factory.mktemp("machines")
     with (
         servers.gunicorn("kept_in_redis:app", APPS, folder / "1.log", "-w", "2", env=env) as one,
@@ -43,95 +37,8 @@ def machines(tmp_path_factory, broker):
 @pytest.fixture
 def hall(machines, broker):
     """Clients and pages on both machines, on a path of their own."""
-    with Hall(machines, broker) as hall:
+    with Hall(machines) as hall:
         yield hall
-
-
-@pytest.fixture
-def talk(broker):
-    with broker.talking() as client:
-        yield client
-
-
-class Hall:
-    """Everybody on one path."""
-
-    def __init__(self, machines, broker, name=None):
-        self.machines = machines
-        self.broker = broker
-        self.name = name or f"hall{next(_tags)}"
-        self.path = f"/ws/kept/{self.name}"
-        self.crowd = Crowd(machines[0].address)
-        self.pages = []
-        self.plain = []
-        self._machines = itertools.cycle(machines)
-
-    def __enter__(self):
-        self.crowd.__enter__()
-        return self
-
-    def __exit__(self, *raised):
-        self.crowd.__exit__(*raised)
-        wait_for(lambda: not any(self._is_there(one) for one in self.machines), "their leaving")
-
-    def _is_there(self, machine):
-        return False
-
-    def settle(self, crowd, path):
-        return settle(crowd, next(self._machines), path)
-
-    def page(self, query=""):
-        """Let a page in, and wait until it knows where it is."""
-        page = Page(self.crowd, self.path, self.settle)
-        self.pages.append(page)
-        self.come(page)
-        return page
-
-    def come(self, page):
-        page.come()
-        self.wait(lambda: page.is_settled, "a page's place")
-
-    def workers(self):
-        """Let one plain client in for each of the four workers, and one page each or more."""
-        for machine in self.machines:
-            members = spread(self.crowd, machine, self.path, 8)
-            self.plain += [one[0] for one in by_worker(members).values()]
-        assert len(self.plain) == 4
-        for one in self.plain:
-            one.frames.clear()
-        for _ in range(4):
-            self.page()
-
-    def wait(self, is_done, what, timeout_s=BACK_S):
-        self.crowd.listen_until(is_done, what, timeout_s)
-
-    def heard(self):
-        """What each has heard that is kept."""
-        for page in self.pages:
-            page.read()
-        return [one.texts for one in self.plain] + [page.heard for page in self.pages]
-
-    def wait_for_all(self, count, timeout_s=BACK_S):
-        """Wait until everybody has heard so much, and give it of the first."""
-        self.wait(lambda: all(len(one) >= count for one in self.heard()), "everything", timeout_s)
-        return self.heard()[0]
-
-    def past(self, machine=0):
-        return ask(self.machines[machine], f"/past/{self.name}")
-
-    def is_well(self):
-        """Say in rounds, until something is kept again; give what was said."""
-        for number in range(1_000):
-            self.plain[0].send_text(f"say round {number}")
-            try:
-                self.wait(lambda number=number: f"round {number}" in self.past(), "a round", 0.5)
-            except AssertionError:
-                continue
-            return
-
-
-def texts(prefix, count):
-    return [f"{prefix} {number}" for number in range(count)]
 
 
 # -- as it should be
@@ -299,10 +206,6 @@ def test_what_was_forgotten_is_gone_and_who_missed_it_is_told(hall):
 # -- publishers
 
 
-def settings(broker):
-    return {"backplane": "redis", "backplane_url": broker.url}
-
-
 def test_a_publisher_keeps_what_it_says(hall, broker):
     page = hall.page()
     other = hall.page()
@@ -337,7 +240,7 @@ def test_a_key_for_a_path_without_history_is_an_error(hall, broker):
 
 def test_what_is_published_while_nothing_serves_is_there_when_somebody_comes(tmp_path, broker):
     env = environment(
-        backplane="redis", backplane_url=broker.url, backplane_prefix="alone", max_connections=12
+        backplane="redis", backplane_url=broker.url, backplane_prefix="alone", max_connections=200
     )
 
     @contextlib.contextmanager
@@ -346,7 +249,7 @@ def test_what_is_published_while_nothing_serves_is_there_when_somebody_comes(tmp
             "kept_in_redis:app", APPS, tmp_path / log, "-w", "1", env=env
         ) as server:
             yield server
-            server.end()
+            server.stop()
 
     with serving("1.log") as server, Crowd(server.address) as crowd:
         page = Page(crowd, "/ws/kept/alone", lambda crowd, path: settle(crowd, server, path))
