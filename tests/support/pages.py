@@ -71,7 +71,10 @@ class Page:
 
     def _take(self, mark: str, message: str) -> None:
         if mark.startswith("@"):
-            me, position, verdict = mark[1:].split(".", 1)[0], *mark[1:].split(".", 1)[1].rsplit(".", 1)
+            me, position, verdict = (
+                mark[1:].split(".", 1)[0],
+                *mark[1:].split(".", 1)[1].rsplit(".", 1),
+            )
             assert me == self.me
             self.verdicts.append(verdict)
             self._is_settled = False

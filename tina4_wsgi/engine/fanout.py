@@ -112,7 +112,7 @@ class Fanout:
                 f"once={once!r} for {name!r}, which keeps no history, expected a route or a room "
                 "with history, and keep=True"
             )
-        if histories is not None and any(one.is_keeping for one in self._engines):
+        if histories is not None:
             self._say_in_turn(kind, name, frame, exclude)
         else:
             self.broadcast_here(kind, name, frame, exclude)
@@ -130,7 +130,7 @@ class Fanout:
                     engine.mailbox.post(
                         engine.put_behind, engine.deliver, kind, name, frame, exclude
                     )
-            elif engine.finish_keeping():
+            elif not engine.is_keeping or engine.finish_keeping():
                 engine.deliver(kind, name, frame, exclude)
             else:
                 engine.put_behind(engine.deliver, kind, name, frame, exclude)

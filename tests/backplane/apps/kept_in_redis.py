@@ -83,9 +83,7 @@ def where(request, response):
 
 @router.get("/state")
 def state(request, response):
-    return response.json(
-        {"pid": os.getpid(), "errors": [one.error for one in app._here().keepers]}
-    )
+    return response.json({"pid": os.getpid(), "errors": [one.error for one in app._here().keepers]})
 
 
 app = App(router=router)

@@ -579,12 +579,17 @@ class RedisLine:
         while True:
             self._has_work.wait()
             self._has_work.clear()
+            self._suspect = None
+            now_s = time.monotonic()
             while self._on_way or self._waiting or self._looks or self._error:
                 gevent.sleep(_TICK_S)
-                self._look_at_the_clock(time.monotonic())
+                before_s, now_s = now_s, time.monotonic()
+                if now_s > before_s + 2 * _TICK_S:
+                    self._suspect = None  # it was this hub that stood still
+                self._look_at_the_clock(now_s)
 
     def _look_at_the_clock(self, now_s: float) -> None:
-        # Twice in a row: this hub may have stood still itself.
+        # Twice in a row: what has arrived may not have been read yet.
         oldest = self._oldest(now_s - _PATIENCE_S)
         if oldest is not None and oldest is self._suspect:
             self._fail("redis doesn't answer in time")
