@@ -100,7 +100,7 @@ class ReturningLifecycle(Lifecycle):
         past = self._past
         if past is None:
             return False
-        return past.has_been or self.service.limits.replay > 0
+        return past.has_been or self.service.limits.replay > 0 or self._keeper.is_distant
 
     @property
     def _keeper(self) -> Keeping:
