@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from ..errors import JournalError, UsageError
 from ..hub.native import allocate_lock
 from ..journal.past import past
 from ..journal.positions import Position
-from .keeper import Counts
+from .standing import Counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
-    from ..journal.contract import Draft, Journal, Limits, Topic
+    from ..journal.contract import Draft, Journal, Limits, Records, Topic
     from ..journal.past import KeptMessage
     from .fanout import Fanout
     from .histories import Histories
+    from .journals import Journals
 
 logger = logging.getLogger("tina4_wsgi.history")
 
@@ -27,34 +29,42 @@ class Reading:
     """Reads and writes the journal from any greenlet or thread.
 
     Lock: `_lock` guards the journal; a call holds it for about a millisecond, and never switches.
+    A journal that is elsewhere needs no lock, and calls to it may switch.
 
     Args:
-        open_journal: returns the journal for one more user.
+        journals: opens the journal for one more user.
 
     Attributes:
         counts: what was kept here.
         error: why it could not be, the last time; "" if it could.
     """
 
-    def __init__(
-        self, fanout: Fanout, histories: Histories, open_journal: Callable[[], Journal]
-    ) -> None:
+    def __init__(self, fanout: Fanout, histories: Histories, journals: Journals) -> None:
         self._fanout = fanout
         self._histories = histories
-        self._open_journal = open_journal
-        self._lock = allocate_lock()
-        self._journal: Journal | None = None
+        self._journals = journals
+        self._lock: AbstractContextManager[object]
+        self._lock = nullcontext() if journals.is_distant else allocate_lock()
+        self._journal: Records | None = None
         self.counts = Counts()
         self.error = ""
 
+    @property
+    def is_distant(self) -> bool:
+        """Whether the journal is elsewhere, and no hub has one of its own."""
+        return self._journals.is_distant
+
     def open_another(self) -> Journal:
         """Return the journal for a hub, and say in it what is kept."""
-        journal = self._open_journal()
+        journal = self._journals.open()
+        self._declare(journal)
+        return journal
+
+    def _declare(self, journal: Records) -> None:
         try:
             journal.declare(self._histories.declarations())
         except JournalError:
             pass  # the hub finds out, and says so
-        return journal
 
     def keep(self, draft: Draft) -> None:
         """Keep a message, and have it heard; where that can't be done, only have it heard."""
@@ -107,7 +117,9 @@ class Reading:
             return past(self._here(), topic, limits, after, most)
 
     def size_bytes(self) -> int:
-        """Return how much room all messages take; 0 where that can't be found out."""
+        """Return how much room all messages take here; 0 where that can't be found out."""
+        if self.is_distant:
+            return 0  # asking would wait
         try:
             with self._lock:
                 return self._here().size_bytes()
@@ -153,7 +165,10 @@ class Reading:
         if journal is not None:
             journal.close()
 
-    def _here(self) -> Journal:
-        if self._journal is None:
-            self._journal = self.open_another()
-        return self._journal
+    def _here(self) -> Records:
+        journal = self._journal
+        if journal is None:
+            journal = self._journals.open_elsewhere() if self.is_distant else self._journals.open()
+            self._journal = journal
+            self._declare(journal)
+        return journal

@@ -11,7 +11,7 @@ from .contract import MOST_ROWS
 from .positions import Position, parse
 
 if TYPE_CHECKING:
-    from .contract import Journal, Kept, Limits, Point, Topic
+    from .contract import Journal, Kept, Limits, Point, Records, Topic
 
 
 class KeptMessage(NamedTuple):
@@ -43,7 +43,7 @@ class Heard(NamedTuple):
 
 
 def past(
-    journal: Journal,
+    journal: Records,
     topic: Topic,
     limits: Limits,
     after: str | None,
@@ -71,7 +71,7 @@ def past(
 
 
 def _behind(
-    journal: Journal, topic: Topic, limits: Limits, position: Position, most: int, point: Point
+    journal: Records, topic: Topic, limits: Limits, position: Position, most: int, point: Point
 ) -> list[Kept]:
     found: list[Kept] = []
     page: list[Kept] | None = None
@@ -121,6 +121,48 @@ class Listener:
             for message in row.messages
         ]
         return Heard(messages, has_gap, len(news.rows) >= MOST_ROWS)
+
+
+class DistantListener:
+    """Hears what is said of one topic, from a journal that tells no news but that of a topic.
+
+    Args:
+        limits: of the topic: of more than that at once, only the latest are heard.
+    Raises:
+        JournalError: it can't be read.
+
+    Attributes:
+        point: as of `Listener`.
+    """
+
+    def __init__(self, journal: Records, topic: Topic, limits: Limits) -> None:
+        self._journal = journal
+        self._topic = topic
+        self._limits = limits
+        self.point = journal.point()
+
+    def hear(self) -> Heard:
+        """Return what was said since the last call; see `Listener.hear`."""
+        journal, before, point = self._journal, self.point, self._journal.point()
+        page: list[Kept] | None = None
+        if point.epoch == before.epoch:
+            page = journal.missed(
+                self._topic, before.number, point.number, self._limits, time.time()
+            )
+        if page is None:
+            self.point = point
+            return Heard(self._rest(before, point), has_gap=True, has_more=False)
+
+        self.point = point._replace(number=page[-1].number) if page else point
+        return Heard([_shown(point.epoch, one) for one in page], has_gap=False, has_more=bool(page))
+
+    def _rest(self, before: Point, point: Point) -> list[KeptMessage]:
+        """Return what is left behind a gap."""
+        most, number = self._limits.most_messages, before.number
+        found = self._journal.latest(self._topic, most, point.number, self._limits, time.time())
+        if point.number < number:
+            number = 0  # it began to count anew
+        return [_shown(point.epoch, one) for one in found if one.number > number]
 
 
 def _shown(epoch: str, kept: Kept) -> KeptMessage:
