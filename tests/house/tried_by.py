@@ -10,10 +10,13 @@ _FLASK = "tests/contrib/test_flask_middleware.py"
 TRIED_BY = {
     "__main__": "tests/cli/test_serve.py",
     "accepting.handover": "tests/hosts/test_guests.py",
+    "backplane.outside_history": "tests/cli/test_history.py",
     "cli.command": "tests/cli/test_failures.py",
     "cli.doctor.command": "tests/cli/doctor/test_examination.py",
     "cli.doctor.gunicorn_settings": "tests/cli/doctor/test_examination.py",
     "cli.doctor.ways": "tests/cli/doctor/test_examination.py",
+    "cli.kept_messages": "tests/cli/test_history.py",
+    "cli.kept_patterns": "tests/cli/test_routes.py",
     "cli.main": "tests/cli/test_failures.py",
     "contrib.bottle.bridge": "tests/contrib/test_bottle_context.py",
     "contrib.django.apps": "tests/contrib/test_django_serve.py",

@@ -198,6 +198,8 @@ class Status(NamedTuple):
         error: why it isn't up; "" if it is.
         denied: Redis channels that the user's ACL forbids: messages to their paths and rooms stay
             in each process, everything else is up.
+        history_error: why what should be kept can't be at present, so that whoever is away will be
+            told of a gap; "" if it can, or if nothing keeps history.
     """
 
     kind: str
@@ -208,6 +210,7 @@ class Status(NamedTuple):
     outages: int = 0
     error: str = ""
     denied: tuple[str, ...] = ()
+    history_error: str = ""
 
 
 class Backplane(Protocol):

@@ -123,8 +123,7 @@ class Keeper(Standing):
             # It is kept, so others will hear it: it is said here, too, ahead of what can't be read.
             self._fail(exc)
             self._has_gap = True
-        took_s = self.counts.latest_s = time.perf_counter() - begin_s
-        self.counts.longest_s = max(self.counts.longest_s, took_s)
+        self.counts.note_transaction(time.perf_counter() - begin_s)
         self._have_heard(said, appended)
 
     def _have_heard(self, said: list[Said], appended: Appended) -> None:
