@@ -11,7 +11,7 @@ from typing import Any
 import gevent
 import pytest
 
-from tests.support.engine_house import in_thread, wait_until
+from tests.support.engine_house import in_thread
 from tests.support.kept_house import ME, Worker, Workers, workers
 from tina4_wsgi.backplane.bus import outside as outside_module
 from tina4_wsgi.backplane.bus.directory import directory_of

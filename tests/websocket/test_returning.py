@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.engine_house import SMALL_BUFFER, wait_until
 from tests.support.kept_house import ME, OTHER, Page, Worker, Workers
-from tina4_wsgi.engine import keeper as keeper_module
 from tina4_wsgi.backplane.envelope import Kind
+from tina4_wsgi.engine import keeper as keeper_module
 from tina4_wsgi.journal import contract as contract_module
 from tina4_wsgi.journal import file as file_module
 from tina4_wsgi.protocol.framing import text_frame
@@ -396,9 +396,7 @@ def test_what_is_said_in_a_room_while_a_client_catches_up_there_is_not_lost(heav
     told: list[str] = []
     for number in range(60, 120):
         told += page.read()
-        heavy.runtime.fanout.broadcast(
-            GroupKind.ROOM, "hall:1", text_frame(f"{number} {LONG}")
-        )
+        heavy.runtime.fanout.broadcast(GroupKind.ROOM, "hall:1", text_frame(f"{number} {LONG}"))
     while len(numbers(told)) < 120:
         told += page.read()
 

@@ -86,9 +86,7 @@ def test_behind_it_a_message_without_a_mark_closes_the_connection(
 def test_the_mark_may_arrive_with_messages_on_both_sides_of_it(
     worker: Worker, heard: list[Any]
 ) -> None:
-    early = b"".join(
-        client_frame(TEXT, text) for text in (b"early", f"@{ME}:".encode(), b":late")
-    )
+    early = b"".join(client_frame(TEXT, text) for text in (b"early", f"@{ME}:".encode(), b":late"))
     page = worker.let_in(CHAT, ME, early=early)
     answered(page, 2)
 
