@@ -111,7 +111,9 @@ class Histories:
 
     def _limits_of_room(self, room: RoomPattern) -> Limits:
         options = {"history_s": self._config.history_s, "replay": 0, **room.options}
-        return Limits(*(options[name] for name in ("history", "history_s", "replay")))  # type: ignore[arg-type]  # checked when declared
+        # Their types were checked when they were declared.
+        names = ("history", "history_s", "replay")
+        return Limits(*(options[name] for name in names))  # type: ignore[arg-type]
 
 
 def limits_of(config: Config) -> Limits | None:
