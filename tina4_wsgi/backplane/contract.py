@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..journal.contract import Declaration, Draft, Kept, Limits, Topic
     from .envelope import Kind
 
 TIMEOUT_S = 5.0
@@ -12,6 +16,73 @@ TIMEOUT_S = 5.0
 
 Facts = dict[str, Any]  # Any: whatever JSON holds
 """A JSON object: a question, an answer, or what a worker tells about itself."""
+
+
+class Saying:
+    """A message of this process on its way into a journal elsewhere, and back.
+
+    Attributes:
+        draft: what is said.
+        exclude: the transport that it isn't for; None for none.
+        speaker: the keeper of the hub that says it.
+        said_at_s: when, by the monotonic clock.
+        number: as which it was kept, or a higher one; 0 until that is known, and for one that had
+            been said before.
+        is_coming: whether it will be heard here as it is kept.
+        is_refused: whether it will not be kept.
+        is_done: whether it needs no more care in its hub; the keeper sets it.
+    """
+
+    __slots__ = (
+        *("_claims", "draft", "exclude", "is_coming", "is_done", "is_refused"),
+        *("number", "said_at_s", "speaker"),
+    )
+
+    def __init__(self, draft: Draft, exclude: object, speaker: object) -> None:
+        self.draft = draft
+        self.exclude = exclude
+        self.speaker = speaker
+        self.said_at_s = time.monotonic()
+        self.number = 0
+        self.is_coming = self.is_refused = self.is_done = False
+        self._claims = [None]
+
+    def claim(self) -> bool:
+        """Return whether the caller is the first, of all threads: it hands the message on."""
+        try:
+            self._claims.pop()
+        except IndexError:
+            return False
+        return True
+
+
+class JournalLine(Protocol):
+    """A process's connection to a journal that is elsewhere.
+
+    Greenlets: any of the backplane's hub; nothing waits.
+    """
+
+    def keep(self, saying: Saying) -> None:
+        """Keep a message, and have it heard by everybody, here too."""
+
+    def look(self, done: Callable[[], None]) -> None:
+        """Call `done` once all that is in the journal by now has been heard here."""
+
+    def read_missed(
+        self, topic: Topic, number: int, end: int, told: Callable[[list[Kept] | None], None]
+    ) -> None:
+        """Read a page as `journal.Records.missed` does; `told` isn't called if that fails."""
+
+    def read_latest(
+        self, topic: Topic, most: int, end: int, told: Callable[[list[Kept]], None]
+    ) -> None:
+        """Read messages as `journal.Records.latest` does; as above."""
+
+    def heard_since(self, topic: Topic) -> int | None:
+        """Return behind which number every message of a topic has been heard here; any thread."""
+
+    def declare(self, declarations: Sequence[Declaration]) -> None:
+        """Say what is kept, for processes that publish without the app."""
 
 
 class Receiver(Protocol):
@@ -32,6 +103,34 @@ class Receiver(Protocol):
         Args:
             kind: PATH or ROOM.
         """
+
+    def hear_kept(self, topic: Topic, kept: Kept, saying: Saying | None, is_new: bool) -> None:
+        """Send a message that is kept elsewhere to every connection here; in order.
+
+        Args:
+            saying: of this process's own messages.
+            is_new: whether it hasn't been handed on before.
+        """
+
+    def hear_answer(self, saying: Saying) -> None:
+        """Note that a message was kept or refused."""
+
+    def hear_point(self, epoch: str, number: int, has_gap: bool, is_well: bool) -> None:
+        """Note that everything up to a number has been heard.
+
+        Args:
+            has_gap: whether something may be missing.
+            is_well: whether messages are kept; False while they aren't.
+        """
+
+    def hear_trouble(self, error: str) -> None:
+        """Note that messages can't be kept at present."""
+
+    def hear_forgotten(self, topic: Topic) -> None:
+        """Drop what is remembered of a topic."""
+
+    def limits_of(self, topic: Topic) -> Limits | None:
+        """Return how much is kept of a topic; None for nothing."""
 
     def keeps(self, kind: Kind, name: str) -> bool:
         """Return whether history is kept of path, or room, `name`."""
@@ -116,6 +215,10 @@ class Backplane(Protocol):
 
     Greenlets: any of the hub's thread; methods that wait say so.
     """
+
+    @property
+    def line(self) -> JournalLine | None:
+        """The connection to a journal elsewhere; None where each machine has its own."""
 
     @property
     def is_alone(self) -> bool:

@@ -13,8 +13,9 @@
     32-     name in UTF-8, a path or a room; then the body
 
 The body of PATH, ROOM, LOST_PATH and LOST_ROOM is one whole WebSocket frame. It goes to clients
-unchanged, so it is checked like the frame of a stranger. That of a bell is empty. All other bodies
-are JSON of at most `MOST_JSON_BYTES`. Nothing is ever unpickled.
+unchanged, so it is checked like the frame of a stranger. In KEPT a line of text stands before it.
+The body of a bell is empty. All other bodies are JSON of at most `MOST_JSON_BYTES`. Nothing is ever
+unpickled.
 """
 
 from __future__ import annotations
@@ -63,10 +64,13 @@ class Kind(IntEnum):
     ROOM_BELL = 11  # the same of a named room
     LOST_PATH = 12  # a broadcast that should have been kept and could not be
     LOST_ROOM = 13  # the same to a named room
+    KEPT = 14  # a broadcast that Redis has kept; see `redis.kept`
+    POINT = 15  # says where the journal in Redis is
 
 
 _KINDS = {int(kind): kind for kind in Kind}
-_CARRIES_FRAME = frozenset({Kind.PATH, Kind.ROOM, Kind.LOST_PATH, Kind.LOST_ROOM})
+_IS_FRAME = frozenset({Kind.PATH, Kind.ROOM, Kind.LOST_PATH, Kind.LOST_ROOM})
+_CARRIES_FRAME = _IS_FRAME | {Kind.KEPT}
 
 TOPIC_OF = {
     Kind.PATH: Kind.PATH,
@@ -77,6 +81,9 @@ TOPIC_OF = {
     Kind.LOST_ROOM: Kind.ROOM,
 }
 """What the envelopes that are for the members of a path or room are about."""
+
+LOST_OF = {Kind.PATH: Kind.LOST_PATH, Kind.ROOM: Kind.LOST_ROOM}
+"""As what a broadcast goes that should have been kept and could not be."""
 
 
 class EnvelopeError(Tina4Error):
@@ -171,9 +178,9 @@ def unpack(data: bytes) -> Envelope | None:
         raise EnvelopeError("name is not UTF-8") from None
 
     kind, body = _KINDS[kind_number], data[end:]
-    if kind in _CARRIES_FRAME:
-        _check_frame(body)
-    elif len(data) > MOST_JSON_BYTES:
+    if kind in _IS_FRAME:
+        check_frame(body)
+    elif kind not in _CARRIES_FRAME and len(data) > MOST_JSON_BYTES:
         raise EnvelopeError(f"{kind.name} of {len(data)} bytes, at most {MOST_JSON_BYTES} allowed")
     return Envelope(kind, name, body, sender, number)
 
@@ -186,8 +193,12 @@ def _check_start(data: bytes, at: int = 0) -> None:
         raise EnvelopeError("kind 0, expected 1 or more")
 
 
-def _check_frame(frame: bytes) -> None:
-    """Check that `frame` is one whole, final, unmasked text or binary frame (RFC 6455 §5.2)."""
+def check_frame(frame: bytes) -> None:
+    """Check that `frame` is one whole, final, unmasked text or binary frame (RFC 6455 §5.2).
+
+    Raises:
+        EnvelopeError: it is not.
+    """
     if len(frame) < 2 or frame[0] not in (_TEXT_FRAME, _BINARY_FRAME) or frame[1] > 127:
         raise EnvelopeError("body is no final, unmasked text or binary frame")
 

@@ -116,14 +116,22 @@ class Outsider:
             )
 
         if config.backplane == "redis":
-            from .redis.outside import RedisOutsider
-
-            return RedisOutsider(config, self._app_number or 0)
+            return self._redis_way()
 
         way = BusOutsider(self._find_place()[0], self._app_number)
         if self._app_number is not None:
             return way  # an app keeps what it says itself
         return KeepingPublisher(way, self.journal())
+
+    def _redis_way(self) -> OutsidePublisher:
+        from .redis.outside import RedisOutsider
+
+        way = RedisOutsider(self._config, self._app_number or 0)
+        if self._app_number is not None:
+            return way  # an app keeps what it says itself
+        from .redis.keeping import RedisKeepingPublisher
+
+        return RedisKeepingPublisher(self._config, way)
 
     def _find_place(self) -> tuple[BusDirectory, tuple[str | os.PathLike[str], ...]]:
         """Return the folder of the bus, and the projects one of which may have a journal."""

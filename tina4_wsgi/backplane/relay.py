@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..config import Config
+    from ..journal.contract import Topic
     from .envelope import Kind
 
 logger = logging.getLogger("tina4_wsgi.backplane")
@@ -182,6 +183,24 @@ class Relay:
             assert self._mailbox is not None
             self._mailbox.post(core.ring, kind, name, frames)
 
+    def call_line(self, method: str, *args: Any) -> bool:  # Any: as the method wants them
+        """Call a method of the `JournalLine` in its hub; return whether there is a line."""
+        core = self._running_core()
+        if core is None or (line := core.line) is None:
+            return False
+        if get_ident() == self._ident:
+            getattr(line, method)(*args)
+        else:
+            assert self._mailbox is not None
+            self._mailbox.post(getattr(line, method), *args)
+        return True
+
+    def heard_since(self, topic: Topic) -> int | None:
+        """Return behind which number every message of a topic was heard here; from any thread."""
+        core = self._core
+        line = None if core is None else core.line
+        return None if line is None else line.heard_since(topic)
+
     def enter(self, kind: Kind, name: str) -> None:
         """The first connection here has come on path, or into room, `name`."""
         self._tell("enter", kind, name)
@@ -301,19 +320,7 @@ class Relay:
             self._publish(tell, logging.DEBUG)
             return
 
-        # In a native thread: there, gevent's sockets have another hub than that of the parent.
-        done = allocate_lock()
-        done.acquire()
-
-        def publish() -> None:
-            try:
-                self._publish(tell, logging.WARNING)
-            finally:
-                gevent.get_hub().destroy(destroy_loop=True)
-                done.release()
-
-        start_new_thread(publish, ())
-        done.acquire()
+        call_apart(lambda: self._publish(tell, logging.WARNING))
 
     def _publish(self, tell: Callable[[Outsider], object], level: int) -> None:
         outsider = Outsider(self._config, self._root, self._app_number)
@@ -323,3 +330,29 @@ class Relay:
             logger.log(level, "a broadcast stays in this process: %s", exc)
         finally:
             outsider.close()
+
+
+def call_apart(function: Callable[[], Any]) -> Any:  # Any: whatever it gives
+    """Call a function in a native thread, and wait for it.
+
+    In a forked child: gevent's sockets have another hub there than that of the parent.
+    """
+    found: list[Any] = []
+    errors: list[BaseException] = []
+    done = allocate_lock()
+    done.acquire()
+
+    def call() -> None:
+        try:
+            found.append(function())
+        except BaseException as exc:  # noqa: BLE001  # raised again where somebody waits
+            errors.append(exc)
+        finally:
+            gevent.get_hub().destroy(destroy_loop=True)
+            done.release()
+
+    start_new_thread(call, ())
+    done.acquire()
+    if errors:
+        raise errors[0]
+    return found[0]

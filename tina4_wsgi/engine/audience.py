@@ -18,7 +18,7 @@ _KINDS = {int(kind): kind for kind in GroupKind}
 
 
 class EngineAudience:
-    """See `keeper.Audience`; each method is called in the hub's thread, and doesn't wait."""
+    """See `standing.Audience`; each method is called in the hub's thread, and doesn't wait."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -34,6 +34,15 @@ class EngineAudience:
     def hear_unkept(self, draft: Draft, exclude: Transport | None) -> None:
         """Queue a message that could not be kept for the members of its group, everywhere."""
         self._engine.fanout.lose(draft.topic, draft.frame, exclude, self._engine)
+
+    def hear_early(self, draft: Draft, exclude: Transport | None) -> None:
+        """Queue a message for the members of its group in this process."""
+        number, name = draft.topic
+        self._engine.fanout.broadcast_here(_KINDS[number], name, draft.frame, exclude)
+
+    def has_members(self, topic: Topic) -> bool:
+        """Return whether somebody here hears a topic, or is about to."""
+        return self._engine.is_awaited(_KINDS[topic[0]], topic[1])
 
     def ring(self, topic: Topic, frames: list[bytes]) -> None:
         """Tell other hubs and processes that there is news of a topic."""

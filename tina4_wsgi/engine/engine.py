@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import gevent
 
@@ -25,11 +25,10 @@ from ..routing.names import GroupKind
 from ..websocket.connection import Connection
 from ..websocket.counters import Meter
 from ..websocket.lifecycle import Lifecycle
-from ..websocket.returning import ReturningLifecycle
 from ..websocket.seams import ConnectionOwner
 from ..websocket.transport import Transport
-from ..websocket.unmarking import with_marks
 from .audience import EngineAudience
+from .distant_keeper import DistantKeeper
 from .draining import Draining
 from .groups import Groups
 from .keeper import Keeper
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from ..hosting.switching import Taken
     from ..journal.contract import Draft, Limits, Topic
     from ..websocket.connection import Accepted
+    from ..websocket.returning import ReturningLifecycle
     from ..websocket.served_route import ServedRoute
     from .fanout import Fanout
 
@@ -89,7 +89,7 @@ class Engine(ConnectionOwner):
             whether it is to be called again.
     """
 
-    keeper: Keeper | None
+    keeper: Keeper | DistantKeeper | None
 
     def __init__(self, config: Config, fanout: Fanout) -> None:
         hub = gevent.get_hub()
@@ -121,6 +121,7 @@ class Engine(ConnectionOwner):
         self._most_connections = min(config.max_connections, descriptors.to_spare())
         self._marking: dict[ServedRoute, ServedRoute] = {}
         self._arriving: set[Lifecycle] = set()
+        self._joining: Counter[str] = Counter()  # rooms with history, by who catches up there
         limit_s = config.blocked_loop_s
         self._watch = LoopWatch(self.hub, self.thread_ident, limit_s, _name_of) if limit_s else None
         fanout.add(self)
@@ -186,8 +187,8 @@ class Engine(ConnectionOwner):
         most_bytes = service.limits.max_outbound_bytes
         transport = Transport(taken.stream, self.poller, self._flush_queue, lifecycle, most_bytes)
         lifecycle.attach(connection, transport)
-        is_returning = isinstance(lifecycle, ReturningLifecycle)
-        if is_returning or (service.limits.history and self.fanout.histories is not None):
+        returning = self._returning(lifecycle)
+        if returning is not None or (service.limits.history and self.fanout.histories is not None):
             # Before it is here: what was said earlier isn't for it.
             keeper = self.keeper_here()
             keeper.follow()
@@ -195,7 +196,7 @@ class Engine(ConnectionOwner):
         self.connections[connection] = lifecycle
         service.tally.opened_count += 1
 
-        is_due = isinstance(lifecycle, ReturningLifecycle) and lifecycle.is_due
+        is_due = returning is not None and returning.is_due
         if is_due:
             self._arriving.add(lifecycle)
             self.fanout.entered(_PATH, connection.path)
@@ -205,8 +206,8 @@ class Engine(ConnectionOwner):
         self._sweeper.wake()
         if taken.head:
             transport.write(taken.head)
-        if isinstance(lifecycle, ReturningLifecycle) and not is_due:
-            lifecycle.greet_newcomer()
+        if returning is not None and not is_due:
+            returning.greet_newcomer()
         lifecycle.begin(taken.early)
         return lifecycle
 
@@ -220,6 +221,10 @@ class Engine(ConnectionOwner):
         if not service.limits.history and not histories.has_rooms:
             return Lifecycle(self, service, accepted.window_bits)
 
+        # Here, since most apps keep nothing.
+        from ..websocket.returning import ReturningLifecycle
+        from ..websocket.unmarking import with_marks
+
         if claim is not None:
             marking = self._marking.get(service)
             if marking is None:
@@ -230,7 +235,7 @@ class Engine(ConnectionOwner):
     def join_path(self, lifecycle: Lifecycle) -> None:
         """Put a connection into the group of its path; broadcasts of earlier aren't for it."""
         if self.is_keeping:
-            self.finish_keeping()
+            self._flush_kept()
         transport, path = lifecycle.transport, lifecycle.connection.path
         group = self._variant_of(lifecycle).paths.add(path, transport)
         if len(group) == 1:
@@ -310,7 +315,7 @@ class Engine(ConnectionOwner):
     def leave_groups(self, lifecycle: Lifecycle) -> None:
         """Take a connection out of its path and its rooms; earlier broadcasts still reach it."""
         if self.is_keeping:
-            self.finish_keeping()
+            self._flush_kept()
         self._end_arrival(lifecycle)
         transport, path = lifecycle.transport, lifecycle.connection.path
         paths = self._variant_of(lifecycle).paths
@@ -353,21 +358,25 @@ class Engine(ConnectionOwner):
         keeper = self.keeper_here()
         keeper.follow()
         self.fanout.entered(_ROOM, room)
+        self._joining[room] += 1
         try:
             self.fanout.wait_until_heard(_ROOM, room)
             keeper.hear()
-            if isinstance(lifecycle, ReturningLifecycle):
-                lifecycle.catch_up_room(room)
-            self.finish_keeping()
+            if (returning := self._returning(lifecycle)) is not None:
+                returning.catch_up_room(room)
+            self._flush_kept()
             if not lifecycle.closed and room not in (lifecycle.rooms or {}):
                 self._enter_room(lifecycle, room)
         finally:
+            self._joining[room] -= 1
+            if not self._joining[room]:
+                del self._joining[room]
             self.fanout.left(_ROOM, room)
 
     def leave(self, lifecycle: Lifecycle, room: str) -> None:
         """Take a connection out of a named room."""
         if self.is_keeping:
-            self.finish_keeping()
+            self._flush_kept()
         group = lifecycle.rooms.pop(room, None) if lifecycle.rooms else None
         if group is not None:
             self._variant_of(lifecycle).rooms.remove(group, lifecycle.transport)
@@ -376,32 +385,66 @@ class Engine(ConnectionOwner):
 
     # -- history
 
-    def keeper_here(self) -> Keeper:
+    def keeper_here(self) -> Keeper | DistantKeeper:
         """Return the journal of this hub; the first call opens it. In the hub's thread."""
         keeper = self.keeper
         if keeper is None:
-            fanout = self.fanout
-            assert fanout.histories is not None and fanout.reading is not None
-            audience = EngineAudience(self)
-            keeper = Keeper(self.hub.loop, audience, fanout.reading.open_another())
-            self.keeper = keeper
+            keeper = self.keeper = self._new_keeper()
         return keeper
+
+    def _new_keeper(self) -> Keeper | DistantKeeper:
+        fanout = self.fanout
+        assert fanout.histories is not None and fanout.reading is not None
+        audience = EngineAudience(self)
+        if not fanout.reading.is_distant:
+            return Keeper(self.hub.loop, audience, fanout.reading.open_another())
+        assert fanout.relay is not None
+        fanout.relay.call_line("declare", fanout.histories.declarations())
+        return DistantKeeper(self.hub, self.mailbox, audience, fanout.relay)
+
+    def tell_keeper(self, method: str, *args: object) -> None:
+        """Call a method of the keeper of a journal elsewhere; in the hub's thread."""
+        keeper = self.keeper_here()
+        if keeper.is_distant:
+            getattr(keeper, method)(*args)
 
     def keep(self, draft: Draft, exclude: Transport | None) -> None:
         """Keep a frame, and have it heard at the end of the turn; in the hub's thread."""
         self.is_keeping = True
         self.keeper_here().keep(draft, exclude)
 
-    def finish_keeping(self) -> None:
-        """Put into the journal what was said, and queue it and the news for their members."""
-        self.is_keeping = False
-        if self.keeper is not None:
-            self.keeper.settle()
+    def finish_keeping(self, lifecycle: Lifecycle | None = None) -> bool:
+        """Have what was said, and news, in the journal and queued for their members."""
+        keeper = self.keeper
+        is_done = keeper is None or keeper.settle(lifecycle)
+        self.is_keeping = keeper is not None and keeper.is_pending
+        return is_done
 
     def ring(self) -> None:
         """Read at the end of this turn what others have kept; in the hub's thread."""
         if self.keeper is not None and self.keeper.ring():
             self.is_keeping = True
+
+    def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
+        """Call a function once what was said is queued; in the hub."""
+        if self.keeper is None:
+            function(*args)
+        else:
+            self.keeper.put_behind(function, *args)
+
+    def _flush_kept(self) -> None:
+        """Do what can be done at once of `finish_keeping`."""
+        if self.keeper is not None:
+            self.keeper.finish()
+            self.is_keeping = self.keeper.is_pending
+
+    def is_awaited(self, kind: GroupKind, name: str) -> bool:
+        """Return whether one group has connections, or may get one that is catching up."""
+        if self.has_members(kind, name):
+            return True
+        if kind is _ROOM:
+            return bool(self._joining.get(name))
+        return any(one.connection.path == name for one in self._arriving)
 
     def limits_of(self, topic: Topic) -> Limits | None:
         """Return how much is kept of a path or room; None for nothing."""
@@ -410,11 +453,12 @@ class Engine(ConnectionOwner):
 
     def marked_connections(self) -> list[ReturningLifecycle]:
         """Return the connections whose messages begin with a mark."""
-        return [
-            one
-            for one in list(self.connections.values())
-            if isinstance(one, ReturningLifecycle) and one.is_marked
-        ]
+        found = [self._returning(one) for one in list(self.connections.values())]
+        return [one for one in found if one is not None and one.is_marked]
+
+    def _returning(self, lifecycle: Lifecycle) -> ReturningLifecycle | None:
+        """Return a lifecycle as one that may have been here before; None for any other."""
+        return cast("ReturningLifecycle", lifecycle) if lifecycle.may_return else None
 
     def deliver(
         self,
@@ -430,7 +474,7 @@ class Engine(ConnectionOwner):
             number: of a kept message; 0 for any other.
         """
         if self.is_keeping and not number:
-            self.finish_keeping()
+            self._flush_kept()
         is_path = kind is _PATH
         if is_path:
             self.path_broadcasts += 1

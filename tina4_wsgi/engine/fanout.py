@@ -113,9 +113,30 @@ class Fanout:
                 f"once={once!r} for {name!r}, which keeps no history, expected a route or a room "
                 "with history, and keep=True"
             )
-        self.broadcast_here(kind, name, frame, exclude)
+        if histories is not None:
+            self._say_in_turn(kind, name, frame, exclude)
+        else:
+            self.broadcast_here(kind, name, frame, exclude)
         if self.relay is not None:
             self.relay.carry(_KIND_OF[kind], name, frame)
+
+    def _say_in_turn(
+        self, kind: GroupKind, name: str, frame: bytes, exclude: Transport | None
+    ) -> None:
+        """Send a frame to the members of a group here, behind what is being kept."""
+        here = get_ident()
+        for engine in self._engines:
+            if engine.thread_ident != here:
+                if engine.is_alive:
+                    engine.mailbox.post(
+                        engine.put_behind, engine.deliver, kind, name, frame, exclude
+                    )
+            elif not engine.is_keeping or engine.finish_keeping():
+                engine.deliver(kind, name, frame, exclude)
+            else:
+                engine.put_behind(engine.deliver, kind, name, frame, exclude)
+        if self.watch is not None and kind is _PATH:
+            self.watch(name)
 
     def broadcast_here(
         self, kind: GroupKind, name: str, frame: bytes, exclude: Transport | None = None

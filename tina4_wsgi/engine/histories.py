@@ -110,10 +110,8 @@ class Histories:
         return None if route is None else limits_of(self._config.for_route(route.options))
 
     def _limits_of_room(self, room: RoomPattern) -> Limits:
-        options = {"history_s": self._config.history_s, "replay": 0, **room.options}
-        # Their types were checked when they were declared.
-        names = ("history", "history_s", "replay")
-        return Limits(*(options[name] for name in names))  # type: ignore[arg-type]
+        settings = self._config.for_route({"on_slow": "close", "replay": 0, **room.options})
+        return Limits(settings.history, settings.history_s, settings.replay)
 
 
 def limits_of(config: Config) -> Limits | None:

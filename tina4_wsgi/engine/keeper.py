@@ -20,19 +20,21 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import gevent
 
 from ..errors import JournalError
 from ..journal.contract import MOST_ROWS, Kept, Point, Row
-from ..journal.positions import Position
+from .standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from ..journal.contract import Appended, Draft, Journal, Limits, Topic
+    from ..websocket.lifecycle import Lifecycle
     from ..websocket.transport import Transport
+    from .standing import Audience
 
 logger = logging.getLogger("tina4_wsgi.history")
 
@@ -51,64 +53,7 @@ _SWEEP_S = 10.0
 Said = tuple["Draft", "Transport | None"]
 
 
-class Audience(Protocol):
-    """Those who hear what is kept: the groups of one hub, and the other processes.
-
-    Greenlets: called in the hub's thread; nothing waits.
-    """
-
-    def hear_kept(self, row: Row, excludes: Sequence[Transport | None] | None) -> None:
-        """Queue the messages of a row for the members of its group."""
-
-    def hear_unkept(self, draft: Draft, exclude: Transport | None) -> None:
-        """Queue a message that could not be kept for the members of its group, in all processes."""
-
-    def ring(self, topic: Topic, frames: list[bytes]) -> None:
-        """Tell other hubs and processes that there is news of a topic."""
-
-    def hear_void(self) -> None:
-        """Tell all whose messages are marked that their positions are void."""
-
-    def hear_position(self, position: str, *, has_gap: bool) -> None:
-        """Tell all whose messages are marked where they are now.
-
-        Args:
-            has_gap: whether they may have missed something.
-        """
-
-
-class Counts:
-    """What one hub's keeper did.
-
-    Attributes:
-        kept, unkept: messages that went into the journal, and that should have and did not.
-        repeated: messages that weren't said, since their `once` had been.
-        failures: how often the journal failed.
-        resumes, gaps, newcomers: connections by what they were told of their past.
-        replayed: messages that came from the journal to those who came.
-        latest_s, longest_s: how long the last transaction took, and the longest.
-    """
-
-    __slots__ = (
-        "failures",
-        "gaps",
-        "kept",
-        "latest_s",
-        "longest_s",
-        "newcomers",
-        "repeated",
-        "replayed",
-        "resumes",
-        "unkept",
-    )
-
-    def __init__(self) -> None:
-        self.kept = self.unkept = self.repeated = self.failures = 0
-        self.resumes = self.gaps = self.newcomers = self.replayed = 0
-        self.latest_s = self.longest_s = 0.0
-
-
-class Keeper:
+class Keeper(Standing):
     """The journal as one hub uses it.
 
     Args:
@@ -116,46 +61,21 @@ class Keeper:
         audience: those who hear.
         journal: used by this object alone, unless it may be used from several threads.
 
-    Attributes:
-        is_pending: whether something was said that isn't in the journal yet.
-        counts: what it did.
-        error: why the journal can't be used; "" while it can.
-
     Greenlets: the hub's thread.
     """
 
     def __init__(self, loop: Any, audience: Audience, journal: Journal) -> None:  # gevent: no types
+        super().__init__(audience)
         self._loop = loop
-        self._audience = audience
         self._journal = journal
         self._said: list[Said] = []
         self._said_bytes = 0
-        self._point = Point("", 0, 0)
         self._is_following = False
         self._is_hearing = False
         self._is_telling = False
-        self._is_doubted = False
         self._has_gap = False
         self._mend_at_s = self._renew_at_s = 0.0
         self._look_at_s = self._sweep_at_s = 0.0
-        self.is_pending = False
-        self.error = ""
-        self.counts = Counts()
-
-    @property
-    def position(self) -> str:
-        """Where those are who have heard everything here."""
-        return str(Position(self.epoch, self._point.number))
-
-    @property
-    def epoch(self) -> str:
-        """The epoch; "" while positions are void."""
-        return "" if self.error or self._is_doubted else self._point.epoch
-
-    @property
-    def number(self) -> int:
-        """The number of the latest message that the groups here have got."""
-        return self._point.number
 
     # -- saying
 
@@ -184,13 +104,6 @@ class Keeper:
                 self._finish(said)
             finally:
                 self._is_telling = False
-
-    def settle(self) -> None:
-        """Finish, and have heard what a bell has told of; for what must come behind both."""
-        if self._is_hearing:
-            self.hear()
-        else:
-            self.finish()
 
     def _finish(self, said: list[Said]) -> None:
         begin_s = time.perf_counter()
@@ -234,6 +147,19 @@ class Keeper:
             self._audience.hear_kept(Row(topic, messages), excludes if any(excludes) else None)
             self._point = appended.before._replace(number=last)
             self._audience.ring(topic, [message.frame for message in messages])
+
+    def settle(self, lifecycle: Lifecycle | None = None) -> bool:
+        """Finish, and have heard what a bell has told of; for what must come behind both."""
+        if self._is_hearing:
+            self.hear()
+        else:
+            self.finish()
+        return True
+
+    def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
+        """Call a function once what was said is heard; in the hub."""
+        self.settle()
+        function(*args)
 
     def _say_unkept(self, draft: Draft, exclude: Transport | None) -> None:
         self.counts.unkept += 1
@@ -353,10 +279,6 @@ class Keeper:
         except JournalError as exc:
             self._fail(exc)
             return []
-
-    def is_of_now(self, position: Position) -> bool:
-        """Return whether a position is of this epoch, and not behind its end."""
-        return position.epoch == self.epoch != "" and position.number <= self._point.number
 
     # -- when it fails, and house-keeping
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from ..errors import JournalError, UsageError
@@ -11,40 +12,49 @@ from ..journal.past import past
 from ..journal.positions import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
-    from ..journal.contract import Draft, Journal, Limits, Topic
+    from ..journal.contract import Draft, Journal, Limits, Records, Topic
     from ..journal.past import KeptMessage
     from .fanout import Fanout
     from .histories import Histories
+    from .journals import Journals
 
 
 class Reading:
     """Reads and writes the journal from any greenlet or thread.
 
     Lock: `_lock` guards the journal; a call holds it for about a millisecond, and never switches.
+    A journal that is elsewhere needs no lock, and calls to it may switch.
 
     Args:
-        open_journal: returns the journal for one more user.
+        journals: opens the journal for one more user.
     """
 
-    def __init__(
-        self, fanout: Fanout, histories: Histories, open_journal: Callable[[], Journal]
-    ) -> None:
+    def __init__(self, fanout: Fanout, histories: Histories, journals: Journals) -> None:
         self._fanout = fanout
         self._histories = histories
-        self._open_journal = open_journal
-        self._lock = allocate_lock()
-        self._journal: Journal | None = None
+        self._journals = journals
+        self._lock: AbstractContextManager[object]
+        self._lock = nullcontext() if journals.is_distant else allocate_lock()
+        self._journal: Records | None = None
+
+    @property
+    def is_distant(self) -> bool:
+        """Whether the journal is elsewhere, and no hub has one of its own."""
+        return self._journals.is_distant
 
     def open_another(self) -> Journal:
         """Return the journal for a hub, and say in it what is kept."""
-        journal = self._open_journal()
+        journal = self._journals.open()
+        self._declare(journal)
+        return journal
+
+    def _declare(self, journal: Records) -> None:
         try:
             journal.declare(self._histories.declarations())
         except JournalError:
             pass  # the hub finds out, and says so
-        return journal
 
     def keep(self, draft: Draft) -> None:
         """Keep a message, and have it heard; where that can't be done, only have it heard."""
@@ -117,7 +127,10 @@ class Reading:
         if journal is not None:
             journal.close()
 
-    def _here(self) -> Journal:
-        if self._journal is None:
-            self._journal = self.open_another()
-        return self._journal
+    def _here(self) -> Records:
+        journal = self._journal
+        if journal is None:
+            journal = self._journals.open_elsewhere() if self.is_distant else self._journals.open()
+            self._journal = journal
+            self._declare(journal)
+        return journal

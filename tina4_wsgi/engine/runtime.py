@@ -32,9 +32,11 @@ from .reading import Reading
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..backplane.contract import Facts
+    from ..backplane.contract import Facts, Saying
     from ..config import Config
     from ..hub.mailbox import ThreadCall
+    from ..journal.contract import Kept, Limits, Topic
+    from .distant_keeper import DistantKeeper
     from .histories import Histories
     from .keeper import Keeper
 
@@ -132,7 +134,7 @@ class Runtime:
         self._engines: dict[int, Engine] = {}
         self._is_checked = False
         self._root, self._app_number = root, app_number
-        self._journals = Journals(config, root, app_number)
+        self._journals = Journals(config, root, app_number, is_outsider)
         _Forks.processes.add(self)
 
     @property
@@ -154,11 +156,11 @@ class Runtime:
         """Keep from now on what is said where the app keeps history; harmless when repeated."""
         fanout = self.fanout
         if fanout.histories is None:
-            fanout.reading = Reading(fanout, histories, self._journals.open)
+            fanout.reading = Reading(fanout, histories, self._journals)
             fanout.histories = histories
 
     @property
-    def keepers(self) -> list[Keeper]:
+    def keepers(self) -> list[Keeper | DistantKeeper]:
         """The journals of the hubs that keep history."""
         return [engine.keeper for engine in self.engines if engine.keeper is not None]
 
@@ -216,6 +218,7 @@ class Runtime:
             assert self._root is not None
             relay = Relay(self._config, self._root, self._app_number, self, is_outsider=True)
         self.fanout.forsake(relay, self.members, self.connection_count)
+        self._journals = Journals(self._config, self._root, self._app_number, is_outsider=True)
         histories, self.fanout.histories = self.fanout.histories, None
         if histories is not None:
             self.keep_history(histories)  # with a journal of the child's own
@@ -242,6 +245,39 @@ class Runtime:
         """Deliver a broadcast of another process that should be in the journal and isn't."""
         self.deliver(kind, name, frame)
         self.fanout.doubt()
+
+    def hear_kept(self, topic: Topic, kept: Kept, saying: Saying | None, is_new: bool) -> None:
+        """Deliver a message that is kept elsewhere."""
+        self._tell_keepers("hear_kept", topic, kept, saying, is_new)
+
+    def hear_answer(self, saying: Saying) -> None:
+        """Note that a message of a hub here was kept or refused."""
+        self._tell_keepers("hear_answer", saying)
+
+    def hear_point(self, epoch: str, number: int, has_gap: bool, is_well: bool) -> None:
+        """Note that everything up to a number was heard."""
+        self._tell_keepers("hear_point", epoch, number, has_gap, is_well)
+
+    def hear_trouble(self, error: str) -> None:
+        """Note that messages can't be kept at present."""
+        self._tell_keepers("hear_trouble", error)
+
+    def hear_forgotten(self, topic: Topic) -> None:
+        """Drop what is remembered of a topic."""
+        self._tell_keepers("hear_forgotten", topic)
+
+    def _tell_keepers(self, method: str, *args: object) -> None:
+        here = get_ident()
+        for engine in self.engines:
+            if engine.thread_ident == here:
+                engine.tell_keeper(method, *args)
+            elif engine.is_alive:
+                engine.mailbox.post(engine.tell_keeper, method, *args)
+
+    def limits_of(self, topic: Topic) -> Limits | None:
+        """Return how much is kept of a topic."""
+        histories = self.fanout.histories
+        return None if histories is None else histories.of(topic)
 
     def keeps(self, kind: Kind, name: str) -> bool:
         """Return whether history is kept of path, or room, `name`."""

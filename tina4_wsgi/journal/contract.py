@@ -136,19 +136,14 @@ class Declaration(NamedTuple):
     limits: Limits
 
 
-class Journal(Protocol):
-    """One app's kept messages.
+class Records(Protocol):
+    """One app's kept messages, for those who say and read them.
 
-    Each method raises JournalError where the journal can't be used; then nothing has been kept.
-    Calls may take a millisecond, and wait at most `file.PATIENCE_S` for other writers; none of them
-    switches to another greenlet.
+    Each method raises JournalError where they can't be used; then nothing has been kept.
     """
 
     def append(self, drafts: Sequence[Draft], now_s: float) -> Appended:
         """Keep all drafts, side by side, or none."""
-
-    def news(self, number: int) -> News:
-        """Return what was said behind `number`, at most `MOST_ROWS` rows."""
 
     def missed(
         self, topic: Topic, number: int, end: int, limits: Limits, now_s: float
@@ -172,17 +167,28 @@ class Journal(Protocol):
     def renew(self) -> Point:
         """Begin a new epoch, where need be in a new copy, and return where the journal is."""
 
-    def sweep(self, now_s: float) -> None:
-        """Drop what is too old and what is too much, a part at a time."""
-
     def declare(self, declarations: Sequence[Declaration]) -> None:
         """Say what is kept, for processes that publish without the app."""
 
     def declared(self) -> list[Declaration]:
         """Return what was declared, sorted and each once."""
 
-    def size_bytes(self) -> int:
-        """Return how much room the messages take."""
-
     def close(self) -> None:
         """Release what is held open; the journal may be used again."""
+
+
+class Journal(Records, Protocol):
+    """One app's kept messages where each hub reads what others have kept.
+
+    Calls may take a millisecond, and wait at most `file.PATIENCE_S` for other writers; none of them
+    switches to another greenlet.
+    """
+
+    def news(self, number: int) -> News:
+        """Return what was said behind `number`, at most `MOST_ROWS` rows."""
+
+    def sweep(self, now_s: float) -> None:
+        """Drop what is too old and what is too much, a part at a time."""
+
+    def size_bytes(self) -> int:
+        """Return how much room the messages take."""

@@ -11,7 +11,7 @@ from .contract import MOST_ROWS
 from .positions import Position, parse
 
 if TYPE_CHECKING:
-    from .contract import Journal, Kept, Limits, Point, Topic
+    from .contract import Journal, Kept, Limits, Point, Records, Topic
 
 
 class KeptMessage(NamedTuple):
@@ -43,7 +43,7 @@ class Heard(NamedTuple):
 
 
 def past(
-    journal: Journal,
+    journal: Records,
     topic: Topic,
     limits: Limits,
     after: str | None,
@@ -71,7 +71,7 @@ def past(
 
 
 def _behind(
-    journal: Journal, topic: Topic, limits: Limits, position: Position, most: int, point: Point
+    journal: Records, topic: Topic, limits: Limits, position: Position, most: int, point: Point
 ) -> list[Kept]:
     found: list[Kept] = []
     page: list[Kept] | None = None

@@ -203,6 +203,11 @@ class Lifecycle(TransportOwner):
         return ending is not None and ending.answer is not None and not ending.fault
 
     @property
+    def may_return(self) -> bool:
+        """Whether this is a `ReturningLifecycle`."""
+        return False
+
+    @property
     def is_marked(self) -> bool:
         """Whether each message begins with a mark; see `returning`."""
         return False
@@ -248,7 +253,11 @@ class Lifecycle(TransportOwner):
             raise self._closed_error()
         else:
             if owner.is_keeping:
-                owner.finish_keeping()
+                if not owner.finish_keeping(self):
+                    owner.put_behind(self._write_message, frame)
+                    return
+                if self._state != _OPEN:
+                    raise self._closed_error()
             transport = self.transport
             transport.sent_messages += 1
             if transport.write(frame) > transport.most_bytes:
@@ -265,13 +274,21 @@ class Lifecycle(TransportOwner):
 
     def leave(self, room: str) -> None:
         """Leave a named room; harmless if the connection isn't in it."""
-        self._here(self.owner.leave, self, room)
+        self._here(self._in_turn, self.owner.leave, self, room)
 
     def close(self, code: int, reason: str) -> None:
         """Close, from any thread; see `Connection.close`."""
         # A bad code is the caller's fault, even if the connection is closed already.
         close_payload(code, reason)
-        self._here(self.begin_close, code, reason)
+        self._here(self._in_turn, self.begin_close, code, reason)
+
+    def _in_turn(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
+        """Call a function, which doesn't wait, behind what was said before."""
+        owner = self.owner
+        if owner.is_keeping and not owner.finish_keeping(self):
+            owner.put_behind(function, *args)
+        else:
+            function(*args)
 
     def refresh_auth(self, connection: Connection) -> bool:
         """Call `auth` again, and return whether the client may stay; see `Connection`."""
@@ -328,8 +345,14 @@ class Lifecycle(TransportOwner):
 
     def _send_posted(self, frame: bytes) -> None:
         """Send for another native thread; in the hub."""
-        if self.owner.is_keeping:
-            self.owner.finish_keeping()
+        owner = self.owner
+        if owner.is_keeping and not owner.finish_keeping():
+            owner.put_behind(self._write_message, frame)
+        else:
+            self._write_message(frame)
+
+    def _write_message(self, frame: bytes) -> None:
+        """Queue a message, if the connection is open."""
         if self._state == _OPEN:
             self.transport.sent_messages += 1
             self.transport.write(frame)

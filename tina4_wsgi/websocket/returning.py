@@ -75,6 +75,11 @@ class ReturningLifecycle(Lifecycle):
         self._past: _Past | None = _Past(parse(said), said != "")
 
     @property
+    def may_return(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
     def me(self) -> str:
         """The name that the client gave itself; "" for one that wants plain messages."""
         return self._me
@@ -95,7 +100,7 @@ class ReturningLifecycle(Lifecycle):
         past = self._past
         if past is None:
             return False
-        return past.has_been or self.service.limits.replay > 0
+        return past.has_been or self.service.limits.replay > 0 or self._keeper.is_distant
 
     @property
     def _keeper(self) -> Keeping:

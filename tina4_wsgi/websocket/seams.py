@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         """The journal as one hub uses it; `engine.keeper` implements it."""
 
         is_pending: bool
+        is_distant: bool
 
         @property
         def counts(self) -> Arrivals: ...
@@ -242,8 +243,21 @@ class ConnectionOwner:
         """Return how much is kept of a path or room; None for nothing."""
         return None
 
-    def finish_keeping(self) -> None:
-        """Put into the journal what was said, and queue it for its members."""
+    def finish_keeping(self, lifecycle: Lifecycle | None = None) -> bool:
+        """Have what was said in the journal, and queued for its members.
+
+        Greenlets: waits where the journal is elsewhere, and not in the hub.
+
+        Args:
+            lifecycle: the one that is to hear it before something else; None for all.
+        Returns:
+            Whether that is done; where not, what must come behind it goes through `put_behind`.
+        """
+        return True
+
+    def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
+        """Call a function, which must not wait, once what was said is queued; in the hub."""
+        function(*args)
 
     def leave(self, lifecycle: Lifecycle, room: str) -> None:
         """Take a connection out of a named room."""

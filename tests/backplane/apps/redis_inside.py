@@ -38,6 +38,9 @@ class Ears:
         self.heard: list[tuple[Kind, str, bytes]] = []
         self.error: Exception | None = None
 
+    def keeps(self, kind: Kind, name: str) -> bool:
+        return False
+
     def deliver(self, kind: Kind, name: str, frame: bytes) -> None:
         if self.error is not None:
             raise self.error
@@ -227,7 +230,7 @@ def a_message_that_can_not_be_laid_out_is_dropped_and_the_next_arrives(url: str)
     (one, _), (other, ears) = join(url), join(url)
     heard_by(other, Kind.PATH, "/x")
     for channel in ("tina4:\ud800", None, object()):
-        one._publisher._queue.append(_Post(channel, b"x", None))
+        one._publisher._queue.append(_Post(channel, b"x", 1, None))
     told: list[int] = []
     one._publisher.put("tina4:\udc00", b"x", told.append)
 

@@ -31,6 +31,9 @@ class Ears:
             raise self.error
         self.heard.append((kind, name, frame))
 
+    def keeps(self, kind: Kind, name: str) -> bool:
+        return False
+
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
         return {"echo": question}
 
@@ -69,6 +72,9 @@ class Subscriber:
 
     def leave(self, channel: str) -> None:
         self.calls.append(("leave", channel))
+
+    def wants(self, channel: str) -> bool:
+        return False
 
     def wait_until_confirmed(self, channel: str, timeout_s: float) -> bool:
         self.calls.append(("wait", channel, timeout_s))

@@ -125,6 +125,10 @@ class LocalBus:
     # -- what a process does with it
 
     @property
+    def line(self) -> None:
+        """None: the journal is a file of this machine."""
+
+    @property
     def is_alone(self) -> bool:
         """Whether no sibling is linked."""
         return not self._targets

@@ -17,10 +17,20 @@ import gevent
 
 from ...errors import UsageError
 from ..contract import Facts, Receiver, Status
-from ..envelope import SENDER_BYTES, Envelope, EnvelopeError, Kind, pack, pack_json, unpack
+from ..envelope import (
+    SENDER_BYTES,
+    TOPIC_OF,
+    Envelope,
+    EnvelopeError,
+    Kind,
+    pack,
+    pack_json,
+    unpack,
+)
 from ..questions import Questions, answer_of
 from .channels import Channels, RedisNode, check_client, new_connection
 from .health import Health
+from .line import RedisLine
 from .publisher import RedisPublisher
 from .subscriber import RedisSubscriber
 
@@ -53,9 +63,27 @@ class RedisBackplane:
         self._health = Health()
         self._questions = Questions()
         self._heard: OrderedDict[tuple[bytes, str], int] = OrderedDict()
+        self._place: RedisNode | None = None
         self._publisher: RedisPublisher | None = None
         self._subscriber: RedisSubscriber | None = None
         self._has_logged_garbage = False
+        self._reader: RedisPublisher | None = None
+        self._line: RedisLine | None = None
+
+    @property
+    def line(self) -> RedisLine:
+        """The connection to what is kept; made when somebody first asks for it."""
+        line = self._line
+        if line is None:
+            publisher, subscriber = self._publisher, self._subscriber
+            assert publisher is not None and subscriber is not None and self._place is not None
+            reader = RedisPublisher(self._config, self._health, self._place, "reader")
+            line = RedisLine(
+                *(self._config, self._channels, self._sender, self._receiver, self._health),
+                *(publisher, reader, subscriber),
+            )
+            self._reader, self._line, subscriber.listener = reader, line, line
+        return line
 
     @property
     def is_alone(self) -> bool:
@@ -69,7 +97,7 @@ class RedisBackplane:
             BackplaneError: redis-py is missing, or the URL is malformed.
         """
         check_client()
-        place = RedisNode()
+        place = self._place = RedisNode()
         new_connection(self._config, 1.0, place)  # doesn't connect, but checks the URL
         self._publisher = RedisPublisher(self._config, self._health, place)
         needed = frozenset({self._channels.everybody, self._channels.inbox(self._sender)})
@@ -90,6 +118,8 @@ class RedisBackplane:
             return
 
         self._number += 1
+        if self._line is not None:
+            self._line.flush()  # it was said before
         self._publisher.put(self._channels.of(kind, name), data)
 
     def ring(self, kind: Kind, name: str, frames: list[bytes]) -> None:
@@ -98,12 +128,18 @@ class RedisBackplane:
     def enter(self, kind: Kind, name: str) -> None:
         """Subscribe to a path or a room soon."""
         if self._subscriber is not None:
-            self._subscriber.enter(self._channels.of(kind, name))
+            channel = self._channels.of(kind, name)
+            if self._receiver.keeps(kind, name):
+                self.line.enter(channel, (int(kind), name))
+            self._subscriber.enter(channel)
 
     def leave(self, kind: Kind, name: str) -> None:
         """Drop one reason to be subscribed."""
         if self._subscriber is not None:
-            self._subscriber.leave(self._channels.of(kind, name))
+            channel = self._channels.of(kind, name)
+            self._subscriber.leave(channel)
+            if self._line is not None and not self._subscriber.wants(channel):
+                self._line.leave(channel)
 
     def wait_until_heard(self, kind: Kind, name: str, timeout_s: float) -> bool:
         """Wait until Redis confirms the subscription; don't wait while Redis is away."""
@@ -134,6 +170,9 @@ class RedisBackplane:
 
     def retire(self, timeout_s: float) -> None:
         """Stop hearing, and wait until everything published has left."""
+        if self._line is not None:
+            self._line.flush()
+            self._line.close()
         if self._subscriber is not None:
             self._subscriber.close()
             self._subscriber = None
@@ -142,6 +181,10 @@ class RedisBackplane:
 
     def close(self) -> None:
         """Close the connections."""
+        if self._line is not None:
+            self._line.close()
+        if self._reader is not None:
+            self._reader.close()
         if self._subscriber is not None:
             self._subscriber.close()
         if self._publisher is not None:
@@ -178,17 +221,28 @@ class RedisBackplane:
 
     def _take(self, channel: str, envelope: Envelope) -> None:
         kind, sender = envelope.kind, envelope.sender
-        if kind is Kind.PATH or kind is Kind.ROOM:
-            if sender == self._sender:
-                return
-            if channel != self._channels.of(kind, envelope.name):
-                raise EnvelopeError("a broadcast in another path's channel")
-            if self._is_news(channel, envelope):
-                self._receiver.deliver(kind, envelope.name, envelope.body)
+        if kind in TOPIC_OF:
+            if sender != self._sender:
+                self._take_broadcast(channel, envelope)
+        elif kind is Kind.KEPT or kind is Kind.POINT:
+            if self._line is not None:
+                self._line.take(channel, envelope)
         elif kind is Kind.ASK:
             self._answer(envelope)
         elif kind is Kind.ANSWER:
             self._questions.take(envelope.number, sender, envelope.json())
+
+    def _take_broadcast(self, channel: str, envelope: Envelope) -> None:
+        kind, name = TOPIC_OF[envelope.kind], envelope.name
+        if channel != self._channels.of(kind, name):
+            raise EnvelopeError("a broadcast in another path's channel")
+        if not envelope.body or not self._is_news(channel, envelope):
+            return
+        # One without a number is from a publisher that doesn't know what is kept.
+        may_be_lost = envelope.kind is not kind or not envelope.number
+        if may_be_lost and self._receiver.keeps(kind, name):
+            self.line.doubt("another process said something that is not kept")
+        self._receiver.deliver(kind, name, envelope.body)
 
     def _is_news(self, channel: str, envelope: Envelope) -> bool:
         """Return whether a message is new: publishers repeat one that Redis didn't answer.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ...errors import BackplaneError, ConfigError
-from ..envelope import Kind
+from ..envelope import TOPIC_OF, Kind
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -54,6 +54,7 @@ _WAY_OF_URL = (
     "percent-encoded"
 )
 _KINDS = {Kind.PATH: "path", Kind.ROOM: "room"}
+_KIND_NAMED = {name: kind for kind, name in _KINDS.items()}
 
 
 class RedisConnection(Protocol):
@@ -83,17 +84,49 @@ class Channels:
             # A hash tag of Redis Cluster: it puts all channels on one shard.
             self._prefix = f"{{{self._prefix}}}"
         self.everybody = f"{self._prefix}:everybody"
+        self.journal = f"{self._prefix}:journal"
+        self.ages = f"{self._prefix}:ages"
+        self.declared = f"{self._prefix}:declared"
 
     def of(self, kind: Kind, name: str) -> str:
-        """Return the channel of a path or a room; it is a name that Redis can carry."""
+        """Return the channel of a path or a room; it is a name that Redis can carry.
+
+        Args:
+            kind: of an envelope that is for its members.
+        """
+        kind = TOPIC_OF[kind]
         encoded = name.encode(errors="surrogatepass")
         if len(encoded) > _MOST_NAME_BYTES or not _is_utf8(name):
             return f"{self._prefix}:{_KINDS[kind]}#{hashlib.sha256(encoded).hexdigest()}"
         return f"{self._prefix}:{_KINDS[kind]}:{name}"
 
+    def topic_of(self, channel: str) -> tuple[Kind, str] | None:
+        """Return the path or room that has a channel; None where its name is hashed."""
+        kind, colon, name = channel.removeprefix(f"{self._prefix}:").partition(":")
+        return (_KIND_NAMED[kind], name) if colon and kind in _KIND_NAMED else None
+
     def inbox(self, sender: bytes) -> str:
         """Return the channel on which one process hears answers."""
         return f"{self._prefix}:inbox:{sender.hex()}"
+
+    def stream(self, channel: str) -> str:
+        """Return the key of what is kept of a path or room, whose channel this is."""
+        return f"{self._prefix}:kept:{channel.removeprefix(f'{self._prefix}:')}"
+
+    def last(self, channel: str) -> str:
+        """Return the key of the number of its last message."""
+        return f"{self._prefix}:last:{channel.removeprefix(f'{self._prefix}:')}"
+
+    def said(self, once: str) -> str:
+        """Return the key which says that something was said under a key of `once`."""
+        encoded = once.encode(errors="surrogatepass")
+        if len(encoded) > _MOST_NAME_BYTES or not _is_utf8(once):
+            return f"{self._prefix}:once#{hashlib.sha256(encoded).hexdigest()}"
+        return f"{self._prefix}:once:{once}"
+
+    def tickets(self, sender: bytes) -> str:
+        """Return the key of the last ticket that a sender has used."""
+        return f"{self._prefix}:sender:{sender.hex()}"
 
 
 def _is_utf8(name: str) -> bool:

@@ -1,6 +1,7 @@
-"""What one process publishes in Redis: a queue, and a greenlet that empties it.
+"""What one process says to Redis: a queue, and a greenlet that empties it.
 
-The greenlet has a connection of its own. A message leaves the queue when Redis has answered it. If
+Most of it is published; what is to be kept, or is asked, calls a script. The greenlet has a
+connection of its own. A message leaves the queue when Redis has answered it. If
 the connection breaks before the answer, the message is sent again; receivers recognize its number,
 so nobody hears it twice. A message that breaks the connection again and again, or that can't be
 encoded, is dropped, so that it doesn't hold up all the others.
@@ -13,20 +14,23 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 from gevent.event import Event
 
+from ...errors import JournalError
 from .channels import RedisNode, client, describe, is_denied
 from .cooperating import open_connection
 from .health import Backoff, Health
+from .kept import greet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...config import Config
     from .channels import RedisConnection
+    from .kept import Command
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 
@@ -38,22 +42,49 @@ _MOST_TRIES = 5
 """A message that broke a good connection this often is taken for the cause."""
 
 
+_PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY ", "NOREPLICAS")
+"""Refusals that end by themselves, or lead to another server: a call is made again behind them."""
+
+_PASSING_NAMES = (
+    *("ReadOnlyError", "MasterDownError", "ClusterDownError", "TryAgainError"),
+    "BusyLoadingError",
+)
+"""What redis-py makes of them; it takes the word away."""
+
+
 class _Post(NamedTuple):
+    """What waits to be said.
+
+    Attributes:
+        channel: to which it is published; "" for a call.
+        lay_out: of a call; given which Redis it is for, returns the command.
+        told: called with the reply, for a call that fails with the error.
+    """
+
     channel: str
     data: bytes
-    told: Callable[[int], None] | None
+    size_bytes: int
+    told: Callable[[Any], None] | None
+    lay_out: Callable[[str], Command] | None = None
 
 
 class RedisPublisher:
     """The publishing side.
 
+    Args:
+        part: the name of its connection, for `Health`.
+
     Greenlets: any of the hub's thread; only `flush` waits.
     """
 
-    def __init__(self, config: Config, health: Health, place: RedisNode) -> None:
+    def __init__(
+        self, config: Config, health: Health, place: RedisNode, part: str = "publisher"
+    ) -> None:
         self._config = config
         self._health = health
         self._place = place
+        self._part = part
+        self._run_id = ""  # of the Redis at the other end, once a call has asked for it
         self._command = "SPUBLISH" if config.backplane_sharded else "PUBLISH"
         self._queue: deque[_Post] = deque()
         self._queued_bytes = 0
@@ -75,12 +106,33 @@ class RedisPublisher:
         Args:
             told: is called with the number of subscribers that got the message.
         """
-        if self._queue and self._queued_bytes + len(data) > self._config.max_backplane_bytes:
+        if self.is_full(len(data)):
             self._health.dropped_messages += 1
-            return
+        else:
+            self._add(_Post(channel, data, len(data), told))
 
-        self._queue.append(_Post(channel, data, told))
-        self._queued_bytes += len(data)
+    def call(
+        self, size_bytes: int, lay_out: Callable[[str], Command], told: Callable[[Any], None]
+    ) -> None:
+        """Call a script soon, behind what was put before; again where the connection breaks.
+
+        Args:
+            size_bytes: about how much it is.
+            lay_out: given which Redis it is for, returns the command.
+            told: is called with the reply, or with the error where Redis refuses.
+        """
+        self._add(_Post("", b"", size_bytes, told, lay_out))
+
+    def is_full(self, size_bytes: int) -> bool:
+        """Return whether so many bytes more are too many."""
+        if not self._queue:
+            return False
+        most_bytes: int = self._config.max_backplane_bytes
+        return self._queued_bytes + size_bytes > most_bytes
+
+    def _add(self, post: _Post) -> None:
+        self._queue.append(post)
+        self._queued_bytes += post.size_bytes
         self._has_work.set()
 
     def renew(self) -> None:
@@ -110,12 +162,12 @@ class RedisPublisher:
             try:
                 self._send_batch()
             except Exception as exc:  # noqa: BLE001  # nothing may end this greenlet
-                self._health.down("publisher", describe(exc, self._config))
+                self._health.down(self._part, describe(exc, self._config))
                 self._disconnect()
                 self._place.forget()
                 gevent.sleep(backoff.next_s())
             else:
-                self._health.up("publisher")
+                self._health.up(self._part)
                 backoff.reset()
 
     def _send_batch(self) -> None:
@@ -127,6 +179,8 @@ class RedisPublisher:
             connection = open_connection(self._config, _ANSWER_S, self._place)
             self._connection = connection
         connection.connect()
+        if not self._run_id and not self._get_to_know(connection):
+            return
 
         batch = self._next_batch(connection)
         if batch:
@@ -134,59 +188,96 @@ class RedisPublisher:
             connection.send_packed_command(
                 [b"".join([packed for _, packed in batch])], check_health=False
             )
+        if self._read_replies(connection, batch) and not self._queue:
+            self._has_work.clear()
 
+    def _read_replies(self, connection: RedisConnection, batch: list[tuple[_Post, bytes]]) -> bool:
+        """Read the replies to a batch; return False where the rest must be sent again."""
         # Redis answers in the order of the commands.
         for post, _ in batch:
             try:
-                count = connection.read_response()
+                reply = connection.read_response()
             except client.ResponseError as exc:
-                if self._place.is_elsewhere(exc):
+                if self._place.is_elsewhere(exc) or self._has_lost_scripts(exc, post):
                     self._disconnect()
                     self._failed_tries = 0
-                    return  # the batch is sent again, to that node
-                self._drop(post, exc)
-                count = 0
+                    return False  # the batch is sent again, to that node, or with the scripts
+                if post.lay_out is not None and _is_passing(exc):
+                    self._failed_tries = 0
+                    raise
+                reply = self._refused(post, exc)
             else:
                 self._health.allow(post.channel)
             self._failed_tries = 0
-            self._leave(post, count)
+            self._leave(post, reply)
+        return True
 
-        if not self._queue:
-            self._has_work.clear()
+    def _get_to_know(self, connection: RedisConnection) -> bool:
+        """Prepare a connection for calls, if there are any; return whether it may be used."""
+        if not any(post.lay_out for post in self._queue):
+            return True
+        try:
+            self._run_id = greet(connection)
+        except (client.ResponseError, JournalError) as exc:
+            self._disconnect()  # with replies that nobody has read
+            if self._place.is_elsewhere(exc):
+                return False
+            if _is_passing(exc):
+                raise
+            calls = [post for post in self._queue if post.lay_out]
+            self._queue = deque(post for post in self._queue if not post.lay_out)
+            for post in calls:
+                self._queued_bytes -= post.size_bytes
+                assert post.told is not None
+                post.told(exc)
+            return False
+        return True
 
-    def _leave(self, post: _Post, count: int) -> None:
-        """Remove the first post of the queue, and report how many subscribers got it."""
+    def _has_lost_scripts(self, error: Exception, post: _Post) -> bool:
+        return post.lay_out is not None and type(error).__name__ == "NoScriptError"
+
+    def _refused(self, post: _Post, error: Exception) -> object:
+        """Take note that Redis, or redis-py, refuses a post; return what is told of it."""
+        if post.lay_out is not None:
+            return error
+        self._drop(post, error)
+        return 0
+
+    def _leave(self, post: _Post, reply: object) -> None:
+        """Remove the first post of the queue, and report the reply."""
         self._queue.popleft()
-        self._queued_bytes -= len(post.data)
+        self._queued_bytes -= post.size_bytes
         if post.told is not None:
-            post.told(count)
+            post.told(reply)
 
     def _next_batch(self, connection: RedisConnection) -> list[tuple[_Post, bytes]]:
         """Encode the first posts of the queue as commands."""
         if self._failed_tries >= _MOST_TRIES and self._queue:
             self._failed_tries = 0
             post = self._queue[0]
-            self._leave(post, 0)
-            self._drop(
-                post, ConnectionError(f"the connection broke {_MOST_TRIES} times while it was sent")
-            )
+            broken = ConnectionError(f"the connection broke {_MOST_TRIES} times while it was sent")
+            self._leave(post, self._refused(post, broken))
 
         batch: list[tuple[_Post, bytes]] = []
         size = 0
         for post in list(self._queue):
-            size += len(post.data)
+            size += post.size_bytes
             if batch and (size > _MOST_BYTES or len(batch) == _MOST_MESSAGES):
                 break
             try:
-                packed = b"".join(connection.pack_command(self._command, post.channel, post.data))
+                packed = b"".join(self._packed(connection, post))
             except Exception as exc:  # noqa: BLE001  # redis-py has three trees of errors
                 if batch:
                     break  # the next batch begins with this post, and drops it
-                self._leave(post, 0)
-                self._drop(post, exc)
+                self._leave(post, self._refused(post, exc))
                 continue
             batch.append((post, packed))
         return batch
+
+    def _packed(self, connection: RedisConnection, post: _Post) -> list[bytes]:
+        if post.lay_out is None:
+            return connection.pack_command(self._command, post.channel, post.data)
+        return connection.pack_command(*post.lay_out(self._run_id))  # type: ignore[arg-type]  # int too
 
     def _drop(self, post: _Post, error: Exception) -> None:
         """Count a message that can't be published, and log it once for each channel."""
@@ -205,5 +296,13 @@ class RedisPublisher:
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
+        self._run_id = ""
         if connection is not None:
             connection.disconnect()
+
+
+def _is_passing(error: Exception) -> bool:
+    text = str(error)
+    # Redis 6 quotes what a command of a script said.
+    is_said = text.startswith(_PASSING) or "READONLY" in text
+    return is_said or type(error).__name__ in _PASSING_NAMES

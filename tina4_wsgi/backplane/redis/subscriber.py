@@ -16,8 +16,9 @@ Invariant: no exception ends the two greenlets; without them this process would 
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import gevent
 from gevent.event import Event
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tina4_wsgi.backplane")
 
 _SILENCE_S = 3.0
+_POLL_S = 0.005
 _CHANNELS_PER_COMMAND = 200
 _MOST_TOLD = 100  # refused channels named in the log
 _MESSAGES_PER_TURN = 256
@@ -61,6 +63,16 @@ class _Sent(NamedTuple):
     channels: list[str]
 
 
+class Listener(Protocol):
+    """Somebody who must know when a subscription begins; the calls don't wait."""
+
+    def began(self) -> None:
+        """Note that there is a new connection, which has no subscription yet."""
+
+    def confirmed(self, channel: str) -> None:
+        """Note that Redis has confirmed a subscription."""
+
+
 class RedisSubscriber:
     """The subscribing side.
 
@@ -69,7 +81,10 @@ class RedisSubscriber:
         lost: is called when the connection is gone.
         needed: channels that this process can't do without; their refusal is an outage.
 
-    Greenlets: any of the hub's thread; only `wait_until_confirmed` waits.
+    Attributes:
+        listener: is told of new connections and of confirmed subscriptions; None for nobody.
+
+    Greenlets: any of the hub's thread; only the methods that say so wait.
     """
 
     def __init__(
@@ -86,6 +101,7 @@ class RedisSubscriber:
         self._place = place
         self._received = received
         self._lost = lost
+        self.listener: Listener | None = None
         self._needed = needed
         self._sent: deque[_Sent] = deque()
         self._told: set[str] = set()  # channels whose refusal was logged
@@ -134,6 +150,38 @@ class RedisSubscriber:
             return False
         found.confirmed.wait(timeout_s)
         return True
+
+    def wait_until_all(self, channels: list[str], timeout_s: float) -> bool:
+        """Wait until these subscriptions, as far as they are wanted, are confirmed or denied."""
+        give_up_at_s = time.monotonic() + timeout_s
+        while not self._is_ready(channels):
+            if time.monotonic() > give_up_at_s:
+                return False
+            gevent.sleep(_POLL_S)
+        return True
+
+    def _is_ready(self, channels: list[str]) -> bool:
+        found = [self._channels[name] for name in channels if name in self._channels]
+        return self._connection is not None and all(
+            one.confirmed.is_set() or not one.wanted for one in found
+        )
+
+    def wants(self, channel: str) -> bool:
+        """Return whether a channel is wanted."""
+        found = self._channels.get(channel)
+        return found is not None and found.wanted > 0
+
+    def is_confirmed(self, channel: str) -> bool:
+        """Return whether a channel is wanted, and its messages arrive."""
+        found = self._channels.get(channel)
+        if found is None or not found.wanted or found.is_denied or self._connection is None:
+            return False
+        return found.is_sent and found.confirmed.is_set()
+
+    def is_denied(self, channel: str) -> bool:
+        """Return whether the ACL forbids a channel that is wanted."""
+        found = self._channels.get(channel)
+        return found is not None and found.is_denied and found.confirmed.is_set()
 
     def close(self) -> None:
         """End both greenlets soon; the reader closes the connection that it reads from."""
@@ -235,6 +283,8 @@ class RedisSubscriber:
     def _begin(self, connection: RedisConnection) -> None:
         """Want all channels anew: a new connection has no subscriptions."""
         self._sent.clear()
+        if self.listener is not None:
+            self.listener.began()
         for name in list(self._channels):
             channel = self._channels[name]
             channel.is_sent, channel.awaited_replies = False, 0
@@ -340,6 +390,8 @@ class RedisSubscriber:
             channel.awaited_replies -= 1
             if channel.is_sent and not channel.awaited_replies:
                 channel.confirmed.set()
+                if self.listener is not None:
+                    self.listener.confirmed(name)
 
     def _is_unsubscribed(self, name: str, _count: object) -> None:
         channel = self._channels.get(name)

@@ -1,0 +1,631 @@
+"""A process's connection to the journal in Redis.
+
+How it works. What is said here is kept by a script, which gives it a number and publishes it. This
+process hears it like all others, when it comes back over the subscription; so everybody hears the
+same order, that of the numbers.
+
+Each message names the number of its topic's last one before. Where that was not heard, or the
+subscription has been broken, everything that comes is held until the gap has been read in the
+streams. A look asks Redis where the journal is; the answer comes back over the subscription, behind
+everything that was published before.
+
+Where a message takes longer than `_PATIENCE_S`, service goes on without the journal: what is said
+is handed to those who are here at once, and sent to Redis all the same, which tells it to others
+once it can; a repetition is known by its ticket. Where Redis refuses a message, others hear it as
+lost, and the epoch ends.
+
+Invariants:
+- `_known` is where this process is: it has handed on every message up to it of each topic that it
+  hears of, and none behind.
+- While `_is_live` isn't set, nothing of what comes is handed on.
+- Nothing here waits but the greenlet `_catch_up`, and no exception ends the clock.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent.event import AsyncResult, Event
+
+from ...errors import UsageError
+from ..envelope import LOST_OF, Envelope, EnvelopeError, Kind, pack
+from .channels import describe
+from .kept import Known, Scribe, heard_in, latest_in, missed_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ...config import Config
+    from ...journal.contract import Declaration, Kept, Topic
+    from ..contract import Receiver, Saying
+    from .channels import Channels
+    from .health import Health
+    from .kept import Heard
+    from .publisher import RedisPublisher
+    from .subscriber import RedisSubscriber
+
+logger = logging.getLogger("tina4_wsgi.history")
+
+_PATIENCE_S = 1.0
+_TICK_S = 0.2
+_MEND_S = 0.5
+_ANSWER_S = 2.0
+_MOST_TOGETHER = 64
+_MOST_BYTES = 262_144
+
+
+_Waiting = tuple[float, "Callable[[], None]"]
+"""Since when somebody waits for a look, and how to tell."""
+
+
+class _Place:
+    """A topic that this process hears of.
+
+    Attributes:
+        since: every message behind this number has been heard; None until that is known.
+    """
+
+    __slots__ = ("since", "topic")
+
+    def __init__(self, topic: Topic) -> None:
+        self.topic = topic
+        self.since: int | None = None
+
+
+class _Look:
+    """A look that is under way.
+
+    Attributes:
+        done: whom to tell.
+        channels: those that were subscribed before it.
+        is_answered, point: what has come: Redis's reply, and the envelope.
+    """
+
+    __slots__ = ("channels", "done", "is_answered", "point")
+
+    def __init__(self, done: list[_Waiting], channels: list[str]) -> None:
+        self.done = done
+        self.channels = channels
+        self.is_answered = False
+        self.point: Known | None = None
+
+
+class RedisLine:
+    """See `contract.JournalLine`.
+
+    Args:
+        sender: this process.
+        limits_of: returns how much is kept of a topic; None for nothing.
+        reader: asks what is read, over a connection of its own.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        channels: Channels,
+        sender: bytes,
+        receiver: Receiver,
+        health: Health,
+        publisher: RedisPublisher,
+        reader: RedisPublisher,
+        subscriber: RedisSubscriber,
+    ) -> None:
+        self._config = config
+        self._channels = channels
+        self._sender = sender
+        self._receiver = receiver
+        self._health = health
+        self._publisher = publisher
+        self._reader = reader
+        self._subscriber = subscriber
+        self._scribe = Scribe(channels, is_sharded=config.backplane_sharded)
+        self._inbox = channels.inbox(sender)
+        self._loop = gevent.get_hub().loop
+
+        self._ticket = 0
+        self._unsent: list[tuple[int, Saying]] = []
+        self._unsent_bytes = 0
+        self._on_way: dict[int, Saying] = {}  # by ticket
+
+        self._places: dict[str, _Place] = {}  # by channel
+        self._known = Known()
+        self._is_live = False
+        self._held: list[tuple[str, Envelope]] = []
+        self._held_bytes = 0
+        self._has_lost_held = False
+
+        self._call = 0
+        self._looks: dict[int, _Look] = {}
+        self._waiting: list[_Waiting] = []
+        self._is_unsure = False  # whether a topic is subscribed whose `since` isn't known
+        self._catching: AsyncResult | None = None
+        self._is_broken = Event()
+        self._is_broken.set()
+
+        self._error = ""
+        self._suspect: object = None
+        self._mend_at_s = 0.0
+        self._must_renew = False
+        self._has_work = Event()
+        self._greenlets = [gevent.spawn(self._watch), gevent.spawn(self._catch_up_forever)]
+
+    # -- what is said
+
+    def keep(self, saying: Saying) -> None:
+        """Keep a message, and have it heard; see `contract.JournalLine`."""
+        size_bytes = len(saying.draft.frame)
+        if self._publisher.is_full(size_bytes + self._unsent_bytes):
+            self._health.dropped_messages += 1
+            self._refuse(saying, "too much waits for redis", is_told=False)
+            return
+        if not self._unsent:
+            self._loop.run_callback(self.flush)
+        self._ticket += 1
+        self._unsent.append((self._ticket, saying))
+        self._unsent_bytes += size_bytes
+        self._on_way[self._ticket] = saying
+        self._has_work.set()
+        if len(self._unsent) >= _MOST_TOGETHER or self._unsent_bytes > _MOST_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was said, in front of what is published next."""
+        unsent, self._unsent = self._unsent, []
+        size_bytes, self._unsent_bytes = self._unsent_bytes, 0
+        if not unsent:
+            return
+        drafts = [(ticket, saying.draft) for ticket, saying in unsent]
+        self._publisher.call(
+            size_bytes,
+            lambda run: self._scribe.keep(drafts, run, self._known, self._sender),
+            lambda reply: self._answered(unsent, reply),
+        )
+
+    def _answered(self, sayings: list[tuple[int, Saying]], reply: Any) -> None:  # Any: a reply
+        numbers = [reply] * len(sayings) if isinstance(reply, Exception) else reply[2]
+        for (ticket, saying), number in zip(sayings, numbers, strict=True):
+            if isinstance(number, int):
+                self._is_kept(ticket, saying, number, reply[1])
+                continue
+            self._on_way.pop(ticket, None)
+            error = (
+                describe(number, self._config)
+                if isinstance(number, Exception)
+                else number.decode(errors="replace")
+            )
+            self._refuse(saying, error, is_told=True)
+
+    def _is_kept(self, ticket: int, saying: Saying, number: int, most: int) -> None:
+        """Note that a message was kept, or said before: then its number is 0."""
+        if number < 0:
+            # It was kept at the first attempt, and has some number up to this one.
+            number, self._is_unsure = most, True
+            self._has_work.set()
+        saying.number = number
+        saying.is_coming = number > 0 and self._scribe.channel(saying.draft.topic) in self._places
+        if not saying.is_coming:
+            self._on_way.pop(ticket, None)
+        self._receiver.hear_answer(saying)
+
+    def _refuse(self, saying: Saying, error: str, *, is_told: bool) -> None:
+        """Have a message heard that will not be kept."""
+        saying.is_refused = True
+        self.doubt(error)
+        self._receiver.hear_answer(saying)
+        if not is_told:
+            return
+        kind, name = saying.draft.topic
+        lost = LOST_OF[Kind(kind)]
+        try:
+            data = pack(lost, name, saying.draft.frame, self._sender)
+        except UsageError:
+            return  # a name that can't be told
+        self._publisher.put(self._channels.of(lost, name), data)
+
+    def doubt(self, error: str) -> None:
+        """End the epoch: something was said that isn't in the journal."""
+        self._must_renew = True
+        self._fail(error)
+
+    def declare(self, declarations: Sequence[Declaration]) -> None:
+        """Say what is kept."""
+        self._publisher.call(1_000, lambda run: self._scribe.declare(declarations), lambda _: None)
+
+    # -- what is heard of
+
+    def enter(self, channel: str, topic: Topic) -> None:
+        """Note that this process hears of a topic from now on."""
+        if channel not in self._places:
+            self._places[channel] = _Place(topic)
+
+    def leave(self, channel: str) -> None:
+        """Note that it doesn't any more."""
+        self._places.pop(channel, None)
+
+    def confirmed(self, channel: str) -> None:
+        """Note that Redis has confirmed a subscription."""
+        place = self._places.get(channel)
+        if place is not None and place.since is None:
+            self._is_unsure = True
+            self._has_work.set()
+            if self._is_live and not self._looks:
+                self._look()
+
+    def began(self) -> None:
+        """Note that there is a new connection for subscriptions."""
+        self._break()
+
+    def heard_since(self, topic: Topic) -> int | None:
+        """Return behind which number every message of a topic has been heard here."""
+        place = self._places.get(self._scribe.channel(topic))
+        return None if place is None else place.since
+
+    def take(self, channel: str, envelope: Envelope) -> None:
+        """Take what has come; in the reading greenlet."""
+        if self._is_live:
+            self._hear(channel, envelope)
+            return
+        if envelope.kind is Kind.POINT and channel == self._inbox and self._catching is not None:
+            facts = envelope.json()
+            if envelope.number == self._call and not self._catching.ready():
+                self._catching.set(facts)
+        self._held_bytes += len(envelope.body)
+        if self._held_bytes > self._config.max_backplane_bytes:
+            self._held, self._held_bytes, self._has_lost_held = [], 0, True
+        self._held.append((channel, envelope))
+
+    def _hear(self, channel: str, envelope: Envelope) -> None:
+        if envelope.kind is Kind.POINT:
+            self._hear_point(channel, envelope)
+            return
+        heard = heard_in(envelope)
+        if heard.epoch != self._known.epoch:
+            self._break()
+            return
+        if heard.kept.number <= self._known.number:
+            return
+        place = self._place(channel)
+        if place is None:
+            return
+        if place.since is not None and heard.previous > self._known.number:
+            self._break()  # messages are missing; this one is read with them
+            return
+        self._hand_on(place, heard)
+
+    def _place(self, channel: str) -> _Place | None:
+        place = self._places.get(channel)
+        if place is None:
+            # A room that was declared when somebody was in it.
+            found = self._channels.topic_of(channel)
+            if found is None or not self._subscriber.wants(channel):
+                return None
+            place = self._places[channel] = _Place((int(found[0]), found[1]))
+        return place
+
+    def _hand_on(self, place: _Place, heard: Heard) -> None:
+        saying, is_new = None, True
+        number = heard.kept.number
+        if heard.sender == self._sender:
+            saying = self._on_way.pop(heard.ticket, None)
+            is_new = saying is not None and saying.claim()
+        if place.since is None:
+            place.since = number - 1
+        self._known = self._known._replace(number=number)
+        self._receiver.hear_kept(place.topic, heard.kept, saying, is_new)
+
+    def _hear_point(self, channel: str, envelope: Envelope) -> None:
+        facts = envelope.json()
+        if "forget" in facts:
+            place = self._places.get(str(facts["forget"]))
+            if place is not None:
+                self._receiver.hear_forgotten(place.topic)
+            return
+
+        known = Known(str(facts["epoch"]), int(facts["number"]))
+        if known.epoch != self._known.epoch:
+            # Begun by this line or another; nothing that was published before is missing here.
+            self._must_renew = False
+            self._move(known)
+        elif known.number > self._known.number:
+            self._move(known)
+        look = self._looks.get(envelope.number) if channel == self._inbox else None
+        if look is not None:
+            look.point = known
+            self._finish_look(envelope.number, look)
+
+    def _move(self, known: Known, *, has_gap: bool = False) -> None:
+        self._known = known
+        self._receiver.hear_point(known.epoch, known.number, has_gap, not self._error)
+
+    # -- looking
+
+    def look(self, done: Callable[[], None]) -> None:
+        """Call `done` once all that is in the journal by now was heard; see `JournalLine`."""
+        self._waiting.append((time.monotonic(), done))
+        self._has_work.set()
+        if self._is_live and not self._looks:
+            self._look()
+
+    def _look(self) -> None:
+        """Ask where the journal is; the answer also comes over the subscription."""
+        self.flush()
+        self._call += 1
+        call = self._call
+        done, self._waiting = self._waiting, []
+        self._is_unsure = False
+        subscribed = [name for name in self._places if self._subscriber.is_confirmed(name)]
+        look = self._looks[call] = _Look(done, subscribed)
+        self._send_look(call, lambda reply: self._look_is_answered(call, look, reply))
+
+    def _send_look(self, call: int, told: Callable[[Any], None]) -> None:
+        doomed = self._known.epoch if self._must_renew else ""
+        self._publisher.call(
+            500,
+            lambda run: self._scribe.look(run, self._known, self._inbox, call, doomed),
+            told,
+        )
+
+    def _look_is_answered(self, call: int, look: _Look, reply: Any) -> None:  # Any: a reply
+        if isinstance(reply, Exception):
+            if self._looks.pop(call, None) is not None:
+                self._waiting += look.done
+            self._fail(describe(reply, self._config))
+            return
+        look.is_answered = True
+        self._finish_look(call, look)
+
+    def _finish_look(self, call: int, look: _Look) -> None:
+        """Finish a look whose two answers are there: so all replies before it are, too."""
+        if look.point is None or not look.is_answered or self._looks.pop(call, None) is None:
+            return
+        self._settle(look.channels, look.point.number)
+        for _, done in look.done:
+            done()
+        if self._waiting or self._is_unsure:
+            self._look()
+
+    def _settle(self, channels: list[str], number: int) -> None:
+        """Everything up to here is heard, and everything sent before is answered."""
+        for channel in channels:
+            place = self._places.get(channel)
+            if place is not None and place.since is None:
+                place.since = number
+        for ticket, saying in list(self._on_way.items()):
+            if 0 < saying.number <= number:
+                del self._on_way[ticket]
+        if self._error and not self._must_renew:
+            self._error = ""
+            gevent.spawn(logger.warning, "messages are kept again")
+        self._move(self._known)
+
+    # -- reading
+
+    def read_missed(
+        self, topic: Topic, number: int, end: int, told: Callable[[list[Kept] | None], None]
+    ) -> None:
+        """Read a page; see `contract.JournalLine`."""
+
+        def got(reply: Any) -> None:  # Any: a reply
+            if not isinstance(reply, Exception):
+                found = missed_in(reply)
+                told(None if found is None else [one.kept for one in found])
+
+        self._ask_missed(topic, self._known.epoch, number, end, got)
+
+    def _ask_missed(
+        self, topic: Topic, epoch: str, number: int, end: int, told: Callable[[Any], None]
+    ) -> None:
+        limits = self._receiver.limits_of(topic)
+        if limits is None:
+            told([b"ok"])
+            return
+        self._reader.call(
+            200, lambda run: self._scribe.missed(topic, epoch, number, end, limits), told
+        )
+
+    def read_latest(
+        self, topic: Topic, most: int, end: int, told: Callable[[list[Kept]], None]
+    ) -> None:
+        """Read the latest messages; see `contract.JournalLine`."""
+
+        def got(reply: Any) -> None:  # Any: a reply
+            if not isinstance(reply, Exception):
+                told([one.kept for one in latest_in(reply)])
+
+        limits = self._receiver.limits_of(topic)
+        if limits is None:
+            told([])
+            return
+        self._reader.call(200, lambda run: self._scribe.latest(topic, most, end, limits), got)
+
+    # -- when something is missing
+
+    def _break(self) -> None:
+        """Hold what comes, until what is missing has been read."""
+        self._is_live = False
+        self._held, self._held_bytes, self._has_lost_held = [], 0, False
+        looks, self._looks = self._looks, {}
+        for look in looks.values():
+            self._waiting += look.done
+        if self._catching is not None and not self._catching.ready():
+            self._catching.set_exception(ConnectionError("the subscription broke"))
+        self._is_broken.set()
+
+    def _catch_up_forever(self) -> None:
+        while True:
+            self._is_broken.wait()
+            try:
+                self._catch_up()
+            except Exception as exc:  # noqa: BLE001  # nothing may end this greenlet
+                if not self._is_broken.is_set() and (self._waiting or self._on_way):
+                    self._fail(describe(exc, self._config))
+                self._is_broken.set()
+                gevent.sleep(_MEND_S)
+
+    def _catch_up(self) -> None:
+        """Hand on what is missing, and what was held meanwhile."""
+        self._is_broken.clear()
+        places = [*self._places, self._inbox, self._channels.everybody]
+        if not self._subscriber.wait_until_all(places, _ANSWER_S):
+            self._is_broken.set()
+            return
+        denied = [name for name in places if self._subscriber.is_denied(name)]
+        if denied:
+            raise PermissionError(f"redis forbids the channel {denied[0]:.200}")
+
+        self._held, self._held_bytes, self._has_lost_held = [], 0, False
+        facts = self._point_now()
+        epoch, end = str(facts["epoch"]), int(facts["number"])
+        before = self._known
+        is_same = epoch == before.epoch
+        begin = before.number if is_same else min(before.number, int(facts["begin"]))
+        has_gap = before.epoch != "" and not is_same
+        found, is_whole = self._read_all(epoch, begin, end) if before.epoch else ([], True)
+        if self._is_broken.is_set():
+            return  # the line broke again; what was found is found again
+
+        self._known = Known(epoch, begin)
+        for place, heard in found:
+            self._hand_on(place, heard)
+        held, self._held, self._held_bytes = self._held, [], 0
+        has_gap = has_gap or not is_whole or self._has_lost_held
+        self._is_live = True
+        if has_gap and not is_same:
+            self._must_renew = False
+        for channel in places:
+            found_place = self._places.get(channel)
+            if found_place is None:
+                continue
+            if found_place.since is None or has_gap or not is_same:
+                found_place.since = end
+        self._move(Known(epoch, end), has_gap=has_gap)
+        self._hear_held(held)
+        self._is_unsure = True
+        self._look()
+
+    def _hear_held(self, held: list[tuple[str, Envelope]]) -> None:
+        for channel, envelope in held:
+            if not self._is_live:
+                return
+            try:
+                self._hear(channel, envelope)
+            except EnvelopeError:
+                logger.warning("garbage in a Redis channel is dropped")
+
+    def _point_now(self) -> dict[str, Any]:  # Any: whatever JSON holds
+        """Ask where the journal is, and wait for the answer over the subscription."""
+        self.flush()
+        self._call += 1
+        catching = self._catching = AsyncResult()
+        try:
+            self._send_look(self._call, lambda reply: _hand_error(catching, reply))
+            found: dict[str, Any] = _wait_for(catching)
+        finally:
+            self._catching = None
+        return found
+
+    def _read_all(
+        self, epoch: str, begin: int, end: int
+    ) -> tuple[list[tuple[_Place, Heard]], bool]:
+        """Read what is missing of all topics; return also whether it is all there."""
+        found: list[tuple[_Place, Heard]] = []
+        if begin >= end:
+            return found, True
+        is_whole = True
+        asked = [
+            (place, self._ask(place.topic, epoch, begin, end))
+            for place in self._places.values()
+            if place.since is not None
+        ]
+        for place, answer in asked:
+            page = missed_in(_wait_for(answer))
+            while page:
+                found += [(place, one) for one in page]
+                number = page[-1].kept.number
+                page = missed_in(_wait_for(self._ask(place.topic, epoch, number, end)))
+            is_whole = is_whole and page is not None
+        found.sort(key=lambda one: one[1].kept.number)
+        return found, is_whole
+
+    def _ask(self, topic: Topic, epoch: str, number: int, end: int) -> AsyncResult:
+        answer = AsyncResult()
+
+        def told(reply: Any) -> None:  # Any: a reply
+            if isinstance(reply, Exception):
+                answer.set_exception(reply)
+            else:
+                answer.set(reply)
+
+        self._ask_missed(topic, epoch, number, end, told)
+        return answer
+
+    # -- when it takes too long
+
+    def _fail(self, error: str) -> None:
+        """Go on without the journal for a while."""
+        self._mend_at_s = time.monotonic() + _MEND_S
+        self._has_work.set()
+        if not self._error:
+            self._error = error
+            # In a greenlet of its own: in the hub, logging could wait for a lock.
+            gevent.spawn(logger.error, "messages can't be kept at present: %s", error)
+            self._receiver.hear_trouble(error)
+
+    def _watch(self) -> None:
+        """Look at what waits, as long as something does."""
+        while True:
+            self._has_work.wait()
+            self._has_work.clear()
+            self._suspect = None
+            now_s = time.monotonic()
+            while self._on_way or self._waiting or self._looks or self._error:
+                gevent.sleep(_TICK_S)
+                before_s, now_s = now_s, time.monotonic()
+                if now_s > before_s + 2 * _TICK_S:
+                    self._suspect = None  # it was this hub that stood still
+                self._look_at_the_clock(now_s)
+
+    def _look_at_the_clock(self, now_s: float) -> None:
+        # Twice in a row: what has arrived may not have been read yet.
+        oldest = self._oldest(now_s - _PATIENCE_S)
+        if oldest is not None and oldest is self._suspect:
+            self._fail("redis doesn't answer in time")
+        self._suspect = oldest
+
+        if not self._is_live or self._looks:
+            return
+        is_due = self._error and now_s >= self._mend_at_s
+        if is_due or self._waiting or self._is_unsure:
+            self._mend_at_s = now_s + _MEND_S
+            self._look()
+
+    def _oldest(self, before_s: float) -> object:
+        """Return something that has waited since before a time; None if nothing has."""
+        for saying in self._on_way.values():
+            if not saying.is_done:
+                return saying if saying.said_at_s < before_s else None
+        for look in self._looks.values():
+            if any(since_s < before_s for since_s, _ in look.done):
+                return look
+        return self._waiting[0][1] if self._waiting and self._waiting[0][0] < before_s else None
+
+    def close(self) -> None:
+        """End the greenlets soon, and let nobody wait."""
+        gevent.killall(self._greenlets, block=False)
+        if not self._error:
+            self._error = "this process stops"
+            self._receiver.hear_trouble("")
+
+
+def _wait_for(answer: AsyncResult) -> Any:  # Any: a reply
+    if not answer.wait(_ANSWER_S) and not answer.ready():
+        raise TimeoutError("redis doesn't answer")
+    return answer.get()
+
+
+def _hand_error(answer: AsyncResult, reply: object) -> None:
+    if isinstance(reply, Exception) and not answer.ready():
+        answer.set_exception(reply)

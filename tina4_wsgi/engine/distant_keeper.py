@@ -1,0 +1,362 @@
+"""Keeps what the connections of one hub say in a journal that is elsewhere, such as Redis.
+
+How it works. What is said goes to the journal over the process's one line to it, and is heard when
+it comes back, in the journal's order. What must come behind it, such as a private message, waits
+for that in its greenlet; in the hub, where nothing may wait, it is queued.
+
+While the journal doesn't answer, what is said is heard here at once, with no number, and positions
+are void; the line sees to the rest.
+
+Invariants:
+- `_point` is where this hub is: the groups here have got every message up to it, and none behind.
+- `_queue` holds what was said and what is to come behind it, in the order of the calls.
+- Only what says so switches.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import gevent
+from gevent.event import AsyncResult, Event
+from greenlet import getcurrent
+
+from ..backplane.contract import Saying
+from ..errors import JournalError
+from ..hub.native import get_ident
+from ..journal.contract import MOST_ROWS, Point, Row
+from ..routing.names import GroupKind
+from .recent import Recent
+from .standing import Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..backplane.relay import Relay
+    from ..hub.mailbox import Mailbox
+    from ..journal.contract import Draft, Kept, Limits, Topic
+    from ..websocket.lifecycle import Lifecycle
+    from ..websocket.transport import Transport
+    from .standing import Audience
+
+logger = logging.getLogger("tina4_wsgi.history")
+
+T = TypeVar("T")
+
+_PATIENCE_S = 2.0
+"""How long a greenlet waits at most. The line gives up earlier, and lets everybody go on."""
+
+_MOST_READS = 50
+"""How often nothing new may be read while something else comes."""
+
+_MOST_BYTES = 1 << 20
+"""More bytes than that may not be on their way: who says more waits."""
+
+
+class _Errand:
+    """Something that is to be done behind what was said before."""
+
+    __slots__ = ("_args", "_function")
+
+    def __init__(self, function: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self._function = function
+        self._args = args
+
+    def run(self) -> None:
+        self._function(*self._args)
+
+
+class DistantKeeper(Standing):
+    """A journal elsewhere as one hub uses it; has the methods of `keeper.Keeper`.
+
+    Args:
+        relay: leads to the process's line.
+
+    Greenlets: the hub's thread.
+    """
+
+    is_distant = True
+
+    def __init__(
+        self,
+        hub: Any,  # gevent has no types
+        mailbox: Mailbox,
+        audience: Audience,
+        relay: Relay,
+    ) -> None:
+        super().__init__(audience)
+        self._hub = hub
+        self._mailbox = mailbox
+        self._relay = relay
+        self._ident = get_ident()
+        self._queue: deque[Saying | _Errand] = deque()
+        self._bytes = 0
+        self._topics: dict[Topic, int] = {}  # how often each is in the queue
+        self._recent = Recent()
+        self._hearing: set[Event] = set()
+        self._is_gap_due = False
+        self._relay.call_line("look", lambda: None)
+
+    # -- saying
+
+    def keep(self, draft: Draft, exclude: Transport | None = None) -> None:
+        """Say something; it is heard when it comes back. Waits only where too much is away."""
+        saying = Saying(draft, exclude, self)
+        if self.error:
+            self._say_early(saying)
+            self._relay.call_line("keep", saying)
+            return
+        self._queue.append(saying)
+        self._topics[draft.topic] = self._topics.get(draft.topic, 0) + 1
+        self._bytes += len(draft.frame)
+        self.is_pending = True
+        if not self._relay.call_line("keep", saying):
+            self.hear_trouble("this process has no connection to redis")
+        elif self._bytes > _MOST_BYTES:
+            self.settle()
+
+    def settle(self, lifecycle: Lifecycle | None = None) -> bool:
+        """Wait until what was said is heard; see `ConnectionOwner.finish_keeping`.
+
+        Args:
+            lifecycle: the connection that is to hear it; None for any.
+        Returns:
+            Whether there is nothing to wait for any more: False in the hub, which can't wait.
+        """
+        if not self._queue:
+            return True
+        if getcurrent() is self._hub:
+            return False
+        if lifecycle is not None and not self._concerns(lifecycle):
+            return True
+        done = Event()
+        self._queue.append(_Errand(done.set, ()))
+        done.wait(_PATIENCE_S)
+        return True
+
+    def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
+        """Call a function once what was said is heard; in the hub."""
+        if self._queue:
+            self._queue.append(_Errand(function, args))
+        else:
+            function(*args)
+
+    def finish(self) -> None:
+        """Do nothing: what was said is on its way."""
+
+    def _concerns(self, lifecycle: Lifecycle) -> bool:
+        topics = self._topics
+        if (GroupKind.PATH, lifecycle.connection.path) in topics:
+            return True
+        return any((GroupKind.ROOM, room) in topics for room in lifecycle.rooms or ())
+
+    def _say_early(self, saying: Saying) -> None:
+        """Have a message heard that is not in the journal, unless it is coming."""
+        saying.is_done = True
+        if saying.claim():
+            self.counts.unkept += 1
+            self._audience.hear_early(saying.draft, saying.exclude)  # type: ignore[arg-type]  # a transport
+
+    def _run_on(self) -> None:
+        """Take what is done out of the queue, and do what comes behind it."""
+        queue = self._queue
+        while queue:
+            first = queue[0]
+            if isinstance(first, Saying):
+                if not first.is_done:
+                    return
+                queue.popleft()
+                self._forget(first.draft)
+            else:
+                queue.popleft()
+                self._run(first)
+        self.is_pending = False
+
+    def _forget(self, draft: Draft) -> None:
+        self._bytes -= len(draft.frame)
+        count = self._topics[draft.topic] - 1
+        if count:
+            self._topics[draft.topic] = count
+        else:
+            del self._topics[draft.topic]
+
+    def _run(self, errand: _Errand) -> None:
+        try:
+            errand.run()
+        except Exception as exc:  # noqa: BLE001  # those behind it must still run
+            gevent.spawn(logger.error, "what came behind a broadcast failed", exc_info=exc)
+
+    # -- what the line tells, in the order of the journal
+
+    def hear_kept(self, topic: Topic, kept: Kept, saying: Saying | None, is_new: bool) -> None:
+        """Have a message heard."""
+        self._point = self._point._replace(number=kept.number)
+        is_own = saying is not None and saying.speaker is self
+        if is_new:
+            exclude = saying.exclude if is_own and saying is not None else None
+            excludes = None if exclude is None else [exclude]
+            self._audience.hear_kept(Row(topic, [kept]), excludes)  # type: ignore[arg-type]  # a transport
+        self._recent.add(topic, kept)
+        if is_own:
+            assert saying is not None
+            self.counts.kept += 1
+            saying.is_done = True
+        if self._queue:
+            self._run_on()
+
+    def hear_answer(self, saying: Saying) -> None:
+        """Note that a message was kept, refused, or said before."""
+        if saying.speaker is not self or saying.is_done:
+            return
+        if saying.is_refused:
+            self._say_early(saying)
+        elif not saying.number:
+            self.counts.repeated += 1
+            saying.is_done = True
+        elif not saying.is_coming or not self._audience.has_members(saying.draft.topic):
+            self.counts.kept += 1
+            saying.is_done = True
+        elif saying.number <= self._point.number:
+            saying.is_done = True
+        self._run_on()
+
+    def hear_point(self, epoch: str, number: int, has_gap: bool, is_well: bool) -> None:
+        """Note that everything up to a number has been heard."""
+        before, self._point = self._point, Point(epoch, number, 0)
+        is_other = epoch != before.epoch
+        if is_other or has_gap:
+            self._recent.clear(number)
+            self._is_gap_due = self._is_gap_due or has_gap
+        for one in self._queue:
+            if isinstance(one, Saying) and 0 < one.number <= number:
+                one.is_done = True
+        if self._queue:
+            self._run_on()
+
+        was_ill, self.error = bool(self.error), self.error if not is_well else ""
+        if is_well and (was_ill or self._is_gap_due or (is_other and before.epoch)):
+            has_gap, self._is_gap_due = self._is_gap_due, False
+            self._audience.hear_position(self.position, has_gap=has_gap)
+
+    def hear_trouble(self, error: str) -> None:
+        """Go on without the journal: have heard at once what waits for it."""
+        if not self.error:
+            self.error = error or "this process stops"
+            self.counts.failures += 1
+            self._audience.hear_void()
+        while self._queue:
+            first = self._queue[0]
+            if isinstance(first, Saying):
+                self._say_early(first)
+            self._run_on()
+        for done in self._hearing:
+            done.set()
+
+    def hear_forgotten(self, topic: Topic) -> None:
+        """Drop what is remembered of a topic."""
+        self._recent.clear(self._point.number)
+
+    # -- hearing
+
+    def follow(self) -> None:
+        """Do nothing: the line hears of what somebody here is in."""
+
+    def stop_following(self) -> None:
+        """Do nothing, as above."""
+
+    def ring(self) -> bool:
+        """Do nothing: this journal needs no bell."""
+        return False
+
+    def doubt(self) -> None:
+        """Begin a new epoch: something was said that isn't in the journal."""
+        self._relay.call_line("doubt", "a process has said something that it didn't keep")
+
+    def hear(self) -> None:
+        """Wait until all that is in the journal by now is heard here."""
+        if self.error:
+            return
+        done = Event()
+        self._hearing.add(done)
+        try:
+            is_asked = self._relay.call_line("look", self._from_anywhere(done.set))
+            if not (is_asked and done.wait(_PATIENCE_S)) and not self.error:
+                self.hear_trouble("redis doesn't answer in time")
+        finally:
+            self._hearing.discard(done)
+
+    def _from_anywhere(self, function: Callable[..., object]) -> Callable[..., None]:
+        """Return how another thread calls a function in this hub."""
+
+        def call(*args: object) -> None:
+            if get_ident() == self._ident:
+                function(*args)
+            else:
+                self._mailbox.post(function, *args)
+
+        return call
+
+    # -- what was said before
+
+    def missed(self, topic: Topic, number: int, limits: Limits) -> list[Kept] | None:
+        """Return a page of what was said on a topic behind `number`; see `Records.missed`.
+
+        May wait; not before it returns the last, empty page, behind which nothing is missing.
+        """
+        for _ in range(_MOST_READS):
+            since = self._relay.heard_since(topic)
+            if since is not None and number >= max(since, self._recent.floor):
+                return self._recent_behind(topic, number, limits)
+            end = self._point.number
+            try:
+                page: list[Kept] | None = self._ask("read_missed", topic, number, end)
+            except JournalError:
+                self.counts.failures += 1
+                return None
+            if page or page is None:
+                return page
+            number = max(number, end)
+            if number == self._point.number:
+                return page
+        return None
+
+    def _recent_behind(self, topic: Topic, number: int, limits: Limits) -> list[Kept] | None:
+        found = self._recent.behind(topic, number, limits.most_messages + 1)
+        if len(found) > limits.most_messages:
+            return None
+        if found and found[0].said_at_s < time.time() - limits.longest_s:
+            return None
+        return found[:MOST_ROWS]
+
+    def latest(self, topic: Topic, most: int, limits: Limits) -> list[Kept]:
+        """Return the last messages of a topic that the groups here have got. May wait, as above."""
+        end = self._point.number
+        try:
+            page: list[Kept] = self._ask("read_latest", topic, most, end)
+        except JournalError:
+            self.counts.failures += 1
+            page = []
+        return page or self.missed(topic, end, limits) or []
+
+    def _ask(self, method: str, *args: Any) -> Any:  # Any: as the method has it
+        answer = AsyncResult()
+        is_asked = self._relay.call_line(method, *args, self._from_anywhere(answer.set))
+        if not is_asked or not answer.wait(_PATIENCE_S):
+            raise JournalError("redis doesn't answer")
+        return answer.get()
+
+    # -- house-keeping
+
+    def look(self, now_s: float) -> None:
+        """Do nothing: the line looks after itself."""
+
+    def size_bytes(self) -> int:
+        """Return 0: Redis bounds it, by its `maxmemory`."""
+        return 0
+
+    def close(self) -> None:
+        """Let nobody wait any more."""
+        self.hear_trouble("this process stops")
