@@ -23,7 +23,7 @@ from tina4_wsgi.backplane.outside_journals import Patterns
 from tina4_wsgi.backplane.publishing import Publisher
 from tina4_wsgi.config import Config
 from tina4_wsgi.engine import keeper as keeper_module
-from tina4_wsgi.errors import BackplaneError, UsageError
+from tina4_wsgi.errors import BackplaneError, Tina4Error, UsageError
 from tina4_wsgi.journal import database as database_module
 from tina4_wsgi.journal.contract import Declaration, Limits
 from tina4_wsgi.protocol.framing import text_frame
@@ -65,7 +65,7 @@ def publish(publisher: Publisher, path: str, text: str, **options: Any) -> Any:
     def there() -> None:
         try:
             found.append(publisher.publish(path, text, **options))
-        except Exception as exc:
+        except Tina4Error as exc:
             found.append(exc)
 
     in_thread(there)

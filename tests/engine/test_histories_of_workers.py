@@ -127,8 +127,7 @@ def test_what_is_sent_to_one_comes_behind_what_was_broadcast_before(chat: Worker
     assert plain.read(6) == ["b0", "s0", "b1", "s1", "b2", "s2"]
     in_one_turn(marked, act)
 
-    texts = [text for text in marked.read(9)]
-    assert texts == [
+    assert marked.read(9) == [
         *("0-1:b0", "0-2:b1", "0-3:b2"),
         *("0-4:b0", ":s0", "0-5:b1", ":s1", "0-6:b2", ":s2"),
     ]
