@@ -57,7 +57,7 @@ hosts: _tools ## try every host server and write docs/hosts.md; ARGS="--hosts ge
 legacy: _tools ## wrap Trac, Radicale, pgAdmin, Wagtail and Kinto and write docs/legacy.md; ARGS="--apps trac", see legacy/
 	@exec $(BIN)/python -m legacy $(ARGS)
 
-chaos: _tools ## kill, stop and reload workers, and see what clients lose; ARGS="--seconds 300 --seed 7", see chaos/
+chaos: _tools ## kill, stop and reload workers, cut lines, and see what clients lose; ARGS="resume --faults cut", see chaos/
 	@exec $(BIN)/python -m chaos $(ARGS)
 
 docs: _site ## build the documentation as a site in .cache/site; warnings are errors

@@ -21,6 +21,7 @@ PACKAGE = ROOT / "tina4_wsgi"
 
 CORE = (
     ("The app", ("App", "broadcast", "count", "members", "disconnect", "Member", "Status")),
+    ("Nothing missed", ("position", "history", "forget", "KeptMessage")),
     ("Routes", ("Router", "ask", "ANONYMOUS")),
     ("Connections", ("Connection", "Event")),
     ("HTTP", ("Request", "Response")),
@@ -43,6 +44,10 @@ MODULES = (
 SHOWN = {
     "App": (
         "broadcast",
+        "position",
+        "history",
+        "forget",
+        "keeps",
         "count",
         "members",
         "disconnect",
@@ -63,6 +68,8 @@ SHOWN = {
         "broadcast_to_room",
         "rooms",
         "members",
+        "resumed",
+        "position",
         "close",
         "id",
         "ip",

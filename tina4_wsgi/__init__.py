@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .backplane.contract import Receipt, Status
     from .backplane.publishing import Publisher, publish
     from .engine.presence import Member
-    from .engine.reading import KeptMessage
     from .errors import (
         BackplaneError,
         ConfigError,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from .http.results import Request, Response
+    from .journal.past import KeptMessage
     from .routing.callbacks import Event
     from .routing.router import Router
     from .version import __version__
@@ -111,7 +111,7 @@ _MODULES = {
         "UsageError",
     ),
     "engine.presence": ("Member",),
-    "engine.reading": ("KeptMessage",),
+    "journal.past": ("KeptMessage",),
     "backplane.publishing": ("Publisher", "publish"),
     "routing.callbacks": ("Event",),
     "routing.router": ("Router",),

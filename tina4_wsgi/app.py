@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from . import jsontext, logs
 from .accepting.acceptor import Acceptor
 from .backplane.contract import Facts, Status
+from .backplane.journal_files import journal_path
 from .backplane.outside import check_settings
 from .config import Config
 from .engine import presence
@@ -44,9 +45,10 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .engine.presence import Member
-    from .engine.reading import KeptMessage, Reading
+    from .engine.reading import Reading
     from .http.response_watch import OnResponse
-    from .journal.contract import Topic
+    from .journal.contract import Declaration, Topic
+    from .journal.past import KeptMessage
     from .routing.callbacks import Auth
     from .routing.matching import Route
     from .settings import AppSettings
@@ -86,6 +88,8 @@ class App:
         config: the settings in force.
         router: the routes.
         templates: what `response.html` renders; filters and globals may be added.
+        number: which app of its process this is; the app of another process with the same number
+            is the same one.
         start_link: what opens the live page and tracebacks in `debug`; None without it.
 
     Greenlets and threads: calls may come from any; nothing is started before the first upgrade.
@@ -135,7 +139,7 @@ class App:
         self._warns_of_lost = self.config.debug
 
         self._answering: list[Answering] = [] if bridge is None else [bridge.answer]
-        self._number = len(_apps)
+        self.number = len(_apps)
         # Native, also where the app is imported before patching.
         self._runtime_lock = allocate_lock()
 
@@ -168,7 +172,12 @@ class App:
             answer = self._acceptor.probe(environ, start_response, running)
             if answer is not None:
                 return answer
-        return self._http(environ, start_response)
+
+        answer = self._http(environ, start_response)
+        if self._runtime is not None and self._runtime.fanout.histories is not None:
+            # Who is answered that it is done may rely on it, though this process be killed now.
+            self._runtime.fanout.finish_keeping()
+        return answer
 
     def claims_upgrade(self, environ: WSGIEnvironment) -> bool:
         """Return whether our own server leaves an upgrade to this app.
@@ -243,7 +252,6 @@ class App:
             UsageError: the path keeps no history.
         """
         reading = self._reading((GroupKind.PATH, normal_path(check_path(path))))
-        self._here().fanout.finish_keeping()
         try:
             return reading.position()
         except JournalError:
@@ -287,6 +295,7 @@ class App:
         reading = runtime.fanout.reading
         assert reading is not None
         reading.limits_of(topic)
+        runtime.fanout.finish_keeping()
         return reading
 
     def count(self, path: str) -> int:
@@ -379,6 +388,16 @@ class App:
         """Return the router's routes, and the WebSocket routes of a wrapped framework."""
         return [*self.router.routes, *(self._bridge.routes() if self._bridge is not None else ())]
 
+    def all_kept(self) -> list[Declaration]:
+        """Return what keeps history: the WebSocket routes, and the declared rooms."""
+        return self._histories.declarations()
+
+    def history_file(self) -> str:
+        """Return the path of the file with what is kept; "" where it is kept in memory."""
+        if self.config.backplane == "none":
+            return ""
+        return journal_path(self.config, self.root, self.number)
+
     def warn_of_lost_broadcasts(self) -> None:
         """Log from now on, once for each path, that a broadcast went to a path that no route has.
 
@@ -454,7 +473,7 @@ class App:
     def _begin(self, parent: Runtime | None) -> Runtime:
         is_serving = self._served_at == fork_count() or gunicorn.is_worker()
         acceptor = self._acceptor
-        runtime = Runtime(self.config, parent, str(self.root), self._number, is_serving)
+        runtime = Runtime(self.config, parent, str(self.root), self.number, is_serving)
         runtime.on_draining = acceptor.handovers.end
         if parent is not None:
             acceptor.forget_counts()

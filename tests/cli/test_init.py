@@ -48,7 +48,7 @@ def test_its_test_passes(project, runner):
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2" in done.stdout + done.stderr
+    assert "3" in done.stdout + done.stderr
 
 
 def test_its_routes_can_be_listed(project):

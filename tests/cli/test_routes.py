@@ -34,6 +34,22 @@ def index(request, response):
 app = App()
 """
 
+KEEPING = """\
+from tina4_wsgi import App, Router
+
+
+def talk(connection, event, data):
+    pass
+
+
+Router.websocket("/ws/kept", talk, history=100, history_s=60, replay=5)
+Router.websocket("/ws/default", talk)
+Router.websocket("/ws/plain", talk, history=0)
+Router.get("/", lambda request, response: "")
+Router.room("orders:{id}", history=7)
+app = App(history=20)
+"""
+
 FLASK = """\
 import flask
 from tina4_wsgi.contrib.flask import login_required, websocket, wrap
@@ -115,6 +131,43 @@ def test_the_table_has_a_line_for_each(tmp_path):
     ]
 
 
+def test_what_keeps_history_has_a_column_and_rooms_have_lines(tmp_path):
+    (tmp_path / "wsgi.py").write_text(KEEPING)
+
+    done = run(tmp_path, "routes")
+
+    assert done.returncode == 0, done.stderr
+    titles, *rows = (
+        list(filter(None, map(str.strip, line.split("  ")))) for line in done.stdout.splitlines()
+    )
+    assert titles == ["KIND", "METHODS", "PATH", "CONVERTERS", "AUTH", "HISTORY", "WHERE"]
+    assert [[row[0], row[2], row[5]] for row in rows] == [
+        ["websocket", "/ws/kept", "100 for 60 s, replay 5"],
+        ["websocket", "/ws/default", "20 for 300 s"],
+        ["websocket", "/ws/plain", "-"],
+        ["http", "/", "-"],
+        ["room", "orders:{id}", "7 for 300 s"],
+    ]
+
+
+def test_json_tells_what_keeps_history(tmp_path):
+    kept, _, plain, _, room = described(tmp_path, KEEPING)
+
+    assert kept["history"] == {"messages": 100, "seconds": 60, "replay": 5}
+    assert plain["history"] is None
+    assert room == {
+        "kind": "room",
+        "methods": [],
+        "path": "orders:{id}",
+        "parameters": {},
+        "auth": None,
+        "subprotocols": [],
+        "settings": {},
+        "history": {"messages": 7, "seconds": 300, "replay": 0},
+        "location": "",
+    }
+
+
 def test_json_has_all_that_is_known(tmp_path):
     websocket, page = described(tmp_path, APP)
 
@@ -126,6 +179,7 @@ def test_json_has_all_that_is_known(tmp_path):
         "auth": "logged_in",
         "subprotocols": ["a"],
         "settings": {"max_message_bytes": 500},
+        "history": None,
         "location": f"{tmp_path}/wsgi.py:8",
     }
     assert (page["path"], page["methods"], page["auth"]) == ("/", ["GET", "HEAD"], None)

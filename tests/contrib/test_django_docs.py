@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,7 +113,7 @@ def blocks() -> list[Block]:
     return [one for one in blocks_of(PAGE) if one.name.startswith(("orders/", "shop/"))]
 
 
-def test_it_takes_sixteen_lines():
+def test_it_takes_as_many_lines_as_the_page_says():
     lines = [
         line[1:] if one.language == "diff" else line
         for one in blocks()
@@ -119,7 +121,8 @@ def test_it_takes_sixteen_lines():
         if one.language != "diff" or line.startswith("+")
     ]
 
-    assert len([line for line in lines if line.strip()]) == 16
+    assert len([line for line in lines if line.strip()]) == 27
+    assert "Those twenty-seven lines are all." in PAGE.read_text()
 
 
 @contextlib.contextmanager
@@ -152,7 +155,25 @@ def test_an_order_of_one_is_heard_by_the_others(kind: str, tmp_path: Path):
         assert site.ask_upgrade("/ws/orders", Origin=server.url) == 401
         with site.open("/ws/orders", f"sessionid={key}", Origin=server.url) as client:
             assert order(server, key, "Käse") == 302
-            assert client.read_text() == "Käse"
+            assert json.loads(client.read_text()) == {"id": 1, "text": "Käse"}
+
+        since = re.search(r'since: "(\S+)"', page_of(server, key))
+        assert since
+        assert order(server, key, "Brot") == 302
+        claim = f"/ws/orders?tina4=1.abcdefghijkl.{since[1]}"
+        with site.open(claim, f"sessionid={key}", Origin=server.url) as client:
+            assert client.read_text() == f"@abcdefghijkl.{since[1]}.y:"
+            assert client.read_text().endswith(':{"id":2,"text":"Brot"}')
+
+
+def page_of(server: servers.Server, key: str) -> str:
+    """Get the page with all orders."""
+    connection = http.client.HTTPConnection(*server.address, timeout=10)
+    try:
+        connection.request("GET", "/", headers={"Cookie": f"sessionid={key}"})
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
 
 
 def order(server: servers.Server, key: str, text: str) -> int:

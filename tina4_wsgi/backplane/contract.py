@@ -81,6 +81,9 @@ class JournalLine(Protocol):
     def heard_since(self, topic: Topic) -> int | None:
         """Return behind which number every message of a topic has been heard here; any thread."""
 
+    def doubt(self, error: str) -> None:
+        """End the epoch: something was said that isn't in the journal."""
+
     def declare(self, declarations: Sequence[Declaration]) -> None:
         """Say what is kept, for processes that publish without the app."""
 
@@ -156,6 +159,12 @@ class Receipt(NamedTuple):
 
     processes: int
     clients: int | None
+
+
+class SaidBefore(Receipt):
+    """What became of a message whose `once` had been said before: nobody gets it again."""
+
+    __slots__ = ()
 
 
 class OutsidePublisher(Protocol):

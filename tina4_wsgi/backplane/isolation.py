@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .contract import Receipt
 
 if TYPE_CHECKING:
+    from ..journal.memory import MemoryJournal
     from .contract import Receiver
     from .envelope import Kind
 
@@ -21,11 +22,18 @@ class Isolation:
     Attributes:
         is_on: once set, it stays for as long as the process lives.
         receivers: the apps of this process that serve connections.
+        journals: what they keep in memory.
     """
 
     def __init__(self) -> None:
         self.is_on = False
         self.receivers: weakref.WeakSet[Receiver] = weakref.WeakSet()
+        self.journals: weakref.WeakSet[MemoryJournal] = weakref.WeakSet()
+
+    def forget_history(self) -> None:
+        """Drop all that is kept in memory, so that a test finds nothing of an earlier one."""
+        for journal in list(self.journals):
+            journal.clear()
 
 
 isolation = Isolation()

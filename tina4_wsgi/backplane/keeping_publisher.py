@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import BackplaneError, JournalError, UsageError
 from ..journal.contract import Draft
 from ..routing.names import GroupKind
-from .contract import Receipt
+from .contract import Receipt, SaidBefore
 from .envelope import TOPIC_OF, Kind
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class KeepingPublisher:
     def _keep(self, keeping: Keeping, kind: Kind, name: str, frame: bytes, once: str) -> Receipt:
         draft = Draft((int(kind), name), frame, keeping.limits, "", once)
         if not keeping.journal.append([draft], time.time()).numbers[0]:
-            return Receipt(0, 0)
+            return SaidBefore(0, 0)
         try:
             return self._way.ring(_BELLS[kind], name, [frame])
         except BackplaneError:

@@ -80,6 +80,10 @@ class Outsider:
         """Tell all serving processes that the journal has news."""
         return self._tell(lambda way: way.ring(kind, name, frames))
 
+    def journal(self) -> OutsideJournal:
+        """Return the journal in which this publisher keeps what it says, where there is one."""
+        return OutsideJournal(self._config, self._find_place()[1], self._app_number or 0)
+
     def close(self) -> None:
         """Close the sockets."""
         way, self._way = self._way, None
@@ -114,11 +118,10 @@ class Outsider:
         if config.backplane == "redis":
             return self._redis_way()
 
-        directory, roots = self._find_place()
-        way = BusOutsider(directory, self._app_number)
+        way = BusOutsider(self._find_place()[0], self._app_number)
         if self._app_number is not None:
             return way  # an app keeps what it says itself
-        return KeepingPublisher(way, OutsideJournal(config, roots, 0))
+        return KeepingPublisher(way, self.journal())
 
     def _redis_way(self) -> OutsidePublisher:
         from .redis.outside import RedisOutsider

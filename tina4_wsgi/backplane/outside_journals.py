@@ -52,18 +52,22 @@ class OutsideJournal:
         Raises:
             JournalError: there is a journal, and it can't be read.
         """
-        journal = self._journal
+        journal = self.open()
         if journal is None:
-            root = next((one for one in self._roots if self._has_journal(one)), None)
-            if root is None:
-                return None
-            journal = self._journal = journal_file(self._config, root, self._app_number)
-
+            return None
         declared = journal.declared()
         if self._patterns is None or declared != self._declared:
             self._declared, self._patterns = declared, Patterns(declared)
         limits = self._patterns.limits_of(topic)
         return None if limits is None else Keeping(journal, limits)
+
+    def open(self) -> FileJournal | None:
+        """Return the journal; None where no app of the projects has one."""
+        if self._journal is None:
+            root = next((one for one in self._roots if self._has_journal(one)), None)
+            if root is not None:
+                self._journal = journal_file(self._config, root, self._app_number)
+        return self._journal
 
     def close(self) -> None:
         """Close the file."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import Tina4Error
 from ..server.loading import LoadError
 from ..version import __version__
-from . import init, nginx, publish, routes, serve
+from . import history, init, nginx, publish, routes, serve, tap
 from .command import PROGRAM, Subcommand, WrongUsage
 from .doctor import command as doctor_command
 
@@ -27,6 +27,8 @@ COMMANDS: tuple[Subcommand, ...] = (
     serve.COMMAND,
     routes.COMMAND,
     publish.COMMAND,
+    history.COMMAND,
+    tap.COMMAND,
     doctor_command.COMMAND,
     nginx.COMMAND,
 )

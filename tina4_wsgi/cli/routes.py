@@ -6,28 +6,32 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from ..routing.names import GroupKind
 from ..routing.pattern import Parameter, PatternError, parameters
 from ..server.console import BOLD, CYAN, coloured, has_colours
 from .command import PROGRAM, CommandFailed, Subcommand, add_app
+from .kept_patterns import amount
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ..app import App
+    from ..journal.contract import Limits
     from ..routing.matching import Route
 
 _DESCRIPTION = f"""\
 Lists the routes of an application: its router's, and those that a wrapped framework declares for
-WebSockets.
+WebSockets; and the named rooms that keep history.
 
   {PROGRAM} routes
   {PROGRAM} routes shop.wsgi:app --json
 """
 
 _TITLES = ("KIND", "METHODS", "PATH", "CONVERTERS", "AUTH", "WHERE")
+_TITLES_WITH_HISTORY = ("KIND", "METHODS", "PATH", "CONVERTERS", "AUTH", "HISTORY", "WHERE")
 _NOTHING = "-"
 _DEFAULT_CONVERTER = "string"
 
@@ -38,13 +42,13 @@ def routes(arguments: argparse.Namespace) -> int:
     Raises:
         LoadError, CommandFailed: the application can't be loaded, or has nothing of ours.
     """
-    found = [(route, app) for app in load_apps(arguments.app) for route in app.all_routes()]
+    found = [entry for app in load_apps(arguments.app) for entry in _entries(app)]
     if arguments.json:
-        print(json.dumps([_described(route) for route, _ in found], indent=2, default=str))
+        print(json.dumps([_described(entry) for entry in found], indent=2, default=str))
     elif not found:
         print("no route is registered")
     else:
-        print(_table([_row(route) for route, _ in found], wants_colours=has_colours(sys.stdout)))
+        print(_table(found, wants_colours=has_colours(sys.stdout)))
     return 0
 
 
@@ -80,28 +84,66 @@ def parameters_of(route: Route) -> dict[str, str]:
     return {one.name: one.converter or _DEFAULT_CONVERTER for one in found}
 
 
-def _described(route: Route) -> dict[str, object]:
+class _Entry(NamedTuple):
+    """A route, or a pattern of rooms that keep history."""
+
+    kind: str
+    path: str
+    limits: Limits | None
+    methods: Sequence[str] = ()
+    parameters: Mapping[str, str] = {}
+    auth: str = ""
+    subprotocols: Sequence[str] = ()
+    settings: Mapping[str, object] = {}
+    location: str = ""
+
+
+def _entries(app: App) -> Iterator[_Entry]:
+    """Yield the routes of an app, and the rooms that keep history."""
+    kept = {(one.kind, one.pattern): one.limits for one in app.all_kept()}
+    for route in app.all_routes():
+        yield _Entry(
+            route.kind,
+            route.path,
+            kept.get((GroupKind.PATH, route.path)) if route.kind == "websocket" else None,
+            _methods(route),
+            parameters_of(route),
+            "" if route.auth is None else _name(route.auth),
+            route.subprotocols,
+            route.options,
+            route.location,
+        )
+    for (kind, pattern), limits in kept.items():
+        if kind == GroupKind.ROOM:
+            yield _Entry("room", pattern, limits)
+
+
+def _described(entry: _Entry) -> dict[str, object]:
+    history = None
+    if entry.limits is not None:
+        most, longest_s, replay = entry.limits
+        history = {"messages": most, "seconds": longest_s, "replay": replay}
     return {
-        "kind": route.kind,
-        "methods": _methods(route),
-        "path": route.path,
-        "parameters": parameters_of(route),
-        "auth": None if route.auth is None else _name(route.auth),
-        "subprotocols": list(route.subprotocols),
-        "settings": dict(route.options),
-        "location": route.location,
+        "kind": entry.kind,
+        "methods": list(entry.methods),
+        "path": entry.path,
+        "parameters": dict(entry.parameters),
+        "auth": entry.auth or None,
+        "subprotocols": list(entry.subprotocols),
+        "settings": dict(entry.settings),
+        "history": history,
+        "location": entry.location,
     }
 
 
-def _row(route: Route) -> tuple[str, ...]:
-    converters = ", ".join(
-        f"{name}: {converter}" for name, converter in parameters_of(route).items()
-    )
-    auth = "" if route.auth is None else _name(route.auth)
-    where = route.location
+def _row(entry: _Entry, *, has_history: bool) -> tuple[str, ...]:
+    converters = ", ".join(f"{name}: {one}" for name, one in entry.parameters.items())
+    history = "" if entry.limits is None else amount(entry.limits)
+    where = entry.location
     if where.startswith(f"{Path.cwd()}{os.sep}"):
         where = os.path.relpath(where)
-    return route.kind, ", ".join(_methods(route)), route.path, converters, auth, where
+    first = (entry.kind, ", ".join(entry.methods), entry.path, converters, entry.auth)
+    return (*first, history, where) if has_history else (*first, where)
 
 
 def _methods(route: Route) -> list[str]:
@@ -112,9 +154,12 @@ def _name(function: Callable[..., object]) -> str:
     return getattr(function, "__qualname__", None) or repr(function)
 
 
-def _table(rows: Sequence[tuple[str, ...]], *, wants_colours: bool) -> str:
+def _table(entries: Sequence[_Entry], *, wants_colours: bool) -> str:
+    has_history = any(entry.limits is not None for entry in entries)
+    titles = _TITLES_WITH_HISTORY if has_history else _TITLES
+    rows = [_row(entry, has_history=has_history) for entry in entries]
     filled = [tuple(cell or _NOTHING for cell in row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(_TITLES, *filled, strict=True)]
+    widths = [max(map(len, column)) for column in zip(titles, *filled, strict=True)]
 
     def line(cells: Sequence[str], colour_of: Callable[[int, str], str]) -> str:
         padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
@@ -124,7 +169,7 @@ def _table(rows: Sequence[tuple[str, ...]], *, wants_colours: bool) -> str:
             for at, cell in enumerate(padded)
         )
 
-    lines = [line(_TITLES, lambda at, cell: BOLD)]
+    lines = [line(titles, lambda at, cell: BOLD)]
     lines += [
         line(row, lambda at, cell: CYAN if at == 0 and cell.startswith("websocket") else "")
         for row in filled

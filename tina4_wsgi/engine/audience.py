@@ -33,7 +33,7 @@ class EngineAudience:
 
     def hear_unkept(self, draft: Draft, exclude: Transport | None) -> None:
         """Queue a message that could not be kept for the members of its group, everywhere."""
-        self._engine.fanout.lose(draft.topic, draft.frame, exclude)
+        self._engine.fanout.lose(draft.topic, draft.frame, exclude, self._engine)
 
     def hear_early(self, draft: Draft, exclude: Transport | None) -> None:
         """Queue a message for the members of its group in this process."""
@@ -60,4 +60,4 @@ class EngineAudience:
             if has_gap:
                 lifecycle.tell_gap()
             else:
-                lifecycle.tell(frame)
+                lifecycle.tell_position(frame)

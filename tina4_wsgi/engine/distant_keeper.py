@@ -97,8 +97,14 @@ class DistantKeeper(Standing):
         self._topics: dict[Topic, int] = {}  # how often each is in the queue
         self._recent = Recent()
         self._hearing: set[Event] = set()
+        self._troubles = 0
         self._is_gap_due = False
         self._relay.call_line("look", lambda: None)
+
+    @property
+    def era(self) -> object:
+        """The epoch, and how often messages could not be kept: then some come out of order."""
+        return self.epoch, self._troubles
 
     # -- saying
 
@@ -245,6 +251,7 @@ class DistantKeeper(Standing):
         """Go on without the journal: have heard at once what waits for it."""
         if not self.error:
             self.error = error or "this process stops"
+            self._troubles += 1
             self.counts.failures += 1
             self._audience.hear_void()
         while self._queue:
@@ -267,8 +274,13 @@ class DistantKeeper(Standing):
     def stop_following(self) -> None:
         """Do nothing, as above."""
 
-    def ring(self) -> None:
+    def ring(self) -> bool:
         """Do nothing: this journal needs no bell."""
+        return False
+
+    def doubt(self) -> None:
+        """Begin a new epoch: something was said that isn't in the journal."""
+        self._relay.call_line("doubt", "something was said that is not kept")
 
     def hear(self) -> None:
         """Wait until all that is in the journal by now is heard here."""
@@ -301,7 +313,7 @@ class DistantKeeper(Standing):
 
         May wait; not before it returns the last, empty page, behind which nothing is missing.
         """
-        for _ in range(_MOST_READS):
+        for _ in range(0 if self.error else _MOST_READS):
             since = self._relay.heard_since(topic)
             if since is not None and number >= max(since, self._recent.floor):
                 return self._recent_behind(topic, number, limits)
@@ -329,6 +341,8 @@ class DistantKeeper(Standing):
     def latest(self, topic: Topic, most: int, limits: Limits) -> list[Kept]:
         """Return the last messages of a topic that the groups here have got. May wait, as above."""
         end = self._point.number
+        if self.error:
+            return []
         try:
             page: list[Kept] = self._ask("read_latest", topic, most, end)
         except JournalError:

@@ -188,13 +188,17 @@ class Engine(ConnectionOwner):
         most_bytes = service.limits.max_outbound_bytes
         transport = Transport(taken.stream, self.poller, self._flush_queue, lifecycle, most_bytes)
         lifecycle.attach(connection, transport)
+        is_returning = isinstance(lifecycle, ReturningLifecycle)
+        if is_returning or (service.limits.history and self.fanout.histories is not None):
+            # Before it is here: what was said earlier isn't for it.
+            keeper = self.keeper_here()
+            keeper.follow()
+            if not keeper.is_distant:
+                keeper.hear()
         self.connections[connection] = lifecycle
         service.tally.opened_count += 1
 
-        is_due = False
-        if isinstance(lifecycle, ReturningLifecycle):
-            self.keeper_here().follow()
-            is_due = lifecycle.is_due
+        is_due = isinstance(lifecycle, ReturningLifecycle) and lifecycle.is_due
         if is_due:
             self._arriving.add(lifecycle)
             self.fanout.entered(_PATH, connection.path)
@@ -212,7 +216,9 @@ class Engine(ConnectionOwner):
     def _lifecycle(self, accepted: Accepted) -> Lifecycle:
         service, claim = accepted.service, accepted.claim
         histories = self.fanout.histories
-        if histories is None or (claim is None and not service.limits.replay):
+        if histories is None or (
+            claim is None and not service.limits.replay and not histories.replays_rooms
+        ):
             return Lifecycle(self, service, accepted.window_bits)
         if not service.limits.history and not histories.has_rooms:
             return Lifecycle(self, service, accepted.window_bits)
@@ -301,6 +307,8 @@ class Engine(ConnectionOwner):
         if self.connections.pop(lifecycle.connection, None) is not None:
             lifecycle.service.tally.take_over(lifecycle)
             lifecycle.release()
+            if self.keeper is not None and not self.connections:
+                self.keeper.stop_following()
 
     def leave_groups(self, lifecycle: Lifecycle) -> None:
         """Take a connection out of its path and its rooms; earlier broadcasts still reach it."""
@@ -404,7 +412,7 @@ class Engine(ConnectionOwner):
         self.keeper_here().keep(draft, exclude)
 
     def finish_keeping(self, lifecycle: Lifecycle | None = None) -> bool:
-        """Have what was said in the journal, and queued for its members."""
+        """Have what was said in the journal, and it and the news queued for their members."""
         keeper = self.keeper
         is_done = keeper is None or keeper.settle(lifecycle)
         self.is_keeping = keeper is not None and keeper.is_pending
@@ -419,9 +427,10 @@ class Engine(ConnectionOwner):
 
     def _flush_kept(self) -> None:
         """Do what can be done at once of `finish_keeping`."""
-        if self.keeper is not None:
-            self.keeper.finish()
-            self.is_keeping = self.keeper.is_pending
+        keeper = self.keeper
+        if keeper is not None and not keeper.is_distant:
+            keeper.settle()
+            self.is_keeping = False
 
     def is_awaited(self, kind: GroupKind, name: str) -> bool:
         """Return whether one group has connections, or may get one that is catching up."""
@@ -430,6 +439,11 @@ class Engine(ConnectionOwner):
         if kind is _ROOM:
             return bool(self._joining.get(name))
         return any(one.connection.path == name for one in self._arriving)
+
+    def ring(self) -> None:
+        """Read at the end of this turn what others have kept; in the hub's thread."""
+        if self.keeper is not None and self.keeper.ring():
+            self.is_keeping = True
 
     def limits_of(self, topic: Topic) -> Limits | None:
         """Return how much is kept of a path or room; None for nothing."""

@@ -52,6 +52,7 @@ class Fanout:
         self.relay: Relay | None = None
         self.members: Callable[[str], list[Member]] = lambda path: []
         self.watch: Callable[[str], None] | None = None
+        self._saying: set[int] = set()  # threads without a hub that have said something to keep
         self.histories: Histories | None = None
         self.reading: Reading | None = None
 
@@ -168,14 +169,20 @@ class Fanout:
         elif chosen.thread_ident == here:
             chosen.keep(draft, exclude)
         else:
+            self._saying.add(here)
             chosen.mailbox.post(chosen.keep, draft, exclude, size_bytes=len(draft.frame))
 
     def finish_keeping(self) -> None:
-        """Put into the journal what was said in this thread."""
+        """Put into the journal what this thread said; one without a hub waits for it."""
         here = get_ident()
         for engine in self._engines:
-            if engine.is_keeping and engine.thread_ident == here:
+            if engine.thread_ident == here and engine.is_keeping:
                 engine.finish_keeping()
+        if here in self._saying:
+            self._saying.discard(here)
+            for engine in self._engines:
+                if engine.keeper is not None and engine.is_alive:
+                    engine.mailbox.call_waiting(engine.finish_keeping)
 
     def ring_here(self, by: Engine | None = None) -> None:
         """Have all hubs of this process but `by` look for what others have kept."""
@@ -184,9 +191,9 @@ class Fanout:
             if engine is by or engine.keeper is None:
                 continue
             if engine.thread_ident == here:
-                engine.keeper.ring()
+                engine.ring()
             elif engine.is_alive:
-                engine.mailbox.post(engine.keeper.ring)
+                engine.mailbox.post(engine.ring)
 
     def ring(self, topic: Topic, frames: list[bytes], by: Engine | None = None) -> None:
         """Tell all hubs but `by`, and all other processes, that something was kept."""
@@ -195,18 +202,38 @@ class Fanout:
             kind, name = topic
             self.relay.ring(_BELL_OF[GroupKind(kind)], name, frames)
 
-    def lose(self, topic: Topic, frame: bytes, exclude: Transport | None = None) -> None:
-        """Send a frame that should have been kept, and wasn't, to all members of its group."""
+    def lose(
+        self,
+        topic: Topic,
+        frame: bytes,
+        exclude: Transport | None = None,
+        by: Engine | None = None,
+    ) -> None:
+        """Send a frame that should have been kept, and wasn't, to all members of its group.
+
+        Args:
+            by: whose journal failed; it begins a new epoch by itself.
+        """
         kind, name = GroupKind(topic[0]), topic[1]
         self.broadcast_here(kind, name, frame, exclude)
+        self.doubt(by)
         if self.relay is not None:
             self.relay.carry(_LOST_OF[kind], name, frame)
 
-    def doubt(self) -> None:
+    def doubt(self, by: Engine | None = None) -> None:
         """Have the journal begin a new epoch: something was said that it doesn't have."""
-        if self.reading is not None:
+        here = get_ident()
+        keepers = [one for one in self._engines if one.keeper is not None and one.is_alive]
+        for engine in keepers:
+            if engine is by:
+                continue
+            assert engine.keeper is not None
+            if engine.thread_ident == here:
+                engine.keeper.doubt()
+            else:
+                engine.mailbox.post(engine.keeper.doubt)
+        if not keepers and self.reading is not None:
             self.reading.doubt()
-            self.ring_here()
 
     def _check_reach(self, count: int, exclude: Transport | None) -> None:
         if self.relay is None:

@@ -20,6 +20,9 @@ _MOST_NAMES = 10_000
 """How many names are remembered: clients may choose them."""
 
 
+_NOTHING = Limits(0, 0.0)
+
+
 class Histories:
     """The histories that one app keeps.
 
@@ -50,6 +53,11 @@ class Histories:
         """Whether rooms were declared that keep history."""
         return bool(self._rooms.declared)
 
+    @property
+    def replays_rooms(self) -> bool:
+        """Whether rooms were declared in which a newcomer gets the latest messages."""
+        return any(room.options.get("replay") for room in self._rooms.declared)
+
     def is_any(self) -> bool:
         """Return whether anything keeps history."""
         return self.has_rooms or any(
@@ -75,11 +83,12 @@ class Histories:
 
     def declarations(self) -> list[Declaration]:
         """Return what processes that publish without the app must know."""
+        # Those that keep nothing, too: they may take paths away from a pattern that keeps some.
         found = [
-            Declaration(GroupKind.PATH, route.path, limits)
+            Declaration(GroupKind.PATH, route.path, limits or _NOTHING)
             for route in self._routes()
             if route.kind == "websocket"
-            and (limits := limits_of(self._config.for_route(route.options)))
+            for limits in (limits_of(self._config.for_route(route.options)),)
         ]
         return [
             *found,

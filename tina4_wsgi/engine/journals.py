@@ -65,5 +65,6 @@ class Journals:
         if self._root is None or config.backplane == "none" or isolation.is_on:
             if self._memory is None:
                 self._memory = MemoryJournal(config.max_history_bytes)
+                isolation.journals.add(self._memory)
             return self._memory
         return journal_file(config, self._root, self._app_number)

@@ -12,6 +12,7 @@ begins a new epoch: whoever was away meanwhile is told of a gap.
 Invariants:
 - No kept frame leaves before it is in the journal.
 - `_point` is where this hub is: the groups here have got every message up to it, and none behind.
+- While something is handed to the audience, nothing else is: whatever that sets off comes later.
 - Nothing here switches, and no exception of the journal leaves, since most of this runs in the hub.
 """
 
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 
 from ..errors import JournalError
-from ..journal.contract import Kept, Point, Row
+from ..journal.contract import MOST_ROWS, Kept, Point, Row
 from .standing import Standing
 
 if TYPE_CHECKING:
@@ -71,7 +72,10 @@ class Keeper(Standing):
         self._said_bytes = 0
         self._is_following = False
         self._is_hearing = False
-        self._mend_at_s = 0.0
+        self._is_telling = False
+        self._is_doubted = False
+        self._has_gap = False
+        self._mend_at_s = self._renew_at_s = 0.0
         self._look_at_s = self._sweep_at_s = 0.0
 
     # -- saying
@@ -91,23 +95,48 @@ class Keeper(Standing):
 
     def finish(self) -> None:
         """Put into the journal what was said, and have it heard; for what must come behind it."""
+        if self._is_telling:
+            return
         said, self._said, self._said_bytes = self._said, [], 0
         self.is_pending = False
-        if not said:
-            return
+        if said:
+            self._is_telling = True
+            try:
+                self._finish(said)
+            finally:
+                self._is_telling = False
 
+    @property
+    def epoch(self) -> str:
+        """The epoch; "" while positions are void."""
+        return "" if self.error or self._is_doubted else self._point.epoch
+
+    def settle(self, lifecycle: Lifecycle | None = None) -> bool:
+        """Finish, and have heard what a bell has told of; for what must come behind both."""
+        if self._is_hearing:
+            self.hear()
+        else:
+            self.finish()
+        return True
+
+    def _finish(self, said: list[Said]) -> None:
         begin_s = time.perf_counter()
         try:
             if self.error:
                 self._mend()
             appended = self._journal.append([draft for draft, _ in said], time.time())
-            self._follow_to(appended.before)
         except JournalError as exc:
             self._fail(exc)
             for draft, exclude in said:
                 self._say_unkept(draft, exclude)
             return
 
+        try:
+            self._follow_to(appended.before)
+        except JournalError as exc:
+            # It is kept, so others will hear it: it is said here, too, ahead of what can't be read.
+            self._fail(exc)
+            self._has_gap = True
         took_s = self.counts.latest_s = time.perf_counter() - begin_s
         self.counts.longest_s = max(self.counts.longest_s, took_s)
         self._have_heard(said, appended)
@@ -133,14 +162,9 @@ class Keeper(Standing):
             self._point = appended.before._replace(number=last)
             self._audience.ring(topic, [message.frame for message in messages])
 
-    def settle(self, lifecycle: Lifecycle | None = None) -> bool:
-        """Have everybody here hear what was said, before what comes behind it."""
-        self.finish()
-        return True
-
     def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
         """Call a function once what was said is heard; in the hub."""
-        self.finish()
+        self.settle()
         function(*args)
 
     def _say_unkept(self, draft: Draft, exclude: Transport | None) -> None:
@@ -155,10 +179,15 @@ class Keeper(Standing):
             return
         self.finish()
         self._is_following = True
+        # Nowhere: whatever has been said is of no concern to those who come now.
+        self._point = Point("", 0, 0)
         try:
             if self.error:
                 self._mend_in_time()
-            self._point = self._journal.point()
+            elif self._is_doubted:
+                self._mend()
+            if not self.error:
+                self._point = self._journal.point()
         except JournalError as exc:
             self._fail(exc)
 
@@ -166,25 +195,39 @@ class Keeper(Standing):
         """Hear no more: nobody is here."""
         self._is_following = False
 
-    def ring(self) -> None:
-        """Read at the end of this turn what others have kept."""
+    def ring(self) -> bool:
+        """Read at the end of this turn what others have kept; return whether that will be done."""
         if self._is_following and not self._is_hearing:
             self._is_hearing = True
-            self._loop.run_callback(self.hear)
+            self._loop.run_callback(self._hear_bell)
+        return self._is_hearing
+
+    def _hear_bell(self) -> None:
+        if self._is_hearing:  # else somebody was first
+            self.hear()
 
     def hear(self) -> None:
         """Have everything heard that is in the journal."""
+        if self._is_telling:
+            return
         self._is_hearing = False
         self.finish()
-        if not self._is_following:
-            return
+        self._is_telling = True
         try:
-            if self.error:
-                self._mend_in_time()
-            else:
-                self._follow_to(None)
+            self._hear()
         except JournalError as exc:
             self._fail(exc)
+        finally:
+            self._is_telling = False
+
+    def _hear(self) -> None:
+        if self.error:
+            if self._is_following:
+                self._mend_in_time()
+        elif self._is_doubted and time.monotonic() >= self._renew_at_s:
+            self._mend()
+        elif self._is_following:
+            self._follow_to(None)
 
     def _follow_to(self, end: Point | None) -> None:
         """Have the messages of others heard, up to a point in the journal or all.
@@ -211,7 +254,7 @@ class Keeper(Standing):
                 self._point = point._replace(number=row.messages[-1].number)
             number = news.point.number if end is None else min(news.point.number, end.number)
             self._point = self._point._replace(number=max(number, self._point.number))
-            if len(news.rows) == 0 or self._point.number == (end or news.point).number:
+            if len(news.rows) < MOST_ROWS or (end is not None and number == end.number):
                 break
         if news.point.epoch != point.epoch:
             self._move_on(self._point._replace(epoch=news.point.epoch), has_gap=False)
@@ -219,6 +262,7 @@ class Keeper(Standing):
     def _move_on(self, point: Point, *, has_gap: bool) -> None:
         """Begin to count from a point in another epoch."""
         self._point = point
+        has_gap, self._has_gap = has_gap or self._has_gap, False
         self._audience.hear_position(self.position, has_gap=has_gap)
 
     # -- what was said before
@@ -245,12 +289,18 @@ class Keeper(Standing):
     # -- when it fails, and house-keeping
 
     def doubt(self) -> None:
-        """Begin a new epoch soon: a process has said something that isn't in the journal."""
-        try:
-            self._journal.renew()
-        except JournalError as exc:
-            self._fail(exc)
-        self.ring()
+        """Begin a new epoch: something was said that isn't in the journal.
+
+        At most once in a while; positions are void until then. While nobody is here, at once.
+        """
+        if not self.error and not self._is_doubted:
+            self._audience.hear_void()
+        self._is_doubted = True
+        if not self._is_following:
+            self._renew_at_s = 0.0
+        if not self._is_hearing:
+            self._is_hearing = True
+            self._loop.run_callback(self._hear_bell)
 
     def look(self, now_s: float) -> None:
         """Now and then, look for what no bell has told of, mend, and sweep; in the hub."""
@@ -276,6 +326,11 @@ class Keeper(Standing):
     def close(self) -> None:
         """Keep what was said, and release the journal."""
         self.finish()
+        if self.error or self._is_doubted:
+            try:
+                self._journal.renew()
+            except JournalError:
+                pass  # whoever uses it next begins a new epoch
         self._journal.close()
 
     def _mend_in_time(self) -> None:
@@ -289,13 +344,15 @@ class Keeper(Standing):
             JournalError: it still can't be used.
         """
         renewed = self._journal.renew()
-        error, self.error = self.error, ""
+        self._renew_at_s = time.monotonic() + _MEND_S
+        error, self.error, self._is_doubted = self.error, "", False
         try:
             self._follow_to(renewed)
         except JournalError:
-            self.error = error
+            self.error, self._is_doubted = error, True
             raise
-        gevent.spawn(logger.warning, "messages are kept again; positions begin anew")
+        if error:
+            gevent.spawn(logger.warning, "messages are kept again; positions begin anew")
 
     def _fail(self, error: JournalError) -> None:
         """Go on without the journal for a while."""

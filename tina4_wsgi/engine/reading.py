@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..errors import JournalError, UsageError
 from ..hub.native import allocate_lock
-from ..journal.positions import Position, parse
-from ..protocol.marks import message_of
+from ..journal.past import past
+from ..journal.positions import Position
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from ..journal.contract import Draft, Journal, Kept, Limits, Records, Topic
+    from ..journal.contract import Draft, Journal, Limits, Records, Topic
+    from ..journal.past import KeptMessage
     from .fanout import Fanout
     from .histories import Histories
     from .journals import Journals
-
-
-class KeptMessage(NamedTuple):
-    """A message of the past.
-
-    Attributes:
-        position: of this message, for `after` and for `since` of a page.
-        message: as clients get it.
-        said_at_s: when, in seconds since 1970.
-    """
-
-    position: str
-    message: str | bytes
-    said_at_s: float
 
 
 class Reading:
@@ -99,36 +86,7 @@ class Reading:
         """
         limits = self.limits_of(topic)
         with self._lock:
-            journal = self._here()
-            point = journal.point()
-            if after is None:
-                found = journal.latest(topic, most, point.number, limits, time.time())
-            else:
-                found = self._behind(journal, topic, parse(after), limits)[:most]
-        return [
-            KeptMessage(
-                str(Position(point.epoch, one.number)), message_of(one.frame), one.said_at_s
-            )
-            for one in found
-        ]
-
-    def _behind(
-        self, journal: Records, topic: Topic, position: Position, limits: Limits
-    ) -> list[Kept]:
-        point = journal.point()
-        found: list[Kept] = []
-        page: list[Kept] | None = None
-        if position.epoch == point.epoch:
-            page = journal.missed(topic, position.number, point.number, limits, time.time())
-        while page:
-            found.extend(page)
-            page = journal.missed(topic, page[-1].number, point.number, limits, time.time())
-        if page is None:
-            raise UsageError(
-                f"what was said on {topic[1]!r} behind {str(position)!r} is not there any more, "
-                "expected a position that `history` still reaches"
-            )
-        return found
+            return past(self._here(), topic, limits, after, most)
 
     def forget(self, topic: Topic) -> None:
         """Drop all that is kept of a topic.

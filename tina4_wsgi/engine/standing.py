@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from ..journal.contract import Point
-from ..journal.positions import VOID, Position
+from ..journal.positions import Position
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,16 +99,23 @@ class Standing:
     @property
     def position(self) -> str:
         """Where those are who have heard everything here."""
-        return VOID if self.error else str(Position(self._point.epoch, self._point.number))
+        return str(Position(self.epoch, self._point.number))
 
     @property
-    def has_position(self) -> bool:
-        """Whether there is a position at present."""
-        return not self.error
+    def epoch(self) -> str:
+        """The epoch; "" while positions are void."""
+        return "" if self.error else self._point.epoch
+
+    @property
+    def era(self) -> object:
+        """What stays the same as long as those who come miss nothing that isn't in the journal."""
+        return self.epoch
+
+    @property
+    def number(self) -> int:
+        """The number of the latest message that the groups here have got."""
+        return self._point.number
 
     def is_of_now(self, position: Position) -> bool:
         """Return whether a position is of this epoch, and not behind its end."""
-        point = self._point
-        if self.error or not point.epoch:
-            return False
-        return position.epoch == point.epoch and position.number <= point.number
+        return position.epoch == self.epoch != "" and position.number <= self._point.number

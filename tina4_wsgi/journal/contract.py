@@ -19,6 +19,9 @@ VERSION = 1
 MOST_ROWS = 256
 """The most rows that are read in one go: others have their turns in between."""
 
+MOST_PAGE_BYTES = 262_144
+"""A page of what somebody missed ends with the row in which it becomes that long."""
+
 NEWS_S = 10.0
 """What is younger isn't dropped for being one too many: other processes may have to read it yet."""
 
@@ -112,7 +115,7 @@ class News(NamedTuple):
 
     Attributes:
         point: where the journal is; its number is the last one of `rows` if there is more to read.
-        is_whole: whether nothing of it has been dropped already.
+        is_whole: whether nothing of it has been dropped already, and the number was given before.
     """
 
     point: Point
@@ -168,7 +171,7 @@ class Records(Protocol):
         """Say what is kept, for processes that publish without the app."""
 
     def declared(self) -> list[Declaration]:
-        """Return what was declared."""
+        """Return what was declared, sorted and each once."""
 
     def close(self) -> None:
         """Release what is held open; the journal may be used again."""

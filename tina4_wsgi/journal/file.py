@@ -6,16 +6,27 @@ than a frame. Their numbers are `first` to `n`.
 
 from __future__ import annotations
 
+import sqlite3
 from collections import deque
 from typing import TYPE_CHECKING
 
 from ..protocol.marks import split_frames
-from .contract import MOST_ROWS, NEWS_S, Appended, Declaration, Kept, Limits, News, Point, Row
-from .database import Database
+from .contract import (
+    MOST_PAGE_BYTES,
+    MOST_ROWS,
+    NEWS_S,
+    Appended,
+    Declaration,
+    Kept,
+    Limits,
+    News,
+    Point,
+    Row,
+)
+from .database import TOP, Database, meta
 from .positions import new_epoch
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Sequence
 
     from .contract import Draft, Topic
@@ -44,12 +55,14 @@ class FileJournal:
     """
 
     def __init__(self, path: str, make_folder: Callable[[], None], most_bytes: int) -> None:
-        self._database = Database(path, make_folder)
+        self._database = Database(path, make_folder, self._redeclare)
         self._most_bytes = most_bytes
+        self._declarations: list[Declaration] | None = None
         self._untrimmed: dict[Topic, int] = {}
         # Once a second: the time, and a number that is older than that.
         self._ages: deque[tuple[float, int]] = deque()
-        self._unchecked_bytes = 0
+        # The size is looked at with the first message: a publisher may say no second one.
+        self._unchecked_bytes = _CHECK_BYTES
         self._swept_to = 0
 
     # -- writing
@@ -59,19 +72,21 @@ class FileJournal:
 
         def change(connection: sqlite3.Connection) -> Appended:
             before = _point(connection)
-            kept = [one for one in drafts if not one.once or _is_new(connection, one, now_s)]
-            numbers = _insert(connection, kept, before.number, now_s)
+            is_kept = [not one.once or _is_new(connection, one, now_s) for one in drafts]
+            kept = [one for one, is_new in zip(drafts, is_kept, strict=True) if is_new]
+            numbers = iter(_insert(connection, kept, before.number, now_s))
             self._note_age(before.number, now_s)
             for draft in kept:
-                self._trim(connection, draft)
-            self._check_size(connection, sum(len(draft.frame) for draft in kept))
-            if len(kept) == len(drafts):
-                return Appended(before, numbers)
-            left = iter(numbers)
-            here = set(map(id, kept))
-            return Appended(before, [next(left) if id(one) in here else 0 for one in drafts])
+                self._trim(connection, draft, now_s)
+            added_bytes = sum(len(draft.frame) for draft in kept)
+            self._check_size(connection, added_bytes, before.number)
+            return Appended(before, [next(numbers) if is_new else 0 for is_new in is_kept])
 
-        return self._database.write(change)
+        appended = self._database.write(change)
+        self._database.note(
+            appended.before.copy_id, max([appended.before.number, *appended.numbers])
+        )
+        return appended
 
     def forget(self, topic: Topic) -> None:
         """Drop all messages of a topic."""
@@ -88,7 +103,9 @@ class FileJournal:
             connection.execute("UPDATE meta SET epoch=?", (new_epoch(),))
             return _point(connection)
 
-        return self._database.write(change)
+        point = self._database.write(change)
+        self._database.believe()
+        return point
 
     def sweep(self, now_s: float) -> None:
         """Drop what is too old, some rows at a time, and what is too much."""
@@ -98,37 +115,55 @@ class FileJournal:
                 "SELECT n FROM rows WHERE n>? ORDER BY n LIMIT 1 OFFSET ?",
                 (self._swept_to, _SWEPT_ROWS),
             ).fetchone()
-            last = _point(connection).number if end is None else end[0]
-            _drop(connection, "n>? AND n<=? AND until<?", (self._swept_to, last, now_s))
+            top = _point(connection).number
+            last = top if end is None else end[0]
+            _drop(
+                connection,
+                "n>? AND n<=? AND until<? AND said_at<?",
+                (self._swept_to, last, now_s, now_s - NEWS_S),
+            )
             self._swept_to = 0 if end is None else last
             connection.execute("DELETE FROM said WHERE until<?", (now_s,))
             _forget_floors(connection)
-            self._check_size(connection, _CHECK_BYTES)
+            self._check_size(connection, _CHECK_BYTES, top)
 
         self._database.write(change)
 
     def declare(self, declarations: Sequence[Declaration]) -> None:
-        """Say what is kept; writes only what isn't there."""
-        if self.declared() == sorted(declarations):
-            return
+        """Say what is kept; writes only what isn't there, and that in each new file."""
+        self._declarations = sorted(set(declarations))
+        if self.declared() != self._declarations:
+            self._database.write(self._write_declarations)
 
-        def change(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM declared")
-            connection.executemany(
-                "INSERT OR REPLACE INTO declared VALUES (?, ?, ?, ?, ?)",
-                [(one.kind, one.pattern, *one.limits) for one in declarations],
-            )
+    def _redeclare(self, connection: sqlite3.Connection) -> None:
+        """Say what is kept in a file that was just opened; it may be a new one."""
+        if self._declarations is not None and _declared(connection) != self._declarations:
+            connection.execute("BEGIN IMMEDIATE")
+            self._write_declarations(connection)
+            connection.execute("COMMIT")
 
-        self._database.write(change)
+    def _write_declarations(self, connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM declared")
+        connection.executemany(
+            "INSERT OR REPLACE INTO declared VALUES (?, ?, ?, ?, ?)",
+            [(one.kind, one.pattern, *one.limits) for one in self._declarations or ()],
+        )
 
     def _note_age(self, number: int, now_s: float) -> None:
         ages = self._ages
-        if not ages or abs(now_s - ages[-1][0]) > 1:
+        if ages and now_s < ages[-1][0] - 1:
+            ages.clear()  # the clock was set back
+        if not ages or now_s > ages[-1][0] + 1:
             ages.append((now_s, number))
         while len(ages) > 1 and ages[1][0] < now_s - NEWS_S:
             ages.popleft()
 
-    def _trim(self, connection: sqlite3.Connection, draft: Draft) -> None:
+    def _oldest_news(self, now_s: float) -> int:
+        """Return a number up to which nothing is news any more."""
+        said_at_s, number = self._ages[0]
+        return number if said_at_s < now_s - NEWS_S else 0
+
+    def _trim(self, connection: sqlite3.Connection, draft: Draft, now_s: float) -> None:
         """Now and then, drop the messages of a topic that are too many and no news."""
         topic, most = draft.topic, draft.limits.most_messages
         count = self._untrimmed.get(topic, 0) + 1
@@ -144,13 +179,17 @@ class FileJournal:
             "SELECT n, first FROM rows WHERE topic=? ORDER BY n DESC", (_text(topic),)
         ):
             if left <= 0:
-                last = min(number, self._ages[0][1])
+                last = min(number, self._oldest_news(now_s))
                 _drop(connection, "topic=? AND n<=?", (_text(topic), last))
                 return
             left -= number - first + 1
 
-    def _check_size(self, connection: sqlite3.Connection, added_bytes: int) -> None:
-        """Now and then, drop the oldest rows where there are too many bytes."""
+    def _check_size(self, connection: sqlite3.Connection, added_bytes: int, last: int) -> None:
+        """Now and then, drop the oldest rows where there are too many bytes.
+
+        Args:
+            last: nothing behind it is dropped: it was just said, and has yet to be heard.
+        """
         self._unchecked_bytes += added_bytes
         if self._unchecked_bytes < min(_CHECK_BYTES, self._most_bytes // 8):
             return
@@ -160,12 +199,14 @@ class FileJournal:
             return
 
         excess_bytes += self._most_bytes // 8
-        for number, size in connection.execute("SELECT n, length(frames) FROM rows ORDER BY n"):
+        for number, size in connection.execute(
+            "SELECT n, length(frames) FROM rows WHERE n<=? ORDER BY n", (last,)
+        ):
             excess_bytes -= size + _ROW_BYTES
             if excess_bytes <= 0:
-                _drop(connection, "n<=?", (number,))
-                return
-        _drop(connection, "n<=?", (_point(connection).number,))
+                last = number
+                break
+        _drop(connection, "n<=?", (last,))
 
     # -- reading
 
@@ -174,10 +215,10 @@ class FileJournal:
 
         def ask(connection: sqlite3.Connection) -> News:
             epoch, top, dropped, copy_id = connection.execute(
-                "SELECT epoch, top, dropped, copy_id FROM meta"
+                f"SELECT epoch, {TOP}, dropped, copy_id FROM meta"
             ).fetchone()
             if number >= top:
-                return News(Point(epoch, top, copy_id), [], number == top or not number)
+                return News(Point(epoch, top, copy_id), [], number == top)
             rows = [
                 Row(_topic(topic), _messages(last, authors, frames, said_at_s))
                 for last, topic, said_at_s, authors, frames in connection.execute(
@@ -239,15 +280,7 @@ class FileJournal:
     def declared(self) -> list[Declaration]:
         """Return what was declared, sorted."""
 
-        def ask(connection: sqlite3.Connection) -> list[Declaration]:
-            return sorted(
-                Declaration(kind, pattern, Limits(most, longest_s, replay))
-                for kind, pattern, most, longest_s, replay in connection.execute(
-                    "SELECT kind, pattern, most, longest_s, replay FROM declared"
-                )
-            )
-
-        return self._database.read(ask)
+        return self._database.read(_declared)
 
     def size_bytes(self) -> int:
         """Return how much room the messages take."""
@@ -256,6 +289,15 @@ class FileJournal:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+
+def _declared(connection: sqlite3.Connection) -> list[Declaration]:
+    return sorted(
+        Declaration(kind, pattern, Limits(most, longest_s, replay))
+        for kind, pattern, most, longest_s, replay in connection.execute(
+            "SELECT kind, pattern, most, longest_s, replay FROM declared"
+        )
+    )
 
 
 def _text(topic: Topic) -> str:
@@ -267,7 +309,8 @@ def _topic(text: str) -> Topic:
 
 
 def _point(connection: sqlite3.Connection) -> Point:
-    return Point(*connection.execute("SELECT epoch, top, copy_id FROM meta").fetchone())
+    epoch, copy_id, number, _ = meta(connection)
+    return Point(epoch, number, copy_id)
 
 
 def _is_new(connection: sqlite3.Connection, draft: Draft, now_s: float) -> bool:
@@ -304,14 +347,18 @@ def _insert(
         )
         begin = stop
 
-    connection.execute("UPDATE meta SET top=?", (number + end,))
     return list(range(number + 1, number + end + 1))
 
 
 def _messages(last: int, authors: str, frames: bytes, said_at_s: float) -> list[Kept]:
     """Take a row apart."""
-    split = split_frames(frames)
+    try:
+        split = split_frames(frames)
+    except IndexError:
+        raise sqlite3.DatabaseError(f"malformed row: {len(frames)} bytes aren't frames") from None
     names = authors.split(",") if authors else [""] * len(split)
+    if len(names) != len(split):
+        raise sqlite3.DatabaseError(f"malformed row: {len(split)} messages of {len(names)}")
     first = last - len(split) + 1
     return [
         Kept(first + place, frame, name, said_at_s)
@@ -321,12 +368,14 @@ def _messages(last: int, authors: str, frames: bytes, said_at_s: float) -> list[
 
 def _rows_of(connection: sqlite3.Connection, topic: str, number: int, order: str) -> list[Kept]:
     found: list[Kept] = []
+    size = 0
     for last, said_at_s, authors, frames in connection.execute(
         f"SELECT n, said_at, authors, frames FROM rows WHERE topic=? AND n>? ORDER BY n {order}",
         (topic, number),
     ):
         found.extend(_messages(last, authors, frames, said_at_s))
-        if len(found) >= MOST_ROWS:
+        size += len(frames)
+        if len(found) >= MOST_ROWS or size >= MOST_PAGE_BYTES:
             break
     return found
 
@@ -348,7 +397,7 @@ def _drop(connection: sqlite3.Connection, condition: str, values: tuple[object, 
         values,
     )
     connection.execute(
-        "UPDATE meta SET dropped=max(dropped, coalesce("
+        f"UPDATE meta SET top={TOP}, dropped=max(dropped, coalesce("
         f"(SELECT max(n) FROM rows WHERE {condition}), 0))",
         values,
     )

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
 from ..hub.native import allocate_lock
-from .contract import MOST_ROWS, NEWS_S, Appended, Declaration, Kept, News, Point, Row
+from .contract import (
+    MOST_PAGE_BYTES,
+    MOST_ROWS,
+    NEWS_S,
+    Appended,
+    Declaration,
+    Kept,
+    News,
+    Point,
+    Row,
+)
 from .positions import new_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .contract import Draft, Limits, Topic
+
+_MOST_FLOORS = 100_000
 
 _copies = itertools.count(1)
 
@@ -27,15 +39,21 @@ class MemoryJournal:
     def __init__(self, most_bytes: int) -> None:
         self._lock = allocate_lock()
         self._most_bytes = most_bytes
+        self._declared: list[Declaration] = []
+        self._begin()
+
+    def _begin(self) -> None:
         self._point = Point(new_epoch(), 0, next(_copies))
-        self._rows: deque[tuple[Topic, Kept]] = deque()  # all that may be news to some hub
-        self._dropped = 0  # the highest number that is not in `_rows` any more
+        self._news: deque[tuple[Topic, Kept]] = deque()  # what some hub may not have heard yet
+        self._news_bytes = 0
+        self._dropped = 0  # the highest number that was news and isn't in `_news` any more
         self._topics: dict[Topic, deque[Kept]] = {}
+        self._order: OrderedDict[int, Topic] = OrderedDict()  # of all that is in `_topics`
+        self._bytes = 0  # of the same
         self._until_s: dict[Topic, float] = {}
         self._floors: dict[Topic, int] = {}  # the last number that was dropped
+        self._floor = 0  # the same for topics that are not in `_floors`
         self._said: dict[str, float] = {}
-        self._bytes = 0
-        self._declared: list[Declaration] = []
 
     def append(self, drafts: Sequence[Draft], now_s: float) -> Appended:
         """Keep all drafts; see `contract.Journal`."""
@@ -51,62 +69,78 @@ class MemoryJournal:
                 numbers.append(number)
                 self._keep(draft, Kept(number, draft.frame, draft.author, now_s))
             self._point = before._replace(number=number)
-            self._drop_superfluous(now_s)
+            self._drop_superfluous(now_s, before.number)
             return Appended(before, numbers)
 
     def _keep(self, draft: Draft, message: Kept) -> None:
-        kept = self._topics.setdefault(draft.topic, deque())
+        topic, size = draft.topic, len(message.frame)
+        kept = self._topics.setdefault(topic, deque())
         kept.append(message)
-        self._rows.append((draft.topic, message))
-        self._bytes += len(message.frame)
-        self._until_s[draft.topic] = message.said_at_s + draft.limits.longest_s
+        self._order[message.number] = topic
+        self._bytes += size
+        self._news.append((topic, message))
+        self._news_bytes += size
+        self._until_s[topic] = message.said_at_s + draft.limits.longest_s
         while len(kept) > draft.limits.most_messages:
-            self._drop(draft.topic)
+            self._drop(topic)
 
     def _drop(self, topic: Topic) -> None:
+        """Drop the oldest message of a topic."""
         kept = self._topics[topic]
-        self._floors[topic] = kept.popleft().number
+        message = kept.popleft()
+        del self._order[message.number]
+        self._bytes -= len(message.frame)
+        self._floors[topic] = message.number
         if not kept:
             del self._topics[topic]
 
-    def _drop_superfluous(self, now_s: float) -> None:
-        """Drop what is too much, and what is neither history nor news any more."""
-        while self._rows:
-            topic, message = self._rows[0]
-            kept = self._topics.get(topic)
-            is_history = kept is not None and kept[0].number <= message.number
-            is_news = message.said_at_s > now_s - NEWS_S
-            if self._bytes <= self._most_bytes and (is_history or is_news):
-                return
-            self._rows.popleft()
-            self._bytes -= len(message.frame)
+    def _drop_superfluous(self, now_s: float, last: int) -> None:
+        """Drop what is no news any more, and up to the number `last` what is too much."""
+        while self._bytes > self._most_bytes and (oldest := next(iter(self._order))) <= last:
+            self._drop(self._order[oldest])
+        news = self._news
+        while news and (
+            news[0][1].said_at_s < now_s - NEWS_S
+            or (self._news_bytes > self._most_bytes and news[0][1].number <= last)
+        ):
+            message = news.popleft()[1]
+            self._news_bytes -= len(message.frame)
             self._dropped = message.number
-            if is_history:
-                self._drop(topic)
 
     def news(self, number: int) -> News:
         """Return what was said behind `number`; see `contract.Journal`."""
         with self._lock:
-            found = []
-            for topic, message in reversed(self._rows):
+            found: list[Row] = []
+            for topic, message in reversed(self._news):
                 if message.number <= number:
                     break
                 found.append(Row(topic, [message]))
             rows = found[::-1][:MOST_ROWS]
-            last = rows[-1].messages[-1].number if len(found) > MOST_ROWS else self._point.number
-            return News(self._point._replace(number=last), rows, number >= self._dropped)
+            last = rows[-1].messages[-1].number if len(rows) == MOST_ROWS else self._point.number
+            is_whole = self._dropped <= number <= self._point.number
+            return News(self._point._replace(number=last), rows, is_whole)
 
     def missed(
         self, topic: Topic, number: int, end: int, limits: Limits, now_s: float
     ) -> list[Kept] | None:
         """Return a page of what was missed; see `contract.Journal`."""
         with self._lock:
-            if number < self._floors.get(topic, 0):
+            if number < self._floors.get(topic, self._floor):
                 return None
-            found = [one for one in self._topics.get(topic, ()) if number < one.number <= end]
-            if found and found[0].said_at_s < now_s - limits.longest_s:
-                return None
-            return found[:MOST_ROWS]
+            behind = [one for one in self._topics.get(topic, ()) if number < one.number]
+        if len(behind) > limits.most_messages:
+            return None
+        if behind and behind[0].said_at_s < now_s - limits.longest_s:
+            return None
+
+        page: list[Kept] = []
+        size = 0
+        for one in behind:
+            if one.number > end or len(page) >= MOST_ROWS or size >= MOST_PAGE_BYTES:
+                break
+            page.append(one)
+            size += len(one.frame)
+        return page
 
     def latest(self, topic: Topic, most: int, end: int, limits: Limits, now_s: float) -> list[Kept]:
         """Return the last messages of a topic; see `contract.Journal`."""
@@ -128,15 +162,22 @@ class MemoryJournal:
         with self._lock:
             while topic in self._topics:
                 self._drop(topic)
-            self._bytes -= sum(len(one.frame) for of, one in self._rows if of == topic)
-            self._rows = deque(row for row in self._rows if row[0] != topic)
-            self._dropped = max(self._dropped, self._floors.get(topic, 0))
+            gone = [one for of, one in self._news if of == topic]
+            self._news_bytes -= sum(len(one.frame) for one in gone)
+            self._news = deque(row for row in self._news if row[0] != topic)
+            if gone:
+                self._dropped = max(self._dropped, gone[-1].number)
 
     def renew(self) -> Point:
         """Begin a new epoch."""
         with self._lock:
             self._point = self._point._replace(epoch=new_epoch())
             return self._point
+
+    def clear(self) -> None:
+        """Begin anew, as a journal that was just made."""
+        with self._lock:
+            self._begin()
 
     def sweep(self, now_s: float) -> None:
         """Drop what is too old: of each topic by its last limits."""
@@ -146,15 +187,21 @@ class MemoryJournal:
                     del self._until_s[topic]
                     while topic in self._topics:
                         self._drop(topic)
-            self._drop_superfluous(now_s)
+            self._drop_superfluous(now_s, self._point.number)
             self._said = {key: until_s for key, until_s in self._said.items() if until_s >= now_s}
+            if len(self._floors) > _MOST_FLOORS:
+                # One that holds for all takes the place of the older half.
+                self._floor = sorted(self._floors.values())[len(self._floors) // 2]
+                self._floors = {
+                    topic: number for topic, number in self._floors.items() if number > self._floor
+                }
 
     def declare(self, declarations: Sequence[Declaration]) -> None:
         """Say what is kept."""
-        self._declared = list(declarations)
+        self._declared = sorted(set(declarations))
 
     def declared(self) -> list[Declaration]:
-        """Return what was declared."""
+        """Return what was declared, sorted."""
         return list(self._declared)
 
     def size_bytes(self) -> int:

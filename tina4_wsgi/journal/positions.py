@@ -14,7 +14,9 @@ EPOCH_BYTES = 6
 VOID = "-"
 """The position of somebody who had one that is worth nothing any more."""
 
-_POSITION = re.compile(r"(?P<epoch>[A-Za-z0-9_-]{1,32})\.(?P<shards>\d+-\d+(?:_\d+-\d+)*)")
+_POSITION = re.compile(
+    r"(?P<epoch>[A-Za-z0-9_-]{1,32})\.(?P<shards>\d+-\d+(?:_\d+-\d+)*)", re.ASCII
+)
 _MOST_DIGITS = 18
 
 

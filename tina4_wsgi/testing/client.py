@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from gevent import socket as gevent_socket
@@ -13,6 +14,7 @@ from werkzeug.test import Client, TestResponse
 from ..backplane.isolation import isolation
 from ..spy import KEY
 from .errors import HandshakeRefused, NotSettled
+from .memory import Memory
 from .settling import Settling
 from .websocket import WebSocket
 
@@ -26,6 +28,10 @@ TIMEOUT_S = 5.0
 """Long enough for a loaded machine: only tests that fail wait this long."""
 
 _LOOPBACK = "127.0.0.1"
+_CLAIM = "tina4_wsgi.claim"
+
+_open: weakref.WeakSet[TestClient] = weakref.WeakSet()
+"""The clients that are in use: they share what the apps of this process keep."""
 
 
 class TestClient(Client):
@@ -34,7 +40,8 @@ class TestClient(Client):
     Everything goes through the application itself: its routes, handshake, origin policy, `auth`,
     engine and limits. From the first client on, this process is isolated: what a test broadcasts or
     publishes reaches the apps of this process, but no server that runs beside it. Requests and
-    handshakes share the client's cookies.
+    handshakes share the client's cookies. Where routes keep history, it is kept in memory, and a
+    client that is alone in this process begins with none.
 
     Args:
         app: an `App`, or anything around one: middleware, or what `tina4_wsgi.contrib` makes.
@@ -65,6 +72,9 @@ class TestClient(Client):
 
         self._settling = Settling(timeout, raise_errors, in_test_greenlet)
         isolation.is_on = True
+        if not _open:
+            isolation.forget_history()
+        _open.add(self)
 
     def __enter__(self) -> TestClient:
         return self
@@ -109,6 +119,9 @@ class TestClient(Client):
         """Call the application; all other methods end up here."""
         environ.setdefault("REMOTE_ADDR", _LOOPBACK)
         environ[KEY] = self._settling.spy
+        if claim := environ.pop(_CLAIM, ""):
+            fields = (environ.get("QUERY_STRING", ""), claim)
+            environ["QUERY_STRING"] = "&".join(filter(None, fields))
         return super().run_wsgi_app(environ, buffered)
 
     # -- WebSockets
@@ -120,6 +133,7 @@ class TestClient(Client):
         headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         subprotocols: Iterable[str] = (),
         query: Mapping[str, Any] | str | None = None,
+        since: str | None = None,
         wait_for_open: bool = True,
         **kwargs: Any,
     ) -> WebSocket:
@@ -130,6 +144,9 @@ class TestClient(Client):
             headers: more header fields; the value "" omits one that the client would send.
             subprotocols: the offered ones, the preferred one first.
             query: as for `get`; `query_string=` means the same.
+            since: for a client like `tina4.connect`, which comes back: `ws.position` of an earlier
+                WebSocket, or what `position(path)` returned; "" for a newcomer. None for any other
+                client, to which routes with history look as those without.
             wait_for_open: False for a callback that stays in "open" by design.
             kwargs: as for `get`, for example `base_url` and `auth`.
         Raises:
@@ -140,6 +157,9 @@ class TestClient(Client):
         query = kwargs.pop("query_string", query)
         overrides = {**kwargs.pop("environ_overrides", {})}
         overrides["tina4_wsgi.server"] = self  # so that the app leaves closing to this client
+        memory = None if since is None else Memory(since)
+        if memory is not None:
+            overrides[_CLAIM] = memory.claim()
         ours, theirs = gevent_socket.socketpair()
         # The app takes the socket out of wsgi.input, as it does under gevent's own server.
         reader = overrides["wsgi.input"] = theirs.makefile("rb")
@@ -165,7 +185,7 @@ class TestClient(Client):
             theirs.close()  # an empty shell if the app has taken the socket
 
         websocket = WebSocket(
-            ours, route, self._settling, path, response.headers, not wait_for_open
+            ours, route, self._settling, path, response.headers, not wait_for_open, memory
         )
         self._await_open(websocket)
         return websocket
@@ -224,6 +244,7 @@ class TestClient(Client):
         self._settling.raise_error()
 
     def _end(self) -> None:
+        _open.discard(self)
         for websocket in list(self._settling.websockets):
             websocket.abandon()
         for app in self._settling.spy.apps:

@@ -43,6 +43,12 @@ class SpiedRoute:
     def __getattr__(self, name: str) -> Any:  # Any: whatever the route has
         return getattr(self._served, name)
 
+    def __copy__(self) -> SpiedRoute:
+        # By default, `copy` would ask an object without attributes for one that it lacks.
+        twin = object.__new__(SpiedRoute)
+        twin.__dict__.update(self.__dict__)
+        return twin
+
     def callback(self, connection: Connection, event: str, data: str | bytes) -> object:
         """Call the route's callback, and return what it returns."""
         self.connection, self.running, self._greenlet = connection, event, getcurrent()

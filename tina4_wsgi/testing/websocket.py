@@ -27,6 +27,7 @@ from ..protocol.frames import (
 )
 from .codec import Decoder, Event, masked
 from .errors import ReceiveTimeout, listed
+from .memory import marked
 from .settling import CUT_AFTER_S, Settling, not_settled
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import Headers
 
     from ..server.wire import Wire
+    from .memory import Memory
     from .spying import SpiedRoute
 
 _READABLE, _WRITABLE = 1, 2  # libev's EV_READ and EV_WRITE
@@ -43,6 +45,9 @@ _READ_BYTES = 65_536
 
 class WebSocket:
     """One open WebSocket, made by `TestClient.websocket`; a context manager that closes it.
+
+    Args:
+        memory: of a client that may come back; None for one that wants plain messages.
 
     Attributes:
         path: as the test wrote it.
@@ -58,6 +63,7 @@ class WebSocket:
         path: str,
         headers: Headers,
         may_stay_in_open: bool,
+        memory: Memory | None = None,
     ) -> None:
         self.path = path
         self.headers = headers
@@ -66,6 +72,7 @@ class WebSocket:
         self._route = route
         self._settling = settling
         self._may_stay_in_open = may_stay_in_open
+        self._memory = memory
         self._decoder = Decoder()
         self._inbox: deque[str | bytes] = deque()
         self._outbox = bytearray()
@@ -112,7 +119,10 @@ class WebSocket:
             NotSettled: the callback took too long.
             Exception: raised by a callback.
         """
-        self.send_raw(masked(encode_message(jsontext.as_message(message))), wait=wait)
+        content = jsontext.as_message(message)
+        if self._memory is not None and self._memory.is_marked:
+            content = marked(content)
+        self.send_raw(masked(encode_message(content)), wait=wait)
 
     def send_json(self, data: object, *, wait: bool = True) -> None:
         """Send `data` as JSON text; otherwise like `send`."""
@@ -219,6 +229,33 @@ class WebSocket:
             self._settle_all()
         return self._closed_with
 
+    @property
+    def position(self) -> str:
+        """Where this client is, once the app has settled; "" without `since`, and before it knows.
+
+        `client.websocket(path, since=ws.position)` comes back as the same client.
+        """
+        self._settle_all()
+        return "" if self._memory is None else self._memory.position
+
+    @property
+    def resumed(self) -> bool | None:
+        """What the server said of the past of a client with `since`, once the app has settled.
+
+        None for a newcomer; True if it gets all that it missed; False if something of it is gone.
+        """
+        self._settle_all()
+        return None if self._memory is None else self._memory.resumed
+
+    @property
+    def missed(self) -> bool:
+        """Whether a client with `since` was told of a gap, once the app has settled.
+
+        A page's `onMissed` runs then.
+        """
+        self._settle_all()
+        return self._memory is not None and self._memory.missed
+
     # The end
 
     def wait_closed(self, timeout: float | None = None) -> tuple[int, str]:
@@ -266,6 +303,10 @@ class WebSocket:
         self._give_back()
         self._finish()
         self._settling.raise_error()
+
+    def cut(self) -> None:
+        """Lose the line, as in a tunnel: the same as `abort`, for a client that comes back."""
+        self.abort()
 
     def abandon(self) -> None:
         """Close best-effort and raise nothing: the test has already failed."""
@@ -400,8 +441,20 @@ class WebSocket:
             assert isinstance(content, bytes)
             self._write(masked(encode_frame(Opcode.PONG, content)))
         elif opcode is not Opcode.PONG:
-            self.received.append(content)
-            self._inbox.append(content)
+            self._take_message(content)
+
+    def _take_message(self, content: str | bytes) -> None:
+        memory = self._memory
+        if memory is not None:
+            was_marked = memory.is_marked
+            message = memory.read(content)
+            if memory.is_marked and not was_marked:
+                self._write(masked(encode_message(memory.answer())))
+            if message is None:
+                return
+            content = message
+        self.received.append(content)
+        self._inbox.append(content)
 
     def _give_back(self) -> None:
         """Close our half; harmless when repeated."""

@@ -9,7 +9,11 @@ may join rooms and get what it missed there, it is told that all has been said.
 A client that asked for marks gets one in front of each message. Any other client sees plain
 messages, as on every route.
 
-Invariant: between the last look into the journal and the joining of a group nothing switches.
+Invariants:
+- Between the last look into the journal and the joining of a group nothing switches, and nothing
+  that was said before that look is still to be kept.
+- A client that is catching up is told a position only when it has caught up. If the epoch changes
+  meanwhile, something may have been said that neither the journal nor the group has brought it.
 """
 
 from __future__ import annotations
@@ -51,7 +55,7 @@ class ReturningLifecycle(Lifecycle):
         is_marking: whether the client has read the greeting, and marks what it says.
     """
 
-    __slots__ = ("_me", "_past", "_resumed", "is_marking")
+    __slots__ = ("_is_behind", "_is_greeted", "_me", "_past", "_resumed", "is_marking")
 
     def __init__(
         self,
@@ -63,6 +67,8 @@ class ReturningLifecycle(Lifecycle):
         super().__init__(owner, service, window_bits)
         self._me = "" if claim is None else claim.me
         self._resumed: bool | None = None
+        self._is_behind = False  # while it catches up with its path
+        self._is_greeted = False
         self.is_marking = False
         said = "" if claim is None else claim.position
         # Only until "open" is done.
@@ -102,6 +108,7 @@ class ReturningLifecycle(Lifecycle):
     def greet_newcomer(self) -> None:
         """Greet a client that has missed nothing; in the hub, as it joins its path."""
         self._keeper.counts.newcomers += 1
+        self._is_greeted = True
         if self._me:
             self._write(marks.greeting(self._me, self._keeper.position, marks.NEWCOMER))
 
@@ -121,14 +128,18 @@ class ReturningLifecycle(Lifecycle):
         """Send what was missed, and join the path."""
         keeper, topic = self._keeper, (GroupKind.PATH, self.connection.path)
         keeper.hear()
+        era = keeper.era
         page: list[Kept] | None = None
         if past.has_been and keeper.is_of_now(past.position):
             page = self._missed(topic, past.position.number)
+            if keeper.era != era:
+                page, era = None, keeper.era
         self._greet(past, is_missing=page is None)
+        self._is_behind = True
         if page is None:
             page = self._replayed(topic, past)
-
-        self._send_pages(topic, page)
+        self._send_pages(topic, page, era)
+        self._is_behind = False
         if not self.closed:
             self.owner.join_path(self)
 
@@ -137,26 +148,37 @@ class ReturningLifecycle(Lifecycle):
 
         Only while "open" runs: later, nothing of a room was missed.
         """
-        past, topic = self._past, (GroupKind.ROOM, room)
-        page: list[Kept] | None
-        if past is not None and self.resumed:
-            page = self._missed(topic, past.position.number)
+        past, topic, era = self._past, (GroupKind.ROOM, room), self._keeper.era
+        page: list[Kept] | None = None
+        if past is not None and self._resumed:
+            if self._keeper.is_of_now(past.position):
+                page = self._missed(topic, past.position.number)
             if page is None:
                 self._note_gap()
-        else:
+        if page is None:
             page = self._replayed(topic, past or _Past(Position("", 0), False))
-        self._send_pages(topic, page or [])
+        self._send_pages(topic, page, era)
 
-    def _send_pages(self, topic: Topic, page: list[Kept]) -> None:
-        """Send a page and all behind it, as fast as the client takes them."""
-        more: list[Kept] | None = page
-        while more and not self.closed:
-            self._send_kept(more)
-            number = more[-1].number
-            self._wait_while_over(self.transport.most_bytes // 2)
-            more = self._missed(topic, number)
+    def _send_pages(self, topic: Topic, page: list[Kept], era: object) -> None:
+        """Send a page and all behind it, as fast as the client takes them.
+
+        Args:
+            era: of the keeper, before anything was read.
+        """
+        keeper = self._keeper
+        while page and not self.closed:
+            self._send_kept(page)
+            number = page[-1].number
+            self.owner.finish_keeping()
+            more: list[Kept] | None = None
+            if keeper.era == era or not self._me:
+                more = self._missed(topic, number)
             if more is None:
-                self._note_gap()
+                self._note_gap()  # it counts from here, and is not behind any more
+                era = keeper.era
+            page = more or []
+        if keeper.era != era and self._me:
+            self._note_gap()
 
     def _greet(self, past: _Past, *, is_missing: bool) -> None:
         """Tell the client what it is."""
@@ -169,18 +191,28 @@ class ReturningLifecycle(Lifecycle):
         else:
             counts.resumes += 1
             self._resumed, verdict, position = True, marks.RESUMED, str(past.position)
+        self._is_greeted = True
         if self._me:
             self._write(marks.greeting(self._me, position, verdict))
 
     def _note_gap(self) -> None:
         """Tell a client that something which it missed is not there any more."""
-        if self.resumed is not False:
+        if self._resumed:
             self._resumed = False
             self._keeper.counts.gaps += 1
-        self.tell_gap()
+        self._write_gap()
 
     def tell_gap(self) -> None:
-        """Tell a client that it may have missed something, and where it is now."""
+        """Tell a client that it may have missed something, and where it is now.
+
+        One that is catching up finds out by itself, and one that isn't greeted is told then.
+        """
+        if self._is_greeted and not self._is_behind:
+            if self._past is not None and self._resumed:
+                self._resumed = False
+            self._write_gap()
+
+    def _write_gap(self) -> None:
         if not self._me or self.closed:
             return
         self._write(marks.greeting(self._me, self._keeper.position, marks.GAP))
@@ -207,16 +239,24 @@ class ReturningLifecycle(Lifecycle):
         return [one for one in found if one.number > past.position.number]
 
     def _send_kept(self, page: list[Kept]) -> None:
-        """Queue messages of the journal, but for those that aren't for this client."""
+        """Queue messages of the journal, but for those that aren't for this client.
+
+        Waits while the client takes too few of them.
+        """
+        transport, counts = self.transport, self._keeper.counts
         for message in page:
             if message.author and message.author == self._me:
                 continue
-            self._keeper.counts.replayed += 1
             frame = message.frame
             if self._me:
                 frame = marks.marked(frame, marks.kept_mark(message.number))
-            self.transport.sent_messages += 1
+            counts.replayed += 1
+            transport.sent_messages += 1
             self._write(frame)
+            if transport.queued_bytes > transport.most_bytes // 2:
+                self._wait_while_over(transport.most_bytes // 2)
+                if self.closed:
+                    return
 
     # -- sending
 
@@ -224,9 +264,14 @@ class ReturningLifecycle(Lifecycle):
         """Send one frame, marked where the client wants it; see `Lifecycle.send`."""
         super().send(marks.marked(frame, marks.PRIVATE) if self._me else frame)
 
+    def tell_position(self, frame: bytes) -> None:
+        """Queue the mark that says where a client is, unless it is told at the end of "open"."""
+        if self._past is None:
+            self.tell(frame)
+
     def tell(self, frame: bytes) -> None:
-        """Queue a frame that is a mark alone; in the hub."""
-        if not self.closed:
+        """Queue a frame that is a mark alone, behind the greeting; in the hub."""
+        if self._is_greeted and not self.closed:
             self._write(frame)
 
     def _write(self, frame: bytes) -> None:

@@ -5,7 +5,9 @@ from django.contrib.auth.decorators import login_required
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from tickets.live import BOARD
 from tickets.models import Ticket
+from tina4_wsgi import position
 
 
 class TicketForm(forms.ModelForm):
@@ -20,12 +22,15 @@ class TicketForm(forms.ModelForm):
 @require_safe
 def board(request):
     """Show all tickets."""
+    # Before the tickets are read: the WebSocket brings what is saved from here on.
+    since = position(BOARD)
     tickets = Ticket.objects.select_related("author")
     groups = [
         ("open", "Open", tickets.filter(is_done=False)),
         ("done", "Done", tickets.filter(is_done=True)),
     ]
-    return render(request, "tickets/board.html", {"groups": groups, "form": TicketForm()})
+    context = {"since": since, "groups": groups, "form": TicketForm()}
+    return render(request, "tickets/board.html", context)
 
 
 @login_required

@@ -1,4 +1,7 @@
-"""The WebSocket routes of this app; Django's users decide who may connect."""
+"""The WebSocket routes of this app; Django's users decide who may connect.
+
+The board keeps its latest tickets: a page that comes back gets those that it missed.
+"""
 
 import json
 from collections import Counter
@@ -10,7 +13,7 @@ from tina4_wsgi.contrib.django import login_required
 present = Counter()
 
 
-@Router.websocket(BOARD, auth=login_required, reauth_every=2)
+@Router.websocket(BOARD, auth=login_required, reauth_every=2, history=1_000)
 def board(connection, event, data):
     """Tell everybody on the board who else is there."""
     if event == "message":
@@ -19,5 +22,6 @@ def board(connection, event, data):
     name = connection.auth.get_username()
     present[name] += 1 if event == "open" else -1
     connection.broadcast(
-        json.dumps({"present": sorted(name for name, count in present.items() if count)})
+        json.dumps({"present": sorted(name for name, count in present.items() if count)}),
+        keep=False,
     )

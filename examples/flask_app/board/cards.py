@@ -18,10 +18,10 @@ LIVE = "/ws/board"
 blueprint = Blueprint("cards", __name__)
 
 
-@live_flask.websocket(blueprint, LIVE, auth=live_flask.login_required)
+# Each message is a whole board: a page that has missed more than one gets the present one.
+@live_flask.websocket(blueprint, LIVE, auth=live_flask.login_required, history=1)
 def live(connection, event, data):
-    # After a reconnect, too: the whole board holds whatever the page has missed.
-    if event == "open":
+    if event == "open" and not connection.resumed:
         connection.send(message())
 
 
@@ -33,7 +33,9 @@ def only_for_users():
 
 @blueprint.get("/")
 def board():
-    return render_template("board.html", columns=COLUMNS, cards=cards_by_column())
+    # Before the cards are read: the WebSocket brings what changes from here on.
+    since = tina4_wsgi.position(LIVE)
+    return render_template("board.html", since=since, columns=COLUMNS, cards=cards_by_column())
 
 
 @blueprint.post("/cards")

@@ -39,6 +39,8 @@ class RedisJournal:
         app_number: which app of its process it is.
         timeout_s: how long Redis may take over one answer.
         apart: calls a function in a place that may wait; None for here.
+        has_clock: whether the clock of Redis counts, and not the times that callers give: those of
+            several machines may differ.
 
     Greenlets and threads: any.
     """
@@ -49,11 +51,14 @@ class RedisJournal:
         app_number: int = 0,
         timeout_s: float = 2.0,
         apart: Callable[[Callable[[], Any]], Any] | None = None,
+        *,
+        has_clock: bool = True,
     ) -> None:
         check_client()
         self._config = config
         self._timeout_s = timeout_s
         self._apart = apart
+        self._has_clock = has_clock
         channels = Channels(config.backplane_prefix, app_number, config.backplane_sharded)
         self._scribe = Scribe(channels, is_sharded=config.backplane_sharded)
         self._known = Known()
@@ -75,7 +80,7 @@ class RedisJournal:
         Raises:
             JournalError: one of them could not be kept.
         """
-        now_ms = int(now_s * 1000)
+        now_ms = self._ms(now_s)
 
         def ask(connection: _Connection) -> Any:
             tickets = connection.take_tickets(len(drafts))
@@ -99,7 +104,7 @@ class RedisJournal:
     ) -> list[Kept] | None:
         """Return a page of what was missed; see `contract.Records`."""
         epoch = self._known.epoch or self.point().epoch
-        reply = self._ask(self._scribe.missed(topic, epoch, number, end, limits, int(now_s * 1000)))
+        reply = self._ask(self._scribe.missed(topic, epoch, number, end, limits, self._ms(now_s)))
         found = _read(missed_in, reply)
         return None if found is None else [one.kept for one in found]
 
@@ -107,7 +112,7 @@ class RedisJournal:
         self, topic: Topic, most: int, end: int, limits: Limits, now_s: float = 0.0
     ) -> list[Kept]:
         """Return the last messages of a topic; see `contract.Records`."""
-        reply = self._ask(self._scribe.latest(topic, most, end, limits, int(now_s * 1000)))
+        reply = self._ask(self._scribe.latest(topic, most, end, limits, self._ms(now_s)))
         return [one.kept for one in _read(latest_in, reply)]
 
     def point(self) -> Point:
@@ -149,6 +154,9 @@ class RedisJournal:
         for connections in idle:
             for connection in connections:
                 connection.close()
+
+    def _ms(self, now_s: float) -> int:
+        return 0 if self._has_clock else int(now_s * 1000)
 
     def _know(self, epoch: bytes, number: int) -> None:
         self._known = Known(epoch.decode(), number)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import JournalError, UsageError
 from ...journal.contract import Declaration, Draft
-from ..contract import TIMEOUT_S, Receipt
+from ..contract import TIMEOUT_S, Receipt, SaidBefore
 from ..envelope import LOST_OF, Kind
 from ..outside_journals import Patterns
 from .journal import RedisJournal
@@ -41,7 +41,9 @@ class RedisKeepingPublisher:
         try:
             if limits is not None:
                 appended, counts = self._journal.say([Draft(topic, frame, limits, "", once)])
-                return Receipt(counts[0] if appended.numbers[0] else 0, None)
+                if not appended.numbers[0]:
+                    return SaidBefore(0, 0)
+                return Receipt(counts[0], None)
         except JournalError:
             # Those who are there hear it, and learn that those who are not will not.
             self._journal.close()

@@ -17,6 +17,7 @@ from ...hosting.checks import Finding
 from ...hosting.claims import paths_of_gevent_websocket
 from ...server.loading import config_of, load_app
 from . import gunicorn_settings
+from .history_file import examine_history
 from .ways import Note, WaysToRun, of_elsewhere, of_greenlets, of_threads, ways
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def examine(target: str | None, folder: Path) -> Iterator[Finding | Note]:
     yield from checks.trusted_by_django()
     yield from _redis(app, config)
     yield from _other_websockets(app)
+    yield from examine_history(app)
 
     try:
         settings = gunicorn_settings.read(folder) if gunicorn_settings.is_installed() else None

@@ -100,6 +100,10 @@ class FlaskBridge(PassingBridge):
         """Return the environ of a handshake as the app sees it behind its middleware."""
         return environ if self._ways.is_bare else self._look(environ)
 
+    def match(self, path: str) -> Match | None:
+        """Return the route of a path as connections are named by it, see `path_for`."""
+        return matching.match(self._app, path)
+
     def find(self, environ: Environ, path: str) -> tuple[str, Match] | None:
         """Find a route that the app declares, by the host and path as it sees them."""
         return matching.find(self._app, environ, path)

@@ -97,6 +97,23 @@ def find(app: flask.Flask, environ: Environ, path: str) -> tuple[str, Match] | N
     return name, Match(view.route, Params(values))
 
 
+def match(app: flask.Flask, name: str) -> Match | None:
+    """Return the WebSocket route whose connections have this name; None for none.
+
+    Args:
+        name: a path, with its host before it where the route is for some hosts only.
+    Raises:
+        Refused: as `find`.
+    """
+    host, path = app.config["SERVER_NAME"], name
+    if name.startswith("//"):
+        host, _, rest = name[2:].partition("/")
+        path = f"/{rest}"
+    environ: Environ = {"HTTP_HOST": host} if host else {}
+    found = find(app, environ, path)
+    return found[1] if found is not None and found[0] == name else None
+
+
 def names_host(app: flask.Flask, environ: Environ, path: str) -> bool:
     """Return whether the app's settings, or the rule that it matches, name a handshake's host.
 

@@ -2,6 +2,9 @@
 
 What a client may send: {"type": "set-username", "username": …}, {"type": "typing"} and
 {"type": "message", "text": …}; without a type it is a message.
+
+The route keeps its latest broadcasts: a page that was away for a while, because the server was
+started anew, say, gets what it missed, without a line for it here or in the page.
 """
 
 import json
@@ -14,7 +17,7 @@ from ._clock import utc_now
 chat_users = {}
 
 
-@Router.websocket("/ws/livechat/{room}")
+@Router.websocket("/ws/livechat/{room}", history=100)
 def livechat(connection, event, data):
     room = connection.params.room
 
@@ -59,6 +62,7 @@ def livechat(connection, event, data):
                 )
             )
 
+        # Only for those who are there: a page that comes back later needn't know.
         if kind == "typing":
             connection.broadcast(
                 json.dumps(
@@ -66,7 +70,8 @@ def livechat(connection, event, data):
                         "type": "typing",
                         "username": user["username"],
                     }
-                )
+                ),
+                keep=False,
             )
 
     if event == "close":

@@ -13,7 +13,7 @@ const problem = document.querySelector("#problem");
 
 let noteTimer = 0;
 
-connect(board.dataset.live, { onJson: update, onState: show });
+connect(board.dataset.live, { since: board.dataset.since, onJson: update, onState: show });
 document.addEventListener("submit", send);
 
 function show(state) {

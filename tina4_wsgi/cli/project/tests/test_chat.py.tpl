@@ -23,6 +23,16 @@ class ChatTest(unittest.TestCase):
             self.assertEqual(eve.receive_json(), {"note": "Eve came"})
             eve.receive_nothing()
 
+    def test_a_newcomer_gets_what_was_said_before(self):
+        with self.client.websocket("/ws/room/green", query={"name": "Ada"}) as ada:
+            ada.send_json({"text": "hi"})
+            ada.receive_json()
+            ada.receive_json()
+
+        with self.client.websocket("/ws/room/green", query={"name": "Bob"}) as bob:
+            self.assertEqual(bob.receive_json(), {"name": "Ada", "text": "hi"})
+            self.assertEqual(bob.receive_json(), {"note": "Bob came"})
+
     def test_a_room_has_a_page(self):
         response = self.client.get("/room/red")
 

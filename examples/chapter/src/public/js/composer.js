@@ -35,6 +35,15 @@ export class Composer {
     this.#say("Not delivered, so your text is back here.");
   }
 
+  /** Remove a text that arrived after all, if it still stands in front. */
+  withdraw(text) {
+    const { value } = this.#text;
+    if (value !== text && !value.startsWith(`${text}\n`)) return;
+    this.#text.value = value.slice(text.length + 1);
+    this.#grow();
+    this.#say("");
+  }
+
   backOnline() {
     this.#say(this.#text.value && this.#hint.textContent ? "Back online. Your text is still here." : "");
   }

@@ -9,7 +9,8 @@
 //   typing()          for pages with typing indicators: what to send while we type
 //
 // A broadcast comes back to its sender too. Our own message is shown at once, as pending, and settled when it
-// comes back. If the connection goes first, its text returns to the composer, and its writer decides.
+// comes back. If the connection goes first, its text returns to the composer, and its writer decides. Where the route
+// keeps history, it may still come, with all that was missed: then it leaves the composer again.
 
 import { connect } from "/__tina4/tina4-ws.mjs";
 import { Composer } from "./composer.js";
@@ -17,6 +18,8 @@ import { MessageLog } from "./message-log.js";
 import { NameTag } from "./name-tag.js";
 import { StatusBadge } from "./status-badge.js";
 import { Typing } from "./typing.js";
+
+const MOST_RETURNED = 100;
 
 export function startConversation(protocol) {
   let connection = null;
@@ -26,13 +29,20 @@ export function startConversation(protocol) {
   const composer = new Composer(send, () => typing?.typed(ownName()));
   const badge = new StatusBadge(() => connection?.retry());
   const pending = []; // our messages that have not come back yet, oldest first
+  let returned = []; // those whose texts went back to the composer
   let wasOpen = false;
 
   /** Connect to a path; what was open before is closed. */
   function open(path) {
     connection?.close();
     // Nothing is queued: what can't go out stays in the composer, where its writer sees it.
-    connection = connect(path, { maxQueued: 0, onMessage: heard, onOpen: opened, onState: changed });
+    connection = connect(path, {
+      maxQueued: 0,
+      onMessage: heard,
+      onMissed: () => log.addNote("Some messages are missing here", "local"),
+      onOpen: opened,
+      onState: changed,
+    });
   }
 
   function deliver(message) {
@@ -73,7 +83,7 @@ export function startConversation(protocol) {
   /** Whether `message` is one of ours come back; it then counts as delivered. */
   function settle(message) {
     const index = pending.findIndex((sent) => protocol.isEcho(message, sent));
-    if (index < 0) return false;
+    if (index < 0) return wasTaken(message);
     const [delivered] = pending.splice(index, 1);
     log.settle(delivered.entry, message.timestamp);
     // The server takes our messages in their order, so those before this one were not taken.
@@ -81,7 +91,18 @@ export function startConversation(protocol) {
     return true;
   }
 
+  /** Whether `message` is one of ours whose text we had taken back too early. */
+  function wasTaken(message) {
+    const index = connection.resumed ? returned.findIndex((sent) => protocol.isEcho(message, sent)) : -1;
+    if (index < 0) return false;
+    const [{ text }] = returned.splice(index, 1);
+    composer.withdraw(text);
+    log.addMessage({ ...message, isOwn: true });
+    return true;
+  }
+
   function takeBack(messages) {
+    returned = returned.concat(messages).slice(-MOST_RETURNED);
     for (const { entry } of messages) entry.remove();
     composer.giveBack(messages.map(({ text }) => text));
   }

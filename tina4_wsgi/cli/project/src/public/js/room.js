@@ -9,8 +9,9 @@ name.value = sessionStorage.getItem("name") ?? `Guest ${Math.floor(Math.random()
 let room = enter();
 
 name.addEventListener("change", () => {
+  const since = room.position; // what is shown already needn't come again
   room.close();
-  room = enter();
+  room = enter(since);
 });
 
 form.addEventListener("submit", (event) => {
@@ -18,11 +19,13 @@ form.addEventListener("submit", (event) => {
   if (text.value.trim() && room.sendJson({ text: text.value })) form.reset();
 });
 
-// Comes back by itself when the connection is lost.
-function enter() {
+// Comes back by itself when the connection is lost, and gets what was said meanwhile.
+function enter(since) {
   sessionStorage.setItem("name", name.value);
   return tina4.connect(`/ws/room/${encodeURIComponent(log.dataset.room)}?name=${encodeURIComponent(name.value)}`, {
+    since,
     onJson: show,
+    onMissed: () => log.replaceChildren(), // away for too long: the latest messages follow
     onState: (state, from) => {
       if (from === room) document.querySelector("#state").textContent = state; // not of one that was left
     },

@@ -1,0 +1,3 @@
+"""Cuts the lines of real clients, disturbs their service, and counts what they miss. See README.md
+above.
+"""

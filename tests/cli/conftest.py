@@ -1,0 +1,20 @@
+"""What several commands are tried with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.kept import History
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[History]:
+    """A history that the commands of this test find; nothing serves."""
+    monkeypatch.setenv("TINA4_WS_HISTORY_DIR", str(tmp_path / "kept"))
+    monkeypatch.setenv("TINA4_WS_BUS_DIR", str(tmp_path / "bus"))
+    history = History(tmp_path / "kept")
+    yield history
+    history.close()
