@@ -48,6 +48,8 @@ SHOWN = {
         "history",
         "forget",
         "keeps",
+        "history_file",
+        "all_kept",
         "count",
         "members",
         "disconnect",

@@ -15,7 +15,6 @@ TRIED_BY = {
     "cli.doctor.gunicorn_settings": "tests/cli/doctor/test_examination.py",
     "cli.doctor.ways": "tests/cli/doctor/test_examination.py",
     "cli.main": "tests/cli/test_failures.py",
-    "cli.publish": "tests/backplane/test_publishing.py",
     "contrib.bottle.bridge": "tests/contrib/test_bottle_context.py",
     "contrib.django.apps": "tests/contrib/test_django_serve.py",
     "contrib.django.bridge": "tests/contrib/test_django_routes.py",

@@ -69,7 +69,7 @@ class Page:
     def settled(self) -> tuple[list[str], str]:
         """Read up to the mark that says that all was said, and give what came and the position."""
         found: list[str] = []
-        while not (found and found[-1][:1] == "#"):
+        while not (found and found[-1][:1] == "#" and found[-1] != "#:"):
             found += self.read()
         return found[:-1], found[-1][1:-1]
 

@@ -292,8 +292,8 @@ class Acceptor:
         route, params = match
         runtime = self._runtime()  # first: a new process begins with routes of its own
         served = self._served_route(route)
-        if served.limits.history and runtime.fanout.histories is None:
-            runtime.keep_history(self._histories)  # the route was added late
+        if served.limits.history:
+            runtime.keep_history(self._histories)  # the route may have been added late
         environ, claim = _without_claim(environ)
         answer = self._answer(asked, environ, served)
         if (spy := answer.place.spy) is not None:

@@ -280,7 +280,7 @@ class DistantKeeper(Standing):
 
     def doubt(self) -> None:
         """Begin a new epoch: something was said that isn't in the journal."""
-        self._relay.call_line("doubt", "something was said that is not kept")
+        self._relay.call_line("doubt", "a process has said something that it didn't keep")
 
     def hear(self) -> None:
         """Wait until all that is in the journal by now is heard here."""

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter, deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import gevent
 
@@ -25,10 +25,8 @@ from ..routing.names import GroupKind
 from ..websocket.connection import Connection
 from ..websocket.counters import Meter
 from ..websocket.lifecycle import Lifecycle
-from ..websocket.returning import ReturningLifecycle
 from ..websocket.seams import ConnectionOwner
 from ..websocket.transport import Transport
-from ..websocket.unmarking import with_marks
 from .audience import EngineAudience
 from .distant_keeper import DistantKeeper
 from .draining import Draining
@@ -42,6 +40,7 @@ if TYPE_CHECKING:
     from ..hosting.switching import Taken
     from ..journal.contract import Draft, Limits, Topic
     from ..websocket.connection import Accepted
+    from ..websocket.returning import ReturningLifecycle
     from ..websocket.served_route import ServedRoute
     from .fanout import Fanout
 
@@ -188,8 +187,8 @@ class Engine(ConnectionOwner):
         most_bytes = service.limits.max_outbound_bytes
         transport = Transport(taken.stream, self.poller, self._flush_queue, lifecycle, most_bytes)
         lifecycle.attach(connection, transport)
-        is_returning = isinstance(lifecycle, ReturningLifecycle)
-        if is_returning or (service.limits.history and self.fanout.histories is not None):
+        returning = self._returning(lifecycle)
+        if returning is not None or (service.limits.history and self.fanout.histories is not None):
             # Before it is here: what was said earlier isn't for it.
             keeper = self.keeper_here()
             keeper.follow()
@@ -198,7 +197,7 @@ class Engine(ConnectionOwner):
         self.connections[connection] = lifecycle
         service.tally.opened_count += 1
 
-        is_due = isinstance(lifecycle, ReturningLifecycle) and lifecycle.is_due
+        is_due = returning is not None and returning.is_due
         if is_due:
             self._arriving.add(lifecycle)
             self.fanout.entered(_PATH, connection.path)
@@ -208,8 +207,8 @@ class Engine(ConnectionOwner):
         self._sweeper.wake()
         if taken.head:
             transport.write(taken.head)
-        if isinstance(lifecycle, ReturningLifecycle) and not is_due:
-            lifecycle.greet_newcomer()
+        if returning is not None and not is_due:
+            returning.greet_newcomer()
         lifecycle.begin(taken.early)
         return lifecycle
 
@@ -222,6 +221,10 @@ class Engine(ConnectionOwner):
             return Lifecycle(self, service, accepted.window_bits)
         if not service.limits.history and not histories.has_rooms:
             return Lifecycle(self, service, accepted.window_bits)
+
+        # Here, since most apps keep nothing.
+        from ..websocket.returning import ReturningLifecycle
+        from ..websocket.unmarking import with_marks
 
         if claim is not None:
             marking = self._marking.get(service)
@@ -360,8 +363,8 @@ class Engine(ConnectionOwner):
         try:
             self.fanout.wait_until_heard(_ROOM, room)
             keeper.hear()
-            if isinstance(lifecycle, ReturningLifecycle):
-                lifecycle.catch_up_room(room)
+            if (returning := self._returning(lifecycle)) is not None:
+                returning.catch_up_room(room)
             self._flush_kept()
             if not lifecycle.closed and room not in (lifecycle.rooms or {}):
                 self._enter_room(lifecycle, room)
@@ -412,11 +415,16 @@ class Engine(ConnectionOwner):
         self.keeper_here().keep(draft, exclude)
 
     def finish_keeping(self, lifecycle: Lifecycle | None = None) -> bool:
-        """Have what was said in the journal, and it and the news queued for their members."""
+        """Have what was said, and news, in the journal and queued for their members."""
         keeper = self.keeper
         is_done = keeper is None or keeper.settle(lifecycle)
         self.is_keeping = keeper is not None and keeper.is_pending
         return is_done
+
+    def ring(self) -> None:
+        """Read at the end of this turn what others have kept; in the hub's thread."""
+        if self.keeper is not None and self.keeper.ring():
+            self.is_keeping = True
 
     def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
         """Call a function once what was said is queued; in the hub."""
@@ -440,11 +448,6 @@ class Engine(ConnectionOwner):
             return bool(self._joining.get(name))
         return any(one.connection.path == name for one in self._arriving)
 
-    def ring(self) -> None:
-        """Read at the end of this turn what others have kept; in the hub's thread."""
-        if self.keeper is not None and self.keeper.ring():
-            self.is_keeping = True
-
     def limits_of(self, topic: Topic) -> Limits | None:
         """Return how much is kept of a path or room; None for nothing."""
         histories = self.fanout.histories
@@ -452,11 +455,12 @@ class Engine(ConnectionOwner):
 
     def marked_connections(self) -> list[ReturningLifecycle]:
         """Return the connections whose messages begin with a mark."""
-        return [
-            one
-            for one in list(self.connections.values())
-            if isinstance(one, ReturningLifecycle) and one.is_marked
-        ]
+        found = [self._returning(one) for one in list(self.connections.values())]
+        return [one for one in found if one is not None and one.is_marked]
+
+    def _returning(self, lifecycle: Lifecycle) -> ReturningLifecycle | None:
+        """Return a lifecycle as one that may have been here before; None for any other."""
+        return cast("ReturningLifecycle", lifecycle) if lifecycle.may_return else None
 
     def deliver(
         self,

@@ -110,8 +110,8 @@ class Histories:
         return None if route is None else limits_of(self._config.for_route(route.options))
 
     def _limits_of_room(self, room: RoomPattern) -> Limits:
-        options = {"history_s": self._config.history_s, "replay": 0, **room.options}
-        return Limits(*(options[name] for name in ("history", "history_s", "replay")))  # type: ignore[arg-type]  # checked when declared
+        settings = self._config.for_route({"on_slow": "close", "replay": 0, **room.options})
+        return Limits(settings.history, settings.history_s, settings.replay)
 
 
 def limits_of(config: Config) -> Limits | None:

@@ -73,7 +73,6 @@ class Keeper(Standing):
         self._is_following = False
         self._is_hearing = False
         self._is_telling = False
-        self._is_doubted = False
         self._has_gap = False
         self._mend_at_s = self._renew_at_s = 0.0
         self._look_at_s = self._sweep_at_s = 0.0
@@ -105,19 +104,6 @@ class Keeper(Standing):
                 self._finish(said)
             finally:
                 self._is_telling = False
-
-    @property
-    def epoch(self) -> str:
-        """The epoch; "" while positions are void."""
-        return "" if self.error or self._is_doubted else self._point.epoch
-
-    def settle(self, lifecycle: Lifecycle | None = None) -> bool:
-        """Finish, and have heard what a bell has told of; for what must come behind both."""
-        if self._is_hearing:
-            self.hear()
-        else:
-            self.finish()
-        return True
 
     def _finish(self, said: list[Said]) -> None:
         begin_s = time.perf_counter()
@@ -161,6 +147,14 @@ class Keeper(Standing):
             self._audience.hear_kept(Row(topic, messages), excludes if any(excludes) else None)
             self._point = appended.before._replace(number=last)
             self._audience.ring(topic, [message.frame for message in messages])
+
+    def settle(self, lifecycle: Lifecycle | None = None) -> bool:
+        """Finish, and have heard what a bell has told of; for what must come behind both."""
+        if self._is_hearing:
+            self.hear()
+        else:
+            self.finish()
+        return True
 
     def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
         """Call a function once what was said is heard; in the hub."""
@@ -360,7 +354,8 @@ class Keeper(Standing):
         was_well, self.error = not self.error, str(error)
         if was_well:
             self.counts.failures += 1
-            self._audience.hear_void()
+            if not self._is_doubted:
+                self._audience.hear_void()
             # In a greenlet of its own: in the hub, logging could wait for a lock.
             gevent.spawn(logger.error, "messages can't be kept at present: %s", error)
 

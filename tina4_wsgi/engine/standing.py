@@ -92,6 +92,7 @@ class Standing:
     def __init__(self, audience: Audience) -> None:
         self._audience = audience
         self._point = Point("", 0, 0)
+        self._is_doubted = False
         self.is_pending = False
         self.error = ""
         self.counts = Counts()
@@ -104,7 +105,7 @@ class Standing:
     @property
     def epoch(self) -> str:
         """The epoch; "" while positions are void."""
-        return "" if self.error else self._point.epoch
+        return "" if self.error or self._is_doubted else self._point.epoch
 
     @property
     def era(self) -> object:

@@ -203,6 +203,11 @@ class Lifecycle(TransportOwner):
         return ending is not None and ending.answer is not None and not ending.fault
 
     @property
+    def may_return(self) -> bool:
+        """Whether this is a `ReturningLifecycle`."""
+        return False
+
+    @property
     def is_marked(self) -> bool:
         """Whether each message begins with a mark; see `returning`."""
         return False

@@ -75,6 +75,11 @@ class ReturningLifecycle(Lifecycle):
         self._past: _Past | None = _Past(parse(said), said != "")
 
     @property
+    def may_return(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
     def me(self) -> str:
         """The name that the client gave itself; "" for one that wants plain messages."""
         return self._me

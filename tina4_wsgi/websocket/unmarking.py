@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ..protocol.frames import CloseCode
 from .connection import lifecycle_of
-from .returning import ReturningLifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..routing.callbacks import Event
     from .connection import Connection
+    from .returning import ReturningLifecycle
     from .served_route import ServedRoute
 
 _MARKS = (":", b":")
@@ -31,8 +31,7 @@ def _unmarked(callback: Callable[..., object]) -> Callable[..., object]:
         if event != "message":
             return callback(connection, event, data)
 
-        lifecycle = lifecycle_of(connection)
-        assert isinstance(lifecycle, ReturningLifecycle)
+        lifecycle = cast("ReturningLifecycle", lifecycle_of(connection))
         if not lifecycle.is_marking:
             # What a client says before it has read the greeting has no marks.
             if data != f"@{lifecycle.me}:":

@@ -445,8 +445,10 @@ class LocalBus:
             count = self._receiver.count_here(kind, name)
             if not self._acks:
                 # After the flush of the groups, which the first broadcast of this turn has
-                # scheduled or will schedule: so one round of callbacks later.
-                self._hub.loop.run_callback(self._hub.loop.run_callback, self._send_acks)
+                # scheduled or will schedule: so one round of callbacks later; behind a bell, whose
+                # news are read in that round, two.
+                later = self._hub.loop.run_callback
+                later(later, later, self._send_acks)
             data = pack_json(Kind.ACK, "", {"clients": count}, self._sender, envelope.number)
             self._acks.append((link, sized(data)))
         elif not self._is_wanted(topic) and self._interest.is_tired_of(topic, link.sender):
@@ -457,7 +459,7 @@ class LocalBus:
         receiver, name, frame = self._receiver, envelope.name, envelope.body
         if envelope.kind is kind:
             # One that knows of no journal, or not of this path, doesn't keep what it says.
-            is_lost = (link.is_outsider or not link.knows_journal) and receiver.keeps(kind, name)
+            is_lost = not link.knows_journal and receiver.keeps(kind, name)
         elif envelope.kind in _BELLS:
             receiver.hear_bell()
             return

@@ -47,7 +47,7 @@ class Link:
         name: the name of the peer's socket, once known.
         sender: the peer's id, once known.
         is_outsider: whether the peer only publishes.
-        knows_journal: whether the peer knows of the journal, as far as it has said HELLO.
+        knows_journal: whether the peer keeps what is worth it, as far as it has said HELLO.
         skipped: what the peer wants no broadcasts to, as pairs of kind and name; `interest` says
             more.
 

@@ -27,6 +27,7 @@ from ..envelope import (
 from .directory import app_of, pid_of
 
 if TYPE_CHECKING:
+    from ..contract import Facts
     from .directory import BusDirectory
 
 _READ_BYTES = 65_536
@@ -107,7 +108,9 @@ class BusOutsider:
             sock.close()
             return
 
-        hello = {"role": "publisher", "pid": os.getpid(), "journal": VERSION}
+        hello: Facts = {"role": "publisher", "pid": os.getpid()}
+        if self._app_number is not None:
+            hello["journal"] = VERSION  # an app keeps what is worth it, and knows all its paths
         line = self._lines[name] = _Line(sock)
         if not line.send(sized(pack_json(Kind.HELLO, "", hello, self._sender))):
             self._drop(name)
