@@ -426,7 +426,7 @@ class Engine(ConnectionOwner):
         if self.keeper is not None and self.keeper.ring():
             self.is_keeping = True
 
-    def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
+    def put_behind(self, function: Callable[..., object], *args: object) -> None:
         """Call a function once what was said is queued; in the hub."""
         if self.keeper is None:
             function(*args)
