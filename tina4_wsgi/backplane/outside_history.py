@@ -76,7 +76,7 @@ class OutsideHistory:
             JournalError: it can't be read.
             UsageError: what came behind `since` isn't there any more.
         """
-        listener = self._listener = Listener(self._journal, self._topic)
+        listener = self._listener = Listener(self._journal, self._topic, self._limits)
         if since is None:
             return []
         limits, point = self._limits, listener.point

@@ -155,7 +155,7 @@ class Keeper(Standing):
             self.finish()
         return True
 
-    def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
+    def put_behind(self, function: Callable[..., object], *args: object) -> None:
         """Call a function once what was said is heard; in the hub."""
         self.settle()
         function(*args)
