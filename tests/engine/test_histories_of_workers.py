@@ -16,7 +16,7 @@ from tests.support.kept_house import ME, OTHER, PATH, ROOM, Page, Workers
 from tina4_wsgi.engine import keeper as keeper_module
 from tina4_wsgi.errors import UsageError
 from tina4_wsgi.journal import database as database_module
-from tina4_wsgi.journal.contract import Limits
+from tina4_wsgi.journal.contract import KeptLimits
 from tina4_wsgi.protocol.framing import text_frame
 
 CHAT = "/ws/chat/a"
@@ -429,7 +429,7 @@ def test_how_much_of_a_path_is_kept_is_what_its_route_says(chat: Workers) -> Non
     (worker,) = chat.start()
     histories = worker.new_histories()
 
-    assert histories.of((PATH, CHAT)) == Limits(100, 300.0, 0)
+    assert histories.of((PATH, CHAT)) == KeptLimits(100, 300.0, 0)
     assert histories.of((PATH, "/ws/chat/unkept")) is None
     assert histories.of((PATH, "/nowhere")) is None
     assert histories.of((ROOM, CHAT)) is None

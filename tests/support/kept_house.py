@@ -19,7 +19,7 @@ from tina4_wsgi.backplane.isolation import isolation
 from tina4_wsgi.config import Config
 from tina4_wsgi.engine.engine import Engine
 from tina4_wsgi.engine.histories import Histories
-from tina4_wsgi.engine.keeper import Keeper
+from tina4_wsgi.engine.keeper import HubKeeper
 from tina4_wsgi.engine.runtime import Runtime
 from tina4_wsgi.hosting.switching import Taken
 from tina4_wsgi.protocol.framing import text_frame
@@ -120,7 +120,7 @@ class Worker:
         return self.runtime.engine()
 
     @property
-    def keeper(self) -> Keeper:
+    def keeper(self) -> HubKeeper:
         """Its journal."""
         return self.engine.keeper_here()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..journal.contract import Declaration, Draft, Kept, Limits, Topic
+    from ..journal.contract import Declared, Draft, Kept, KeptLimits, Topic
     from .envelope import Kind
 
 TIMEOUT_S = 5.0
@@ -82,7 +82,7 @@ class JournalLine(Protocol):
     def doubt(self, error: str) -> None:
         """End the epoch: something was said that isn't in the journal."""
 
-    def declare(self, declarations: Sequence[Declaration]) -> None:
+    def declare(self, declarations: Sequence[Declared]) -> None:
         """Say what is kept, for processes that publish without the app."""
 
 
@@ -130,7 +130,7 @@ class Receiver(Protocol):
     def hear_forgotten(self, topic: Topic) -> None:
         """Drop what is remembered of a topic."""
 
-    def limits_of(self, topic: Topic) -> Limits | None:
+    def limits_of(self, topic: Topic) -> KeptLimits | None:
         """Return how much is kept of a topic; None for nothing."""
 
     def keeps(self, kind: Kind, name: str) -> bool:

@@ -17,7 +17,7 @@ from .outside import Outsider
 
 if TYPE_CHECKING:
     from ..config import Config
-    from ..journal.contract import Declaration, Topic
+    from ..journal.contract import Declared, Topic
     from ..journal.past import Heard, KeptMessage
 
 
@@ -108,7 +108,7 @@ def _named(topic: Topic) -> str:
     return f"room {topic[1]!r}" if topic[0] == GroupKind.ROOM else repr(topic[1])
 
 
-def _described(declared: Declaration) -> str:
+def _described(declared: Declared) -> str:
     if declared.kind == GroupKind.ROOM:
         return f"room {declared.pattern}"
     return declared.pattern

@@ -16,7 +16,7 @@ from .standing import Counts
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from ..journal.contract import Draft, Journal, Limits, Records, Topic
+    from ..journal.contract import Draft, Journal, KeptLimits, Records, Topic
     from ..journal.past import KeptMessage
     from .fanout import Fanout
     from .histories import Histories
@@ -136,7 +136,7 @@ class Reading:
         with self._lock:
             self._here().forget(topic)
 
-    def limits_of(self, topic: Topic) -> Limits:
+    def limits_of(self, topic: Topic) -> KeptLimits:
         """Return how much is kept of a topic.
 
         Raises:

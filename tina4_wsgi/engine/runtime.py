@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from ..backplane.contract import Facts, Saying
     from ..config import Config
     from ..hub.mailbox import ThreadCall
-    from ..journal.contract import Kept, Limits, Topic
+    from ..journal.contract import Kept, KeptLimits, Topic
     from .distant_keeper import DistantKeeper
     from .histories import Histories
-    from .keeper import Keeper
+    from .keeper import HubKeeper
     from .standing import Counts
 
 logger = logging.getLogger("tina4_wsgi.process")
@@ -161,7 +161,7 @@ class Runtime:
             fanout.histories = histories
 
     @property
-    def keepers(self) -> list[Keeper | DistantKeeper]:
+    def keepers(self) -> list[HubKeeper | DistantKeeper]:
         """The journals of the hubs that keep history."""
         return [engine.keeper for engine in self.engines if engine.keeper is not None]
 
@@ -288,7 +288,7 @@ class Runtime:
             elif engine.is_alive:
                 engine.mailbox.post(engine.tell_keeper, method, *args)
 
-    def limits_of(self, topic: Topic) -> Limits | None:
+    def limits_of(self, topic: Topic) -> KeptLimits | None:
         """Return how much is kept of a topic."""
         histories = self.fanout.histories
         return None if histories is None else histories.of(topic)

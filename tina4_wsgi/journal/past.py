@@ -11,7 +11,7 @@ from .contract import MOST_ROWS, Journal
 from .positions import Position, parse
 
 if TYPE_CHECKING:
-    from .contract import Kept, Limits, Point, Records, Topic
+    from .contract import Kept, KeptLimits, Point, Records, Topic
 
 
 class KeptMessage(NamedTuple):
@@ -45,7 +45,7 @@ class Heard(NamedTuple):
 def past(
     journal: Records,
     topic: Topic,
-    limits: Limits,
+    limits: KeptLimits,
     after: str | None,
     most: int,
     point: Point | None = None,
@@ -71,7 +71,7 @@ def past(
 
 
 def _behind(
-    journal: Records, topic: Topic, limits: Limits, position: Position, most: int, point: Point
+    journal: Records, topic: Topic, limits: KeptLimits, position: Position, most: int, point: Point
 ) -> list[Kept]:
     found: list[Kept] = []
     page: list[Kept] | None = None
@@ -101,7 +101,7 @@ class Listener:
         point: up to where it has heard.
     """
 
-    def __init__(self, journal: Records, topic: Topic, limits: Limits) -> None:
+    def __init__(self, journal: Records, topic: Topic, limits: KeptLimits) -> None:
         self._journal = journal
         self._topic = topic
         self._limits = limits

@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ...config import Config
-    from ...journal.contract import Declaration, Kept, Topic
+    from ...journal.contract import Declared, Kept, Topic
     from ..contract import Facts, Receiver, Saying
     from .channels import Channels
     from .health import Health
-    from .kept import Reply, Told
+    from .kept import HeardOf, Reply
     from .publisher import RedisPublisher
     from .subscriber import RedisSubscriber
 
@@ -230,7 +230,7 @@ class RedisLine:
         self._must_renew = True
         self._fail(error)
 
-    def declare(self, declarations: Sequence[Declaration]) -> None:
+    def declare(self, declarations: Sequence[Declared]) -> None:
         """Say what is kept."""
         self._publisher.call(1_000, lambda run: self._scribe.declare(declarations), lambda _: None)
 
@@ -305,7 +305,7 @@ class RedisLine:
             place = self._places[channel] = _Place((int(found[0]), found[1]))
         return place
 
-    def _hand_on(self, place: _Place, heard: Told) -> None:
+    def _hand_on(self, place: _Place, heard: HeardOf) -> None:
         saying, is_new = None, True
         number = heard.kept.number
         if heard.sender == self._sender:
@@ -527,9 +527,11 @@ class RedisLine:
             self._catching = None
         return found
 
-    def _read_all(self, epoch: str, begin: int, end: int) -> tuple[list[tuple[_Place, Told]], bool]:
+    def _read_all(
+        self, epoch: str, begin: int, end: int
+    ) -> tuple[list[tuple[_Place, HeardOf]], bool]:
         """Read what is missing of all topics; return also whether it is all there."""
-        found: list[tuple[_Place, Told]] = []
+        found: list[tuple[_Place, HeardOf]] = []
         if begin >= end:
             return found, True
         is_whole = True
