@@ -144,7 +144,7 @@ class DistantKeeper(Standing):
         else:
             function(*args)
 
-    def finish(self) -> None:
+    def flush(self) -> None:
         """Do nothing: what was said is on its way."""
 
     def _concerns(self, lifecycle: Lifecycle) -> bool:

@@ -435,7 +435,7 @@ class Engine(ConnectionOwner):
     def _flush_kept(self) -> None:
         """Do what can be done at once of `finish_keeping`."""
         if self.keeper is not None:
-            self.keeper.finish()
+            self.keeper.flush()
             self.is_keeping = self.keeper.is_pending
 
     def is_awaited(self, kind: GroupKind, name: str) -> bool:

@@ -156,6 +156,10 @@ class Keeper(Standing):
             self.finish()
         return True
 
+    def flush(self) -> None:
+        """Do what `settle` does: nothing of it waits."""
+        self.settle()
+
     def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
         """Call a function once what was said is heard; in the hub."""
         self.settle()
