@@ -350,8 +350,10 @@ class App:
 
     def backplane_status(self) -> Status:
         """Return how the connection to other processes is, for a health page."""
-        relay = self._here().fanout.relay
-        return Status("none", True) if relay is None else relay.status()
+        runtime = self._here()
+        relay = runtime.fanout.relay
+        status = Status("none", True) if relay is None else relay.status()
+        return status._replace(history_error=runtime.history_error)
 
     def ask_all(self, question: Facts) -> list[Facts]:
         """Ask the bridges of all processes that serve this app, and wait for their answers."""
@@ -390,7 +392,7 @@ class App:
 
     def all_kept(self) -> list[Declaration]:
         """Return what keeps history: the WebSocket routes, and the declared rooms."""
-        return self._histories.declarations()
+        return [one for one in self._histories.declarations() if one.limits.most_messages]
 
     def history_file(self) -> str:
         """Return the path of the file with what is kept; "" where it is kept in memory."""

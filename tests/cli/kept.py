@@ -12,6 +12,7 @@ from tina4_wsgi.protocol.frames import encode_message
 from tina4_wsgi.routing.names import GroupKind
 
 LIMITS = Limits(most_messages=50, longest_s=300)
+NOTHING = Limits(most_messages=0, longest_s=300)
 
 
 class History:
@@ -26,6 +27,7 @@ class History:
         self.journal.declare(
             [
                 Declaration(GroupKind.PATH, "/ws/news/{name}", LIMITS),
+                Declaration(GroupKind.PATH, "/ws/plain", NOTHING),
                 Declaration(GroupKind.ROOM, "orders:{id}", LIMITS),
             ]
         )

@@ -23,7 +23,6 @@ class Saying:
 
     Attributes:
         draft: what is said.
-        exclude: the transport that it isn't for; None for none.
         speaker: the keeper of the hub that says it.
         said_at_s: when, by the monotonic clock.
         number: as which it was kept, or a higher one; 0 until that is known, and for one that had
@@ -34,13 +33,12 @@ class Saying:
     """
 
     __slots__ = (
-        *("_claims", "draft", "exclude", "is_coming", "is_done", "is_refused"),
-        *("number", "said_at_s", "speaker"),
+        *("_claims", "draft", "is_coming", "is_done", "is_refused", "number", "said_at_s"),
+        "speaker",
     )
 
-    def __init__(self, draft: Draft, exclude: object, speaker: object) -> None:
+    def __init__(self, draft: Draft, speaker: object) -> None:
         self.draft = draft
-        self.exclude = exclude
         self.speaker = speaker
         self.said_at_s = time.monotonic()
         self.number = 0
@@ -80,6 +78,9 @@ class JournalLine(Protocol):
 
     def heard_since(self, topic: Topic) -> int | None:
         """Return behind which number every message of a topic has been heard here; any thread."""
+
+    def doubt(self, error: str) -> None:
+        """End the epoch: something was said that isn't in the journal."""
 
     def declare(self, declarations: Sequence[Declaration]) -> None:
         """Say what is kept, for processes that publish without the app."""
@@ -198,6 +199,8 @@ class Status(NamedTuple):
         error: why it isn't up; "" if it is.
         denied: Redis channels that the user's ACL forbids: messages to their paths and rooms stay
             in each process, everything else is up.
+        history_error: why what should be kept can't be at present, so that whoever is away will be
+            told of a gap; "" if it can, or if nothing keeps history.
     """
 
     kind: str
@@ -208,6 +211,7 @@ class Status(NamedTuple):
     outages: int = 0
     error: str = ""
     denied: tuple[str, ...] = ()
+    history_error: str = ""
 
 
 class Backplane(Protocol):

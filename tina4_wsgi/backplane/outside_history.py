@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import JournalError, UsageError
 from ..journal.past import Listener, past
+from ..journal.positions import parse
 from ..routing.names import GroupKind
 from .outside import Outsider
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..journal.contract import Declaration, Topic
     from ..journal.past import Heard, KeptMessage
+
+
+def is_position(text: str) -> bool:
+    """Return whether a text is a position that isn't void."""
+    return parse(text).epoch != ""
 
 
 class OutsideHistory:
@@ -50,7 +56,7 @@ class OutsideHistory:
                 "file with TINA4_WS_HISTORY_DIR"
             )
         if keeping is None:
-            declared = [*map(_described, journal.declared())]
+            declared = [_described(one) for one in journal.declared() if one.limits.most_messages]
             journal.close()
             raise UsageError(
                 f"{_named(topic)} keeps no history, expected one of: "
@@ -70,7 +76,7 @@ class OutsideHistory:
             JournalError: it can't be read.
             UsageError: what came behind `since` isn't there any more.
         """
-        listener = self._listener = Listener(self._journal, self._topic)
+        listener = self._listener = Listener(self._journal, self._topic, self._limits)
         if since is None:
             return []
         limits, point = self._limits, listener.point

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..errors import Refused, UsageError
 from ..routing.names import GroupKind
 from ..routing.rooms import Rooms
+from .contract import TIMEOUT_S
 from .journal_files import journal_file, journal_path
 
 if TYPE_CHECKING:
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 
     from ..config import Config
     from ..journal.contract import Declaration, Journal, Limits, Topic
-    from ..journal.file import FileJournal
+    from .redis.journal import RedisJournal
 
 
 class Keeping(NamedTuple):
     """Where a message is to be kept, and how long."""
 
-    journal: Journal
+    journal: Journal | RedisJournal
     limits: Limits
 
 
@@ -42,7 +43,7 @@ class OutsideJournal:
         self._config = config
         self._roots = roots
         self._app_number = app_number
-        self._journal: FileJournal | None = None
+        self._journal: Journal | RedisJournal | None = None
         self._declared: list[Declaration] = []
         self._patterns: Patterns | None = None
 
@@ -56,14 +57,24 @@ class OutsideJournal:
         if journal is None:
             return None
         declared = journal.declared()
+        if not declared:
+            return None
         if self._patterns is None or declared != self._declared:
             self._declared, self._patterns = declared, Patterns(declared)
         limits = self._patterns.limits_of(topic)
         return None if limits is None else Keeping(journal, limits)
 
-    def open(self) -> FileJournal | None:
-        """Return the journal; None where no app of the projects has one."""
-        if self._journal is None:
+    def open(self) -> Journal | RedisJournal | None:
+        """Return the journal; None where no app of the projects has one.
+
+        Raises:
+            BackplaneError: it is in Redis, and the package redis is missing.
+        """
+        if self._journal is None and self._config.backplane == "redis":
+            from .redis.journal import RedisJournal
+
+            self._journal = RedisJournal(self._config, self._app_number, TIMEOUT_S)
+        elif self._journal is None:
             root = next((one for one in self._roots if self._has_journal(one)), None)
             if root is not None:
                 self._journal = journal_file(self._config, root, self._app_number)

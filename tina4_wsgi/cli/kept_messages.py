@@ -41,9 +41,9 @@ def position(text: str) -> str:
     Raises:
         ArgumentTypeError: it is none.
     """
-    from ..journal.positions import parse
+    from ..backplane.outside_history import is_position
 
-    if not parse(text).epoch:
+    if not is_position(text):
         raise argparse.ArgumentTypeError(f"{text!r}, expected a position as in k3x9Qz1a.0-42")
     return text
 

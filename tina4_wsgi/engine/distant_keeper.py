@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.event import AsyncResult, Event
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tina4_wsgi.history")
 
-T = TypeVar("T")
-
 _PATIENCE_S = 2.0
 """How long a greenlet waits at most. The line gives up earlier, and lets everybody go on."""
 
@@ -61,12 +59,22 @@ class _Errand:
 
     __slots__ = ("_args", "_function")
 
-    def __init__(self, function: Callable[..., object], args: tuple[Any, ...]) -> None:
+    def __init__(self, function: Callable[..., object], args: tuple[object, ...]) -> None:
         self._function = function
         self._args = args
 
     def run(self) -> None:
         self._function(*self._args)
+
+
+class _Spoken(Saying):
+    """A message that a hub says, and the transport that it isn't for."""
+
+    __slots__ = ("exclude",)
+
+    def __init__(self, draft: Draft, exclude: Transport | None, speaker: DistantKeeper) -> None:
+        super().__init__(draft, speaker)
+        self.exclude = exclude
 
 
 class DistantKeeper(Standing):
@@ -92,19 +100,25 @@ class DistantKeeper(Standing):
         self._mailbox = mailbox
         self._relay = relay
         self._ident = get_ident()
-        self._queue: deque[Saying | _Errand] = deque()
+        self._queue: deque[_Spoken | _Errand] = deque()
         self._bytes = 0
         self._topics: dict[Topic, int] = {}  # how often each is in the queue
         self._recent = Recent()
         self._hearing: set[Event] = set()
+        self._troubles = 0
         self._is_gap_due = False
         self._relay.call_line("look", lambda: None)
+
+    @property
+    def era(self) -> object:
+        """The epoch, and how often messages could not be kept: then some come out of order."""
+        return self.epoch, self._troubles
 
     # -- saying
 
     def keep(self, draft: Draft, exclude: Transport | None = None) -> None:
         """Say something; it is heard when it comes back. Waits only where too much is away."""
-        saying = Saying(draft, exclude, self)
+        saying = _Spoken(draft, exclude, self)
         if self.error:
             self._say_early(saying)
             self._relay.call_line("keep", saying)
@@ -137,14 +151,14 @@ class DistantKeeper(Standing):
         done.wait(_PATIENCE_S)
         return True
 
-    def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
+    def put_behind(self, function: Callable[..., object], *args: object) -> None:
         """Call a function once what was said is heard; in the hub."""
         if self._queue:
             self._queue.append(_Errand(function, args))
         else:
             function(*args)
 
-    def flush(self) -> None:
+    def finish(self) -> None:
         """Do nothing: what was said is on its way."""
 
     def _concerns(self, lifecycle: Lifecycle) -> bool:
@@ -153,19 +167,19 @@ class DistantKeeper(Standing):
             return True
         return any((GroupKind.ROOM, room) in topics for room in lifecycle.rooms or ())
 
-    def _say_early(self, saying: Saying) -> None:
+    def _say_early(self, saying: _Spoken) -> None:
         """Have a message heard that is not in the journal, unless it is coming."""
         saying.is_done = True
         if saying.claim():
             self.counts.unkept += 1
-            self._audience.hear_early(saying.draft, saying.exclude)  # type: ignore[arg-type]  # a transport
+            self._audience.hear_early(saying.draft, saying.exclude)
 
     def _run_on(self) -> None:
         """Take what is done out of the queue, and do what comes behind it."""
         queue = self._queue
         while queue:
             first = queue[0]
-            if isinstance(first, Saying):
+            if isinstance(first, _Spoken):
                 if not first.is_done:
                     return
                 queue.popleft()
@@ -194,22 +208,21 @@ class DistantKeeper(Standing):
     def hear_kept(self, topic: Topic, kept: Kept, saying: Saying | None, is_new: bool) -> None:
         """Have a message heard."""
         self._point = self._point._replace(number=kept.number)
-        is_own = saying is not None and saying.speaker is self
+        own = saying if isinstance(saying, _Spoken) and saying.speaker is self else None
         if is_new:
-            exclude = saying.exclude if is_own and saying is not None else None
+            exclude = None if own is None else own.exclude
             excludes = None if exclude is None else [exclude]
-            self._audience.hear_kept(Row(topic, [kept]), excludes)  # type: ignore[arg-type]  # a transport
+            self._audience.hear_kept(Row(topic, [kept]), excludes)
         self._recent.add(topic, kept)
-        if is_own:
-            assert saying is not None
+        if own is not None:
             self.counts.kept += 1
-            saying.is_done = True
+            own.is_done = True
         if self._queue:
             self._run_on()
 
     def hear_answer(self, saying: Saying) -> None:
         """Note that a message was kept, refused, or said before."""
-        if saying.speaker is not self or saying.is_done:
+        if saying.speaker is not self or saying.is_done or not isinstance(saying, _Spoken):
             return
         if saying.is_refused:
             self._say_early(saying)
@@ -231,7 +244,7 @@ class DistantKeeper(Standing):
             self._recent.clear(number)
             self._is_gap_due = self._is_gap_due or has_gap
         for one in self._queue:
-            if isinstance(one, Saying) and 0 < one.number <= number:
+            if isinstance(one, _Spoken) and 0 < one.number <= number:
                 one.is_done = True
         if self._queue:
             self._run_on()
@@ -245,11 +258,12 @@ class DistantKeeper(Standing):
         """Go on without the journal: have heard at once what waits for it."""
         if not self.error:
             self.error = error or "this process stops"
+            self._troubles += 1
             self.counts.failures += 1
             self._audience.hear_void()
         while self._queue:
             first = self._queue[0]
-            if isinstance(first, Saying):
+            if isinstance(first, _Spoken):
                 self._say_early(first)
             self._run_on()
         for done in self._hearing:
@@ -306,7 +320,7 @@ class DistantKeeper(Standing):
 
         May wait; not before it returns the last, empty page, behind which nothing is missing.
         """
-        for _ in range(_MOST_READS):
+        for _ in range(0 if self.error else _MOST_READS):
             since = self._relay.heard_since(topic)
             if since is not None and number >= max(since, self._recent.floor):
                 return self._recent_behind(topic, number, limits)
@@ -334,6 +348,8 @@ class DistantKeeper(Standing):
     def latest(self, topic: Topic, most: int, limits: Limits) -> list[Kept]:
         """Return the last messages of a topic that the groups here have got. May wait, as above."""
         end = self._point.number
+        if self.error:
+            return []
         try:
             page: list[Kept] = self._ask("read_latest", topic, most, end)
         except JournalError:
@@ -341,7 +357,7 @@ class DistantKeeper(Standing):
             page = []
         return page or self.missed(topic, end, limits) or []
 
-    def _ask(self, method: str, *args: Any) -> Any:  # Any: as the method has it
+    def _ask(self, method: str, *args: object) -> Any:  # Any: as the method has it
         answer = AsyncResult()
         is_asked = self._relay.call_line(method, *args, self._from_anywhere(answer.set))
         if not is_asked or not answer.wait(_PATIENCE_S):

@@ -192,7 +192,8 @@ class Engine(ConnectionOwner):
             # Before it is here: what was said earlier isn't for it.
             keeper = self.keeper_here()
             keeper.follow()
-            keeper.hear()
+            if not keeper.is_distant:
+                keeper.hear()
         self.connections[connection] = lifecycle
         service.tally.opened_count += 1
 
@@ -425,7 +426,7 @@ class Engine(ConnectionOwner):
         if self.keeper is not None and self.keeper.ring():
             self.is_keeping = True
 
-    def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
+    def put_behind(self, function: Callable[..., object], *args: object) -> None:
         """Call a function once what was said is queued; in the hub."""
         if self.keeper is None:
             function(*args)
@@ -434,9 +435,10 @@ class Engine(ConnectionOwner):
 
     def _flush_kept(self) -> None:
         """Do what can be done at once of `finish_keeping`."""
-        if self.keeper is not None:
-            self.keeper.flush()
-            self.is_keeping = self.keeper.is_pending
+        keeper = self.keeper
+        if keeper is not None and not keeper.is_distant:
+            keeper.settle()
+            self.is_keeping = False
 
     def is_awaited(self, kind: GroupKind, name: str) -> bool:
         """Return whether one group has connections, or may get one that is catching up."""

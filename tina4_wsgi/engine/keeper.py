@@ -123,8 +123,7 @@ class Keeper(Standing):
             # It is kept, so others will hear it: it is said here, too, ahead of what can't be read.
             self._fail(exc)
             self._has_gap = True
-        took_s = self.counts.latest_s = time.perf_counter() - begin_s
-        self.counts.longest_s = max(self.counts.longest_s, took_s)
+        self.counts.note_transaction(time.perf_counter() - begin_s)
         self._have_heard(said, appended)
 
     def _have_heard(self, said: list[Said], appended: Appended) -> None:
@@ -156,11 +155,7 @@ class Keeper(Standing):
             self.finish()
         return True
 
-    def flush(self) -> None:
-        """Do what `settle` does: nothing of it waits."""
-        self.settle()
-
-    def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
+    def put_behind(self, function: Callable[..., object], *args: object) -> None:
         """Call a function once what was said is heard; in the hub."""
         self.settle()
         function(*args)

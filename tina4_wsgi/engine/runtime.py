@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .distant_keeper import DistantKeeper
     from .histories import Histories
     from .keeper import Keeper
+    from .standing import Counts
 
 logger = logging.getLogger("tina4_wsgi.process")
 
@@ -163,6 +164,19 @@ class Runtime:
     def keepers(self) -> list[Keeper | DistantKeeper]:
         """The journals of the hubs that keep history."""
         return [engine.keeper for engine in self.engines if engine.keeper is not None]
+
+    @property
+    def keeping_counts(self) -> list[Counts]:
+        """What this process kept, by hub and for threads without one; [] if it keeps nothing."""
+        reading = self.fanout.reading
+        return [] if reading is None else [reading.counts, *(one.counts for one in self.keepers)]
+
+    @property
+    def history_error(self) -> str:
+        """Why what should be kept can't be at present; "" if it can, or if nothing should."""
+        reading = self.fanout.reading
+        last = "" if reading is None else reading.error
+        return next((one.error for one in self.keepers if one.error), last)
 
     def engine(self) -> Engine:
         """Return the engine of the current thread's hub; the first call creates it.

@@ -8,7 +8,7 @@ an epoch with a number, says exactly what somebody has seen.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -177,6 +177,7 @@ class Records(Protocol):
         """Release what is held open; the journal may be used again."""
 
 
+@runtime_checkable
 class Journal(Records, Protocol):
     """One app's kept messages where each hub reads what others have kept.
 

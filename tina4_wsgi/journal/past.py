@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import UsageError
 from ..protocol.marks import message_of
-from .contract import MOST_ROWS
+from .contract import MOST_ROWS, Journal
 from .positions import Position, parse
 
 if TYPE_CHECKING:
-    from .contract import Journal, Kept, Limits, Point, Records, Topic
+    from .contract import Kept, Limits, Point, Records, Topic
 
 
 class KeptMessage(NamedTuple):
@@ -93,6 +93,7 @@ class Listener:
 
     Args:
         journal: used by this object alone.
+        limits: of the topic.
     Raises:
         JournalError: it can't be read.
 
@@ -100,9 +101,10 @@ class Listener:
         point: up to where it has heard.
     """
 
-    def __init__(self, journal: Journal, topic: Topic) -> None:
+    def __init__(self, journal: Records, topic: Topic, limits: Limits) -> None:
         self._journal = journal
         self._topic = topic
+        self._limits = limits
         self.point = journal.point()
 
     def hear(self) -> Heard:
@@ -111,6 +113,8 @@ class Listener:
         Raises:
             JournalError: it can't be read; the next call tries again.
         """
+        if not isinstance(self._journal, Journal):
+            return self._hear_page()
         news = self._journal.news(self.point.number)
         has_gap = not news.is_whole or news.point.copy_id != self.point.copy_id
         self.point = news.point
@@ -121,6 +125,20 @@ class Listener:
             for message in row.messages
         ]
         return Heard(messages, has_gap, len(news.rows) >= MOST_ROWS)
+
+    def _hear_page(self) -> Heard:
+        """Hear of a journal that tells of one topic alone."""
+        before, point = self.point, self._journal.point()
+        page = None
+        if point.epoch == before.epoch:
+            number, now_s = before.number, time.time()
+            page = self._journal.missed(self._topic, number, point.number, self._limits, now_s)
+        if page:
+            self.point = before._replace(number=page[-1].number)
+        else:
+            self.point = point
+        messages = [_shown(point.epoch, message) for message in page or ()]
+        return Heard(messages, page is None, bool(page))
 
 
 def _shown(epoch: str, kept: Kept) -> KeptMessage:

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
         @property
         def epoch(self) -> str: ...
         @property
+        def era(self) -> object: ...
+        @property
         def number(self) -> int: ...
         @property
         def position(self) -> str: ...
@@ -255,7 +257,7 @@ class ConnectionOwner:
         """
         return True
 
-    def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
+    def put_behind(self, function: Callable[..., object], *args: object) -> None:
         """Call a function, which must not wait, once what was said is queued; in the hub."""
         function(*args)
 

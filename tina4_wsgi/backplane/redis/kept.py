@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .channels import Channels, RedisConnection
 
 Command = tuple["str | bytes | int", ...]
+Reply = Any  # each command has its own
 
 _LINE = re.compile(
     rb"(?P<epoch>[\w-]{1,32}) (?P<number>\d{1,18}) (?P<previous>\d{1,18}) (?P<said_ms>\d{1,18}) "
@@ -46,7 +47,7 @@ class Known(NamedTuple):
     number: int = 0
 
 
-class Heard(NamedTuple):
+class Told(NamedTuple):
     """A message as Redis tells of it.
 
     Attributes:
@@ -218,7 +219,7 @@ def declared_in(reply: bytes | None) -> list[Declaration]:
     ]
 
 
-def heard_in(envelope: Envelope) -> Heard:
+def heard_in(envelope: Envelope) -> Told:
     """Read an envelope KEPT.
 
     Raises:
@@ -231,12 +232,12 @@ def heard_in(envelope: Envelope) -> Heard:
     check_frame(frame)
     said_at_s = int(found["said_ms"]) / 1000
     kept = Kept(int(found["number"]), frame, found["author"].decode(), said_at_s)
-    return Heard(
+    return Told(
         found["epoch"].decode(), kept, int(found["previous"]), envelope.sender, envelope.number
     )
 
 
-def read_in(entry: Any) -> Heard:  # Any: replies of Redis have no types
+def read_in(entry: Reply) -> Told:
     """Read an entry of a stream.
 
     Raises:
@@ -248,19 +249,19 @@ def read_in(entry: Any) -> Heard:  # Any: replies of Redis have no types
         found = _SENDER.fullmatch(sender)
         kept = Kept(int(number.partition(b"-")[0]), frame, author.decode(), int(said_ms) / 1000)
         who, ticket = (b"", 0) if found is None else (found["sender"], int(found["ticket"]))
-        heard = Heard("", kept, int(previous), who, ticket)
+        heard = Told("", kept, int(previous), who, ticket)
     except ValueError as exc:
         raise EnvelopeError(f"an entry of a stream is garbage: {exc}") from None
     check_frame(frame)
     return heard
 
 
-def missed_in(reply: Any) -> list[Heard] | None:  # Any: as above
+def missed_in(reply: Reply) -> list[Told] | None:
     """Read the reply to `Scribe.missed`; None where something is not there any more."""
     verdict, *entries = reply
     return [read_in(entry) for entry in entries] if verdict == b"ok" else None
 
 
-def latest_in(reply: Any) -> list[Heard]:  # Any: as above
+def latest_in(reply: Reply) -> list[Told]:
     """Read the reply to `Scribe.latest`, oldest first."""
     return [read_in(entry) for entry in reversed(reply)]

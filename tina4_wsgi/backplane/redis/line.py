@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import AsyncResult, Event
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
     from ...config import Config
     from ...journal.contract import Declaration, Kept, Topic
-    from ..contract import Receiver, Saying
+    from ..contract import Facts, Receiver, Saying
     from .channels import Channels
     from .health import Health
-    from .kept import Heard
+    from .kept import Reply, Told
     from .publisher import RedisPublisher
     from .subscriber import RedisSubscriber
 
@@ -184,7 +184,7 @@ class RedisLine:
             lambda reply: self._answered(unsent, reply),
         )
 
-    def _answered(self, sayings: list[tuple[int, Saying]], reply: Any) -> None:  # Any: a reply
+    def _answered(self, sayings: list[tuple[int, Saying]], reply: Reply) -> None:
         numbers = [reply] * len(sayings) if isinstance(reply, Exception) else reply[2]
         for (ticket, saying), number in zip(sayings, numbers, strict=True):
             if isinstance(number, int):
@@ -305,7 +305,7 @@ class RedisLine:
             place = self._places[channel] = _Place((int(found[0]), found[1]))
         return place
 
-    def _hand_on(self, place: _Place, heard: Heard) -> None:
+    def _hand_on(self, place: _Place, heard: Told) -> None:
         saying, is_new = None, True
         number = heard.kept.number
         if heard.sender == self._sender:
@@ -360,7 +360,7 @@ class RedisLine:
         look = self._looks[call] = _Look(done, subscribed)
         self._send_look(call, lambda reply: self._look_is_answered(call, look, reply))
 
-    def _send_look(self, call: int, told: Callable[[Any], None]) -> None:
+    def _send_look(self, call: int, told: Callable[[Reply], None]) -> None:
         doomed = self._known.epoch if self._must_renew else ""
         self._publisher.call(
             500,
@@ -368,7 +368,7 @@ class RedisLine:
             told,
         )
 
-    def _look_is_answered(self, call: int, look: _Look, reply: Any) -> None:  # Any: a reply
+    def _look_is_answered(self, call: int, look: _Look, reply: Reply) -> None:
         if isinstance(reply, Exception):
             if self._looks.pop(call, None) is not None:
                 self._waiting += look.done
@@ -408,7 +408,7 @@ class RedisLine:
     ) -> None:
         """Read a page; see `contract.JournalLine`."""
 
-        def got(reply: Any) -> None:  # Any: a reply
+        def got(reply: Reply) -> None:
             if not isinstance(reply, Exception):
                 found = missed_in(reply)
                 told(None if found is None else [one.kept for one in found])
@@ -416,7 +416,7 @@ class RedisLine:
         self._ask_missed(topic, self._known.epoch, number, end, got)
 
     def _ask_missed(
-        self, topic: Topic, epoch: str, number: int, end: int, told: Callable[[Any], None]
+        self, topic: Topic, epoch: str, number: int, end: int, told: Callable[[Reply], None]
     ) -> None:
         limits = self._receiver.limits_of(topic)
         if limits is None:
@@ -431,7 +431,7 @@ class RedisLine:
     ) -> None:
         """Read the latest messages; see `contract.JournalLine`."""
 
-        def got(reply: Any) -> None:  # Any: a reply
+        def got(reply: Reply) -> None:
             if not isinstance(reply, Exception):
                 told([one.kept for one in latest_in(reply)])
 
@@ -515,23 +515,21 @@ class RedisLine:
             except EnvelopeError:
                 logger.warning("garbage in a Redis channel is dropped")
 
-    def _point_now(self) -> dict[str, Any]:  # Any: whatever JSON holds
+    def _point_now(self) -> Facts:
         """Ask where the journal is, and wait for the answer over the subscription."""
         self.flush()
         self._call += 1
         catching = self._catching = AsyncResult()
         try:
             self._send_look(self._call, lambda reply: _hand_error(catching, reply))
-            found: dict[str, Any] = _wait_for(catching)
+            found: Facts = _wait_for(catching)
         finally:
             self._catching = None
         return found
 
-    def _read_all(
-        self, epoch: str, begin: int, end: int
-    ) -> tuple[list[tuple[_Place, Heard]], bool]:
+    def _read_all(self, epoch: str, begin: int, end: int) -> tuple[list[tuple[_Place, Told]], bool]:
         """Read what is missing of all topics; return also whether it is all there."""
-        found: list[tuple[_Place, Heard]] = []
+        found: list[tuple[_Place, Told]] = []
         if begin >= end:
             return found, True
         is_whole = True
@@ -553,7 +551,7 @@ class RedisLine:
     def _ask(self, topic: Topic, epoch: str, number: int, end: int) -> AsyncResult:
         answer = AsyncResult()
 
-        def told(reply: Any) -> None:  # Any: a reply
+        def told(reply: Reply) -> None:
             if isinstance(reply, Exception):
                 answer.set_exception(reply)
             else:
@@ -620,7 +618,7 @@ class RedisLine:
             self._receiver.hear_trouble("")
 
 
-def _wait_for(answer: AsyncResult) -> Any:  # Any: a reply
+def _wait_for(answer: AsyncResult) -> Reply:
     if not answer.wait(_ANSWER_S) and not answer.ready():
         raise TimeoutError("redis doesn't answer")
     return answer.get()
