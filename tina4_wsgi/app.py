@@ -395,8 +395,8 @@ class App:
         return [one for one in self._histories.declarations() if one.limits.most_messages]
 
     def history_file(self) -> str:
-        """Return the path of the file with what is kept; "" where it is kept in memory."""
-        if self.config.backplane == "none":
+        """Return the path of the file with what is kept; "" where it is in memory, or in Redis."""
+        if self.config.backplane in ("none", "redis"):
             return ""
         return journal_path(self.config, self.root, self.number)
 

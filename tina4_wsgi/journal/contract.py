@@ -175,6 +175,9 @@ class Records(Protocol):
     def declared(self) -> list[Declared]:
         """Return what was declared, sorted and each once."""
 
+    def size_bytes(self) -> int:
+        """Return how much room the messages take; 0 where something else bounds it."""
+
     def close(self) -> None:
         """Release what is held open; the journal may be used again."""
 
@@ -192,6 +195,3 @@ class Journal(Records, Protocol):
 
     def sweep(self, now_s: float) -> None:
         """Drop what is too old and what is too much, a part at a time."""
-
-    def size_bytes(self) -> int:
-        """Return how much room the messages take."""

@@ -153,6 +153,10 @@ class RedisJournal:
         """Return what was declared, sorted and each once."""
         return sorted({*_read(declared_in, self._ask(self._scribe.declared()))})
 
+    def size_bytes(self) -> int:
+        """Return 0: Redis bounds it, by its `maxmemory`."""
+        return 0
+
     def close(self) -> None:
         """Close idle connections; the journal may be used again."""
         if self._pid != os.getpid():

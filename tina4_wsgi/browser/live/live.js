@@ -27,7 +27,7 @@ function duration(seconds) {
   return seconds < 172800 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86400)} d`;
 }
 
-const milliseconds = (seconds) => `${(seconds * 1000).toFixed(seconds < 0.01 ? 2 : 0)} ms`;
+const milliseconds = (seconds) => (seconds ? `${(seconds * 1000).toFixed(seconds < 0.01 ? 2 : 0)} ms` : "–");
 
 // -- charts
 
