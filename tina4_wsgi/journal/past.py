@@ -133,12 +133,17 @@ class Listener:
         if point.epoch == before.epoch:
             number, now_s = before.number, time.time()
             page = self._journal.missed(self._topic, number, point.number, self._limits, now_s)
-        if page:
-            self.point = before._replace(number=page[-1].number)
-        else:
-            self.point = point
-        messages = [_shown(point.epoch, message) for message in page or ()]
-        return Heard(messages, page is None, bool(page))
+        self.point = before._replace(number=page[-1].number) if page else point
+        messages = self._left(before, point) if page is None else page
+        return Heard([_shown(point.epoch, one) for one in messages], page is None, bool(page))
+
+    def _left(self, before: Point, point: Point) -> list[Kept]:
+        """Return what is left behind a gap."""
+        # A number below that of before shows that it began to count anew.
+        number = before.number if point.number >= before.number else 0
+        most, now_s = self._limits.most_messages, time.time()
+        found = self._journal.latest(self._topic, most, point.number, self._limits, now_s)
+        return [one for one in found if one.number > number]
 
 
 def _shown(epoch: str, kept: Kept) -> KeptMessage:
