@@ -121,6 +121,7 @@ class Engine(ConnectionOwner):
         self._most_connections = min(config.max_connections, descriptors.to_spare())
         self._marking: dict[ServedRoute, ServedRoute] = {}
         self._arriving: set[Lifecycle] = set()
+        self._heard_at_s = 0.0
         self._joining: Counter[str] = Counter()  # rooms with history, by who catches up there
         limit_s = config.blocked_loop_s
         self._watch = LoopWatch(self.hub, self.thread_ident, limit_s, _name_of) if limit_s else None
@@ -189,11 +190,7 @@ class Engine(ConnectionOwner):
         lifecycle.attach(connection, transport)
         returning = self._returning(lifecycle)
         if returning is not None or (service.limits.history and self.fanout.histories is not None):
-            # Before it is here: what was said earlier isn't for it.
-            keeper = self.keeper_here()
-            keeper.follow()
-            if not keeper.is_distant:
-                keeper.hear()
+            self._hear_before()
         self.connections[connection] = lifecycle
         service.tally.opened_count += 1
 
@@ -211,6 +208,19 @@ class Engine(ConnectionOwner):
             returning.greet_newcomer()
         lifecycle.begin(taken.early)
         return lifecycle
+
+    def _hear_before(self) -> None:
+        """Have heard what was said before somebody comes, for whom it isn't; once in a turn."""
+        keeper = self.keeper_here()
+        keeper.follow()
+        if keeper.is_distant:
+            return
+        turn_s = self.hub.loop.now()
+        if turn_s != self._heard_at_s:
+            self._heard_at_s = turn_s
+            keeper.hear()
+        else:
+            keeper.settle()
 
     def _lifecycle(self, accepted: Accepted) -> Lifecycle:
         service, claim = accepted.service, accepted.claim
