@@ -27,17 +27,17 @@ from greenlet import getcurrent
 from ..backplane.contract import Saying
 from ..errors import JournalError
 from ..hub.native import get_ident
-from ..journal.contract import MOST_ROWS, Point, Row
+from ..journal.contract import MOST_ROWS, Point
 from ..routing.names import GroupKind
 from .recent import Recent
 from .standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..backplane.relay import Relay
     from ..hub.mailbox import Mailbox
-    from ..journal.contract import Draft, Kept, Limits, Topic
+    from ..journal.contract import Draft, Kept, Limits, Row, Topic
     from ..websocket.lifecycle import Lifecycle
     from ..websocket.transport import Transport
     from .standing import Audience
@@ -205,18 +205,18 @@ class DistantKeeper(Standing):
 
     # -- what the line tells, in the order of the journal
 
-    def hear_kept(self, topic: Topic, kept: Kept, saying: Saying | None, is_new: bool) -> None:
-        """Have a message heard."""
-        self._point = self._point._replace(number=kept.number)
-        own = saying if isinstance(saying, _Spoken) and saying.speaker is self else None
+    def hear_kept(self, row: Row, sayings: Sequence[Saying] | None, is_new: bool) -> None:
+        """Have messages heard."""
+        self._point = self._point._replace(number=row.messages[-1].number)
+        own = [one for one in sayings or () if isinstance(one, _Spoken) and one.speaker is self]
         if is_new:
-            exclude = None if own is None else own.exclude
-            excludes = None if exclude is None else [exclude]
-            self._audience.hear_kept(Row(topic, [kept]), excludes)
-        self._recent.add(topic, kept)
-        if own is not None:
-            self.counts.kept += 1
-            own.is_done = True
+            excludes = [one.exclude for one in own]
+            self._audience.hear_kept(row, excludes if any(excludes) else None)
+        self._recent.add(row)
+        if own:
+            self.counts.kept += len(own)
+            for one in own:
+                one.is_done = True
         if self._queue:
             self._run_on()
 

@@ -31,6 +31,7 @@ import gevent
 from gevent.event import AsyncResult, Event
 
 from ...errors import UsageError
+from ...journal.contract import Row
 from ..envelope import LOST_OF, Envelope, EnvelopeError, Kind, pack
 from .channels import describe
 from .kept import Known, Scribe, heard_in, latest_in, missed_in
@@ -131,6 +132,7 @@ class RedisLine:
         self._on_way: dict[int, Saying] = {}  # by ticket
 
         self._places: dict[str, _Place] = {}  # by channel
+        self._by_topic: dict[Topic, _Place] = {}
         self._known = Known()
         self._is_live = False
         self._held: list[tuple[str, Envelope]] = []
@@ -177,25 +179,27 @@ class RedisLine:
         size_bytes, self._unsent_bytes = self._unsent_bytes, 0
         if not unsent:
             return
-        drafts = [(ticket, saying.draft) for ticket, saying in unsent]
+        first, drafts = unsent[0][0], [saying.draft for _, saying in unsent]
         self._publisher.call(
             size_bytes,
-            lambda run: self._scribe.keep(drafts, run, self._known, self._sender),
+            lambda run: self._scribe.keep(drafts, first, run, self._known, self._sender),
             lambda reply: self._answered(unsent, reply),
         )
 
     def _answered(self, sayings: list[tuple[int, Saying]], reply: Reply) -> None:
-        numbers = [reply] * len(sayings) if isinstance(reply, Exception) else reply[2]
+        if isinstance(reply, Exception):
+            most = 0
+            numbers: Sequence[int | bytes | str] = [describe(reply, self._config)] * len(sayings)
+        else:
+            _, most, numbers, _ = reply
+            if not isinstance(numbers, list):  # all were kept
+                numbers = range(most + 1, most + 1 + len(sayings))
         for (ticket, saying), number in zip(sayings, numbers, strict=True):
             if isinstance(number, int):
-                self._is_kept(ticket, saying, number, reply[1])
+                self._is_kept(ticket, saying, number, most)
                 continue
             self._on_way.pop(ticket, None)
-            error = (
-                describe(number, self._config)
-                if isinstance(number, Exception)
-                else number.decode(errors="replace")
-            )
+            error = number.decode(errors="replace") if isinstance(number, bytes) else number
             self._refuse(saying, error, is_told=True)
 
     def _is_kept(self, ticket: int, saying: Saying, number: int, most: int) -> None:
@@ -205,7 +209,7 @@ class RedisLine:
             number, self._is_unsure = most, True
             self._has_work.set()
         saying.number = number
-        saying.is_coming = number > 0 and self._scribe.channel(saying.draft.topic) in self._places
+        saying.is_coming = number > 0 and saying.draft.topic in self._by_topic
         if not saying.is_coming:
             self._on_way.pop(ticket, None)
         self._receiver.hear_answer(saying)
@@ -239,11 +243,13 @@ class RedisLine:
     def enter(self, channel: str, topic: Topic) -> None:
         """Note that this process hears of a topic from now on."""
         if channel not in self._places:
-            self._places[channel] = _Place(topic)
+            self._places[channel] = self._by_topic[topic] = _Place(topic)
 
     def leave(self, channel: str) -> None:
         """Note that it doesn't any more."""
-        self._places.pop(channel, None)
+        place = self._places.pop(channel, None)
+        if place is not None:
+            self._by_topic.pop(place.topic, None)
 
     def confirmed(self, channel: str) -> None:
         """Note that Redis has confirmed a subscription."""
@@ -260,7 +266,7 @@ class RedisLine:
 
     def heard_since(self, topic: Topic) -> int | None:
         """Return behind which number every message of a topic has been heard here."""
-        place = self._places.get(self._scribe.channel(topic))
+        place = self._by_topic.get(topic)
         return None if place is None else place.since
 
     def take(self, channel: str, envelope: Envelope) -> None:
@@ -281,19 +287,22 @@ class RedisLine:
         if envelope.kind is Kind.POINT:
             self._hear_point(channel, envelope)
             return
-        heard = heard_in(envelope)
-        if heard.epoch != self._known.epoch:
+        found = heard_in(envelope)
+        first = found[0]
+        if first.epoch != self._known.epoch:
             self._break()
             return
-        if heard.kept.number <= self._known.number:
-            return
+        if first.kept.number <= self._known.number:
+            found = [one for one in found if one.kept.number > self._known.number]
+            if not found:
+                return
         place = self._place(channel)
         if place is None:
             return
-        if place.since is not None and heard.previous > self._known.number:
-            self._break()  # messages are missing; this one is read with them
+        if place.since is not None and found[0].previous > self._known.number:
+            self._break()  # messages are missing; these are read with them
             return
-        self._hand_on(place, heard)
+        self._hand_on(place, found)
 
     def _place(self, channel: str) -> _Place | None:
         place = self._places.get(channel)
@@ -302,19 +311,30 @@ class RedisLine:
             found = self._channels.topic_of(channel)
             if found is None or not self._subscriber.wants(channel):
                 return None
-            place = self._places[channel] = _Place((int(found[0]), found[1]))
+            self.enter(channel, (int(found[0]), found[1]))
+            place = self._places[channel]
         return place
 
-    def _hand_on(self, place: _Place, heard: Told) -> None:
-        saying, is_new = None, True
-        number = heard.kept.number
-        if heard.sender == self._sender:
-            saying = self._on_way.pop(heard.ticket, None)
-            is_new = saying is not None and saying.claim()
+    def _hand_on(self, place: _Place, found: Sequence[Told]) -> None:
+        """Hand messages of one topic on, which stand side by side or are the only ones missing."""
         if place.since is None:
-            place.since = number - 1
-        self._known = self._known._replace(number=number)
-        self._receiver.hear_kept(place.topic, heard.kept, saying, is_new)
+            place.since = found[0].kept.number - 1
+        self._known = self._known._replace(number=found[-1].kept.number)
+        if found[0].sender != self._sender:
+            row = Row(place.topic, [one.kept for one in found])
+            self._receiver.hear_kept(row, None, True)
+            return
+
+        messages = [one.kept for one in found]
+        sayings = [self._on_way.pop(one.ticket, None) for one in found]
+        own = [one for one in sayings if one is not None and one.claim()]
+        if len(own) == len(found):
+            self._receiver.hear_kept(Row(place.topic, messages), own, True)
+            return
+        for message, saying in zip(messages, sayings, strict=True):
+            with_it = [] if saying is None else [saying]
+            is_new = saying is not None and saying in own
+            self._receiver.hear_kept(Row(place.topic, [message]), with_it, is_new)
 
     def _hear_point(self, channel: str, envelope: Envelope) -> None:
         facts = envelope.json()
@@ -488,8 +508,8 @@ class RedisLine:
             return  # the line broke again; what was found is found again
 
         self._known = Known(epoch, begin)
-        for place, heard in found:
-            self._hand_on(place, heard)
+        for place, told in found:
+            self._hand_on(place, [told])
         held, self._held, self._held_bytes = self._held, [], 0
         has_gap = has_gap or not is_whole or self._has_lost_held
         self._is_live = True
