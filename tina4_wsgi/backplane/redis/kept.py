@@ -256,7 +256,7 @@ def heard_in(envelope: Envelope) -> list[Told]:
         raise EnvelopeError("body of KEPT ends inside of a frame") from None
     epoch, said_at_s = found["epoch"].decode(), int(found["said_ms"]) / 1000
     authors = found["authors"].decode().split(",") if found["authors"] else [""] * len(frames)
-    if len(authors) != len(frames):
+    if not frames or len(authors) != len(frames):
         raise EnvelopeError(f"KEPT has {len(frames)} frames and {len(authors)} authors")
 
     number, previous, ticket = (int(found[name]) for name in ("number", "previous", "ticket"))

@@ -56,6 +56,7 @@ _MEND_S = 0.5
 _ANSWER_S = 2.0
 _MOST_TOGETHER = 64
 _MOST_BYTES = 262_144
+_SAYING_BYTES = 200  # what a message takes besides its frame
 
 
 _Waiting = tuple[float, "Callable[[], None]"]
@@ -136,6 +137,7 @@ class RedisLine:
         self._known = Known()
         self._is_live = False
         self._held: list[tuple[str, Envelope]] = []
+        self._held_before: list[tuple[str, Envelope]] = []  # the point that is caught up to
         self._held_bytes = 0
         self._has_lost_held = False
 
@@ -158,7 +160,7 @@ class RedisLine:
 
     def keep(self, saying: Saying) -> None:
         """Keep a message, and have it heard; see `contract.JournalLine`."""
-        size_bytes = len(saying.draft.frame)
+        size_bytes = len(saying.draft.frame) + _SAYING_BYTES
         if self._publisher.is_full(size_bytes + self._unsent_bytes):
             self._health.dropped_messages += 1
             self._refuse(saying, "too much waits for redis", is_told=False)
@@ -278,6 +280,8 @@ class RedisLine:
             facts = envelope.json()
             if envelope.number == self._call and not self._catching.ready():
                 self._catching.set(facts)
+                self._held_before, self._held = self._held, []
+                return
         self._held_bytes += len(envelope.body)
         if self._held_bytes > self._config.max_backplane_bytes:
             self._held, self._held_bytes, self._has_lost_held = [], 0, True
@@ -467,6 +471,7 @@ class RedisLine:
         """Hold what comes, until what is missing has been read."""
         self._is_live = False
         self._held, self._held_bytes, self._has_lost_held = [], 0, False
+        self._held_before = []
         looks, self._looks = self._looks, {}
         for look in looks.values():
             self._waiting += look.done
@@ -496,7 +501,6 @@ class RedisLine:
         if denied:
             raise PermissionError(f"redis forbids the channel {denied[0]:.200}")
 
-        self._held, self._held_bytes, self._has_lost_held = [], 0, False
         facts = self._point_now()
         epoch, end = str(facts["epoch"]), int(facts["number"])
         before = self._known
@@ -507,6 +511,8 @@ class RedisLine:
         if self._is_broken.is_set():
             return  # the line broke again; what was found is found again
 
+        found += self._held_of_others(epoch)
+        found.sort(key=lambda one: one[1].kept.number)
         self._known = Known(epoch, begin)
         for place, told in found:
             self._hand_on(place, [told])
@@ -525,6 +531,20 @@ class RedisLine:
         self._hear_held(held)
         self._is_unsure = True
         self._look()
+
+    def _held_of_others(self, epoch: str) -> list[tuple[_Place, Told]]:
+        """Return what has come of topics that are heard of, but not for how long.
+
+        Nobody on them was here before; what came is for those who came meanwhile.
+        """
+        found = []
+        for channel, envelope in self._held_before:
+            place = self._place(channel) if envelope.kind is Kind.KEPT else None
+            if place is not None and place.since is None:
+                told = heard_in(envelope)
+                found += [(place, one) for one in told if one.epoch == epoch]
+        self._held_before = []
+        return found
 
     def _hear_held(self, held: list[tuple[str, Envelope]]) -> None:
         for channel, envelope in held:
@@ -565,7 +585,6 @@ class RedisLine:
                 number = page[-1].kept.number
                 page = missed_in(_wait_for(self._ask(place.topic, epoch, number, end)))
             is_whole = is_whole and page is not None
-        found.sort(key=lambda one: one[1].kept.number)
         return found, is_whole
 
     def _ask(self, topic: Topic, epoch: str, number: int, end: int) -> AsyncResult:
