@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from .engine.presence import Member
     from .engine.reading import Reading
     from .http.response_watch import OnResponse
-    from .journal.contract import Declaration, Topic
+    from .journal.contract import Declared, Topic
     from .journal.past import KeptMessage
     from .routing.callbacks import Auth
     from .routing.matching import Route
@@ -350,8 +350,10 @@ class App:
 
     def backplane_status(self) -> Status:
         """Return how the connection to other processes is, for a health page."""
-        relay = self._here().fanout.relay
-        return Status("none", True) if relay is None else relay.status()
+        runtime = self._here()
+        relay = runtime.fanout.relay
+        status = Status("none", True) if relay is None else relay.status()
+        return status._replace(history_error=runtime.history_error)
 
     def ask_all(self, question: Facts) -> list[Facts]:
         """Ask the bridges of all processes that serve this app, and wait for their answers."""
@@ -388,13 +390,13 @@ class App:
         """Return the router's routes, and the WebSocket routes of a wrapped framework."""
         return [*self.router.routes, *(self._bridge.routes() if self._bridge is not None else ())]
 
-    def all_kept(self) -> list[Declaration]:
+    def all_kept(self) -> list[Declared]:
         """Return what keeps history: the WebSocket routes, and the declared rooms."""
-        return self._histories.declarations()
+        return [one for one in self._histories.declarations() if one.limits.most_messages]
 
     def history_file(self) -> str:
-        """Return the path of the file with what is kept; "" where it is kept in memory."""
-        if self.config.backplane == "none":
+        """Return the path of the file with what is kept; "" where it is in memory, or in Redis."""
+        if self.config.backplane in ("none", "redis"):
             return ""
         return journal_path(self.config, self.root, self.number)
 

@@ -42,4 +42,4 @@ def test_a_receipt_is_a_pair():
 
 
 def test_a_status_needs_no_more_than_its_kind():
-    assert Status("local", True) == ("local", True, 0, 0, 0, 0, "", ())
+    assert Status("local", True) == ("local", True, 0, 0, 0, 0, "", (), "")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.kept import History
+from tina4_wsgi.backplane.isolation import isolation
 
 
 @pytest.fixture
@@ -15,6 +16,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[History]:
     """A history that the commands of this test find; nothing serves."""
     monkeypatch.setenv("TINA4_WS_HISTORY_DIR", str(tmp_path / "kept"))
     monkeypatch.setenv("TINA4_WS_BUS_DIR", str(tmp_path / "bus"))
+    monkeypatch.setattr(isolation, "is_on", False)  # a `TestClient` of an earlier test set it
     history = History(tmp_path / "kept")
     yield history
     history.close()

@@ -114,6 +114,7 @@ def test_a_path_without_history_is_told_which_have_one(kept, capsys):
         "tina4-wsgi: '/ws/other' keeps no history, expected one of: /ws/news/{name}, "
         "room orders:{id}\n",
     )
+    assert history(capsys, "/ws/plain")[2].startswith("tina4-wsgi: '/ws/plain' keeps no history")
     assert history(capsys, "--room", "x")[2].startswith("tina4-wsgi: room 'x' keeps no history")
 
 

@@ -17,7 +17,9 @@ from tests.examples.browser import DESKTOP, PHONE, Page, chromium, eventually
 from tests.monitoring import noting
 from tests.monitoring.conftest import APPS, COOKIE, PAGE
 from tests.monitoring.crowds import Chat
+from tests.monitoring.test_keeping import put_file_at
 from tests.support import servers
+from tests.support.raw import RawClient
 
 CROWD, PATHS = 10_000, 3_000
 
@@ -188,6 +190,56 @@ def test_nothing_is_cut_off(page, connect, room, size):
 
     eventually(lambda: page.texts("#paths button.link"), "the path is there")
     assert page.overflow_px() == 0
+
+
+def test_a_page_of_an_app_without_history_does_not_speak_of_it(page, connect, room):
+    connect(room)
+    eventually(lambda: page.texts("#paths button.link"), "a summary is there")
+
+    assert not page.front().find_element(By.ID, "history-panel").is_displayed()
+
+
+@pytest.fixture
+def keeping_server(tmp_path: Path) -> Iterator[servers.Server]:
+    """A server that keeps history, in the folder `kept`."""
+    env = {
+        "ADMIN_COOKIE": COOKIE,
+        "TINA4_WS_METRICS_DIR": str(tmp_path / "numbers"),
+        "TINA4_WS_HISTORY_DIR": str(tmp_path / "kept"),
+    }
+    with servers.gunicorn("keeping:app", APPS, tmp_path / "log", env=env) as running:
+        servers.wait_until_answering(running)
+        yield running
+
+
+def test_history_is_shown_and_why_it_is_not_kept(open_page, keeping_server, tmp_path):
+    page = open_page(keeping_server)
+    with RawClient.open(keeping_server.address, "/ws/kept/a?tina4=1.abcdefghijkl") as client:
+        read_until(client, "#")
+        client.send_text("kept")
+        eventually(lambda: cells(page)[1:6] == ["1", "0", "0", "1", "0"], "its numbers are there")
+        page.resize(PHONE)
+        is_whole = page.front().execute_script(
+            "const one = document.querySelector('#history-panel .scroll');"
+            "return one.scrollWidth <= one.clientWidth"
+        )
+        put_file_at(tmp_path / "kept")
+        client.send_text("lost")
+        eventually(lambda: "is no directory" in page.text("#history-error"), "it says why")
+
+    assert is_whole
+    assert page.console_errors() == []
+
+
+def read_until(client: RawClient, mark: str) -> None:
+    """Read texts until one begins with a mark."""
+    while not client.read_text().startswith(mark):
+        pass
+
+
+def cells(page: Page) -> list[str]:
+    """Give what stands in the line of the worker."""
+    return page.texts("#history td")
 
 
 @contextlib.contextmanager

@@ -89,6 +89,23 @@ def test_anything_else_is_refused(change):
         Sums.from_dict({**filled().as_dict(), **change})
 
 
+def test_of_some_gauges_that_of_all_is_the_highest():
+    total = Sums()
+    for size in (3, 7, 5):
+        one = Sums()
+        one.raise_to("history_bytes", size)
+        total.add(one)
+
+    assert total.highest == {"history_bytes": {"": 7}}
+
+
+def test_a_worker_of_an_earlier_version_knows_of_no_highest():
+    told = filled().as_dict()
+    del told["highest"]
+
+    assert Sums.from_dict(told).as_dict() == filled().as_dict()
+
+
 def test_a_part_that_is_missing_is_refused():
     with pytest.raises(KeyError, match="gauges"):
         Sums.from_dict({"counters": {}, "histograms": {}})
@@ -96,4 +113,10 @@ def test_a_part_that_is_missing_is_refused():
 
 def test_each_family_has_a_name_of_its_own_and_a_known_kind():
     assert len({family.name for family in FAMILIES}) == len(FAMILIES)
-    assert {family.kind for family in FAMILIES} == {"counter", "gauge", "seconds", "sizes"}
+    assert {family.kind for family in FAMILIES} == {
+        "counter",
+        "gauge",
+        "highest",
+        "seconds",
+        "sizes",
+    }

@@ -71,6 +71,9 @@ def runtime(*engines: Engine) -> Any:
         on_drained=None,
         on_question=None,
         ask_others=lambda question: [],
+        fanout=SimpleNamespace(reading=None),
+        keeping_counts=[],
+        history_error="",
     )
 
 

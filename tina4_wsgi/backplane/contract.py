@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..journal.contract import Declaration, Draft, Kept, Limits, Row, Topic
+    from ..journal.contract import Declared, Draft, Kept, KeptLimits, Row, Topic
     from .envelope import Kind
 
 TIMEOUT_S = 5.0
@@ -82,7 +82,7 @@ class JournalLine(Protocol):
     def doubt(self, error: str) -> None:
         """End the epoch: something was said that isn't in the journal."""
 
-    def declare(self, declarations: Sequence[Declaration]) -> None:
+    def declare(self, declarations: Sequence[Declared]) -> None:
         """Say what is kept, for processes that publish without the app."""
 
 
@@ -130,7 +130,7 @@ class Receiver(Protocol):
     def hear_forgotten(self, topic: Topic) -> None:
         """Drop what is remembered of a topic."""
 
-    def limits_of(self, topic: Topic) -> Limits | None:
+    def limits_of(self, topic: Topic) -> KeptLimits | None:
         """Return how much is kept of a topic; None for nothing."""
 
     def keeps(self, kind: Kind, name: str) -> bool:
@@ -199,6 +199,8 @@ class Status(NamedTuple):
         error: why it isn't up; "" if it is.
         denied: Redis channels that the user's ACL forbids: messages to their paths and rooms stay
             in each process, everything else is up.
+        history_error: why what should be kept can't be at present, so that whoever is away will be
+            told of a gap; "" if it can, or if nothing keeps history.
     """
 
     kind: str
@@ -209,6 +211,7 @@ class Status(NamedTuple):
     outages: int = 0
     error: str = ""
     denied: tuple[str, ...] = ()
+    history_error: str = ""
 
 
 class Backplane(Protocol):

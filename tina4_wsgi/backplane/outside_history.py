@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING
 
 from ..errors import JournalError, UsageError
 from ..journal.past import Listener, past
+from ..journal.positions import parse
 from ..routing.names import GroupKind
 from .outside import Outsider
 
 if TYPE_CHECKING:
     from ..config import Config
-    from ..journal.contract import Declaration, Topic
+    from ..journal.contract import Declared, Topic
     from ..journal.past import Heard, KeptMessage
+
+
+def is_position(text: str) -> bool:
+    """Return whether a text is a position that isn't void."""
+    return parse(text).epoch != ""
 
 
 class OutsideHistory:
@@ -50,7 +56,7 @@ class OutsideHistory:
                 "file with TINA4_WS_HISTORY_DIR"
             )
         if keeping is None:
-            declared = [*map(_described, journal.declared())]
+            declared = [_described(one) for one in journal.declared() if one.limits.most_messages]
             journal.close()
             raise UsageError(
                 f"{_named(topic)} keeps no history, expected one of: "
@@ -102,7 +108,7 @@ def _named(topic: Topic) -> str:
     return f"room {topic[1]!r}" if topic[0] == GroupKind.ROOM else repr(topic[1])
 
 
-def _described(declared: Declaration) -> str:
+def _described(declared: Declared) -> str:
     if declared.kind == GroupKind.ROOM:
         return f"room {declared.pattern}"
     return declared.pattern

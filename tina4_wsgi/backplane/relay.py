@@ -269,7 +269,7 @@ class Relay:
                 assert self._mailbox is not None
                 self._mailbox.post(give_back)
 
-    def _in_hub(self, takes_s: float, function: Callable[..., Any], *args: Any) -> Any:
+    def _in_hub(self, takes_s: float, function: Callable[..., Any], *args: object) -> Any:
         """Return what `function` returns in the backplane's hub; None if that hub is stuck."""
         assert self._mailbox is not None
         try:

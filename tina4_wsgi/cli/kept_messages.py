@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..backplane.outside_history import OutsideHistory
     from ..journal.past import KeptMessage
+    from ..settings import AppSettings
 
 _SHOWN_BYTES = 32
 
@@ -33,6 +34,11 @@ def add_topic(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help=f"the folder of the server's file ({ENVIRONMENT_PREFIX}HISTORY_DIR)",
     )
+    add(
+        "--url",
+        metavar="URL",
+        help=f"read in this Redis; {ENVIRONMENT_PREFIX}BACKPLANE_URL keeps passwords safer",
+    )
 
 
 def position(text: str) -> str:
@@ -41,9 +47,9 @@ def position(text: str) -> str:
     Raises:
         ArgumentTypeError: it is none.
     """
-    from ..journal.positions import parse
+    from ..backplane.outside_history import is_position
 
-    if not parse(text).epoch:
+    if not is_position(text):
         raise argparse.ArgumentTypeError(f"{text!r}, expected a position as in k3x9Qz1a.0-42")
     return text
 
@@ -61,7 +67,13 @@ def open_history(arguments: argparse.Namespace) -> OutsideHistory:
 
     if (arguments.path is None) is (arguments.room is None):
         raise WrongUsage("expected a path, or --room with the name of a room")
-    config = Config.from_environ(history_dir=arguments.history_dir)
+    settings: AppSettings = {
+        "history_dir": arguments.history_dir,
+        "backplane_url": arguments.url,
+    }
+    if arguments.url is not None:
+        settings["backplane"] = "redis"
+    config = Config.from_environ(**settings)
     if arguments.room is not None:
         return OutsideHistory(config, (GroupKind.ROOM, check_name(arguments.room, "room")))
     return OutsideHistory(config, (GroupKind.PATH, normal_path(check_path(arguments.path))))

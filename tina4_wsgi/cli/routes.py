@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ..app import App
-    from ..journal.contract import Limits
+    from ..journal.contract import KeptLimits
     from ..routing.matching import Route
 
 _DESCRIPTION = f"""\
@@ -84,12 +84,12 @@ def parameters_of(route: Route) -> dict[str, str]:
     return {one.name: one.converter or _DEFAULT_CONVERTER for one in found}
 
 
-class _Entry(NamedTuple):
+class _Listed(NamedTuple):
     """A route, or a pattern of rooms that keep history."""
 
     kind: str
     path: str
-    limits: Limits | None
+    limits: KeptLimits | None
     methods: Sequence[str] = ()
     parameters: Mapping[str, str] = {}
     auth: str = ""
@@ -98,11 +98,11 @@ class _Entry(NamedTuple):
     location: str = ""
 
 
-def _entries(app: App) -> Iterator[_Entry]:
+def _entries(app: App) -> Iterator[_Listed]:
     """Yield the routes of an app, and the rooms that keep history."""
     kept = {(one.kind, one.pattern): one.limits for one in app.all_kept()}
     for route in app.all_routes():
-        yield _Entry(
+        yield _Listed(
             route.kind,
             route.path,
             kept.get((GroupKind.PATH, route.path)) if route.kind == "websocket" else None,
@@ -115,10 +115,10 @@ def _entries(app: App) -> Iterator[_Entry]:
         )
     for (kind, pattern), limits in kept.items():
         if kind == GroupKind.ROOM:
-            yield _Entry("room", pattern, limits)
+            yield _Listed("room", pattern, limits)
 
 
-def _described(entry: _Entry) -> dict[str, object]:
+def _described(entry: _Listed) -> dict[str, object]:
     history = None
     if entry.limits is not None:
         most, longest_s, replay = entry.limits
@@ -136,7 +136,7 @@ def _described(entry: _Entry) -> dict[str, object]:
     }
 
 
-def _row(entry: _Entry, *, has_history: bool) -> tuple[str, ...]:
+def _row(entry: _Listed, *, has_history: bool) -> tuple[str, ...]:
     converters = ", ".join(f"{name}: {one}" for name, one in entry.parameters.items())
     history = "" if entry.limits is None else amount(entry.limits)
     where = entry.location
@@ -154,7 +154,7 @@ def _name(function: Callable[..., object]) -> str:
     return getattr(function, "__qualname__", None) or repr(function)
 
 
-def _table(entries: Sequence[_Entry], *, wants_colours: bool) -> str:
+def _table(entries: Sequence[_Listed], *, wants_colours: bool) -> str:
     has_history = any(entry.limits is not None for entry in entries)
     titles = _TITLES_WITH_HISTORY if has_history else _TITLES
     rows = [_row(entry, has_history=has_history) for entry in entries]

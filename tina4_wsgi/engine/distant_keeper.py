@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import AsyncResult, Event
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from ..backplane.relay import Relay
     from ..hub.mailbox import Mailbox
-    from ..journal.contract import Draft, Limits, Topic
+    from ..journal.contract import Draft, KeptLimits, Topic
     from ..websocket.lifecycle import Lifecycle
     from ..websocket.transport import Transport
     from .standing import Audience
@@ -78,7 +78,7 @@ class _Spoken(Saying):
 
 
 class DistantKeeper(Standing):
-    """A journal elsewhere as one hub uses it; has the methods of `keeper.Keeper`.
+    """A journal elsewhere as one hub uses it; has the methods of `keeper.HubKeeper`.
 
     Args:
         relay: leads to the process's line.
@@ -90,7 +90,7 @@ class DistantKeeper(Standing):
 
     def __init__(
         self,
-        hub: Any,  # gevent has no types
+        hub: object,
         mailbox: Mailbox,
         audience: Audience,
         relay: Relay,
@@ -333,7 +333,7 @@ class DistantKeeper(Standing):
 
     # -- what was said before
 
-    def missed(self, topic: Topic, number: int, limits: Limits) -> list[Kept] | None:
+    def missed(self, topic: Topic, number: int, limits: KeptLimits) -> list[Kept] | None:
         """Return a page of what was said on a topic behind `number`; see `Records.missed`.
 
         May wait; not before it returns the last, empty page, behind which nothing is missing.
@@ -355,7 +355,7 @@ class DistantKeeper(Standing):
                 return page
         return None
 
-    def _recent_behind(self, topic: Topic, number: int, limits: Limits) -> list[Kept] | None:
+    def _recent_behind(self, topic: Topic, number: int, limits: KeptLimits) -> list[Kept] | None:
         found = self._recent.behind(topic, number, limits.most_messages + 1)
         if len(found) > limits.most_messages:
             return None
@@ -363,24 +363,25 @@ class DistantKeeper(Standing):
             return None
         return found[:MOST_ROWS]
 
-    def latest(self, topic: Topic, most: int, limits: Limits) -> list[Kept]:
+    def latest(self, topic: Topic, most: int, limits: KeptLimits) -> list[Kept]:
         """Return the last messages of a topic that the groups here have got. May wait, as above."""
         end = self._point.number
         if self.error:
             return []
         try:
-            page: list[Kept] = self._ask("read_latest", topic, most, end)
+            page: list[Kept] = self._ask("read_latest", topic, most, end) or []
         except JournalError:
             self.counts.failures += 1
             page = []
         return page or self.missed(topic, end, limits) or []
 
-    def _ask(self, method: str, *args: object) -> Any:  # Any: as the method has it
+    def _ask(self, method: str, *args: object) -> list[Kept] | None:
         answer = AsyncResult()
         is_asked = self._relay.call_line(method, *args, self._from_anywhere(answer.set))
         if not is_asked or not answer.wait(_PATIENCE_S):
             raise JournalError("redis doesn't answer")
-        return answer.get()
+        page: list[Kept] | None = answer.get()
+        return page
 
     # -- house-keeping
 

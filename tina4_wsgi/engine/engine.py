@@ -31,14 +31,14 @@ from .audience import EngineAudience
 from .distant_keeper import DistantKeeper
 from .draining import Draining
 from .groups import Groups
-from .keeper import Keeper
+from .keeper import HubKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..config import Config
     from ..hosting.switching import Taken
-    from ..journal.contract import Draft, Limits, Topic
+    from ..journal.contract import Draft, KeptLimits, Topic
     from ..websocket.connection import Accepted
     from ..websocket.returning import ReturningLifecycle
     from ..websocket.served_route import ServedRoute
@@ -89,7 +89,7 @@ class Engine(ConnectionOwner):
             whether it is to be called again.
     """
 
-    keeper: Keeper | DistantKeeper | None
+    keeper: HubKeeper | DistantKeeper | None
 
     def __init__(self, config: Config, fanout: Fanout) -> None:
         hub = gevent.get_hub()
@@ -386,19 +386,19 @@ class Engine(ConnectionOwner):
 
     # -- history
 
-    def keeper_here(self) -> Keeper | DistantKeeper:
+    def keeper_here(self) -> HubKeeper | DistantKeeper:
         """Return the journal of this hub; the first call opens it. In the hub's thread."""
         keeper = self.keeper
         if keeper is None:
             keeper = self.keeper = self._new_keeper()
         return keeper
 
-    def _new_keeper(self) -> Keeper | DistantKeeper:
+    def _new_keeper(self) -> HubKeeper | DistantKeeper:
         fanout = self.fanout
         assert fanout.histories is not None and fanout.reading is not None
         audience = EngineAudience(self)
         if not fanout.reading.is_distant:
-            return Keeper(self.hub.loop, audience, fanout.reading.open_another())
+            return HubKeeper(self.hub.loop, audience, fanout.reading.open_another())
         assert fanout.relay is not None
         fanout.relay.call_line("declare", fanout.histories.declarations())
         return DistantKeeper(self.hub, self.mailbox, audience, fanout.relay)
@@ -448,7 +448,7 @@ class Engine(ConnectionOwner):
             return bool(self._joining.get(name))
         return any(one.connection.path == name for one in self._arriving)
 
-    def limits_of(self, topic: Topic) -> Limits | None:
+    def limits_of(self, topic: Topic) -> KeptLimits | None:
         """Return how much is kept of a path or room; None for nothing."""
         histories = self.fanout.histories
         return None if histories is None else histories.of(topic)

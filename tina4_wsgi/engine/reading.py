@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ..errors import JournalError, UsageError
 from ..hub.native import allocate_lock
 from ..journal.past import past
 from ..journal.positions import Position
+from .standing import Counts
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from ..journal.contract import Draft, Journal, Limits, Records, Topic
+    from ..journal.contract import Draft, Journal, KeptLimits, Records, Topic
     from ..journal.past import KeptMessage
     from .fanout import Fanout
     from .histories import Histories
     from .journals import Journals
+
+logger = logging.getLogger("tina4_wsgi.history")
 
 
 class Reading:
@@ -29,6 +33,10 @@ class Reading:
 
     Args:
         journals: opens the journal for one more user.
+
+    Attributes:
+        counts: what was kept here.
+        error: why it could not be, the last time; "" if it could.
     """
 
     def __init__(self, fanout: Fanout, histories: Histories, journals: Journals) -> None:
@@ -38,6 +46,8 @@ class Reading:
         self._lock: AbstractContextManager[object]
         self._lock = nullcontext() if journals.is_distant else allocate_lock()
         self._journal: Records | None = None
+        self.counts = Counts()
+        self.error = ""
 
     @property
     def is_distant(self) -> bool:
@@ -60,12 +70,30 @@ class Reading:
         """Keep a message, and have it heard; where that can't be done, only have it heard."""
         try:
             with self._lock:
+                begin_s = time.perf_counter()
                 appended = self._here().append([draft], time.time())
-        except JournalError:
+                self.counts.note_transaction(time.perf_counter() - begin_s)
+                self._note(has_kept=appended.numbers[0] != 0)
+        except JournalError as exc:
+            self._fail(exc)
             self._fanout.lose(draft.topic, draft.frame)
             return
         if appended.numbers[0]:
             self._fanout.ring(draft.topic, [draft.frame])
+
+    def _note(self, *, has_kept: bool) -> None:
+        self.error = ""
+        if has_kept:
+            self.counts.kept += 1
+        else:
+            self.counts.repeated += 1
+
+    def _fail(self, error: JournalError) -> None:
+        was_well, self.error = not self.error, str(error)
+        self.counts.unkept += 1
+        if was_well:
+            self.counts.failures += 1
+            logger.error("messages can't be kept at present: %s", error)
 
     def position(self) -> str:
         """Return where the journal is.
@@ -88,6 +116,16 @@ class Reading:
         with self._lock:
             return past(self._here(), topic, limits, after, most)
 
+    def size_bytes(self) -> int:
+        """Return how much room all messages take; 0 where that can't be found out."""
+        if self.is_distant:
+            return 0  # Redis bounds it, and says how much it is
+        try:
+            with self._lock:
+                return cast("Journal", self._here()).size_bytes()
+        except JournalError:
+            return 0
+
     def forget(self, topic: Topic) -> None:
         """Drop all that is kept of a topic.
 
@@ -98,7 +136,7 @@ class Reading:
         with self._lock:
             self._here().forget(topic)
 
-    def limits_of(self, topic: Topic) -> Limits:
+    def limits_of(self, topic: Topic) -> KeptLimits:
         """Return how much is kept of a topic.
 
         Raises:

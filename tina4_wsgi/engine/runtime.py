@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     from ..backplane.contract import Facts, Saying
     from ..config import Config
     from ..hub.mailbox import ThreadCall
-    from ..journal.contract import Limits, Row, Topic
+    from ..journal.contract import KeptLimits, Row, Topic
     from .distant_keeper import DistantKeeper
     from .histories import Histories
-    from .keeper import Keeper
+    from .keeper import HubKeeper
+    from .standing import Counts
 
 logger = logging.getLogger("tina4_wsgi.process")
 
@@ -160,9 +161,22 @@ class Runtime:
             fanout.histories = histories
 
     @property
-    def keepers(self) -> list[Keeper | DistantKeeper]:
+    def keepers(self) -> list[HubKeeper | DistantKeeper]:
         """The journals of the hubs that keep history."""
         return [engine.keeper for engine in self.engines if engine.keeper is not None]
+
+    @property
+    def keeping_counts(self) -> list[Counts]:
+        """What this process kept, by hub and for threads without one; [] if it keeps nothing."""
+        reading = self.fanout.reading
+        return [] if reading is None else [reading.counts, *(one.counts for one in self.keepers)]
+
+    @property
+    def history_error(self) -> str:
+        """Why what should be kept can't be at present; "" if it can, or if nothing should."""
+        reading = self.fanout.reading
+        last = "" if reading is None else reading.error
+        return next((one.error for one in self.keepers if one.error), last)
 
     def engine(self) -> Engine:
         """Return the engine of the current thread's hub; the first call creates it.
@@ -274,7 +288,7 @@ class Runtime:
             elif engine.is_alive:
                 engine.mailbox.post(engine.tell_keeper, method, *args)
 
-    def limits_of(self, topic: Topic) -> Limits | None:
+    def limits_of(self, topic: Topic) -> KeptLimits | None:
         """Return how much is kept of a topic."""
         histories = self.fanout.histories
         return None if histories is None else histories.of(topic)

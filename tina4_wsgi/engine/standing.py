@@ -47,7 +47,7 @@ class Audience(Protocol):
 
 
 class Counts:
-    """What one hub's keeper did.
+    """What one hub's keeper did, or what was kept for threads without a hub.
 
     Attributes:
         kept, unkept: messages that went into the journal, and that should have and did not.
@@ -75,6 +75,11 @@ class Counts:
         self.kept = self.unkept = self.repeated = self.failures = 0
         self.resumes = self.gaps = self.newcomers = self.replayed = 0
         self.latest_s = self.longest_s = 0.0
+
+    def note_transaction(self, took_s: float) -> None:
+        """Note how long a transaction took."""
+        self.latest_s = took_s
+        self.longest_s = max(self.longest_s, took_s)
 
 
 class Standing:

@@ -11,7 +11,7 @@ from .contract import MOST_ROWS, Journal
 from .positions import Position, parse
 
 if TYPE_CHECKING:
-    from .contract import Kept, Limits, Point, Records, Topic
+    from .contract import Kept, KeptLimits, Point, Records, Topic
 
 
 class KeptMessage(NamedTuple):
@@ -45,7 +45,7 @@ class Heard(NamedTuple):
 def past(
     journal: Records,
     topic: Topic,
-    limits: Limits,
+    limits: KeptLimits,
     after: str | None,
     most: int,
     point: Point | None = None,
@@ -71,7 +71,7 @@ def past(
 
 
 def _behind(
-    journal: Records, topic: Topic, limits: Limits, position: Position, most: int, point: Point
+    journal: Records, topic: Topic, limits: KeptLimits, position: Position, most: int, point: Point
 ) -> list[Kept]:
     found: list[Kept] = []
     page: list[Kept] | None = None
@@ -101,7 +101,7 @@ class Listener:
         point: up to where it has heard.
     """
 
-    def __init__(self, journal: Records, topic: Topic, limits: Limits) -> None:
+    def __init__(self, journal: Records, topic: Topic, limits: KeptLimits) -> None:
         self._journal = journal
         self._topic = topic
         self._limits = limits
@@ -133,12 +133,17 @@ class Listener:
         if point.epoch == before.epoch:
             number, now_s = before.number, time.time()
             page = self._journal.missed(self._topic, number, point.number, self._limits, now_s)
-        if page:
-            self.point = before._replace(number=page[-1].number)
-        else:
-            self.point = point
-        messages = [_shown(point.epoch, message) for message in page or ()]
-        return Heard(messages, page is None, bool(page))
+        self.point = before._replace(number=page[-1].number) if page else point
+        messages = self._left(before, point) if page is None else page
+        return Heard([_shown(point.epoch, one) for one in messages], page is None, bool(page))
+
+    def _left(self, before: Point, point: Point) -> list[Kept]:
+        """Return what is left behind a gap."""
+        # A number below that of before shows that it began to count anew.
+        number = before.number if point.number >= before.number else 0
+        most, now_s = self._limits.most_messages, time.time()
+        found = self._journal.latest(self._topic, most, point.number, self._limits, now_s)
+        return [one for one in found if one.number > number]
 
 
 def _shown(epoch: str, kept: Kept) -> KeptMessage:

@@ -148,6 +148,9 @@ class Endpoints:
                 "queued_messages": backplane.queued_messages,
             }
 
+        if monitor.process.fanout.reading is not None:
+            state["history"] = {"is_up": not monitor.process.history_error}
+
         response = Response().status(503 if is_draining else 200)
         response.header("Cache-Control", "no-store")
         return response.data(jsontext.encode_bytes(state), "application/json")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import gevent
 
 from ..websocket.connection import lifecycle_of
+from .keeping import facts_of_history
 from .metrics import Sums
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ class Feed:
 
         details = [detail, *(one.about for one in told)]
         workers = [
-            _worker(os.getpid(), own),
-            *(_worker(one.about.get("pid"), one.sums) for one in told),
+            _worker(detail, own),
+            *(_worker(one.about, one.sums) for one in told),
         ]
         totals = _totals(total)
         self.history.append(totals)
@@ -140,6 +141,7 @@ class Feed:
             ),
             "workers": sorted(workers, key=lambda one: str(one["pid"])),
             "backplane": None if backplane is None else _described(backplane),
+            "history": facts_of_history(total),
         }
 
 
@@ -323,18 +325,21 @@ def _totals(sums: Sums) -> Facts:
     return totals
 
 
-def _worker(pid: object, sums: Sums) -> Facts:
-    totals = _totals(sums)
-    return {
-        "pid": pid,
+def _worker(about: Facts, sums: Sums) -> Facts:
+    worker = {
+        "pid": about.get("pid"),
         "is_draining": bool(sum(sums.gauges.get("draining_workers", {}).values())),
-        **totals,
+        **_totals(sums),
     }
+    history = facts_of_history(sums)
+    if history is not None:
+        worker["history"] = {**history, "error": about.get("history_error", "")}
+    return worker
 
 
 def _described(status: Status) -> Facts:
     facts = status._asdict()
-    del facts["denied"]
+    del facts["denied"], facts["history_error"]
     return facts
 
 

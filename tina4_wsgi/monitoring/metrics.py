@@ -21,7 +21,8 @@ class Family(NamedTuple):
 
     Attributes:
         name: the name without the prefix and suffixes of an exporter.
-        kind: "counter", which only grows; "gauge"; or "seconds" and "sizes", which are histograms.
+        kind: "counter", which only grows; "gauge"; "highest", a gauge of which that of all
+            processes is the highest; or "seconds" and "sizes", which are histograms.
         help: one sentence.
         labels: the names of its labels.
     """
@@ -113,6 +114,18 @@ FAMILIES = (
         "backplane_dropped_messages", "counter", "Broadcasts that the backplane lost.", ("kind",)
     ),
     Family("backplane_outages", "counter", "How often the backplane went away.", ("kind",)),
+    Family("history_up", "gauge", "Processes that keep what they should."),
+    Family("history_failures", "counter", "How often history could not be kept any more."),
+    Family("history_kept", "counter", "Messages that were kept."),
+    Family("history_unkept", "counter", "Messages that should have been kept, and could not be."),
+    Family("history_repeated", "counter", "Messages left out, since their once had been said."),
+    Family("history_newcomers", "counter", "Connections that had not been here before."),
+    Family("history_resumes", "counter", "Connections that got all that they had missed."),
+    Family("history_gaps", "counter", "Connections that were told of a gap."),
+    Family("history_replayed", "counter", "Kept messages that were sent to those who came."),
+    Family("history_bytes", "highest", "Bytes that kept messages take."),
+    Family("history_latest_seconds", "highest", "How long the latest transaction took."),
+    Family("history_longest_seconds", "highest", "How long the longest transaction took."),
 )
 
 
@@ -120,16 +133,17 @@ class Sums:
     """All values of one process, or of several processes added up; can be written as JSON.
 
     Attributes:
-        counters, gauges: from a family's name, and the values of its labels joined by `SEPARATOR`,
-            to a number.
+        counters, gauges, highest: from a family's name, and the values of its labels joined by
+            `SEPARATOR`, to a number.
         histograms: from the same to the `counts` of a `Histogram`, followed by its `total`.
     """
 
-    __slots__ = ("counters", "gauges", "histograms")
+    __slots__ = ("counters", "gauges", "highest", "histograms")
 
     def __init__(self) -> None:
         self.counters: dict[str, dict[str, float]] = {}
         self.gauges: dict[str, dict[str, float]] = {}
+        self.highest: dict[str, dict[str, float]] = {}
         self.histograms: dict[str, dict[str, list[int]]] = {}
 
     def count(self, family: str, number: float, *labels: object) -> None:
@@ -139,6 +153,10 @@ class Sums:
     def gauge(self, family: str, number: float, *labels: object) -> None:
         """Add to a gauge."""
         _add(self.gauges.setdefault(family, {}), _key(labels), number)
+
+    def raise_to(self, family: str, number: float, *labels: object) -> None:
+        """Raise a gauge of which the highest counts."""
+        _raise(self.highest.setdefault(family, {}), _key(labels), number)
 
     def observe(self, family: str, histogram: Histogram, *labels: object) -> None:
         """Add a histogram to another."""
@@ -151,13 +169,16 @@ class Sums:
                 sums = mine.setdefault(family, {})
                 for key, number in values.items():
                     _add(sums, key, number)
+        for family, values in other.highest.items():
+            for key, number in values.items():
+                _raise(self.highest.setdefault(family, {}), key, number)
         for family, histograms in other.histograms.items():
             for key, numbers in histograms.items():
                 self._merge_histogram(family, key, numbers)
 
     def as_dict(self) -> Facts:
         """Return the values in a form for JSON."""
-        return {"counters": self.counters, "gauges": self.gauges, "histograms": self.histograms}
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_dict(cls, data: Facts) -> Sums:
@@ -168,7 +189,14 @@ class Sums:
         """
         sums = cls()
 
-        for part, mine in (("counters", sums.counters), ("gauges", sums.gauges)):
+        parts = {
+            "counters": sums.counters,
+            "gauges": sums.gauges,
+            "highest": sums.highest,
+        }
+        # A worker of an earlier version knows of no highest.
+        data = {"highest": {}, **data}
+        for part, mine in parts.items():
             for family, values in dict(data[part]).items():
                 # "+ 0" raises TypeError unless it is a number.
                 mine[family] = {key: number + 0 for key, number in dict(values).items()}
@@ -189,6 +217,10 @@ class Sums:
 
 def _add(values: dict[str, float], key: str, number: float) -> None:
     values[key] = values.get(key, 0) + number
+
+
+def _raise(values: dict[str, float], key: str, number: float) -> None:
+    values[key] = max(values.get(key, number), number)
 
 
 def _key(labels: tuple[object, ...]) -> str:

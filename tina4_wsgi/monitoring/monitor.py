@@ -12,6 +12,7 @@ import gevent
 from ..backplane.private_folders import default_places
 from ..errors import ConfigError
 from . import collecting, live_feed
+from .keeping import look_at_history
 from .live_feed import Feed
 from .metrics import Sums
 from .worker_files import CHECK_S, Told, WorkerFiles
@@ -99,6 +100,7 @@ class Monitor:
         sums.gauge("draining_workers", int(self.process.is_draining))
 
         self._look_at_backplane(sums)
+        look_at_history(sums, self.process)
         return sums
 
     def others(self) -> tuple[list[Told], Sums]:
@@ -144,7 +146,12 @@ class Monitor:
             self._files.close()
 
     def _detail(self) -> Facts:
-        return self.feed.detail(self.process.engines) if self._has_live else {"pid": os.getpid()}
+        if not self._has_live:
+            return {"pid": os.getpid()}
+        detail = self.feed.detail(self.process.engines)
+        if error := self.process.history_error:
+            detail["history_error"] = error
+        return detail
 
     def _look_at_backplane(self, sums: Sums) -> None:
         status = self._backplane()

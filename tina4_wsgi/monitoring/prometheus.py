@@ -58,7 +58,7 @@ def expose(sums: Sums, accept: str = "") -> tuple[bytes, str]:
 def _metrics(sums: Sums) -> Iterator[Metric]:
     """Yield every family that has a value."""
     for family in FAMILIES:
-        if family.kind in ("counter", "gauge"):
+        if family.kind in ("counter", "gauge", "highest"):
             yield from _numbers(family, sums)
         else:
             yield from _histograms(family, sums)
@@ -71,12 +71,12 @@ def _labels(family: Family, key: str) -> list[str]:
 def _numbers(family: Family, sums: Sums) -> Iterator[Metric]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-    is_counter = family.kind == "counter"
-    values = (sums.counters if is_counter else sums.gauges).get(family.name)
+    kinds = {"counter": sums.counters, "gauge": sums.gauges, "highest": sums.highest}
+    values = kinds[family.kind].get(family.name)
     if not values:
         return
 
-    made = CounterMetricFamily if is_counter else GaugeMetricFamily
+    made = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
     metric = made(PREFIX + family.name, family.help, labels=family.labels)
     for key, value in sorted(values.items()):
         metric.add_metric(_labels(family, key), value)

@@ -270,6 +270,7 @@ class WorkerFiles:
 
         if ended:
             past.gauges.clear()
+            past.highest.clear()
             self._put(_PAST, past, {})
         for name in ended:
             for ending in (_DATA, _LOCK):

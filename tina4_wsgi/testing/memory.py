@@ -22,7 +22,7 @@ _VOID = "-"
 _RESUMED = {"n": None, "y": True, "g": False}
 
 
-class Seen(str):
+class Whereabouts(str):
     """The text of a position, which remembers whose it is.
 
     A client that comes back with it has the name that it had, as a page keeps its own, and gets
@@ -38,7 +38,7 @@ class Seen(str):
     me: str
     ahead: frozenset[str]
 
-    def __new__(cls, text: str, me: str, ahead: frozenset[str] = frozenset()) -> Seen:
+    def __new__(cls, text: str, me: str, ahead: frozenset[str] = frozenset()) -> Whereabouts:
         """Make the text of a position."""
         seen = super().__new__(cls, text)
         seen.me, seen.ahead = me, ahead
@@ -59,17 +59,17 @@ class Memory:
 
     def __init__(self, since: str) -> None:
         self._position = str(since)
-        self._me = since.me if isinstance(since, Seen) else secrets.token_urlsafe(_ME_BYTES)
+        self._me = since.me if isinstance(since, Whereabouts) else secrets.token_urlsafe(_ME_BYTES)
         # What came while others are missing; None once all has been said.
-        self._ahead: set[str] | None = set(since.ahead) if isinstance(since, Seen) else set()
+        self._ahead: set[str] | None = set(since.ahead) if isinstance(since, Whereabouts) else set()
         self.is_marked: bool | None = None
         self.resumed: bool | None = None
         self.missed = False
 
     @property
-    def position(self) -> Seen:
+    def position(self) -> Whereabouts:
         """Where this client is, as the next connection says it."""
-        return Seen(self._position, self._me, frozenset(self._ahead or ()))
+        return Whereabouts(self._position, self._me, frozenset(self._ahead or ()))
 
     def claim(self) -> str:
         """Return the field of the query by which this client asks for marks."""

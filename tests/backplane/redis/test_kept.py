@@ -6,7 +6,7 @@ import pytest
 
 from tina4_wsgi.backplane.envelope import Envelope, EnvelopeError, Kind
 from tina4_wsgi.backplane.redis.kept import encoded, heard_in, read_in, runs_of
-from tina4_wsgi.journal.contract import Draft, Kept, Limits
+from tina4_wsgi.journal.contract import Draft, Kept, KeptLimits
 
 ANNA = b"a" * 16
 HI, HO = b"\x81\x02hi", b"\x81\x02ho"
@@ -75,7 +75,7 @@ def test_a_command_is_encoded_as_redis_wants_it():
 
 
 def test_drafts_to_one_topic_in_a_row_are_a_run():
-    one, two = (Draft((2, path), HI, Limits(1, 1.0)) for path in ("/a", "/b"))
+    one, two = (Draft((2, path), HI, KeptLimits(1, 1.0)) for path in ("/a", "/b"))
 
     assert runs_of([one, one, two, one]) == [(0, 2), (2, 3), (3, 4)]
     assert runs_of([]) == []

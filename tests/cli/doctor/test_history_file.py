@@ -122,6 +122,13 @@ def test_without_a_backplane_it_is_kept_in_memory(tmp_path):
     assert note.endswith(", in the memory of each process, since backplane is 'none'")
 
 
+def test_in_redis_there_is_no_file(tmp_path):
+    findings, (note,) = examined(tmp_path, backplane="redis", backplane_url="redis://127.0.0.1:1")
+
+    assert findings == []
+    assert note.endswith(" replay 7), in Redis")
+
+
 def test_the_command_tells_of_it(tmp_path, monkeypatch):
     monkeypatch.setenv("TINA4_WS_MAX_CONNECTIONS", "100")
     (tmp_path / "wsgi.py").write_text(

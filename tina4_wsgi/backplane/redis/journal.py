@@ -13,7 +13,7 @@ import secrets
 import sys
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ...errors import BackplaneError, JournalError
 from ...journal.contract import Appended, Point
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...config import Config
-    from ...journal.contract import Declaration, Draft, Kept, Limits, Topic
+    from ...journal.contract import Declared, Draft, Kept, KeptLimits, Topic
     from .channels import RedisConnection
     from .kept import Command, Reply
 
-SomeHub = Any  # gevent has no types
+SomeHub = object
 Ask = Callable[["_Connection"], "Callable[[], Command]"]
 """Prepares a call on a connection; what it returns lays out the command, once that is there."""
 
@@ -105,7 +105,7 @@ class RedisJournal:
         return Appended(Point(epoch.decode(), before, 0), numbers), heard
 
     def missed(
-        self, topic: Topic, number: int, end: int, limits: Limits, now_s: float = 0.0
+        self, topic: Topic, number: int, end: int, limits: KeptLimits, now_s: float = 0.0
     ) -> list[Kept] | None:
         """Return a page of what was missed; see `contract.Records`."""
         epoch = self._known.epoch or self.point().epoch
@@ -114,7 +114,7 @@ class RedisJournal:
         return None if found is None else [one.kept for one in found]
 
     def latest(
-        self, topic: Topic, most: int, end: int, limits: Limits, now_s: float = 0.0
+        self, topic: Topic, most: int, end: int, limits: KeptLimits, now_s: float = 0.0
     ) -> list[Kept]:
         """Return the last messages of a topic; see `contract.Records`."""
         if most <= 0:
@@ -143,13 +143,17 @@ class RedisJournal:
         for command in self._scribe.forget(topic):
             self._ask(command)
 
-    def declare(self, declarations: Sequence[Declaration]) -> None:
+    def declare(self, declarations: Sequence[Declared]) -> None:
         """Say what is kept."""
         self._ask(self._scribe.declare(declarations))
 
-    def declared(self) -> list[Declaration]:
+    def declared(self) -> list[Declared]:
         """Return what was declared, sorted and each once."""
         return sorted({*_read(declared_in, self._ask(self._scribe.declared()))})
+
+    def size_bytes(self) -> int:
+        """Return 0: Redis bounds it, by its `maxmemory`."""
+        return 0
 
     def close(self) -> None:
         """Close idle connections; the journal may be used again."""

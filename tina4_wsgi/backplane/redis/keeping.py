@@ -16,7 +16,7 @@ from .journal import RedisJournal
 if TYPE_CHECKING:
     from ...journal.contract import Topic
     from ..contract import OutsidePublisher
-    from ..outside_journals import Keeping, OutsideJournal
+    from ..outside_journals import KeepingPlace, OutsideJournal
 
 
 class RedisKeepingPublisher:
@@ -55,7 +55,7 @@ class RedisKeepingPublisher:
             )
         return self._way.carry(kind, name, frame)
 
-    def _find(self, topic: Topic) -> Keeping | None:
+    def _find(self, topic: Topic) -> KeepingPlace | None:
         try:
             return self._journal.find(topic)
         except JournalError:

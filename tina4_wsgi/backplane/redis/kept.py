@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import jsontext
 from ...errors import JournalError
-from ...journal.contract import Declaration, Draft, Kept, Limits
+from ...journal.contract import Declared, Draft, Kept, KeptLimits
 from ...journal.positions import new_epoch
 from ...protocol.marks import split_frames
 from ..envelope import NOBODY, Envelope, EnvelopeError, Kind, check_frame, pack
@@ -49,7 +49,7 @@ class Known(NamedTuple):
     number: int = 0
 
 
-class Told(NamedTuple):
+class HeardOf(NamedTuple):
     """A message as Redis tells of it.
 
     Attributes:
@@ -171,7 +171,7 @@ class Scribe:
         )
 
     def missed(
-        self, topic: Topic, epoch: str, number: int, end: int, limits: Limits, now_ms: int = 0
+        self, topic: Topic, epoch: str, number: int, end: int, limits: KeptLimits, now_ms: int = 0
     ) -> Command:
         """Lay out the command that reads a page of a topic behind `number` up to `end`."""
         channels, channel = self._channels, self.channel(topic)
@@ -181,7 +181,9 @@ class Scribe:
             *(epoch, number, end, now_ms, int(limits.longest_s * 1000)),
         )
 
-    def latest(self, topic: Topic, most: int, end: int, limits: Limits, now_ms: int = 0) -> Command:
+    def latest(
+        self, topic: Topic, most: int, end: int, limits: KeptLimits, now_ms: int = 0
+    ) -> Command:
         """Lay out the command that reads the latest messages of a topic up to `end`."""
         keys = (self._channels.journal, self._channels.stream(self.channel(topic)))
         return (
@@ -198,7 +200,7 @@ class Scribe:
             (self._publish, self._channels.everybody, notice),
         )
 
-    def declare(self, declarations: Sequence[Declaration]) -> Command:
+    def declare(self, declarations: Sequence[Declared]) -> Command:
         """Lay out the command that says what is kept."""
         return (
             "SET",
@@ -211,11 +213,11 @@ class Scribe:
         return ("GET", self._channels.declared)
 
 
-def declared_in(reply: bytes | None) -> list[Declaration]:
+def declared_in(reply: bytes | None) -> list[Declared]:
     """Read the reply to `Scribe.declared`; what a newer version says differently is left out."""
     found = [] if reply is None else jsontext.decode(reply)
     return [
-        Declaration(kind, pattern, Limits(most, longest_s, replay))
+        Declared(kind, pattern, KeptLimits(most, longest_s, replay))
         for kind, pattern, most, longest_s, replay in found
     ]
 
@@ -240,7 +242,7 @@ def encoded(command: Command) -> bytes:
     return b"*%d\r\n%b" % (len(parts), b"".join(laid_out))
 
 
-def heard_in(envelope: Envelope) -> list[Told]:
+def heard_in(envelope: Envelope) -> list[HeardOf]:
     """Read an envelope KEPT.
 
     Raises:
@@ -265,11 +267,11 @@ def heard_in(envelope: Envelope) -> list[Told]:
         check_frame(frame)
         kept = Kept(number + place, frame, author, said_at_s)
         before = number + place - 1 if place else previous
-        told.append(Told(epoch, kept, before, envelope.sender, ticket and ticket + place))
+        told.append(HeardOf(epoch, kept, before, envelope.sender, ticket and ticket + place))
     return told
 
 
-def read_in(entry: Reply) -> Told:
+def read_in(entry: Reply) -> HeardOf:
     """Read an entry of a stream.
 
     Raises:
@@ -281,19 +283,19 @@ def read_in(entry: Reply) -> Told:
         found = _SENDER.fullmatch(sender)
         kept = Kept(int(number.partition(b"-")[0]), frame, author.decode(), int(said_ms) / 1000)
         who, ticket = (b"", 0) if found is None else (found["sender"], int(found["ticket"]))
-        heard = Told("", kept, int(previous), who, ticket)
+        heard = HeardOf("", kept, int(previous), who, ticket)
     except ValueError as exc:
         raise EnvelopeError(f"an entry of a stream is garbage: {exc}") from None
     check_frame(frame)
     return heard
 
 
-def missed_in(reply: Reply) -> list[Told] | None:
+def missed_in(reply: Reply) -> list[HeardOf] | None:
     """Read the reply to `Scribe.missed`; None where something is not there any more."""
     verdict, *entries = reply
     return [read_in(entry) for entry in entries] if verdict == b"ok" else None
 
 
-def latest_in(reply: Reply) -> list[Told]:
+def latest_in(reply: Reply) -> list[HeardOf]:
     """Read the reply to `Scribe.latest`, oldest first."""
     return [read_in(entry) for entry in reversed(reply)]

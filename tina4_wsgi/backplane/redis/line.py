@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ...config import Config
-    from ...journal.contract import Declaration, Kept, Topic
+    from ...journal.contract import Declared, Kept, Topic
     from ..contract import Facts, Receiver, Saying
     from .channels import Channels
     from .health import Health
-    from .kept import Reply, Told
+    from .kept import HeardOf, Reply
     from .publisher import RedisPublisher
     from .subscriber import RedisSubscriber
 
@@ -236,7 +236,7 @@ class RedisLine:
         self._must_renew = True
         self._fail(error)
 
-    def declare(self, declarations: Sequence[Declaration]) -> None:
+    def declare(self, declarations: Sequence[Declared]) -> None:
         """Say what is kept."""
         self._publisher.call(1_000, lambda run: self._scribe.declare(declarations), lambda _: None)
 
@@ -319,7 +319,7 @@ class RedisLine:
             place = self._places[channel]
         return place
 
-    def _hand_on(self, place: _Place, found: Sequence[Told]) -> None:
+    def _hand_on(self, place: _Place, found: Sequence[HeardOf]) -> None:
         """Hand messages of one topic on, which stand side by side or are the only ones missing."""
         if place.since is None:
             place.since = found[0].kept.number - 1
@@ -532,7 +532,7 @@ class RedisLine:
         self._is_unsure = True
         self._look()
 
-    def _held_of_others(self, epoch: str) -> list[tuple[_Place, Told]]:
+    def _held_of_others(self, epoch: str) -> list[tuple[_Place, HeardOf]]:
         """Return what has come of topics that are heard of, but not for how long.
 
         Nobody on them was here before; what came is for those who came meanwhile.
@@ -567,9 +567,11 @@ class RedisLine:
             self._catching = None
         return found
 
-    def _read_all(self, epoch: str, begin: int, end: int) -> tuple[list[tuple[_Place, Told]], bool]:
+    def _read_all(
+        self, epoch: str, begin: int, end: int
+    ) -> tuple[list[tuple[_Place, HeardOf]], bool]:
         """Read what is missing of all topics; return also whether it is all there."""
-        found: list[tuple[_Place, Told]] = []
+        found: list[tuple[_Place, HeardOf]] = []
         if begin >= end:
             return found, True
         is_whole = True

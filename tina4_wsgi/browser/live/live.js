@@ -27,6 +27,8 @@ function duration(seconds) {
   return seconds < 172800 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86400)} d`;
 }
 
+const milliseconds = (seconds) => (seconds ? `${(seconds * 1000).toFixed(seconds < 0.01 ? 2 : 0)} ms` : "–");
+
 // -- charts
 
 const perSecond = (number) => `${number > 0 && number < 10 ? number.toFixed(1) : count(number)}/s`;
@@ -120,6 +122,18 @@ const tables = {
     ["number", count(rowRate("workers", row.pid, row, "messages_sent"))],
     [row.callbacks_waiting ? "number warn" : "number", count(row.callbacks_running)],
   ]),
+  history: new Table("history", (row) => row.pid, ({ pid, history }) => [
+    [history.is_up ? "" : "bad", pid],
+    ["number", count(history.kept)],
+    [history.unkept ? "number bad" : "number none", count(history.unkept)],
+    ["number wide none", count(history.repeated)],
+    ["number wide", count(history.newcomers)],
+    ["number", count(history.resumes)],
+    [history.gaps ? "number warn" : "number none", count(history.gaps)],
+    ["number wide", count(history.replayed)],
+    ["number", milliseconds(history.latest_seconds)],
+    ["number wide", milliseconds(history.longest_seconds)],
+  ]),
 };
 
 // -- messages of the server
@@ -142,6 +156,20 @@ function showNow(now) {
   byId("slow-count").textContent = now.totals.slow_consumers ? `${count(now.totals.slow_consumers)} were closed` : "";
   byId("place").textContent = `worker ${now.worker}`;
   byId("backplane").textContent = describe(now.backplane);
+  showHistory(now.history, now.workers.filter((worker) => worker.history));
+}
+
+function showHistory(history, workers) {
+  byId("history-panel").hidden = !history;
+  if (!history) return;
+  tables.history.show(workers);
+  const parts = [history.bytes && bytes(history.bytes), history.failures && `failures: ${count(history.failures)}`];
+  byId("history-state").textContent = parts.filter(Boolean).join(", ");
+  const byError = new Map();
+  for (const { pid, history: { error } } of workers) if (error) byError.set(error, [...(byError.get(error) ?? []), pid]);
+  byId("history-error").hidden = !byError.size;
+  const errors = Array.from(byError, ([error, pids]) => `Nothing is kept at present in ${pids.join(", ")}: ${error}`);
+  byId("history-error").textContent = errors.join("; ");
 }
 
 function describe(backplane) {

@@ -29,6 +29,9 @@ def examine_history(app: object) -> Iterator[Finding | Note]:
         return
 
     names = ", ".join(map(told, kept))
+    if app.config.backplane == "redis":
+        yield Note(f"history is kept of {names}, in Redis")
+        return
     path = app.history_file()
     if not path:
         yield Note(
