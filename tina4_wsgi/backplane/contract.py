@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..journal.contract import Declared, Draft, Kept, KeptLimits, Topic
+    from ..journal.contract import Declared, Draft, Kept, KeptLimits, Row, Topic
     from .envelope import Kind
 
 TIMEOUT_S = 5.0
@@ -105,12 +105,12 @@ class Receiver(Protocol):
             kind: PATH or ROOM.
         """
 
-    def hear_kept(self, topic: Topic, kept: Kept, saying: Saying | None, is_new: bool) -> None:
-        """Send a message that is kept elsewhere to every connection here; in order.
+    def hear_kept(self, row: Row, sayings: Sequence[Saying] | None, is_new: bool) -> None:
+        """Send messages that are kept elsewhere to every connection here; in order.
 
         Args:
-            saying: of this process's own messages.
-            is_new: whether it hasn't been handed on before.
+            sayings: of this process's own messages; None for others.
+            is_new: whether they haven't been handed on before.
         """
 
     def hear_answer(self, saying: Saying) -> None:

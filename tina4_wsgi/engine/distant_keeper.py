@@ -27,17 +27,17 @@ from greenlet import getcurrent
 from ..backplane.contract import Saying
 from ..errors import JournalError
 from ..hub.native import get_ident
-from ..journal.contract import MOST_ROWS, Point, Row
+from ..journal.contract import MOST_ROWS, Kept, Point, Row
 from ..routing.names import GroupKind
 from .recent import Recent
 from .standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..backplane.relay import Relay
     from ..hub.mailbox import Mailbox
-    from ..journal.contract import Draft, Kept, KeptLimits, Topic
+    from ..journal.contract import Draft, KeptLimits, Topic
     from ..websocket.lifecycle import Lifecycle
     from ..websocket.transport import Transport
     from .standing import Audience
@@ -205,18 +205,20 @@ class DistantKeeper(Standing):
 
     # -- what the line tells, in the order of the journal
 
-    def hear_kept(self, topic: Topic, kept: Kept, saying: Saying | None, is_new: bool) -> None:
-        """Have a message heard."""
-        self._point = self._point._replace(number=kept.number)
-        own = saying if isinstance(saying, _Spoken) and saying.speaker is self else None
+    def hear_kept(self, row: Row, sayings: Sequence[Saying] | None, is_new: bool) -> None:
+        """Have messages heard."""
+        if self._queue:
+            self._say_all_late(row.messages[0].number - 1)
+        self._point = self._point._replace(number=row.messages[-1].number)
+        own = [one for one in sayings or () if isinstance(one, _Spoken) and one.speaker is self]
         if is_new:
-            exclude = None if own is None else own.exclude
-            excludes = None if exclude is None else [exclude]
-            self._audience.hear_kept(Row(topic, [kept]), excludes)
-        self._recent.add(topic, kept)
-        if own is not None:
-            self.counts.kept += 1
-            own.is_done = True
+            excludes = [one.exclude for one in own]
+            self._audience.hear_kept(row, excludes if any(excludes) else None)
+        self._recent.add(row)
+        if own:
+            self.counts.kept += len(own)
+            for one in own:
+                one.is_done = True
         if self._queue:
             self._run_on()
 
@@ -233,7 +235,9 @@ class DistantKeeper(Standing):
             self.counts.kept += 1
             saying.is_done = True
         elif saying.number <= self._point.number:
-            saying.is_done = True
+            # The answer came late, and those who have joined since may have read it.
+            self._say_late(saying)
+            self._audience.hear_position(self.position, has_gap=True)
         self._run_on()
 
     def hear_point(self, epoch: str, number: int, has_gap: bool, is_well: bool) -> None:
@@ -243,16 +247,30 @@ class DistantKeeper(Standing):
         if is_other or has_gap:
             self._recent.clear(number)
             self._is_gap_due = self._is_gap_due or has_gap
-        for one in self._queue:
-            if isinstance(one, _Spoken) and 0 < one.number <= number:
-                one.is_done = True
         if self._queue:
+            self._say_all_late(number)
             self._run_on()
 
         was_ill, self.error = bool(self.error), self.error if not is_well else ""
         if is_well and (was_ill or self._is_gap_due or (is_other and before.epoch)):
             has_gap, self._is_gap_due = self._is_gap_due, False
             self._audience.hear_position(self.position, has_gap=has_gap)
+
+    def _say_all_late(self, number: int) -> None:
+        """Have messages up to a number heard that were kept before this process was subscribed."""
+        for one in self._queue:
+            if isinstance(one, _Spoken):
+                if not 0 < one.number <= number:
+                    return
+                self._say_late(one)
+
+    def _say_late(self, saying: _Spoken) -> None:
+        if not saying.is_done and saying.claim():
+            draft = saying.draft
+            kept = Kept(saying.number, draft.frame, draft.author, time.time())
+            excludes = None if saying.exclude is None else [saying.exclude]
+            self._audience.hear_kept(Row(draft.topic, [kept]), excludes)
+        saying.is_done = True
 
     def hear_trouble(self, error: str) -> None:
         """Go on without the journal: have heard at once what waits for it."""

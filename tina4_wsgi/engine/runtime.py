@@ -30,12 +30,12 @@ from .journals import Journals
 from .reading import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..backplane.contract import Facts, Saying
     from ..config import Config
     from ..hub.mailbox import ThreadCall
-    from ..journal.contract import Kept, KeptLimits, Topic
+    from ..journal.contract import KeptLimits, Row, Topic
     from .distant_keeper import DistantKeeper
     from .histories import Histories
     from .keeper import HubKeeper
@@ -260,9 +260,9 @@ class Runtime:
         self.deliver(kind, name, frame)
         self.fanout.doubt()
 
-    def hear_kept(self, topic: Topic, kept: Kept, saying: Saying | None, is_new: bool) -> None:
-        """Deliver a message that is kept elsewhere."""
-        self._tell_keepers("hear_kept", topic, kept, saying, is_new)
+    def hear_kept(self, row: Row, sayings: Sequence[Saying] | None, is_new: bool) -> None:
+        """Deliver messages that are kept elsewhere."""
+        self._tell_keepers("hear_kept", row, sayings, is_new)
 
     def hear_answer(self, saying: Saying) -> None:
         """Note that a message of a hub here was kept or refused."""

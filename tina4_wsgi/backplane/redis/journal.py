@@ -81,8 +81,8 @@ class RedisJournal:
         """Keep all drafts, and have everybody hear them; see `contract.Records`."""
         return self.say(drafts, now_s)[0]
 
-    def say(self, drafts: Sequence[Draft], now_s: float = 0.0) -> tuple[Appended, list[int]]:
-        """Keep drafts, and return also how many processes heard each.
+    def say(self, drafts: Sequence[Draft], now_s: float = 0.0) -> tuple[Appended, int]:
+        """Keep drafts, and return also how many processes heard the last.
 
         Raises:
             JournalError: one of them could not be kept.
@@ -90,21 +90,19 @@ class RedisJournal:
         now_ms = self._ms(now_s)
 
         def ask(connection: _Connection) -> Callable[[], Command]:
-            tickets = connection.take_tickets(len(drafts))
+            ticket = connection.take_tickets(len(drafts))
             return lambda: self._scribe.keep(
-                [*zip(tickets, drafts, strict=True)],
-                connection.run,
-                self._known,
-                connection.sender,
-                now_ms,
+                drafts, ticket, connection.run, self._known, connection.sender, now_ms
             )
 
-        epoch, before, numbers, counts = self._call(ask)
+        epoch, before, numbers, heard = self._call(ask)
+        if not isinstance(numbers, list):
+            numbers = [*range(before + 1, before + 1 + len(drafts))]
         failed = [one for one in numbers if isinstance(one, bytes)]
         if failed:
             raise JournalError(f"redis can't keep a message: {failed[0].decode(errors='replace')}")
         self._know(epoch, max([before, *numbers]))
-        return Appended(Point(epoch.decode(), before, 0), numbers), counts
+        return Appended(Point(epoch.decode(), before, 0), numbers), heard
 
     def missed(
         self, topic: Topic, number: int, end: int, limits: KeptLimits, now_s: float = 0.0
@@ -229,11 +227,11 @@ class _Connection:
         self.sender = secrets.token_bytes(SENDER_BYTES)
         self.run = ""
 
-    def take_tickets(self, count: int) -> range:
-        """Return the next tickets of this sender."""
+    def take_tickets(self, count: int) -> int:
+        """Return the next ticket of this sender, the first of so many."""
         first = self._ticket + 1
         self._ticket += count
-        return range(first, first + count)
+        return first
 
     def call(self, command: Callable[[], Command], is_script: bool) -> Reply:
         """Make a call; again where the connection is broken, or Redis has lost its scripts.

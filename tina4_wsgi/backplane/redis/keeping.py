@@ -39,10 +39,10 @@ class RedisKeepingPublisher:
             if keeping is not None:
                 assert isinstance(keeping.journal, RedisJournal)
                 draft = Draft(topic, frame, keeping.limits, "", once)
-                appended, counts = keeping.journal.say([draft])
+                appended, heard = keeping.journal.say([draft])
                 if not appended.numbers[0]:
                     return SaidBefore(0, 0)
-                return Receipt(counts[0], None)
+                return Receipt(heard, None)
         except JournalError:
             # Those who are there hear it, and learn that those who are not will not.
             self._journal.close()

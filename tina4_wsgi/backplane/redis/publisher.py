@@ -23,7 +23,7 @@ from ...errors import JournalError
 from .channels import RedisNode, client, describe, is_denied
 from .cooperating import open_connection
 from .health import Backoff, Health
-from .kept import greet
+from .kept import encoded, greet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -277,7 +277,7 @@ class RedisPublisher:
     def _packed(self, connection: RedisConnection, post: _Post) -> list[bytes]:
         if post.lay_out is None:
             return connection.pack_command(self._command, post.channel, post.data)
-        return connection.pack_command(*post.lay_out(self._run_id))
+        return [encoded(post.lay_out(self._run_id))]
 
     def _drop(self, post: _Post, error: Exception) -> None:
         """Count a message that can't be published, and log it once for each channel."""
