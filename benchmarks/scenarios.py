@@ -92,6 +92,12 @@ def _idle(key: str, count: int, *, is_default: bool = True) -> Scenario:
     )
 
 
+def _kept(key: str, title: str, window: str) -> Scenario:
+    """A room that keeps history, which only ours has."""
+    load = ("broadcast", "--path", "/ws/kept/bench", "-c", "200", "--window", window)
+    return Scenario(key, title, "deliveries", "closed_loop", load=load, is_ours_alone=True)
+
+
 def _secret(key: str, title: str, *load: str) -> Scenario:
     """A scenario over TLS 1.3, in which the generator works as hard as the server: few clients."""
     unit = "messages" if load[0] == "echo" else "deliveries"
@@ -124,6 +130,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         "1",
         *ROOMS,
     ),
+    _kept("kept1", "the same path with history, 1 broadcast outstanding", "1"),
+    _kept("kept32", "the same path with history, 32 broadcasts outstanding", "32"),
     _echo(
         "big-echo",
         "echo, 32 KiB of text, 100 connections, 1 outstanding",

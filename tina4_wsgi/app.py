@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from .engine.presence import Member
     from .engine.reading import Reading
     from .http.response_watch import OnResponse
-    from .journal.contract import Declaration, Topic
+    from .journal.contract import Declared, Topic
     from .journal.past import KeptMessage
     from .routing.callbacks import Auth
     from .routing.matching import Route
@@ -390,7 +390,7 @@ class App:
         """Return the router's routes, and the WebSocket routes of a wrapped framework."""
         return [*self.router.routes, *(self._bridge.routes() if self._bridge is not None else ())]
 
-    def all_kept(self) -> list[Declaration]:
+    def all_kept(self) -> list[Declared]:
         """Return what keeps history: the WebSocket routes, and the declared rooms."""
         return [one for one in self._histories.declarations() if one.limits.most_messages]
 

@@ -1,4 +1,4 @@
-"""Ours: the routes that every peer has, with all defaults."""
+"""Ours: the routes that every peer has, with all defaults, and one that keeps history."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from greenlet import greenlet
 
-from tina4_wsgi import App, Router
+from tina4_wsgi import App, Router, broadcast, position
 
 closed: Counter[int | None] = Counter()
 
@@ -29,6 +29,27 @@ def chat(connection: Any, event: str, data: str | bytes) -> None:
         closed[connection.close_code] += 1
 
 
+@Router.websocket("/ws/kept/{room}", history=100)
+def kept(connection: Any, event: str, data: str | bytes) -> None:
+    """Send each message to everybody on the path, and keep it."""
+    if event == "message":
+        connection.broadcast(data)
+
+
+@Router.get("/position/{room}")
+def where(request: Any, response: Any) -> dict[str, str]:
+    """Tell where a page of a room is."""
+    return {"position": position(f"/ws/kept/{request.params.room}")}
+
+
+@Router.get("/say/{room}/{count:int}")
+def say(request: Any, response: Any) -> dict[str, int]:
+    """Say so many messages of 64 bytes in a room."""
+    for _ in range(request.params["count"]):
+        broadcast(f"/ws/kept/{request.params.room}", 64 * "x")
+    return {"said": request.params["count"]}
+
+
 @Router.get("/hello/{name}")
 def hello(request: Any, response: Any) -> dict[str, str]:
     """Answer with JSON."""
@@ -41,7 +62,11 @@ def stats(request: Any, response: Any) -> dict[str, Any]:
     measurements.
     """
     greenlets = sum(issubclass(type(one), greenlet) for one in gc.get_objects())
-    return {"greenlets": greenlets, "closed": {str(code): count for code, count in closed.items()}}
+    return {
+        "greenlets": greenlets,
+        "closed": {str(code): count for code, count in closed.items()},
+        "open": len(app.connections_here()),
+    }
 
 
 app = App()

@@ -23,9 +23,9 @@ from tina4_wsgi.backplane.outside_journals import Patterns
 from tina4_wsgi.backplane.publishing import Publisher
 from tina4_wsgi.config import Config
 from tina4_wsgi.engine import keeper as keeper_module
-from tina4_wsgi.errors import BackplaneError, UsageError
+from tina4_wsgi.errors import BackplaneError, Tina4Error, UsageError
 from tina4_wsgi.journal import database as database_module
-from tina4_wsgi.journal.contract import Declaration, Limits
+from tina4_wsgi.journal.contract import Declared, KeptLimits
 from tina4_wsgi.protocol.framing import text_frame
 
 __all__ = ["workers"]
@@ -65,7 +65,7 @@ def publish(publisher: Publisher, path: str, text: str, **options: Any) -> Any:
     def there() -> None:
         try:
             found.append(publisher.publish(path, text, **options))
-        except Exception as exc:
+        except Tina4Error as exc:
             found.append(exc)
 
     in_thread(there)
@@ -245,23 +245,23 @@ def test_a_publisher_that_never_served_finds_the_journal_of_its_project(app: Wor
 
 
 def patterns(*declared: tuple[int, str, int]) -> Patterns:
-    return Patterns([Declaration(kind, text, Limits(most, 60.0)) for kind, text, most in declared])
+    return Patterns([Declared(kind, text, KeptLimits(most, 60.0)) for kind, text, most in declared])
 
 
 def test_the_most_exact_route_counts():
     found = patterns((2, "/a/{b}", 5), (2, "/a/b", 0), (2, "/a/c", 7), (3, "r:{x}", 9))
 
-    assert found.limits_of((2, "/a/x")) == Limits(5, 60.0)
+    assert found.limits_of((2, "/a/x")) == KeptLimits(5, 60.0)
     assert found.limits_of((2, "/a/b")) is None
-    assert found.limits_of((2, "/a/c")) == Limits(7, 60.0)
+    assert found.limits_of((2, "/a/c")) == KeptLimits(7, 60.0)
     assert found.limits_of((2, "/nowhere")) is None
-    assert found.limits_of((3, "r:1")) == Limits(9, 60.0)
+    assert found.limits_of((3, "r:1")) == KeptLimits(9, 60.0)
     assert found.limits_of((3, "/a/x")) is None
 
 
 def test_what_a_framework_spells_in_its_own_way_is_left_out():
     found = patterns((2, "^a/(?P<b>[^/]+)$", 5), (2, "/x", 3), (3, "{", 4), (3, "ok", 2))
 
-    assert found.limits_of((2, "/x")) == Limits(3, 60.0)
-    assert found.limits_of((3, "ok")) == Limits(2, 60.0)
+    assert found.limits_of((2, "/x")) == KeptLimits(3, 60.0)
+    assert found.limits_of((3, "ok")) == KeptLimits(2, 60.0)
     assert found.limits_of((2, "a/b")) is None

@@ -178,7 +178,7 @@ class Core:
         self._told.append("close")
 
 
-class Told(Relay):
+class HeardOf(Relay):
     """A relay whose backplane writes down what it is told."""
 
     def __init__(self, folder: Path, *errors: Exception, **more: Any) -> None:
@@ -196,12 +196,12 @@ class Told(Relay):
 
 
 @pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Told]]:
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., HeardOf]]:
     monkeypatch.setattr(isolation, "is_on", False)
-    made: list[Told] = []
+    made: list[HeardOf] = []
 
-    def make(*errors: Exception, **more: Any) -> Told:
-        made.append(Told(tmp_path, *errors, **more))
+    def make(*errors: Exception, **more: Any) -> HeardOf:
+        made.append(HeardOf(tmp_path, *errors, **more))
         return made[-1]
 
     yield make
@@ -331,7 +331,7 @@ def test_one_that_can_not_start_is_told_once_and_nothing_is_carried(make, caplog
     assert relay.wait_until_heard(Kind.PATH, "/x") is False
 
 
-def retry(relay: Told) -> float:
+def retry(relay: HeardOf) -> float:
     """Try again now; gives the pause that it would have waited."""
     pause_s = relay._retry_s
     relay._try_again()

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tina4_wsgi.backplane.journal_files import journal_file
 from tina4_wsgi.config import Config
-from tina4_wsgi.journal.contract import Declaration, Draft, Limits
+from tina4_wsgi.journal.contract import Declared, Draft, KeptLimits
 from tina4_wsgi.protocol.frames import encode_message
 from tina4_wsgi.routing.names import GroupKind
 
-LIMITS = Limits(most_messages=50, longest_s=300)
-NOTHING = Limits(most_messages=0, longest_s=300)
+LIMITS = KeptLimits(most_messages=50, longest_s=300)
+NOTHING = KeptLimits(most_messages=0, longest_s=300)
 
 
 class History:
@@ -26,9 +26,9 @@ class History:
         self.journal = journal_file(Config(history_dir=str(folder)), folder, 0)
         self.journal.declare(
             [
-                Declaration(GroupKind.PATH, "/ws/news/{name}", LIMITS),
-                Declaration(GroupKind.PATH, "/ws/plain", NOTHING),
-                Declaration(GroupKind.ROOM, "orders:{id}", LIMITS),
+                Declared(GroupKind.PATH, "/ws/news/{name}", LIMITS),
+                Declared(GroupKind.PATH, "/ws/plain", NOTHING),
+                Declared(GroupKind.ROOM, "orders:{id}", LIMITS),
             ]
         )
 

@@ -17,7 +17,7 @@ from tina4_wsgi.backplane.redis.journal import RedisJournal
 from tina4_wsgi.cli.main import main
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import JournalError
-from tina4_wsgi.journal.contract import Declaration, Draft
+from tina4_wsgi.journal.contract import Declared, Draft
 from tina4_wsgi.protocol.framing import text_frame
 from tina4_wsgi.routing.names import GroupKind
 
@@ -42,9 +42,9 @@ def journal(broker: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Re
     journal = RedisJournal(Config.from_environ())
     journal.declare(
         [
-            Declaration(GroupKind.PATH, "/ws/news/{name}", LIMITS),
-            Declaration(GroupKind.PATH, "/ws/few/{name}", FEW),
-            Declaration(GroupKind.PATH, "/ws/plain", NOTHING),
+            Declared(GroupKind.PATH, "/ws/news/{name}", LIMITS),
+            Declared(GroupKind.PATH, "/ws/few/{name}", FEW),
+            Declared(GroupKind.PATH, "/ws/plain", NOTHING),
         ]
     )
     yield journal
@@ -154,7 +154,7 @@ def test_a_listener_goes_on_behind_a_redis_that_was_away(journal, tmp_path: Path
     with redis.running(tmp_path) as broker:
         config = Config(backplane="redis", backplane_url=broker.url)
         other = RedisJournal(config)
-        other.declare([Declaration(GroupKind.PATH, "/ws/news/{name}", LIMITS)])
+        other.declare([Declared(GroupKind.PATH, "/ws/news/{name}", LIMITS)])
         listener = OutsideHistory(config, TOPIC)
         listener.listen(None)
         say(other, "one")

@@ -16,7 +16,7 @@ from tests.support.kept_house import ME, OTHER, PATH, ROOM, Page, Workers
 from tina4_wsgi.engine import keeper as keeper_module
 from tina4_wsgi.errors import UsageError
 from tina4_wsgi.journal import database as database_module
-from tina4_wsgi.journal.contract import Limits
+from tina4_wsgi.journal.contract import KeptLimits
 from tina4_wsgi.protocol.framing import text_frame
 
 CHAT = "/ws/chat/a"
@@ -127,8 +127,7 @@ def test_what_is_sent_to_one_comes_behind_what_was_broadcast_before(chat: Worker
     assert plain.read(6) == ["b0", "s0", "b1", "s1", "b2", "s2"]
     in_one_turn(marked, act)
 
-    texts = [text for text in marked.read(9)]
-    assert texts == [
+    assert marked.read(9) == [
         *("0-1:b0", "0-2:b1", "0-3:b2"),
         *("0-4:b0", ":s0", "0-5:b1", ":s1", "0-6:b2", ":s2"),
     ]
@@ -430,7 +429,7 @@ def test_how_much_of_a_path_is_kept_is_what_its_route_says(chat: Workers) -> Non
     (worker,) = chat.start()
     histories = worker.new_histories()
 
-    assert histories.of((PATH, CHAT)) == Limits(100, 300.0, 0)
+    assert histories.of((PATH, CHAT)) == KeptLimits(100, 300.0, 0)
     assert histories.of((PATH, "/ws/chat/unkept")) is None
     assert histories.of((PATH, "/nowhere")) is None
     assert histories.of((ROOM, CHAT)) is None

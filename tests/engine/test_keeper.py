@@ -14,7 +14,7 @@ import pytest
 
 from tests.journal.conftest import CHAT, LIMITS, ROOM, draft, file_journal
 from tina4_wsgi.engine import keeper as keeper_module
-from tina4_wsgi.engine.keeper import Keeper
+from tina4_wsgi.engine.keeper import HubKeeper
 from tina4_wsgi.errors import JournalError
 from tina4_wsgi.journal import database as database_module
 from tina4_wsgi.journal.contract import MOST_ROWS
@@ -27,7 +27,7 @@ class Ears:
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
-        self.others: list[Keeper] = []
+        self.others: list[HubKeeper] = []
         self.bells = 0
 
     def hear_kept(self, row: Any, excludes: Any) -> None:
@@ -75,7 +75,7 @@ def hire(path: Path) -> Iterator[Callable[[], Any]]:
 
     def hire() -> Any:
         ears = Ears()
-        keeper: Any = Keeper(gevent.get_hub().loop, ears, file_journal(path))
+        keeper: Any = HubKeeper(gevent.get_hub().loop, ears, file_journal(path))
         keeper.ears = ears
         keeper.follow()
         hired.append(keeper)
@@ -116,7 +116,7 @@ def hold(path: Path) -> Iterator[Callable[[], Holder]]:
         one.let_go()
 
 
-def mended(keeper: Keeper) -> None:
+def mended(keeper: HubKeeper) -> None:
     """Let the time pass after which the journal is tried again."""
     gevent.sleep(0.04)
     keeper.hear()

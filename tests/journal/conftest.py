@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tina4_wsgi.journal.contract import Draft, Journal, Limits, Topic
+from tina4_wsgi.journal.contract import Draft, Journal, KeptLimits, Topic
 from tina4_wsgi.journal.file import FileJournal
 from tina4_wsgi.journal.memory import MemoryJournal
 from tina4_wsgi.protocol.framing import text_frame
 
 NOW_S = 1_000_000.0
 MANY_BYTES = 64 << 20
-LIMITS = Limits(most_messages=100, longest_s=300.0)
+LIMITS = KeptLimits(most_messages=100, longest_s=300.0)
 CHAT: Topic = (2, "/ws/chat")
 ROOM: Topic = (3, "/ws/chat")
 
@@ -24,7 +24,7 @@ Open = Callable[[], Journal]
 def draft(
     text: str = "hi",
     topic: Topic = CHAT,
-    limits: Limits = LIMITS,
+    limits: KeptLimits = LIMITS,
     *,
     author: str = "",
     once: str = "",
@@ -33,7 +33,7 @@ def draft(
     return Draft(topic, text_frame(text), limits, author, once)
 
 
-def drafts(*texts: str, topic: Topic = CHAT, limits: Limits = LIMITS) -> list[Draft]:
+def drafts(*texts: str, topic: Topic = CHAT, limits: KeptLimits = LIMITS) -> list[Draft]:
     """Messages that are said in one go."""
     return [draft(text, topic, limits) for text in texts]
 

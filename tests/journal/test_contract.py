@@ -11,10 +11,10 @@ from tina4_wsgi.journal.contract import (
     MOST_PAGE_BYTES,
     MOST_ROWS,
     NEWS_S,
-    Declaration,
+    Declared,
     Draft,
     Kept,
-    Limits,
+    KeptLimits,
 )
 from tina4_wsgi.protocol.framing import frame_of, text_frame
 from tina4_wsgi.protocol.marks import message_of
@@ -129,7 +129,7 @@ def test_news_behind_a_number_that_was_never_given_are_not_whole(journal):
 
 
 def test_what_is_young_stays_news_though_its_topic_has_too_many(journal):
-    few = Limits(most_messages=1, longest_s=300.0)
+    few = KeptLimits(most_messages=1, longest_s=300.0)
 
     for number in range(100):
         journal.append([draft(str(number), limits=few)], NOW_S + number / 100)
@@ -140,7 +140,7 @@ def test_what_is_young_stays_news_though_its_topic_has_too_many(journal):
 
 
 def test_what_another_user_has_just_said_stays_news_for_a_third(open_journal):
-    few = Limits(most_messages=1, longest_s=300.0)
+    few = KeptLimits(most_messages=1, longest_s=300.0)
     one, other = open_journal(), open_journal()
     for number in range(50):
         one.append([draft(str(number), limits=few)], NOW_S)
@@ -153,7 +153,7 @@ def test_what_another_user_has_just_said_stays_news_for_a_third(open_journal):
 
 
 def test_what_was_too_much_and_is_old_is_no_news_any_more_and_that_is_said(journal):
-    few = Limits(most_messages=5, longest_s=300.0)
+    few = KeptLimits(most_messages=5, longest_s=300.0)
     for second in range(60):
         journal.append([draft(str(second), limits=few)], NOW_S + second)
 
@@ -162,7 +162,7 @@ def test_what_was_too_much_and_is_old_is_no_news_any_more_and_that_is_said(journ
 
 
 def test_a_message_stays_news_for_a_while_though_it_is_too_old(journal):
-    short = Limits(most_messages=5, longest_s=1.0)
+    short = KeptLimits(most_messages=5, longest_s=1.0)
     journal.append([draft("a", limits=short)], NOW_S)
 
     journal.sweep(NOW_S + 5)
@@ -173,7 +173,7 @@ def test_a_message_stays_news_for_a_while_though_it_is_too_old(journal):
 
 def test_the_present_of_a_topic_outlives_any_number_of_messages_to_others(open_journal):
     journal = open_journal(most_bytes=262_144)
-    still, busy = Limits(1, 86_400.0), Limits(1, 86_400.0)
+    still, busy = KeptLimits(1, 86_400.0), KeptLimits(1, 86_400.0)
     journal.append([draft("state", OTHER, still)], NOW_S)
 
     for second in range(200):
@@ -267,7 +267,7 @@ def page_through(journal, limits, number=0):
 
 
 def test_much_is_read_in_pages(journal):
-    many = Limits(10_000, 300.0)
+    many = KeptLimits(10_000, 300.0)
     for number in range(600):
         journal.append([draft(str(number), limits=many)], NOW_S)
 
@@ -327,7 +327,7 @@ def test_to_forget_what_nobody_said_changes_nothing(journal):
 
 def test_where_there_is_too_much_the_oldest_goes_first_and_that_is_said(open_journal):
     journal = open_journal(most_bytes=262_144)
-    many = Limits(10_000, 300.0)
+    many = KeptLimits(10_000, 300.0)
 
     journal.append([draft("first", OTHER, many)], NOW_S)
     for number in range(400):
@@ -410,8 +410,8 @@ def test_a_new_epoch_goes_on_with_the_numbers_of_the_same_copy(open_journal):
 
 def test_what_is_declared_is_there_for_all_users_sorted_and_once(open_journal):
     one, other = open_journal(), open_journal()
-    path = Declaration(2, "/ws/chat/{room}", Limits(100, 300.0, 20))
-    room = Declaration(3, "orders:{id}", Limits(1, 60.0, 1))
+    path = Declared(2, "/ws/chat/{room}", KeptLimits(100, 300.0, 20))
+    room = Declared(3, "orders:{id}", KeptLimits(1, 60.0, 1))
 
     one.declare([room, path, path])
 
@@ -474,7 +474,7 @@ def test_whatever_happens_what_was_missed_is_exact_or_a_gap(kind, tmp_path_facto
         if kind == "memory"
         else file_journal(tmp_path_factory.mktemp("j") / "h.sqlite")
     )
-    limits = Limits(most_messages=4, longest_s=8.0)
+    limits = KeptLimits(most_messages=4, longest_s=8.0)
     all_said: list[list[tuple[int, float, bytes]]] = [[], [], []]
     forgotten = [0, 0, 0]
     now_s, number = NOW_S, 0

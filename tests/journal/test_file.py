@@ -20,7 +20,7 @@ import pytest
 from tests.journal.conftest import CHAT, LIMITS, NOW_S, draft, drafts, file_journal
 from tina4_wsgi.errors import JournalError
 from tina4_wsgi.journal import database as database_module
-from tina4_wsgi.journal.contract import NEWS_S, Declaration, Limits
+from tina4_wsgi.journal.contract import NEWS_S, Declared, KeptLimits
 from tina4_wsgi.journal.file import FileJournal
 from tina4_wsgi.protocol.marks import message_of
 
@@ -400,7 +400,7 @@ def test_a_new_epoch_ends_the_doubt(journal, make, path):
 
 
 def test_what_is_declared_is_said_in_the_next_file_too(journal, make, path):
-    declared = [Declaration(2, "/ws/chat", LIMITS)]
+    declared = [Declared(2, "/ws/chat", LIMITS)]
     journal.declare(declared)
     path.unlink()
 
@@ -509,7 +509,7 @@ def test_a_writer_that_is_killed_while_it_stands_still_leaves_nothing(journal, p
 
 def write_until_killed(path: Path, name: int, log: Path) -> None:
     """Say three messages at a time, and note which number each has got."""
-    journal, many, count = file_journal(path), Limits(10_000, 1e9), 0
+    journal, many, count = file_journal(path), KeptLimits(10_000, 1e9), 0
     with open(log, "wb", buffering=0) as out:
         while True:
             said = [f"{name} {count + place}" for place in range(3)]
@@ -657,7 +657,7 @@ def test_a_fork_waits_for_a_transaction_of_another_thread(journal):
 
 
 def test_a_clock_that_was_set_back_neither_fails_nor_drops_what_is_news(journal):
-    few = Limits(most_messages=2, longest_s=300.0)
+    few = KeptLimits(most_messages=2, longest_s=300.0)
     for number in range(40):
         journal.append([draft(str(number), limits=few)], NOW_S)
     reached = journal.point().number
@@ -672,7 +672,7 @@ def test_a_clock_that_was_set_back_neither_fails_nor_drops_what_is_news(journal)
 
 
 def test_a_clock_that_was_set_back_does_not_end_the_trimming_for_long(journal):
-    few = Limits(most_messages=2, longest_s=300.0)
+    few = KeptLimits(most_messages=2, longest_s=300.0)
     for number in range(20):
         journal.append([draft(str(number), limits=few)], NOW_S + number)
 
@@ -692,11 +692,11 @@ def test_a_clock_that_was_set_back_does_not_end_the_trimming_for_long(journal):
 def test_publishers_that_each_say_one_message_keep_to_the_size_too(path):
     for number in range(60):
         publisher = file_journal(path, most_bytes=65_536)
-        publisher.append([draft(f"{number} {'x' * 4_000}", limits=Limits(1_000, 1e6))], NOW_S)
+        publisher.append([draft(f"{number} {'x' * 4_000}", limits=KeptLimits(1_000, 1e6))], NOW_S)
         publisher.close()
 
     journal = file_journal(path)
-    kept = journal.latest(CHAT, 1_000, 1 << 40, Limits(1_000, 1e6), NOW_S)
+    kept = journal.latest(CHAT, 1_000, 1 << 40, KeptLimits(1_000, 1e6), NOW_S)
     size = journal.size_bytes()
     journal.close()
     assert str(message_of(kept[-1].frame)).startswith("59 ")

@@ -66,7 +66,7 @@ def test_what_is_behind_no_position_is_an_error(journal, after):
 
 def test_a_listener_hears_its_topic_from_now_on(journal):
     say(journal, "before")
-    listener = Listener(journal, CHAT)
+    listener = Listener(journal, CHAT, LIMITS)
     say(journal, "a", "b")
     say(journal, "elsewhere", topic=ROOM)
 
@@ -78,7 +78,7 @@ def test_a_listener_hears_its_topic_from_now_on(journal):
 
 
 def test_a_listener_reads_a_page_at_a_time(journal):
-    listener = Listener(journal, CHAT)
+    listener = Listener(journal, CHAT, LIMITS)
     for number in range(MOST_ROWS + 1):
         say(journal, str(number))
 
@@ -89,7 +89,7 @@ def test_a_listener_reads_a_page_at_a_time(journal):
 
 
 def test_a_listener_is_told_of_what_it_could_not_hear(journal):
-    listener = Listener(journal, CHAT)
+    listener = Listener(journal, CHAT, LIMITS)
     say(journal, "a")
     journal.forget(CHAT)
     say(journal, "b")

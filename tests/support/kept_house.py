@@ -15,12 +15,14 @@ from gevent import socket
 
 from tests.support.engine_house import FEW_TURNS, WAIT_S, quiet, wait_until
 from tests.support.raw import RawClient
+from tina4_wsgi.backplane.isolation import isolation
 from tina4_wsgi.config import Config
 from tina4_wsgi.engine.engine import Engine
 from tina4_wsgi.engine.histories import Histories
-from tina4_wsgi.engine.keeper import Keeper
+from tina4_wsgi.engine.keeper import HubKeeper
 from tina4_wsgi.engine.runtime import Runtime
 from tina4_wsgi.hosting.switching import Taken
+from tina4_wsgi.protocol.framing import text_frame
 from tina4_wsgi.protocol.marks import Claim
 from tina4_wsgi.routing.names import GroupKind
 from tina4_wsgi.routing.router import Router
@@ -118,7 +120,7 @@ class Worker:
         return self.runtime.engine()
 
     @property
-    def keeper(self) -> Keeper:
+    def keeper(self) -> HubKeeper:
         """Its journal."""
         return self.engine.keeper_here()
 
@@ -168,10 +170,12 @@ class Worker:
         return page, told, position
 
     def say(self, path: str, text: str, **options: Any) -> None:
-        """Broadcast to a path, as a view does, and have it kept at once."""
-        from tina4_wsgi.protocol.framing import text_frame
-
+        """Broadcast to a path, as a view does."""
         self.runtime.fanout.broadcast(PATH, path, text_frame(text), **options)
+
+    def say_in_room(self, room: str, text: str, **options: Any) -> None:
+        """The same in a room."""
+        self.runtime.fanout.broadcast(ROOM, room, text_frame(text), **options)
 
     def finish(self) -> None:
         """End the turn, as far as what is kept goes."""
@@ -228,8 +232,10 @@ class Workers:
 
 
 @pytest.fixture
-def workers() -> Iterator[Workers]:
+def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
     """Workers of one app."""
+    # A TestClient of an earlier test in this process may have turned it on.
+    monkeypatch.setattr(isolation, "is_on", False)
     with tempfile.TemporaryDirectory(prefix="t4") as name:
         workers = Workers(Path(name))
         yield workers

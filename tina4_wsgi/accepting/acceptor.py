@@ -301,10 +301,7 @@ class Acceptor:
         without_hub = answer.place.is_native
         engine = runtime.engine_of(without_hub)
         check_room(runtime, engine, spare := self._extra.spare(route))
-        config = self._config
-        opening = OpeningHandshake(
-            environ, config.trusted_proxies, config.keep_environ, config.max_head_bytes
-        )
+        opening = self._opening(environ)
 
         def arrive(auth: object, inquiry: Inquiry | None) -> Arrival:
             visit = Accepted(
@@ -331,6 +328,12 @@ class Acceptor:
         except BaseException:
             arrival.cancel()
             raise
+
+    def _opening(self, environ: WSGIEnvironment) -> OpeningHandshake:
+        config = self._config
+        return OpeningHandshake(
+            environ, config.trusted_proxies, config.keep_environ, config.max_head_bytes
+        )
 
     def _answer(self, asked: Handshake, environ: WSGIEnvironment, served: ServedRoute) -> _Answer:
         """Check a handshake as RFC 6455 has it, negotiate, and find the socket to answer on.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..journal.contract import Declaration, Draft, Kept, Limits, Topic
+    from ..journal.contract import Declared, Draft, Kept, KeptLimits, Row, Topic
     from .envelope import Kind
 
 TIMEOUT_S = 5.0
@@ -23,7 +23,6 @@ class Saying:
 
     Attributes:
         draft: what is said.
-        exclude: the transport that it isn't for; None for none.
         speaker: the keeper of the hub that says it.
         said_at_s: when, by the monotonic clock.
         number: as which it was kept, or a higher one; 0 until that is known, and for one that had
@@ -34,13 +33,12 @@ class Saying:
     """
 
     __slots__ = (
-        *("_claims", "draft", "exclude", "is_coming", "is_done", "is_refused"),
-        *("number", "said_at_s", "speaker"),
+        *("_claims", "draft", "is_coming", "is_done", "is_refused", "number", "said_at_s"),
+        "speaker",
     )
 
-    def __init__(self, draft: Draft, exclude: object, speaker: object) -> None:
+    def __init__(self, draft: Draft, speaker: object) -> None:
         self.draft = draft
-        self.exclude = exclude
         self.speaker = speaker
         self.said_at_s = time.monotonic()
         self.number = 0
@@ -81,7 +79,10 @@ class JournalLine(Protocol):
     def heard_since(self, topic: Topic) -> int | None:
         """Return behind which number every message of a topic has been heard here; any thread."""
 
-    def declare(self, declarations: Sequence[Declaration]) -> None:
+    def doubt(self, error: str) -> None:
+        """End the epoch: something was said that isn't in the journal."""
+
+    def declare(self, declarations: Sequence[Declared]) -> None:
         """Say what is kept, for processes that publish without the app."""
 
 
@@ -104,12 +105,12 @@ class Receiver(Protocol):
             kind: PATH or ROOM.
         """
 
-    def hear_kept(self, topic: Topic, kept: Kept, saying: Saying | None, is_new: bool) -> None:
-        """Send a message that is kept elsewhere to every connection here; in order.
+    def hear_kept(self, row: Row, sayings: Sequence[Saying] | None, is_new: bool) -> None:
+        """Send messages that are kept elsewhere to every connection here; in order.
 
         Args:
-            saying: of this process's own messages.
-            is_new: whether it hasn't been handed on before.
+            sayings: of this process's own messages; None for others.
+            is_new: whether they haven't been handed on before.
         """
 
     def hear_answer(self, saying: Saying) -> None:
@@ -129,7 +130,7 @@ class Receiver(Protocol):
     def hear_forgotten(self, topic: Topic) -> None:
         """Drop what is remembered of a topic."""
 
-    def limits_of(self, topic: Topic) -> Limits | None:
+    def limits_of(self, topic: Topic) -> KeptLimits | None:
         """Return how much is kept of a topic; None for nothing."""
 
     def keeps(self, kind: Kind, name: str) -> bool:

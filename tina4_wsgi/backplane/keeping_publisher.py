@@ -16,7 +16,7 @@ from .envelope import TOPIC_OF, Kind
 
 if TYPE_CHECKING:
     from .contract import OutsidePublisher
-    from .outside_journals import Keeping, OutsideJournal
+    from .outside_journals import KeepingPlace, OutsideJournal
 
 _BELLS = {Kind.PATH: Kind.PATH_BELL, Kind.ROOM: Kind.ROOM_BELL}
 _LOST = {Kind.PATH: Kind.LOST_PATH, Kind.ROOM: Kind.LOST_ROOM}
@@ -61,7 +61,9 @@ class KeepingPublisher:
         self._way.close()
         self._journal.close()
 
-    def _keep(self, keeping: Keeping, kind: Kind, name: str, frame: bytes, once: str) -> Receipt:
+    def _keep(
+        self, keeping: KeepingPlace, kind: Kind, name: str, frame: bytes, once: str
+    ) -> Receipt:
         draft = Draft((int(kind), name), frame, keeping.limits, "", once)
         if not keeping.journal.append([draft], time.time()).numbers[0]:
             return SaidBefore(0, 0)

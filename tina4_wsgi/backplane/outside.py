@@ -82,7 +82,9 @@ class Outsider:
 
     def journal(self) -> OutsideJournal:
         """Return the journal in which this publisher keeps what it says, where there is one."""
-        return OutsideJournal(self._config, self._find_place()[1], self._app_number or 0)
+        is_in_redis = self._config.backplane == "redis"
+        roots = () if is_in_redis else self._find_place()[1]
+        return OutsideJournal(self._config, roots, self._app_number or 0)
 
     def close(self) -> None:
         """Close the sockets."""
@@ -131,7 +133,7 @@ class Outsider:
             return way  # an app keeps what it says itself
         from .redis.keeping import RedisKeepingPublisher
 
-        return RedisKeepingPublisher(self._config, way)
+        return RedisKeepingPublisher(way, self.journal())
 
     def _find_place(self) -> tuple[BusDirectory, tuple[str | os.PathLike[str], ...]]:
         """Return the folder of the bus, and the projects one of which may have a journal."""

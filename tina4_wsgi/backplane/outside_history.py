@@ -10,17 +10,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..errors import JournalError, UsageError
-from ..journal.past import DistantListener, Listener, past
+from ..journal.past import Listener, past
 from ..journal.positions import parse
 from ..routing.names import GroupKind
-from .contract import TIMEOUT_S
 from .outside import Outsider
-from .outside_journals import Patterns
 
 if TYPE_CHECKING:
     from ..config import Config
-    from ..journal.contract import Declaration, Records, Topic
-    from ..journal.file import FileJournal
+    from ..journal.contract import Declared, Topic
     from ..journal.past import Heard, KeptMessage
 
 
@@ -35,7 +32,6 @@ class OutsideHistory:
     Args:
         root: the project's folder; None to look for it.
     Raises:
-        BackplaneError: the package redis is missing.
         JournalError: there is no journal, or it can't be read.
         UsageError: nothing of this topic is kept.
 
@@ -45,24 +41,29 @@ class OutsideHistory:
     def __init__(
         self, config: Config, topic: Topic, root: str | os.PathLike[str] | None = None
     ) -> None:
+        if config.backplane == "none":
+            raise JournalError(
+                "backplane is 'none', so what is kept is in the memory of the server alone; "
+                "expected 'local'"
+            )
         self._topic = topic
-        self._file: FileJournal | None = None
-        if config.backplane == "redis":
-            self._journal: Records = _in_redis(config)
-        else:
-            self._journal = self._file = _in_file(config, root)
-
-        declared = self._journal.declared()
-        limits = Patterns(declared).limits_of(topic)
-        if limits is None:
-            self._journal.close()
-            kept = [_described(one) for one in declared if one.limits.most_messages]
+        found = Outsider(config, root).journal()
+        journal, keeping = found.open(), found.find(topic)
+        if journal is None:
+            raise JournalError(
+                "no history was found, since nothing was kept here yet; run this as the server's "
+                f"user in its project's folder (this is {os.getcwd()}), or name the folder of the "
+                "file with TINA4_WS_HISTORY_DIR"
+            )
+        if keeping is None:
+            declared = [_described(one) for one in journal.declared() if one.limits.most_messages]
+            journal.close()
             raise UsageError(
                 f"{_named(topic)} keeps no history, expected one of: "
-                f"{', '.join(kept) or 'nothing here keeps any'}"
+                f"{', '.join(declared) or 'nothing here keeps any'}"
             )
-        self._limits = limits
-        self._listener: Listener | DistantListener | None = None
+        self._journal, self._limits = keeping
+        self._listener: Listener | None = None
 
     def past(self, after: str | None, most: int) -> list[KeptMessage]:
         """Return messages, oldest first; see `journal.past.past`."""
@@ -75,15 +76,11 @@ class OutsideHistory:
             JournalError: it can't be read.
             UsageError: what came behind `since` isn't there any more.
         """
-        limits = self._limits
-        listener = self._listener = (
-            DistantListener(self._journal, self._topic, limits)
-            if self._file is None
-            else Listener(self._file, self._topic)
-        )
+        listener = self._listener = Listener(self._journal, self._topic, self._limits)
         if since is None:
             return []
-        return past(self._journal, self._topic, limits, since, sys.maxsize, listener.point)
+        limits, point = self._limits, listener.point
+        return past(self._journal, self._topic, limits, since, sys.maxsize, point)
 
     def hear(self) -> Heard:
         """Return what was said since `listen`, and since the last call.
@@ -107,33 +104,11 @@ class OutsideHistory:
         self._journal.close()
 
 
-def _in_redis(config: Config) -> Records:
-    from .redis.journal import RedisJournal
-
-    return RedisJournal(config, timeout_s=TIMEOUT_S)
-
-
-def _in_file(config: Config, root: str | os.PathLike[str] | None) -> FileJournal:
-    if config.backplane == "none":
-        raise JournalError(
-            "backplane is 'none', so what is kept is in the memory of the server alone; expected "
-            "'local' or 'redis'"
-        )
-    journal = Outsider(config, root).journal().open()
-    if journal is None:
-        raise JournalError(
-            "no history was found, since nothing was kept here yet; run this as the server's user "
-            f"in its project's folder (this is {os.getcwd()}), or name the folder of the file with "
-            "TINA4_WS_HISTORY_DIR"
-        )
-    return journal
-
-
 def _named(topic: Topic) -> str:
     return f"room {topic[1]!r}" if topic[0] == GroupKind.ROOM else repr(topic[1])
 
 
-def _described(declared: Declaration) -> str:
+def _described(declared: Declared) -> str:
     if declared.kind == GroupKind.ROOM:
         return f"room {declared.pattern}"
     return declared.pattern

@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..errors import Refused, UsageError
 from ..routing.names import GroupKind
 from ..routing.rooms import Rooms
+from .contract import TIMEOUT_S
 from .journal_files import journal_file, journal_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..config import Config
-    from ..journal.contract import Declaration, Journal, Limits, Topic
-    from ..journal.file import FileJournal
+    from ..journal.contract import Declared, Journal, KeptLimits, Topic
+    from .redis.journal import RedisJournal
 
 
-class Keeping(NamedTuple):
+class KeepingPlace(NamedTuple):
     """Where a message is to be kept, and how long."""
 
-    journal: Journal
-    limits: Limits
+    journal: Journal | RedisJournal
+    limits: KeptLimits
 
 
 class OutsideJournal:
@@ -42,11 +43,11 @@ class OutsideJournal:
         self._config = config
         self._roots = roots
         self._app_number = app_number
-        self._journal: FileJournal | None = None
-        self._declared: list[Declaration] = []
+        self._journal: Journal | RedisJournal | None = None
+        self._declared: list[Declared] = []
         self._patterns: Patterns | None = None
 
-    def find(self, topic: Topic) -> Keeping | None:
+    def find(self, topic: Topic) -> KeepingPlace | None:
         """Return where a message to a path or room is to be kept; None for nowhere.
 
         Raises:
@@ -56,14 +57,24 @@ class OutsideJournal:
         if journal is None:
             return None
         declared = journal.declared()
+        if not declared:
+            return None
         if self._patterns is None or declared != self._declared:
             self._declared, self._patterns = declared, Patterns(declared)
         limits = self._patterns.limits_of(topic)
-        return None if limits is None else Keeping(journal, limits)
+        return None if limits is None else KeepingPlace(journal, limits)
 
-    def open(self) -> FileJournal | None:
-        """Return the journal; None where no app of the projects has one."""
-        if self._journal is None:
+    def open(self) -> Journal | RedisJournal | None:
+        """Return the journal; None where no app of the projects has one.
+
+        Raises:
+            BackplaneError: it is in Redis, and the package redis is missing.
+        """
+        if self._journal is None and self._config.backplane == "redis":
+            from .redis.journal import RedisJournal
+
+            self._journal = RedisJournal(self._config, self._app_number, TIMEOUT_S)
+        elif self._journal is None:
             root = next((one for one in self._roots if self._has_journal(one)), None)
             if root is not None:
                 self._journal = journal_file(self._config, root, self._app_number)
@@ -82,13 +93,13 @@ class OutsideJournal:
 class Patterns:
     """What apps have declared, ready to be matched; those that can't be read here are left out."""
 
-    def __init__(self, declared: Iterable[Declaration]) -> None:
+    def __init__(self, declared: Iterable[Declared]) -> None:
         # Here, since it loads Werkzeug, which publishers without a journal don't need.
         from ..routing.matching import RouteMap
 
         self._paths = RouteMap()
         self._rooms = Rooms()
-        self._limits: dict[tuple[int, str], Limits] = {}
+        self._limits: dict[tuple[int, str], KeptLimits] = {}
         for kind, pattern, limits in declared:
             try:
                 self._add(kind, pattern)
@@ -107,10 +118,10 @@ class Patterns:
         route = Route(pattern, parsed.rule, "websocket", frozenset({"GET"}), _nobody)
         self._paths.add(route, parsed)
 
-    def limits_of(self, topic: Topic) -> Limits | None:
+    def limits_of(self, topic: Topic) -> KeptLimits | None:
         """Return how much is kept of a path or room; None for nothing."""
         kind, name = topic
-        limits: Limits | None = None
+        limits: KeptLimits | None = None
         if kind == GroupKind.ROOM:
             room = self._rooms.match(name)
             limits = None if room is None else self._limits[kind, room.pattern]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import gevent
 from gevent._hub_local import get_hub_if_exists
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .envelope import Kind
 
 logger = logging.getLogger("tina4_wsgi.backplane")
+
+T = TypeVar("T")
 
 
 _ANSWER_S = 1.0
@@ -183,7 +185,7 @@ class Relay:
             assert self._mailbox is not None
             self._mailbox.post(core.ring, kind, name, frames)
 
-    def call_line(self, method: str, *args: Any) -> bool:  # Any: as the method wants them
+    def call_line(self, method: str, *args: object) -> bool:
         """Call a method of the `JournalLine` in its hub; return whether there is a line."""
         core = self._running_core()
         if core is None or (line := core.line) is None:
@@ -267,7 +269,7 @@ class Relay:
                 assert self._mailbox is not None
                 self._mailbox.post(give_back)
 
-    def _in_hub(self, takes_s: float, function: Callable[..., Any], *args: Any) -> Any:
+    def _in_hub(self, takes_s: float, function: Callable[..., Any], *args: object) -> Any:
         """Return what `function` returns in the backplane's hub; None if that hub is stuck."""
         assert self._mailbox is not None
         try:
@@ -332,12 +334,12 @@ class Relay:
             outsider.close()
 
 
-def call_apart(function: Callable[[], Any]) -> Any:  # Any: whatever it gives
+def call_apart(function: Callable[[], T]) -> T:
     """Call a function in a native thread, and wait for it.
 
     In a forked child: gevent's sockets have another hub there than that of the parent.
     """
-    found: list[Any] = []
+    found: list[T] = []
     errors: list[BaseException] = []
     done = allocate_lock()
     done.acquire()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ..app import App
-    from ..journal.contract import Limits
+    from ..journal.contract import KeptLimits
     from ..routing.matching import Route
 
 _DESCRIPTION = f"""\
@@ -89,7 +89,7 @@ class _Listed(NamedTuple):
 
     kind: str
     path: str
-    limits: Limits | None
+    limits: KeptLimits | None
     methods: Sequence[str] = ()
     parameters: Mapping[str, str] = {}
     auth: str = ""

@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import AsyncResult, Event
@@ -27,24 +27,22 @@ from greenlet import getcurrent
 from ..backplane.contract import Saying
 from ..errors import JournalError
 from ..hub.native import get_ident
-from ..journal.contract import MOST_ROWS, Point, Row
+from ..journal.contract import MOST_ROWS, Kept, Point, Row
 from ..routing.names import GroupKind
 from .recent import Recent
 from .standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..backplane.relay import Relay
     from ..hub.mailbox import Mailbox
-    from ..journal.contract import Draft, Kept, Limits, Topic
+    from ..journal.contract import Draft, KeptLimits, Topic
     from ..websocket.lifecycle import Lifecycle
     from ..websocket.transport import Transport
     from .standing import Audience
 
 logger = logging.getLogger("tina4_wsgi.history")
-
-T = TypeVar("T")
 
 _PATIENCE_S = 2.0
 """How long a greenlet waits at most. The line gives up earlier, and lets everybody go on."""
@@ -61,7 +59,7 @@ class _Errand:
 
     __slots__ = ("_args", "_function")
 
-    def __init__(self, function: Callable[..., object], args: tuple[Any, ...]) -> None:
+    def __init__(self, function: Callable[..., object], args: tuple[object, ...]) -> None:
         self._function = function
         self._args = args
 
@@ -69,8 +67,18 @@ class _Errand:
         self._function(*self._args)
 
 
+class _Spoken(Saying):
+    """A message that a hub says, and the transport that it isn't for."""
+
+    __slots__ = ("exclude",)
+
+    def __init__(self, draft: Draft, exclude: Transport | None, speaker: DistantKeeper) -> None:
+        super().__init__(draft, speaker)
+        self.exclude = exclude
+
+
 class DistantKeeper(Standing):
-    """A journal elsewhere as one hub uses it; has the methods of `keeper.Keeper`.
+    """A journal elsewhere as one hub uses it; has the methods of `keeper.HubKeeper`.
 
     Args:
         relay: leads to the process's line.
@@ -82,7 +90,7 @@ class DistantKeeper(Standing):
 
     def __init__(
         self,
-        hub: Any,  # gevent has no types
+        hub: object,
         mailbox: Mailbox,
         audience: Audience,
         relay: Relay,
@@ -92,19 +100,25 @@ class DistantKeeper(Standing):
         self._mailbox = mailbox
         self._relay = relay
         self._ident = get_ident()
-        self._queue: deque[Saying | _Errand] = deque()
+        self._queue: deque[_Spoken | _Errand] = deque()
         self._bytes = 0
         self._topics: dict[Topic, int] = {}  # how often each is in the queue
         self._recent = Recent()
         self._hearing: set[Event] = set()
+        self._troubles = 0
         self._is_gap_due = False
         self._relay.call_line("look", lambda: None)
+
+    @property
+    def era(self) -> object:
+        """The epoch, and how often messages could not be kept: then some come out of order."""
+        return self.epoch, self._troubles
 
     # -- saying
 
     def keep(self, draft: Draft, exclude: Transport | None = None) -> None:
         """Say something; it is heard when it comes back. Waits only where too much is away."""
-        saying = Saying(draft, exclude, self)
+        saying = _Spoken(draft, exclude, self)
         if self.error:
             self._say_early(saying)
             self._relay.call_line("keep", saying)
@@ -137,7 +151,7 @@ class DistantKeeper(Standing):
         done.wait(_PATIENCE_S)
         return True
 
-    def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
+    def put_behind(self, function: Callable[..., object], *args: object) -> None:
         """Call a function once what was said is heard; in the hub."""
         if self._queue:
             self._queue.append(_Errand(function, args))
@@ -153,19 +167,19 @@ class DistantKeeper(Standing):
             return True
         return any((GroupKind.ROOM, room) in topics for room in lifecycle.rooms or ())
 
-    def _say_early(self, saying: Saying) -> None:
+    def _say_early(self, saying: _Spoken) -> None:
         """Have a message heard that is not in the journal, unless it is coming."""
         saying.is_done = True
         if saying.claim():
             self.counts.unkept += 1
-            self._audience.hear_early(saying.draft, saying.exclude)  # type: ignore[arg-type]  # a transport
+            self._audience.hear_early(saying.draft, saying.exclude)
 
     def _run_on(self) -> None:
         """Take what is done out of the queue, and do what comes behind it."""
         queue = self._queue
         while queue:
             first = queue[0]
-            if isinstance(first, Saying):
+            if isinstance(first, _Spoken):
                 if not first.is_done:
                     return
                 queue.popleft()
@@ -191,25 +205,26 @@ class DistantKeeper(Standing):
 
     # -- what the line tells, in the order of the journal
 
-    def hear_kept(self, topic: Topic, kept: Kept, saying: Saying | None, is_new: bool) -> None:
-        """Have a message heard."""
-        self._point = self._point._replace(number=kept.number)
-        is_own = saying is not None and saying.speaker is self
+    def hear_kept(self, row: Row, sayings: Sequence[Saying] | None, is_new: bool) -> None:
+        """Have messages heard."""
+        if self._queue:
+            self._say_all_late(row.messages[0].number - 1)
+        self._point = self._point._replace(number=row.messages[-1].number)
+        own = [one for one in sayings or () if isinstance(one, _Spoken) and one.speaker is self]
         if is_new:
-            exclude = saying.exclude if is_own and saying is not None else None
-            excludes = None if exclude is None else [exclude]
-            self._audience.hear_kept(Row(topic, [kept]), excludes)  # type: ignore[arg-type]  # a transport
-        self._recent.add(topic, kept)
-        if is_own:
-            assert saying is not None
-            self.counts.kept += 1
-            saying.is_done = True
+            excludes = [one.exclude for one in own]
+            self._audience.hear_kept(row, excludes if any(excludes) else None)
+        self._recent.add(row)
+        if own:
+            self.counts.kept += len(own)
+            for one in own:
+                one.is_done = True
         if self._queue:
             self._run_on()
 
     def hear_answer(self, saying: Saying) -> None:
         """Note that a message was kept, refused, or said before."""
-        if saying.speaker is not self or saying.is_done:
+        if saying.speaker is not self or saying.is_done or not isinstance(saying, _Spoken):
             return
         if saying.is_refused:
             self._say_early(saying)
@@ -220,7 +235,9 @@ class DistantKeeper(Standing):
             self.counts.kept += 1
             saying.is_done = True
         elif saying.number <= self._point.number:
-            saying.is_done = True
+            # The answer came late, and those who have joined since may have read it.
+            self._say_late(saying)
+            self._audience.hear_position(self.position, has_gap=True)
         self._run_on()
 
     def hear_point(self, epoch: str, number: int, has_gap: bool, is_well: bool) -> None:
@@ -230,10 +247,8 @@ class DistantKeeper(Standing):
         if is_other or has_gap:
             self._recent.clear(number)
             self._is_gap_due = self._is_gap_due or has_gap
-        for one in self._queue:
-            if isinstance(one, Saying) and 0 < one.number <= number:
-                one.is_done = True
         if self._queue:
+            self._say_all_late(number)
             self._run_on()
 
         was_ill, self.error = bool(self.error), self.error if not is_well else ""
@@ -241,15 +256,32 @@ class DistantKeeper(Standing):
             has_gap, self._is_gap_due = self._is_gap_due, False
             self._audience.hear_position(self.position, has_gap=has_gap)
 
+    def _say_all_late(self, number: int) -> None:
+        """Have messages up to a number heard that were kept before this process was subscribed."""
+        for one in self._queue:
+            if isinstance(one, _Spoken):
+                if not 0 < one.number <= number:
+                    return
+                self._say_late(one)
+
+    def _say_late(self, saying: _Spoken) -> None:
+        if not saying.is_done and saying.claim():
+            draft = saying.draft
+            kept = Kept(saying.number, draft.frame, draft.author, time.time())
+            excludes = None if saying.exclude is None else [saying.exclude]
+            self._audience.hear_kept(Row(draft.topic, [kept]), excludes)
+        saying.is_done = True
+
     def hear_trouble(self, error: str) -> None:
         """Go on without the journal: have heard at once what waits for it."""
         if not self.error:
             self.error = error or "this process stops"
+            self._troubles += 1
             self.counts.failures += 1
             self._audience.hear_void()
         while self._queue:
             first = self._queue[0]
-            if isinstance(first, Saying):
+            if isinstance(first, _Spoken):
                 self._say_early(first)
             self._run_on()
         for done in self._hearing:
@@ -301,12 +333,12 @@ class DistantKeeper(Standing):
 
     # -- what was said before
 
-    def missed(self, topic: Topic, number: int, limits: Limits) -> list[Kept] | None:
+    def missed(self, topic: Topic, number: int, limits: KeptLimits) -> list[Kept] | None:
         """Return a page of what was said on a topic behind `number`; see `Records.missed`.
 
         May wait; not before it returns the last, empty page, behind which nothing is missing.
         """
-        for _ in range(_MOST_READS):
+        for _ in range(0 if self.error else _MOST_READS):
             since = self._relay.heard_since(topic)
             if since is not None and number >= max(since, self._recent.floor):
                 return self._recent_behind(topic, number, limits)
@@ -323,7 +355,7 @@ class DistantKeeper(Standing):
                 return page
         return None
 
-    def _recent_behind(self, topic: Topic, number: int, limits: Limits) -> list[Kept] | None:
+    def _recent_behind(self, topic: Topic, number: int, limits: KeptLimits) -> list[Kept] | None:
         found = self._recent.behind(topic, number, limits.most_messages + 1)
         if len(found) > limits.most_messages:
             return None
@@ -331,22 +363,25 @@ class DistantKeeper(Standing):
             return None
         return found[:MOST_ROWS]
 
-    def latest(self, topic: Topic, most: int, limits: Limits) -> list[Kept]:
+    def latest(self, topic: Topic, most: int, limits: KeptLimits) -> list[Kept]:
         """Return the last messages of a topic that the groups here have got. May wait, as above."""
         end = self._point.number
+        if self.error:
+            return []
         try:
-            page: list[Kept] = self._ask("read_latest", topic, most, end)
+            page: list[Kept] = self._ask("read_latest", topic, most, end) or []
         except JournalError:
             self.counts.failures += 1
             page = []
         return page or self.missed(topic, end, limits) or []
 
-    def _ask(self, method: str, *args: Any) -> Any:  # Any: as the method has it
+    def _ask(self, method: str, *args: object) -> list[Kept] | None:
         answer = AsyncResult()
         is_asked = self._relay.call_line(method, *args, self._from_anywhere(answer.set))
         if not is_asked or not answer.wait(_PATIENCE_S):
             raise JournalError("redis doesn't answer")
-        return answer.get()
+        page: list[Kept] | None = answer.get()
+        return page
 
     # -- house-keeping
 

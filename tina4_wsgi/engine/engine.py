@@ -31,14 +31,14 @@ from .audience import EngineAudience
 from .distant_keeper import DistantKeeper
 from .draining import Draining
 from .groups import Groups
-from .keeper import Keeper
+from .keeper import HubKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..config import Config
     from ..hosting.switching import Taken
-    from ..journal.contract import Draft, Limits, Topic
+    from ..journal.contract import Draft, KeptLimits, Topic
     from ..websocket.connection import Accepted
     from ..websocket.returning import ReturningLifecycle
     from ..websocket.served_route import ServedRoute
@@ -89,7 +89,7 @@ class Engine(ConnectionOwner):
             whether it is to be called again.
     """
 
-    keeper: Keeper | DistantKeeper | None
+    keeper: HubKeeper | DistantKeeper | None
 
     def __init__(self, config: Config, fanout: Fanout) -> None:
         hub = gevent.get_hub()
@@ -121,6 +121,7 @@ class Engine(ConnectionOwner):
         self._most_connections = min(config.max_connections, descriptors.to_spare())
         self._marking: dict[ServedRoute, ServedRoute] = {}
         self._arriving: set[Lifecycle] = set()
+        self._heard_at_s = 0.0
         self._joining: Counter[str] = Counter()  # rooms with history, by who catches up there
         limit_s = config.blocked_loop_s
         self._watch = LoopWatch(self.hub, self.thread_ident, limit_s, _name_of) if limit_s else None
@@ -189,10 +190,7 @@ class Engine(ConnectionOwner):
         lifecycle.attach(connection, transport)
         returning = self._returning(lifecycle)
         if returning is not None or (service.limits.history and self.fanout.histories is not None):
-            # Before it is here: what was said earlier isn't for it.
-            keeper = self.keeper_here()
-            keeper.follow()
-            keeper.hear()
+            self._hear_before()
         self.connections[connection] = lifecycle
         service.tally.opened_count += 1
 
@@ -210,6 +208,19 @@ class Engine(ConnectionOwner):
             returning.greet_newcomer()
         lifecycle.begin(taken.early)
         return lifecycle
+
+    def _hear_before(self) -> None:
+        """Have heard what was said before somebody comes, for whom it isn't; once in a turn."""
+        keeper = self.keeper_here()
+        keeper.follow()
+        if keeper.is_distant:
+            return
+        turn_s = self.hub.loop.now()
+        if turn_s != self._heard_at_s:
+            self._heard_at_s = turn_s
+            keeper.hear()
+        else:
+            keeper.settle()
 
     def _lifecycle(self, accepted: Accepted) -> Lifecycle:
         service, claim = accepted.service, accepted.claim
@@ -385,19 +396,19 @@ class Engine(ConnectionOwner):
 
     # -- history
 
-    def keeper_here(self) -> Keeper | DistantKeeper:
+    def keeper_here(self) -> HubKeeper | DistantKeeper:
         """Return the journal of this hub; the first call opens it. In the hub's thread."""
         keeper = self.keeper
         if keeper is None:
             keeper = self.keeper = self._new_keeper()
         return keeper
 
-    def _new_keeper(self) -> Keeper | DistantKeeper:
+    def _new_keeper(self) -> HubKeeper | DistantKeeper:
         fanout = self.fanout
         assert fanout.histories is not None and fanout.reading is not None
         audience = EngineAudience(self)
         if not fanout.reading.is_distant:
-            return Keeper(self.hub.loop, audience, fanout.reading.open_another())
+            return HubKeeper(self.hub.loop, audience, fanout.reading.open_another())
         assert fanout.relay is not None
         fanout.relay.call_line("declare", fanout.histories.declarations())
         return DistantKeeper(self.hub, self.mailbox, audience, fanout.relay)
@@ -425,7 +436,7 @@ class Engine(ConnectionOwner):
         if self.keeper is not None and self.keeper.ring():
             self.is_keeping = True
 
-    def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
+    def put_behind(self, function: Callable[..., object], *args: object) -> None:
         """Call a function once what was said is queued; in the hub."""
         if self.keeper is None:
             function(*args)
@@ -434,9 +445,10 @@ class Engine(ConnectionOwner):
 
     def _flush_kept(self) -> None:
         """Do what can be done at once of `finish_keeping`."""
-        if self.keeper is not None:
-            self.keeper.finish()
-            self.is_keeping = self.keeper.is_pending
+        keeper = self.keeper
+        if keeper is not None and not keeper.is_distant:
+            keeper.settle()
+            self.is_keeping = False
 
     def is_awaited(self, kind: GroupKind, name: str) -> bool:
         """Return whether one group has connections, or may get one that is catching up."""
@@ -446,7 +458,7 @@ class Engine(ConnectionOwner):
             return bool(self._joining.get(name))
         return any(one.connection.path == name for one in self._arriving)
 
-    def limits_of(self, topic: Topic) -> Limits | None:
+    def limits_of(self, topic: Topic) -> KeptLimits | None:
         """Return how much is kept of a path or room; None for nothing."""
         histories = self.fanout.histories
         return None if histories is None else histories.of(topic)

@@ -182,7 +182,7 @@ class Fanout:
             self._saying.discard(here)
             for engine in self._engines:
                 if engine.keeper is not None and engine.is_alive:
-                    engine.mailbox.call(engine.finish_keeping)
+                    engine.mailbox.call_waiting(engine.finish_keeping)
 
     def ring_here(self, by: Engine | None = None) -> None:
         """Have all hubs of this process but `by` look for what others have kept."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import Refused
-from ..journal.contract import Declaration, Limits
+from ..journal.contract import Declared, KeptLimits
 from ..routing.names import GroupKind
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _MOST_NAMES = 10_000
 """How many names are remembered: clients may choose them."""
 
 
-_NOTHING = Limits(0, 0.0)
+_NOTHING = KeptLimits(0, 0.0)
 
 
 class Histories:
@@ -46,7 +46,7 @@ class Histories:
         self._routes = routes
         self._route_of = route_of
         self._rooms = rooms
-        self._known: dict[Topic, Limits | None] = {}
+        self._known: dict[Topic, KeptLimits | None] = {}
 
     @property
     def has_rooms(self) -> bool:
@@ -66,7 +66,7 @@ class Histories:
             if route.kind == "websocket"
         )
 
-    def of(self, topic: Topic) -> Limits | None:
+    def of(self, topic: Topic) -> KeptLimits | None:
         """Return how much is kept of a path or a room; None for nothing."""
         try:
             return self._known[topic]
@@ -81,11 +81,11 @@ class Histories:
         """Look everything up anew: a route was added."""
         self._known.clear()
 
-    def declarations(self) -> list[Declaration]:
+    def declarations(self) -> list[Declared]:
         """Return what processes that publish without the app must know."""
         # Those that keep nothing, too: they may take paths away from a pattern that keeps some.
         found = [
-            Declaration(GroupKind.PATH, route.path, limits or _NOTHING)
+            Declared(GroupKind.PATH, route.path, limits or _NOTHING)
             for route in self._routes()
             if route.kind == "websocket"
             for limits in (limits_of(self._config.for_route(route.options)),)
@@ -93,12 +93,12 @@ class Histories:
         return [
             *found,
             *(
-                Declaration(GroupKind.ROOM, room.pattern, self._limits_of_room(room))
+                Declared(GroupKind.ROOM, room.pattern, self._limits_of_room(room))
                 for room in self._rooms.declared
             ),
         ]
 
-    def _look_up(self, topic: Topic) -> Limits | None:
+    def _look_up(self, topic: Topic) -> KeptLimits | None:
         kind, name = topic
         if kind == GroupKind.ROOM:
             room = self._rooms.match(name)
@@ -109,13 +109,13 @@ class Histories:
             return None
         return None if route is None else limits_of(self._config.for_route(route.options))
 
-    def _limits_of_room(self, room: RoomPattern) -> Limits:
+    def _limits_of_room(self, room: RoomPattern) -> KeptLimits:
         settings = self._config.for_route({"on_slow": "close", "replay": 0, **room.options})
-        return Limits(settings.history, settings.history_s, settings.replay)
+        return KeptLimits(settings.history, settings.history_s, settings.replay)
 
 
-def limits_of(config: Config) -> Limits | None:
+def limits_of(config: Config) -> KeptLimits | None:
     """Return how much a route with these settings keeps; None for nothing."""
     if not config.history:
         return None
-    return Limits(config.history, config.history_s, config.replay)
+    return KeptLimits(config.history, config.history_s, config.replay)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
@@ -31,7 +31,7 @@ from .standing import Standing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..journal.contract import Appended, Draft, Journal, Limits, Topic
+    from ..journal.contract import Appended, Draft, Journal, KeptLimits, Topic
     from ..websocket.lifecycle import Lifecycle
     from ..websocket.transport import Transport
     from .standing import Audience
@@ -53,7 +53,14 @@ _SWEEP_S = 10.0
 Said = tuple["Draft", "Transport | None"]
 
 
-class Keeper(Standing):
+class Loop(Protocol):
+    """What is needed of a hub's event loop."""
+
+    def run_callback(self, function: Callable[[], object]) -> object:
+        """Call a function in the next turn."""
+
+
+class HubKeeper(Standing):
     """The journal as one hub uses it.
 
     Args:
@@ -64,7 +71,7 @@ class Keeper(Standing):
     Greenlets: the hub's thread.
     """
 
-    def __init__(self, loop: Any, audience: Audience, journal: Journal) -> None:  # gevent: no types
+    def __init__(self, loop: Loop, audience: Audience, journal: Journal) -> None:
         super().__init__(audience)
         self._loop = loop
         self._journal = journal
@@ -155,7 +162,7 @@ class Keeper(Standing):
             self.finish()
         return True
 
-    def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
+    def put_behind(self, function: Callable[..., object], *args: object) -> None:
         """Call a function once what was said is heard; in the hub."""
         self.settle()
         function(*args)
@@ -260,7 +267,7 @@ class Keeper(Standing):
 
     # -- what was said before
 
-    def missed(self, topic: Topic, number: int, limits: Limits) -> list[Kept] | None:
+    def missed(self, topic: Topic, number: int, limits: KeptLimits) -> list[Kept] | None:
         """Return a page of what was said on a topic behind `number`; see `Journal.missed`.
 
         Nothing behind what the groups here have got; None also where the journal can't be read.
@@ -271,7 +278,7 @@ class Keeper(Standing):
             self._fail(exc)
             return None
 
-    def latest(self, topic: Topic, most: int, limits: Limits) -> list[Kept]:
+    def latest(self, topic: Topic, most: int, limits: KeptLimits) -> list[Kept]:
         """Return the last messages of a topic that the groups here have got."""
         try:
             return self._journal.latest(topic, most, self._point.number, limits, time.time())

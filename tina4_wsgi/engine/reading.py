@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ..errors import JournalError, UsageError
 from ..hub.native import allocate_lock
@@ -16,7 +16,7 @@ from .standing import Counts
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from ..journal.contract import Draft, Journal, Limits, Records, Topic
+    from ..journal.contract import Draft, Journal, KeptLimits, Records, Topic
     from ..journal.past import KeptMessage
     from .fanout import Fanout
     from .histories import Histories
@@ -117,12 +117,12 @@ class Reading:
             return past(self._here(), topic, limits, after, most)
 
     def size_bytes(self) -> int:
-        """Return how much room all messages take here; 0 where that can't be found out."""
+        """Return how much room all messages take; 0 where that can't be found out."""
         if self.is_distant:
-            return 0  # asking would wait
+            return 0  # Redis bounds it, and says how much it is
         try:
             with self._lock:
-                return self._here().size_bytes()
+                return cast("Journal", self._here()).size_bytes()
         except JournalError:
             return 0
 
@@ -136,7 +136,7 @@ class Reading:
         with self._lock:
             self._here().forget(topic)
 
-    def limits_of(self, topic: Topic) -> Limits:
+    def limits_of(self, topic: Topic) -> KeptLimits:
         """Return how much is kept of a topic.
 
         Raises:

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..journal.contract import Kept, Topic
+    from ..journal.contract import Kept, Row, Topic
 
 _MOST_BYTES = 1 << 20
 _ROW_BYTES = 200  # what a message takes besides its frame
@@ -25,15 +25,17 @@ class Recent:
         self._topics: dict[Topic, deque[Kept]] = {}
         self._bytes = 0
 
-    def add(self, topic: Topic, message: Kept) -> None:
-        """Remember one more, and forget the oldest where they are too many."""
+    def add(self, row: Row) -> None:
+        """Remember some more, and forget the oldest where they are too many."""
+        topic, messages = row
         kept = self._topics.get(topic)
         if kept is None:
             kept = self._topics[topic] = deque()
-        kept.append(message)
-        size_bytes = len(message.frame) + _ROW_BYTES
-        self._order.append((topic, size_bytes))
-        self._bytes += size_bytes
+        for message in messages:
+            kept.append(message)
+            size_bytes = len(message.frame) + _ROW_BYTES
+            self._order.append((topic, size_bytes))
+            self._bytes += size_bytes
         while self._bytes > _MOST_BYTES:
             self._drop_oldest()
 

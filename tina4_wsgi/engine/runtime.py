@@ -30,15 +30,15 @@ from .journals import Journals
 from .reading import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..backplane.contract import Facts, Saying
     from ..config import Config
     from ..hub.mailbox import ThreadCall
-    from ..journal.contract import Kept, Limits, Topic
+    from ..journal.contract import KeptLimits, Row, Topic
     from .distant_keeper import DistantKeeper
     from .histories import Histories
-    from .keeper import Keeper
+    from .keeper import HubKeeper
     from .standing import Counts
 
 logger = logging.getLogger("tina4_wsgi.process")
@@ -161,7 +161,7 @@ class Runtime:
             fanout.histories = histories
 
     @property
-    def keepers(self) -> list[Keeper | DistantKeeper]:
+    def keepers(self) -> list[HubKeeper | DistantKeeper]:
         """The journals of the hubs that keep history."""
         return [engine.keeper for engine in self.engines if engine.keeper is not None]
 
@@ -260,9 +260,9 @@ class Runtime:
         self.deliver(kind, name, frame)
         self.fanout.doubt()
 
-    def hear_kept(self, topic: Topic, kept: Kept, saying: Saying | None, is_new: bool) -> None:
-        """Deliver a message that is kept elsewhere."""
-        self._tell_keepers("hear_kept", topic, kept, saying, is_new)
+    def hear_kept(self, row: Row, sayings: Sequence[Saying] | None, is_new: bool) -> None:
+        """Deliver messages that are kept elsewhere."""
+        self._tell_keepers("hear_kept", row, sayings, is_new)
 
     def hear_answer(self, saying: Saying) -> None:
         """Note that a message of a hub here was kept or refused."""
@@ -288,7 +288,7 @@ class Runtime:
             elif engine.is_alive:
                 engine.mailbox.post(engine.tell_keeper, method, *args)
 
-    def limits_of(self, topic: Topic) -> Limits | None:
+    def limits_of(self, topic: Topic) -> KeptLimits | None:
         """Return how much is kept of a topic."""
         histories = self.fanout.histories
         return None if histories is None else histories.of(topic)

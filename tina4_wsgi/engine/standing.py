@@ -113,6 +113,11 @@ class Standing:
         return "" if self.error or self._is_doubted else self._point.epoch
 
     @property
+    def era(self) -> object:
+        """What stays the same as long as those who come miss nothing that isn't in the journal."""
+        return self.epoch
+
+    @property
     def number(self) -> int:
         """The number of the latest message that the groups here have got."""
         return self._point.number

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tina4_wsgi.http")
 
 OnResponse = Callable[[str, str, int, "WSGIEnvironment"], object]
-"""Told of a request: method, path, status, environ."""
+"""HeardOf of a request: method, path, status, environ."""
 
 
 _ARGUMENTS = ("method", "path", "status", "environ")

@@ -8,7 +8,7 @@ an epoch with a number, says exactly what somebody has seen.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ Topic = tuple[int, str]
 """What is kept under one name: the number of a `routing.names.GroupKind`, and a path or a room."""
 
 
-class Limits(NamedTuple):
+class KeptLimits(NamedTuple):
     """How much is kept of one path or room.
 
     Attributes:
@@ -56,7 +56,7 @@ class Draft(NamedTuple):
 
     topic: Topic
     frame: bytes
-    limits: Limits
+    limits: KeptLimits
     author: str = ""
     once: str = ""
 
@@ -123,7 +123,7 @@ class News(NamedTuple):
     is_whole: bool
 
 
-class Declaration(NamedTuple):
+class Declared(NamedTuple):
     """What an app says of the paths, or rooms, that it keeps.
 
     Attributes:
@@ -133,7 +133,7 @@ class Declaration(NamedTuple):
 
     kind: int
     pattern: str
-    limits: Limits
+    limits: KeptLimits
 
 
 class Records(Protocol):
@@ -146,7 +146,7 @@ class Records(Protocol):
         """Keep all drafts, side by side, or none."""
 
     def missed(
-        self, topic: Topic, number: int, end: int, limits: Limits, now_s: float
+        self, topic: Topic, number: int, end: int, limits: KeptLimits, now_s: float
     ) -> list[Kept] | None:
         """Return a topic's messages behind `number` up to `end`, oldest first; a page of them.
 
@@ -155,7 +155,9 @@ class Records(Protocol):
             not there any more: it was too old, or too many came behind it.
         """
 
-    def latest(self, topic: Topic, most: int, end: int, limits: Limits, now_s: float) -> list[Kept]:
+    def latest(
+        self, topic: Topic, most: int, end: int, limits: KeptLimits, now_s: float
+    ) -> list[Kept]:
         """Return the last `most` messages of a topic up to the number `end`, oldest first."""
 
     def point(self) -> Point:
@@ -167,10 +169,10 @@ class Records(Protocol):
     def renew(self) -> Point:
         """Begin a new epoch, where need be in a new copy, and return where the journal is."""
 
-    def declare(self, declarations: Sequence[Declaration]) -> None:
+    def declare(self, declarations: Sequence[Declared]) -> None:
         """Say what is kept, for processes that publish without the app."""
 
-    def declared(self) -> list[Declaration]:
+    def declared(self) -> list[Declared]:
         """Return what was declared, sorted and each once."""
 
     def size_bytes(self) -> int:
@@ -180,6 +182,7 @@ class Records(Protocol):
         """Release what is held open; the journal may be used again."""
 
 
+@runtime_checkable
 class Journal(Records, Protocol):
     """One app's kept messages where each hub reads what others have kept.
 

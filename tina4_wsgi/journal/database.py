@@ -287,7 +287,7 @@ def _native_lock() -> LockType:
     return lock
 
 
-class _Forks:
+class _ForkGuard:
     """Closes all files before this process forks, and has their users wait meanwhile.
 
     Lock: `lock` is held in each transaction; nothing in one waits for more than `PATIENCE_S`.
@@ -314,7 +314,7 @@ class _Forks:
             self.lock.release()
 
 
-_forks = _Forks()
+_forks = _ForkGuard()
 
 
 def _transact(

@@ -16,9 +16,9 @@ from .contract import (
     MOST_ROWS,
     NEWS_S,
     Appended,
-    Declaration,
+    Declared,
     Kept,
-    Limits,
+    KeptLimits,
     News,
     Point,
     Row,
@@ -57,7 +57,7 @@ class FileJournal:
     def __init__(self, path: str, make_folder: Callable[[], None], most_bytes: int) -> None:
         self._database = Database(path, make_folder, self._redeclare)
         self._most_bytes = most_bytes
-        self._declarations: list[Declaration] | None = None
+        self._declarations: list[Declared] | None = None
         self._untrimmed: dict[Topic, int] = {}
         # Once a second: the time, and a number that is older than that.
         self._ages: deque[tuple[float, int]] = deque()
@@ -129,7 +129,7 @@ class FileJournal:
 
         self._database.write(change)
 
-    def declare(self, declarations: Sequence[Declaration]) -> None:
+    def declare(self, declarations: Sequence[Declared]) -> None:
         """Say what is kept; writes only what isn't there, and that in each new file."""
         self._declarations = sorted(set(declarations))
         if self.declared() != self._declarations:
@@ -234,7 +234,7 @@ class FileJournal:
         return self._database.read(ask)
 
     def missed(
-        self, topic: Topic, number: int, end: int, limits: Limits, now_s: float
+        self, topic: Topic, number: int, end: int, limits: KeptLimits, now_s: float
     ) -> list[Kept] | None:
         """Return a page of what was missed; see `contract.Journal`."""
 
@@ -255,7 +255,9 @@ class FileJournal:
 
         return self._database.read(ask)
 
-    def latest(self, topic: Topic, most: int, end: int, limits: Limits, now_s: float) -> list[Kept]:
+    def latest(
+        self, topic: Topic, most: int, end: int, limits: KeptLimits, now_s: float
+    ) -> list[Kept]:
         """Return the last messages of a topic; see `contract.Journal`."""
 
         def ask(connection: sqlite3.Connection) -> list[Kept]:
@@ -277,7 +279,7 @@ class FileJournal:
         """Return where the journal is."""
         return self._database.read(_point)
 
-    def declared(self) -> list[Declaration]:
+    def declared(self) -> list[Declared]:
         """Return what was declared, sorted."""
 
         return self._database.read(_declared)
@@ -291,9 +293,9 @@ class FileJournal:
         self._database.close()
 
 
-def _declared(connection: sqlite3.Connection) -> list[Declaration]:
+def _declared(connection: sqlite3.Connection) -> list[Declared]:
     return sorted(
-        Declaration(kind, pattern, Limits(most, longest_s, replay))
+        Declared(kind, pattern, KeptLimits(most, longest_s, replay))
         for kind, pattern, most, longest_s, replay in connection.execute(
             "SELECT kind, pattern, most, longest_s, replay FROM declared"
         )

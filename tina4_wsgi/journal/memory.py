@@ -12,7 +12,7 @@ from .contract import (
     MOST_ROWS,
     NEWS_S,
     Appended,
-    Declaration,
+    Declared,
     Kept,
     News,
     Point,
@@ -23,7 +23,7 @@ from .positions import new_epoch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .contract import Draft, Limits, Topic
+    from .contract import Draft, KeptLimits, Topic
 
 _MOST_FLOORS = 100_000
 
@@ -39,7 +39,7 @@ class MemoryJournal:
     def __init__(self, most_bytes: int) -> None:
         self._lock = allocate_lock()
         self._most_bytes = most_bytes
-        self._declared: list[Declaration] = []
+        self._declared: list[Declared] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -121,7 +121,7 @@ class MemoryJournal:
             return News(self._point._replace(number=last), rows, is_whole)
 
     def missed(
-        self, topic: Topic, number: int, end: int, limits: Limits, now_s: float
+        self, topic: Topic, number: int, end: int, limits: KeptLimits, now_s: float
     ) -> list[Kept] | None:
         """Return a page of what was missed; see `contract.Journal`."""
         with self._lock:
@@ -142,7 +142,9 @@ class MemoryJournal:
             size += len(one.frame)
         return page
 
-    def latest(self, topic: Topic, most: int, end: int, limits: Limits, now_s: float) -> list[Kept]:
+    def latest(
+        self, topic: Topic, most: int, end: int, limits: KeptLimits, now_s: float
+    ) -> list[Kept]:
         """Return the last messages of a topic; see `contract.Journal`."""
         oldest_s = now_s - limits.longest_s
         with self._lock:
@@ -196,11 +198,11 @@ class MemoryJournal:
                     topic: number for topic, number in self._floors.items() if number > self._floor
                 }
 
-    def declare(self, declarations: Sequence[Declaration]) -> None:
+    def declare(self, declarations: Sequence[Declared]) -> None:
         """Say what is kept."""
         self._declared = sorted(set(declarations))
 
-    def declared(self) -> list[Declaration]:
+    def declared(self) -> list[Declared]:
         """Return what was declared, sorted."""
         return list(self._declared)
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import UsageError
 from ..protocol.marks import message_of
-from .contract import MOST_ROWS
+from .contract import MOST_ROWS, Journal
 from .positions import Position, parse
 
 if TYPE_CHECKING:
-    from .contract import Journal, Kept, Limits, Point, Records, Topic
+    from .contract import Kept, KeptLimits, Point, Records, Topic
 
 
 class KeptMessage(NamedTuple):
@@ -45,7 +45,7 @@ class Heard(NamedTuple):
 def past(
     journal: Records,
     topic: Topic,
-    limits: Limits,
+    limits: KeptLimits,
     after: str | None,
     most: int,
     point: Point | None = None,
@@ -71,7 +71,7 @@ def past(
 
 
 def _behind(
-    journal: Records, topic: Topic, limits: Limits, position: Position, most: int, point: Point
+    journal: Records, topic: Topic, limits: KeptLimits, position: Position, most: int, point: Point
 ) -> list[Kept]:
     found: list[Kept] = []
     page: list[Kept] | None = None
@@ -93,6 +93,7 @@ class Listener:
 
     Args:
         journal: used by this object alone.
+        limits: of the topic.
     Raises:
         JournalError: it can't be read.
 
@@ -100,9 +101,10 @@ class Listener:
         point: up to where it has heard.
     """
 
-    def __init__(self, journal: Journal, topic: Topic) -> None:
+    def __init__(self, journal: Records, topic: Topic, limits: KeptLimits) -> None:
         self._journal = journal
         self._topic = topic
+        self._limits = limits
         self.point = journal.point()
 
     def hear(self) -> Heard:
@@ -111,6 +113,8 @@ class Listener:
         Raises:
             JournalError: it can't be read; the next call tries again.
         """
+        if not isinstance(self._journal, Journal):
+            return self._hear_page()
         news = self._journal.news(self.point.number)
         has_gap = not news.is_whole or news.point.copy_id != self.point.copy_id
         self.point = news.point
@@ -122,47 +126,24 @@ class Listener:
         ]
         return Heard(messages, has_gap, len(news.rows) >= MOST_ROWS)
 
-
-class DistantListener:
-    """Hears what is said of one topic, from a journal that tells no news but that of a topic.
-
-    Args:
-        limits: of the topic: of more than that at once, only the latest are heard.
-    Raises:
-        JournalError: it can't be read.
-
-    Attributes:
-        point: as of `Listener`.
-    """
-
-    def __init__(self, journal: Records, topic: Topic, limits: Limits) -> None:
-        self._journal = journal
-        self._topic = topic
-        self._limits = limits
-        self.point = journal.point()
-
-    def hear(self) -> Heard:
-        """Return what was said since the last call; see `Listener.hear`."""
-        journal, before, point = self._journal, self.point, self._journal.point()
-        page: list[Kept] | None = None
+    def _hear_page(self) -> Heard:
+        """Hear of a journal that tells of one topic alone."""
+        before, point = self.point, self._journal.point()
+        page = None
         if point.epoch == before.epoch:
-            page = journal.missed(
-                self._topic, before.number, point.number, self._limits, time.time()
-            )
-        if page is None:
-            self.point = point
-            return Heard(self._rest(before, point), has_gap=True, has_more=False)
+            number, now_s = before.number, time.time()
+            page = self._journal.missed(self._topic, number, point.number, self._limits, now_s)
+        self.point = before._replace(number=page[-1].number) if page else point
+        messages = self._left(before, point) if page is None else page
+        return Heard([_shown(point.epoch, one) for one in messages], page is None, bool(page))
 
-        self.point = point._replace(number=page[-1].number) if page else point
-        return Heard([_shown(point.epoch, one) for one in page], has_gap=False, has_more=bool(page))
-
-    def _rest(self, before: Point, point: Point) -> list[KeptMessage]:
+    def _left(self, before: Point, point: Point) -> list[Kept]:
         """Return what is left behind a gap."""
-        most, number = self._limits.most_messages, before.number
-        found = self._journal.latest(self._topic, most, point.number, self._limits, time.time())
-        if point.number < number:
-            number = 0  # it began to count anew
-        return [_shown(point.epoch, one) for one in found if one.number > number]
+        # A number below that of before shows that it began to count anew.
+        number = before.number if point.number >= before.number else 0
+        most, now_s = self._limits.most_messages, time.time()
+        found = self._journal.latest(self._topic, most, point.number, self._limits, now_s)
+        return [one for one in found if one.number > number]
 
 
 def _shown(epoch: str, kept: Kept) -> KeptMessage:

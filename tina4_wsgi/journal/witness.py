@@ -20,7 +20,7 @@ _CONTENT = struct.Struct("<QQB")
 _DOUBT_AT = _CONTENT.size - 1
 
 
-class Seen(NamedTuple):
+class Noted(NamedTuple):
     """What was noted.
 
     Attributes:
@@ -66,13 +66,13 @@ class Witness:
         """Let other processes open the journal."""
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
-    def read(self) -> Seen | None:
+    def read(self) -> Noted | None:
         """Return what was noted; None for nothing."""
         data = os.pread(self._descriptor, _CONTENT.size, 0)
         if len(data) < _CONTENT.size:
             return None
         copy_id, number, is_doubted = _CONTENT.unpack(data)
-        return Seen(copy_id, number, bool(is_doubted))
+        return Noted(copy_id, number, bool(is_doubted))
 
     def note(self, copy_id: int, number: int) -> None:
         """Note how far a copy has come; a doubt stays."""

@@ -282,7 +282,7 @@ class Lifecycle(TransportOwner):
         close_payload(code, reason)
         self._here(self._in_turn, self.begin_close, code, reason)
 
-    def _in_turn(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
+    def _in_turn(self, function: Callable[..., object], *args: object) -> None:
         """Call a function, which doesn't wait, behind what was said before."""
         owner = self.owner
         if owner.is_keeping and not owner.finish_keeping(self):

@@ -133,15 +133,17 @@ class ReturningLifecycle(Lifecycle):
         """Send what was missed, and join the path."""
         keeper, topic = self._keeper, (GroupKind.PATH, self.connection.path)
         keeper.hear()
+        era = keeper.era
         page: list[Kept] | None = None
         if past.has_been and keeper.is_of_now(past.position):
             page = self._missed(topic, past.position.number)
+            if keeper.era != era:
+                page, era = None, keeper.era
         self._greet(past, is_missing=page is None)
+        self._is_behind = True
         if page is None:
             page = self._replayed(topic, past)
-
-        self._is_behind = True
-        self._send_pages(topic, page)
+        self._send_pages(topic, page, era)
         self._is_behind = False
         if not self.closed:
             self.owner.join_path(self)
@@ -151,7 +153,7 @@ class ReturningLifecycle(Lifecycle):
 
         Only while "open" runs: later, nothing of a room was missed.
         """
-        past, topic = self._past, (GroupKind.ROOM, room)
+        past, topic, era = self._past, (GroupKind.ROOM, room), self._keeper.era
         page: list[Kept] | None = None
         if past is not None and self._resumed:
             if self._keeper.is_of_now(past.position):
@@ -160,21 +162,28 @@ class ReturningLifecycle(Lifecycle):
                 self._note_gap()
         if page is None:
             page = self._replayed(topic, past or _Past(Position("", 0), False))
-        self._send_pages(topic, page)
+        self._send_pages(topic, page, era)
 
-    def _send_pages(self, topic: Topic, page: list[Kept]) -> None:
-        """Send a page and all behind it, as fast as the client takes them."""
-        keeper, epoch = self._keeper, self._keeper.epoch
+    def _send_pages(self, topic: Topic, page: list[Kept], era: object) -> None:
+        """Send a page and all behind it, as fast as the client takes them.
+
+        Args:
+            era: of the keeper, before anything was read.
+        """
+        keeper = self._keeper
         while page and not self.closed:
             self._send_kept(page)
             number = page[-1].number
             self.owner.finish_keeping()
             more: list[Kept] | None = None
-            if keeper.epoch == epoch or not self._me:
+            if keeper.era == era or not self._me:
                 more = self._missed(topic, number)
             if more is None:
                 self._note_gap()  # it counts from here, and is not behind any more
+                era = keeper.era
             page = more or []
+        if keeper.era != era and self._me:
+            self._note_gap()
 
     def _greet(self, past: _Past, *, is_missing: bool) -> None:
         """Tell the client what it is."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..engine.fanout import Fanout
     from ..errors import ForkError
     from ..hub.poller import Poller
-    from ..journal.contract import Kept, Limits, Topic
+    from ..journal.contract import Kept, KeptLimits, Topic
     from ..journal.positions import Position
     from ..protocol.session import Session
     from .lifecycle import Lifecycle
@@ -51,13 +51,15 @@ if TYPE_CHECKING:
         @property
         def epoch(self) -> str: ...
         @property
+        def era(self) -> object: ...
+        @property
         def number(self) -> int: ...
         @property
         def position(self) -> str: ...
         def hear(self) -> None: ...
         def is_of_now(self, position: Position) -> bool: ...
-        def missed(self, topic: Topic, number: int, limits: Limits) -> list[Kept] | None: ...
-        def latest(self, topic: Topic, most: int, limits: Limits) -> list[Kept]: ...
+        def missed(self, topic: Topic, number: int, limits: KeptLimits) -> list[Kept] | None: ...
+        def latest(self, topic: Topic, most: int, limits: KeptLimits) -> list[Kept]: ...
 
 
 class TransportOwner:
@@ -239,7 +241,7 @@ class ConnectionOwner:
         """Put a connection that has caught up into the group of its path."""
         raise NotImplementedError
 
-    def limits_of(self, topic: Topic) -> Limits | None:
+    def limits_of(self, topic: Topic) -> KeptLimits | None:
         """Return how much is kept of a path or room; None for nothing."""
         return None
 
@@ -255,7 +257,7 @@ class ConnectionOwner:
         """
         return True
 
-    def put_behind(self, function: Callable[..., object], *args: Any) -> None:  # Any: its own
+    def put_behind(self, function: Callable[..., object], *args: object) -> None:
         """Call a function, which must not wait, once what was said is queued; in the hub."""
         function(*args)
 

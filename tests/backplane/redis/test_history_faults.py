@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import time
 
 import pytest
@@ -17,9 +19,9 @@ FREEZE_S = 3.0
 
 
 @contextlib.contextmanager
-def halls(folder, url):
+def halls(folder, url, **more):
     """Two machines with one worker each, and a client and a page on each."""
-    env = environment(backplane="redis", backplane_url=url, max_connections=200)
+    env = environment(backplane="redis", backplane_url=url, max_connections=200, **more)
     with (
         servers.gunicorn("kept_in_redis:app", APPS, folder / "1.log", "-w", "1", env=env) as one,
         servers.gunicorn("kept_in_redis:app", APPS, folder / "2.log", "-w", "1", env=env) as two,
@@ -319,3 +321,37 @@ def test_a_publisher_whose_message_is_refused_still_reaches_everybody(hall, brok
     talk.config_set("maxmemory", "0")
 
     hall.wait(lambda: is_well(hall), "positions")
+
+
+@pytest.mark.parametrize("node", [0, 1])
+def test_in_a_cluster_one_shard_keeps_it_whichever_node_the_url_names(tmp_path, node):
+    with (
+        redis.cluster(tmp_path) as nodes,
+        halls(tmp_path, nodes[node].url, backplane_sharded=1) as hall,
+    ):
+        speak(hall, "word", 50)
+        check_all_heard_once_and_in_one_order(hall, "word", 50)
+        check_a_page_that_comes_back_misses_nothing(hall)
+        assert len(hall.past()) == 130
+
+
+def test_a_worker_that_is_killed_costs_its_pages_nothing(hall):
+    page = hall.pages[0]
+    speak(hall, "before", 20)
+    hall.wait_for_all(40)
+    for server in hall.machines:
+        kill_worker(server)
+    other = hall.settle(hall.crowd, hall.path)
+    for text in texts("later", 20):
+        other.send_text(f"say {text}")
+    hall.wait(lambda: len(other.texts) == 20, "later words")
+
+    hall.come(page)
+
+    assert page.verdicts == ["n", "y"]
+    assert page.heard[-20:] == texts("later", 20)
+    assert len(page.heard) == 60
+
+
+def kill_worker(server):
+    os.kill(ask(server, "/state")["pid"], signal.SIGKILL)

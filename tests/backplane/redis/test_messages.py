@@ -191,7 +191,7 @@ def test_one_that_never_began_has_nothing_to_close(ears):
     backplane.retire(1.0)
     backplane.close()
 
-    assert backplane.status() == ("redis", True, 0, 0, 0, 0, "", ())
+    assert backplane.status() == ("redis", True, 0, 0, 0, 0, "", (), "")
 
 
 def test_its_state_is_that_of_both_connections(backplane):
@@ -199,7 +199,7 @@ def test_its_state_is_that_of_both_connections(backplane):
     backplane._health.deny("t:path:/x")
     backplane._health.dropped_messages = 3
 
-    assert backplane.status() == ("redis", False, 0, 7, 3, 1, "gone", ("t:path:/x",))
+    assert backplane.status() == ("redis", False, 0, 7, 3, 1, "gone", ("t:path:/x",), "")
     assert backplane.is_alone is False
 
 

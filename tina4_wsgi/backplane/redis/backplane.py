@@ -82,7 +82,7 @@ class RedisBackplane:
                 *(self._config, self._channels, self._sender, self._receiver, self._health),
                 *(publisher, reader, subscriber),
             )
-            self._reader, self._line, subscriber.listener = reader, line, line
+            self._reader, self._line, subscriber.attendant = reader, line, line
         return line
 
     @property

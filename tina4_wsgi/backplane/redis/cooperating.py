@@ -69,7 +69,7 @@ class ThreadedConnection:
         self._reader.close()
         self._writer.close()
 
-    def send_command(self, *args: str | bytes, check_health: bool = True) -> None:
+    def send_command(self, *args: str | bytes | int, check_health: bool = True) -> None:
         """Send a command."""
         self.send_packed_command(self.pack_command(*args), check_health)
 
@@ -77,7 +77,7 @@ class ThreadedConnection:
         """Send what `pack_command` returned."""
         self._run(self._writer, self._connection.send_packed_command, command, check_health)
 
-    def pack_command(self, *args: str | bytes) -> list[bytes]:
+    def pack_command(self, *args: str | bytes | int) -> list[bytes]:
         """Encode a command; without any wait."""
         return self._connection.pack_command(*args)
 

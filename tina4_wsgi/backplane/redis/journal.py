@@ -12,7 +12,8 @@ import os
 import secrets
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from ...errors import BackplaneError, JournalError
 from ...journal.contract import Appended, Point
@@ -21,15 +22,21 @@ from .channels import Channels, RedisNode, check_client, client, describe, new_c
 from .kept import Known, Scribe, declared_in, greet, latest_in, missed_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ...config import Config
-    from ...journal.contract import Declaration, Draft, Kept, Limits, Topic
+    from ...journal.contract import Declared, Draft, Kept, KeptLimits, Topic
     from .channels import RedisConnection
-    from .kept import Command
+    from .kept import Command, Reply
+
+SomeHub = object
+Ask = Callable[["_Connection"], "Callable[[], Command]"]
+"""Prepares a call on a connection; what it returns lays out the command, once that is there."""
 
 _MOST_IDLE = 8
 _MOST_TRIES = 3
+
+T = TypeVar("T")
 
 
 class RedisJournal:
@@ -39,6 +46,8 @@ class RedisJournal:
         app_number: which app of its process it is.
         timeout_s: how long Redis may take over one answer.
         apart: calls a function in a place that may wait; None for here.
+        has_clock: whether the clock of Redis counts, and not the times that callers give: those of
+            several machines may differ.
 
     Greenlets and threads: any.
     """
@@ -48,16 +57,19 @@ class RedisJournal:
         config: Config,
         app_number: int = 0,
         timeout_s: float = 2.0,
-        apart: Callable[[Callable[[], Any]], Any] | None = None,
+        apart: Callable[[Callable[[], Reply]], Reply] | None = None,
+        *,
+        has_clock: bool = True,
     ) -> None:
         check_client()
         self._config = config
         self._timeout_s = timeout_s
         self._apart = apart
+        self._has_clock = has_clock
         channels = Channels(config.backplane_prefix, app_number, config.backplane_sharded)
         self._scribe = Scribe(channels, is_sharded=config.backplane_sharded)
         self._known = Known()
-        self._idle: weakref.WeakKeyDictionary[Any, list[_Connection]]
+        self._idle: weakref.WeakKeyDictionary[SomeHub, list[_Connection]]
         self._begin()
 
     def _begin(self) -> None:
@@ -69,45 +81,45 @@ class RedisJournal:
         """Keep all drafts, and have everybody hear them; see `contract.Records`."""
         return self.say(drafts, now_s)[0]
 
-    def say(self, drafts: Sequence[Draft], now_s: float = 0.0) -> tuple[Appended, list[int]]:
-        """Keep drafts, and return also how many processes heard each.
+    def say(self, drafts: Sequence[Draft], now_s: float = 0.0) -> tuple[Appended, int]:
+        """Keep drafts, and return also how many processes heard the last.
 
         Raises:
             JournalError: one of them could not be kept.
         """
-        now_ms = int(now_s * 1000)
+        now_ms = self._ms(now_s)
 
-        def ask(connection: _Connection) -> Any:
-            tickets = connection.take_tickets(len(drafts))
+        def ask(connection: _Connection) -> Callable[[], Command]:
+            ticket = connection.take_tickets(len(drafts))
             return lambda: self._scribe.keep(
-                [*zip(tickets, drafts, strict=True)],
-                connection.run,
-                self._known,
-                connection.sender,
-                now_ms,
+                drafts, ticket, connection.run, self._known, connection.sender, now_ms
             )
 
-        epoch, before, numbers, counts = self._call(ask)
+        epoch, before, numbers, heard = self._call(ask)
+        if not isinstance(numbers, list):
+            numbers = [*range(before + 1, before + 1 + len(drafts))]
         failed = [one for one in numbers if isinstance(one, bytes)]
         if failed:
             raise JournalError(f"redis can't keep a message: {failed[0].decode(errors='replace')}")
-        self._know(epoch, max(before, *numbers))
-        return Appended(Point(epoch.decode(), before, 0), numbers), counts
+        self._know(epoch, max([before, *numbers]))
+        return Appended(Point(epoch.decode(), before, 0), numbers), heard
 
     def missed(
-        self, topic: Topic, number: int, end: int, limits: Limits, now_s: float = 0.0
+        self, topic: Topic, number: int, end: int, limits: KeptLimits, now_s: float = 0.0
     ) -> list[Kept] | None:
         """Return a page of what was missed; see `contract.Records`."""
         epoch = self._known.epoch or self.point().epoch
-        reply = self._ask(self._scribe.missed(topic, epoch, number, end, limits, int(now_s * 1000)))
+        reply = self._ask(self._scribe.missed(topic, epoch, number, end, limits, self._ms(now_s)))
         found = _read(missed_in, reply)
         return None if found is None else [one.kept for one in found]
 
     def latest(
-        self, topic: Topic, most: int, end: int, limits: Limits, now_s: float = 0.0
+        self, topic: Topic, most: int, end: int, limits: KeptLimits, now_s: float = 0.0
     ) -> list[Kept]:
         """Return the last messages of a topic; see `contract.Records`."""
-        reply = self._ask(self._scribe.latest(topic, most, end, limits, int(now_s * 1000)))
+        if most <= 0:
+            return []
+        reply = self._ask(self._scribe.latest(topic, most, end, limits, self._ms(now_s)))
         return [one.kept for one in _read(latest_in, reply)]
 
     def point(self) -> Point:
@@ -119,7 +131,7 @@ class RedisJournal:
         return self._look(self.point().epoch)
 
     def _look(self, doomed: str) -> Point:
-        def ask(connection: _Connection) -> Any:
+        def ask(connection: _Connection) -> Callable[[], Command]:
             return lambda: self._scribe.look(connection.run, self._known, doomed=doomed)
 
         epoch, number = self._call(ask)
@@ -131,13 +143,13 @@ class RedisJournal:
         for command in self._scribe.forget(topic):
             self._ask(command)
 
-    def declare(self, declarations: Sequence[Declaration]) -> None:
+    def declare(self, declarations: Sequence[Declared]) -> None:
         """Say what is kept."""
         self._ask(self._scribe.declare(declarations))
 
-    def declared(self) -> list[Declaration]:
-        """Return what was declared, sorted."""
-        return sorted(_read(declared_in, self._ask(self._scribe.declared())))
+    def declared(self) -> list[Declared]:
+        """Return what was declared, sorted and each once."""
+        return sorted({*_read(declared_in, self._ask(self._scribe.declared()))})
 
     def size_bytes(self) -> int:
         """Return 0: Redis bounds it, by its `maxmemory`."""
@@ -154,22 +166,21 @@ class RedisJournal:
             for connection in connections:
                 connection.close()
 
+    def _ms(self, now_s: float) -> int:
+        return 0 if self._has_clock else int(now_s * 1000)
+
     def _know(self, epoch: bytes, number: int) -> None:
         self._known = Known(epoch.decode(), number)
 
-    def _ask(self, command: Command) -> Any:  # Any: each command has its own reply
+    def _ask(self, command: Command) -> Reply:
         return self._call(lambda connection: lambda: command, command[0] == "EVALSHA")
 
-    def _call(
-        self, ask: Callable[[_Connection], Callable[[], Command]], is_script: bool = True
-    ) -> Any:
+    def _call(self, ask: Ask, is_script: bool = True) -> Reply:
         if self._apart is not None:
             return self._apart(lambda: self._call_here(ask, is_script))
         return self._call_here(ask, is_script)
 
-    def _call_here(
-        self, ask: Callable[[_Connection], Callable[[], Command]], is_script: bool
-    ) -> Any:
+    def _call_here(self, ask: Ask, is_script: bool) -> Reply:
         """Make a call on a connection that nobody else uses meanwhile.
 
         Raises:
@@ -216,15 +227,13 @@ class _Connection:
         self.sender = secrets.token_bytes(SENDER_BYTES)
         self.run = ""
 
-    def take_tickets(self, count: int) -> range:
-        """Return the next tickets of this sender."""
+    def take_tickets(self, count: int) -> int:
+        """Return the next ticket of this sender, the first of so many."""
         first = self._ticket + 1
         self._ticket += count
-        return range(first, first + count)
+        return first
 
-    def call(
-        self, command: Callable[[], Command], is_script: bool
-    ) -> Any:  # Any: each has its own reply
+    def call(self, command: Callable[[], Command], is_script: bool) -> Reply:
         """Make a call; again where the connection is broken, or Redis has lost its scripts.
 
         Args:
@@ -242,7 +251,7 @@ class _Connection:
                     raise
             tries += 1
 
-    def _call(self, lay_out: Callable[[], Command], is_script: bool) -> Any:
+    def _call(self, lay_out: Callable[[], Command], is_script: bool) -> Reply:
         connection = self._connection
         if connection is None:
             connection = self._open()
@@ -251,7 +260,7 @@ class _Connection:
         if is_script and not self.run:
             self.run = greet(connection)
         command = lay_out()
-        connection.send_command(*command, check_health=False)  # type: ignore[arg-type]  # int too
+        connection.send_command(*command, check_health=False)
         return connection.read_response(disconnect_on_error=False)
 
     def _open(self) -> RedisConnection:
@@ -276,7 +285,7 @@ def _is_worth_another_try(error: BaseException) -> bool:
     return isinstance(error, (client.ConnectionError, OSError)) or name == "NoScriptError"
 
 
-def _hub_here() -> Any:  # Any: gevent has no types
+def _hub_here() -> SomeHub:
     """Return the hub whose greenlet this is; None for a native thread without one."""
     if "gevent.hub" not in sys.modules:
         return None
@@ -295,7 +304,7 @@ def _hub_here() -> Any:  # Any: gevent has no types
     return None
 
 
-def _read(read: Callable[[Any], Any], reply: Any) -> Any:  # Any: as it is asked
+def _read(read: Callable[[Reply], T], reply: Reply) -> T:
     try:
         return read(reply)
     except (EnvelopeError, ValueError, TypeError) as exc:

@@ -8,16 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...errors import JournalError, UsageError
-from ...journal.contract import Declaration, Draft
-from ..contract import TIMEOUT_S, Receipt, SaidBefore
+from ...journal.contract import Draft
+from ..contract import Receipt, SaidBefore
 from ..envelope import LOST_OF, Kind
-from ..outside_journals import Patterns
 from .journal import RedisJournal
 
 if TYPE_CHECKING:
-    from ...config import Config
-    from ...journal.contract import Limits, Topic
+    from ...journal.contract import Topic
     from ..contract import OutsidePublisher
+    from ..outside_journals import KeepingPlace, OutsideJournal
 
 
 class RedisKeepingPublisher:
@@ -25,23 +24,25 @@ class RedisKeepingPublisher:
 
     Args:
         way: publishes what isn't kept.
-        app_number: which app of each serving process it speaks to.
+        journal: what their apps keep.
     """
 
-    def __init__(self, config: Config, way: OutsidePublisher, app_number: int = 0) -> None:
+    def __init__(self, way: OutsidePublisher, journal: OutsideJournal) -> None:
         self._way = way
-        self._journal = RedisJournal(config, app_number, TIMEOUT_S)
-        self._declared: list[Declaration] = []
-        self._patterns = Patterns([])
+        self._journal = journal
 
     def carry(self, kind: Kind, name: str, frame: bytes, once: str = "") -> Receipt:
         """Keep a message, and tell all serving processes; see `contract.OutsidePublisher`."""
         topic = (int(kind), name)
-        limits = self._limits_of(topic)
+        keeping = self._find(topic)
         try:
-            if limits is not None:
-                appended, counts = self._journal.say([Draft(topic, frame, limits, "", once)])
-                return Receipt(counts[0], None) if appended.numbers[0] else SaidBefore(0, None)
+            if keeping is not None:
+                assert isinstance(keeping.journal, RedisJournal)
+                draft = Draft(topic, frame, keeping.limits, "", once)
+                appended, heard = keeping.journal.say([draft])
+                if not appended.numbers[0]:
+                    return SaidBefore(0, 0)
+                return Receipt(heard, None)
         except JournalError:
             # Those who are there hear it, and learn that those who are not will not.
             self._journal.close()
@@ -54,16 +55,13 @@ class RedisKeepingPublisher:
             )
         return self._way.carry(kind, name, frame)
 
-    def _limits_of(self, topic: Topic) -> Limits | None:
+    def _find(self, topic: Topic) -> KeepingPlace | None:
         try:
-            declared = self._journal.declared()
+            return self._journal.find(topic)
         except JournalError:
             # The user may only publish, or Redis is away, which publishing tells better. Processes
             # that keep history of this topic take the message for lost.
             return None
-        if declared != self._declared:
-            self._declared, self._patterns = declared, Patterns(declared)
-        return self._patterns.limits_of(topic)
 
     def ring(self, kind: Kind, name: str, frames: list[bytes]) -> Receipt:
         """Do nothing: who keeps a message in Redis publishes it with it."""

@@ -25,12 +25,13 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import AsyncResult, Event
 
 from ...errors import UsageError
+from ...journal.contract import Row
 from ..envelope import LOST_OF, Envelope, EnvelopeError, Kind, pack
 from .channels import describe
 from .kept import Known, Scribe, heard_in, latest_in, missed_in
@@ -39,11 +40,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ...config import Config
-    from ...journal.contract import Declaration, Kept, Topic
-    from ..contract import Receiver, Saying
+    from ...journal.contract import Declared, Kept, Topic
+    from ..contract import Facts, Receiver, Saying
     from .channels import Channels
     from .health import Health
-    from .kept import Heard
+    from .kept import HeardOf, Reply
     from .publisher import RedisPublisher
     from .subscriber import RedisSubscriber
 
@@ -55,6 +56,7 @@ _MEND_S = 0.5
 _ANSWER_S = 2.0
 _MOST_TOGETHER = 64
 _MOST_BYTES = 262_144
+_SAYING_BYTES = 200  # what a message takes besides its frame
 
 
 _Waiting = tuple[float, "Callable[[], None]"]
@@ -131,9 +133,11 @@ class RedisLine:
         self._on_way: dict[int, Saying] = {}  # by ticket
 
         self._places: dict[str, _Place] = {}  # by channel
+        self._by_topic: dict[Topic, _Place] = {}
         self._known = Known()
         self._is_live = False
         self._held: list[tuple[str, Envelope]] = []
+        self._held_before: list[tuple[str, Envelope]] = []  # the point that is caught up to
         self._held_bytes = 0
         self._has_lost_held = False
 
@@ -156,7 +160,7 @@ class RedisLine:
 
     def keep(self, saying: Saying) -> None:
         """Keep a message, and have it heard; see `contract.JournalLine`."""
-        size_bytes = len(saying.draft.frame)
+        size_bytes = len(saying.draft.frame) + _SAYING_BYTES
         if self._publisher.is_full(size_bytes + self._unsent_bytes):
             self._health.dropped_messages += 1
             self._refuse(saying, "too much waits for redis", is_told=False)
@@ -177,25 +181,27 @@ class RedisLine:
         size_bytes, self._unsent_bytes = self._unsent_bytes, 0
         if not unsent:
             return
-        drafts = [(ticket, saying.draft) for ticket, saying in unsent]
+        first, drafts = unsent[0][0], [saying.draft for _, saying in unsent]
         self._publisher.call(
             size_bytes,
-            lambda run: self._scribe.keep(drafts, run, self._known, self._sender),
+            lambda run: self._scribe.keep(drafts, first, run, self._known, self._sender),
             lambda reply: self._answered(unsent, reply),
         )
 
-    def _answered(self, sayings: list[tuple[int, Saying]], reply: Any) -> None:  # Any: a reply
-        numbers = [reply] * len(sayings) if isinstance(reply, Exception) else reply[2]
+    def _answered(self, sayings: list[tuple[int, Saying]], reply: Reply) -> None:
+        if isinstance(reply, Exception):
+            most = 0
+            numbers: Sequence[int | bytes | str] = [describe(reply, self._config)] * len(sayings)
+        else:
+            _, most, numbers, _ = reply
+            if not isinstance(numbers, list):  # all were kept
+                numbers = range(most + 1, most + 1 + len(sayings))
         for (ticket, saying), number in zip(sayings, numbers, strict=True):
             if isinstance(number, int):
-                self._is_kept(ticket, saying, number, reply[1])
+                self._is_kept(ticket, saying, number, most)
                 continue
             self._on_way.pop(ticket, None)
-            error = (
-                describe(number, self._config)
-                if isinstance(number, Exception)
-                else number.decode(errors="replace")
-            )
+            error = number.decode(errors="replace") if isinstance(number, bytes) else number
             self._refuse(saying, error, is_told=True)
 
     def _is_kept(self, ticket: int, saying: Saying, number: int, most: int) -> None:
@@ -205,7 +211,7 @@ class RedisLine:
             number, self._is_unsure = most, True
             self._has_work.set()
         saying.number = number
-        saying.is_coming = number > 0 and self._scribe.channel(saying.draft.topic) in self._places
+        saying.is_coming = number > 0 and saying.draft.topic in self._by_topic
         if not saying.is_coming:
             self._on_way.pop(ticket, None)
         self._receiver.hear_answer(saying)
@@ -230,7 +236,7 @@ class RedisLine:
         self._must_renew = True
         self._fail(error)
 
-    def declare(self, declarations: Sequence[Declaration]) -> None:
+    def declare(self, declarations: Sequence[Declared]) -> None:
         """Say what is kept."""
         self._publisher.call(1_000, lambda run: self._scribe.declare(declarations), lambda _: None)
 
@@ -239,11 +245,13 @@ class RedisLine:
     def enter(self, channel: str, topic: Topic) -> None:
         """Note that this process hears of a topic from now on."""
         if channel not in self._places:
-            self._places[channel] = _Place(topic)
+            self._places[channel] = self._by_topic[topic] = _Place(topic)
 
     def leave(self, channel: str) -> None:
         """Note that it doesn't any more."""
-        self._places.pop(channel, None)
+        place = self._places.pop(channel, None)
+        if place is not None:
+            self._by_topic.pop(place.topic, None)
 
     def confirmed(self, channel: str) -> None:
         """Note that Redis has confirmed a subscription."""
@@ -260,7 +268,7 @@ class RedisLine:
 
     def heard_since(self, topic: Topic) -> int | None:
         """Return behind which number every message of a topic has been heard here."""
-        place = self._places.get(self._scribe.channel(topic))
+        place = self._by_topic.get(topic)
         return None if place is None else place.since
 
     def take(self, channel: str, envelope: Envelope) -> None:
@@ -272,6 +280,8 @@ class RedisLine:
             facts = envelope.json()
             if envelope.number == self._call and not self._catching.ready():
                 self._catching.set(facts)
+                self._held_before, self._held = self._held, []
+                return
         self._held_bytes += len(envelope.body)
         if self._held_bytes > self._config.max_backplane_bytes:
             self._held, self._held_bytes, self._has_lost_held = [], 0, True
@@ -281,19 +291,22 @@ class RedisLine:
         if envelope.kind is Kind.POINT:
             self._hear_point(channel, envelope)
             return
-        heard = heard_in(envelope)
-        if heard.epoch != self._known.epoch:
+        found = heard_in(envelope)
+        first = found[0]
+        if first.epoch != self._known.epoch:
             self._break()
             return
-        if heard.kept.number <= self._known.number:
-            return
+        if first.kept.number <= self._known.number:
+            found = [one for one in found if one.kept.number > self._known.number]
+            if not found:
+                return
         place = self._place(channel)
         if place is None:
             return
-        if place.since is not None and heard.previous > self._known.number:
-            self._break()  # messages are missing; this one is read with them
+        if place.since is not None and found[0].previous > self._known.number:
+            self._break()  # messages are missing; these are read with them
             return
-        self._hand_on(place, heard)
+        self._hand_on(place, found)
 
     def _place(self, channel: str) -> _Place | None:
         place = self._places.get(channel)
@@ -302,19 +315,30 @@ class RedisLine:
             found = self._channels.topic_of(channel)
             if found is None or not self._subscriber.wants(channel):
                 return None
-            place = self._places[channel] = _Place((int(found[0]), found[1]))
+            self.enter(channel, (int(found[0]), found[1]))
+            place = self._places[channel]
         return place
 
-    def _hand_on(self, place: _Place, heard: Heard) -> None:
-        saying, is_new = None, True
-        number = heard.kept.number
-        if heard.sender == self._sender:
-            saying = self._on_way.pop(heard.ticket, None)
-            is_new = saying is not None and saying.claim()
+    def _hand_on(self, place: _Place, found: Sequence[HeardOf]) -> None:
+        """Hand messages of one topic on, which stand side by side or are the only ones missing."""
         if place.since is None:
-            place.since = number - 1
-        self._known = self._known._replace(number=number)
-        self._receiver.hear_kept(place.topic, heard.kept, saying, is_new)
+            place.since = found[0].kept.number - 1
+        self._known = self._known._replace(number=found[-1].kept.number)
+        if found[0].sender != self._sender:
+            row = Row(place.topic, [one.kept for one in found])
+            self._receiver.hear_kept(row, None, True)
+            return
+
+        messages = [one.kept for one in found]
+        sayings = [self._on_way.pop(one.ticket, None) for one in found]
+        own = [one for one in sayings if one is not None and one.claim()]
+        if len(own) == len(found):
+            self._receiver.hear_kept(Row(place.topic, messages), own, True)
+            return
+        for message, saying in zip(messages, sayings, strict=True):
+            with_it = [] if saying is None else [saying]
+            is_new = saying is not None and saying in own
+            self._receiver.hear_kept(Row(place.topic, [message]), with_it, is_new)
 
     def _hear_point(self, channel: str, envelope: Envelope) -> None:
         facts = envelope.json()
@@ -360,7 +384,7 @@ class RedisLine:
         look = self._looks[call] = _Look(done, subscribed)
         self._send_look(call, lambda reply: self._look_is_answered(call, look, reply))
 
-    def _send_look(self, call: int, told: Callable[[Any], None]) -> None:
+    def _send_look(self, call: int, told: Callable[[Reply], None]) -> None:
         doomed = self._known.epoch if self._must_renew else ""
         self._publisher.call(
             500,
@@ -368,7 +392,7 @@ class RedisLine:
             told,
         )
 
-    def _look_is_answered(self, call: int, look: _Look, reply: Any) -> None:  # Any: a reply
+    def _look_is_answered(self, call: int, look: _Look, reply: Reply) -> None:
         if isinstance(reply, Exception):
             if self._looks.pop(call, None) is not None:
                 self._waiting += look.done
@@ -408,7 +432,7 @@ class RedisLine:
     ) -> None:
         """Read a page; see `contract.JournalLine`."""
 
-        def got(reply: Any) -> None:  # Any: a reply
+        def got(reply: Reply) -> None:
             if not isinstance(reply, Exception):
                 found = missed_in(reply)
                 told(None if found is None else [one.kept for one in found])
@@ -416,7 +440,7 @@ class RedisLine:
         self._ask_missed(topic, self._known.epoch, number, end, got)
 
     def _ask_missed(
-        self, topic: Topic, epoch: str, number: int, end: int, told: Callable[[Any], None]
+        self, topic: Topic, epoch: str, number: int, end: int, told: Callable[[Reply], None]
     ) -> None:
         limits = self._receiver.limits_of(topic)
         if limits is None:
@@ -431,7 +455,7 @@ class RedisLine:
     ) -> None:
         """Read the latest messages; see `contract.JournalLine`."""
 
-        def got(reply: Any) -> None:  # Any: a reply
+        def got(reply: Reply) -> None:
             if not isinstance(reply, Exception):
                 told([one.kept for one in latest_in(reply)])
 
@@ -447,6 +471,7 @@ class RedisLine:
         """Hold what comes, until what is missing has been read."""
         self._is_live = False
         self._held, self._held_bytes, self._has_lost_held = [], 0, False
+        self._held_before = []
         looks, self._looks = self._looks, {}
         for look in looks.values():
             self._waiting += look.done
@@ -476,7 +501,6 @@ class RedisLine:
         if denied:
             raise PermissionError(f"redis forbids the channel {denied[0]:.200}")
 
-        self._held, self._held_bytes, self._has_lost_held = [], 0, False
         facts = self._point_now()
         epoch, end = str(facts["epoch"]), int(facts["number"])
         before = self._known
@@ -487,9 +511,11 @@ class RedisLine:
         if self._is_broken.is_set():
             return  # the line broke again; what was found is found again
 
+        found += self._held_of_others(epoch)
+        found.sort(key=lambda one: one[1].kept.number)
         self._known = Known(epoch, begin)
-        for place, heard in found:
-            self._hand_on(place, heard)
+        for place, told in found:
+            self._hand_on(place, [told])
         held, self._held, self._held_bytes = self._held, [], 0
         has_gap = has_gap or not is_whole or self._has_lost_held
         self._is_live = True
@@ -506,6 +532,20 @@ class RedisLine:
         self._is_unsure = True
         self._look()
 
+    def _held_of_others(self, epoch: str) -> list[tuple[_Place, HeardOf]]:
+        """Return what has come of topics that are heard of, but not for how long.
+
+        Nobody on them was here before; what came is for those who came meanwhile.
+        """
+        found = []
+        for channel, envelope in self._held_before:
+            place = self._place(channel) if envelope.kind is Kind.KEPT else None
+            if place is not None and place.since is None:
+                told = heard_in(envelope)
+                found += [(place, one) for one in told if one.epoch == epoch]
+        self._held_before = []
+        return found
+
     def _hear_held(self, held: list[tuple[str, Envelope]]) -> None:
         for channel, envelope in held:
             if not self._is_live:
@@ -515,23 +555,23 @@ class RedisLine:
             except EnvelopeError:
                 logger.warning("garbage in a Redis channel is dropped")
 
-    def _point_now(self) -> dict[str, Any]:  # Any: whatever JSON holds
+    def _point_now(self) -> Facts:
         """Ask where the journal is, and wait for the answer over the subscription."""
         self.flush()
         self._call += 1
         catching = self._catching = AsyncResult()
         try:
             self._send_look(self._call, lambda reply: _hand_error(catching, reply))
-            found: dict[str, Any] = _wait_for(catching)
+            found: Facts = _wait_for(catching)
         finally:
             self._catching = None
         return found
 
     def _read_all(
         self, epoch: str, begin: int, end: int
-    ) -> tuple[list[tuple[_Place, Heard]], bool]:
+    ) -> tuple[list[tuple[_Place, HeardOf]], bool]:
         """Read what is missing of all topics; return also whether it is all there."""
-        found: list[tuple[_Place, Heard]] = []
+        found: list[tuple[_Place, HeardOf]] = []
         if begin >= end:
             return found, True
         is_whole = True
@@ -547,13 +587,12 @@ class RedisLine:
                 number = page[-1].kept.number
                 page = missed_in(_wait_for(self._ask(place.topic, epoch, number, end)))
             is_whole = is_whole and page is not None
-        found.sort(key=lambda one: one[1].kept.number)
         return found, is_whole
 
     def _ask(self, topic: Topic, epoch: str, number: int, end: int) -> AsyncResult:
         answer = AsyncResult()
 
-        def told(reply: Any) -> None:  # Any: a reply
+        def told(reply: Reply) -> None:
             if isinstance(reply, Exception):
                 answer.set_exception(reply)
             else:
@@ -620,7 +659,7 @@ class RedisLine:
             self._receiver.hear_trouble("")
 
 
-def _wait_for(answer: AsyncResult) -> Any:  # Any: a reply
+def _wait_for(answer: AsyncResult) -> Reply:
     if not answer.wait(_ANSWER_S) and not answer.ready():
         raise TimeoutError("redis doesn't answer")
     return answer.get()

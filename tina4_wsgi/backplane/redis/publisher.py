@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import gevent
 from gevent.event import Event
@@ -23,14 +23,14 @@ from ...errors import JournalError
 from .channels import RedisNode, client, describe, is_denied
 from .cooperating import open_connection
 from .health import Backoff, Health
-from .kept import greet
+from .kept import encoded, greet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...config import Config
     from .channels import RedisConnection
-    from .kept import Command
+    from .kept import Command, Reply
 
 logger = logging.getLogger("tina4_wsgi.backplane")
 
@@ -64,7 +64,7 @@ class _Post(NamedTuple):
     channel: str
     data: bytes
     size_bytes: int
-    told: Callable[[Any], None] | None
+    told: Callable[[Reply], None] | None
     lay_out: Callable[[str], Command] | None = None
 
 
@@ -112,7 +112,7 @@ class RedisPublisher:
             self._add(_Post(channel, data, len(data), told))
 
     def call(
-        self, size_bytes: int, lay_out: Callable[[str], Command], told: Callable[[Any], None]
+        self, size_bytes: int, lay_out: Callable[[str], Command], told: Callable[[Reply], None]
     ) -> None:
         """Call a script soon, behind what was put before; again where the connection breaks.
 
@@ -277,7 +277,7 @@ class RedisPublisher:
     def _packed(self, connection: RedisConnection, post: _Post) -> list[bytes]:
         if post.lay_out is None:
             return connection.pack_command(self._command, post.channel, post.data)
-        return connection.pack_command(*post.lay_out(self._run_id))  # type: ignore[arg-type]  # int too
+        return [encoded(post.lay_out(self._run_id))]
 
     def _drop(self, post: _Post, error: Exception) -> None:
         """Count a message that can't be published, and log it once for each channel."""

@@ -82,20 +82,32 @@ elseif epoch == ARGV[3] and number < known then
 end
 """
 
-# Arguments behind the common ones: 9 the sender, or nothing; then eight for each message: its
-# ticket, its channel, the head of its envelope, the frame, the author, whether there is a key of
-# `once`, how many are kept and for how many milliseconds.
-# Keys behind the journal and its ages: 3 the sender's; then three for each message: its stream, the
-# text with its last number, the key of `once`.
-# Returns epoch and number before, and for each message its number, 0 for one whose `once` had been
-# said, -1 for one that was kept before, or the text of an error; then how many subscribers each
-# had.
+# Keeps runs of messages, each of one topic.
+# Keys behind the journal and its ages: 3 the sender's; then two for each run: its stream, and the
+# text with its last number; then those of `once`, in the order of the messages that have one.
+# Arguments behind the common ones: 9 the sender, or nothing; 10 the head of an envelope; 11 how
+# many runs there are. Then for each run: its channel, how many messages it has, how many are kept
+# and for how many milliseconds, and the ticket of the first or 0; and for each message: the frame,
+# the author, and anything if it has a key of `once`.
+# Returns epoch and number before; for each message its number, 0 for one whose `once` had been
+# said, -1 for one that was kept before, or the text of an error, and 0 in place of all where each
+# was kept; and how many subscribers the last one had.
 _KEEP = f"""
 local before, epoch_before = number, epoch
-local seen = 0
+local seen, ticket_seen, refused, refused_now = 0, 0, {{}}, ''
 if ARGV[9] ~= '' then
-  seen = tonumber(redis.call('GET', KEYS[3]) or '0')
+  for ticket in string.gmatch(redis.call('GET', KEYS[3]) or '0', '%d+') do
+    if seen == 0 then
+      seen = tonumber(ticket)
+    else
+      refused[ticket] = true
+    end
+  end
+  ticket_seen = seen
 end
+local numbers, is_all, heard = {{}}, true, 0
+local runs, at = tonumber(ARGV[11]), 12
+local once_at = 4 + 2 * runs
 
 local function failure(reply)
   return type(reply) == 'table' and reply.err or nil
@@ -103,34 +115,68 @@ end
 
 local function sweep(stream, longest)
   for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', {_SWEEP_EVERY})) do
-    local fields = entry[2]
-    if tonumber(fields[6]) > now - longest then
+    if tonumber(entry[2][6]) > now - longest then
       return
     end
     redis.call('XDEL', stream, entry[1])
   end
 end
 
-local function add(k, a, previous)
-  return redis.pcall('XADD', KEYS[k], 'MAXLEN', ARGV[a + 6], text(number + 1) .. '-0',
-    'f', ARGV[a + 3], 'a', ARGV[a + 4], 't', text(now), 'p', text(previous),
-    's', ARGV[9] .. ':' .. ARGV[a])
+local function add(stream, most, frame, author, previous, ticket)
+  return redis.pcall('XADD', stream, 'MAXLEN', most, text(number + 1) .. '-0',
+    'f', frame, 'a', author, 't', text(now), 'p', text(previous), 's', ARGV[9] .. ':' .. ticket)
 end
 
-local function keep(k, a)
-  local longest = tonumber(ARGV[a + 7])
-  local has_once = ARGV[a + 5] ~= ''
-  if has_once then
-    local is_first = redis.pcall('SET', KEYS[k + 2], '1', 'NX', 'PX', ARGV[a + 7])
-    if not is_first then
-      return 0, 0
-    elseif failure(is_first) then
-      return is_first.err, 0
-    end
+local function note(result)
+  numbers[#numbers + 1] = result
+  if type(result) ~= 'number' or result <= 0 then
+    is_all = false
   end
+end
 
-  local previous = 0
-  local last = redis.pcall('GET', KEYS[k + 1])
+local function say(channel, row)
+  if not row.first then
+    return
+  end
+  local authors = row.has_author and table.concat(row.authors, ',') or ''
+  local reply = redis.pcall(ARGV[6], channel, ARGV[10] .. epoch .. ' ' .. text(row.first) .. ' '
+    .. text(row.previous) .. ' ' .. text(now) .. ' ' .. text(row.ticket) .. ' ' .. authors .. '\\n'
+    .. table.concat(row.frames))
+  if failure(reply) then
+    is_all = false
+    for i = row.at, row.at + #row.frames - 1 do
+      numbers[i] = reply.err
+    end
+  else
+    heard = reply
+  end
+  row.first = nil
+end
+
+local function append(row, frame, author, previous, ticket)
+  if not row.first then
+    row.first, row.previous, row.ticket, row.at = number, previous, ticket, #numbers + 1
+    row.frames, row.authors, row.has_author = {{}}, {{}}, false
+  end
+  row.frames[#row.frames + 1] = frame
+  row.authors[#row.authors + 1] = author
+  row.has_author = row.has_author or author ~= ''
+end
+
+local function take_once(key, longest)
+  local is_first = redis.pcall('SET', key, '1', 'NX', 'PX', longest)
+  if not is_first then
+    return 0
+  end
+  return failure(is_first)
+end
+
+local function keep_run(stream, last_key)
+  local channel, count, most, longest = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3]
+  local first_ticket, row, previous, has_kept = tonumber(ARGV[at + 4]), {{}}, 0, false
+  at = at + 5
+
+  local last = redis.pcall('GET', last_key)
   if type(last) == 'string' then
     local its_epoch, its_number = string.match(last, '^(%S+) (%d+)$')
     if its_epoch == epoch then
@@ -138,53 +184,73 @@ local function keep(k, a)
     end
   end
 
-  local added = add(k, a, previous)
-  if failure(added) and string.find(added.err, 'equal or smaller', 1, true) then
-    redis.call('DEL', KEYS[k])
-    added = add(k, a, previous)
-  end
-  local problem = failure(added) or failure(last)
-  if problem then
-    if has_once then
-      redis.call('DEL', KEYS[k + 2])
+  for i = 0, count - 1 do
+    local frame, author, once_key = ARGV[at], ARGV[at + 1], nil
+    if ARGV[at + 2] ~= '' then
+      once_key = KEYS[once_at]
+      once_at = once_at + 1
     end
-    return problem, 0
+    at = at + 3
+    local ticket = first_ticket > 0 and first_ticket + i or 0
+    local problem = nil
+    if refused[text(ticket)] then
+      problem = 'refused before'
+    elseif ticket > 0 and ticket <= seen then
+      problem = -1
+    elseif failure(last) then
+      problem = last.err
+    elseif once_key then
+      problem = take_once(once_key, longest)
+    end
+    if not problem then
+      local added = add(stream, most, frame, author, previous, text(ticket))
+      if failure(added) and string.find(added.err, 'equal or smaller', 1, true) then
+        redis.call('DEL', stream)
+        added = add(stream, most, frame, author, previous, text(ticket))
+      end
+      problem = failure(added)
+      if problem and once_key then
+        redis.call('DEL', once_key)
+      end
+    end
+
+    if problem then
+      say(channel, row)
+      note(problem)
+      if type(problem) == 'string' then
+        refused_now = refused_now .. ' ' .. text(ticket)
+      end
+    else
+      number = number + 1
+      append(row, frame, author, previous, ticket)
+      note(number)
+      previous, has_kept = number, true
+      ticket_seen = math.max(ticket_seen, ticket)
+    end
   end
 
-  if now - aged > {_AGE_MS} then
-    note_age()
-  end
-  number = number + 1
-  redis.call('HSET', journal, 'number', text(number))
-  redis.call('PEXPIRE', KEYS[k], ARGV[a + 7])
-  redis.call('SET', KEYS[k + 1], epoch .. ' ' .. text(number), 'PX', text(longest + {MEMORY_MS}))
-  if number % {_SWEEP_EVERY} == 0 then
-    sweep(KEYS[k], longest)
-  end
-  local heard = redis.pcall(ARGV[6], ARGV[a + 1], ARGV[a + 2] .. epoch .. ' ' .. text(number)
-    .. ' ' .. text(previous) .. ' ' .. text(now) .. ' ' .. ARGV[a + 4] .. '\\n' .. ARGV[a + 3])
-  if failure(heard) then
-    return heard.err, 0
-  end
-  return number, heard
-end
-
-local numbers, counts = {{}}, {{}}
-local count = (#ARGV - 9) / 8
-for i = 0, count - 1 do
-  local k, a = 4 + 3 * i, 10 + 8 * i
-  local ticket = tonumber(ARGV[a])
-  if ticket > 0 and ticket <= seen then
-    numbers[i + 1], counts[i + 1] = -1, 0
-  else
-    numbers[i + 1], counts[i + 1] = keep(k, a)
-    if ticket > 0 then
-      seen = ticket
-      redis.call('SET', KEYS[3], text(ticket), 'PX', {_SENDER_MS})
+  if has_kept then
+    redis.call('HSET', journal, 'number', text(number))
+    redis.call('PEXPIRE', stream, longest)
+    redis.call('SET', last_key, epoch .. ' ' .. text(previous), 'PX',
+      text(tonumber(longest) + {MEMORY_MS}))
+    if math.floor(previous / {_SWEEP_EVERY}) > math.floor((previous - count) / {_SWEEP_EVERY}) then
+      sweep(stream, tonumber(longest))
     end
   end
+  say(channel, row)
 end
-return {{epoch_before, before, numbers, counts}}
+
+if now - aged > {_AGE_MS} and runs > 0 then
+  note_age()
+end
+for run = 1, runs do
+  keep_run(KEYS[2 + 2 * run], KEYS[3 + 2 * run])
+end
+if ticket_seen > seen then
+  redis.call('SET', KEYS[3], text(ticket_seen) .. refused_now, 'PX', {_SENDER_MS})
+end
+return {{epoch_before, before, is_all and 0 or numbers, heard}}
 """
 
 # Arguments behind the common ones: 9 a channel that is told, or nothing; 10 the head of its

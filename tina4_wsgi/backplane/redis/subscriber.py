@@ -63,7 +63,7 @@ class _Sent(NamedTuple):
     channels: list[str]
 
 
-class Listener(Protocol):
+class Attendant(Protocol):
     """Somebody who must know when a subscription begins; the calls don't wait."""
 
     def began(self) -> None:
@@ -82,7 +82,7 @@ class RedisSubscriber:
         needed: channels that this process can't do without; their refusal is an outage.
 
     Attributes:
-        listener: is told of new connections and of confirmed subscriptions; None for nobody.
+        attendant: is told of new connections and of confirmed subscriptions; None for nobody.
 
     Greenlets: any of the hub's thread; only the methods that say so wait.
     """
@@ -101,7 +101,7 @@ class RedisSubscriber:
         self._place = place
         self._received = received
         self._lost = lost
-        self.listener: Listener | None = None
+        self.attendant: Attendant | None = None
         self._needed = needed
         self._sent: deque[_Sent] = deque()
         self._told: set[str] = set()  # channels whose refusal was logged
@@ -283,8 +283,8 @@ class RedisSubscriber:
     def _begin(self, connection: RedisConnection) -> None:
         """Want all channels anew: a new connection has no subscriptions."""
         self._sent.clear()
-        if self.listener is not None:
-            self.listener.began()
+        if self.attendant is not None:
+            self.attendant.began()
         for name in list(self._channels):
             channel = self._channels[name]
             channel.is_sent, channel.awaited_replies = False, 0
@@ -390,8 +390,8 @@ class RedisSubscriber:
             channel.awaited_replies -= 1
             if channel.is_sent and not channel.awaited_replies:
                 channel.confirmed.set()
-                if self.listener is not None:
-                    self.listener.confirmed(name)
+                if self.attendant is not None:
+                    self.attendant.confirmed(name)
 
     def _is_unsubscribed(self, name: str, _count: object) -> None:
         channel = self._channels.get(name)
