@@ -28,7 +28,7 @@ ROWS = {
     "worker": f"{GROUND} server",
     "supervision": f"{GROUND} protocol routing http hosting monitoring app server",
     "contrib": "above",
-    "cli": f"{GROUND} protocol routing http hosting backplane monitoring app server supervision journal",
+    "cli": f"{GROUND} protocol routing http hosting backplane journal monitoring app server supervision",
     "testing": f"{GROUND} protocol hub routing http hosting backplane websocket server app",
     "pytest_plugin packing __main__ hooks": "testing cli server.loading",
 }
