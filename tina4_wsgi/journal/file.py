@@ -58,7 +58,8 @@ class FileJournal:
         self._database = Database(path, make_folder, self._redeclare)
         self._most_bytes = most_bytes
         self._declarations: list[Declared] | None = None
-        self._untrimmed: dict[Topic, int] = {}
+        # How many messages came since a topic was trimmed, and up to which number it was.
+        self._untrimmed: dict[Topic, tuple[int, int]] = {}
         # Once a second: the time, and a number that is older than that.
         self._ages: deque[tuple[float, int]] = deque()
         # The size is looked at with the first message: a publisher may say no second one.
@@ -76,8 +77,8 @@ class FileJournal:
             kept = [one for one, is_new in zip(drafts, is_kept, strict=True) if is_new]
             numbers = iter(_insert(connection, kept, before.number, now_s))
             self._note_age(before.number, now_s)
-            for draft in kept:
-                self._trim(connection, draft, now_s)
+            for begin, end in _runs(kept):
+                self._trim(connection, kept[begin], end - begin, now_s)
             added_bytes = sum(len(draft.frame) for draft in kept)
             self._check_size(connection, added_bytes, before.number)
             return Appended(before, [next(numbers) if is_new else 0 for is_new in is_kept])
@@ -163,23 +164,24 @@ class FileJournal:
         said_at_s, number = self._ages[0]
         return number if said_at_s < now_s - NEWS_S else 0
 
-    def _trim(self, connection: sqlite3.Connection, draft: Draft, now_s: float) -> None:
+    def _trim(self, connection: sqlite3.Connection, draft: Draft, added: int, now_s: float) -> None:
         """Now and then, drop the messages of a topic that are too many and no news."""
         topic, most = draft.topic, draft.limits.most_messages
-        count = self._untrimmed.get(topic, 0) + 1
-        self._untrimmed[topic] = count
-        if count < max(_LEAST_TRIM, most // 4):
+        count, trimmed_to = self._untrimmed.get(topic, (0, 0))
+        oldest, count = self._oldest_news(now_s), count + added
+        self._untrimmed[topic] = count, trimmed_to
+        if count < max(_LEAST_TRIM, most // 4) or oldest == trimmed_to:
             return
         if len(self._untrimmed) > _MOST_TRIMMING:
             self._untrimmed.clear()
-        self._untrimmed[topic] = 0
+        self._untrimmed[topic] = 0, oldest
 
         left = most
         for number, first in connection.execute(
             "SELECT n, first FROM rows WHERE topic=? ORDER BY n DESC", (_text(topic),)
         ):
             if left <= 0:
-                last = min(number, self._oldest_news(now_s))
+                last = min(number, oldest)
                 _drop(connection, "topic=? AND n<=?", (_text(topic), last))
                 return
             left -= number - first + 1
@@ -323,17 +325,24 @@ def _is_new(connection: sqlite3.Connection, draft: Draft, now_s: float) -> bool:
     return said.rowcount > 0
 
 
+def _runs(drafts: Sequence[Draft]) -> list[tuple[int, int]]:
+    """Return begin and end of each run of messages of one topic."""
+    runs, begin = [], 0
+    for place in range(1, len(drafts) + 1):
+        if place == len(drafts) or drafts[place].topic != drafts[begin].topic:
+            runs.append((begin, place))
+            begin = place
+    return runs
+
+
 def _insert(
     connection: sqlite3.Connection, drafts: Sequence[Draft], number: int, now_s: float
 ) -> list[int]:
     """Write drafts behind `number`, those of one topic in a row together; return their numbers."""
-    begin, end = 0, len(drafts)
-    while begin < end:
-        topic, stop = drafts[begin].topic, begin + 1
-        while stop < end and drafts[stop].topic == topic:
-            stop += 1
-        together = drafts[begin:stop]
-        authors = ",".join(one.author for one in together)
+    end = len(drafts)
+    for begin, stop in _runs(drafts):
+        topic, together = drafts[begin].topic, drafts[begin:stop]
+        authors = ",".join([one.author for one in together])
         frames = b"".join([one.frame for one in together])
         connection.execute(
             "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -347,7 +356,6 @@ def _insert(
                 frames,
             ),
         )
-        begin = stop
 
     return list(range(number + 1, number + end + 1))
 

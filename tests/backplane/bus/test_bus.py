@@ -46,6 +46,9 @@ class Ears:
     def deliver(self, kind: Kind, name: str, frame: bytes) -> None:
         self.heard.append((kind, name, frame))
 
+    def say(self, kind: Kind, name: str, frame: bytes, once: str) -> None:
+        self.heard.append((kind, name, frame))
+
     def keeps(self, kind: Kind, name: str) -> bool:
         return False
 
