@@ -12,14 +12,13 @@ from ..errors import BackplaneError, JournalError, UsageError
 from ..journal.contract import Draft
 from ..routing.names import GroupKind
 from .contract import Receipt, SaidBefore
-from .envelope import TOPIC_OF, Kind
+from .envelope import LOST_OF, TOPIC_OF, Kind
 
 if TYPE_CHECKING:
     from .contract import OutsidePublisher
     from .outside_journals import KeepingPlace, OutsideJournal
 
 _BELLS = {Kind.PATH: Kind.PATH_BELL, Kind.ROOM: Kind.ROOM_BELL}
-_LOST = {Kind.PATH: Kind.LOST_PATH, Kind.ROOM: Kind.LOST_ROOM}
 
 
 class KeepingPublisher:
@@ -43,7 +42,7 @@ class KeepingPublisher:
         except JournalError:
             # Those who are there hear it, and learn that those who are not will not.
             self._journal.close()
-            return self._way.carry(_LOST[kind], name, frame)
+            return self._way.carry(LOST_OF[kind], name, frame)
 
         if once:
             raise UsageError(

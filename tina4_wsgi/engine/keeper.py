@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Protocol
 import gevent
 
 from ..errors import JournalError
-from ..journal.contract import MOST_ROWS, Kept, Point, Row
+from ..journal.contract import MOST_ROWS, Kept, Point, Row, runs
 from .standing import Standing
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ _FLUSH_BYTES = 262_144
 """
 
 _MEND_S = 1.0
-"""How long a journal that failed is left alone: each attempt may take a twentieth of a second, and
-so long the hub stands still.
-"""
+"""How long a journal that failed is left alone: the hub stands still while it is tried."""
 
 _LOOK_S = 1.0
 _SWEEP_S = 10.0
@@ -136,7 +134,7 @@ class HubKeeper(Standing):
     def _have_heard(self, said: list[Said], appended: Appended) -> None:
         """Have what is kept now heard here, and ring."""
         now_s, number = time.time(), appended.before.number
-        for begin, end in _runs(said):
+        for begin, end in runs([draft for draft, _ in said]):
             messages, excludes = [], []
             for place in range(begin, end):
                 number = appended.numbers[place]
@@ -364,13 +362,3 @@ class HubKeeper(Standing):
                 self._audience.hear_void()
             # In a greenlet of its own: in the hub, logging could wait for a lock.
             gevent.spawn(logger.error, "messages can't be kept at present: %s", error)
-
-
-def _runs(said: list[Said]) -> list[tuple[int, int]]:
-    """Return begin and end of each run of messages to one topic."""
-    runs, begin = [], 0
-    for place in range(1, len(said) + 1):
-        if place == len(said) or said[place][0].topic != said[begin][0].topic:
-            runs.append((begin, place))
-            begin = place
-    return runs

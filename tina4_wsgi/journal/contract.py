@@ -61,6 +61,16 @@ class Draft(NamedTuple):
     once: str = ""
 
 
+def runs(drafts: Sequence[Draft]) -> list[tuple[int, int]]:
+    """Return begin and end of each run of messages of one topic."""
+    found, begin = [], 0
+    for place in range(1, len(drafts) + 1):
+        if place == len(drafts) or drafts[place].topic != drafts[begin].topic:
+            found.append((begin, place))
+            begin = place
+    return found
+
+
 class Kept(NamedTuple):
     """A message as it was kept.
 
@@ -186,7 +196,7 @@ class Records(Protocol):
 class Journal(Records, Protocol):
     """One app's kept messages where each hub reads what others have kept.
 
-    Calls may take a millisecond, and wait at most `file.PATIENCE_S` for other writers; none of them
+    Calls may take a millisecond, and wait at most `database.PATIENCE_S` for other writers; none
     switches to another greenlet.
     """
 

@@ -22,6 +22,7 @@ from .contract import (
     News,
     Point,
     Row,
+    runs,
 )
 from .database import TOP, Database, meta
 from .positions import new_epoch
@@ -77,7 +78,7 @@ class FileJournal:
             kept = [one for one, is_new in zip(drafts, is_kept, strict=True) if is_new]
             numbers = iter(_insert(connection, kept, before.number, now_s))
             self._note_age(before.number, now_s)
-            for begin, end in _runs(kept):
+            for begin, end in runs(kept):
                 self._trim(connection, kept[begin], end - begin, now_s)
             added_bytes = sum(len(draft.frame) for draft in kept)
             self._check_size(connection, added_bytes, before.number)
@@ -325,22 +326,12 @@ def _is_new(connection: sqlite3.Connection, draft: Draft, now_s: float) -> bool:
     return said.rowcount > 0
 
 
-def _runs(drafts: Sequence[Draft]) -> list[tuple[int, int]]:
-    """Return begin and end of each run of messages of one topic."""
-    runs, begin = [], 0
-    for place in range(1, len(drafts) + 1):
-        if place == len(drafts) or drafts[place].topic != drafts[begin].topic:
-            runs.append((begin, place))
-            begin = place
-    return runs
-
-
 def _insert(
     connection: sqlite3.Connection, drafts: Sequence[Draft], number: int, now_s: float
 ) -> list[int]:
     """Write drafts behind `number`, those of one topic in a row together; return their numbers."""
     end = len(drafts)
-    for begin, stop in _runs(drafts):
+    for begin, stop in runs(drafts):
         topic, together = drafts[begin].topic, drafts[begin:stop]
         authors = ",".join([one.author for one in together])
         frames = b"".join([one.frame for one in together])

@@ -237,14 +237,7 @@ class Lifecycle(TransportOwner):
     def send(self, frame: bytes) -> None:
         """Send one frame; waits while too many bytes are queued for this client."""
         if self.window_bits:
-            limits = self.service.limits
-            frame = compress_frame(
-                frame,
-                self.window_bits,
-                limits.deflate_threshold_bytes,
-                limits.deflate_level,
-                limits.deflate_mem_level,
-            )
+            frame = self._compressed(frame)
 
         owner = self.owner
         if get_ident() != owner.thread_ident:
@@ -262,6 +255,17 @@ class Lifecycle(TransportOwner):
             transport.sent_messages += 1
             if transport.write(frame) > transport.most_bytes:
                 self._wait_for_room()
+
+    def _compressed(self, frame: bytes) -> bytes:
+        """Compress a frame as this client agreed to, if it did."""
+        limits = self.service.limits
+        return compress_frame(
+            frame,
+            self.window_bits,
+            limits.deflate_threshold_bytes,
+            limits.deflate_level,
+            limits.deflate_mem_level,
+        )
 
     def join(self, room: str) -> None:
         """Join a named room; waits briefly."""

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..journal.positions import VOID, Position, parse
 from ..protocol import marks
-from ..protocol.deflate import compress_frame
 from ..routing.names import GroupKind
 from .lifecycle import Lifecycle
 
@@ -281,14 +280,7 @@ class ReturningLifecycle(Lifecycle):
 
     def _write(self, frame: bytes) -> None:
         if self.window_bits:
-            limits = self.service.limits
-            frame = compress_frame(
-                frame,
-                self.window_bits,
-                limits.deflate_threshold_bytes,
-                limits.deflate_level,
-                limits.deflate_mem_level,
-            )
+            frame = self._compressed(frame)
         self.transport.write(frame)
 
     def overflowed(self, size_bytes: int) -> bool:
