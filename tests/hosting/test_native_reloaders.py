@@ -22,11 +22,11 @@ from tests.support.servers import POLL_S, Server
 
 PATH = {"PYTHONPATH": str(servers.ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
-# Python waits a quarter of a second for the child of a process that is interrupted, and warns then.
-STILL_RUNNING = re.compile(
-    r"Exception ignored in: <function Popen\.__del__.*?ResourceWarning: subprocess \d+ is still "
-    r"running\n",
-    re.DOTALL,
+# An interrupt in the reloader's own code leaves it without its child, or amid a walk of folders:
+# Python says so when it collects what was left open.
+LEFT_OPEN = re.compile(
+    r"Exception ignored .*\n(?:Traceback .*\n)?(?: .*\n)*"
+    r"ResourceWarning: (?:subprocess \d+ is still running|unclosed scandir iterator .*)\n"
 )
 
 pytestmark = pytest.mark.deadline(60)
@@ -112,4 +112,4 @@ def test_a_ctrl_c_in_the_terminal_is_heard_by_both_processes(tmp_path, kind):
         assert client.read_close() == 1001
         client.send_close(1001)
         server.process.wait(servers.STOP_S)
-        assert "Traceback" not in STILL_RUNNING.sub("", server.log)
+        assert "Traceback" not in LEFT_OPEN.sub("", server.log)
