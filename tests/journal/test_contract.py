@@ -43,7 +43,7 @@ def test_a_new_journal_is_before_its_first_message(journal):
 
     assert point.number == 0
     assert len(point.epoch) >= 8
-    assert journal.news(0) == (point, [], True)
+    assert journal.news(0) == (point, [], True, 0)
 
 
 def test_numbers_grow_by_one_over_all_topics(journal):
@@ -102,7 +102,7 @@ def test_news_are_all_messages_behind_a_number_in_their_order(journal):
 def test_news_behind_the_latest_message_are_none(journal):
     journal.append(drafts("a", "b"), NOW_S)
 
-    assert journal.news(2) == (journal.point(), [], True)
+    assert journal.news(2) == (journal.point(), [], True, 0)
 
 
 def test_news_come_in_pages_that_join_without_a_gap(journal):

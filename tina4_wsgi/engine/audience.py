@@ -25,11 +25,8 @@ class EngineAudience:
 
     def hear_kept(self, row: Row, excludes: Sequence[Transport | None] | None) -> None:
         """Queue the messages of a row for the members of its group."""
-        deliver, (number, name) = self._engine.deliver, row.topic
-        kind = _KINDS[number]
-        for place, message in enumerate(row.messages):
-            exclude = None if excludes is None else excludes[place]
-            deliver(kind, name, message.frame, exclude, message.number)
+        number, name = row.topic
+        self._engine.deliver_kept(_KINDS[number], name, row.messages, excludes)
 
     def hear_unkept(self, draft: Draft, exclude: Transport | None) -> None:
         """Queue a message that could not be kept for the members of its group, everywhere."""

@@ -28,6 +28,7 @@ from ..backplane.contract import Saying
 from ..errors import JournalError
 from ..hub.native import get_ident
 from ..journal.contract import MOST_ROWS, Kept, Point, Row
+from ..journal.pages import Page
 from ..routing.names import GroupKind
 from .recent import Recent
 from .standing import Standing
@@ -333,7 +334,7 @@ class DistantKeeper(Standing):
 
     # -- what was said before
 
-    def missed(self, topic: Topic, number: int, limits: KeptLimits) -> list[Kept] | None:
+    def missed(self, topic: Topic, number: int, limits: KeptLimits) -> Page | None:
         """Return a page of what was said on a topic behind `number`; see `Records.missed`.
 
         May wait; not before it returns the last, empty page, behind which nothing is missing.
@@ -344,7 +345,7 @@ class DistantKeeper(Standing):
                 return self._recent_behind(topic, number, limits)
             end = self._point.number
             try:
-                page: list[Kept] | None = self._ask("read_missed", topic, number, end)
+                page = self._ask("read_missed", topic, number, end)
             except JournalError:
                 self.counts.failures += 1
                 return None
@@ -355,33 +356,33 @@ class DistantKeeper(Standing):
                 return page
         return None
 
-    def _recent_behind(self, topic: Topic, number: int, limits: KeptLimits) -> list[Kept] | None:
+    def _recent_behind(self, topic: Topic, number: int, limits: KeptLimits) -> Page | None:
         found = self._recent.behind(topic, number, limits.most_messages + 1)
         if len(found) > limits.most_messages:
             return None
         if found and found[0].said_at_s < time.time() - limits.longest_s:
             return None
-        return found[:MOST_ROWS]
+        return Page(found[:MOST_ROWS])
 
-    def latest(self, topic: Topic, most: int, limits: KeptLimits) -> list[Kept]:
+    def latest(self, topic: Topic, most: int, limits: KeptLimits) -> Page:
         """Return the last messages of a topic that the groups here have got. May wait, as above."""
         end = self._point.number
         if self.error:
-            return []
+            return Page()
         try:
-            page: list[Kept] = self._ask("read_latest", topic, most, end) or []
+            page = self._ask("read_latest", topic, most, end)
         except JournalError:
             self.counts.failures += 1
-            page = []
-        return page or self.missed(topic, end, limits) or []
+            page = None
+        return page or self.missed(topic, end, limits) or Page()
 
-    def _ask(self, method: str, *args: object) -> list[Kept] | None:
+    def _ask(self, method: str, *args: object) -> Page | None:
         answer = AsyncResult()
         is_asked = self._relay.call_line(method, *args, self._from_anywhere(answer.set))
         if not is_asked or not answer.wait(_PATIENCE_S):
             raise JournalError("redis doesn't answer")
-        page: list[Kept] | None = answer.get()
-        return page
+        found: list[Kept] | None = answer.get()
+        return None if found is None else Page(found)
 
     # -- house-keeping
 

@@ -19,8 +19,9 @@ from ..hub.hub_thread import HubThread, is_patched
 from ..hub.loop_watch import LoopWatch
 from ..hub.native import get_ident
 from ..hub.sweeper import Sweeper
+from ..journal.pages import laid_out
 from ..protocol.deflate import compress_frame
-from ..protocol.marks import PRIVATE, kept_mark, marked
+from ..protocol.marks import PRIVATE, marked
 from ..routing.names import GroupKind
 from ..websocket.connection import Connection
 from ..websocket.counters import Meter
@@ -30,15 +31,15 @@ from ..websocket.transport import Transport
 from .audience import EngineAudience
 from .distant_keeper import DistantKeeper
 from .draining import Draining
-from .groups import Groups
+from .groups import Group, Groups
 from .keeper import HubKeeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from ..config import Config
     from ..hosting.switching import Taken
-    from ..journal.contract import Draft, KeptLimits, Topic
+    from ..journal.contract import Draft, Kept, KeptLimits, Topic
     from ..websocket.connection import Accepted
     from ..websocket.returning import ReturningLifecycle
     from ..websocket.served_route import ServedRoute
@@ -58,11 +59,22 @@ need the descriptors more.
 
 
 _PATH, _ROOM = GroupKind.PATH, GroupKind.ROOM
-_PLAIN = (0, 0, 0, False)
+
+
+class Form(NamedTuple):
+    """What the bytes of a broadcast to a connection depend on, besides the message."""
+
+    window_bits: int
+    level: int
+    memory_level: int
+    is_marked: bool
+
+
+_PLAIN = Form(0, 0, 0, is_marked=False)
 
 
 class Variant(NamedTuple):
-    """The groups of all connections that get the same bytes: compressed alike, and marked alike."""
+    """The groups of all connections that get broadcasts in one form."""
 
     paths: Groups
     rooms: Groups
@@ -189,12 +201,12 @@ class Engine(ConnectionOwner):
         transport = Transport(taken.stream, self.poller, self._flush_queue, lifecycle, most_bytes)
         lifecycle.attach(connection, transport)
         returning = self._returning(lifecycle)
+        is_due = False
         if returning is not None or (service.limits.history and self.fanout.histories is not None):
-            self._hear_before()
+            is_due = self._prepare_for(returning)
         self.connections[connection] = lifecycle
         service.tally.opened_count += 1
 
-        is_due = returning is not None and returning.is_due
         if is_due:
             self._arriving.add(lifecycle)
             self.fanout.entered(_PATH, connection.path)
@@ -209,18 +221,25 @@ class Engine(ConnectionOwner):
         lifecycle.begin(taken.early)
         return lifecycle
 
-    def _hear_before(self) -> None:
-        """Have heard what was said before somebody comes, for whom it isn't; once in a turn."""
+    def _prepare_for(self, returning: ReturningLifecycle | None) -> bool:
+        """Have heard what was said before somebody comes, for whom it isn't; once in a turn.
+
+        Returns:
+            Whether it must catch up first. Then it will hear that by itself.
+        """
         keeper = self.keeper_here()
         keeper.follow()
+        if returning is not None and returning.is_due:
+            return True
         if keeper.is_distant:
-            return
+            return False
         turn_s = self.hub.loop.now()
         if turn_s != self._heard_at_s:
             self._heard_at_s = turn_s
             keeper.hear()
         else:
             keeper.settle()
+        return False
 
     def _lifecycle(self, accepted: Accepted) -> Lifecycle:
         service, claim = accepted.service, accepted.claim
@@ -478,14 +497,9 @@ class Engine(ConnectionOwner):
         name: str,
         frame: bytes,
         exclude: Transport | None,
-        number: int = 0,
     ) -> None:
-        """Queue a frame for the members of a group in this engine; in the hub's thread.
-
-        Args:
-            number: of a kept message; 0 for any other.
-        """
-        if self.is_keeping and not number:
+        """Queue a frame for the members of a group in this engine; in the hub's thread."""
+        if self.is_keeping:
             self._flush_kept()
         is_path = kind is _PATH
         if is_path:
@@ -493,22 +507,71 @@ class Engine(ConnectionOwner):
         else:
             self.room_broadcasts += 1
 
-        for (bits, level, memory_level, is_marked), variant in self._variants.items():
+        for form, variant in self._variants.items():
             group = (variant.paths if is_path else variant.rooms).get(name)
             if group is None:
                 continue
-            data = marked(frame, kept_mark(number) if number else PRIVATE) if is_marked else frame
-            if bits:
-                threshold_bytes = self.config.deflate_threshold_bytes
-                data = compress_frame(data, bits, threshold_bytes, level, memory_level)
+            data = frame
+            if form is not _PLAIN:
+                data = self._compressed(form, marked(frame, PRIVATE) if form.is_marked else frame)
             if is_path:
                 group.broadcast(data, exclude)
+            else:
+                self._write_each(group, data, exclude)
+
+    def deliver_kept(
+        self,
+        kind: GroupKind,
+        name: str,
+        messages: list[Kept],
+        excludes: Sequence[Transport | None] | None,
+    ) -> None:
+        """Queue kept messages for the members of a group in this engine; in the hub's thread.
+
+        Args:
+            excludes: whom each isn't for; None where all are for all.
+        """
+        is_path = kind is _PATH
+        if is_path:
+            self.path_broadcasts += len(messages)
+        else:
+            self.room_broadcasts += len(messages)
+
+        for form, variant in self._variants.items():
+            group = (variant.paths if is_path else variant.rooms).get(name)
+            if group is None:
                 continue
-            # One member at a time: only a member's own outbox keeps the order of room and path
-            # broadcasts.
-            if self.meter is not None:
-                self.meter.fanout.add(len(group))
-            group.write_each(data, exclude)
+            if form is _PLAIN:
+                frames = [one.frame for one in messages]
+            else:
+                is_marked = form.is_marked
+                frames = [
+                    self._compressed(form, laid_out(one, is_marked=is_marked)) for one in messages
+                ]
+            if is_path and excludes is None:
+                group.broadcast_all(frames)
+                continue
+            for frame, exclude in zip(frames, excludes or [None] * len(frames), strict=True):
+                if is_path:
+                    group.broadcast(frame, exclude)
+                else:
+                    self._write_each(group, frame, exclude)
+
+    def _compressed(self, form: Form, frame: bytes) -> bytes:
+        """Compress a frame where connections of this form agreed to it."""
+        if not form.window_bits:
+            return frame
+        threshold_bytes = self.config.deflate_threshold_bytes
+        return compress_frame(
+            frame, form.window_bits, threshold_bytes, form.level, form.memory_level
+        )
+
+    def _write_each(self, group: Group, frame: bytes, exclude: Transport | None) -> None:
+        # One member at a time: only a member's own outbox keeps the order of room and path
+        # broadcasts.
+        if self.meter is not None:
+            self.meter.fanout.add(len(group))
+        group.write_each(frame, exclude)
 
     def fork_error(self, consequence: str) -> ForkError:
         """Return the error for something that a forked child can't do."""
@@ -551,12 +614,11 @@ class Engine(ConnectionOwner):
             self.hub.loop.run_callback(self.dispatcher.end_parked)
 
 
-def _form_of(lifecycle: Lifecycle) -> tuple[int, int, int, bool]:
-    """Return what the bytes of a broadcast to a connection depend on."""
+def _form_of(lifecycle: Lifecycle) -> Form:
     limits, is_marked = lifecycle.service.limits, lifecycle.is_marked
     if not lifecycle.window_bits:
-        return 0, 0, 0, is_marked
-    return lifecycle.window_bits, limits.deflate_level, limits.deflate_mem_level, is_marked
+        return Form(0, 0, 0, is_marked)
+    return Form(lifecycle.window_bits, limits.deflate_level, limits.deflate_mem_level, is_marked)
 
 
 def _name_of(argument: str, value: object) -> str | None:

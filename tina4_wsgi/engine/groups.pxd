@@ -11,5 +11,6 @@ cdef class Group(FrameSource):
 
     cpdef tuple members(self)
     cpdef broadcast(self, bytes frame, Transport exclude=*)
+    cpdef broadcast_all(self, list frames)
     @cython.locals(pending=list, joined=bytes, member=Transport, taken=Py_ssize_t)
     cpdef flush(self)

@@ -82,6 +82,15 @@ class Group(FrameSource):
         if self._pending_bytes > _FLUSH_BYTES:
             self.flush()
 
+    def broadcast_all(self, frames: list[bytes]) -> None:
+        """Queue some frames for every member; never waits."""
+        if not self.pending:
+            self._flush_queue.add_group(self)
+        self.pending.extend(frames)
+        self._pending_bytes += sum(map(len, frames))
+        if self._pending_bytes > _FLUSH_BYTES:
+            self.flush()
+
     def write_each(self, frame: bytes, exclude: Transport | None) -> None:
         """Queue one frame in the outbox of every member but `exclude`; never waits."""
         member = None

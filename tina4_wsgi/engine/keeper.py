@@ -26,10 +26,11 @@ import gevent
 
 from ..errors import JournalError
 from ..journal.contract import MOST_ROWS, Kept, Point, Row, runs
+from ..journal.pages import Page, Pages
 from .standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from ..journal.contract import Appended, Draft, Journal, KeptLimits, Topic
     from ..websocket.lifecycle import Lifecycle
@@ -75,6 +76,8 @@ class HubKeeper(Standing):
         self._journal = journal
         self._said: list[Said] = []
         self._said_bytes = 0
+        self._pages = Pages()
+        self._cuts = 0  # of the journal, when it was read last
         self._is_following = False
         self._is_hearing = False
         self._is_telling = False
@@ -242,6 +245,7 @@ class HubKeeper(Standing):
 
         while True:
             news = self._journal.news(self._point.number)
+            self._cuts = news.cuts
             if news.point.copy_id != point.copy_id or not news.is_whole:
                 self._move_on(self._journal.point() if end is None else end, has_gap=True)
                 return
@@ -265,24 +269,32 @@ class HubKeeper(Standing):
 
     # -- what was said before
 
-    def missed(self, topic: Topic, number: int, limits: KeptLimits) -> list[Kept] | None:
+    def missed(self, topic: Topic, number: int, limits: KeptLimits) -> Page | None:
         """Return a page of what was said on a topic behind `number`; see `Journal.missed`.
 
         Nothing behind what the groups here have got; None also where the journal can't be read.
         """
+        journal, end = self._journal, self._point.number
+        return self._read(
+            ("missed", topic, number),
+            lambda: journal.missed(topic, number, end, limits, time.time()),
+        )
+
+    def latest(self, topic: Topic, most: int, limits: KeptLimits) -> Page:
+        """Return the last messages of a topic that the groups here have got."""
+        journal, end = self._journal, self._point.number
+        page = self._read(
+            ("latest", topic, most), lambda: journal.latest(topic, most, end, limits, time.time())
+        )
+        return Page() if page is None else page
+
+    def _read(self, key: Hashable, ask: Callable[[], list[Kept] | None]) -> Page | None:
+        """Return a page of the journal; None also where it can't be read."""
         try:
-            return self._journal.missed(topic, number, self._point.number, limits, time.time())
+            return self._pages.read(key, (self._point, self._cuts), time.monotonic(), ask)
         except JournalError as exc:
             self._fail(exc)
             return None
-
-    def latest(self, topic: Topic, most: int, limits: KeptLimits) -> list[Kept]:
-        """Return the last messages of a topic that the groups here have got."""
-        try:
-            return self._journal.latest(topic, most, self._point.number, limits, time.time())
-        except JournalError as exc:
-            self._fail(exc)
-            return []
 
     # -- when it fails, and house-keeping
 
@@ -305,6 +317,7 @@ class HubKeeper(Standing):
         if now_s < self._look_at_s:
             return
         self._look_at_s = now_s + _LOOK_S
+        self._pages.clear()
         self.hear()
         if now_s < self._sweep_at_s or self.error:
             return

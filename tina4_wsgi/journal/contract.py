@@ -126,11 +126,13 @@ class News(NamedTuple):
     Attributes:
         point: where the journal is; its number is the last one of `rows` if there is more to read.
         is_whole: whether nothing of it has been dropped already, and the number was given before.
+        cuts: how often anything was dropped.
     """
 
     point: Point
     rows: list[Row]
     is_whole: bool
+    cuts: int
 
 
 class Declared(NamedTuple):

@@ -54,8 +54,8 @@ _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 _TABLES = """
 CREATE TABLE meta (
-    epoch TEXT NOT NULL, top INTEGER NOT NULL, dropped INTEGER NOT NULL, floor INTEGER NOT NULL,
-    copy_id INTEGER NOT NULL, place TEXT NOT NULL
+    epoch TEXT NOT NULL, top INTEGER NOT NULL, dropped INTEGER NOT NULL, cuts INTEGER NOT NULL,
+    floor INTEGER NOT NULL, copy_id INTEGER NOT NULL, place TEXT NOT NULL
 );
 CREATE TABLE rows (
     n INTEGER PRIMARY KEY, first INTEGER NOT NULL, topic TEXT NOT NULL, said_at REAL NOT NULL,
@@ -335,7 +335,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     for statement in _TABLES.split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version={VERSION}")
-    connection.execute("INSERT INTO meta VALUES ('', 0, 0, 0, 0, '')")
+    connection.execute("INSERT INTO meta VALUES ('', 0, 0, 0, 0, 0, '')")
 
 
 def meta(connection: sqlite3.Connection) -> tuple[str, int, int, str]:

@@ -217,11 +217,11 @@ class FileJournal:
         """Return what was said behind `number`; see `contract.Journal`."""
 
         def ask(connection: sqlite3.Connection) -> News:
-            epoch, top, dropped, copy_id = connection.execute(
-                f"SELECT epoch, {TOP}, dropped, copy_id FROM meta"
+            epoch, top, dropped, cuts, copy_id = connection.execute(
+                f"SELECT epoch, {TOP}, dropped, cuts, copy_id FROM meta"
             ).fetchone()
             if number >= top:
-                return News(Point(epoch, top, copy_id), [], number == top)
+                return News(Point(epoch, top, copy_id), [], number == top, cuts)
             rows = [
                 Row(_topic(topic), _messages(last, authors, frames, said_at_s))
                 for last, topic, said_at_s, authors, frames in connection.execute(
@@ -232,7 +232,7 @@ class FileJournal:
             ]
             if len(rows) == MOST_ROWS:
                 top = rows[-1].messages[-1].number
-            return News(Point(epoch, top, copy_id), rows, number >= dropped)
+            return News(Point(epoch, top, copy_id), rows, number >= dropped, cuts)
 
         return self._database.read(ask)
 
@@ -398,7 +398,7 @@ def _drop(connection: sqlite3.Connection, condition: str, values: tuple[object, 
         values,
     )
     connection.execute(
-        f"UPDATE meta SET top={TOP}, dropped=max(dropped, coalesce("
+        f"UPDATE meta SET top={TOP}, cuts=cuts+1, dropped=max(dropped, coalesce("
         f"(SELECT max(n) FROM rows WHERE {condition}), 0))",
         values,
     )

@@ -46,6 +46,7 @@ class MemoryJournal:
         self._point = Point(new_epoch(), 0, next(_copies))
         self._news: deque[tuple[Topic, Kept]] = deque()  # what some hub may not have heard yet
         self._news_bytes = 0
+        self._cuts = 0
         self._dropped = 0  # the highest number that was news and isn't in `_news` any more
         self._topics: dict[Topic, deque[Kept]] = {}
         self._order: OrderedDict[int, Topic] = OrderedDict()  # of all that is in `_topics`
@@ -89,6 +90,7 @@ class MemoryJournal:
         kept = self._topics[topic]
         message = kept.popleft()
         del self._order[message.number]
+        self._cuts += 1
         self._bytes -= len(message.frame)
         self._floors[topic] = message.number
         if not kept:
@@ -118,7 +120,7 @@ class MemoryJournal:
             rows = found[::-1][:MOST_ROWS]
             last = rows[-1].messages[-1].number if len(rows) == MOST_ROWS else self._point.number
             is_whole = self._dropped <= number <= self._point.number
-            return News(self._point._replace(number=last), rows, is_whole)
+            return News(self._point._replace(number=last), rows, is_whole, self._cuts)
 
     def missed(
         self, topic: Topic, number: int, end: int, limits: KeptLimits, now_s: float
@@ -168,6 +170,7 @@ class MemoryJournal:
             self._news_bytes -= sum(len(one.frame) for one in gone)
             self._news = deque(row for row in self._news if row[0] != topic)
             if gone:
+                self._cuts += 1
                 self._dropped = max(self._dropped, gone[-1].number)
 
     def renew(self) -> Point:

@@ -20,13 +20,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..journal.pages import Page, laid_out
 from ..journal.positions import VOID, Position, parse
 from ..protocol import marks
 from ..routing.names import GroupKind
 from .lifecycle import Lifecycle
 
 if TYPE_CHECKING:
-    from ..journal.contract import Kept, Topic
+    from ..journal.contract import Topic
     from ..protocol.marks import Claim
     from .seams import ConnectionOwner, Keeping
     from .served_route import ServedRoute
@@ -133,7 +134,7 @@ class ReturningLifecycle(Lifecycle):
         keeper, topic = self._keeper, (GroupKind.PATH, self.connection.path)
         keeper.hear()
         era = keeper.era
-        page: list[Kept] | None = None
+        page: Page | None = None
         if past.has_been and keeper.is_of_now(past.position):
             page = self._missed(topic, past.position.number)
             if keeper.era != era:
@@ -153,7 +154,7 @@ class ReturningLifecycle(Lifecycle):
         Only while "open" runs: later, nothing of a room was missed.
         """
         past, topic, era = self._past, (GroupKind.ROOM, room), self._keeper.era
-        page: list[Kept] | None = None
+        page: Page | None = None
         if past is not None and self._resumed:
             if self._keeper.is_of_now(past.position):
                 page = self._missed(topic, past.position.number)
@@ -163,7 +164,7 @@ class ReturningLifecycle(Lifecycle):
             page = self._replayed(topic, past or _Past(Position("", 0), False))
         self._send_pages(topic, page, era)
 
-    def _send_pages(self, topic: Topic, page: list[Kept], era: object) -> None:
+    def _send_pages(self, topic: Topic, page: Page, era: object) -> None:
         """Send a page and all behind it, as fast as the client takes them.
 
         Args:
@@ -174,13 +175,13 @@ class ReturningLifecycle(Lifecycle):
             self._send_kept(page)
             number = page[-1].number
             self.owner.finish_keeping()
-            more: list[Kept] | None = None
+            more: Page | None = None
             if keeper.era == era or not self._me:
                 more = self._missed(topic, number)
             if more is None:
                 self._note_gap()  # it counts from here, and is not behind any more
                 era = keeper.era
-            page = more or []
+            page = more or Page()
         if keeper.era != era and self._me:
             self._note_gap()
 
@@ -228,37 +229,43 @@ class ReturningLifecycle(Lifecycle):
         position = self._keeper.position
         self._write(marks.VOID_FRAME if position == VOID else marks.settled(position))
 
-    def _missed(self, topic: Topic, number: int) -> list[Kept] | None:
+    def _missed(self, topic: Topic, number: int) -> Page | None:
         limits = self.owner.limits_of(topic)
-        return [] if limits is None else self._keeper.missed(topic, number, limits)
+        return Page() if limits is None else self._keeper.missed(topic, number, limits)
 
-    def _replayed(self, topic: Topic, past: _Past) -> list[Kept]:
+    def _replayed(self, topic: Topic, past: _Past) -> Page:
         """Return the latest messages, but for those that the client has seen."""
         limits = self.owner.limits_of(topic)
         if limits is None or not limits.replay:
-            return []
+            return Page()
         found = self._keeper.latest(topic, limits.replay, limits)
         if not self._keeper.is_of_now(past.position):
             return found
-        return [one for one in found if one.number > past.position.number]
+        return Page(one for one in found if one.number > past.position.number)
 
-    def _send_kept(self, page: list[Kept]) -> None:
+    def _send_kept(self, page: Page) -> None:
         """Queue messages of the journal, but for those that aren't for this client.
 
         Waits while the client takes too few of them.
         """
         transport, counts = self.transport, self._keeper.counts
+        enough_bytes = transport.most_bytes // 2
+        if page.is_for_all and not self.window_bits:
+            frames = page.joined(is_marked=self.is_marked)
+            if transport.queued_bytes + len(frames) <= enough_bytes:
+                counts.replayed += len(page)
+                transport.sent_messages += len(page)
+                transport.write(frames)
+                return
+
         for message in page:
             if message.author and message.author == self._me:
                 continue
-            frame = message.frame
-            if self._me:
-                frame = marks.marked(frame, marks.kept_mark(message.number))
             counts.replayed += 1
             transport.sent_messages += 1
-            self._write(frame)
-            if transport.queued_bytes > transport.most_bytes // 2:
-                self._wait_while_over(transport.most_bytes // 2)
+            self._write(laid_out(message, is_marked=self.is_marked))
+            if transport.queued_bytes > enough_bytes:
+                self._wait_while_over(enough_bytes)
                 if self.closed:
                     return
 
