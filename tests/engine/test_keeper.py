@@ -30,13 +30,11 @@ class Ears:
         self.others: list[HubKeeper] = []
         self.bells = 0
 
-    def hear_kept(self, row: Any, excludes: Any) -> None:
-        for place, one in enumerate(row.messages):
+    def hear_kept(self, topic: Any, numbers: Any, frames: Any, excludes: Any) -> None:
+        for place, (number, frame) in enumerate(zip(numbers, frames, strict=True)):
             exclude = None if excludes is None else excludes[place]
-            text = message_of(one.frame)
-            self.heard.append(
-                (one.number, text) if exclude is None else (one.number, text, exclude)
-            )
+            text = message_of(frame)
+            self.heard.append((number, text) if exclude is None else (number, text, exclude))
 
     def hear_unkept(self, draft: Any, exclude: Any) -> None:
         self.heard.append(("unkept", message_of(draft.frame)))
@@ -273,8 +271,8 @@ def test_what_a_message_sets_off_does_not_say_it_twice(hire):
     other.finish()
     hear_kept = one.ears.hear_kept
 
-    def hear_and_settle(row: Any, excludes: Any) -> None:
-        hear_kept(row, excludes)
+    def hear_and_settle(*row: Any) -> None:
+        hear_kept(*row)
         one.ring()
         one.settle()  # as somebody who is closed for being slow does
 
@@ -627,3 +625,41 @@ def test_the_clock_of_the_wall_may_go_back(hire, monkeypatch):
 
     assert other.ears.heard == [(1, "a"), (2, "b")]
     assert [message_of(m.frame) for m in other.missed(CHAT, 0, LIMITS)] == ["a", "b"]
+
+
+# -- pages for those who come back
+
+
+def test_what_another_process_has_forgotten_is_not_read_from_an_older_page(hire, path):
+    keeper = hire()
+    keeper.keep(draft("a"))
+    keeper.finish()
+    assert len(keeper.missed(CHAT, 0, LIMITS)) == 1
+
+    file_journal(path).forget(CHAT)
+    keeper.hear()
+
+    assert keeper.missed(CHAT, 0, LIMITS) is None
+    assert keeper.latest(CHAT, 5, LIMITS) == []
+
+
+def test_a_page_has_what_was_said_since_the_last_one(keeper):
+    assert keeper.latest(CHAT, 5, LIMITS) == keeper.missed(CHAT, 0, LIMITS) == []
+
+    keeper.keep(draft("a"))
+    keeper.finish()
+
+    assert len(keeper.missed(CHAT, 0, LIMITS)) == len(keeper.latest(CHAT, 5, LIMITS)) == 1
+
+
+def test_many_who_come_back_cost_one_look_at_what_they_missed(keeper, monkeypatch):
+    keeper.keep(draft("a"))
+    keeper.finish()
+    asked = []
+    monkeypatch.setattr(keeper._journal, "missed", lambda *args: asked.append(args) or [])
+
+    for _ in range(5):
+        keeper.hear()
+        keeper.missed(CHAT, 0, LIMITS)
+
+    assert len(asked) == 1

@@ -10,7 +10,7 @@ from ..routing.names import GroupKind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..journal.contract import Draft, Row, Topic
+    from ..journal.contract import Draft, Topic
     from ..websocket.transport import Transport
     from .engine import Engine
 
@@ -23,10 +23,16 @@ class EngineAudience:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def hear_kept(self, row: Row, excludes: Sequence[Transport | None] | None) -> None:
-        """Queue the messages of a row for the members of its group."""
-        number, name = row.topic
-        self._engine.deliver_kept(_KINDS[number], name, row.messages, excludes)
+    def hear_kept(
+        self,
+        topic: Topic,
+        numbers: Sequence[int],
+        frames: list[bytes],
+        excludes: Sequence[Transport | None] | None,
+    ) -> None:
+        """Queue messages that stand side by side in the journal for the members of their group."""
+        number, name = topic
+        self._engine.deliver_kept(_KINDS[number], name, numbers, frames, excludes)
 
     def hear_unkept(self, draft: Draft, exclude: Transport | None) -> None:
         """Queue a message that could not be kept for the members of its group, everywhere."""

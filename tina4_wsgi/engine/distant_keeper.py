@@ -214,7 +214,8 @@ class DistantKeeper(Standing):
         own = [one for one in sayings or () if isinstance(one, _Spoken) and one.speaker is self]
         if is_new:
             excludes = [one.exclude for one in own]
-            self._audience.hear_kept(row, excludes if any(excludes) else None)
+            of_each = excludes if any(excludes) else None
+            self._audience.hear_kept(row.topic, row.numbers, row.frames, of_each)
         self._recent.add(row)
         if own:
             self.counts.kept += len(own)
@@ -268,9 +269,8 @@ class DistantKeeper(Standing):
     def _say_late(self, saying: _Spoken) -> None:
         if not saying.is_done and saying.claim():
             draft = saying.draft
-            kept = Kept(saying.number, draft.frame, draft.author, time.time())
             excludes = None if saying.exclude is None else [saying.exclude]
-            self._audience.hear_kept(Row(draft.topic, [kept]), excludes)
+            self._audience.hear_kept(draft.topic, [saying.number], [draft.frame], excludes)
         saying.is_done = True
 
     def hear_trouble(self, error: str) -> None:

@@ -19,9 +19,8 @@ from ..hub.hub_thread import HubThread, is_patched
 from ..hub.loop_watch import LoopWatch
 from ..hub.native import get_ident
 from ..hub.sweeper import Sweeper
-from ..journal.pages import laid_out
 from ..protocol.deflate import compress_frame
-from ..protocol.marks import PRIVATE, marked
+from ..protocol.marks import PRIVATE, kept_mark, marked
 from ..routing.names import GroupKind
 from ..websocket.connection import Connection
 from ..websocket.counters import Meter
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
     from ..config import Config
     from ..hosting.switching import Taken
-    from ..journal.contract import Draft, Kept, KeptLimits, Topic
+    from ..journal.contract import Draft, KeptLimits, Topic
     from ..websocket.connection import Accepted
     from ..websocket.returning import ReturningLifecycle
     from ..websocket.served_route import ServedRoute
@@ -441,7 +440,7 @@ class Engine(ConnectionOwner):
     def keep(self, draft: Draft, exclude: Transport | None) -> None:
         """Keep a frame, and have it heard at the end of the turn; in the hub's thread."""
         self.is_keeping = True
-        self.keeper_here().keep(draft, exclude)
+        (self.keeper or self.keeper_here()).keep(draft, exclude)
 
     def finish_keeping(self, lifecycle: Lifecycle | None = None) -> bool:
         """Have what was said, and news, in the journal and queued for their members."""
@@ -523,35 +522,31 @@ class Engine(ConnectionOwner):
         self,
         kind: GroupKind,
         name: str,
-        messages: list[Kept],
+        numbers: Sequence[int],
+        frames: list[bytes],
         excludes: Sequence[Transport | None] | None,
     ) -> None:
-        """Queue kept messages for the members of a group in this engine; in the hub's thread.
-
-        Args:
-            excludes: whom each isn't for; None where all are for all.
-        """
+        """Queue kept messages for the members of a group; see `Audience.hear_kept`."""
         is_path = kind is _PATH
         if is_path:
-            self.path_broadcasts += len(messages)
+            self.path_broadcasts += len(frames)
         else:
-            self.room_broadcasts += len(messages)
+            self.room_broadcasts += len(frames)
 
         for form, variant in self._variants.items():
             group = (variant.paths if is_path else variant.rooms).get(name)
             if group is None:
                 continue
-            if form is _PLAIN:
-                frames = [one.frame for one in messages]
-            else:
-                is_marked = form.is_marked
-                frames = [
-                    self._compressed(form, laid_out(one, is_marked=is_marked)) for one in messages
-                ]
+            found = frames
+            if form.is_marked:
+                pairs = zip(frames, numbers, strict=True)
+                found = [marked(frame, kept_mark(number)) for frame, number in pairs]
+            if form.window_bits:
+                found = [self._compressed(form, frame) for frame in found]
             if is_path and excludes is None:
-                group.broadcast_all(frames)
+                group.broadcast_all(found)
                 continue
-            for frame, exclude in zip(frames, excludes or [None] * len(frames), strict=True):
+            for frame, exclude in zip(found, excludes or [None] * len(found), strict=True):
                 if is_path:
                     group.broadcast(frame, exclude)
                 else:

@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Protocol
 import gevent
 
 from ..errors import JournalError
-from ..journal.contract import MOST_ROWS, Kept, Point, Row, runs
+from ..journal.contract import MOST_ROWS, Point, runs
 from ..journal.pages import Page, Pages
 from .standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
 
-    from ..journal.contract import Appended, Draft, Journal, KeptLimits, Topic
+    from ..journal.contract import Appended, Draft, Journal, Kept, KeptLimits, Topic
     from ..websocket.lifecycle import Lifecycle
     from ..websocket.transport import Transport
     from .standing import Audience
@@ -48,8 +48,6 @@ _MEND_S = 1.0
 
 _LOOK_S = 1.0
 _SWEEP_S = 10.0
-
-Said = tuple["Draft", "Transport | None"]
 
 
 class Loop(Protocol):
@@ -74,8 +72,9 @@ class HubKeeper(Standing):
         super().__init__(audience)
         self._loop = loop
         self._journal = journal
-        self._said: list[Said] = []
+        self._said: list[Draft] = []
         self._said_bytes = 0
+        self._excludes: dict[int, Transport] = {}  # by the place in `_said`
         self._pages = Pages()
         self._cuts = 0  # of the journal, when it was read last
         self._is_following = False
@@ -95,7 +94,9 @@ class HubKeeper(Standing):
         if not self.is_pending:
             self.is_pending = True
             self._loop.run_callback(self.finish)
-        self._said.append((draft, exclude))
+        if exclude is not None:
+            self._excludes[len(self._said)] = exclude
+        self._said.append(draft)
         self._said_bytes += len(draft.frame)
         if self._said_bytes > _FLUSH_BYTES:
             self.finish()
@@ -104,25 +105,26 @@ class HubKeeper(Standing):
         """Put into the journal what was said, and have it heard; for what must come behind it."""
         if self._is_telling:
             return
-        said, self._said, self._said_bytes = self._said, [], 0
+        said, excludes = self._said, self._excludes
         self.is_pending = False
         if said:
+            self._said, self._said_bytes, self._excludes = [], 0, {}
             self._is_telling = True
             try:
-                self._finish(said)
+                self._finish(said, excludes)
             finally:
                 self._is_telling = False
 
-    def _finish(self, said: list[Said]) -> None:
+    def _finish(self, said: list[Draft], excludes: dict[int, Transport]) -> None:
         begin_s = time.perf_counter()
         try:
             if self.error:
                 self._mend()
-            appended = self._journal.append([draft for draft, _ in said], time.time())
+            appended = self._journal.append(said, time.time())
         except JournalError as exc:
             self._fail(exc)
-            for draft, exclude in said:
-                self._say_unkept(draft, exclude)
+            for place, draft in enumerate(said):
+                self._say_unkept(draft, excludes.get(place))
             return
 
         try:
@@ -132,28 +134,28 @@ class HubKeeper(Standing):
             self._fail(exc)
             self._has_gap = True
         self.counts.note_transaction(time.perf_counter() - begin_s)
-        self._have_heard(said, appended)
+        self._have_heard(said, excludes, appended)
 
-    def _have_heard(self, said: list[Said], appended: Appended) -> None:
+    def _have_heard(
+        self, said: list[Draft], excludes: dict[int, Transport], appended: Appended
+    ) -> None:
         """Have what is kept now heard here, and ring."""
-        now_s, number = time.time(), appended.before.number
-        for begin, end in runs([draft for draft, _ in said]):
-            messages, excludes = [], []
-            for place in range(begin, end):
-                number = appended.numbers[place]
-                if not number:
-                    self.counts.repeated += 1
-                    continue
-                draft, exclude = said[place]
-                messages.append(Kept(number, draft.frame, draft.author, now_s))
-                excludes.append(exclude)
-            if not messages:
+        before, all_numbers = appended
+        for begin, end in runs(said):
+            places: Sequence[int] = range(begin, end)
+            numbers = all_numbers[begin:end]
+            if 0 in numbers:  # it was said before
+                places = [place for place in places if all_numbers[place]]
+                self.counts.repeated += len(numbers) - len(places)
+                numbers = [all_numbers[place] for place in places]
+            if not numbers:
                 continue
-            self.counts.kept += len(messages)
-            topic, last = said[begin][0].topic, messages[-1].number
-            self._audience.hear_kept(Row(topic, messages), excludes if any(excludes) else None)
-            self._point = appended.before._replace(number=last)
-            self._audience.ring(topic, [message.frame for message in messages])
+            self.counts.kept += len(numbers)
+            topic, frames = said[begin].topic, [said[place].frame for place in places]
+            of_each = [excludes.get(place) for place in places] if excludes else None
+            self._audience.hear_kept(topic, numbers, frames, of_each)
+            self._point = Point(before.epoch, numbers[-1], before.copy_id)
+            self._audience.ring(topic, frames)
 
     def settle(self, lifecycle: Lifecycle | None = None) -> bool:
         """Finish, and have heard what a bell has told of; for what must come behind both."""
@@ -252,7 +254,7 @@ class HubKeeper(Standing):
             for row in news.rows:
                 if end is not None and row.messages[-1].number > end.number:
                     break
-                self._audience.hear_kept(row, None)
+                self._audience.hear_kept(row.topic, row.numbers, row.frames, None)
                 self._point = point._replace(number=row.messages[-1].number)
             number = news.point.number if end is None else min(news.point.number, end.number)
             self._point = self._point._replace(number=max(number, self._point.number))

@@ -10,7 +10,7 @@ from ..journal.positions import Position
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..journal.contract import Draft, Row, Topic
+    from ..journal.contract import Draft, Topic
     from ..websocket.transport import Transport
 
 
@@ -20,8 +20,18 @@ class Audience(Protocol):
     Greenlets: called in the hub's thread; nothing waits.
     """
 
-    def hear_kept(self, row: Row, excludes: Sequence[Transport | None] | None) -> None:
-        """Queue the messages of a row for the members of its group."""
+    def hear_kept(
+        self,
+        topic: Topic,
+        numbers: Sequence[int],
+        frames: list[bytes],
+        excludes: Sequence[Transport | None] | None,
+    ) -> None:
+        """Queue messages that stand side by side in the journal for the members of their group.
+
+        Args:
+            excludes: whom each isn't for; None where all are for all.
+        """
 
     def hear_unkept(self, draft: Draft, exclude: Transport | None) -> None:
         """Queue a message that could not be kept for the members of its group, in all processes."""

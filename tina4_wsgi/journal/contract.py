@@ -92,6 +92,16 @@ class Row(NamedTuple):
     topic: Topic
     messages: list[Kept]
 
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the messages."""
+        return [one.number for one in self.messages]
+
+    @property
+    def frames(self) -> list[bytes]:
+        """The frames of the messages."""
+        return [one.frame for one in self.messages]
+
 
 class Point(NamedTuple):
     """Where a journal is.

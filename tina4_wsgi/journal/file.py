@@ -74,20 +74,22 @@ class FileJournal:
 
         def change(connection: sqlite3.Connection) -> Appended:
             before = _point(connection)
-            is_kept = [not one.once or _is_new(connection, one, now_s) for one in drafts]
-            kept = [one for one, is_new in zip(drafts, is_kept, strict=True) if is_new]
-            numbers = iter(_insert(connection, kept, before.number, now_s))
+            numbers = _numbers(connection, drafts, before.number, now_s)
+            kept = drafts
+            if 0 in numbers:
+                kept = [one for one, number in zip(drafts, numbers, strict=True) if number]
             self._note_age(before.number, now_s)
+            added_bytes = 0
             for begin, end in runs(kept):
-                self._trim(connection, kept[begin], end - begin, now_s)
-            added_bytes = sum(len(draft.frame) for draft in kept)
+                together = kept[begin:end]
+                added_bytes += _insert(connection, together, before.number + end, now_s)
+                self._trim(connection, together[0], len(together), now_s)
             self._check_size(connection, added_bytes, before.number)
-            return Appended(before, [next(numbers) if is_new else 0 for is_new in is_kept])
+            return Appended(before, numbers)
 
         appended = self._database.write(change)
-        self._database.note(
-            appended.before.copy_id, max([appended.before.number, *appended.numbers])
-        )
+        before, numbers = appended
+        self._database.note(before.copy_id, max(numbers, default=0) or before.number)
         return appended
 
     def forget(self, topic: Topic) -> None:
@@ -326,29 +328,43 @@ def _is_new(connection: sqlite3.Connection, draft: Draft, now_s: float) -> bool:
     return said.rowcount > 0
 
 
-def _insert(
+def _numbers(
     connection: sqlite3.Connection, drafts: Sequence[Draft], number: int, now_s: float
 ) -> list[int]:
-    """Write drafts behind `number`, those of one topic in a row together; return their numbers."""
-    end = len(drafts)
-    for begin, stop in runs(drafts):
-        topic, together = drafts[begin].topic, drafts[begin:stop]
-        authors = ",".join([one.author for one in together])
-        frames = b"".join([one.frame for one in together])
-        connection.execute(
-            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                number + stop,
-                number + begin + 1,
-                _text(topic),
-                now_s,
-                now_s + together[0].limits.longest_s,
-                authors.strip(",") and authors,
-                frames,
-            ),
-        )
+    """Give drafts the numbers behind `number`, but 0 to those whose key was used before."""
+    if not any(one.once for one in drafts):
+        return list(range(number + 1, number + len(drafts) + 1))
+    numbers = []
+    for one in drafts:
+        is_new = not one.once or _is_new(connection, one, now_s)
+        number += is_new
+        numbers.append(number if is_new else 0)
+    return numbers
 
-    return list(range(number + 1, number + end + 1))
+
+def _insert(
+    connection: sqlite3.Connection, drafts: Sequence[Draft], last: int, now_s: float
+) -> int:
+    """Write messages of one topic as one row; return how many bytes they have.
+
+    Args:
+        last: the number of the last one.
+    """
+    authors = ",".join([one.author for one in drafts])
+    frames = b"".join([one.frame for one in drafts])
+    connection.execute(
+        "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            last,
+            last - len(drafts) + 1,
+            _text(drafts[0].topic),
+            now_s,
+            now_s + drafts[0].limits.longest_s,
+            authors.strip(",") and authors,
+            frames,
+        ),
+    )
+    return len(frames)
 
 
 def _messages(last: int, authors: str, frames: bytes, said_at_s: float) -> list[Kept]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..protocol import marks
+from ..protocol.marks import kept_mark, marked
 from .contract import Kept
 
 if TYPE_CHECKING:
@@ -46,16 +46,11 @@ class Page(list[Kept]):
             self._joined = {}
         except KeyError:
             pass
-        frames = [laid_out(one, is_marked=is_marked) for one in self]
+        frames = [one.frame for one in self]
+        if is_marked:
+            frames = [marked(one.frame, kept_mark(one.number)) for one in self]
         found = self._joined[is_marked] = b"".join(frames)
         return found
-
-
-def laid_out(message: Kept, *, is_marked: bool) -> bytes:
-    """Return the frame of a message, with its mark or without."""
-    if not is_marked:
-        return message.frame
-    return marks.marked(message.frame, marks.kept_mark(message.number))
 
 
 class Pages:

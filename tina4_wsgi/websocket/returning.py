@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..journal.pages import Page, laid_out
+from ..journal.pages import Page
 from ..journal.positions import VOID, Position, parse
 from ..protocol import marks
 from ..routing.names import GroupKind
@@ -263,7 +263,10 @@ class ReturningLifecycle(Lifecycle):
                 continue
             counts.replayed += 1
             transport.sent_messages += 1
-            self._write(laid_out(message, is_marked=self.is_marked))
+            frame = message.frame
+            if self._me:
+                frame = marks.marked(frame, marks.kept_mark(message.number))
+            self._write(frame)
             if transport.queued_bytes > enough_bytes:
                 self._wait_while_over(enough_bytes)
                 if self.closed:
