@@ -8,6 +8,8 @@ an epoch with a number, says exactly what somebody has seen.
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -64,10 +66,10 @@ class Draft(NamedTuple):
 def runs(drafts: Sequence[Draft]) -> list[tuple[int, int]]:
     """Return begin and end of each run of messages of one topic."""
     found, begin = [], 0
-    for place in range(1, len(drafts) + 1):
-        if place == len(drafts) or drafts[place].topic != drafts[begin].topic:
-            found.append((begin, place))
-            begin = place
+    for _, run in groupby(map(attrgetter("topic"), drafts)):
+        end = begin + len(list(run))
+        found.append((begin, end))
+        begin = end
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from ..protocol.marks import split_frames
@@ -332,7 +333,7 @@ def _numbers(
     connection: sqlite3.Connection, drafts: Sequence[Draft], number: int, now_s: float
 ) -> list[int]:
     """Give drafts the numbers behind `number`, but 0 to those whose key was used before."""
-    if not any(one.once for one in drafts):
+    if not any(map(attrgetter("once"), drafts)):
         return list(range(number + 1, number + len(drafts) + 1))
     numbers = []
     for one in drafts:
