@@ -6,6 +6,7 @@ tests/hosts/test_hosts.py has the rest.
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,12 @@ def misused(
     folder = tmp_path_factory.mktemp(request.param)
     with start(request.param, folder, "--pythonpath", str(APPS), app="uwsgi_app:around") as site:
         yield site
+
+
+def blocked(task: Path) -> int:
+    """Return which signals a thread blocks, as bits."""
+    lines = (task / "status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("SigBlk:")).split()[1], 16)
 
 
 def is_served(site: Running) -> bool:
@@ -158,6 +165,22 @@ def test_a_stop_runs_close_callbacks_and_what_the_application_had_put_there(key,
         assert site.server.process.wait(servers.STOP_S) == 0
         closed = site.server.log.index("closed with 1001")
         assert closed < site.server.log.index("the application's own atexit")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_signal_that_ends_the_process_never_reaches_a_thread_of_ours(key, tmp_path):
+    with start(key, tmp_path) as site, site.open("/ws/echo/red") as client:
+        client.send_text("hi")
+        assert client.read_text() == "red: hi"
+        pid = int(site.request("GET", "/pid").body)
+
+        heard_by = {
+            task.name
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            if not blocked(task) & 1 << signal.SIGINT - 1
+        }
+
+        assert heard_by == {str(pid)}
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -97,7 +97,7 @@ def test_threads_are_used_again(threads: CallbackThreads) -> None:
     for _ in range(5):
         run(threads, int)
 
-    assert threads.count == 1
+    assert threads.count == 2  # one of them to spare
 
 
 def test_no_call_sees_what_another_one_put_into_a_context_variable(
@@ -156,4 +156,21 @@ def test_with_one_thread_a_system_that_gives_no_more_is_enough(
     both = [gevent.spawn(threads.run, int) for _ in range(2)]
 
     gevent.joinall(both, timeout=NEVER_S, raise_error=True)
-    assert threads.count == 1
+    assert threads.count == 2
+
+
+def test_beside_a_busy_one_there_is_a_thread_that_needs_no_start(
+    threads: CallbackThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    busy = gevent.spawn(threads.run, gate.wait)
+    gevent.sleep(0)
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+    assert gevent.spawn(threads.run, int).get(timeout=NEVER_S) == 0
+    gate.set()
+    busy.get(timeout=NEVER_S)

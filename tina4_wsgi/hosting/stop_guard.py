@@ -53,6 +53,7 @@ class StopGuard:
         self._is_on_duty = False
         self._has_drained = False
         self._is_native = False
+        HubThread.is_deaf = uwsgi.is_here()
         atexit.register(self._at_exit)
 
     def stand_guard(self, server: object = None) -> None:

@@ -4,7 +4,9 @@ A worker greenlet of the `Dispatcher` hands its callback over and waits, so the 
 at a time for each connection, and the fairness between connections are the dispatcher's, as where
 callbacks run in greenlets.
 
-Invariants: the hub never waits for a thread; whoever stopped waiting isn't woken any more.
+Invariants: the hub never waits for a thread; whoever stopped waiting isn't woken any more; below
+the limit there is one thread more than is busy, since from Python 3.12 on an interpreter that is
+about to end starts none, and "close" of some may have to run beside a callback that waits for it.
 """
 
 from __future__ import annotations
@@ -58,8 +60,8 @@ class CallbackThreads:
         """
         call = _Call(getcurrent(), function, args)
         self._busy += 1
-        if self._busy > self._count and self._count < self._most:
-            self._start_one()
+        while self._busy >= self._count < self._most and self._start_one():
+            pass
         self._calls.put(call)
 
         try:
@@ -76,20 +78,21 @@ class CallbackThreads:
             self._calls.put(None)
         self._count = 0
 
-    def _start_one(self) -> None:
+    def _start_one(self) -> bool:
+        """Start one more; return False if the system gives none, and there are some already."""
         thread = threading.Thread(
             target=self._serve, name=f"{self._name}-{self._count + 1}", daemon=True
         )
         try:
             thread.start()
         except RuntimeError:
-            # The interpreter is about to end, and starts none from Python 3.12 on; or the system
-            # has no more. Those that there are go on.
+            # The interpreter is about to end, or the system has no more.
             if not self._count:
                 self._busy -= 1
                 raise
-        else:
-            self._count += 1
+            return False
+        self._count += 1
+        return True
 
     def _serve(self) -> None:
         while (call := self._calls.get()) is not None:

@@ -19,7 +19,7 @@ from gevent import monkey
 from gevent.event import Event
 
 from .mailbox import Mailbox
-from .native import allocate_lock, get_ident, start_new_thread
+from .native import allocate_lock, get_ident, start_deaf_thread, start_new_thread
 
 if TYPE_CHECKING:
     from _thread import LockType
@@ -33,7 +33,12 @@ class HubThread:
     Attributes:
         ident: identifier of the native thread.
         mailbox: takes calls from all other threads.
+        is_deaf: whether it, and so the threads of callbacks, get no signals: where the server's
+            handlers are in C, and end the process. Elsewhere callbacks start processes of their
+            own, which would inherit that.
     """
+
+    is_deaf: ClassVar[bool] = False
 
     _lock: ClassVar[LockType] = allocate_lock()
     _one: ClassVar[HubThread | None] = None
@@ -53,7 +58,8 @@ class HubThread:
                 one = cls._one
                 if one is None:
                     one = HubThread()
-                    start_new_thread(one._run, ())
+                    start = start_deaf_thread if cls.is_deaf else start_new_thread
+                    start(one._run, ())
                     one._is_ready.acquire()
                     cls._one = one
         return one

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent._hub_local import get_hub_if_exists
 
-from .native import allocate_lock, start_new_thread
+from .native import allocate_lock, start_deaf_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -79,7 +79,7 @@ class LoopWatch:
         # ref=False: the watch alone doesn't keep a process alive.
         self._timer = hub.loop.timer(self._step_s, self._step_s, ref=False)
         self._timer.start(self._beat, update=True)
-        start_new_thread(self._watch, ())
+        start_deaf_thread(self._watch, ())
 
     def close(self) -> None:
         """End the thread and close the timer."""

@@ -8,6 +8,7 @@ unpatched process.
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 from gevent.monkey import get_original
@@ -28,3 +29,17 @@ start_new_thread: Callable[[Callable[..., object], tuple[object, ...]], int] = g
     "_thread", "start_new_thread"
 )
 """Start a native thread, not a greenlet."""
+
+
+def start_deaf_thread(function: Callable[..., object], args: tuple[object, ...]) -> None:
+    """Start a native thread that gets no signals; those that it starts get none either.
+
+    A thread that just begins is the one that takes a signal of the process which another thread has
+    yet to handle. Python's own handlers run in the main thread whoever took it. A handler in C,
+    such as uWSGI's, which ends the process, runs where the signal was taken.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        start_new_thread(function, args)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
