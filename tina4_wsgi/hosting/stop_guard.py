@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import gevent
 
 from ..hub.hub_thread import HubThread
-from . import gunicorn, uwsgi
+from . import gunicorn, late_requests, uwsgi
 from .termination import Termination
 
 if TYPE_CHECKING:
+    from socketserver import ThreadingMixIn
+
     from ..addresses.forwarded import Environ
 
 logger = logging.getLogger("tina4_wsgi.guardian")
@@ -53,6 +55,7 @@ class StopGuard:
         self._is_on_duty = False
         self._has_drained = False
         self._is_native = False
+        self._server: ThreadingMixIn | None = None
         HubThread.is_deaf = uwsgi.is_here()
         atexit.register(self._at_exit)
 
@@ -81,8 +84,12 @@ class StopGuard:
         gevent.spawn(getattr(pool, "spawn", gevent.spawn), self._wait, server)
 
     def guard_threads(self) -> None:
-        """Drain at SIGTERM or when the interpreter ends: no greenlet sees this server's stop."""
+        """Drain at SIGTERM or when the interpreter ends: no greenlet sees this server's stop.
+
+        Threads: the one in which the server runs the first upgrade.
+        """
         self._is_native = True
+        self._server = late_requests.server_of_this_thread()
         HubThread.here().mailbox.post(Termination.put_off, self._at_termination)
 
     def _at_termination(self) -> None:
@@ -101,6 +108,8 @@ class StopGuard:
         if self._pid != os.getpid() or self._has_drained:
             return  # registered in a parent, before a fork; or all have had their time
         self._has_drained = True  # uWSGI may come here twice
+        if self._server is not None:
+            late_requests.refuse_requests(self._server)
         limit_s = self._time_at_exit_s()
         try:
             self._drain(limit_s or self._AT_EXIT_S, is_hurried=limit_s is None)
