@@ -378,7 +378,10 @@ class DistantKeeper(Standing):
     def _ask(self, method: str, *args: object) -> list[Kept] | None:
         answer = AsyncResult()
         is_asked = self._relay.call_line(method, *args, self._from_anywhere(answer.set))
-        if not is_asked or not answer.wait(_PATIENCE_S):
+        if is_asked:
+            answer.wait(_PATIENCE_S)
+        # `wait` returns the page, which may be empty.
+        if not answer.ready():
             raise JournalError("redis doesn't answer")
         page: list[Kept] | None = answer.get()
         return page
