@@ -35,6 +35,7 @@ from ...journal.contract import Row
 from ..envelope import LOST_OF, Envelope, EnvelopeError, Kind, pack
 from .channels import describe
 from .kept import Known, Scribe, heard_in, latest_in, missed_in
+from .repetitions import Repetitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -135,6 +136,7 @@ class RedisLine:
         self._places: dict[str, _Place] = {}  # by channel
         self._by_topic: dict[Topic, _Place] = {}
         self._known = Known()
+        self._repetitions = Repetitions()
         self._is_live = False
         self._held: list[tuple[str, Envelope]] = []
         self._held_before: list[tuple[str, Envelope]] = []  # the point that is caught up to
@@ -190,14 +192,15 @@ class RedisLine:
 
     def _answered(self, sayings: list[tuple[int, Saying]], reply: Reply) -> None:
         if isinstance(reply, Exception):
-            most = 0
+            epoch, most = b"", 0
             numbers: Sequence[int | bytes | str] = [describe(reply, self._config)] * len(sayings)
         else:
-            _, most, numbers, _ = reply
+            epoch, most, numbers, _ = reply
             if not isinstance(numbers, list):  # all were kept
                 numbers = range(most + 1, most + 1 + len(sayings))
         for (ticket, saying), number in zip(sayings, numbers, strict=True):
             if isinstance(number, int):
+                saying.epoch = epoch.decode()
                 self._is_kept(ticket, saying, number, most)
                 continue
             self._on_way.pop(ticket, None)
@@ -325,8 +328,7 @@ class RedisLine:
             place.since = found[0].kept.number - 1
         self._known = self._known._replace(number=found[-1].kept.number)
         if found[0].sender != self._sender:
-            row = Row(place.topic, [one.kept for one in found])
-            self._receiver.hear_kept(row, None, True)
+            self._hand_on_others(place, found)
             return
 
         messages = [one.kept for one in found]
@@ -339,6 +341,15 @@ class RedisLine:
             with_it = [] if saying is None else [saying]
             is_new = saying is not None and saying in own
             self._receiver.hear_kept(Row(place.topic, [message]), with_it, is_new)
+
+    def _hand_on_others(self, place: _Place, found: Sequence[HeardOf]) -> None:
+        """Hand on what others said; a failover has it kept again where nobody was told of it."""
+        channel, messages = self._scribe.channel(place.topic), [one.kept for one in found]
+        is_news = [self._repetitions.is_news(one.sender, channel, one.ticket) for one in found]
+        old_count = is_news.count(False)  # these come first
+        for part, is_new in ((messages[:old_count], False), (messages[old_count:], True)):
+            if part:
+                self._receiver.hear_kept(Row(place.topic, part), None, is_new)
 
     def _hear_point(self, channel: str, envelope: Envelope) -> None:
         facts = envelope.json()
@@ -405,20 +416,22 @@ class RedisLine:
         """Finish a look whose two answers are there: so all replies before it are, too."""
         if look.point is None or not look.is_answered or self._looks.pop(call, None) is None:
             return
-        self._settle(look.channels, look.point.number)
+        self._settle(look.channels, look.point)
         for _, done in look.done:
             done()
         if self._waiting or self._is_unsure:
             self._look()
 
-    def _settle(self, channels: list[str], number: int) -> None:
+    def _settle(self, channels: list[str], point: Known) -> None:
         """Everything up to here is heard, and everything sent before is answered."""
         for channel in channels:
             place = self._places.get(channel)
             if place is not None and place.since is None:
-                place.since = number
+                place.since = point.number
         for ticket, saying in list(self._on_way.items()):
-            if 0 < saying.number <= number:
+            # One with a number of another epoch, which is over, will not come any more.
+            is_of_now = saying.epoch == point.epoch
+            if saying.number and (saying.number <= point.number or not is_of_now):
                 del self._on_way[ticket]
         if self._error and not self._must_renew:
             self._error = ""
@@ -506,28 +519,29 @@ class RedisLine:
         before = self._known
         is_same = epoch == before.epoch
         begin = before.number if is_same else min(before.number, int(facts["begin"]))
-        has_gap = before.epoch != "" and not is_same
         found, is_whole = self._read_all(epoch, begin, end) if before.epoch else ([], True)
         if self._is_broken.is_set():
             return  # the line broke again; what was found is found again
 
+        has_gap = before.epoch != "" and not (is_same and is_whole)
+        if has_gap:
+            # Ahead of what comes behind it: nobody may take that for all that was said.
+            self._move(Known(epoch, begin), has_gap=True)
+            self._must_renew = self._must_renew and is_same
         found += self._held_of_others(epoch)
         found.sort(key=lambda one: one[1].kept.number)
         self._known = Known(epoch, begin)
         for place, told in found:
             self._hand_on(place, [told])
         held, self._held, self._held_bytes = self._held, [], 0
-        has_gap = has_gap or not is_whole or self._has_lost_held
         self._is_live = True
-        if has_gap and not is_same:
-            self._must_renew = False
         for channel in places:
             found_place = self._places.get(channel)
-            if found_place is None:
-                continue
-            if found_place.since is None or has_gap or not is_same:
+            if found_place is not None and (
+                found_place.since is None or has_gap or not is_same or self._has_lost_held
+            ):
                 found_place.since = end
-        self._move(Known(epoch, end), has_gap=has_gap)
+        self._move(Known(epoch, end), has_gap=self._has_lost_held)
         self._hear_held(held)
         self._is_unsure = True
         self._look()
