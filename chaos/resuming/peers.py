@@ -37,7 +37,10 @@ PEERS = {
         "pages.cjs",
         ("file", "redis"),
         frozenset(
-            ["cut", "kill", "hup", "restart", "crash", "beyond", "deleted", "failover", "emptied"],
+            [
+                *("cut", "kill", "hup", "restart", "crash", "beyond"),
+                *("deleted", "failover", "flushed", "emptied"),
+            ],
         ),
         greets=True,
     ),
@@ -58,7 +61,7 @@ PEERS = {
         "Socket.IO, as many processes, recovery by Redis Streams",
         "socketio_pages.cjs",
         ("redis",),
-        frozenset(["cut", "kill", "restart", "crash", "failover", "emptied"]),
+        frozenset(["cut", "kill", "restart", "crash", "failover", "flushed", "emptied"]),
     ),
 }
 
