@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,17 +47,22 @@ class Station:
         tellings: what the line told, by name.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, keeps: Iterable[Topic] = (CHAT, NEWS)) -> None:
         self.heard: list[Any] = []
         self.excludes: list[Any] = []
-        self.kept_topics: set[Topic] = {CHAT, NEWS}
+        self.kept_topics = set(keeps)
         self.members: set[Topic] = set()
         self.tellings: list[str] = []
         self.backplane = RedisBackplane(config, 0, self)
         self.backplane.start()
-        hub = gevent.get_hub()
         self.keeper: Any = None
-        self.keeper = DistantKeeper(hub, Mailbox(hub), self, self)  # type: ignore[arg-type]
+        if keeps:
+            self.begin_to_keep()
+
+    def begin_to_keep(self) -> None:
+        """Have its hub keep history."""
+        hub = gevent.get_hub()
+        self.keeper = DistantKeeper(hub, Mailbox(hub), self, self)
 
     @property
     def line(self) -> Any:
@@ -84,7 +89,8 @@ class Station:
         self.members.add(topic)
         self.backplane.enter(Kind(topic[0]), topic[1])
         self.backplane.wait_until_heard(Kind(topic[0]), topic[1], WAIT_S)
-        self.look()
+        if self.keeper is not None:
+            self.look()
 
     def leave(self, topic: Topic = CHAT) -> None:
         """Have the last one go."""
@@ -108,7 +114,8 @@ class Station:
 
     def close(self) -> None:
         """Leave Redis."""
-        self.keeper.close()
+        if self.keeper is not None:
+            self.keeper.close()
         self.backplane.close()
 
     # -- as a relay
@@ -193,12 +200,12 @@ def draft(text: str, topic: Topic = CHAT, *, author: str = "", once: str = "") -
 
 
 @contextmanager
-def stations(config: Config) -> Iterator[Callable[[], Station]]:
+def stations(config: Config) -> Iterator[Callable[..., Station]]:
     """Give what opens one more station; all are closed in the end."""
     opened: list[Station] = []
 
-    def open_another() -> Station:
-        opened.append(Station(config))
+    def open_another(*keeps: Iterable[Topic]) -> Station:
+        opened.append(Station(config, *keeps))
         return opened[-1]
 
     try:

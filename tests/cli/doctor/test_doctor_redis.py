@@ -140,9 +140,7 @@ def test_the_rules_that_it_names_are_enough(folder: Path, broker: redis.RedisSer
             )
 
 
-def test_the_acl_of_the_docs_is_enough_for_history(
-    folder: Path, broker: redis.RedisServer
-) -> None:
+def test_the_acl_of_the_docs_is_enough_for_history(folder: Path, broker: redis.RedisServer) -> None:
     write_app(folder, options=", history=10")
     allow(broker, f"{LEAST} {HISTORY}")
 
