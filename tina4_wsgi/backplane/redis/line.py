@@ -283,7 +283,10 @@ class RedisLine:
             facts = envelope.json()
             if envelope.number == self._call and not self._catching.ready():
                 self._catching.set(facts)
-                self._held_before, self._held = self._held, []
+                self._held_before, self._held, self._held_bytes = self._held, [], 0
+                # What was too much to hold is read, but for topics that are new here.
+                is_new = any(place.since is None for place in self._places.values())
+                self._has_lost_held = self._has_lost_held and is_new
                 return
         self._held_bytes += len(envelope.body)
         if self._held_bytes > self._config.max_backplane_bytes:
