@@ -6,11 +6,13 @@ import itertools
 
 import pytest
 import redis as redis_py
+from gevent.event import Event
 
 from tests.support import redis
-from tests.support.kept_stations import CHAT, LIMITS, NEWS, draft, stations, wait_until
+from tests.support.kept_stations import CHAT, LIMITS, NEWS, WAIT_S, draft, stations, wait_until
 from tina4_wsgi.backplane.envelope import Kind
 from tina4_wsgi.backplane.redis import line as line_module
+from tina4_wsgi.backplane.redis import subscriber as subscriber_module
 from tina4_wsgi.backplane.redis.channels import Channels
 from tina4_wsgi.backplane.redis.kept import Known, Scribe
 from tina4_wsgi.backplane.redis.scripts import ALL
@@ -290,17 +292,31 @@ def test_what_is_kept_again_after_a_failover_is_heard_once(come, talk, stranger)
     assert listener.missed(0) == ["two", "three"]
 
 
-def test_a_message_of_a_redis_that_is_gone_is_no_trouble_for_who_said_it(come, talk):
+def test_what_only_the_redis_before_has_kept_is_heard_and_no_trouble(
+    come, talk, stranger, monkeypatch
+):
     speaker = come()
     speaker.enter()
     speaker.say("one")
-    hear(speaker, "one")
-
-    talk.flushall()
     speaker.say("two")
     hear(speaker, "one", "two")
+
+    go, open_connection = Event(), subscriber_module.open_connection
+    monkeypatch.setattr(
+        subscriber_module,
+        "open_connection",
+        lambda *what: go.wait(WAIT_S) and open_connection(*what),
+    )
+    cut_hearing(talk)
+    speaker.say("three")
+    (saying,) = speaker.line._on_way.values()
+    wait_until(lambda: saying.number, "an answer")
+    talk.flushall()
+    stranger.say("theirs")
+    go.set()
     speaker.look()
 
+    assert speaker.heard[2:5] == [(3, "three"), ("gap", 0), (1, "theirs")]
     assert (speaker.line._on_way, speaker.keeper.counts.failures) == ({}, 0)
 
 
