@@ -309,7 +309,7 @@ def test_what_only_the_redis_before_has_kept_is_heard_and_no_trouble(
     )
     cut_hearing(talk)
     speaker.say("three")
-    (saying,) = speaker.line._on_way.values()
+    (saying,) = speaker.line._sayings._on_way.values()
     wait_until(lambda: saying.number, "an answer")
     talk.flushall()
     stranger.say("theirs")
@@ -317,7 +317,7 @@ def test_what_only_the_redis_before_has_kept_is_heard_and_no_trouble(
     speaker.look()
 
     assert speaker.heard[2:5] == [(3, "three"), ("gap", 0), (1, "theirs")]
-    assert (speaker.line._on_way, speaker.keeper.counts.failures) == ({}, 0)
+    assert (bool(speaker.line._sayings), speaker.keeper.counts.failures) == (False, 0)
 
 
 def test_however_much_comes_before_it_is_read_again_is_no_gap(come, stranger):
@@ -340,16 +340,16 @@ def test_too_much_that_comes_while_it_is_read_is_a_gap_behind_what_was_read(come
     stranger.say("before")
     hear(listener, "before")
     line = listener.line
-    read_all = line._read_all
+    read_all = line._streams.read_all
 
     def read_slowly(*what):
-        del line._read_all
+        del line._streams.read_all
         for letter in "bcd":
             stranger.say(letter * HALF)
-        wait_until(lambda: line._has_lost_held, "too much")
+        wait_until(lambda: line._holding.has_lost, "too much")
         return read_all(*what)
 
-    line._read_all = read_slowly
+    line._streams.read_all = read_slowly
     line._break()
     stranger.say("a")
     wait_until(lambda: listener.marks, "the gap")
