@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     from .channels import Channels
     from .health import Health
     from .kept import HeardOf, Reply
-    from .places import Place
+    from .places import TopicPlace
     from .publisher import RedisPublisher
-    from .sayings import Batch
+    from .sayings import Bundle
     from .subscriber import RedisSubscriber
 
 logger = logging.getLogger("tina4_wsgi.history")
@@ -154,19 +154,19 @@ class RedisLine:
 
     def flush(self) -> None:
         """Send what was said, in front of what is published next."""
-        batch = self._sayings.take_unsent()
-        if batch.sayings:
+        bundle = self._sayings.take_unsent()
+        if bundle.sayings:
             self._publisher.call(
-                batch.size_bytes,
+                bundle.size_bytes,
                 lambda run: self._scribe.keep(
-                    batch.drafts, batch.ticket, run, self._known, self._sender
+                    bundle.drafts, bundle.ticket, run, self._known, self._sender
                 ),
-                lambda reply: self._answered(batch, reply),
+                lambda reply: self._answered(bundle, reply),
             )
 
-    def _answered(self, batch: Batch, reply: Reply) -> None:
+    def _answered(self, bundle: Bundle, reply: Reply) -> None:
         error = describe(reply, self._config) if isinstance(reply, Exception) else ""
-        for answer in self._sayings.answered(batch, reply, error, self._places.has):
+        for answer in self._sayings.answered(bundle, reply, error, self._places.has):
             if answer.error:
                 self._refuse(answer.saying, answer.error, is_told=True)
                 continue
@@ -261,7 +261,7 @@ class RedisLine:
             return
         self._hand_on(place, found)
 
-    def _place(self, channel: str) -> Place | None:
+    def _place(self, channel: str) -> TopicPlace | None:
         place = self._places.of(channel)
         if place is None:
             # A room that was declared when somebody was in it.
@@ -271,7 +271,7 @@ class RedisLine:
             place = self._places.enter(channel, (int(found[0]), found[1]))
         return place
 
-    def _hand_on(self, place: Place, found: Sequence[HeardOf]) -> None:
+    def _hand_on(self, place: TopicPlace, found: Sequence[HeardOf]) -> None:
         """Hand messages of one topic on, which stand side by side or are the only ones missing."""
         if place.since is None:
             place.since = found[0].kept.number - 1
@@ -291,7 +291,7 @@ class RedisLine:
             is_new = saying is not None and saying in own
             self._receiver.hear_kept(Row(place.topic, [message]), with_it, is_new)
 
-    def _hand_on_others(self, place: Place, found: Sequence[HeardOf]) -> None:
+    def _hand_on_others(self, place: TopicPlace, found: Sequence[HeardOf]) -> None:
         """Hand on what others said; a failover has it kept again where nobody was told of it."""
         channel, messages = self._scribe.channel(place.topic), [one.kept for one in found]
         is_news = [self._repetitions.is_news(one.sender, channel, one.ticket) for one in found]
@@ -459,7 +459,7 @@ class RedisLine:
         self._is_unsure = True
         self._look()
 
-    def _held_of_others(self, epoch: str) -> list[tuple[Place, HeardOf]]:
+    def _held_of_others(self, epoch: str) -> list[tuple[TopicPlace, HeardOf]]:
         """Return what has come of topics that are heard of, but not for how long.
 
         Nobody on them was here before; what came is for those who came meanwhile.

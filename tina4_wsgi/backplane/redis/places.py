@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ...journal.contract import Topic
 
 
-class Place:
+class TopicPlace:
     """A topic that this process hears of.
 
     Attributes:
@@ -31,10 +31,10 @@ class Places:
     """The topics of one process, by channel."""
 
     def __init__(self) -> None:
-        self._places: dict[str, Place] = {}
-        self._by_topic: dict[Topic, Place] = {}
+        self._places: dict[str, TopicPlace] = {}
+        self._by_topic: dict[Topic, TopicPlace] = {}
 
-    def __iter__(self) -> Iterator[Place]:
+    def __iter__(self) -> Iterator[TopicPlace]:
         return iter(list(self._places.values()))
 
     @property
@@ -47,11 +47,11 @@ class Places:
         """Whether there is a topic of which it isn't known since when it is heard."""
         return any(place.since is None for place in self._places.values())
 
-    def enter(self, channel: str, topic: Topic) -> Place:
+    def enter(self, channel: str, topic: Topic) -> TopicPlace:
         """Hear of a topic from now on; return its place."""
         place = self._places.get(channel)
         if place is None:
-            place = self._places[channel] = self._by_topic[topic] = Place(topic)
+            place = self._places[channel] = self._by_topic[topic] = TopicPlace(topic)
         return place
 
     def leave(self, channel: str) -> None:
@@ -60,7 +60,7 @@ class Places:
         if place is not None:
             self._by_topic.pop(place.topic, None)
 
-    def of(self, channel: str) -> Place | None:
+    def of(self, channel: str) -> TopicPlace | None:
         """Return the place with a channel."""
         return self._places.get(channel)
 

@@ -22,7 +22,7 @@ _MOST_BYTES = 262_144
 _SAYING_BYTES = 200  # what a message takes besides its frame
 
 
-class Batch(NamedTuple):
+class Bundle(NamedTuple):
     """Messages that are sent together.
 
     Attributes:
@@ -77,16 +77,16 @@ class Sayings:
         self._on_way[self._ticket] = saying
         return len(self._unsent) == 1
 
-    def take_unsent(self) -> Batch:
+    def take_unsent(self) -> Bundle:
         """Return what is to be sent now."""
         sayings, self._unsent = self._unsent, []
         size_bytes, self.unsent_bytes = self.unsent_bytes, 0
-        return Batch(self._ticket + 1 - len(sayings), sayings, size_bytes)
+        return Bundle(self._ticket + 1 - len(sayings), sayings, size_bytes)
 
     def answered(
-        self, batch: Batch, reply: Reply, error: str, hears: Callable[[Topic], bool]
+        self, bundle: Bundle, reply: Reply, error: str, hears: Callable[[Topic], bool]
     ) -> Iterator[Answer]:
-        """Note what became of a batch, message by message.
+        """Note what became of a bundle, message by message.
 
         Args:
             reply: to `Scribe.keep`; None where there is an error instead.
@@ -94,13 +94,13 @@ class Sayings:
         """
         if error:
             epoch, most = b"", 0
-            numbers: Sequence[int | bytes | str] = [error] * len(batch.sayings)
+            numbers: Sequence[int | bytes | str] = [error] * len(bundle.sayings)
         else:
             epoch, most, numbers, _ = reply
             if not isinstance(numbers, list):  # all were kept
-                numbers = range(most + 1, most + 1 + len(batch.sayings))
-        for place, (saying, number) in enumerate(zip(batch.sayings, numbers, strict=True)):
-            ticket = batch.ticket + place
+                numbers = range(most + 1, most + 1 + len(bundle.sayings))
+        for place, (saying, number) in enumerate(zip(bundle.sayings, numbers, strict=True)):
+            ticket = bundle.ticket + place
             if not isinstance(number, int):
                 self._on_way.pop(ticket, None)
                 told = number.decode(errors="replace") if isinstance(number, bytes) else number

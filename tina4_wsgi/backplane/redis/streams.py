@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     from ...journal.contract import Kept, KeptLimits, Topic
     from .kept import HeardOf, Reply, Scribe
-    from .places import Place
+    from .places import TopicPlace
     from .publisher import RedisPublisher
 
 ANSWER_S = 2.0
 _CALL_BYTES = 200
 
-Found = list[tuple["Place", "HeardOf"]]
+Found = list[tuple["TopicPlace", "HeardOf"]]
 
 
 class Streams:
@@ -76,7 +76,7 @@ class Streams:
         )
 
     def read_all(
-        self, places: Iterable[Place], epoch: str, begin: int, end: int
+        self, places: Iterable[TopicPlace], epoch: str, begin: int, end: int
     ) -> tuple[Found, bool]:
         """Read what several topics have behind `begin`, and whether it is all there.
 
