@@ -53,6 +53,7 @@ class Station:
         self.kept_topics = set(keeps)
         self.members: set[Topic] = set()
         self.tellings: list[str] = []
+        self._is_telling = False
         self.backplane = RedisBackplane(config, 0, self)
         self.backplane.start()
         self.keeper: Any = None
@@ -151,6 +152,15 @@ class Station:
     def hear_point(self, *args: Any) -> None:
         """Pass a place on."""
         self._tell("hear_point", *args)
+
+    def hear_gap(self, topics: Any) -> None:
+        """Pass a gap on to the keeper, or hear it."""
+        if not self._is_telling:
+            self._is_telling = True
+            self._tell("hear_gap", topics)
+            self._is_telling = False
+        elif self.members & set(topics):
+            self.heard.append(("gap", self.keeper.number))
 
     def hear_trouble(self, error: str) -> None:
         """Pass a trouble on."""

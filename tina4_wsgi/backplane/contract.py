@@ -124,6 +124,9 @@ class Receiver(Protocol):
             is_well: whether messages are kept; False while they aren't.
         """
 
+    def hear_gap(self, topics: Sequence[Topic]) -> None:
+        """Note that messages of some topics are missing here, and gone."""
+
     def hear_trouble(self, error: str) -> None:
         """Note that messages can't be kept at present."""
 

@@ -261,6 +261,10 @@ class DistantKeeper(Standing):
         self._say_all_late(number)
         self._run_on()
 
+    def hear_gap(self, topics: Sequence[Topic]) -> None:
+        """Tell those who hear some topics that they have missed something there."""
+        self._audience.hear_gap(topics)
+
     def _say_all_late(self, number: int) -> None:
         """Have messages up to a number heard that were kept before this process was subscribed."""
         for one in self._queue:

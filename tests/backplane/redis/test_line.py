@@ -263,6 +263,24 @@ def test_a_gap_in_what_is_caught_up_with_is_told_ahead_of_what_is_left(come, tal
     assert [one for one in listener.marks if one[0] == "gap"] == [("gap", 1)]
 
 
+def test_a_gap_of_one_topic_is_none_for_those_who_are_in_another(come, talk, stranger):
+    one, other = come(), come()
+    one.enter()
+    other.enter(NEWS)
+    other.backplane.enter(Kind.PATH, CHAT[1])
+    other.backplane.wait_until_heard(Kind.PATH, CHAT[1], WAIT_S)
+    other.look()
+
+    cut_hearing(talk)
+    stranger.say(*map(str, range(LIMITS.most_messages + 1)))
+    one.say("news", NEWS)
+    wait_until(lambda: other.texts and one.marks, "news and a gap")
+
+    assert (one.marks, other.heard) == ([("gap", 0)], [(LIMITS.most_messages + 2, "news")])
+    assert other.missed(0) is None
+    assert other.missed(0, NEWS) == ["news"]
+
+
 def test_what_a_new_epoch_has_kept_comes_behind_the_gap(come, talk, stranger):
     listener = come()
     listener.enter()

@@ -35,7 +35,9 @@ def ask(
     broker: redis.RedisServer, *rules: str, paths: tuple[str, ...] = (), has_history: bool = False
 ) -> Denied:
     with broker.talking() as client:
-        client.execute_command("ACL", "SETUSER", "app", "reset", "on", ">pw", "resetchannels", *rules)
+        client.execute_command(
+            "ACL", "SETUSER", "app", "reset", "on", ">pw", "resetchannels", *rules
+        )
     url = broker.url.replace("redis://", "redis://app:pw@")
     config = Config(backplane_url=url, backplane_prefix="t")
     return denied(config, paths, has_history=has_history)

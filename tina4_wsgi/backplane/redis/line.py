@@ -435,17 +435,20 @@ class RedisLine:
         is_same = epoch == before.epoch
         begin = before.number if is_same else min(before.number, int(facts["begin"]))
         known_places = [place for place in self._places if place.since is not None]
-        found, is_whole = self._streams.read_all(
+        found, holed = self._streams.read_all(
             known_places if before.epoch else (), epoch, begin, end
         )
         if self._is_broken.is_set():
             return  # the line broke again; what was found is found again
 
-        has_gap = before.epoch != "" and not (is_same and is_whole)
-        if has_gap:
-            # Ahead of what comes behind it: nobody may take that for all that was said.
+        # A gap is told ahead of what comes behind it: nobody may take that for all that was said.
+        if before.epoch and not is_same:
+            self._must_renew = False
             self._move(Known(epoch, begin), has_gap=True)
-            self._must_renew = self._must_renew and is_same
+        elif holed:
+            self._receiver.hear_gap([place.topic for place in holed])
+        for place in holed:
+            place.since = end
         found += self._held_of_others(epoch)
         found.sort(key=lambda one: one[1].kept.number)
         self._known = Known(epoch, begin)
@@ -453,7 +456,7 @@ class RedisLine:
             self._hand_on(place, [told])
         held, has_lost = self._holding.take(), self._holding.has_lost
         self._is_live = True
-        self._places.settle(places, end, is_anew=has_gap or not is_same or has_lost)
+        self._places.settle(places, end, is_anew=not is_same or has_lost)
         self._move(Known(epoch, end), has_gap=has_lost)
         self._hear_held(held)
         self._is_unsure = True

@@ -77,16 +77,18 @@ class Streams:
 
     def read_all(
         self, places: Iterable[TopicPlace], epoch: str, begin: int, end: int
-    ) -> tuple[Found, bool]:
-        """Read what several topics have behind `begin`, and whether it is all there.
+    ) -> tuple[Found, list[TopicPlace]]:
+        """Read what several topics have behind `begin`.
 
+        Returns:
+            What is there, and the places of topics of which something isn't any more.
         Raises:
             Exception: Redis doesn't answer, or refuses.
         """
         found: Found = []
+        holed: list[TopicPlace] = []
         if begin >= end:
-            return found, True
-        is_whole = True
+            return found, holed
         asked = [(place, self._ask(place.topic, epoch, begin, end)) for place in places]
         for place, answer in asked:
             page = missed_in(wait_for(answer))
@@ -94,8 +96,9 @@ class Streams:
                 found += [(place, one) for one in page]
                 number = page[-1].kept.number
                 page = missed_in(wait_for(self._ask(place.topic, epoch, number, end)))
-            is_whole = is_whole and page is not None
-        return found, is_whole
+            if page is None:
+                holed.append(place)
+        return found, holed
 
     def _ask(self, topic: Topic, epoch: str, number: int, end: int) -> AsyncResult:
         answer = AsyncResult()
