@@ -429,9 +429,8 @@ class RedisLine:
         if denied:
             raise PermissionError(f"redis forbids the channel {denied[0]:.200}")
 
-        facts = self._point_now()
+        facts, before = self._point_now(), self._known
         epoch, end = str(facts["epoch"]), int(facts["number"])
-        before = self._known
         is_same = epoch == before.epoch
         begin = before.number if is_same else min(before.number, int(facts["begin"]))
         known_places = [place for place in self._places if place.since is not None]
