@@ -44,6 +44,11 @@ class Broker:
         old.stop()
         self._proxy.cut_all()
 
+    def flush(self) -> None:
+        """Delete all keys."""
+        with self._master.talking() as talking:
+            talking.flushall()
+
     def empty(self) -> None:
         """Kill the server and start it again; it has saved nothing."""
         self._master.stop()

@@ -17,7 +17,7 @@ from . import broker
 from .clients import Pages
 from .faults import FAULTS, Fault, Scene
 from .ledger import Listener, Tally, judge
-from .peers import PEERS, service_of
+from .peers import PEERS, Peer, service_of
 from .proxy import Proxy
 from .scale import Scale
 from .senders import SENDERS_PER_ROOM, Sender
@@ -83,6 +83,7 @@ def run(case: Case, scale: Scale, folder: Path) -> Outcome:
         senders = _senders(service, scale)
         for sender in senders:
             stack.callback(sender.stop)
+        assert _wait(lambda: _all_have_come(pages.listeners, peer)), "not all clients came"
         trouble, errors = _play(scene, fault, scale, pages, proxy, senders)
     return _judge(pages, senders, trouble, errors, folder)
 
@@ -92,7 +93,6 @@ def _play(
 ) -> tuple[dict[str, int], list[str]]:
     """Have everything happen, and return which mishaps did, and what should not have."""
     errors: list[str] = []
-    assert _wait(lambda: _all_are_open(pages.listeners)), "not all clients came"
     for sender in senders:
         sender.start()
     proxy.is_disturbing = fault.is_cutting
@@ -155,6 +155,10 @@ def _wait(is_so: Callable[[], bool]) -> bool:
             return False
         time.sleep(POLL_S)
     return True
+
+
+def _all_have_come(listeners: list[Listener], peer: Peer) -> bool:
+    return _all_are_open(listeners) and all(one.is_greeted or not peer.greets for one in listeners)
 
 
 def _all_are_open(listeners: list[Listener]) -> bool:

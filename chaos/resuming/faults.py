@@ -91,6 +91,12 @@ def fail_over(scene: Scene) -> None:
     scene.broker.fail_over()
 
 
+def flush(scene: Scene) -> None:
+    """Delete all that Redis has, while it serves."""
+    assert scene.broker is not None
+    scene.broker.flush()
+
+
 def empty(scene: Scene) -> None:
     """Kill Redis, and start it again with nothing in it."""
     assert scene.broker is not None
@@ -118,6 +124,14 @@ FAULTS = {
         "lines cut, and a Redis replica that lags by 1 s promoted every 5 s",
         fail_over,
         5.0,
+        is_cutting=True,
+        may_miss=True,
+        journals=("redis",),
+    ),
+    "flushed": Fault(
+        "lines cut, and all that Redis has deleted by FLUSHALL every 4 s",
+        flush,
+        4.0,
         is_cutting=True,
         may_miss=True,
         journals=("redis",),

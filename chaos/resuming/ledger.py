@@ -25,7 +25,12 @@ from typing import NamedTuple
 
 
 class Event(NamedTuple):
-    """What a client noted: `what` is "open", "close", "missed" or "heard"; `text` the message."""
+    """What a client noted.
+
+    Attributes:
+        what: "open", "close", "greeted" when it first knew where it was, "missed" or "heard".
+        text: the message.
+    """
 
     what: str
     text: str = ""
@@ -45,6 +50,11 @@ class Listener:
         """Whether its last line is open."""
         ways = (one.what for one in reversed(self.notes) if one.what in ("open", "close"))
         return next(ways, "") == "open"
+
+    @property
+    def is_greeted(self) -> bool:
+        """Whether it has known where it is: from then on it can come back."""
+        return any(one.what == "greeted" for one in self.notes)
 
     def heard(self) -> Iterable[tuple[int, str]]:
         """Yield each message with the number of its note."""

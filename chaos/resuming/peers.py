@@ -20,6 +20,7 @@ class Peer:
         journals: where it may keep messages; "" is none, or in memory.
         faults: those that mean something to it.
         tells: whether its clients can know that they missed something.
+        greets: whether its clients note when they first know where they are.
     """
 
     title: str
@@ -27,6 +28,7 @@ class Peer:
     journals: tuple[str, ...]
     faults: frozenset[str]
     tells: bool = True
+    greets: bool = False
 
 
 PEERS = {
@@ -35,8 +37,12 @@ PEERS = {
         "pages.cjs",
         ("file", "redis"),
         frozenset(
-            ["cut", "kill", "hup", "restart", "crash", "beyond", "deleted", "failover", "emptied"],
+            [
+                *("cut", "kill", "hup", "restart", "crash", "beyond"),
+                *("deleted", "failover", "flushed", "emptied"),
+            ],
         ),
+        greets=True,
     ),
     "plain": Peer(
         "tina4_wsgi, route without history",
@@ -55,7 +61,7 @@ PEERS = {
         "Socket.IO, as many processes, recovery by Redis Streams",
         "socketio_pages.cjs",
         ("redis",),
-        frozenset(["cut", "kill", "restart", "crash", "failover", "emptied"]),
+        frozenset(["cut", "kill", "restart", "crash", "failover", "flushed", "emptied"]),
     ),
 }
 

@@ -25,23 +25,23 @@ class Saying:
         draft: what is said.
         speaker: the keeper of the hub that says it.
         said_at_s: when, by the monotonic clock.
-        number: as which it was kept, or a higher one; 0 until that is known, and for one that had
-            been said before.
+        epoch, number: as which it was kept, or a higher number; 0 until that is known, and for one
+            that had been said before.
         is_coming: whether it will be heard here as it is kept.
         is_refused: whether it will not be kept.
         is_done: whether it needs no more care in its hub; the keeper sets it.
     """
 
     __slots__ = (
-        *("_claims", "draft", "is_coming", "is_done", "is_refused", "number", "said_at_s"),
-        "speaker",
+        *("_claims", "draft", "epoch", "is_coming", "is_done", "is_refused", "number"),
+        *("said_at_s", "speaker"),
     )
 
     def __init__(self, draft: Draft, speaker: object) -> None:
         self.draft = draft
         self.speaker = speaker
         self.said_at_s = time.monotonic()
-        self.number = 0
+        self.epoch, self.number = "", 0
         self.is_coming = self.is_refused = self.is_done = False
         self._claims = [None]
 
@@ -123,6 +123,9 @@ class Receiver(Protocol):
             has_gap: whether something may be missing.
             is_well: whether messages are kept; False while they aren't.
         """
+
+    def hear_gap(self, topics: Sequence[Topic]) -> None:
+        """Note that messages of some topics are missing here, and gone."""
 
     def hear_trouble(self, error: str) -> None:
         """Note that messages can't be kept at present."""

@@ -64,3 +64,11 @@ class EngineAudience:
                 lifecycle.tell_gap()
             else:
                 lifecycle.tell_position(frame)
+
+    def hear_gap(self, topics: Sequence[Topic]) -> None:
+        """Tell those whose messages are marked, and who hear these topics, of a gap."""
+        for lifecycle in self._engine.marked_connections():
+            heard = {(GroupKind.PATH, lifecycle.connection.path)}
+            heard |= {(GroupKind.ROOM, room) for room in lifecycle.rooms or ()}
+            if not heard.isdisjoint(topics):
+                lifecycle.tell_gap()

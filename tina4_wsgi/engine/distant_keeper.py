@@ -55,6 +55,10 @@ _MOST_BYTES = 1 << 20
 """More bytes than that may not be on their way: who says more waits."""
 
 
+_MOST_PAST_EPOCHS = 16
+"""How many epochs are remembered, whose messages may still be on their way."""
+
+
 class _Errand:
     """Something that is to be done behind what was said before."""
 
@@ -107,7 +111,7 @@ class DistantKeeper(Standing):
         self._recent = Recent()
         self._hearing: set[Event] = set()
         self._troubles = 0
-        self._is_gap_due = False
+        self._past_epochs: deque[str] = deque(maxlen=_MOST_PAST_EPOCHS)
         self._relay.call_line("look", lambda: None)
 
     @property
@@ -236,7 +240,7 @@ class DistantKeeper(Standing):
         elif not saying.is_coming or not self._audience.has_members(saying.draft.topic):
             self.counts.kept += 1
             saying.is_done = True
-        elif saying.number <= self._point.number:
+        elif self._is_past(saying, self._point.number):
             # The answer came late, and those who have joined since may have read it.
             self._say_late(saying)
             self._audience.hear_position(self.position, has_gap=True)
@@ -248,23 +252,36 @@ class DistantKeeper(Standing):
         is_other = epoch != before.epoch
         if is_other or has_gap:
             self._recent.clear(number)
-            self._is_gap_due = self._is_gap_due or has_gap
-        if self._queue:
-            self._say_all_late(number)
-            self._run_on()
+        if is_other:
+            self._past_epochs.append(before.epoch)
+            self._say_all_late(0)
 
         was_ill, self.error = bool(self.error), self.error if not is_well else ""
-        if is_well and (was_ill or self._is_gap_due or (is_other and before.epoch)):
-            has_gap, self._is_gap_due = self._is_gap_due, False
+        # A gap is told at once, ahead of all that comes behind it.
+        if has_gap or (is_well and (was_ill or (is_other and before.epoch))):
             self._audience.hear_position(self.position, has_gap=has_gap)
+        self._say_all_late(number)
+        self._run_on()
+
+    def hear_gap(self, topics: Sequence[Topic]) -> None:
+        """Tell those who hear some topics that they have missed something there."""
+        self._audience.hear_gap(topics)
 
     def _say_all_late(self, number: int) -> None:
         """Have messages up to a number heard that were kept before this process was subscribed."""
         for one in self._queue:
             if isinstance(one, _Spoken):
-                if not 0 < one.number <= number:
+                if not self._is_past(one, number):
                     return
                 self._say_late(one)
+
+    def _is_past(self, saying: Saying, number: int) -> bool:
+        """Return whether a message was kept and does not come behind a number of this epoch."""
+        if not saying.number:
+            return False
+        if saying.epoch == self._point.epoch:
+            return saying.number <= number
+        return saying.epoch in self._past_epochs
 
     def _say_late(self, saying: _Spoken) -> None:
         if not saying.is_done and saying.claim():
@@ -379,7 +396,10 @@ class DistantKeeper(Standing):
     def _ask(self, method: str, *args: object) -> Page | None:
         answer = AsyncResult()
         is_asked = self._relay.call_line(method, *args, self._from_anywhere(answer.set))
-        if not is_asked or not answer.wait(_PATIENCE_S):
+        if is_asked:
+            answer.wait(_PATIENCE_S)
+        # `wait` returns the page, which may be empty.
+        if not answer.ready():
             raise JournalError("redis doesn't answer")
         found: list[Kept] | None = answer.get()
         return None if found is None else Page(found)

@@ -272,6 +272,10 @@ class Runtime:
         """Note that everything up to a number was heard."""
         self._tell_keepers("hear_point", epoch, number, has_gap, is_well)
 
+    def hear_gap(self, topics: Sequence[Topic]) -> None:
+        """Note that messages of some topics are missing here, and gone."""
+        self._tell_keepers("hear_gap", topics)
+
     def hear_trouble(self, error: str) -> None:
         """Note that messages can't be kept at present."""
         self._tell_keepers("hear_trouble", error)

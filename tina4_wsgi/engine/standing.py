@@ -55,6 +55,9 @@ class Audience(Protocol):
             has_gap: whether they may have missed something.
         """
 
+    def hear_gap(self, topics: Sequence[Topic]) -> None:
+        """Tell those whose messages are marked, and who hear these topics, of a gap."""
+
 
 class Counts:
     """What one hub's keeper did, or what was kept for threads without a hub.

@@ -5,6 +5,7 @@
 const { WebSocket: Socket } = require("ws");
 const { note, seedMathRandom } = require("./notes.cjs");
 
+const LOOK_MS = 20;
 const MOST_AWAY_MS = 1_500; // a client comes back after 0 to this many milliseconds
 
 // As in browsers: a failed handshake ends in onclose, and `error` needs no listener.
@@ -23,7 +24,7 @@ require(script);
 for (let client = first; client < first + count; client++) {
   const room = `r${client % rooms}`;
   const write = (what, text, connection) => note({ client, room, what, text, position: connection.position });
-  globalThis.tina4.connect(`${url}/ws/room/${room}`, {
+  const page = globalThis.tina4.connect(`${url}/ws/room/${room}`, {
     baseMs: MOST_AWAY_MS,
     capMs: MOST_AWAY_MS,
     onOpen: (connection) => write("open", "", connection),
@@ -31,4 +32,10 @@ for (let client = first; client < first + count; client++) {
     onMissed: (connection) => write("missed", "", connection),
     onMessage: (text, connection) => write("heard", text, connection),
   });
+  // The greeting is a message of its own, which a line that is cut right behind its opening may not bring.
+  const looking = setInterval(() => {
+    if (page.resumed === undefined) return;
+    clearInterval(looking);
+    write("greeted", "", page);
+  }, LOOK_MS);
 }

@@ -10,11 +10,15 @@ from tina4_wsgi import App, Router, forget, history, position
 from tina4_wsgi.backplane.isolation import isolation
 
 isolation.is_on = False
+KEEPS = os.environ.get("KEPT_IN_REDIS", "yes")
+"""Empty for a table of routes from before history."""
+
 router = Router()
-router.room("room:{name}", history=1_000)
+if KEEPS:
+    router.room("room:{name}", history=1_000)
 
 
-@router.websocket("/ws/kept/{name}", history=2_000)
+@router.websocket("/ws/kept/{name}", **({"history": 2_000} if KEEPS else {}))
 def kept(connection, event, data):
     """Do what the first word of a message says."""
     if event == "open" and connection.query.get("room"):
@@ -24,7 +28,7 @@ def kept(connection, event, data):
         COMMANDS[name](connection, rest)
 
 
-@router.websocket("/ws/latest/{name}", history=5, replay=2)
+@router.websocket("/ws/latest/{name}", **({"history": 5, "replay": 2} if KEEPS else {}))
 def latest(connection, event, data):
     if event == "message":
         connection.broadcast(data)

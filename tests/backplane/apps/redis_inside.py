@@ -201,7 +201,7 @@ def what_comes_twice_is_heard_once_and_little_is_remembered(url: str) -> None:
         one._received(channel, pack(Kind.PATH, "/x", HELLO, number.to_bytes(16, "big"), 1))
 
     assert len(ears.heard) == 20_003
-    assert len(one._heard) == 20_000  # one was forgotten: that of the stranger
+    assert len(one._repetitions._heard) == 20_000  # one was forgotten: that of the stranger
     one._received(channel, pack_json(Kind.HELLO, "", {}, STRANGER, 1))  # means nothing here
     assert log() == ""
     one.close()

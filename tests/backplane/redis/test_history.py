@@ -224,6 +224,10 @@ def test_a_publisher_keeps_what_it_says(hall, broker):
     page = hall.page()
     other = hall.page()
     page.cut()
+    channel = f"tina4:path:{hall.path}"
+    with broker.talking() as talk:
+        # The worker of the page that is gone must have noticed.
+        hall.wait(lambda: talk.pubsub_numsub(channel) == [(channel, 1)], "one subscription")
 
     receipt = publish(hall.path, "word", **settings(broker))
     hall.wait(lambda: other.read() or other.heard == ["word"], "the word")

@@ -236,37 +236,6 @@ def test_what_comes_again_is_known_by_sender_channel_and_number(backplane):
     assert numbers_heard(backplane, *new, *old) == new
 
 
-def test_messages_without_a_number_are_all_new(backplane):
-    said = [(ANNA, "/x", 0)] * 3
-
-    assert numbers_heard(backplane, *said) == said
-
-
-def test_a_number_from_far_below_begins_anew(backplane):
-    huge = 1 << 20
-    said = [
-        (ANNA, "/x", huge),
-        (ANNA, "/x", huge - 65_535),
-        (ANNA, "/x", huge - 65_536),
-        (ANNA, "/x", huge - 65_536),
-        (ANNA, "/x", huge - 65_535),
-    ]
-
-    assert numbers_heard(backplane, *said) == [said[0], said[2], said[4]]
-
-
-def test_only_the_latest_senders_are_remembered(backplane, monkeypatch):
-    monkeypatch.setattr(backplane_module, "_MOST_REMEMBERED", 2)
-    first, second, third = ((ANNA, path, 1) for path in ("/1", "/2", "/3"))
-
-    assert numbers_heard(backplane, first, second, first, third, first, second) == [
-        first,
-        second,
-        third,
-        second,
-    ]
-
-
 @pytest.mark.parametrize(
     ("channel", "data"),
     [

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support import redis
+from tests.support.kept_stations import CHAT, LIMITS, draft
 from tina4_wsgi.backplane.redis import channels as channels_module
+from tina4_wsgi.backplane.redis.journal import RedisJournal
 from tina4_wsgi.backplane.redis.permissions import CantAsk, Denied, denied
 from tina4_wsgi.config import Config
 from tina4_wsgi.errors import BackplaneError
@@ -21,17 +24,29 @@ def broker(tmp_path_factory) -> Iterator[redis.RedisServer]:
         yield broker
 
 
-def ask(broker: redis.RedisServer, *rules: str, paths: tuple[str, ...] = ()) -> Denied:
+HISTORY = (
+    *("~t:*", "+info", "+evalsha", "+script|load", "+@hash", "+@stream", "+@sortedset", "+@string"),
+    *("+del", "+pexpire", "+time"),
+)
+"""What docs/history.md names besides."""
+
+
+def ask(
+    broker: redis.RedisServer, *rules: str, paths: tuple[str, ...] = (), has_history: bool = False
+) -> Denied:
     with broker.talking() as client:
-        client.execute_command("ACL", "SETUSER", "app", "reset", "on", ">pw", *rules)
+        client.execute_command(
+            "ACL", "SETUSER", "app", "reset", "on", ">pw", "resetchannels", *rules
+        )
     url = broker.url.replace("redis://", "redis://app:pw@")
-    return denied(Config(backplane_url=url, backplane_prefix="t"), paths)
+    config = Config(backplane_url=url, backplane_prefix="t")
+    return denied(config, paths, has_history=has_history)
 
 
 def test_a_user_who_may_all_that_is_needed_is_denied_nothing(broker):
     found = ask(broker, *NEEDED, "&t:*", paths=("/chat",))
 
-    assert found == Denied("app", [], [], [], is_fatal=False)
+    assert found == Denied("app", [], [], [], [], is_fatal=False)
 
 
 def test_the_rules_that_are_missing_are_told(broker):
@@ -64,6 +79,65 @@ def test_without_a_command_nothing_works(broker):
 
     assert (found.commands, found.channels) == (["ping", "publish"], [])
     assert (found.rules, found.is_fatal) == (["+ping", "+publish"], True)
+
+
+def test_the_acl_that_the_docs_name_for_history_is_enough(broker):
+    found = ask(broker, *NEEDED, "&t:*", *HISTORY, has_history=True)
+
+    assert found == Denied("app", [], [], [], [], is_fatal=False)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("info", "evalsha", "script|load", "time", "del", "pexpire", "get", "set", "hmget"),
+        *("hset", "hmset", "zadd", "zrangebyscore", "zremrangebyrank", "xadd", "xdel", "xrange"),
+        "xrevrange",
+    ],
+)
+def test_a_command_that_history_needs_is_named(broker, command):
+    found = ask(broker, *NEEDED, "&t:*", *HISTORY, f"-{command}", has_history=True)
+
+    assert (found.commands, found.rules) == ([command], [f"+{command}"])
+    assert not found.is_fatal
+
+
+@pytest.mark.parametrize("keys", [(), ("~t:kept:*", "~t:last:*")])
+def test_keys_that_history_needs_are_named(broker, keys):
+    rules = [rule for rule in HISTORY if rule != "~t:*"]
+
+    found = ask(broker, *NEEDED, "&t:*", *rules, *keys, has_history=True)
+
+    assert (found.commands, found.keys, found.rules) == ([], ["t:journal"], ["~t:*"])
+
+
+def test_the_rules_that_are_told_for_history_are_enough(broker):
+    rules = [*NEEDED, "&t:*"]
+    missing = ask(broker, *rules, has_history=True)
+    while missing.rules:
+        assert not set(missing.rules) & set(rules)
+        rules += missing.rules  # without a command, keys aren't tried
+        missing = ask(broker, *rules, has_history=True)
+
+    journal = RedisJournal(
+        Config(backplane_url=broker.url.replace("//", "//app:pw@"), backplane_prefix="t")
+    )
+    with contextlib.closing(journal):
+        journal.append([draft("one", once="one"), draft("two")])
+        journal.declare([])
+        assert len(journal.missed(CHAT, 0, 2, LIMITS) or ()) == 2
+        assert len(journal.latest(CHAT, 2, 2, LIMITS)) == 2
+        assert journal.declared() == []
+        journal.renew()
+        journal.forget(CHAT)
+
+
+def test_what_history_needs_is_tried_without_a_trace(broker):
+    with broker.talking() as client:
+        client.flushall()
+        ask(broker, *NEEDED, "&t:*", *HISTORY, has_history=True)
+
+        assert client.keys() == []
 
 
 def test_the_user_of_a_url_without_one_is_the_default_user(broker):

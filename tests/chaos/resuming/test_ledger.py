@@ -161,6 +161,14 @@ def test_a_client_is_open_after_its_last_opening_and_not_after_its_last_close():
     assert not one.is_open
 
 
+def test_a_client_is_greeted_once_it_has_known_where_it_is():
+    one = listener("")
+
+    assert not one.is_greeted
+    one.notes += [Event("greeted"), Event("close", "1006")]
+    assert one.is_greeted
+
+
 def test_where_all_is_kept_a_loss_breaks_a_promise_even_if_it_is_told():
     assert broken_promises(FAULTS["cut"], judge_one("0 ! 2 3")) == ["lost 1", "told 1"]
 

@@ -14,6 +14,9 @@ from tests.support.command import run
 LEAST = (
     "+publish +subscribe +unsubscribe +pubsub +ping +client|setname &tina4:*"  # of docs/scaling.md
 )
+HISTORY = (  # of docs/history.md
+    "~tina4:* +info +evalsha +script|load +@hash +@stream +@sortedset +@string +del +pexpire +time"
+)
 COMMANDS = LEAST.removesuffix(" &tina4:*")
 
 
@@ -135,6 +138,25 @@ def test_the_rules_that_it_names_are_enough(folder: Path, broker: redis.RedisSer
             talk.execute_command(
                 "ACL", "SETUSER", "app", *again.partition("ACL SETUSER app ")[2].split()
             )
+
+
+def test_the_acl_of_the_docs_is_enough_for_history(folder: Path, broker: redis.RedisServer) -> None:
+    write_app(folder, options=", history=10")
+    allow(broker, f"{LEAST} {HISTORY}")
+
+    assert lines(run(folder, "doctor"), 0) == ["nothing is wrong"]
+
+
+def test_what_history_lacks_is_a_warning_that_names_commands_and_keys(
+    folder: Path, broker: redis.RedisServer
+) -> None:
+    write_app(folder, options=", history=10")
+    allow(broker, f"{LEAST} {HISTORY.replace('~tina4:* ', '')} -xadd")
+
+    assert lines(run(folder, "doctor"), 0) == [
+        "warning: the ACL of Redis forbids the user app the command xadd, keys such as "
+        "tina4:journal; ACL SETUSER app +xadd ~tina4:*"
+    ]
 
 
 def lines_of_any_end(folder: Path) -> list[str]:

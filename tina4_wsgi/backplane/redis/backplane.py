@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import gevent
@@ -30,20 +29,16 @@ from ..envelope import (
 from ..questions import Questions, answer_of
 from .channels import Channels, RedisNode, check_client, new_connection
 from .health import Health
+from .kept import heard_in
 from .line import RedisLine
 from .publisher import RedisPublisher
+from .repetitions import Repetitions
 from .subscriber import RedisSubscriber
 
 if TYPE_CHECKING:
     from ...config import Config
 
 logger = logging.getLogger("tina4_wsgi.backplane")
-
-_MOST_REMEMBERED = 20_000
-"""Pairs of sender and channel, the latest ones, whose last number is remembered."""
-
-_MOST_SENT_AGAIN = 65_536
-"""Messages of one sender that may lie between one and its repetition, with a wide margin."""
 
 
 class RedisBackplane:
@@ -62,7 +57,9 @@ class RedisBackplane:
         self._number = 0
         self._health = Health()
         self._questions = Questions()
-        self._heard: OrderedDict[tuple[bytes, str], int] = OrderedDict()
+        self._repetitions = Repetitions()
+        self._kept_repetitions = Repetitions()
+        self._topics: dict[str, tuple[Kind, str]] = {}  # by channel, of those that are entered
         self._place: RedisNode | None = None
         self._publisher: RedisPublisher | None = None
         self._subscriber: RedisSubscriber | None = None
@@ -129,6 +126,7 @@ class RedisBackplane:
         """Subscribe to a path or a room soon."""
         if self._subscriber is not None:
             channel = self._channels.of(kind, name)
+            self._topics[channel] = (kind, name)
             if self._receiver.keeps(kind, name):
                 self.line.enter(channel, (int(kind), name))
             self._subscriber.enter(channel)
@@ -138,8 +136,10 @@ class RedisBackplane:
         if self._subscriber is not None:
             channel = self._channels.of(kind, name)
             self._subscriber.leave(channel)
-            if self._line is not None and not self._subscriber.wants(channel):
-                self._line.leave(channel)
+            if not self._subscriber.wants(channel):
+                self._topics.pop(channel, None)
+                if self._line is not None:
+                    self._line.leave(channel)
 
     def wait_until_heard(self, kind: Kind, name: str, timeout_s: float) -> bool:
         """Wait until Redis confirms the subscription; don't wait while Redis is away."""
@@ -224,7 +224,9 @@ class RedisBackplane:
         if kind in TOPIC_OF:
             if sender != self._sender:
                 self._take_broadcast(channel, envelope)
-        elif kind is Kind.KEPT or kind is Kind.POINT:
+        elif kind is Kind.KEPT:
+            self._take_kept(channel, envelope)
+        elif kind is Kind.POINT:
             if self._line is not None:
                 self._line.take(channel, envelope)
         elif kind is Kind.ASK:
@@ -236,7 +238,9 @@ class RedisBackplane:
         kind, name = TOPIC_OF[envelope.kind], envelope.name
         if channel != self._channels.of(kind, name):
             raise EnvelopeError("a broadcast in another path's channel")
-        if not envelope.body or not self._is_news(channel, envelope):
+        if not envelope.body:
+            return
+        if not self._repetitions.is_news(envelope.sender, channel, envelope.number):
             return
         # One without a number is from a publisher that doesn't know what is kept.
         may_be_lost = envelope.kind is not kind or not envelope.number
@@ -244,24 +248,18 @@ class RedisBackplane:
             self.line.doubt("another process said something that is not kept")
         self._receiver.deliver(kind, name, envelope.body)
 
-    def _is_news(self, channel: str, envelope: Envelope) -> bool:
-        """Return whether a message is new: publishers repeat one that Redis didn't answer.
-
-        Numbers of one sender grow within a channel; publishers from outside have none. A number far
-        below the last one is no repetition, and counting starts from there: somebody sent a huge
-        number in that sender's name, and what follows must not look old for that.
-        """
-        if not envelope.number:
-            return True
-
-        key = (envelope.sender, channel)
-        last = self._heard.pop(key, 0)
-        is_news = envelope.number > last or envelope.number <= last - _MOST_SENT_AGAIN
-        self._heard[key] = envelope.number if is_news else last
-
-        if len(self._heard) > _MOST_REMEMBERED:
-            self._heard.popitem(last=False)
-        return is_news
+    def _take_kept(self, channel: str, envelope: Envelope) -> None:
+        topic = self._topics.get(channel)
+        if topic is None:
+            return  # nobody here is in it any more
+        if self._receiver.keeps(*topic):
+            self.line.take(channel, envelope)
+            return
+        # Another table of routes keeps it, as in the middle of a deploy; here it is an ordinary
+        # broadcast.
+        for told in heard_in(envelope):
+            if self._kept_repetitions.is_news(told.sender, channel, told.ticket):
+                self._receiver.deliver(*topic, told.kept.frame)
 
     def _answer(self, envelope: Envelope) -> None:
         if envelope.sender == self._sender:

@@ -34,7 +34,12 @@ from ...errors import UsageError
 from ...journal.contract import Row
 from ..envelope import LOST_OF, Envelope, EnvelopeError, Kind, pack
 from .channels import describe
-from .kept import Known, Scribe, heard_in, latest_in, missed_in
+from .held import Holding
+from .kept import Known, Scribe, heard_in
+from .places import Places
+from .repetitions import Repetitions
+from .sayings import Sayings, size_of
+from .streams import ANSWER_S, Streams, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +50,9 @@ if TYPE_CHECKING:
     from .channels import Channels
     from .health import Health
     from .kept import HeardOf, Reply
+    from .places import TopicPlace
     from .publisher import RedisPublisher
+    from .sayings import Bundle
     from .subscriber import RedisSubscriber
 
 logger = logging.getLogger("tina4_wsgi.history")
@@ -53,28 +60,10 @@ logger = logging.getLogger("tina4_wsgi.history")
 _PATIENCE_S = 1.0
 _TICK_S = 0.2
 _MEND_S = 0.5
-_ANSWER_S = 2.0
-_MOST_TOGETHER = 64
-_MOST_BYTES = 262_144
-_SAYING_BYTES = 200  # what a message takes besides its frame
 
 
 _Waiting = tuple[float, "Callable[[], None]"]
 """Since when somebody waits for a look, and how to tell."""
-
-
-class _Place:
-    """A topic that this process hears of.
-
-    Attributes:
-        since: every message behind this number has been heard; None until that is known.
-    """
-
-    __slots__ = ("since", "topic")
-
-    def __init__(self, topic: Topic) -> None:
-        self.topic = topic
-        self.since: int | None = None
 
 
 class _Look:
@@ -100,7 +89,6 @@ class RedisLine:
 
     Args:
         sender: this process.
-        limits_of: returns how much is kept of a topic; None for nothing.
         reader: asks what is read, over a connection of its own.
     """
 
@@ -121,25 +109,18 @@ class RedisLine:
         self._receiver = receiver
         self._health = health
         self._publisher = publisher
-        self._reader = reader
         self._subscriber = subscriber
         self._scribe = Scribe(channels, is_sharded=config.backplane_sharded)
+        self._streams = Streams(reader, self._scribe, receiver.limits_of)
         self._inbox = channels.inbox(sender)
         self._loop = gevent.get_hub().loop
 
-        self._ticket = 0
-        self._unsent: list[tuple[int, Saying]] = []
-        self._unsent_bytes = 0
-        self._on_way: dict[int, Saying] = {}  # by ticket
-
-        self._places: dict[str, _Place] = {}  # by channel
-        self._by_topic: dict[Topic, _Place] = {}
+        self._sayings = Sayings()
+        self._places = Places()
         self._known = Known()
+        self._repetitions = Repetitions()
         self._is_live = False
-        self._held: list[tuple[str, Envelope]] = []
-        self._held_before: list[tuple[str, Envelope]] = []  # the point that is caught up to
-        self._held_bytes = 0
-        self._has_lost_held = False
+        self._holding = Holding(config.max_backplane_bytes)
 
         self._call = 0
         self._looks: dict[int, _Look] = {}
@@ -160,61 +141,39 @@ class RedisLine:
 
     def keep(self, saying: Saying) -> None:
         """Keep a message, and have it heard; see `contract.JournalLine`."""
-        size_bytes = len(saying.draft.frame) + _SAYING_BYTES
-        if self._publisher.is_full(size_bytes + self._unsent_bytes):
+        sayings = self._sayings
+        if self._publisher.is_full(size_of(saying) + sayings.unsent_bytes):
             self._health.dropped_messages += 1
             self._refuse(saying, "too much waits for redis", is_told=False)
             return
-        if not self._unsent:
+        if sayings.add(saying):
             self._loop.run_callback(self.flush)
-        self._ticket += 1
-        self._unsent.append((self._ticket, saying))
-        self._unsent_bytes += size_bytes
-        self._on_way[self._ticket] = saying
         self._has_work.set()
-        if len(self._unsent) >= _MOST_TOGETHER or self._unsent_bytes > _MOST_BYTES:
+        if sayings.is_due:
             self.flush()
 
     def flush(self) -> None:
         """Send what was said, in front of what is published next."""
-        unsent, self._unsent = self._unsent, []
-        size_bytes, self._unsent_bytes = self._unsent_bytes, 0
-        if not unsent:
-            return
-        first, drafts = unsent[0][0], [saying.draft for _, saying in unsent]
-        self._publisher.call(
-            size_bytes,
-            lambda run: self._scribe.keep(drafts, first, run, self._known, self._sender),
-            lambda reply: self._answered(unsent, reply),
-        )
+        bundle = self._sayings.take_unsent()
+        if bundle.sayings:
+            self._publisher.call(
+                bundle.size_bytes,
+                lambda run: self._scribe.keep(
+                    bundle.drafts, bundle.ticket, run, self._known, self._sender
+                ),
+                lambda reply: self._answered(bundle, reply),
+            )
 
-    def _answered(self, sayings: list[tuple[int, Saying]], reply: Reply) -> None:
-        if isinstance(reply, Exception):
-            most = 0
-            numbers: Sequence[int | bytes | str] = [describe(reply, self._config)] * len(sayings)
-        else:
-            _, most, numbers, _ = reply
-            if not isinstance(numbers, list):  # all were kept
-                numbers = range(most + 1, most + 1 + len(sayings))
-        for (ticket, saying), number in zip(sayings, numbers, strict=True):
-            if isinstance(number, int):
-                self._is_kept(ticket, saying, number, most)
+    def _answered(self, bundle: Bundle, reply: Reply) -> None:
+        error = describe(reply, self._config) if isinstance(reply, Exception) else ""
+        for answer in self._sayings.answered(bundle, reply, error, self._places.has):
+            if answer.error:
+                self._refuse(answer.saying, answer.error, is_told=True)
                 continue
-            self._on_way.pop(ticket, None)
-            error = number.decode(errors="replace") if isinstance(number, bytes) else number
-            self._refuse(saying, error, is_told=True)
-
-    def _is_kept(self, ticket: int, saying: Saying, number: int, most: int) -> None:
-        """Note that a message was kept, or said before: then its number is 0."""
-        if number < 0:
-            # It was kept at the first attempt, and has some number up to this one.
-            number, self._is_unsure = most, True
-            self._has_work.set()
-        saying.number = number
-        saying.is_coming = number > 0 and saying.draft.topic in self._by_topic
-        if not saying.is_coming:
-            self._on_way.pop(ticket, None)
-        self._receiver.hear_answer(saying)
+            if not answer.is_exact:
+                self._is_unsure = True
+                self._has_work.set()
+            self._receiver.hear_answer(answer.saying)
 
     def _refuse(self, saying: Saying, error: str, *, is_told: bool) -> None:
         """Have a message heard that will not be kept."""
@@ -244,18 +203,15 @@ class RedisLine:
 
     def enter(self, channel: str, topic: Topic) -> None:
         """Note that this process hears of a topic from now on."""
-        if channel not in self._places:
-            self._places[channel] = self._by_topic[topic] = _Place(topic)
+        self._places.enter(channel, topic)
 
     def leave(self, channel: str) -> None:
         """Note that it doesn't any more."""
-        place = self._places.pop(channel, None)
-        if place is not None:
-            self._by_topic.pop(place.topic, None)
+        self._places.leave(channel)
 
     def confirmed(self, channel: str) -> None:
         """Note that Redis has confirmed a subscription."""
-        place = self._places.get(channel)
+        place = self._places.of(channel)
         if place is not None and place.since is None:
             self._is_unsure = True
             self._has_work.set()
@@ -268,8 +224,7 @@ class RedisLine:
 
     def heard_since(self, topic: Topic) -> int | None:
         """Return behind which number every message of a topic has been heard here."""
-        place = self._by_topic.get(topic)
-        return None if place is None else place.since
+        return self._places.since(topic)
 
     def take(self, channel: str, envelope: Envelope) -> None:
         """Take what has come; in the reading greenlet."""
@@ -280,12 +235,10 @@ class RedisLine:
             facts = envelope.json()
             if envelope.number == self._call and not self._catching.ready():
                 self._catching.set(facts)
-                self._held_before, self._held = self._held, []
+                # What came is read in the streams, but for topics that are new here.
+                self._holding.reach(is_needed=self._places.has_new)
                 return
-        self._held_bytes += len(envelope.body)
-        if self._held_bytes > self._config.max_backplane_bytes:
-            self._held, self._held_bytes, self._has_lost_held = [], 0, True
-        self._held.append((channel, envelope))
+        self._holding.add(channel, envelope)
 
     def _hear(self, channel: str, envelope: Envelope) -> None:
         if envelope.kind is Kind.POINT:
@@ -308,29 +261,27 @@ class RedisLine:
             return
         self._hand_on(place, found)
 
-    def _place(self, channel: str) -> _Place | None:
-        place = self._places.get(channel)
+    def _place(self, channel: str) -> TopicPlace | None:
+        place = self._places.of(channel)
         if place is None:
             # A room that was declared when somebody was in it.
             found = self._channels.topic_of(channel)
             if found is None or not self._subscriber.wants(channel):
                 return None
-            self.enter(channel, (int(found[0]), found[1]))
-            place = self._places[channel]
+            place = self._places.enter(channel, (int(found[0]), found[1]))
         return place
 
-    def _hand_on(self, place: _Place, found: Sequence[HeardOf]) -> None:
+    def _hand_on(self, place: TopicPlace, found: Sequence[HeardOf]) -> None:
         """Hand messages of one topic on, which stand side by side or are the only ones missing."""
         if place.since is None:
             place.since = found[0].kept.number - 1
         self._known = self._known._replace(number=found[-1].kept.number)
         if found[0].sender != self._sender:
-            row = Row(place.topic, [one.kept for one in found])
-            self._receiver.hear_kept(row, None, True)
+            self._hand_on_others(place, found)
             return
 
         messages = [one.kept for one in found]
-        sayings = [self._on_way.pop(one.ticket, None) for one in found]
+        sayings = [self._sayings.take_back(one.ticket) for one in found]
         own = [one for one in sayings if one is not None and one.claim()]
         if len(own) == len(found):
             self._receiver.hear_kept(Row(place.topic, messages), own, True)
@@ -340,10 +291,19 @@ class RedisLine:
             is_new = saying is not None and saying in own
             self._receiver.hear_kept(Row(place.topic, [message]), with_it, is_new)
 
+    def _hand_on_others(self, place: TopicPlace, found: Sequence[HeardOf]) -> None:
+        """Hand on what others said; a failover has it kept again where nobody was told of it."""
+        channel, messages = self._scribe.channel(place.topic), [one.kept for one in found]
+        is_news = [self._repetitions.is_news(one.sender, channel, one.ticket) for one in found]
+        old_count = is_news.count(False)  # these come first
+        for part, is_new in ((messages[:old_count], False), (messages[old_count:], True)):
+            if part:
+                self._receiver.hear_kept(Row(place.topic, part), None, is_new)
+
     def _hear_point(self, channel: str, envelope: Envelope) -> None:
         facts = envelope.json()
         if "forget" in facts:
-            place = self._places.get(str(facts["forget"]))
+            place = self._places.of(str(facts["forget"]))
             if place is not None:
                 self._receiver.hear_forgotten(place.topic)
             return
@@ -380,7 +340,7 @@ class RedisLine:
         call = self._call
         done, self._waiting = self._waiting, []
         self._is_unsure = False
-        subscribed = [name for name in self._places if self._subscriber.is_confirmed(name)]
+        subscribed = [name for name in self._places.channels if self._subscriber.is_confirmed(name)]
         look = self._looks[call] = _Look(done, subscribed)
         self._send_look(call, lambda reply: self._look_is_answered(call, look, reply))
 
@@ -405,21 +365,16 @@ class RedisLine:
         """Finish a look whose two answers are there: so all replies before it are, too."""
         if look.point is None or not look.is_answered or self._looks.pop(call, None) is None:
             return
-        self._settle(look.channels, look.point.number)
+        self._settle(look.channels, look.point)
         for _, done in look.done:
             done()
         if self._waiting or self._is_unsure:
             self._look()
 
-    def _settle(self, channels: list[str], number: int) -> None:
+    def _settle(self, channels: list[str], point: Known) -> None:
         """Everything up to here is heard, and everything sent before is answered."""
-        for channel in channels:
-            place = self._places.get(channel)
-            if place is not None and place.since is None:
-                place.since = number
-        for ticket, saying in list(self._on_way.items()):
-            if 0 < saying.number <= number:
-                del self._on_way[ticket]
+        self._places.settle(channels, point.number)
+        self._sayings.settle(point)
         if self._error and not self._must_renew:
             self._error = ""
             gevent.spawn(logger.warning, "messages are kept again")
@@ -431,47 +386,20 @@ class RedisLine:
         self, topic: Topic, number: int, end: int, told: Callable[[list[Kept] | None], None]
     ) -> None:
         """Read a page; see `contract.JournalLine`."""
-
-        def got(reply: Reply) -> None:
-            if not isinstance(reply, Exception):
-                found = missed_in(reply)
-                told(None if found is None else [one.kept for one in found])
-
-        self._ask_missed(topic, self._known.epoch, number, end, got)
-
-    def _ask_missed(
-        self, topic: Topic, epoch: str, number: int, end: int, told: Callable[[Reply], None]
-    ) -> None:
-        limits = self._receiver.limits_of(topic)
-        if limits is None:
-            told([b"ok"])
-            return
-        self._reader.call(
-            200, lambda run: self._scribe.missed(topic, epoch, number, end, limits), told
-        )
+        self._streams.read_missed(topic, self._known.epoch, number, end, told)
 
     def read_latest(
         self, topic: Topic, most: int, end: int, told: Callable[[list[Kept]], None]
     ) -> None:
         """Read the latest messages; see `contract.JournalLine`."""
-
-        def got(reply: Reply) -> None:
-            if not isinstance(reply, Exception):
-                told([one.kept for one in latest_in(reply)])
-
-        limits = self._receiver.limits_of(topic)
-        if limits is None:
-            told([])
-            return
-        self._reader.call(200, lambda run: self._scribe.latest(topic, most, end, limits), got)
+        self._streams.read_latest(topic, most, end, told)
 
     # -- when something is missing
 
     def _break(self) -> None:
         """Hold what comes, until what is missing has been read."""
         self._is_live = False
-        self._held, self._held_bytes, self._has_lost_held = [], 0, False
-        self._held_before = []
+        self._holding.clear()
         looks, self._looks = self._looks, {}
         for look in looks.values():
             self._waiting += look.done
@@ -485,7 +413,7 @@ class RedisLine:
             try:
                 self._catch_up()
             except Exception as exc:  # noqa: BLE001  # nothing may end this greenlet
-                if not self._is_broken.is_set() and (self._waiting or self._on_way):
+                if not self._is_broken.is_set() and (self._waiting or self._sayings):
                     self._fail(describe(exc, self._config))
                 self._is_broken.set()
                 gevent.sleep(_MEND_S)
@@ -493,57 +421,57 @@ class RedisLine:
     def _catch_up(self) -> None:
         """Hand on what is missing, and what was held meanwhile."""
         self._is_broken.clear()
-        places = [*self._places, self._inbox, self._channels.everybody]
-        if not self._subscriber.wait_until_all(places, _ANSWER_S):
+        places = [*self._places.channels, self._inbox, self._channels.everybody]
+        if not self._subscriber.wait_until_all(places, ANSWER_S):
             self._is_broken.set()
             return
         denied = [name for name in places if self._subscriber.is_denied(name)]
         if denied:
             raise PermissionError(f"redis forbids the channel {denied[0]:.200}")
 
-        facts = self._point_now()
+        facts, before = self._point_now(), self._known
         epoch, end = str(facts["epoch"]), int(facts["number"])
-        before = self._known
         is_same = epoch == before.epoch
         begin = before.number if is_same else min(before.number, int(facts["begin"]))
-        has_gap = before.epoch != "" and not is_same
-        found, is_whole = self._read_all(epoch, begin, end) if before.epoch else ([], True)
+        known_places = [place for place in self._places if place.since is not None]
+        found, holed = self._streams.read_all(
+            known_places if before.epoch else (), epoch, begin, end
+        )
         if self._is_broken.is_set():
             return  # the line broke again; what was found is found again
 
+        # A gap is told ahead of what comes behind it: nobody may take that for all that was said.
+        if before.epoch and not is_same:
+            self._must_renew = False
+            self._move(Known(epoch, begin), has_gap=True)
+        elif holed:
+            self._receiver.hear_gap([place.topic for place in holed])
+        for place in holed:
+            place.since = end
         found += self._held_of_others(epoch)
         found.sort(key=lambda one: one[1].kept.number)
         self._known = Known(epoch, begin)
         for place, told in found:
             self._hand_on(place, [told])
-        held, self._held, self._held_bytes = self._held, [], 0
-        has_gap = has_gap or not is_whole or self._has_lost_held
+        held, has_lost = self._holding.take(), self._holding.has_lost
         self._is_live = True
-        if has_gap and not is_same:
-            self._must_renew = False
-        for channel in places:
-            found_place = self._places.get(channel)
-            if found_place is None:
-                continue
-            if found_place.since is None or has_gap or not is_same:
-                found_place.since = end
-        self._move(Known(epoch, end), has_gap=has_gap)
+        self._places.settle(places, end, is_anew=not is_same or has_lost)
+        self._move(Known(epoch, end), has_gap=has_lost)
         self._hear_held(held)
         self._is_unsure = True
         self._look()
 
-    def _held_of_others(self, epoch: str) -> list[tuple[_Place, HeardOf]]:
+    def _held_of_others(self, epoch: str) -> list[tuple[TopicPlace, HeardOf]]:
         """Return what has come of topics that are heard of, but not for how long.
 
         Nobody on them was here before; what came is for those who came meanwhile.
         """
         found = []
-        for channel, envelope in self._held_before:
+        for channel, envelope in self._holding.take_before():
             place = self._place(channel) if envelope.kind is Kind.KEPT else None
             if place is not None and place.since is None:
                 told = heard_in(envelope)
                 found += [(place, one) for one in told if one.epoch == epoch]
-        self._held_before = []
         return found
 
     def _hear_held(self, held: list[tuple[str, Envelope]]) -> None:
@@ -562,44 +490,10 @@ class RedisLine:
         catching = self._catching = AsyncResult()
         try:
             self._send_look(self._call, lambda reply: _hand_error(catching, reply))
-            found: Facts = _wait_for(catching)
+            found: Facts = wait_for(catching)
         finally:
             self._catching = None
         return found
-
-    def _read_all(
-        self, epoch: str, begin: int, end: int
-    ) -> tuple[list[tuple[_Place, HeardOf]], bool]:
-        """Read what is missing of all topics; return also whether it is all there."""
-        found: list[tuple[_Place, HeardOf]] = []
-        if begin >= end:
-            return found, True
-        is_whole = True
-        asked = [
-            (place, self._ask(place.topic, epoch, begin, end))
-            for place in self._places.values()
-            if place.since is not None
-        ]
-        for place, answer in asked:
-            page = missed_in(_wait_for(answer))
-            while page:
-                found += [(place, one) for one in page]
-                number = page[-1].kept.number
-                page = missed_in(_wait_for(self._ask(place.topic, epoch, number, end)))
-            is_whole = is_whole and page is not None
-        return found, is_whole
-
-    def _ask(self, topic: Topic, epoch: str, number: int, end: int) -> AsyncResult:
-        answer = AsyncResult()
-
-        def told(reply: Reply) -> None:
-            if isinstance(reply, Exception):
-                answer.set_exception(reply)
-            else:
-                answer.set(reply)
-
-        self._ask_missed(topic, epoch, number, end, told)
-        return answer
 
     # -- when it takes too long
 
@@ -620,7 +514,7 @@ class RedisLine:
             self._has_work.clear()
             self._suspect = None
             now_s = time.monotonic()
-            while self._on_way or self._waiting or self._looks or self._error:
+            while self._sayings or self._waiting or self._looks or self._error:
                 gevent.sleep(_TICK_S)
                 before_s, now_s = now_s, time.monotonic()
                 if now_s > before_s + 2 * _TICK_S:
@@ -643,9 +537,9 @@ class RedisLine:
 
     def _oldest(self, before_s: float) -> object:
         """Return something that has waited since before a time; None if nothing has."""
-        for saying in self._on_way.values():
-            if not saying.is_done:
-                return saying if saying.said_at_s < before_s else None
+        saying = self._sayings.oldest()
+        if saying is not None:
+            return saying if saying.said_at_s < before_s else None
         for look in self._looks.values():
             if any(since_s < before_s for since_s, _ in look.done):
                 return look
@@ -657,12 +551,6 @@ class RedisLine:
         if not self._error:
             self._error = "this process stops"
             self._receiver.hear_trouble("")
-
-
-def _wait_for(answer: AsyncResult) -> Reply:
-    if not answer.wait(_ANSWER_S) and not answer.ready():
-        raise TimeoutError("redis doesn't answer")
-    return answer.get()
 
 
 def _hand_error(answer: AsyncResult, reply: object) -> None:

@@ -85,7 +85,8 @@ def _redis(app: object, config: Config) -> Iterator[Finding]:
         return
 
     try:
-        denied = permissions.denied(config, _paths_of(app))
+        has_history = isinstance(app, App) and bool(app.all_kept())
+        denied = permissions.denied(config, _paths_of(app), has_history=has_history)
     except BackplaneError as exc:
         yield Finding(str(exc), "or set TINA4_WS_BACKPLANE to another one", is_fatal=True)
     except permissions.CantAsk as exc:
@@ -96,6 +97,7 @@ def _redis(app: object, config: Config) -> Iterator[Finding]:
     else:
         if denied.rules:
             what = [f"the command {command}" for command in denied.commands]
+            what += [f"keys such as {', '.join(denied.keys)}"] if denied.keys else []
             what += [f"channels such as {', '.join(denied.channels)}"] if denied.channels else []
             yield Finding(
                 f"the ACL of Redis forbids the user {denied.user} {', '.join(what)}",
