@@ -35,6 +35,7 @@ from .protocol.frames import CloseCode, encode_message
 from .routing.discovery import discover
 from .routing.names import GroupKind, check_name, check_path
 from .routing.paths import normal_path
+from .routing.registrations import registrations
 from .routing.router import Router
 from .websocket.bridge import encoder_of
 
@@ -125,11 +126,16 @@ class App:
         self._http = HttpHandling(self.router, self.config, self.root, fallback, self.start_link)
         self.templates = self._http.templates
         self._bridge = bridge
+        self._routes_mark = None if bridge is None else bridge.routes_mark()
         self._encode_json = encoder_of(bridge)
 
         self._own = Endpoints(self, live_page_of(self, live, bridge, wsgi_app))
         histories = Histories(
-            self.config, self.all_routes, lambda path: acceptor.route_of(path), self.router.rooms
+            self.config,
+            self.all_routes,
+            lambda path: acceptor.route_of(path),
+            self.router.rooms,
+            None if bridge is None else self._look_for_routes,
         )
         acceptor = self._acceptor = Acceptor(
             self, self.config, self.router, bridge, self._own, wsgi_app, self._here, histories
@@ -279,6 +285,25 @@ class App:
         """
         topic = (GroupKind.PATH, normal_path(check_path(path)))
         self._reading(topic).forget(topic)
+
+    def take_up_routes(self) -> None:
+        """Have a route, or a pattern of rooms, count that was just registered.
+
+        Called for each registration in this process; what the app was told before stays as it was.
+        """
+        self._histories.forget()
+        runtime = self._runtime
+        if runtime is not None and runtime.is_here and self._histories.is_any():
+            runtime.keep_history(self._histories)
+            runtime.take_up_histories()
+
+    def _look_for_routes(self) -> None:
+        """Find out whether the framework has got a route of which nobody tells."""
+        assert self._bridge is not None
+        mark = self._bridge.routes_mark()
+        if mark is not self._routes_mark:
+            self._routes_mark = mark
+            self.take_up_routes()
 
     def keeps(self, path: str) -> bool:
         """Return whether a path keeps history."""
@@ -457,6 +482,7 @@ class App:
     def _join(self) -> None:
         """Add this app to the apps of its process and, where numbers are shared, to the workers."""
         _apps.add(self)
+        registrations.listen(self)
         if self._own.is_shared and gunicorn.worker() is not None:
             # Otherwise this worker would be missing until its first client or question.
             self.monitor().join()
@@ -494,6 +520,8 @@ class App:
         if self._histories.is_any():
             runtime.keep_history(self._histories)
         self._monitor, self._runtime = monitor, runtime
+        if runtime.fanout.histories is None and self._histories.is_any():
+            runtime.keep_history(self._histories)  # another thread has just registered it
         if self._warns_of_lost:
             runtime.fanout.watch = self._lost.look
         return runtime

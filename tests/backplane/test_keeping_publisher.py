@@ -147,6 +147,19 @@ def test_a_key_where_nothing_is_kept_is_an_error(app: Workers, publisher: Publis
     assert isinstance(publish(publisher, "/ws/chat/unkept", "hi", once="k"), UsageError)
 
 
+def test_a_route_that_a_worker_got_late_is_known_to_publishers_that_run(
+    app: Workers, publisher: Publisher
+) -> None:
+    (one,) = serving(app)
+    assert publish(publisher, "/ws/late", "to nobody") == Receipt(1, 0)
+
+    app.route("/ws/late", talk, history=10)
+    one.runtime.take_up_histories()
+    publish(publisher, "/ws/late", "kept")
+
+    assert one.keeper._journal.point().number == 1
+
+
 def test_a_path_that_its_journal_does_not_know_makes_a_new_epoch(
     app: Workers, publisher: Publisher
 ) -> None:

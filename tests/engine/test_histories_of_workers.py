@@ -445,3 +445,40 @@ def test_in_memory_two_hubs_share_what_is_kept(workers: Workers) -> None:
     _, told, _ = one.come(CHAT, ME, position)
 
     assert told[1:] == ["0-1:while away"]
+
+
+# -- routes and rooms that are registered while clients are there
+
+
+def test_who_is_on_a_path_that_keeps_history_from_now_on_hears_what_others_keep(
+    workers: Workers,
+) -> None:
+    workers.route("/ws/{name}", talk)
+    workers.router.room("unused", history=1)
+    one, other = workers.start(2)
+    page = one.let_in("/ws/a")
+
+    workers.route("/ws/a", talk, history=10)
+    for worker in (one, other):
+        histories = worker.runtime.fanout.histories
+        assert histories is not None
+        histories.forget()
+        worker.runtime.take_up_histories()
+    other.say("/ws/a", "kept", once="k")
+    other.say("/ws/a", "kept too")
+
+    assert page.read(2) == ["kept", "kept too"]
+
+
+def test_a_plain_client_in_a_kept_room_hears_others_though_no_path_keeps_history(
+    workers: Workers,
+) -> None:
+    workers.route("/ws/plain", talk)
+    workers.router.room("team", history=10)
+    one, other = workers.start(2)
+    page = one.let_in("/ws/plain")
+    page.connection.join("team")
+
+    other.say_in_room("team", "from another worker", once="k")
+
+    assert page.read() == ["from another worker"]

@@ -31,6 +31,8 @@ class Histories:
         routes: returns all routes.
         route_of: returns the WebSocket route of a path, None if there is none.
         rooms: the rooms that were declared.
+        look: called before anything is looked up; finds out about routes that nobody tells of, and
+            calls `forget` then. None where all are told of.
 
     Greenlets and threads: any.
     """
@@ -41,11 +43,13 @@ class Histories:
         routes: Callable[[], Iterable[Route]],
         route_of: Callable[[str], Route | None],
         rooms: Rooms,
+        look: Callable[[], None] | None = None,
     ) -> None:
         self._config = config
         self._routes = routes
         self._route_of = route_of
         self._rooms = rooms
+        self._look = look
         self._known: dict[Topic, KeptLimits | None] = {}
 
     @property
@@ -68,18 +72,22 @@ class Histories:
 
     def of(self, topic: Topic) -> KeptLimits | None:
         """Return how much is kept of a path or a room; None for nothing."""
+        if self._look is not None:
+            self._look()
+        known = self._known
         try:
-            return self._known[topic]
+            return known[topic]
         except KeyError:
             pass
-        if len(self._known) >= _MOST_NAMES:
-            self._known.clear()
-        found = self._known[topic] = self._look_up(topic)
+        if len(known) >= _MOST_NAMES:
+            known.clear()
+        found = known[topic] = self._look_up(topic)
         return found
 
     def forget(self) -> None:
         """Look everything up anew: a route was added."""
-        self._known.clear()
+        # A new one: another thread may be about to note in the old one what it found before.
+        self._known = {}
 
     def declarations(self) -> list[Declared]:
         """Return what processes that publish without the app must know."""

@@ -66,6 +66,12 @@ class Reading:
         except JournalError:
             pass  # the hub finds out, and says so
 
+    def declare_anew(self) -> None:
+        """Say in the journal what is kept by now, if it is open."""
+        with self._lock:
+            if self._journal is not None:
+                self._declare(self._journal)
+
     def keep(self, draft: Draft) -> None:
         """Keep a message, and have it heard; where that can't be done, only have it heard."""
         try:
