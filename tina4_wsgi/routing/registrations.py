@@ -11,7 +11,7 @@ import weakref
 from typing import Protocol
 
 
-class Listener(Protocol):
+class RouteWatcher(Protocol):
     """What wants to know of registrations."""
 
     def take_up_routes(self) -> None:
@@ -27,9 +27,9 @@ class Registrations:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+        self._listeners: weakref.WeakSet[RouteWatcher] = weakref.WeakSet()
 
-    def listen(self, listener: Listener) -> None:
+    def listen(self, listener: RouteWatcher) -> None:
         """Tell a listener from now on, for as long as it lives."""
         with self._lock:
             self._listeners.add(listener)
