@@ -15,7 +15,7 @@ from tina4_wsgi.contrib.flask import websocket, wrap
 from tina4_wsgi.routing.names import GroupKind
 from tina4_wsgi.testing import TestClient
 
-CHAT = "/ws/chat"
+CHAT = "/late/chat"
 
 
 def quiet(connection: Any, event: str, data: Any) -> None:
@@ -25,7 +25,7 @@ def quiet(connection: Any, event: str, data: Any) -> None:
 
 def app_of(router: Router) -> App:
     """Make an app that keeps something, and has been told of a path that no route has yet."""
-    router.websocket("/ws/old", quiet, history=10)
+    router.websocket("/late/old", quiet, history=10)
     return App(router=router)
 
 
@@ -65,7 +65,7 @@ def test_the_same_where_nothing_kept_history_before() -> None:
 
 def test_the_same_where_the_route_takes_the_path_from_a_pattern() -> None:
     router = Router()
-    router.websocket("/ws/{name}", quiet)
+    router.websocket("/late/{name}", quiet)
     app = App(router=router)
     with TestClient(app) as client, client.websocket(CHAT) as ws:
         app.broadcast(CHAT, "unkept")
@@ -94,10 +94,10 @@ def test_the_same_by_a_router_that_is_included() -> None:
     app = app_of(router)
     other.websocket("/chat", quiet, history=10)
     other.room("team:{name}", history=10)
-    with TestClient(app) as client, client.websocket("/ws/old") as ws:
+    with TestClient(app) as client, client.websocket("/late/old") as ws:
         app.broadcast(CHAT, "to nobody")
 
-        router.include(other, "/ws")
+        router.include(other, "/late")
         app.broadcast(CHAT, "kept")
         ws.connection.broadcast_to_room("team:a", "for the team", once="k")
 
@@ -122,8 +122,8 @@ def test_rooms_that_are_declared_late_keep_history() -> None:
 def test_publishers_learn_of_a_late_route() -> None:
     router = Router()
     app = app_of(router)
-    with TestClient(app) as client, client.websocket("/ws/old"):
-        position_before = app.position("/ws/old")
+    with TestClient(app) as client, client.websocket("/late/old"):
+        position_before = app.position("/late/old")
         assert position_before
 
         router.websocket(CHAT, quiet, history=10)
@@ -154,8 +154,8 @@ def test_a_flask_app_that_registers_a_blueprint_after_the_first_broadcast(
 ) -> None:
     flask_app = Flask("shop")
     if keeps_before:
-        websocket(flask_app, "/ws/old", history=10, endpoint="old")(quiet)
-    live = Blueprint("live", __name__, url_prefix="/ws")
+        websocket(flask_app, "/late/old", history=10, endpoint="old")(quiet)
+    live = Blueprint("live", __name__, url_prefix="/late")
     websocket(live, "/chat", history=10)(quiet)
     app = wrap(flask_app)
     with TestClient(app):
@@ -179,7 +179,7 @@ class Chat:
 
 def test_a_falcon_app_that_gets_a_route_after_the_first_broadcast() -> None:
     falcon_app = falcon.App()
-    falcon_app.add_route("/ws/old", Chat())
+    falcon_app.add_route("/late/old", Chat())
     app = falcon_bridge.wrap(falcon_app)
     with TestClient(app):
         app.broadcast(CHAT, "to nobody")
@@ -192,7 +192,7 @@ def test_a_falcon_app_that_gets_a_route_after_the_first_broadcast() -> None:
 
 def test_a_route_of_no_history_beside_it_keeps_nothing() -> None:
     router = Router()
-    router.websocket("/ws/{name}", quiet, history=10)
+    router.websocket("/late/{name}", quiet, history=10)
     app = App(router=router)
     with TestClient(app):
         app.broadcast(CHAT, "kept")
@@ -201,4 +201,4 @@ def test_a_route_of_no_history_beside_it_keeps_nothing() -> None:
         app.broadcast(CHAT, "unkept")
 
         assert not app.keeps(CHAT)
-        assert app._histories.of((GroupKind.PATH, "/ws/other")) is not None
+        assert app._histories.of((GroupKind.PATH, "/late/other")) is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import Refused
+from ..errors import Refused, UsageError
 from ..journal.contract import Declared, KeptLimits
 from ..routing.names import GroupKind
 
@@ -120,6 +120,14 @@ class Histories:
     def _limits_of_room(self, room: RoomPattern) -> KeptLimits:
         settings = self._config.for_route({"on_slow": "close", "replay": 0, **room.options})
         return KeptLimits(settings.history, settings.history_s, settings.replay)
+
+
+def keeps_nothing(topic: Topic) -> UsageError:
+    """Return the error for a path, or a room, of which nothing is kept."""
+    kind, name = topic
+    if kind == GroupKind.ROOM:
+        return UsageError(f"room {name!r} keeps no history, expected one that fits a Router.room")
+    return UsageError(f"{name!r} keeps no history, expected one of a route with history=")
 
 
 def limits_of(config: Config) -> KeptLimits | None:

@@ -7,10 +7,11 @@ import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, cast
 
-from ..errors import JournalError, UsageError
+from ..errors import JournalError
 from ..hub.native import allocate_lock
 from ..journal.past import past
 from ..journal.positions import Position
+from .histories import keeps_nothing
 from .standing import Counts
 
 if TYPE_CHECKING:
@@ -150,10 +151,7 @@ class Reading:
         """
         limits = self._histories.of(topic)
         if limits is None:
-            raise UsageError(
-                f"{topic[1]!r} keeps no history, expected one of a route with history=, or of "
-                "Router.room"
-            )
+            raise keeps_nothing(topic)
         return limits
 
     def doubt(self) -> None:

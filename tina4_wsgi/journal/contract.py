@@ -174,7 +174,10 @@ class Records(Protocol):
         """Return where the journal is."""
 
     def forget(self, topic: Topic) -> None:
-        """Drop all messages of a topic; whoever has missed one of them is told of a gap."""
+        """Drop all messages of a topic; whoever has missed one of them is told of a gap.
+
+        Leaves no bytes of them. JournalError where that can't be seen to, though all is dropped.
+        """
 
     def renew(self) -> Point:
         """Begin a new epoch, where need be in a new copy, and return where the journal is."""

@@ -97,6 +97,7 @@ class FileJournal:
             _drop(connection, "topic=?", (_text(topic),))
 
         self._database.write(change)
+        self._database.erase()
 
     def renew(self) -> Point:
         """Begin a new epoch; a file that can't be read is made anew."""
