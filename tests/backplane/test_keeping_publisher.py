@@ -272,6 +272,24 @@ def test_the_most_exact_route_counts():
     assert found.limits_of((3, "/a/x")) is None
 
 
+def test_routes_of_hosts_are_found_by_host_and_path():
+    found = patterns(
+        (2, "//<tenant>.shop.example/ws/board", 5),
+        (2, "//www.shop.example/ws/board", 0),
+        (2, "//shop.example/ws/orders/<int:number>", 7),
+        (2, "//<own:tenant>.shop.example/ws/x", 3),
+        (2, "/ws/board", 9),
+    )
+
+    assert found.limits_of((2, "//acme.shop.example/ws/board")) == KeptLimits(5, 60.0)
+    assert found.limits_of((2, "//www.shop.example/ws/board")) is None
+    assert found.limits_of((2, "//shop.example/ws/orders/7")) == KeptLimits(7, 60.0)
+    assert found.limits_of((2, "//shop.example/ws/orders/07")) is None
+    assert found.limits_of((2, "//acme.other.example/ws/board")) is None
+    assert found.limits_of((2, "//acme.shop.example/ws/x")) is None
+    assert found.limits_of((2, "/ws/board")) == KeptLimits(9, 60.0)
+
+
 def test_what_a_framework_spells_in_its_own_way_is_left_out():
     found = patterns((2, "^a/(?P<b>[^/]+)$", 5), (2, "/x", 3), (3, "{", 4), (3, "ok", 2))
 
