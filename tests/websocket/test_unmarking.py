@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.kept_house import ME, OTHER, Page, Worker, Workers
 from tests.support.raw import BINARY, TEXT, client_frame
+from tina4_wsgi.websocket.connection import lifecycle_of
 
 CHAT = "/ws/chat/a"
 
@@ -55,6 +56,35 @@ def test_the_mark_itself_is_no_message(page: Page, heard: list[Any]) -> None:
     answered(page, 1)
 
     assert heard == ["a"]
+
+
+def test_the_mark_itself_does_not_count(page: Page) -> None:
+    page.raw.send_text("before")
+    page.raw.send_text(f"@{ME}:")
+    page.raw.send_text(":a")
+    page.raw.send_text(f":@{ME}:")
+    answered(page, 3)
+
+    assert lifecycle_of(page.connection).message_count == 3
+
+
+def test_the_mark_does_not_count_for_a_moment_either(worker: Worker, page: Page) -> None:
+    lifecycle = lifecycle_of(page.connection)
+    counts: list[int] = []
+    served = worker._served["/ws/chat/{room}"]
+    marking = worker.engine._marking[served]
+    callback = marking.callback
+
+    def look(*arguments: Any) -> object:
+        counts.append(lifecycle.message_count)
+        return callback(*arguments)
+
+    lifecycle._callback = look
+    page.raw.send_text(f"@{ME}:")
+    page.raw.send_text(":a")
+    answered(page, 1)
+
+    assert counts == [0, 1]
 
 
 def test_behind_it_one_byte_is_taken_off_each_message(page: Page, heard: list[Any]) -> None:
