@@ -482,3 +482,51 @@ def test_a_plain_client_in_a_kept_room_hears_others_though_no_path_keeps_history
     other.say_in_room("team", "from another worker", once="k")
 
     assert page.read() == ["from another worker"]
+
+
+# -- a file of a later version of the package
+
+
+def of_a_later_version(workers: Workers) -> None:
+    """Have the file be one that a later version of the package wrote."""
+    workers.journal_path.parent.mkdir(mode=0o700, exist_ok=True)
+    connection = sqlite3.connect(workers.journal_path)
+    connection.execute("PRAGMA user_version=7")
+    connection.execute("CREATE TABLE later (x)")
+    connection.close()
+
+
+def test_beside_a_file_of_a_later_version_service_goes_on_and_the_log_says_so_once(
+    chat: Workers, caplog: pytest.LogCaptureFixture
+) -> None:
+    of_a_later_version(chat)
+    one, other = chat.start(2)
+    pages = [one.let_in(CHAT), other.let_in(CHAT)]
+
+    for text in ("a", "b"):
+        one.say(CHAT, text)
+        one.finish()
+        one.keeper._mend_at_s = 0.0  # the file is tried again
+
+    assert [page.read(2) for page in pages] == [["a", "b"], ["a", "b"]]
+    lines = [record.getMessage() for record in caplog.records if record.name.endswith("history")]
+    assert len(lines) == 2  # one of each worker
+    assert all("tables of version 7, which a later version of tina4_wsgi" in one for one in lines)
+    assert "tables of version 7" in one.runtime.history_error
+    assert one.runtime.keeping_counts[1].unkept == 2
+
+
+def test_once_the_file_of_a_later_version_is_moved_away_messages_are_kept(chat: Workers) -> None:
+    of_a_later_version(chat)
+    (one,) = chat.start()
+    one.let_in(CHAT)
+    one.say(CHAT, "unkept")
+    one.finish()
+    chat.journal_path.rename(chat.journal_path.with_suffix(".later"))
+    one.keeper._mend_at_s = 0.0
+
+    one.say(CHAT, "kept")
+    one.finish()
+
+    assert one.keeper.number == 1
+    assert one.runtime.history_error == ""

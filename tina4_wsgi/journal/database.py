@@ -272,7 +272,8 @@ class Database:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, VERSION):
             raise sqlite3.OperationalError(
-                f"it has tables of version {version}, expected {VERSION}"
+                f"it has tables of version {version}, which a later version of tina4_wsgi wrote, "
+                f"expected {VERSION}; run that one, or move the file away"
             )
         if not version:
             _transact(connection, "BEGIN IMMEDIATE", _make_tables)
