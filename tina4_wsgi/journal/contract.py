@@ -51,7 +51,7 @@ class Draft(NamedTuple):
         limits: of its topic.
         author: the name that a client gave itself, if the message isn't for that client; "" for a
             message for all.
-        once: a key; a second message under the same key isn't kept. "" for none.
+        once: a key; a second message under the same key isn't kept in this topic. "" for none.
     """
 
     topic: Topic
