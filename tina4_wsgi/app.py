@@ -238,7 +238,7 @@ class App:
             path: of clients, as "/ws/chat/ada"; not the pattern of a route.
             message: str as text, bytes as binary, a list or dict as JSON.
             keep: False for what isn't worth keeping where the path keeps history.
-            once: a key, where the path keeps history: what was said under it there isn't said again.
+            once: a key, where the path keeps history: what was said under it isn't said again.
         Raises:
             UsageError: the message is something else, or no client can be on this path, or it keeps
                 no history and `once` is given.

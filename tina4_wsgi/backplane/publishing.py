@@ -57,7 +57,7 @@ class Publisher:
 
         Args:
             message: str as text, bytes as binary, a list or dict as JSON.
-            once: a key, where the path keeps history: what was said under it there isn't said again.
+            once: a key, where the path keeps history: what was said under it isn't said again.
         Returns:
             How many processes took it.
         Raises:

@@ -154,7 +154,7 @@ class Connection:
         Args:
             keep: False for what isn't worth keeping where the path keeps history, such as that
                 somebody types.
-            once: a key, where the path keeps history: what was said under it there isn't said again.
+            once: a key, where the path keeps history: what was said under it isn't said again.
         """
         lifecycle = self._lifecycle
         exclude = lifecycle.transport if exclude_self else None
