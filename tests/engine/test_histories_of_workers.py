@@ -447,6 +447,28 @@ def test_in_memory_two_hubs_share_what_is_kept(workers: Workers) -> None:
     assert told[1:] == ["0-1:while away"]
 
 
+def test_what_a_thread_says_unkept_does_not_overtake_what_it_said_to_be_kept_before(
+    chat: Workers,
+) -> None:
+    one, other = chat.start(2)
+    page = other.let_in(CHAT)
+    relay = one.runtime.fanout.relay
+    assert relay is not None
+    assert relay._mailbox is not None
+
+    def speak() -> None:
+        # As if another thread had just said something: then this mailbox is emptied first.
+        relay._mailbox.post(lambda: None)
+        one.say(CHAT, "kept")
+        one.say(CHAT, "unkept", keep=False)
+
+    thread = threading.Thread(target=speak)
+    thread.start()
+    thread.join()
+
+    assert page.read(2) == ["kept", "unkept"]
+
+
 # -- routes and rooms that are registered while clients are there
 
 
