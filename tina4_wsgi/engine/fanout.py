@@ -125,17 +125,18 @@ class Fanout:
         self, kind: GroupKind, name: str, frame: bytes, exclude: Transport | None
     ) -> None:
         """Send a frame to the members of a group here, behind what is being kept."""
-        here = get_ident()
+        here, others = get_ident(), []
         for engine in self._engines:
             if engine.thread_ident != here:
-                if engine.is_alive:
-                    engine.mailbox.post(
-                        engine.put_behind, engine.deliver, kind, name, frame, exclude
-                    )
+                others.append(engine)
             elif not engine.is_keeping or engine.finish_keeping():
                 engine.deliver(kind, name, frame, exclude)
             else:
                 engine.put_behind(engine.deliver, kind, name, frame, exclude)
+        # Behind the bell of what was just kept here.
+        for engine in others:
+            if engine.is_alive:
+                engine.mailbox.post(engine.put_behind, engine.deliver, kind, name, frame, exclude)
         if self.watch is not None and kind is _PATH:
             self.watch(name)
 
