@@ -15,7 +15,7 @@ from .backplane.journal_files import journal_path
 from .backplane.outside import check_settings
 from .config import Config
 from .engine import presence
-from .engine.histories import Histories
+from .engine.histories import Histories, keeps_nothing
 from .engine.lost_broadcasts import LostBroadcasts
 from .engine.runtime import Runtime, fork_count
 from .errors import JournalError, Refused, UsageError
@@ -35,6 +35,7 @@ from .protocol.frames import CloseCode, encode_message
 from .routing.discovery import discover
 from .routing.names import GroupKind, check_name, check_path
 from .routing.paths import normal_path
+from .routing.registrations import registrations
 from .routing.router import Router
 from .websocket.bridge import encoder_of
 
@@ -125,11 +126,16 @@ class App:
         self._http = HttpHandling(self.router, self.config, self.root, fallback, self.start_link)
         self.templates = self._http.templates
         self._bridge = bridge
+        self._routes_mark = None if bridge is None else bridge.routes_mark()
         self._encode_json = encoder_of(bridge)
 
         self._own = Endpoints(self, live_page_of(self, live, bridge, wsgi_app))
         histories = Histories(
-            self.config, self.all_routes, lambda path: acceptor.route_of(path), self.router.rooms
+            self.config,
+            self.all_routes,
+            lambda path: acceptor.route_of(path),
+            self.router.rooms,
+            None if bridge is None else self._look_for_routes,
         )
         acceptor = self._acceptor = Acceptor(
             self, self.config, self.router, bridge, self._own, wsgi_app, self._here, histories
@@ -242,56 +248,92 @@ class App:
         name = normal_path(check_path(path))
         self._here().fanout.broadcast(GroupKind.PATH, name, frame, keep=keep, once=once)
 
-    def position(self, path: str) -> str:
+    def position(self, path: str | None = None, *, room: str | None = None) -> str:
         """Return where all is that was kept, for a page that will connect to `path`.
 
         Call it before the page's data is read, and render it into the page: `since` of
-        `tina4.connect` then brings whatever is said between here and there.
+        `tina4.connect` then brings whatever is said between here and there, also in rooms.
 
+        Args:
+            room: a room that the page's connection joins, where its path keeps no history.
         Raises:
-            UsageError: the path keeps no history.
+            UsageError: the path, or the room, keeps no history.
         """
-        reading = self._reading((GroupKind.PATH, normal_path(check_path(path))))
+        reading = self._reading(_topic(path, room))
         try:
             return reading.position()
         except JournalError:
             return VOID  # the page is told of a gap, and asks for its data
 
-    def history(self, path: str, after: str | None = None, most: int = 100) -> list[KeptMessage]:
+    def history(
+        self,
+        path: str | None = None,
+        after: str | None = None,
+        most: int = 100,
+        *,
+        room: str | None = None,
+    ) -> list[KeptMessage]:
         """Return what was said on `path`, oldest first; each with `position` and `said_at_s`.
 
         Args:
             after: a position; what was said behind it. None for the latest messages.
             most: how many, at most.
+            room: the name of a room, instead of a path.
         Raises:
-            UsageError: the path keeps no history, or what came behind `after` isn't there any more.
+            UsageError: the path, or the room, keeps no history, or what came behind `after` isn't
+                there any more.
             JournalError: the journal can't be read.
         """
-        topic = (GroupKind.PATH, normal_path(check_path(path)))
+        topic = _topic(path, room)
         return self._reading(topic).history(topic, after, most)
 
-    def forget(self, path: str) -> None:
+    def forget(self, path: str | None = None, *, room: str | None = None) -> None:
         """Drop all that was kept of `path`, as the law may ask; who was away is told of a gap.
 
+        Leaves no bytes of it in the file. That is written anew, so others who keep something wait.
+
+        Args:
+            room: the name of a room, instead of a path.
         Raises:
-            UsageError: the path keeps no history.
-            JournalError: the journal can't be written.
+            UsageError: the path, or the room, keeps no history.
+            JournalError: the journal can't be written; or all is dropped, but another process holds
+                the file, which may still have the bytes: then call it again.
         """
-        topic = (GroupKind.PATH, normal_path(check_path(path)))
+        topic = _topic(path, room)
         self._reading(topic).forget(topic)
+
+    def take_up_routes(self) -> None:
+        """Have a route, or a pattern of rooms, count that was just registered.
+
+        Called for each registration in this process; what the app was told before stays as it was.
+        """
+        self._histories.forget()
+        runtime = self._runtime
+        if runtime is not None and runtime.is_here and self._histories.is_any():
+            runtime.keep_history(self._histories)
+            runtime.take_up_histories()
+
+    def _look_for_routes(self) -> None:
+        """Find out whether the framework has got a route of which nobody tells."""
+        assert self._bridge is not None
+        mark = self._bridge.routes_mark()
+        if mark is not self._routes_mark:
+            self._routes_mark = mark
+            self.take_up_routes()
 
     def keeps(self, path: str) -> bool:
         """Return whether a path keeps history."""
-        return self._histories.of((GroupKind.PATH, normal_path(check_path(path)))) is not None
+        return self._keeps(_topic(path, None))
+
+    def _keeps(self, topic: Topic) -> bool:
+        return self._histories.of(topic) is not None
 
     def _reading(self, topic: Topic) -> Reading:
         runtime = self._here()
         if self._histories.of(topic) is not None:
             runtime.keep_history(self._histories)
         elif runtime.fanout.reading is None:
-            raise UsageError(
-                f"{topic[1]!r} keeps no history, expected one of a route with history="
-            )
+            raise keeps_nothing(topic)
         reading = runtime.fanout.reading
         assert reading is not None
         reading.limits_of(topic)
@@ -457,6 +499,7 @@ class App:
     def _join(self) -> None:
         """Add this app to the apps of its process and, where numbers are shared, to the workers."""
         _apps.add(self)
+        registrations.listen(self)
         if self._own.is_shared and gunicorn.worker() is not None:
             # Otherwise this worker would be missing until its first client or question.
             self.monitor().join()
@@ -494,6 +537,8 @@ class App:
         if self._histories.is_any():
             runtime.keep_history(self._histories)
         self._monitor, self._runtime = monitor, runtime
+        if runtime.fanout.histories is None and self._histories.is_any():
+            runtime.keep_history(self._histories)  # another thread has just registered it
         if self._warns_of_lost:
             runtime.fanout.watch = self._lost.look
         return runtime
@@ -534,38 +579,55 @@ def broadcast(
     From HTTP handlers, views of a legacy app, callbacks, and any greenlet or thread. Never waits
     for a client. Takes and raises what `App.broadcast` does.
     """
-    for app in list(_apps) if once is None else [_keeping(path)]:
+    for app in list(_apps) if once is None else [_keeping(path, None)]:
         app.broadcast(path, message, keep=keep, once=once)
 
 
-def position(path: str) -> str:
+def position(path: str | None = None, *, room: str | None = None) -> str:
     """Return where all is that was kept, for a page that will connect to `path`.
 
     See `App.position`.
     """
-    return _keeping(path).position(path)
+    return _keeping(path, room).position(path, room=room)
 
 
-def history(path: str, after: str | None = None, most: int = 100) -> list[KeptMessage]:
-    """Return what was said on `path`, oldest first; see `App.history`."""
-    return _keeping(path).history(path, after, most)
+def history(
+    path: str | None = None, after: str | None = None, most: int = 100, *, room: str | None = None
+) -> list[KeptMessage]:
+    """Return what was said on `path`, or in `room`, oldest first; see `App.history`."""
+    return _keeping(path, room).history(path, after, most, room=room)
 
 
-def forget(path: str) -> None:
-    """Drop all that was kept of `path`; see `App.forget`."""
-    _keeping(path).forget(path)
+def forget(path: str | None = None, *, room: str | None = None) -> None:
+    """Drop all that was kept of `path`, or of `room`; see `App.forget`."""
+    _keeping(path, room).forget(path, room=room)
 
 
-def _keeping(path: str) -> App:
-    """Return the app of this process that keeps the history of a path.
+def _keeping(path: str | None, room: str | None) -> App:
+    """Return the app of this process that keeps the history of a path or a room.
 
     Raises:
         UsageError: none does.
     """
+    topic = _topic(path, room)
     for app in list(_apps):
-        if app.keeps(path):
+        if app._keeps(topic):
             return app
-    raise UsageError(f"{path!r} keeps no history, expected one of a route with history=")
+    raise keeps_nothing(topic)
+
+
+def _topic(path: str | None, room: str | None) -> Topic:
+    """Return what is kept under the name of a path or of a room.
+
+    Raises:
+        UsageError: none is given, or both, or it can't be one.
+    """
+    if (path is None) == (room is None):
+        raise UsageError(f"path={path!r} and room={room!r}, expected one of the two")
+    if room is not None:
+        return GroupKind.ROOM, check_name(room, "room")
+    assert path is not None
+    return GroupKind.PATH, normal_path(check_path(path))
 
 
 def members(path: str) -> list[Member]:

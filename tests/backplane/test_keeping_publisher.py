@@ -147,6 +147,19 @@ def test_a_key_where_nothing_is_kept_is_an_error(app: Workers, publisher: Publis
     assert isinstance(publish(publisher, "/ws/chat/unkept", "hi", once="k"), UsageError)
 
 
+def test_a_route_that_a_worker_got_late_is_known_to_publishers_that_run(
+    app: Workers, publisher: Publisher
+) -> None:
+    (one,) = serving(app)
+    assert publish(publisher, "/ws/late", "to nobody") == Receipt(1, 0)
+
+    app.route("/ws/late", talk, history=10)
+    one.runtime.take_up_histories()
+    publish(publisher, "/ws/late", "kept")
+
+    assert one.keeper._journal.point().number == 1
+
+
 def test_a_path_that_its_journal_does_not_know_makes_a_new_epoch(
     app: Workers, publisher: Publisher
 ) -> None:
@@ -257,6 +270,24 @@ def test_the_most_exact_route_counts():
     assert found.limits_of((2, "/nowhere")) is None
     assert found.limits_of((3, "r:1")) == KeptLimits(9, 60.0)
     assert found.limits_of((3, "/a/x")) is None
+
+
+def test_routes_of_hosts_are_found_by_host_and_path():
+    found = patterns(
+        (2, "//<tenant>.shop.example/ws/board", 5),
+        (2, "//www.shop.example/ws/board", 0),
+        (2, "//shop.example/ws/orders/<int:number>", 7),
+        (2, "//<own:tenant>.shop.example/ws/x", 3),
+        (2, "/ws/board", 9),
+    )
+
+    assert found.limits_of((2, "//acme.shop.example/ws/board")) == KeptLimits(5, 60.0)
+    assert found.limits_of((2, "//www.shop.example/ws/board")) is None
+    assert found.limits_of((2, "//shop.example/ws/orders/7")) == KeptLimits(7, 60.0)
+    assert found.limits_of((2, "//shop.example/ws/orders/07")) is None
+    assert found.limits_of((2, "//acme.other.example/ws/board")) is None
+    assert found.limits_of((2, "//acme.shop.example/ws/x")) is None
+    assert found.limits_of((2, "/ws/board")) == KeptLimits(9, 60.0)
 
 
 def test_what_a_framework_spells_in_its_own_way_is_left_out():

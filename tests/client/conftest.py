@@ -117,7 +117,15 @@ class Place:
             "PYTHONPATH": str(servers.ROOT),
             "JOURNAL": str(self.journal),
             "USERS": str(self.users),
+            "TINA4_WS_HISTORY_DIR": str(self._folder / "history"),
         }
+
+    def publish(self, path: str, text: str) -> None:
+        """Say something to a path from a process of its own, whether or not anybody serves."""
+        command = [*servers.PYTHON, "-m", "tina4_wsgi", "publish", path, text]
+        subprocess.run(
+            command, cwd=APPS, env={**os.environ, **self._env}, check=True, timeout=PATIENCE_S
+        )
 
     @property
     def said(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.request import urlopen
 
 import pytest
 
@@ -311,3 +312,75 @@ def test_an_app_under_a_prefix_is_found_from_any_of_its_pages(
         page.run("client.send('hello')")
 
         page.wait_for("heard[0] === 'hello'")
+
+
+# -- a route that keeps history
+
+
+def say(url: str, *texts: str) -> None:
+    for text in texts:
+        with urlopen(f"{url}/say", data=text.encode(), timeout=10) as answer:
+            assert answer.read() == b"said"
+
+
+def test_a_page_that_lost_its_line_sees_exactly_what_it_missed(place: Place, visit: Open) -> None:
+    with place.serve() as server:
+        page = visit(server.url)
+        page.run(ONE, "ws/kept", {"baseMs": 100})
+        page.wait_for(OPEN)
+        say(server.url, "seen")
+        page.wait_for("heard.length === 1")
+
+        page.go_offline(True)
+        page.wait_for(WAITING)
+        say(server.url, "missed 1", "missed 2", "missed 3")
+        page.go_offline(False)
+        page.wait_for("heard.length === 4")
+        say(server.url, "and on")
+        page.wait_for("heard.includes('and on')")
+
+    assert page.run("return heard") == ["seen", "missed 1", "missed 2", "missed 3", "and on"]
+    assert place.said == ["None", "True"]
+
+
+def test_what_is_said_while_nobody_serves_is_seen_once_behind_the_restart(
+    place: Place, visit: Open
+) -> None:
+    with place.serve() as server:
+        page = visit(server.url)
+        page.run(ONE, "ws/kept", {"baseMs": 100})
+        page.wait_for(OPEN)
+        say(server.url, "seen")
+        page.wait_for("heard.length === 1")
+        server.kill()
+    page.wait_for(WAITING)
+    for number in (1, 2):
+        place.publish("/ws/kept", f"in the night {number}")
+
+    with place.serve() as server:
+        page.wait_for("heard.length === 3")
+        say(server.url, "and on")
+        page.wait_for("heard.includes('and on')")
+
+    assert page.run("return heard") == ["seen", "in the night 1", "in the night 2", "and on"]
+    assert place.said == ["None", "True"]
+
+
+def test_a_page_and_its_reload_see_what_was_said_since_they_were_rendered(
+    place: Place, visit: Open
+) -> None:
+    listen = ONE.replace("...options,", "...options, since: window.since,")
+
+    with place.serve() as server:
+        page = visit(f"{server.url}/rendered?number=1")
+        page.run(listen, "ws/kept")
+        page.wait_for("heard.length === 1")
+        page.driver.get(f"{server.url}/rendered?number=2")
+        say(server.url, "between")
+        page.run(listen, "ws/kept")
+        page.wait_for("heard.length === 2")
+        say(server.url, "and on")
+        page.wait_for("heard.length === 3")
+
+    assert page.run("return heard") == ["said behind 2", "between", "and on"]
+    assert place.said == ["True", "True"]

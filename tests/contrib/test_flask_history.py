@@ -6,6 +6,9 @@ import pytest
 from flask import Blueprint, Flask
 
 from tina4_wsgi import UsageError, broadcast, history, position
+from tina4_wsgi.backplane.contract import Receipt
+from tina4_wsgi.backplane.isolation import isolation
+from tina4_wsgi.backplane.publishing import Publisher
 from tina4_wsgi.contrib.flask import path_for, websocket, wrap
 from tina4_wsgi.testing import TestClient
 
@@ -59,3 +62,29 @@ def test_tenants_of_one_path_have_histories_of_their_own(app):
         assert history(globex) == []
         with pytest.raises(UsageError, match="keeps no history"):
             position("/ws/board")
+
+
+def test_a_publisher_keeps_what_it_says_on_the_path_of_a_tenant(app, tmp_path, monkeypatch):
+    # A TestClient of an earlier test in this process may have turned it on.
+    monkeypatch.setattr(isolation, "is_on", False)
+    app.config["SERVER_NAME"] = "shop.example:5000"
+    served = wrap(app, bus_dir=str(tmp_path / "bus"))
+    served.number = 0  # whatever apps other tests have left
+    with app.app_context():
+        acme = path_for("tenants.board", tenant="acme")
+    served.position(acme)
+
+    with Publisher(bus_dir=str(tmp_path / "bus")) as publisher:
+        told = publisher.publish(acme, "for acme", once="k")
+
+    assert told == Receipt(0, 0)
+    assert [kept.message for kept in served.history(acme)] == ["for acme"]
+    served.release()
+
+
+def test_the_routes_of_hosts_are_declared_with_them(app):
+    app.config["SERVER_NAME"] = "shop.example:5000"
+
+    paths = [kept.pattern for kept in wrap(app).all_kept()]
+
+    assert paths == ["/ws/orders/<int:number>", "//<tenant>.shop.example/ws/board"]

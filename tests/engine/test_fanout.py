@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tina4_wsgi.backplane.envelope import Kind
 from tina4_wsgi.engine.fanout import Fanout
+from tina4_wsgi.engine.histories import Histories
 from tina4_wsgi.errors import ForkError
 from tina4_wsgi.hub.native import get_ident
 from tina4_wsgi.routing.names import GroupKind
@@ -196,3 +197,33 @@ def test_a_child_may_be_forked_while_another_thread_changes_the_engines() -> Non
     fanout.broadcast_here(PATH, "/a", b"frame")
 
     assert len(told) == 1
+
+
+class KeepingDesk(Desk):
+    """Stands for an engine of an app that keeps history."""
+
+    is_keeping = True
+
+    def finish_keeping(self) -> bool:
+        self._told.append("kept")
+        return True
+
+    def put_behind(self, *what: object) -> None:
+        raise AssertionError("only posted")
+
+    def post(self, function: Callable[..., object], *what: object, **options: object) -> None:
+        assert function == self.put_behind
+        self._told.append("posted")
+
+    def deliver(self, *what: object) -> None:
+        self._told.append("here")
+
+
+def test_what_is_unkept_goes_to_other_hubs_behind_what_this_one_still_has_to_keep() -> None:
+    told: list[Any] = []
+    fanout = make(KeepingDesk(told, is_here=False), KeepingDesk(told))
+    fanout.histories = cast("Histories", object())
+
+    fanout.broadcast(PATH, "/a", b"frame", keep=False)
+
+    assert told == ["kept", "here", "posted"]

@@ -445,3 +445,110 @@ def test_in_memory_two_hubs_share_what_is_kept(workers: Workers) -> None:
     _, told, _ = one.come(CHAT, ME, position)
 
     assert told[1:] == ["0-1:while away"]
+
+
+def test_what_a_thread_says_unkept_does_not_overtake_what_it_said_to_be_kept_before(
+    chat: Workers,
+) -> None:
+    one, other = chat.start(2)
+    page = other.let_in(CHAT)
+    relay = one.runtime.fanout.relay
+    assert relay is not None
+    assert relay._mailbox is not None
+
+    def speak() -> None:
+        # As if another thread had just said something: then this mailbox is emptied first.
+        relay._mailbox.post(lambda: None)
+        one.say(CHAT, "kept")
+        one.say(CHAT, "unkept", keep=False)
+
+    thread = threading.Thread(target=speak)
+    thread.start()
+    thread.join()
+
+    assert page.read(2) == ["kept", "unkept"]
+
+
+# -- routes and rooms that are registered while clients are there
+
+
+def test_who_is_on_a_path_that_keeps_history_from_now_on_hears_what_others_keep(
+    workers: Workers,
+) -> None:
+    workers.route("/ws/{name}", talk)
+    workers.router.room("unused", history=1)
+    one, other = workers.start(2)
+    page = one.let_in("/ws/a")
+
+    workers.route("/ws/a", talk, history=10)
+    for worker in (one, other):
+        histories = worker.runtime.fanout.histories
+        assert histories is not None
+        histories.forget()
+        worker.runtime.take_up_histories()
+    other.say("/ws/a", "kept", once="k")
+    other.say("/ws/a", "kept too")
+
+    assert page.read(2) == ["kept", "kept too"]
+
+
+def test_a_plain_client_in_a_kept_room_hears_others_though_no_path_keeps_history(
+    workers: Workers,
+) -> None:
+    workers.route("/ws/plain", talk)
+    workers.router.room("team", history=10)
+    one, other = workers.start(2)
+    page = one.let_in("/ws/plain")
+    page.connection.join("team")
+
+    other.say_in_room("team", "from another worker", once="k")
+
+    assert page.read() == ["from another worker"]
+
+
+# -- a file of a later version of the package
+
+
+def of_a_later_version(workers: Workers) -> None:
+    """Have the file be one that a later version of the package wrote."""
+    workers.journal_path.parent.mkdir(mode=0o700, exist_ok=True)
+    connection = sqlite3.connect(workers.journal_path)
+    connection.execute("PRAGMA user_version=7")
+    connection.execute("CREATE TABLE later (x)")
+    connection.close()
+
+
+def test_beside_a_file_of_a_later_version_service_goes_on_and_the_log_says_so_once(
+    chat: Workers, caplog: pytest.LogCaptureFixture
+) -> None:
+    of_a_later_version(chat)
+    one, other = chat.start(2)
+    pages = [one.let_in(CHAT), other.let_in(CHAT)]
+
+    for text in ("a", "b"):
+        one.say(CHAT, text)
+        one.finish()
+        one.keeper._mend_at_s = 0.0  # the file is tried again
+
+    assert [page.read(2) for page in pages] == [["a", "b"], ["a", "b"]]
+    lines = [record.getMessage() for record in caplog.records if record.name.endswith("history")]
+    assert len(lines) == 2  # one of each worker
+    assert all("tables of version 7, which a later version of tina4_wsgi" in one for one in lines)
+    assert "tables of version 7" in one.runtime.history_error
+    assert one.runtime.keeping_counts[1].unkept == 2
+
+
+def test_once_the_file_of_a_later_version_is_moved_away_messages_are_kept(chat: Workers) -> None:
+    of_a_later_version(chat)
+    (one,) = chat.start()
+    one.let_in(CHAT)
+    one.say(CHAT, "unkept")
+    one.finish()
+    chat.journal_path.rename(chat.journal_path.with_suffix(".later"))
+    one.keeper._mend_at_s = 0.0
+
+    one.say(CHAT, "kept")
+    one.finish()
+
+    assert one.keeper.number == 1
+    assert one.runtime.history_error == ""

@@ -17,8 +17,8 @@ ROWS = {
     "routing": f"{GROUND} protocol",
     "http": f"{GROUND} protocol routing",
     "hosting": f"{GROUND} protocol hub",
-    "backplane": f"{GROUND} protocol hub journal routing.matching routing.names routing.paths "
-    "routing.pattern routing.rooms",
+    "backplane": f"{GROUND} protocol hub journal routing.host_map routing.matching routing.names "
+    "routing.paths routing.pattern routing.rooms",
     "websocket": f"{GROUND} protocol hub journal routing http",
     "engine": f"{GROUND} protocol hub journal routing hosting backplane websocket",
     "accepting": f"{GROUND} protocol hub journal routing http hosting backplane websocket engine",

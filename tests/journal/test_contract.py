@@ -392,6 +392,16 @@ def test_keys_hold_for_all_users(open_journal):
     assert other.append([draft("b", once="k")], NOW_S).numbers == [0]
 
 
+def test_a_key_belongs_to_its_path_or_room(journal):
+    journal.append([draft("a", once="k")], NOW_S)
+
+    there = journal.append([draft("b", OTHER, once="k"), draft("c", ROOM, once="k")], NOW_S)
+    again = journal.append([draft("d", OTHER, once="k"), draft("e", ROOM, once="k")], NOW_S)
+
+    assert there.numbers == [2, 3]
+    assert again.numbers == [0, 0]
+
+
 # -- epochs, declarations
 
 

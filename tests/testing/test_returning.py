@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tina4_wsgi import App, Connection, Router
+from tina4_wsgi import App, Connection, Router, UsageError, forget, history, position
 from tina4_wsgi.testing import TestClient
 
 
@@ -285,3 +285,38 @@ def test_clients_of_one_test_share_what_is_kept(room):
 
         with bob.websocket("/ws/latest") as ws:
             assert ws.receive_all() == ["hi"]
+
+
+# -- what a view does with rooms
+
+
+def test_a_room_is_read_and_forgotten_by_its_name(client, room):
+    with client.websocket("/ws/room/a", since="") as ws:
+        since = room.app.position(room="team:a")
+        ws.send("team")
+        assert ws.receive() == "to the team"
+
+        kept = room.app.history(room="team:a", after=since)
+        assert [one.message for one in kept] == ["to the team"]
+        room.app.forget(room="team:a")
+        assert room.app.history(room="team:a") == []
+
+
+def test_a_path_with_the_name_of_a_room_keeps_what_it_has(client, room):
+    room.miss("on the path")
+
+    room.app.forget(room="team:a")
+
+    assert [kept.message for kept in room.app.history("/ws/room/a")] == ["on the path"]
+
+
+@pytest.mark.parametrize("read", [position, history, forget])
+def test_a_room_that_was_not_declared_keeps_no_history(client, read):
+    with pytest.raises(UsageError, match="room 'lobby' keeps no history"):
+        read(room="lobby")
+
+
+@pytest.mark.parametrize("names", [{}, {"path": "/ws/room/a", "room": "team:a"}])
+def test_one_of_path_and_room_is_needed(client, room, names):
+    with pytest.raises(UsageError, match="expected one of the two"):
+        room.app.forget(**names)

@@ -8,6 +8,9 @@ import pytest
 
 from tests.support.kept_house import ME, OTHER, Page, Worker, Workers
 from tests.support.raw import BINARY, TEXT, client_frame
+from tina4_wsgi.websocket import unmarking
+from tina4_wsgi.websocket.connection import lifecycle_of
+from tina4_wsgi.websocket.served_route import ServedRoute
 
 CHAT = "/ws/chat/a"
 
@@ -55,6 +58,42 @@ def test_the_mark_itself_is_no_message(page: Page, heard: list[Any]) -> None:
     answered(page, 1)
 
     assert heard == ["a"]
+
+
+def test_the_mark_itself_does_not_count(page: Page) -> None:
+    page.raw.send_text("before")
+    page.raw.send_text(f"@{ME}:")
+    page.raw.send_text(":a")
+    page.raw.send_text(f":@{ME}:")
+    answered(page, 3)
+
+    assert lifecycle_of(page.connection).message_count == 3
+
+
+def test_the_mark_does_not_count_for_a_moment_either(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    with_marks = unmarking.with_marks
+
+    def with_a_look(service: ServedRoute) -> ServedRoute:
+        twin = with_marks(service)
+        callback = twin.callback
+
+        def look(connection: Any, event: Any, data: Any) -> object:
+            counts.append(lifecycle_of(connection).message_count)
+            return callback(connection, event, data)
+
+        twin.callback = look
+        return twin
+
+    monkeypatch.setattr(unmarking, "with_marks", with_a_look)
+    page, _, _ = worker.come(CHAT)
+    page.raw.send_text(f"@{ME}:")
+    page.raw.send_text(":a")
+    answered(page, 1)
+
+    assert counts == [0, 0, 1]  # of "open", of the mark, and of the message
 
 
 def test_behind_it_one_byte_is_taken_off_each_message(page: Page, heard: list[Any]) -> None:

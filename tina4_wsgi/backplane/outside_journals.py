@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..config import Config
     from ..journal.contract import Declared, Journal, KeptLimits, Topic
+    from ..routing.host_map import HostMap
     from .redis.journal import RedisJournal
 
 
@@ -98,18 +99,25 @@ class Patterns:
         from ..routing.matching import RouteMap
 
         self._paths = RouteMap()
+        self._hosts: HostMap | None = None
         self._rooms = Rooms()
         self._limits: dict[tuple[int, str], KeptLimits] = {}
         for kind, pattern, limits in declared:
             try:
                 self._add(kind, pattern)
-            except (UsageError, ValueError):
+            except (LookupError, UsageError, ValueError):
                 continue  # of a framework, in its own spelling: the servers tell of a gap
             self._limits[kind, pattern] = limits
 
     def _add(self, kind: int, pattern: str) -> None:
         if kind == GroupKind.ROOM:
             self._rooms.declare(pattern, {})
+            return
+        if pattern.startswith("//"):
+            from ..routing.host_map import HostMap
+
+            self._hosts = self._hosts or HostMap()
+            self._hosts.add(pattern)
             return
         from ..routing.matching import Route
         from ..routing.pattern import parse
@@ -126,12 +134,19 @@ class Patterns:
             room = self._rooms.match(name)
             limits = None if room is None else self._limits[kind, room.pattern]
         else:
-            try:
-                found = self._paths.match_websocket(name)
-            except Refused:
-                return None
-            limits = None if found is None else self._limits[kind, found.route.path]
+            pattern = self._pattern_of(name)
+            limits = None if pattern is None else self._limits[kind, pattern]
         return limits if limits is not None and limits.most_messages else None
+
+    def _pattern_of(self, path: str) -> str | None:
+        """Return the path of the route that connections of this name have; None for none."""
+        try:
+            if path.startswith("//"):
+                return None if self._hosts is None else self._hosts.match(path)
+            found = self._paths.match_websocket(path)
+        except Refused:
+            return None
+        return None if found is None else found.route.path
 
 
 def _nobody() -> None:

@@ -150,6 +150,11 @@ class Relay:
             retry.stop()
             retry.close()
 
+    @property
+    def is_started(self) -> bool:
+        """Whether the backplane runs in a hub of this process."""
+        return self._core is not None
+
     def carry(self, kind: Kind, name: str, frame: bytes) -> None:
         """Tell all other processes; never waits in a serving process."""
         core = self._running_core()

@@ -225,6 +225,10 @@ class _FalconBridge(PassingBridge):
             if route is not None:
                 yield route
 
+    def routes_mark(self) -> object:
+        """Return what Falcon finds its routes by: a function, compiled anew with each route."""
+        return getattr(self._app._router, "_find", None)
+
     def match(self, path: str) -> Match | None:
         """Find a resource with `on_websocket` on the app's routes."""
         # Only a path with a final slash finds a template with one.

@@ -369,7 +369,7 @@ class Engine(ConnectionOwner):
         if room in lifecycle.rooms:
             return
 
-        if self.keeper is not None and self.limits_of((_ROOM, room)) is not None:
+        if self.limits_of((_ROOM, room)) is not None:
             self._join_kept(lifecycle, room)
             return
         self._enter_room(lifecycle, room)
@@ -430,6 +430,21 @@ class Engine(ConnectionOwner):
         assert fanout.relay is not None
         fanout.relay.call_line("declare", fanout.histories.declarations())
         return DistantKeeper(self.hub, self.mailbox, audience, fanout.relay)
+
+    def take_up_histories(self) -> None:
+        """Have histories count that were declared while connections are here; in the hub's thread.
+
+        Who is here may be on a path, or in a room, of which nothing was kept until now.
+        """
+        fanout, keeper = self.fanout, self.keeper
+        assert fanout.histories is not None
+        if isinstance(keeper, HubKeeper):
+            keeper.declare(fanout.histories.declarations())
+        elif keeper is not None:
+            assert fanout.relay is not None
+            fanout.relay.call_line("declare", fanout.histories.declarations())
+        if self.connections:
+            self._hear_before()
 
     def tell_keeper(self, method: str, *args: object) -> None:
         """Call a method of the keeper of a journal elsewhere; in the hub's thread."""

@@ -115,8 +115,9 @@ class Fanout:
             )
         if histories is not None:
             self._say_in_turn(kind, name, frame, exclude)
-        else:
-            self.broadcast_here(kind, name, frame, exclude)
+            self._carry_in_turn(kind, name, frame, speaker)
+            return
+        self.broadcast_here(kind, name, frame, exclude)
         if self.relay is not None:
             self.relay.carry(_KIND_OF[kind], name, frame)
 
@@ -124,19 +125,44 @@ class Fanout:
         self, kind: GroupKind, name: str, frame: bytes, exclude: Transport | None
     ) -> None:
         """Send a frame to the members of a group here, behind what is being kept."""
-        here = get_ident()
+        here, others = get_ident(), []
         for engine in self._engines:
             if engine.thread_ident != here:
-                if engine.is_alive:
-                    engine.mailbox.post(
-                        engine.put_behind, engine.deliver, kind, name, frame, exclude
-                    )
+                others.append(engine)
             elif not engine.is_keeping or engine.finish_keeping():
                 engine.deliver(kind, name, frame, exclude)
             else:
                 engine.put_behind(engine.deliver, kind, name, frame, exclude)
+        # Behind the bell of what was just kept here.
+        for engine in others:
+            if engine.is_alive:
+                engine.mailbox.post(engine.put_behind, engine.deliver, kind, name, frame, exclude)
         if self.watch is not None and kind is _PATH:
             self.watch(name)
+
+    def _carry_in_turn(
+        self, kind: GroupKind, name: str, frame: bytes, speaker: Lifecycle | None
+    ) -> None:
+        """Send a frame to the other processes, behind what this thread said to be kept."""
+        relay = self.relay
+        if relay is None:
+            return
+        engine, outside = self._keeping_engine(speaker), _KIND_OF[kind]
+        if (
+            engine is None
+            or not engine.is_alive
+            or engine.thread_ident == get_ident()
+            or not relay.is_started
+        ):
+            relay.carry(outside, name, frame)
+            return
+
+        def carry() -> None:
+            if relay.is_started:  # else it was closed meanwhile
+                relay.carry(outside, name, frame)
+
+        # By way of the hub that keeps it: the relay's own mailbox may be emptied before that one's.
+        engine.mailbox.post(engine.put_behind, carry, size_bytes=len(frame))
 
     def broadcast_here(
         self, kind: GroupKind, name: str, frame: bytes, exclude: Transport | None = None
@@ -153,16 +179,9 @@ class Fanout:
 
     def _keep(self, draft: Draft, exclude: Transport | None, speaker: Lifecycle | None) -> None:
         """Keep a frame, and have it heard: in the hub of the connection that says it, or in any."""
-        here, chosen = get_ident(), None
+        here, chosen = get_ident(), self._keeping_engine(speaker)
         if speaker is not None and exclude is not None:
             draft = draft._replace(author=speaker.me)
-        for engine in self._engines:
-            if speaker is not None and engine is speaker.owner:
-                chosen = engine
-                break
-            if engine.thread_ident == here or (chosen is None and engine.is_alive):
-                chosen = engine
-
         if chosen is None:
             assert self.reading is not None
             self.reading.keep(draft)
@@ -171,6 +190,16 @@ class Fanout:
         else:
             self._saying.add(here)
             chosen.mailbox.post(chosen.keep, draft, exclude, size_bytes=len(draft.frame))
+
+    def _keeping_engine(self, speaker: Lifecycle | None) -> Engine | None:
+        """Return which engine keeps what is said here; None where none is alive."""
+        here, chosen = get_ident(), None
+        for engine in self._engines:
+            if speaker is not None and engine is speaker.owner:
+                return engine
+            if engine.thread_ident == here or (chosen is None and engine.is_alive):
+                chosen = engine
+        return chosen
 
     def finish_keeping(self) -> None:
         """Put into the journal what this thread said; one without a hub waits for it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import Refused
+from ..errors import Refused, UsageError
 from ..journal.contract import Declared, KeptLimits
 from ..routing.names import GroupKind
 
@@ -31,6 +31,8 @@ class Histories:
         routes: returns all routes.
         route_of: returns the WebSocket route of a path, None if there is none.
         rooms: the rooms that were declared.
+        look: called before anything is looked up; finds out about routes that nobody tells of, and
+            calls `forget` then. None where all are told of.
 
     Greenlets and threads: any.
     """
@@ -41,11 +43,13 @@ class Histories:
         routes: Callable[[], Iterable[Route]],
         route_of: Callable[[str], Route | None],
         rooms: Rooms,
+        look: Callable[[], None] | None = None,
     ) -> None:
         self._config = config
         self._routes = routes
         self._route_of = route_of
         self._rooms = rooms
+        self._look = look
         self._known: dict[Topic, KeptLimits | None] = {}
 
     @property
@@ -68,18 +72,22 @@ class Histories:
 
     def of(self, topic: Topic) -> KeptLimits | None:
         """Return how much is kept of a path or a room; None for nothing."""
+        if self._look is not None:
+            self._look()
+        known = self._known
         try:
-            return self._known[topic]
+            return known[topic]
         except KeyError:
             pass
-        if len(self._known) >= _MOST_NAMES:
-            self._known.clear()
-        found = self._known[topic] = self._look_up(topic)
+        if len(known) >= _MOST_NAMES:
+            known.clear()
+        found = known[topic] = self._look_up(topic)
         return found
 
     def forget(self) -> None:
         """Look everything up anew: a route was added."""
-        self._known.clear()
+        # A new one: another thread may be about to note in the old one what it found before.
+        self._known = {}
 
     def declarations(self) -> list[Declared]:
         """Return what processes that publish without the app must know."""
@@ -112,6 +120,14 @@ class Histories:
     def _limits_of_room(self, room: RoomPattern) -> KeptLimits:
         settings = self._config.for_route({"on_slow": "close", "replay": 0, **room.options})
         return KeptLimits(settings.history, settings.history_s, settings.replay)
+
+
+def keeps_nothing(topic: Topic) -> UsageError:
+    """Return the error for a path, or a room, of which nothing is kept."""
+    kind, name = topic
+    if kind == GroupKind.ROOM:
+        return UsageError(f"room {name!r} keeps no history, expected one that fits a Router.room")
+    return UsageError(f"{name!r} keeps no history, expected one of a route with history=")
 
 
 def limits_of(config: Config) -> KeptLimits | None:

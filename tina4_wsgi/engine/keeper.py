@@ -32,7 +32,7 @@ from .standing import Standing
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
-    from ..journal.contract import Appended, Draft, Journal, Kept, KeptLimits, Topic
+    from ..journal.contract import Appended, Declared, Draft, Journal, Kept, KeptLimits, Topic
     from ..websocket.lifecycle import Lifecycle
     from ..websocket.transport import Transport
     from .standing import Audience
@@ -335,6 +335,13 @@ class HubKeeper(Standing):
             return self._journal.size_bytes()
         except JournalError:
             return 0
+
+    def declare(self, declarations: list[Declared]) -> None:
+        """Say in the journal what is kept."""
+        try:
+            self._journal.declare(declarations)
+        except JournalError:
+            pass  # it says so when it can be used again
 
     def close(self) -> None:
         """Keep what was said, and release the journal."""

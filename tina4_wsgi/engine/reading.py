@@ -7,10 +7,11 @@ import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, cast
 
-from ..errors import JournalError, UsageError
+from ..errors import JournalError
 from ..hub.native import allocate_lock
 from ..journal.past import past
 from ..journal.positions import Position
+from .histories import keeps_nothing
 from .standing import Counts
 
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ class Reading:
             journal.declare(self._histories.declarations())
         except JournalError:
             pass  # the hub finds out, and says so
+
+    def declare_anew(self) -> None:
+        """Say in the journal what is kept by now, if it is open."""
+        with self._lock:
+            if self._journal is not None:
+                self._declare(self._journal)
 
     def keep(self, draft: Draft) -> None:
         """Keep a message, and have it heard; where that can't be done, only have it heard."""
@@ -144,10 +151,7 @@ class Reading:
         """
         limits = self._histories.of(topic)
         if limits is None:
-            raise UsageError(
-                f"{topic[1]!r} keeps no history, expected one of a route with history=, or of "
-                "Router.room"
-            )
+            raise keeps_nothing(topic)
         return limits
 
     def doubt(self) -> None:

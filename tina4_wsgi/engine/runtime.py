@@ -160,6 +160,18 @@ class Runtime:
             fanout.reading = Reading(fanout, histories, self._journals)
             fanout.histories = histories
 
+    def take_up_histories(self) -> None:
+        """Have routes and rooms count that were registered while connections may be here."""
+        reading = self.fanout.reading
+        if reading is not None:
+            reading.declare_anew()
+        here = get_ident()
+        for engine in self.engines:
+            if engine.thread_ident == here:
+                engine.take_up_histories()
+            elif engine.is_alive:
+                engine.mailbox.post(engine.take_up_histories)
+
     @property
     def keepers(self) -> list[HubKeeper | DistantKeeper]:
         """The journals of the hubs that keep history."""

@@ -53,7 +53,7 @@ class Draft(NamedTuple):
         limits: of its topic.
         author: the name that a client gave itself, if the message isn't for that client; "" for a
             message for all.
-        once: a key; a second message under the same key isn't kept. "" for none.
+        once: a key; a second message under the same key isn't kept in this topic. "" for none.
     """
 
     topic: Topic
@@ -188,7 +188,10 @@ class Records(Protocol):
         """Return where the journal is."""
 
     def forget(self, topic: Topic) -> None:
-        """Drop all messages of a topic; whoever has missed one of them is told of a gap."""
+        """Drop all messages of a topic; whoever has missed one of them is told of a gap.
+
+        Leaves no bytes of them. JournalError where that can't be seen to, though all is dropped.
+        """
 
     def renew(self) -> Point:
         """Begin a new epoch, where need be in a new copy, and return where the journal is."""

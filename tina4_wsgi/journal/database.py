@@ -122,6 +122,27 @@ class Database:
         """
         return self._in_transaction("BEGIN IMMEDIATE", change)
 
+    def erase(self) -> None:
+        """Leave nothing in the files of what was deleted.
+
+        Deleted rows are overwritten where they stood, but pages that were moved together may hold a
+        second copy of them, and the WAL holds what pages were before. So the file is written anew,
+        and the WAL emptied.
+
+        Raises:
+            JournalError: that can't be done, as while another process reads or writes for too long.
+        """
+        with _forks.lock:
+            try:
+                connection = self._opened()
+                _patiently(lambda: connection.execute("VACUUM"))
+                _patiently(lambda: _empty_wal(connection))
+            except (sqlite3.Error, OSError) as exc:
+                raise JournalError(
+                    f"all is dropped, but {self.path} can't be written anew, and may still hold "
+                    f"the bytes; expected to do so, forget it again: {exc}"
+                ) from exc
+
     def note(self, copy_id: int, number: int) -> None:
         """Note how far a copy has come, behind the transaction; see `Witness`."""
         self._noted = copy_id, number
@@ -232,6 +253,8 @@ class Database:
             self._pid, self._identity = os.getpid(), _identity_of(self.path)
             _patiently(lambda: connection.execute("PRAGMA journal_mode=WAL"))
             connection.execute("PRAGMA synchronous=OFF")
+            connection.execute("PRAGMA secure_delete=ON")
+            connection.execute("PRAGMA temp_store=MEMORY")
             self._check(connection)
             self._on_open(connection)
             # O_PATH: closing any other descriptor of a file ends the locks that SQLite has on it.
@@ -249,7 +272,8 @@ class Database:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, VERSION):
             raise sqlite3.OperationalError(
-                f"it has tables of version {version}, expected {VERSION}"
+                f"it has tables of version {version}, which a later version of tina4_wsgi wrote, "
+                f"expected {VERSION}; run that one, or move the file away"
             )
         if not version:
             _transact(connection, "BEGIN IMMEDIATE", _make_tables)
@@ -329,6 +353,17 @@ def _transact(
             connection.execute("ROLLBACK")
         raise
     return found
+
+
+def _empty_wal(connection: sqlite3.Connection) -> None:
+    """Move everything from the WAL into the file, and cut it to nothing.
+
+    Raises:
+        sqlite3.OperationalError: somebody still reads in it.
+    """
+    is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if is_busy:
+        raise sqlite3.OperationalError("database is locked by a reader")
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:

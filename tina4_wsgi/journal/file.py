@@ -100,6 +100,7 @@ class FileJournal:
             _drop(connection, "topic=?", (_text(topic),))
 
         self._database.write(change)
+        self._database.erase()
 
     def renew(self) -> Point:
         """Begin a new epoch; a file that can't be read is made anew."""
@@ -323,8 +324,10 @@ def _point(connection: sqlite3.Connection) -> Point:
 
 def _is_new(connection: sqlite3.Connection, draft: Draft, now_s: float) -> bool:
     """Note that something is said under a key; return whether it is for the first time."""
+    # A key belongs to its topic, and no name has a line break.
+    key = f"{_text(draft.topic)}\n{draft.once}"
     said = connection.execute(
-        "INSERT OR IGNORE INTO said VALUES (?, ?)", (draft.once, now_s + draft.limits.longest_s)
+        "INSERT OR IGNORE INTO said VALUES (?, ?)", (key, now_s + draft.limits.longest_s)
     )
     return said.rowcount > 0
 

@@ -54,18 +54,19 @@ class MemoryJournal:
         self._until_s: dict[Topic, float] = {}
         self._floors: dict[Topic, int] = {}  # the last number that was dropped
         self._floor = 0  # the same for topics that are not in `_floors`
-        self._said: dict[str, float] = {}
+        self._said: dict[tuple[Topic, str], float] = {}  # keys of `once`, and until when
 
     def append(self, drafts: Sequence[Draft], now_s: float) -> Appended:
         """Keep all drafts; see `contract.Journal`."""
         with self._lock:
             before, number, numbers = self._point, self._point.number, []
             for draft in drafts:
-                if draft.once and draft.once in self._said:
+                key = draft.topic, draft.once
+                if draft.once and key in self._said:
                     numbers.append(0)
                     continue
                 if draft.once:
-                    self._said[draft.once] = now_s + draft.limits.longest_s
+                    self._said[key] = now_s + draft.limits.longest_s
                 number += 1
                 numbers.append(number)
                 self._keep(draft, Kept(number, draft.frame, draft.author, now_s))

@@ -19,6 +19,7 @@ from . import callbacks, pattern
 from .matching import ANY_METHOD, Match, Route, RouteMap
 from .params import Params
 from .pattern import PathPattern, PatternError
+from .registrations import registrations
 from .rooms import OPTIONS, Rooms
 
 if TYPE_CHECKING:
@@ -202,6 +203,7 @@ class _Registrar:
         registrar._router._add_all([_moved(route, prefix) for route in router.routes])
         for room in router.rooms.declared:
             registrar._router._rooms.declare(room.pattern, room.options)
+        registrations.tell()
 
     def _add(self, prepared: tuple[Route, PathPattern]) -> None:
         self._router._add_all([prepared])
@@ -263,6 +265,7 @@ class Router(_Registrar):
             registrar._rooms.declare(pattern, given)
         except (UsageError, ConfigError) as exc:
             raise RouteError(f"room {pattern!r} refused: {exc}") from exc
+        registrations.tell()
 
     @_PropertyOnDefault
     def routes(self) -> tuple[Route, ...]:
@@ -307,6 +310,7 @@ class Router(_Registrar):
                 self._map.add(route, parsed)
             self._taken = taken
             self._routes += tuple(route for route, _ in prepared)
+        registrations.tell()
 
 
 Router.default = Router()

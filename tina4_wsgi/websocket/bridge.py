@@ -72,6 +72,14 @@ class Bridge:
         """Return the framework's own routes, for listings; without those of the router."""
         return ()
 
+    def routes_mark(self) -> object:
+        """Return an object that is replaced whenever the framework gets another route.
+
+        None where its routes don't change, or are made by our routers. What is remembered of paths
+        is looked up anew when it changes. Called with each broadcast, so it must be quick.
+        """
+        return None
+
     def names_host(self, environ: Environ) -> bool:
         """Return whether the framework's settings or routes name the host of this handshake.
 

@@ -28,6 +28,7 @@ cdef class Lifecycle(TransportOwner):
     cdef readonly Transport transport
 
     # Side by side, and a byte where Python doesn't see it: a bint takes four.
+    cdef unsigned char _awaits_mark
     cdef unsigned char _is_busy
     cdef unsigned char _is_full
     cdef unsigned char _is_opened

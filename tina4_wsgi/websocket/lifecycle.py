@@ -117,6 +117,7 @@ class Lifecycle(TransportOwner):
     """
 
     __slots__ = (
+        "_awaits_mark",
         "_callback",
         "_deadlines",
         "_ending",
@@ -162,6 +163,7 @@ class Lifecycle(TransportOwner):
         self._state = _OPEN
         self._is_busy = self._is_full = self._is_opened = self._is_ended = False
         self._is_recheck_due = self._is_rechecking = False
+        self._awaits_mark = False
         self._ending: Ending | None = None
         self._goodbye: tuple[int, str] | None = None
 
@@ -785,7 +787,8 @@ class Lifecycle(TransportOwner):
                 self._recheck_in_time()
                 if not inbound:
                     break  # refused: messages sent before that are not handled any more
-            self.message_count += 1
+            if not (self._awaits_mark and self.is_mark(data)):
+                self.message_count += 1
             try:
                 if (result := callback(connection, "message", data)) is not None:
                     self.service.told_result("message", result)
@@ -835,7 +838,8 @@ class Lifecycle(TransportOwner):
                 break
             most_bytes -= len(data)
             handled += 1
-            self.message_count += 1
+            if not (self._awaits_mark and self.is_mark(data)):
+                self.message_count += 1
             try:
                 result = Context().run(callback, connection, "message", data)
             except BaseException as exc:  # noqa: BLE001  # see `_handle_inbound`
@@ -843,6 +847,14 @@ class Lifecycle(TransportOwner):
             if result is not None:
                 self.service.told_result("message", result)
         return handled, None
+
+    def await_mark(self, is_awaited: bool) -> None:
+        """Say whether what the client says next may be a mark, which is no message of the app's."""
+        self._awaits_mark = is_awaited
+
+    def is_mark(self, data: str | bytes) -> bool:
+        """Return whether something is a mark; asked while one is awaited."""
+        return False
 
     def _open(self) -> None:
         self._is_opened = True

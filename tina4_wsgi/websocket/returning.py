@@ -70,6 +70,7 @@ class ReturningLifecycle(Lifecycle):
         self._is_behind = False  # while it catches up with its path
         self._is_greeted = False
         self.is_marking = False
+        self.await_mark(self._me != "")
         said = "" if claim is None else claim.position
         # Only until "open" is done.
         self._past: _Past | None = _Past(parse(said), said != "")
@@ -271,6 +272,10 @@ class ReturningLifecycle(Lifecycle):
                 self._wait_while_over(enough_bytes)
                 if self.closed:
                     return
+
+    def is_mark(self, data: str | bytes) -> bool:
+        """Return whether something says that the client has read the greeting."""
+        return data == f"@{self._me}:"
 
     # -- sending
 

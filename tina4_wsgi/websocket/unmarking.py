@@ -34,9 +34,10 @@ def _unmarked(callback: Callable[..., object]) -> Callable[..., object]:
         lifecycle = cast("ReturningLifecycle", lifecycle_of(connection))
         if not lifecycle.is_marking:
             # What a client says before it has read the greeting has no marks.
-            if data != f"@{lifecycle.me}:":
+            if not lifecycle.is_mark(data):
                 return callback(connection, event, data)
             lifecycle.is_marking = True
+            lifecycle.await_mark(False)
             return None
         if data[:1] not in _MARKS:
             connection.close(CloseCode.POLICY_VIOLATION, "message without a mark")

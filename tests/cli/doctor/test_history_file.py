@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 from tests.support.command import run
@@ -89,6 +90,19 @@ def test_a_file_that_can_not_be_used_is_a_fault(tmp_path):
     (finding,), _ = examined_again(folder, notes)
 
     assert "sqlite can't be used: unable to open database file" in finding
+
+
+def test_a_file_of_a_later_version_is_a_fault(tmp_path):
+    folder = tmp_path / "kept"
+    folder.mkdir(mode=0o700)
+    _, notes = examined(folder)
+    connection = sqlite3.connect(folder / f"{file_name(notes)}.sqlite")
+    connection.execute("PRAGMA user_version=7")
+    connection.close()
+
+    (finding,), _ = examined_again(folder, notes)
+
+    assert "it has tables of version 7, which a later version of tina4_wsgi wrote" in finding
 
 
 def examined_again(folder: Path, notes: list[str]) -> tuple[list[str], list[str]]:

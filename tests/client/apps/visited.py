@@ -12,7 +12,7 @@ from pathlib import Path  # noqa: E402
 
 from werkzeug.exceptions import Forbidden  # noqa: E402
 
-from tina4_wsgi import App, Router  # noqa: E402
+from tina4_wsgi import App, Router, broadcast, position  # noqa: E402
 
 router = Router()
 journal = os.open(os.environ["JOURNAL"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -38,6 +38,28 @@ def echo(connection, event, data):
     if event == "message":
         os.write(journal, f"{data}\n".encode())
         connection.send(data)
+
+
+@router.websocket("/ws/kept", history=100)
+def kept(connection, event, data):
+    if event == "open":
+        os.write(journal, f"{connection.resumed}\n".encode())
+    if event == "message":
+        connection.broadcast(data)
+
+
+@router.post("/say")
+def say(request, response):
+    broadcast("/ws/kept", request.body.decode())
+    return "said"
+
+
+@router.get("/rendered")
+def rendered(request, response):
+    """A page that is old when it arrives: something was said since its position was taken."""
+    since = position("/ws/kept")
+    broadcast("/ws/kept", f"said behind {request.query['number']}")
+    return f"{page(request, response)}<script>window.since = {since!r}</script>"
 
 
 @router.websocket("/ws/count")

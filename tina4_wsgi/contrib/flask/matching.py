@@ -107,8 +107,9 @@ def match(app: flask.Flask, name: str) -> Match | None:
     """
     host, path = app.config["SERVER_NAME"], name
     if name.startswith("//"):
-        host, _, rest = name[2:].partition("/")
-        path = f"/{rest}"
+        named, _, rest = name[2:].partition("/")
+        # Names have no port, and Werkzeug compares it.
+        host, path = named + (host or "")[len(host_name(host or "")) :], f"/{rest}"
     environ: Environ = {"HTTP_HOST": host} if host else {}
     found = find(app, environ, path)
     return found[1] if found is not None and found[0] == name else None
@@ -145,11 +146,23 @@ def _trusted_hosts(app: flask.Flask) -> list[str] | None:
 
 
 def declared(app: flask.Flask) -> Iterator[Route]:
-    """Yield the WebSocket routes of an app, with the prefixes of their blueprints."""
+    """Yield the WebSocket routes of an app, with the prefixes of their blueprints.
+
+    The path of one that is for some hosts only begins with them, as in "//<tenant>.shop.example/a".
+    """
     for rule in app.url_map.iter_rules():
         view = app.view_functions.get(rule.endpoint)
         if isinstance(view, Unwrapped):
-            yield dataclasses.replace(view.route, path=rule.rule, rule=rule.rule)
+            path = f"//{_host_of(app, rule)}{rule.rule}" if has_host(app, rule) else rule.rule
+            yield dataclasses.replace(view.route, path=path, rule=rule.rule)
+
+
+def _host_of(app: flask.Flask, rule: Rule) -> str:
+    """Return the host that a rule is for, with its parameters."""
+    if app.url_map.host_matching:
+        return host_name(rule.host or "")
+    own = host_name(app.config.get("SERVER_NAME") or "")
+    return f"{rule.subdomain}.{own}" if rule.subdomain else own
 
 
 def has_host(app: flask.Flask, rule: Rule) -> bool:

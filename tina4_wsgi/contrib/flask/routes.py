@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 import flask
 
 from ...errors import UsageError
+from ...routing.registrations import registrations
 from ...routing.router import Router
 from . import hooks
 from .matching import Unwrapped, has_host, host_name
@@ -92,6 +93,10 @@ class DeclaredRoute(NamedTuple):
             **self.place,
         )
         _install_hooks(app)
+        if isinstance(app, flask.Flask):
+            registrations.tell()
+        else:
+            app.record(lambda state: registrations.tell())
 
 
 def declare(
