@@ -61,8 +61,9 @@ def about(results: Results) -> str:
 def when(results: Results) -> str:
     """Say when and of what the figures of a part are, where the page's head may be another's."""
     known = results.about
-    taken = f"{rounds_of(results)} of {known['seconds']:g} s"
-    return f"Measured {known['date']}, commit {known['commit']}: {taken}."
+    by = f", by {interpreter.describe(known['interpreter'])}" if "interpreter" in known else ""
+    taken = f"{rounds_of(results).lower()} of {known['seconds']:g} s"
+    return f"Measured {known['date']}, commit {known['commit']}{by}: {taken}."
 
 
 def rounds_of(results: Results) -> str:

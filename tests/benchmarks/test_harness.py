@@ -346,7 +346,7 @@ def test_a_part_that_is_published_keeps_the_others(page):
     assert "2.00 k" in first
     assert second.startswith("Echo, 64 B, 100 connections, 16 outstanding\n")
     assert "1.00 k" in second
-    assert second.endswith("Measured 2000-01-01, commit 0: Medians of 3 interleaved rounds of 1 s.")
+    assert second.endswith("Measured 2000-01-01, commit 0: medians of 3 interleaved rounds of 1 s.")
     assert left[0].startswith("head, summary, targets and chart are as they were, for want of ")
 
 
