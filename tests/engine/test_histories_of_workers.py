@@ -12,25 +12,14 @@ import gevent
 import pytest
 
 from tests.support.engine_house import wait_until
-from tests.support.kept_house import ME, OTHER, PATH, ROOM, Page, Workers
-from tina4_wsgi.engine import keeper as keeper_module
+from tests.support.kept_house import ME, OTHER, PATH, ROOM, Page, Workers, quick, talk
 from tina4_wsgi.errors import UsageError
-from tina4_wsgi.journal import database as database_module
 from tina4_wsgi.journal.contract import KeptLimits
 from tina4_wsgi.protocol.framing import text_frame
 
+__all__ = ["quick"]
+
 CHAT = "/ws/chat/a"
-
-
-def talk(connection: Any, event: str, data: str) -> None:
-    if event == "message":
-        connection.broadcast(data)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper_module, "_MEND_S", 0.03)
-    monkeypatch.setattr(database_module, "PATIENCE_S", 0.002)
 
 
 @pytest.fixture
