@@ -269,7 +269,7 @@ def test_two_hubs_of_one_process_hear_each_other(chat: Workers) -> None:
         told.extend(page.read(1))
         page.cut()
         one.pages.remove(page)
-        gevent.sleep(0.01)
+        wait_until(lambda: not one.engine.connections)
         one.runtime.release()
         is_over.set()
         gevent.get_hub().destroy(destroy_loop=True)
@@ -315,11 +315,12 @@ def test_what_cannot_be_kept_reaches_all_and_those_with_marks_are_told(chat: Wor
     holder.close()
     told = [marked.settled(), far_marked.settled()]
 
-    # Each of both begins an epoch; in the end they agree.
-    gevent.sleep(0.1)
-    for worker in (one, other):
-        worker.keeper.hear()
-    assert one.keeper.position == other.keeper.position
+    def agree() -> bool:
+        for worker in (one, other):
+            worker.keeper.hear()
+        return one.keeper.position == other.keeper.position
+
+    wait_until(agree)  # each of both has begun an epoch
     assert was not in [position for _, position in told]
     plain.raw.send_text("kept")
     assert plain.read() == ["kept"]

@@ -144,7 +144,7 @@ def in_thread(function: Callable[[], object]) -> None:
     gevent.get_hub().threadpool.apply(function)
 
 
-def wait_until(is_so: Callable[[], object]) -> None:
-    with gevent.Timeout(WAIT_S, AssertionError("it did not become so")):
+def wait_until(is_so: Callable[[], object], what: str = "it did not become so") -> None:
+    with gevent.Timeout(WAIT_S, AssertionError(what)):
         while not is_so():
             gevent.sleep(0.002)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from chaos.resuming import proxy as module
 from chaos.resuming.proxy import WEIGHTS, Proxy
+from tests.support.polling import poll_until
 
 PATIENCE_S = 10.0
 
@@ -63,10 +63,7 @@ def only(monkeypatch: pytest.MonkeyPatch, fate: str) -> None:
 
 
 def wait_for(proxy: Proxy, fate: str) -> None:
-    give_up_at_s = time.monotonic() + PATIENCE_S
-    while not proxy.counts[fate]:
-        assert time.monotonic() < give_up_at_s
-        time.sleep(0.001)
+    poll_until(lambda: proxy.counts[fate], lambda: proxy.counts)
 
 
 def test_bytes_pass_both_ways_and_an_end_passes_too(proxy, listener):
