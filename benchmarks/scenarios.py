@@ -128,6 +128,23 @@ def _coming(key: str, title: str, path: str, *load: str) -> Scenario:
     )
 
 
+def _held(key: str, title: str, with_it: tuple[str, ...], without: tuple[str, ...]) -> Scenario:
+    """Idle connections to a path that keeps history, beside others."""
+    return Scenario(
+        key,
+        title,
+        "bytes per connection",
+        "idle",
+        "bytes_per_connection",
+        ("idle", *with_it, "-c", "8000"),
+        ("idle", *without, "-c", "8000"),
+        is_lower_better=True,
+        most_rounds=3,
+        descriptors=8_200,
+        is_ours_alone=True,
+    )
+
+
 BEHIND = ("--hold", "2")
 """Until everybody has got what it missed, and the server's work for it is counted."""
 
@@ -241,18 +258,17 @@ SCENARIOS: tuple[Scenario, ...] = (
         MARKED + ".{position}",
         *("-c", "10000"),
     ),
-    Scenario(
+    _held(
         "kept-idle",
+        "history: 8,000 idle connections of plain clients",
+        ("--path", "/ws/page/bench"),
+        ("--path", "/ws/echo"),
+    ),
+    _held(
+        "kept-marks",
         "marks: 8,000 idle connections of a path with history",
-        "bytes per connection",
-        "idle",
-        "bytes_per_connection",
-        ("idle", "--path", MARKED, "-c", "8000", "--marks"),
-        ("idle", "--path", "/ws/page/bench", "-c", "8000"),
-        is_lower_better=True,
-        most_rounds=3,
-        descriptors=8_200,
-        is_ours_alone=True,
+        ("--path", MARKED, "--marks"),
+        ("--path", "/ws/page/bench"),
     ),
     _idle("idle200", WITH_A_THREAD_EACH, is_default=False),
     Scenario(

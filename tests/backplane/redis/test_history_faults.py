@@ -214,16 +214,23 @@ def take_over(hall, talk, port):
     talk.replicaof("NO", "ONE")
 
 
+def fall_behind(hall, other_talk, port):
+    """Have another Redis know the first half of what is said; return a page that heard all."""
+    speak(hall, "one", 5)
+    hall.wait_for_all(10)
+    take_over(hall, other_talk, port)
+    speak(hall, "two", 5)
+    hall.wait_for_all(20)
+
+    away = hall.pages.pop()
+    away.cut()
+    return away
+
+
 def test_a_data_set_that_went_back_begins_anew(tmp_path, hall, broker, talk):
     (tmp_path / "other").mkdir()
     with redis.running(tmp_path / "other") as other, other.talking() as other_talk:
-        speak(hall, "one", 5)
-        hall.wait_for_all(10)
-        take_over(hall, other_talk, broker.port)
-        speak(hall, "two", 5)
-        hall.wait_for_all(20)
-        away = hall.pages.pop()
-        away.cut()
+        away = fall_behind(hall, other_talk, broker.port)
 
         take_over(hall, talk, other.port)
 
@@ -242,13 +249,7 @@ def test_a_failover_to_a_replica_that_lags_is_told(tmp_path, broker, talk):
         forwarding(broker.port) as address,
         halls(tmp_path, f"redis://127.0.0.1:{address.port}") as hall,
     ):
-        speak(hall, "one", 5)
-        hall.wait_for_all(10)
-        take_over(hall, other_talk, broker.port)
-        speak(hall, "two", 5)
-        hall.wait_for_all(20)
-        away = hall.pages.pop()
-        away.cut()
+        away = fall_behind(hall, other_talk, broker.port)
 
         address.lead_to(other.port)
 
