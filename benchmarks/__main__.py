@@ -95,7 +95,8 @@ def _show(results: Results, options: argparse.Namespace) -> int:
         if objection := interpreter.objection(results.about):
             say(f"not published: {objection}")
             return 1
-        publishing.publish(results)
+        for note in publishing.publish(results):
+            say(note)
     return 0 if any("failure" not in sample for sample in results.samples) else 1
 
 
@@ -245,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
         help="measure nothing, show these results together",
     )
     add("--chart", type=Path, metavar="FILE", help="draw an SVG too")
-    add("--publish", action="store_true", help="put tables and chart into docs/performance.md")
+    add("--publish", action="store_true", help="put what was measured into docs/performance.md")
     add("--no-install", action="store_true", help="install nothing, and use this interpreter")
     return parser
 

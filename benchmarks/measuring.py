@@ -100,17 +100,8 @@ def idle(bench: Bench, scenario: Scenario, server: Server) -> Sample:
     """Open connections and leave them alone; a few before make the server load what it loads
     late.
     """
-    warm = (
-        "echo",
-        "--path",
-        "/ws/echo",
-        "-c",
-        str(WARM_UP_CONNECTIONS),
-        "-d",
-        "0.2",
-        "--warmup",
-        "0",
-    )
+    few = ("-c", str(WARM_UP_CONNECTIONS), "-d", "0.2", "--warmup", "0")
+    warm = ("echo", *scenario.load[1:], *few)
     generate(bench.generator(server, *warm))
     command = bench.generator(server, *scenario.load, "--hold", "1")
     raw, foreign = beside(bench, server, lambda: generate(command))

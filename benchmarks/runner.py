@@ -5,9 +5,10 @@ other.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from . import calm, measuring
+from . import calm, measuring, returning
 from .measuring import Bench, LoadError, Sample
 from .peers import Peer
 from .results import Results
@@ -20,6 +21,7 @@ KINDS = {
     "closed_loop": measuring.closed_loop,
     "idle": measuring.idle,
     "storm": measuring.storm,
+    "coming": returning.coming,
     "http": measuring.http,
     "crowd": calm.crowd,
     "reconnects": calm.reconnects,
@@ -55,6 +57,8 @@ def take(bench: Bench, scenario: Scenario, peer: Peer) -> Sample:
     try:
         if scenario.kind == "slow_reader":
             return _beside_a_slow_reader(bench, scenario, peer)
+        if scenario.without:
+            return _beside_a_plain_one(bench, scenario, peer)
         with running(peer, bench.kit, bench.cpus.server, scenario.mode) as server:
             return KINDS[scenario.kind](bench, scenario, server)
     except (ServerError, LoadError, OSError) as error:
@@ -76,10 +80,30 @@ def _beside_a_slow_reader(bench: Bench, scenario: Scenario, peer: Peer) -> Sampl
     }
 
 
+def _beside_a_plain_one(bench: Bench, scenario: Scenario, peer: Peer) -> Sample:
+    """The load without what is to be measured, then with it, each on a fresh server."""
+    plain = replace(scenario, load=scenario.without, without=())
+    without = take(bench, plain, peer)
+    if "failure" in without:
+        return without
+    with running(peer, bench.kit, bench.cpus.server, scenario.mode) as server:
+        sample = KINDS[scenario.kind](bench, scenario, server)
+    before, after = without[scenario.figure], sample[scenario.figure]
+    return {
+        **sample,
+        **{name: max(sample[name], without[name]) for name in ("foreign_cpu", "foreign_load_cpu")},
+        "errors": sample["errors"] + without["errors"],
+        "without": before,
+        "ratio": after / before if before else 0.0,
+    }
+
+
 def _in_short(scenario: Scenario, sample: Sample) -> str:
     if "failure" in sample:
         return f"failed: {sample['failure']}"
     parts = [figure_of(scenario, sample[scenario.figure])]
+    if "without" in sample:
+        parts.append(f"{figure_of(scenario, sample['without'])} without")
     if "foreign_cpu" in sample:
         parts.append(
             f"others took {sample['foreign_cpu']:.0%} of its processor, "

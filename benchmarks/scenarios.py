@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from .peers import DEFLATE, OURS, OWN, PLAIN, TLS, WITH_A_THREAD_EACH, Peer
 
 SLOW_READER_BYTES = 50_000_000
+MISSED = 20
 LONG_S = 600.0
 
 
@@ -21,6 +22,8 @@ class Scenario:
         kind: which function of `measuring` runs it.
         figure: the field of a sample that is compared.
         load: arguments for the load generator.
+        without: the same without history, or without marks; where there is one, both are
+            measured in turn, and a sample has the ratio, too.
         is_lower_better: of the figure.
         most_rounds: more would only repeat what doesn't vary.
         descriptors: what it needs of one process.
@@ -36,6 +39,7 @@ class Scenario:
     kind: str
     figure: str = "per_cpu_s"
     load: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     is_lower_better: bool = False
     most_rounds: int = 1_000
     descriptors: int = 700
@@ -94,8 +98,57 @@ def _idle(key: str, count: int, *, is_default: bool = True) -> Scenario:
 
 def _kept(key: str, title: str, window: str) -> Scenario:
     """A room that keeps history, which only ours has."""
-    load = ("broadcast", "--path", "/ws/kept/bench", "-c", "200", "--window", window)
-    return Scenario(key, title, "deliveries", "closed_loop", load=load, is_ours_alone=True)
+    load, without = (
+        ("broadcast", "--path", path, "-c", "200", "--window", window)
+        for path in ("/ws/kept/bench", "/ws/chat/bench")
+    )
+    return Scenario(
+        key, title, "deliveries", "closed_loop", load=load, without=without, is_ours_alone=True
+    )
+
+
+MARKED = "/ws/page/bench?tina4=1.bench-client"
+"""How our own browser client asks for marks."""
+
+
+def _coming(key: str, title: str, path: str, *load: str) -> Scenario:
+    """Clients that ask for marks, beside plain ones of a path without history."""
+    return Scenario(
+        key,
+        title,
+        "server CPU for each",
+        "coming",
+        "cpu_us",
+        ("storm", "--path", path, "--marks", *BEHIND, *load),
+        ("storm", "--path", "/ws/echo", *BEHIND, *load),
+        is_lower_better=True,
+        most_rounds=3,
+        descriptors=10_200,
+        is_ours_alone=True,
+    )
+
+
+def _held(key: str, title: str, with_it: tuple[str, ...], without: tuple[str, ...]) -> Scenario:
+    """Idle connections to a path that keeps history, beside others."""
+    return Scenario(
+        key,
+        title,
+        "bytes per connection",
+        "idle",
+        "bytes_per_connection",
+        ("idle", *with_it, "-c", "8000"),
+        ("idle", *without, "-c", "8000"),
+        is_lower_better=True,
+        most_rounds=3,
+        descriptors=8_200,
+        is_ours_alone=True,
+    )
+
+
+BEHIND = ("--hold", "2")
+"""Until everybody has got what it missed, and the server's work for it is counted."""
+
+ONE_BY_ONE = ("-c", "4000", "--connect-window", "1")
 
 
 def _secret(key: str, title: str, *load: str) -> Scenario:
@@ -130,8 +183,6 @@ SCENARIOS: tuple[Scenario, ...] = (
         "1",
         *ROOMS,
     ),
-    _kept("kept1", "the same path with history, 1 broadcast outstanding", "1"),
-    _kept("kept32", "the same path with history, 32 broadcasts outstanding", "32"),
     _echo(
         "big-echo",
         "echo, 32 KiB of text, 100 connections, 1 outstanding",
@@ -192,6 +243,33 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     _idle("idle8000", 8_000),
     _idle("idle10000", 10_000),
+    _kept("kept1", "history: a path of 200, 64 B, 1 broadcast outstanding", "1"),
+    _kept("kept32", "history: a path of 200, 64 B, 32 broadcasts outstanding", "32"),
+    _coming("kept-come", "history and marks: a newcomer", MARKED, *ONE_BY_ONE),
+    _coming(
+        "kept-back",
+        f"history and marks: a client comes back, {MISSED} messages missed",
+        MARKED + ".{position}",
+        *ONE_BY_ONE,
+    ),
+    _coming(
+        "kept-storm",
+        f"the same, 10,000 at once, {MISSED} messages missed by each",
+        MARKED + ".{position}",
+        *("-c", "10000"),
+    ),
+    _held(
+        "kept-idle",
+        "history: 8,000 idle connections of plain clients",
+        ("--path", "/ws/page/bench"),
+        ("--path", "/ws/echo"),
+    ),
+    _held(
+        "kept-marks",
+        "marks: 8,000 idle connections of a path with history",
+        ("--path", MARKED, "--marks"),
+        ("--path", "/ws/page/bench"),
+    ),
     _idle("idle200", WITH_A_THREAD_EACH, is_default=False),
     Scenario(
         "http",
@@ -232,6 +310,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         is_ours_alone=True,
     ),
 )
+
+HISTORY = tuple(scenario for scenario in SCENARIOS if scenario.without)
 
 BY_KEY = {scenario.key: scenario for scenario in SCENARIOS}
 

@@ -58,6 +58,14 @@ def about(results: Results) -> str:
     return "\n".join(lines)
 
 
+def when(results: Results) -> str:
+    """Say when and of what the figures of a part are, where the page's head may be another's."""
+    known = results.about
+    by = f", by {interpreter.describe(known['interpreter'])}" if "interpreter" in known else ""
+    taken = f"{rounds_of(results).lower()} of {known['seconds']:g} s"
+    return f"Measured {known['date']}, commit {known['commit']}{by}: {taken}."
+
+
 def rounds_of(results: Results) -> str:
     """Say how many rounds the figures are from."""
     number = results.about["rounds"]
@@ -81,7 +89,9 @@ def summary(results: Results) -> str:
         return ""
     keys = list(dict.fromkeys(key for scenario in shown for key in results.peers(scenario)))
     keys = [key for key in BY_KEY if key in keys]
-    rows = [[_name(key), *(_figure(results, scenario, key) for scenario in shown)] for key in keys]
+    rows = [
+        [name_of(key), *(_figure(results, scenario, key) for scenario in shown)] for key in keys
+    ]
     head = ["per second of server CPU", *(SHORT_TITLES[scenario.key] for scenario in shown)]
     return table(head, rows)
 
@@ -104,7 +114,7 @@ def detail(results: Results, scenario: Scenario) -> str:
     against = f"× {BY_KEY[base].label} (range)"
     head = ["server", *(against if one == "×" else one for one in HEADS[scenario.kind])]
     head += [OTHERS, "rounds apart"]
-    return f"### {_capital(scenario.title)}\n\n{table(head, rows)}{_notes(results, scenario, keys)}"
+    return f"### {capital(scenario.title)}\n\n{table(head, rows)}{notes(results, scenario, keys)}"
 
 
 def _order(results: Results, scenario: Scenario, key: str) -> float:
@@ -118,23 +128,23 @@ def _rate_row(results: Results, scenario: Scenario, key: str, base: str) -> list
     rate = results.spread(scenario, key, "per_s")
     latencies = [results.spread(scenario, key, name) for name in ("p50_us", "p99_us")]
     return [
-        _name(key),
+        name_of(key),
         _figure(results, scenario, key),
         _against(results, scenario, key, base),
         words.count(rate.median) if rate else NOTHING,
         *(words.latency(one.median) if one else NOTHING for one in latencies),
-        *_ends(results, scenario, key),
+        *ends(results, scenario, key),
     ]
 
 
 def _idle_row(results: Results, scenario: Scenario, key: str, base: str) -> list[str]:
     rate = results.spread(scenario, key, "per_s")
     return [
-        _name(key),
+        name_of(key),
         _figure(results, scenario, key),
         _against(results, scenario, key, base),
         words.count(rate.median) if rate else NOTHING,
-        *_ends(results, scenario, key),
+        *ends(results, scenario, key),
     ]
 
 
@@ -155,8 +165,8 @@ ROWS = {"http": _rate_row, "closed_loop": _rate_row, "idle": _idle_row, "storm":
 OTHERS = "others took"
 
 
-def _ends(results: Results, scenario: Scenario, key: str) -> list[str]:
-    """The cells at the end of each row: how sure its figures are."""
+def ends(results: Results, scenario: Scenario, key: str) -> list[str]:
+    """Lay out the cells at the end of each row: how sure its figures are."""
     return [
         others_took(results, scenario, key),
         _apart(results.spread(scenario, key, scenario.figure)),
@@ -186,8 +196,9 @@ def _against(results: Results, scenario: Scenario, key: str, base: str) -> str:
     return ranged(results.ratio(scenario, key, [base])) if key != base else "1"
 
 
-def _notes(results: Results, scenario: Scenario, keys: Sequence[str]) -> str:
-    notes = []
+def notes(results: Results, scenario: Scenario, keys: Sequence[str]) -> str:
+    """Say below a table what went wrong, and where the load generator was the limit."""
+    said = []
     for key in keys:
         samples = results.of(scenario, key)
         errors = sum(sample["errors"] for sample in samples)
@@ -195,16 +206,16 @@ def _notes(results: Results, scenario: Scenario, keys: Sequence[str]) -> str:
             first = next(
                 sample["raw"].get("first_error", "") for sample in samples if sample["errors"]
             )
-            notes.append(f"{BY_KEY[key].label}: {errors} errors ({first})")
-        notes += [
+            said.append(f"{BY_KEY[key].label}: {errors} errors ({first})")
+        said += [
             f"{BY_KEY[key].label}: not measured: {reason}"
             for reason in set(results.failures(scenario, key))
         ]
     saturated = [key for key in keys if _busy(results, scenario, key) > SATURATED]
     if saturated:
         labels = ", ".join(BY_KEY[key].label for key in saturated)
-        notes.append(f"The load generator was the bottleneck for the rate per second of: {labels}")
-    return "".join(f"\n\n{note}." for note in notes)
+        said.append(f"The load generator was the bottleneck for the rate per second of: {labels}")
+    return "".join(f"\n\n{note}." for note in said)
 
 
 def _busy(results: Results, scenario: Scenario, key: str) -> float:
@@ -292,12 +303,12 @@ def _reconnects_detail(results: Results, scenario: Scenario) -> str:
 def _calm_detail(results: Results, scenario: Scenario, head: list[str], cells: Cells) -> str:
     keys = results.peers(scenario)
     rows = [
-        [_name(key), *cells(one), _shares([one])]
+        [name_of(key), *cells(one), _shares([one])]
         for key in keys
         for one in results.of(scenario, key)
     ]
     shown = table([*head, OTHERS], rows)
-    return f"### {_capital(scenario.title)}\n\n{shown}{_notes(results, scenario, keys)}"
+    return f"### {capital(scenario.title)}\n\n{shown}{notes(results, scenario, keys)}"
 
 
 CALM = {
@@ -310,7 +321,8 @@ CALM = {
 # -- cells
 
 
-def _name(key: str) -> str:
+def name_of(key: str) -> str:
+    """Give a server's name, ours in bold."""
     return f"**{BY_KEY[key].label}**" if key == OURS else BY_KEY[key].label
 
 
@@ -332,7 +344,8 @@ def _apart(found: Spread | None) -> str:
     return f"{found.width:.0%}" if found and found.width else NOTHING
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """Begin with a capital."""
     return text[:1].upper() + text[1:]
 
 

@@ -106,8 +106,13 @@ class Watch:
 
 def ask_stats(server: Server) -> dict[str, Any]:
     """Ask our own server for what can't be seen from outside."""
+    return ask(server, "/stats")
+
+
+def ask(server: Server, path: str) -> dict[str, Any]:  # Any: whatever the JSON holds
+    """Ask a server for a JSON document."""
     asker = http.client.HTTPConnection(HOST, server.port, timeout=ANSWER_S)
     with contextlib.closing(asker):
-        asker.request("GET", "/stats")
+        asker.request("GET", path)
         answer: dict[str, Any] = json.loads(asker.getresponse().read())
     return answer

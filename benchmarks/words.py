@@ -64,7 +64,7 @@ def figure_of(scenario: Scenario, value: float) -> str:
             return size(value)
         case "cpu_s":
             return seconds(value)
-        case "p99_us":
+        case "p99_us" | "cpu_us":
             return latency(value)
         case _:
             return count(value)

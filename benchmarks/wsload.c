@@ -54,6 +54,8 @@
  *  --socketio     speaks Socket.IO, revision 5, over WebSocket alone: /socket.io/?EIO=4&transport=websocket&path=PATH,
  *                 a connection is open when Socket.IO has answered it, and each message is the event 42["message","..."],
  *                 with --size bytes of ours in it, which is also what has to come back. Engine.IO's pings are answered.
+ *  --marks        speaks tina4_wsgi's marks, as its browser client does: --path asks for them by ?tina4=1.ME or
+ *                 ?tina4=1.ME.POSITION, a connection is open when it has been greeted, and answers that. Not for broadcast.
  *  --tls          TLS 1.3 with AES-128-GCM, so that all servers do the same work; the certificate is not
  *                 checked, since nothing but loopback is ever called
  *  --close-timeout S (5)     give up on close handshakes after so long without progress
@@ -85,6 +87,7 @@
  *             not sent because too many were outstanding; > 0 = the server did not keep up)
  *  churn: conns(_per_s) completed cycles; lat_us whole cycle; handshake_us connect() to 101; echo_us
  *  storm: server_cpu_s (seconds of all --pid for all connections), connects_per_s, connect_us, alive (of 'sampled')
+ *  --marks: kept (messages with a number, which the server had kept), gaps (greetings that told of a gap)
  *  --deflate: compressed (messages that came compressed while measuring), wire_bytes (mean size of their payloads)
  *  idle: connects_per_s, connect_us, held (still open after hold), alive (of 'sampled'), pids, *_bytes_per_conn
  *  slow_connects         connects that took > 0.9 s (a SYN was dropped: server's accept queue too short;
@@ -222,7 +225,7 @@ static void b64(const u8 *in, size_t n, char *out) {
 /* ---------------------------------------------------------------- types, globals */
 enum { M_ECHO, M_BCAST, M_IDLE, M_CHURN, M_STORM, MODES };
 static const char *MODE[] = {"echo", "broadcast", "idle", "churn", "storm"};
-enum { ST_DEAD, ST_CONN, ST_HS, ST_SIO /* 101 is there, Socket.IO's own answer isn't */, ST_OPEN, ST_CLOSING /* we sent close */, ST_FIN /* both did; awaiting EOF */ };
+enum { ST_DEAD, ST_CONN, ST_HS, ST_HELLO /* 101 is there; Socket.IO's own answer, or the greeting of marks, isn't */, ST_OPEN, ST_CLOSING /* we sent close */, ST_FIN /* both did; awaiting EOF */ };
 #define HSBUF 8192
 typedef struct hs { struct hs *next; char acc[32]; u32 n; char buf[HSBUF]; } hs;
 typedef struct { u32 a, b; } gap; /* [a,b) not received */
@@ -244,7 +247,7 @@ typedef struct {
 typedef struct { u64 sent; u32 need, got, lost, pad; u64 tse[2]; } bent;
 typedef struct { bent *ring; u32 done, n, live; conn *snd; u64 enc, last; u8 dead; } room;
 
-static int mode, tls, deflating, sio, json, port, binary, verify, spin, ignore_foreign, excl_sender, src_ips = 1, v6;
+static int mode, tls, deflating, sio, marks, json, port, binary, verify, spin, ignore_foreign, excl_sender, src_ips = 1, v6;
 static const char *host = "127.0.0.1", *path = NULL, *path_tpl = NULL;
 static u32 C = 0, K = 1, NR = 1, cwin = 200;
 static double dur = 5, warm = -1, hold = 1, rate = 0, connect_rate = 0, drain_s = 3, cto_s = 10, close_s = 5;
@@ -268,7 +271,7 @@ static volatile sig_atomic_t stop_;
 static int measuring, sending, closing_all, connecting;
 static u32 next_conn, inflight, nopen; static u32 *cstack, ncstack;
 static u64 idle_ns, t_end_pump, last_scan;
-static u64 slow_connects, unclean, closed_n, foreign;
+static u64 slow_connects, unclean, closed_n, foreign, kept, gapped;
 static u64 E_conn, E_hs, E_proto, E_corrupt, E_missing, E_dup, E_reord, E_stall, E_timeout, E_undeliv, disconnects;
 static u64 compressed, wire_bytes;
 static u64 sent_total, recv_total, msgs, bcasts, throttled, churn_done, churn_total;
@@ -522,7 +525,7 @@ NOINL void conn_lost(conn *c, const char *why) { /* not meant to happen, or the 
 }
 NOINL void proto_err(conn *c, const char *why) {
 	E_proto++; err("conn %u: protocol error: %s", c->idx, why);
-	if (c->st == ST_SIO) inflight--;
+	if (c->st == ST_HELLO) inflight--;
 	if (mode == M_BCAST) room_client_gone(c);
 	else if (c->tx_next != c->rx_next && c->st == ST_OPEN) { gap_add(c, c->rx_next, c->tx_next); c->rx_next = c->tx_next; }
 	gaps_final(c);
@@ -648,13 +651,27 @@ static void chunk(conn *c, const u8 *p, size_t n) {
 static int is_open(conn *c, u64 now);
 NOINL void sio_msg(conn *c, u64 now, const int M) {
 	const u8 *p = c->pfx; u64 n = c->mgot;
-	if (c->st == ST_SIO) {
+	if (c->st == ST_HELLO) {
 		if (n > 2 && !memcmp(p, "0{", 2)) { queue_ctl(c, 1, (const u8 *)"40", 2); flush(c); }
 		else if (n > 3 && !memcmp(p, "40{", 3)) is_open(c, now);
 		else conn_lost(c, "not the handshake of Socket.IO");
 	} else if (n == 1 && *p == '2') { if (c->st == ST_OPEN) { queue_ctl(c, 1, (const u8 *)"3", 1); flush(c); } }
 	else if (n < WL - size_ || memcmp(p, SIO_HEAD, before_)) on_msg(c, c->mop, p, n, 1, now, M);
 	else on_msg(c, c->mop, p + before_, n - (WL - size_), c->mbad, now, M);
+}
+/* marks end at the first ":"; "@me.position.r:" greets, "0-42:" is a kept message, "#position:" says that all has been said */
+NOINL void marked_msg(conn *c, u64 now, const int M) {
+	u8 *p = c->pfx; size_t n = c->mgot < sizeof c->pfx ? c->mgot : sizeof c->pfx;
+	const u8 *end = n ? memchr(p, ':', n) : NULL, *dot = n ? memchr(p, '.', n) : NULL;
+	if (!end) proto_err(c, "a message without a mark");
+	else if (c->st == ST_HELLO) {
+		if (*p != '@' || !dot || dot > end) { proto_err(c, "not the greeting of marks"); return; }
+		if (end[-1] == 'g') gapped++;
+		p[dot - p] = ':'; queue_ctl(c, 1, p, (size_t)(dot + 1 - p));
+		if (is_open(c, now)) flush(c);
+	} else if (*p == ':') on_msg(c, c->mop, p + 1, c->mgot - 1, c->mbad, now, M);
+	else if (*p == '0') kept++;
+	else if (*p != '#') proto_err(c, "an unknown mark");
 }
 /* one frame or what there is of it; returns new p, NULL if the connection is gone */
 NOINL const u8 *rx_slow(conn *c, const u8 *p, const u8 *e, u64 now, const int M) {
@@ -686,7 +703,7 @@ NOINL const u8 *rx_slow(conn *c, const u8 *p, const u8 *e, u64 now, const int M)
 	if (c->fgot < c->flen) { c->busy = 1; return p; }
 	c->stage = 0; c->hn = 0;
 	if (c->fop >= 8) { on_control(c); if (c->st == ST_DEAD) return NULL; }
-	else if (c->ffin) { c->mact = 0; if (c->mz) z_done(c); if (UNLIKELY(sio)) sio_msg(c, now, M); else on_msg(c, c->mop, c->pfx, c->mgot, c->mbad, now, M); if (c->st == ST_DEAD) return NULL; }
+	else if (c->ffin) { c->mact = 0; if (c->mz) z_done(c); if (UNLIKELY(sio)) sio_msg(c, now, M); else if (UNLIKELY(marks)) marked_msg(c, now, M); else on_msg(c, c->mop, c->pfx, c->mgot, c->mbad, now, M); if (c->st == ST_DEAD) return NULL; }
 	c->busy = c->mact;
 	return p;
 }
@@ -703,7 +720,7 @@ INL int body_ok(const u8 *q) {
 INL void rx(conn *c, const u8 *p, size_t n, u64 now, const int M) {
 	const u8 *e = p + n;
 	while (p < e) {
-		if (LIKELY(!c->busy && c->st == ST_OPEN)) {
+		if (LIKELY(!c->busy && c->st == ST_OPEN && !marks)) {
 			while ((size_t)(e - p) >= FL && hdr_eq(p)) {
 				const u8 *q = p + ehl + before_; u32 s = c->rx_next;
 				int ok = ld64(q) == enc32(s) && (!has_tag || ld64(q + 8) == c->tag) && body_ok(q);
@@ -814,7 +831,7 @@ static ssize_t hs_input(conn *c, const u8 *p, size_t n, u64 now) {
 	if (!bad) bad = !up ? "no Upgrade: websocket" : !co ? "no Connection: Upgrade" : !ac ? "no Sec-WebSocket-Accept" : deflating && !de ? "permessage-deflate was not agreed on" : NULL;
 	if (bad) return hs_fail(c, bad);
 	h->next = hsfree; hsfree = h; c->h = NULL;
-	if (sio) c->st = ST_SIO;
+	if (sio || marks) c->st = ST_HELLO;
 	else if (!is_open(c, now)) return -1;
 	return (ssize_t)(hn - before);
 }
@@ -876,7 +893,7 @@ INL void dispatch(conn *c, u32 ev) {
 		send_req(c);
 		if (c->st != ST_HS) return;
 	}
-	if ((ev & EPOLLOUT) && c->st >= ST_SIO && (c->tx_next != c->tx_sent || c->ctl)) {
+	if ((ev & EPOLLOUT) && c->st >= ST_HELLO && (c->tx_next != c->tx_sent || c->ctl)) {
 		flush(c);
 		if (mode == M_ECHO && c->st == ST_OPEN && c->tx_next == c->tx_sent && c->rx_next == c->tx_next) echo_refill(c, now_ns());
 		if (c->st == ST_DEAD) return;
@@ -893,7 +910,7 @@ static void scan(u64 now) { /* timeouts; every 50 ms */
 	for (u32 i = 0; i < C; i++) {
 		conn *c = &cs[i];
 		switch (c->st) {
-		case ST_CONN: case ST_HS: case ST_SIO:
+		case ST_CONN: case ST_HS: case ST_HELLO:
 			if (now > c->t0 + cto) conn_lost(c, c->st == ST_CONN ? "timed out" : "no answer in time");
 			break;
 		case ST_OPEN:
@@ -1056,6 +1073,7 @@ static void json_tail(void) {
 	       ",\"missing\":%" PRIu64 ",\"duplicates\":%" PRIu64 ",\"reordered\":%" PRIu64 ",\"stalls\":%" PRIu64 ",\"timeouts\":%" PRIu64 ",\"undelivered\":%" PRIu64 "},"
 	       "\"foreign\":%" PRIu64 ",\"slow_connects\":%" PRIu64 ",\"unclean_closes\":%" PRIu64,
 	       errors_sum(), disconnects, E_conn, E_hs, E_proto, E_corrupt, E_missing, E_dup, E_reord, E_stall, E_timeout, E_undeliv, foreign, slow_connects, unclean);
+	if (marks) printf(",\"kept\":%" PRIu64 ",\"gaps\":%" PRIu64, kept, gapped);
 	if (deflating) printf(",\"compressed\":%" PRIu64 ",\"wire_bytes\":%.1f", compressed, compressed ? (double)wire_bytes / compressed : 0);
 	if (mode != M_IDLE) {
 		printf(",\"gen_busy\":%.3f,\"gen_cpu\":%.3f", m_busy, m_gcpu);
@@ -1122,7 +1140,7 @@ static void run_storm(void) {
 	u32 before = nopen; phase_close();
 	if (before < C || E_conn + E_hs + disconnects) err("only %u of %u connections opened before the storm", before, C);
 	phase_wait(S_NS); /* until the server is through with their ends */
-	cwin = window; next_conn = inflight = 0; slow_connects = 0; unclean = closed_n = 0; hist_reset(&H_conn);
+	cwin = window; next_conn = inflight = 0; slow_connects = 0; unclean = closed_n = kept = gapped = 0; hist_reset(&H_conn);
 	u64 t0 = now_ns(), i0 = idle_ns, k0 = cpu_ticks(); double g0 = gcpu();
 	t_end_pump = t0; phase_connect();
 	m_secs = connect_ns / 1e9; m_busy = 1.0 - (idle_ns - i0) / (double)connect_ns; if (m_busy < 0) m_busy = 0;
@@ -1194,7 +1212,7 @@ static void usage(void) {
 	      "  idle:      [--hold S] [--pid PID ...]\n"
 	      "  churn:     (-c = concurrency) [--connect-rate CONNECTIONS_PER_S]\n"
 	      "  common:    [--host 127.0.0.1|::1] [--header 'K: V'] [--src-ips N] [--connect-window N] [--connect-timeout S] [--stall-ms MS]\n"
-	      "             [--drain S] [--settle-ms MS] [--close-timeout S] [--pid PID] [--spin] [--cc NAME] [--ignore-foreign] [--json] [--deflate] [--tls] [--socketio]\n"
+	      "             [--drain S] [--settle-ms MS] [--close-timeout S] [--pid PID] [--spin] [--cc NAME] [--ignore-foreign] [--json] [--deflate] [--tls] [--socketio] [--marks]\n"
 	      "See the top of wsload.c.\n", stderr);
 	exit(2);
 }
@@ -1236,6 +1254,7 @@ int main(int ac, char **av) {
 		else if (O("--deflate")) deflating = 1;
 		else if (O("--tls")) tls = 1;
 		else if (O("--socketio")) sio = 1;
+		else if (O("--marks")) marks = 1;
 		else if (O("--spin")) spin = 1;
 		else if (O("--ignore-foreign")) ignore_foreign = 1;
 		else if (O("--exclude-sender")) excl_sender = 1;
@@ -1294,6 +1313,7 @@ int main(int ac, char **av) {
 	if (mode == M_STORM) { if (!have_cwin) cwin = C; if (!have_hold) hold = 0.3; }
 	if (binary && json) die("--json is text, --binary is not");
 	if (sio && (binary || json || deflating)) die("--socketio has messages of letters and digits only");
+	if (marks && (mode == M_BCAST || sio || deflating)) die("--marks is not for broadcast, --socketio and --deflate");
 
 	struct rlimit rl; getrlimit(RLIMIT_NOFILE, &rl); rl.rlim_cur = rl.rlim_max; setrlimit(RLIMIT_NOFILE, &rl); getrlimit(RLIMIT_NOFILE, &rl);
 	if ((u64)C + 32 > rl.rlim_cur) die("%u connections need more file descriptors than the hard limit of %llu: run several wsload, %llu connections each at most", C, (unsigned long long)rl.rlim_cur, (unsigned long long)rl.rlim_cur - 32);
@@ -1312,8 +1332,9 @@ int main(int ac, char **av) {
 	for (int i = 0; i < 4; i++) mask[i] = (u8)(1 + rnd() % 255);
 	memcpy(&mask64, mask, 4); mask64 |= mask64 << 32;
 	has_tag = size_ >= 16; has_ts = mode == M_BCAST && size_ >= 32; PFX = has_ts ? 32 : has_tag ? 16 : 8;
-	before_ = sio ? sizeof SIO_HEAD - 1 : 0; WL = before_ + size_ + (sio ? sizeof SIO_TAIL - 1 : 0);
+	before_ = sio ? sizeof SIO_HEAD - 1 : marks ? 1 : 0; WL = before_ + size_ + (sio ? sizeof SIO_TAIL - 1 : 0);
 	whole = xcalloc(WL + 8, 1); body = whole + before_;
+	if (marks) *whole = ':';
 	if (sio) { memcpy(whole, SIO_HEAD, before_); memcpy(body + size_, SIO_TAIL, sizeof SIO_TAIL - 1); }
 	static const char AN[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 	for (size_t i = 0; i < size_; i++) body[i] = binary ? (u8)rnd() : (u8)AN[rnd() % 62];

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import ipaddress
 import os
 import re
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import urlsplit
 
-from .addresses import hosts, origins
+from .addresses import forwarded, hosts, origins, redis_urls
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,7 +33,6 @@ _SCRIPT_NAME = "SCRIPT_NAME"  # where gunicorn looks for a root path
 _ROOT = re.compile(r"(?:/[^/?#%\s\x00-\x1f\x7f]+)*")
 _TOKEN_BYTES = 24
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,256}")
-_REDIS_SCHEMES = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
 _OF_THE_REQUEST = frozenset({"CONTENT_LENGTH", "CONTENT_TYPE", "REQUEST_METHOD", "SERVER_PROTOCOL"})
 _OF_THE_SERVER = ("gunicorn.", "tina4_wsgi.", "werkzeug.socket", "wsgi.")
 _LISTS = (
@@ -542,8 +539,7 @@ class Config:
         for item in dataclasses.fields(self):
             _check(item.name, getattr(self, item.name), item.default, item.metadata["setting"])
 
-        for network in self.trusted_proxies:
-            _check_network(network)
+        forwarded.check_list("trusted_proxies", self.trusted_proxies)
         for path in self.gevent_websocket_paths:
             _check_prefix("gevent_websocket_paths", path)
         for key in self.keep_environ:
@@ -553,7 +549,7 @@ class Config:
         origins.check_list("allowed_origins", self.allowed_origins)
         hosts.check_list("allowed_hosts", self.allowed_hosts)
         _check_root(self.root_path)
-        _check_redis_url(self.backplane_url)
+        redis_urls.check("backplane_url", self.backplane_url)
 
         if self.live_token and not _TOKEN.fullmatch(self.live_token):
             raise ConfigError(
@@ -764,42 +760,6 @@ def _check(
         raise ConfigError(f"{name}={value!r}, expected a list of texts")
 
 
-def _check_redis_url(url: str) -> None:
-    """Check the parts of a Redis URL; no message quotes them, since they may hold a password."""
-    if not url.startswith(_REDIS_SCHEMES):
-        raise ConfigError(
-            f"backplane_url, expected one that begins with {' or '.join(_REDIS_SCHEMES)}"
-        )
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise ConfigError(
-            "backplane_url has no proper host or port, expected as "
-            "redis://user:password@host:6379/0 with the special "
-            "characters of the password percent-encoded"
-        ) from None
-
-    if port == 0:
-        raise ConfigError("backplane_url has port 0, expected 1 to 65535")
-    if parts.fragment:
-        raise ConfigError("backplane_url has a part behind #, expected the # of a password as %23")
-
-    if parts.scheme == "unix":
-        if not parts.path.strip("/"):
-            raise ConfigError(
-                "backplane_url names no socket, expected as unix:///run/redis/redis.sock"
-            )
-        return
-
-    database = parts.path.strip("/")
-    if database and not (database.isascii() and database.isdecimal()):
-        raise ConfigError(
-            "backplane_url has no number of a database behind the host, expected as "
-            "redis://host:6379/0"
-        )
-
-
 def _check_history(config: Config) -> None:
     if config.replay > config.history:
         raise ConfigError(
@@ -812,15 +772,6 @@ def _check_history(config: Config) -> None:
             "a slow client would miss messages without a word, and closed it comes back and gets "
             "them"
         )
-
-
-def _check_network(text: str) -> None:
-    try:
-        ipaddress.ip_network(text, strict=False)
-    except ValueError as exc:
-        raise ConfigError(
-            f"trusted_proxies: {text!r} is no address or network, expected as 10.0.0.0/8"
-        ) from exc
 
 
 def _check_prefix(name: str, path: str) -> None:

@@ -1,4 +1,4 @@
-"""Ours: the routes that every peer has, with all defaults, and one that keeps history."""
+"""Ours: the routes that every peer has, with all defaults, and two that keep history."""
 
 from __future__ import annotations
 
@@ -36,17 +36,24 @@ def kept(connection: Any, event: str, data: str | bytes) -> None:
         connection.broadcast(data)
 
 
+@Router.websocket("/ws/page/{room}", history=100)
+def page(connection: Any, event: str, data: str | bytes) -> None:
+    """Send each message back, on a path where the app says what is kept."""
+    if event == "message":
+        connection.send(data)
+
+
 @Router.get("/position/{room}")
 def where(request: Any, response: Any) -> dict[str, str]:
     """Tell where a page of a room is."""
-    return {"position": position(f"/ws/kept/{request.params.room}")}
+    return {"position": position(f"/ws/page/{request.params.room}")}
 
 
 @Router.get("/say/{room}/{count:int}")
 def say(request: Any, response: Any) -> dict[str, int]:
     """Say so many messages of 64 bytes in a room."""
     for _ in range(request.params["count"]):
-        broadcast(f"/ws/kept/{request.params.room}", 64 * "x")
+        broadcast(f"/ws/page/{request.params.room}", 64 * "x")
     return {"said": request.params["count"]}
 
 

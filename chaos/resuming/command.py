@@ -11,6 +11,7 @@ import platform
 import signal
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
@@ -27,6 +28,7 @@ from .verdict import broken_promises
 
 FOLDER = ROOT / ".cache" / "chaos" / "resuming"
 RESULTS = Path(__file__).parents[1] / "results.md"
+ROWS = RESULTS.with_suffix(".jsonl")
 JOURNALS = ("file", "redis")
 COLUMNS = ("owed", "lost", "silent", "late", "doubled", "disordered", "split", "told")
 HEAD = ("case", *COLUMNS, "nothing", "refused", "unsure", "s", "trouble")
@@ -45,15 +47,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     packages.install()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    store = Store(FOLDER / "rows.json", scale)
     print(LINE.format(*HEAD), flush=True)
-    status = max(_run(case, scale, store) for case in asked_for)
-    if options.publish:
-        RESULTS.write_text(page(store.rows(), scale, _versions()))
-    return status
+    return max(_run(case, scale, is_published=options.publish) for case in asked_for)
 
 
-def _run(case: Case, scale: Scale, store: Store) -> int:
+def publish(row: Row, scale: Scale) -> None:
+    """Enter a row, and lay out the page anew."""
+    store = Store(ROWS, scale)
+    store.add(row)
+    RESULTS.write_text(page(store.rows(), scale, _versions()))
+
+
+def _run(case: Case, scale: Scale, *, is_published: bool) -> int:
     began_s = monotonic()
     try:
         outcome = run(case, scale, FOLDER / str(case))
@@ -62,7 +67,10 @@ def _run(case: Case, scale: Scale, store: Store) -> int:
         return 1
     tally = outcome.tally
     figures = [getattr(tally, name) for name in COLUMNS]
-    store.add(str(case), Row(case.fault, case.peer, case.journal, *figures))
+    if is_published:
+        when, python = date.today().isoformat(), _interpreter()
+        row = Row(case.fault, case.peer, case.journal, when, python, scale.seed, *figures)
+        publish(row, scale)
     trouble = ", ".join(f"{count} {what}" for what, count in sorted(outcome.trouble.items()))
     more = (tally.for_nothing, outcome.refused_count, outcome.unsure_count)
     took_s = f"{monotonic() - began_s:.0f}"
@@ -94,9 +102,12 @@ def cases(faults: Sequence[str], peers: Sequence[str], journals: Sequence[str]) 
                     yield Case(fault, key, journal)
 
 
+def _interpreter() -> str:
+    return f"{platform.python_implementation()} {platform.python_version()}"
+
+
 def _versions() -> dict[str, str]:
-    names = ("gevent", "gunicorn")
-    own = {"Python": platform.python_version()} | {name: version(name) for name in names}
+    own = {name: version(name) for name in ("gevent", "gunicorn")}
     return own | packages.versions() | {"processors": str(os.cpu_count())}
 
 
@@ -109,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--faults", type=_some_of(FAULTS), default="all", help=f"of {', '.join(FAULTS)}; all")
     add("--peers", type=_some_of(PEERS), default="tina4", help=f"of {', '.join(PEERS)}; tina4")
     add("--journals", type=_some_of(JOURNALS), default="all", help="of file, redis; all")
-    add("--publish", action="store_true", help="write chaos/results.md")
+    add("--publish", action="store_true", help="enter the cases into chaos/results.md")
     for name, default in Scale()._asdict().items():
         add(f"--{name}", type=type(default), default=default, help="default: %(default)s")
     return parser

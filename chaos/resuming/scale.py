@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Scale(NamedTuple):
-    """What the command line says, and the table repeats."""
+    """What the command line says. Rows of one size stand in one table, whatever their seed."""
 
     clients: int = 100
     rooms: int = 5
@@ -15,8 +15,10 @@ class Scale(NamedTuple):
     seconds: float = 15.0
     seed: int = 7
 
-    def __str__(self) -> str:
+    @property
+    def size(self) -> str:
+        """All but the seed, as the table says it."""
         return (
             f"{self.clients} clients, {self.rooms} rooms, {self.workers} workers, "
-            f"{self.rate:g} messages a second, {self.seconds:g} s, seed {self.seed}"
+            f"{self.rate:g} messages a second, {self.seconds:g} s"
         )

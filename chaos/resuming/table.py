@@ -12,15 +12,16 @@ from .peers import PEERS
 from .scale import Scale
 
 HEAD = (
-    "| peer | owed | lost | without a word | late | doubled | out of order | rooms split | told |\n"
-    "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+    "| peer | owed | lost | without a word | late | doubled | out of order | rooms split | told "
+    "| measured |\n"
+    "|---|---:|---:|---:|---:|---:|---:|---:|---:|---|"
 )
 JOURNAL_TITLES = {"": "", "file": ", in files", "redis": ", in Redis"}
 INTRODUCTION = """\
 # Who misses what
 
 `make chaos ARGS="resume --peers all --publish"` wrote this page; [README.md](README.md) says what
-is done, and what counts. {scale}; {versions}.
+is done, and what counts. {size}; {seeds}. The latest rows were measured with {versions}.
 
 "Owed" counts each message once for each client of its room. "Without a word": the client missed it
 and was never told that it had missed something; a route without history can't tell. "Late": it
@@ -30,11 +31,19 @@ split": clients that were never told saw different sequences.
 
 
 class Row(NamedTuple):
-    """One case in figures."""
+    """One case in figures.
+
+    Attributes:
+        date: when it was measured, as "2026-11-30".
+        python: by which interpreter its servers ran, as "CPython 3.11.7".
+    """
 
     fault: str
     peer: str
     journal: str
+    date: str
+    python: str
+    seed: int
     owed: int
     lost: int
     silent: int
@@ -46,10 +55,12 @@ class Row(NamedTuple):
 
 
 def page(rows: Iterable[Row], scale: Scale, versions: Mapping[str, str]) -> str:
-    """Lay out all rows, by fault."""
-    said = ", ".join(f"{name} {version}" for name, version in versions.items())
-    parts = [INTRODUCTION.format(scale=str(scale).capitalize(), versions=said)]
+    """Lay out all rows, by fault; `versions` are those of the latest."""
     listed = list(rows)
+    said = ", ".join(f"{name} {version}" for name, version in versions.items())
+    seeds = sorted({row.seed for row in listed})
+    seeds_said = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    parts = [INTRODUCTION.format(size=scale.size, seeds=seeds_said, versions=said)]
     for key, fault in FAULTS.items():
         found = [row for row in listed if row.fault == key]
         if found:
@@ -65,7 +76,7 @@ def _line(row: Row) -> str:
         f"{value:,}" if peer.tells else "–" for value in (row.silent, row.late, row.told)
     )
     figures = [f"{row.owed:,}", f"{row.lost:,}", silent, late, f"{row.doubled:,}"]
-    figures += [f"{row.disordered:,}", str(row.split), told]
+    figures += [f"{row.disordered:,}", str(row.split), told, f"{row.date}, {row.python}"]
     return f"| {title} | {' | '.join(figures)} |"
 
 
@@ -74,20 +85,37 @@ def _place(row: Row) -> tuple[int, int]:
 
 
 class Store:
-    """Rows of this and of earlier runs of the same scale, in a file that keeps other scales too."""
+    """The published rows, in a file of one line for each.
+
+    A run replaces its own cases, so that parts can be run one by one. Rows of another size stay in
+    the file, and out of the page.
+    """
 
     def __init__(self, path: Path, scale: Scale) -> None:
-        self._path, self._scale = path, str(scale)
+        self._path, self._size = path, scale.size
 
-    def add(self, name: str, row: Row) -> None:
-        """Enter a row in place of an earlier one of this name."""
+    def add(self, row: Row) -> None:
+        """Enter a row in place of an earlier one of its case."""
         kept = self._read()
-        kept.setdefault(self._scale, {})[name] = row
-        self._path.write_text(json.dumps(kept, indent=1))
+        kept[self._size, row.fault, row.peer, row.journal] = row
+        lines = (
+            json.dumps({"size": size, **row._asdict()}) for (size, *_), row in sorted(kept.items())
+        )
+        self._path.write_text("".join(f"{line}\n" for line in lines))
 
     def rows(self) -> list[Row]:
-        """Return all of this scale."""
-        return [Row(*row) for row in self._read().get(self._scale, {}).values()]
+        """Return those of this size whose peer and journal there still are."""
+        return [
+            row
+            for (size, *_), row in self._read().items()
+            if size == self._size and row.peer in PEERS and row.journal in PEERS[row.peer].journals
+        ]
 
-    def _read(self) -> dict[str, dict[str, Row]]:
-        return json.loads(self._path.read_text()) if self._path.exists() else {}
+    def _read(self) -> dict[tuple[str, str, str, str], Row]:
+        found = {}
+        for line in self._path.read_text().splitlines() if self._path.exists() else ():
+            entry = json.loads(line)
+            size = entry.pop("size")
+            row = Row(**entry)
+            found[size, row.fault, row.peer, row.journal] = row
+        return found

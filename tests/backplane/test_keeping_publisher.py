@@ -12,7 +12,7 @@ import gevent
 import pytest
 
 from tests.support.engine_house import in_thread
-from tests.support.kept_house import ME, Worker, Workers, workers
+from tests.support.kept_house import ME, Worker, Workers, quick, talk, workers
 from tina4_wsgi.backplane.bus import outside as outside_module
 from tina4_wsgi.backplane.bus.directory import directory_of
 from tina4_wsgi.backplane.bus.outside import BusOutsider
@@ -22,26 +22,13 @@ from tina4_wsgi.backplane.outside import Outsider
 from tina4_wsgi.backplane.outside_journals import Patterns
 from tina4_wsgi.backplane.publishing import Publisher
 from tina4_wsgi.config import Config
-from tina4_wsgi.engine import keeper as keeper_module
 from tina4_wsgi.errors import BackplaneError, Tina4Error, UsageError
-from tina4_wsgi.journal import database as database_module
 from tina4_wsgi.journal.contract import Declared, KeptLimits
 from tina4_wsgi.protocol.framing import text_frame
 
-__all__ = ["workers"]
+__all__ = ["quick", "workers"]
 
 CHAT = "/ws/chat/a"
-
-
-def talk(connection: Any, event: str, data: str) -> None:
-    if event == "message":
-        connection.broadcast(data)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper_module, "_MEND_S", 0.03)
-    monkeypatch.setattr(database_module, "PATIENCE_S", 0.002)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from benchmarks.peers import BY_KEY, FOLDER, OURS, OWN, PEERS, ROOT, Peer
 from benchmarks.results import Results, Spread
 from benchmarks.runner import take
 from benchmarks.scenarios import BY_KEY as SCENARIO_BY_KEY
+from benchmarks.scenarios import HISTORY
 from benchmarks.setting_up import Kit
 from benchmarks.targets import TARGETS, targets
 
@@ -270,10 +271,126 @@ def test_the_chart_shows_all_that_was_measured():
 def test_the_page_has_the_marks_that_publishing_fills():
     text = publishing.PAGE.read_text()
 
-    for name in ("about", "summary", "targets", "details"):
+    for name in ("about", "summary", "targets", "history", "details"):
         text = publishing.fill(text, name, f"the {name}")
 
     assert "<!-- targets: begin -->\n\nthe targets\n\n<!-- targets: end -->" in text
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    """Have results published in a folder of the test, in a page with a word in each part."""
+    monkeypatch.setattr(publishing, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(publishing, "CHART", tmp_path / "chart.svg")
+    parts = ("about", "summary", "targets", "history", "details")
+    publishing.PAGE.write_text(
+        "".join(f"<!-- {name}: begin -->\nold {name}\n<!-- {name}: end -->\n" for name in parts)
+    )
+    return publishing.PAGE
+
+
+def part_of(page, name):
+    return publishing.between(page.read_text(), name)
+
+
+def everything_of(scenarios):
+    return [sample(OURS, 0, 1_000, one.key) | MORE[one.kind] for one in scenarios if one.is_default]
+
+
+RATES = {"per_s": 1.0, "p50_us": 1.0, "p99_us": 1.0}
+MORE = {
+    "closed_loop": RATES,
+    "coming": {},
+    "http": RATES,
+    "idle": {"per_s": 1.0},
+    "storm": {**RATES, "slow_connects": 0},
+    "slow_reader": {
+        "p99_without_us": 1.0,
+        "slowdown": 1.0,
+        "growth_bytes": 1,
+        "growth_without_bytes": 1,
+        "slow_close_code": 1013,
+    },
+    "crowd": {
+        **RATES,
+        "seconds": 30.0,
+        "deliveries": 1,
+        "lost": 0,
+        "server_cpu": 0.1,
+        "memory_growth_bytes": 1,
+        "descriptor_growth": 0,
+    },
+    "reconnects": {
+        **RATES,
+        "reconnects_per_s": 1.0,
+        "reconnect_p99_us": 1.0,
+        "server_cpu": 0.1,
+    },
+}
+
+
+def test_a_part_that_is_published_keeps_the_others(page):
+    publishing.publish(Results(ABOUT, [sample(OURS, 0, 1_000, "echo16")]))
+
+    left = publishing.publish(Results(ABOUT, [sample(OURS, 0, 2_000)]))
+
+    assert [part_of(page, name) for name in ("about", "summary", "targets", "history")] == [
+        "old about",
+        "old summary",
+        "old targets",
+        "old history",
+    ]
+    assert not publishing.CHART.exists()
+    first, second = part_of(page, "details").split("### ")[1:]
+    assert first.startswith("Echo, 64 B, 100 connections, 1 outstanding\n")
+    assert "2.00 k" in first
+    assert second.startswith("Echo, 64 B, 100 connections, 16 outstanding\n")
+    assert "1.00 k" in second
+    assert second.endswith("Measured 2000-01-01, commit 0: medians of 3 interleaved rounds of 1 s.")
+    assert left[0].startswith("head, summary, targets and chart are as they were, for want of ")
+
+
+def test_a_run_of_everything_replaces_the_head_and_what_sums_up(page):
+    left = publishing.publish(Results(ABOUT, everything_of(publishing.ALONE)))
+
+    text = page.read_text()
+    assert "old about" not in text
+    assert "old summary" not in text
+    assert "old targets" not in text
+    assert "old history" in text
+    assert "Measured 2000" not in part_of(page, "details")
+    assert publishing.CHART.exists()
+    assert left[0].startswith("history is as it was, for want of kept1, kept32, ")
+
+
+def test_history_is_published_once_all_of_it_was_measured(page):
+    both = {"without": 2_000, "ratio": 0.5}
+    samples = [one | both for one in everything_of(HISTORY)]
+
+    publishing.publish(Results(ABOUT, samples[:-1]))
+    is_early = "old history" not in page.read_text()
+    publishing.publish(Results(ABOUT, samples))
+
+    shown = part_of(page, "history")
+    assert not is_early
+    assert part_of(page, "summary") == "old summary"
+    assert shown.startswith("Measured 2000-01-01, commit 0: ")
+    assert [cell.strip() for cell in shown.splitlines()[4].split("|")[1:-1]] == [
+        "History: a path of 200, 64 B, 1 broadcast outstanding",
+        "**tina4_wsgi**",
+        "deliveries per CPU second",
+        "2.00 k",
+        "1.00 k",
+        "0.50",
+        "–",
+        "–",
+    ]
+
+
+def test_scenarios_of_history_have_no_table_besides():
+    shown = publishing.report(Results(ABOUT, [sample(OURS, 0, 1_000, "kept1") | {"without": 10}]))
+
+    assert shown.count("a path of 200, 64 B, 1 broadcast outstanding") == 1
 
 
 def test_a_report_of_wrk_is_read():

@@ -1,4 +1,4 @@
-"""The load generator speaks TLS and deflate with our server and Socket.IO with its own, and reports
+"""The load generator speaks TLS, deflate and marks with our server, Socket.IO with its own, and reports
 a server that does not.
 """
 
@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import measuring, setting_up
+from benchmarks import measuring, returning, setting_up
 from benchmarks.machine import choose_cpus
 from benchmarks.measuring import Bench
 from benchmarks.peers import BY_KEY, DEFLATE, FOLDER, OURS, OWN, PLAIN, TLS
+from benchmarks.runner import take
 from benchmarks.scenarios import BY_KEY as SCENARIO_BY_KEY
-from benchmarks.scenarios import Scenario
+from benchmarks.scenarios import HISTORY, MISSED, Scenario
 from benchmarks.servers import Server, running
 from benchmarks.setting_up import Kit
 
@@ -192,3 +193,52 @@ def test_messages_that_stay_as_they_are_count_as_errors_where_they_should_be_com
 
     assert found["raw"]["compressed"] == 0  # below deflate_threshold_bytes
     assert found["errors"] == found["raw"]["msgs"] > 0
+
+
+@pytest.mark.deadline(60)
+@pytest.mark.parametrize("scenario", HISTORY, ids=lambda one: one.key)
+def test_what_history_costs_is_measured_beside_the_same_without_it(bench, scenario):
+    few = ("-c", "20", "--hold", "0.2")
+    how = dataclasses.replace(
+        scenario, load=(*scenario.load, *few), without=(*scenario.without, *few)
+    )
+
+    found = take(bench, how, BY_KEY[OURS])
+
+    assert found["errors"] == 0
+    assert {scenario.figure, "without", "ratio"} <= found.keys()
+
+
+@pytest.mark.deadline(60)
+def test_clients_that_come_back_get_what_they_missed_and_others_miss_nothing(bench, serve):
+    back, newcomer = (
+        returning.coming(
+            bench,
+            loaded_with(key, *SCENARIO_BY_KEY[key].load, "-c", "20", "--hold", "0.3"),
+            serve(OURS, PLAIN),
+        )
+        for key in ("kept-back", "kept-come")
+    )
+
+    assert back["raw"]["kept"] == 20 * MISSED
+    assert newcomer["raw"]["kept"] == 0
+    assert back["errors"] == newcomer["errors"] == 0
+
+
+@pytest.mark.deadline(60)
+def test_a_client_that_comes_back_behind_a_gap_is_an_error(bench, serve):
+    gone = "/ws/page/bench?tina4=1.bench-client.elsewhen.0-1"
+    how = loaded_with("kept-back", "storm", "--path", gone, "--marks", "-c", "5", "--hold", "0")
+
+    found = returning.coming(bench, how, serve(OURS, PLAIN))
+
+    assert found["raw"]["gaps"] == 5
+
+
+@pytest.mark.deadline(60)
+def test_a_server_that_does_not_greet_is_an_error(bench, serve):
+    load = ["echo", "--path", "/ws/echo", "-c", "2", "-d", "0.1", "--marks"]
+
+    raw = measuring.generate(bench.generator(serve(OWN, PLAIN), *load, "--connect-timeout", "0.3"))
+
+    assert raw["errors"] == 2

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 
 from tests.cli.kept import History
 from tests.support.command import PATH, RUN_S
+from tests.support.polling import poll_until
 from tina4_wsgi.cli.main import main
 from tina4_wsgi.routing.names import GroupKind
 
@@ -36,11 +36,13 @@ class Tap:
 
     def wait_for_word(self, word: str) -> None:
         """Wait until it has said something on stderr."""
-        give_up_at_s = time.monotonic() + RUN_S
-        while word not in self._stderr.read_text():
-            assert time.monotonic() < give_up_at_s, self._stderr.read_text()
-            assert self.process.poll() is None, self._stderr.read_text()
-            time.sleep(0.01)
+
+        def has_said() -> bool:
+            said = self._stderr.read_text()
+            assert word in said or self.process.poll() is None, said
+            return word in said
+
+        poll_until(has_said, self._stderr.read_text, RUN_S)
 
     def read(self) -> str:
         """Read the message of the next line."""

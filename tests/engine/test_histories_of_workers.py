@@ -12,25 +12,14 @@ import gevent
 import pytest
 
 from tests.support.engine_house import wait_until
-from tests.support.kept_house import ME, OTHER, PATH, ROOM, Page, Workers
-from tina4_wsgi.engine import keeper as keeper_module
+from tests.support.kept_house import ME, OTHER, PATH, ROOM, Page, Workers, quick, talk
 from tina4_wsgi.errors import UsageError
-from tina4_wsgi.journal import database as database_module
 from tina4_wsgi.journal.contract import KeptLimits
 from tina4_wsgi.protocol.framing import text_frame
 
+__all__ = ["quick"]
+
 CHAT = "/ws/chat/a"
-
-
-def talk(connection: Any, event: str, data: str) -> None:
-    if event == "message":
-        connection.broadcast(data)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper_module, "_MEND_S", 0.03)
-    monkeypatch.setattr(database_module, "PATIENCE_S", 0.002)
 
 
 @pytest.fixture
@@ -280,7 +269,7 @@ def test_two_hubs_of_one_process_hear_each_other(chat: Workers) -> None:
         told.extend(page.read(1))
         page.cut()
         one.pages.remove(page)
-        gevent.sleep(0.01)
+        wait_until(lambda: not one.engine.connections)
         one.runtime.release()
         is_over.set()
         gevent.get_hub().destroy(destroy_loop=True)
@@ -326,11 +315,12 @@ def test_what_cannot_be_kept_reaches_all_and_those_with_marks_are_told(chat: Wor
     holder.close()
     told = [marked.settled(), far_marked.settled()]
 
-    # Each of both begins an epoch; in the end they agree.
-    gevent.sleep(0.1)
-    for worker in (one, other):
-        worker.keeper.hear()
-    assert one.keeper.position == other.keeper.position
+    def agree() -> bool:
+        for worker in (one, other):
+            worker.keeper.hear()
+        return one.keeper.position == other.keeper.position
+
+    wait_until(agree)  # each of both has begun an epoch
     assert was not in [position for _, position in told]
     plain.raw.send_text("kept")
     assert plain.read() == ["kept"]

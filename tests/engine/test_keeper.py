@@ -13,6 +13,7 @@ import gevent
 import pytest
 
 from tests.journal.conftest import CHAT, LIMITS, ROOM, draft, file_journal
+from tests.support.engine_house import wait_until
 from tina4_wsgi.engine import keeper as keeper_module
 from tina4_wsgi.engine.keeper import HubKeeper
 from tina4_wsgi.errors import JournalError
@@ -116,9 +117,12 @@ def hold(path: Path) -> Iterator[Callable[[], Holder]]:
 
 def mended(keeper: HubKeeper) -> None:
     """Let the time pass after which the journal is tried again."""
-    gevent.sleep(0.04)
-    keeper.hear()
-    assert not keeper.error
+
+    def is_well() -> bool:
+        keeper.hear()
+        return not keeper.error
+
+    wait_until(is_well)
 
 
 # -- saying and hearing
@@ -185,7 +189,7 @@ def test_all_hear_the_same_order(hire):
         keepers[number % 3].keep(draft(str(number)))
         if number % 7 == 0:
             gevent.sleep(0)
-    gevent.sleep(0.01)
+    wait_until(lambda: all(len(one.ears.heard) == 30 for one in keepers))
 
     heard = [one.ears.heard for one in keepers]
     assert heard[0] == heard[1] == heard[2]

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.engine_house import wait_until
 from tests.support.kept_house import Page, Worker, Workers
 from tina4_wsgi.backplane.isolation import isolation
 
@@ -60,6 +61,11 @@ class Client:
         data = page.raw._received
         while len(data) >= 2 and len(data) >= 2 + data[1]:
             self.take(page.read()[0])
+
+    def has_settled(self) -> bool:
+        """Whether it was told that it has all."""
+        self.read_all()
+        return self.is_settled
 
     def take(self, text: str) -> None:
         mark, _, message = text.partition(":")
@@ -252,7 +258,7 @@ def test_the_model_tells_of_what_is_missing(workers: Workers) -> None:
 def test_gaps_are_told_only_where_too_much_was_missed(workers: Workers) -> None:
     world = World(workers)
     world.do("come", 1, 0)
-    gevent.sleep(0.01)
+    wait_until(world.clients[1].has_settled)
     world.do("cut", 1, 0)
     for _ in range(HISTORY):
         world.do("say", 0, 1)

@@ -10,6 +10,7 @@ _FLASK = "tests/contrib/test_flask_middleware.py"
 TRIED_BY = {
     "__main__": "tests/cli/test_serve.py",
     "accepting.handover": "tests/hosts/test_guests.py",
+    "addresses.redis_urls": "tests/backplane/test_urls.py",
     "backplane.journal_files": "tests/backplane/test_keeping_publisher.py",
     "backplane.outside_history": "tests/cli/test_history.py",
     "backplane.outside_journals": "tests/backplane/test_keeping_publisher.py",

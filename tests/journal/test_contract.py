@@ -15,6 +15,7 @@ from tina4_wsgi.journal.contract import (
     Draft,
     Kept,
     KeptLimits,
+    runs,
 )
 from tina4_wsgi.protocol.framing import frame_of, text_frame
 from tina4_wsgi.protocol.marks import message_of
@@ -524,3 +525,10 @@ def test_whatever_happens_what_was_missed_is_exact_or_a_gap(kind, tmp_path_facto
                     )
     finally:
         journal.close()
+
+
+def test_drafts_to_one_topic_in_a_row_are_a_run():
+    one, two = draft(topic=CHAT), draft(topic=OTHER)
+
+    assert runs([one, one, two, one]) == [(0, 2), (2, 3), (3, 4)]
+    assert runs([]) == []

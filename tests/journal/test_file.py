@@ -19,6 +19,7 @@ from random import Random
 import pytest
 
 from tests.journal.conftest import CHAT, LIMITS, NOW_S, draft, drafts, file_journal
+from tests.support.polling import poll_until
 from tina4_wsgi.errors import JournalError
 from tina4_wsgi.journal import database as database_module
 from tina4_wsgi.journal.contract import NEWS_S, Declared, KeptLimits
@@ -152,14 +153,15 @@ def test_two_users_whose_file_is_deleted_meet_in_the_next_one(journal, make, pat
 
 def after_a_while(journal: FileJournal, act: Callable[[FileJournal], object]) -> None:
     """Do it as a hub does: again and again until the journal can be used."""
-    give_up_at_s = time.monotonic() + WAIT_S
-    while True:
-        try:
-            act(journal)
-            return
-        except JournalError:
-            assert time.monotonic() < give_up_at_s
-            time.sleep(0.01)
+    poll_until(lambda: succeeds(act, journal))
+
+
+def succeeds(act: Callable[[FileJournal], object], journal: FileJournal) -> bool:
+    try:
+        act(journal)
+    except JournalError:
+        return False
+    return True
 
 
 SAYS_X = """
@@ -185,16 +187,16 @@ def test_when_a_file_beside_it_is_deleted_in_use_nothing_is_lost_in_silence(
     (path.parent / (path.name + ending)).unlink()
 
     with run(SAYS_X, path) as newcomer:
-        left, give_up_at_s = users[:], time.monotonic() + WAIT_S
-        while left:  # each now and then, as hubs do
-            assert time.monotonic() < give_up_at_s
-            time.sleep(0.01)
-            for one in left[:]:
-                try:
-                    one.append([draft("d")], NOW_S)
-                    left.remove(one)
-                except JournalError:
-                    pass
+        left = users[:]
+
+        def have_all_said() -> bool:
+            """Let each try now and then, as hubs do."""
+            left[:] = [
+                one for one in left if not succeeds(lambda it: it.append([draft("d")], NOW_S), one)
+            ]
+            return not left
+
+        poll_until(have_all_said)
         newcomer.stdout.readline()
         said, after = texts(journal), journal.point()
         assert [texts(one) for one in users] == [said] * 3
@@ -557,10 +559,9 @@ def test_writers_that_are_killed_leave_no_hole_and_nothing_out_of_order(path, tm
     running = [(start_writer(path, number, logs[number]), number) for number in range(4)]
     try:
         for number in range(4, KILLS + 4):
-            time.sleep(0.02)
             victim, name = running[0]
-            while not (logs[name].exists() and logs[name].stat().st_size):
-                time.sleep(0.002)
+            log = logs[name]
+            poll_until(lambda log=log: log.exists() and log.stat().st_size)
             os.kill(victim, signal.SIGKILL)
             os.waitpid(victim, 0)
             running.pop(0)

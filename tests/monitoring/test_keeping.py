@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from tests.monitoring.conftest import APPS, COOKIE, SOCKET, WAIT_S, Watcher, ask
 from tests.monitoring.numbers import Numbers
 from tests.support import servers
+from tests.support.polling import poll_until
 from tests.support.raw import RawClient
 from tests.support.workers import one_on_each
 from tina4_wsgi import App, Router
@@ -159,13 +159,14 @@ def clients_on_each(server: servers.Server, opened: contextlib.ExitStack) -> Col
 
 
 def wait_for(server: servers.Server, is_so: Callable[[Numbers], bool]) -> Numbers:
-    give_up_at_s = time.monotonic() + WAIT_S
-    while True:
-        told = Numbers(ask(server, "/metrics")[2])
-        if is_so(told):
-            return told
-        assert time.monotonic() < give_up_at_s, told.samples
-        time.sleep(0.1)
+    asked: list[Numbers] = []
+
+    def is_told() -> bool:
+        asked.append(Numbers(ask(server, "/metrics")[2]))
+        return is_so(asked[-1])
+
+    poll_until(is_told, lambda: asked[-1].samples)
+    return asked[-1]
 
 
 def test_workers_add_their_numbers_up_but_their_file_is_one(server):

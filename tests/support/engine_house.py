@@ -54,13 +54,7 @@ class House:
         """Let a client in on a route of its own, or on `served`; `wrap` puts something around its
         socket.
         """
-        ours, theirs = socket.socketpair()
-        if send_buffer:
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-        raw = ours._sock
-        ours._closed = True
-        ours._detach_socket("detached")
-        theirs.settimeout(WAIT_S)
+        raw, theirs = line(send_buffer)
         client = RawClient(theirs)
         self.clients.append(client)
         route = Route(path, path, "websocket", frozenset({"GET"}), callback, auth=auth)
@@ -133,12 +127,24 @@ def quiet(connection: Any, event: str, data: str) -> None:
 SMALL_BUFFER = 4_608
 
 
+def line(send_buffer: int = 0) -> tuple[Any, socket.socket]:
+    """Open a line; give the server's end as a host hands it over, and the client's."""
+    ours, theirs = socket.socketpair()
+    if send_buffer:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+    raw = ours._sock
+    ours._closed = True
+    ours._detach_socket("detached")
+    theirs.settimeout(WAIT_S)
+    return raw, theirs
+
+
 def in_thread(function: Callable[[], object]) -> None:
     """Run `function` in a native thread while this thread's hub goes on; raise what it raises."""
     gevent.get_hub().threadpool.apply(function)
 
 
-def wait_until(is_so: Callable[[], object]) -> None:
-    with gevent.Timeout(WAIT_S, AssertionError("it did not become so")):
+def wait_until(is_so: Callable[[], object], what: str = "it did not become so") -> None:
+    with gevent.Timeout(WAIT_S, AssertionError(what)):
         while not is_so():
             gevent.sleep(0.002)

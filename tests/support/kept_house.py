@@ -11,17 +11,18 @@ from typing import Any
 
 import gevent
 import pytest
-from gevent import socket
 
-from tests.support.engine_house import FEW_TURNS, WAIT_S, quiet, wait_until
+from tests.support.engine_house import FEW_TURNS, WAIT_S, line, quiet, wait_until
 from tests.support.raw import RawClient
 from tina4_wsgi.backplane.isolation import isolation
 from tina4_wsgi.config import Config
+from tina4_wsgi.engine import keeper as keeper_module
 from tina4_wsgi.engine.engine import Engine
 from tina4_wsgi.engine.histories import Histories
 from tina4_wsgi.engine.keeper import HubKeeper
 from tina4_wsgi.engine.runtime import Runtime
 from tina4_wsgi.hosting.switching import Taken
+from tina4_wsgi.journal import database as database_module
 from tina4_wsgi.protocol.framing import text_frame
 from tina4_wsgi.protocol.marks import Claim
 from tina4_wsgi.routing.names import GroupKind
@@ -135,13 +136,7 @@ class Worker:
         early: bytes = b"",
     ) -> Page:
         """Let a client in, as after its handshake."""
-        ours, theirs = socket.socketpair()
-        if send_buffer:
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-        raw = ours._sock
-        ours._closed = True
-        ours._detach_socket("detached")
-        theirs.settimeout(WAIT_S)
+        raw, theirs = line(send_buffer)
         match = self.router.match_websocket(path)
         assert match is not None
         route, params = match
@@ -229,6 +224,19 @@ class Workers:
         """Stop one of them."""
         self.made.remove(worker)
         worker.leave()
+
+
+def talk(connection: Any, event: str, data: str) -> None:
+    """A callback that tells each message to all."""
+    if event == "message":
+        connection.broadcast(data)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a journal that can't be used looked after at once; for modules that import this."""
+    monkeypatch.setattr(keeper_module, "_MEND_S", 0.03)
+    monkeypatch.setattr(database_module, "PATIENCE_S", 0.002)
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.event import Event
 
-from tests.support.engine_house import SMALL_BUFFER, wait_until
+from tests.support.engine_house import SMALL_BUFFER, WAIT_S, wait_until
 from tests.support.kept_house import ME, OTHER, Page, Worker, Workers
 from tina4_wsgi.backplane.envelope import Kind
 from tina4_wsgi.engine import keeper as keeper_module
@@ -514,18 +515,22 @@ def test_a_new_copy_while_a_client_catches_up_is_a_gap_and_nothing_behind_it_is_
 
 
 def test_a_client_that_is_in_open_is_told_of_a_new_epoch_only_behind_it(workers: Workers) -> None:
+    is_in_open, may_go_on = Event(), Event()
+
     def wait(connection: Any, event: str, data: Any) -> None:
         if event == "open":
-            gevent.sleep(0.05)
+            is_in_open.set()
+            may_go_on.wait(WAIT_S)
             connection.send(f"open {connection.resumed}")
 
     workers.route("/ws/chat/{room}", wait, history=20)
     (worker,) = workers.start()
     page = worker.let_in(CHAT, ME)
     page.read()
+    assert is_in_open.wait(WAIT_S)
 
-    gevent.sleep(0.01)
     begin_anew(worker)
+    may_go_on.set()
     told, after = page.settled()
 
     assert told == [":lost", "#:", ":open None"]

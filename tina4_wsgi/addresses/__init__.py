@@ -1,1 +1,1 @@
-"""How hosts and origins are written, and what proxies say of both: pure text."""
+"""How hosts, origins and the URLs of Redis are written, and what proxies say: pure text."""

@@ -15,11 +15,12 @@ sent.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ConfigError
 from . import hosts
 
 if TYPE_CHECKING:
@@ -177,6 +178,23 @@ def root(environ: Environ, trusted: tuple[str, ...]) -> str:
 
     # Some proxies tell a prefix that they have left in the path.
     return own if f"{own}/".startswith(f"{prefix}/") else prefix + own
+
+
+def check_list(name: str, texts: Iterable[str]) -> None:
+    """Check that each entry of a list of proxies is an address or a network.
+
+    Args:
+        name: of the setting.
+    Raises:
+        ConfigError: one isn't.
+    """
+    for text in texts:
+        try:
+            ip_network(text, strict=False)
+        except ValueError as exc:
+            raise ConfigError(
+                f"{name}: {text!r} is no address or network, expected as 10.0.0.0/8"
+            ) from exc
 
 
 def is_trusted_peer(environ: Environ, trusted: tuple[str, ...]) -> bool:

@@ -82,6 +82,9 @@ TOPIC_OF = {
 }
 """What the envelopes that are for the members of a path or room are about."""
 
+BELL_OF = {Kind.PATH: Kind.PATH_BELL, Kind.ROOM: Kind.ROOM_BELL}
+"""As what the others are told that the journal has news."""
+
 LOST_OF = {Kind.PATH: Kind.LOST_PATH, Kind.ROOM: Kind.LOST_ROOM}
 """As what a broadcast goes that should have been kept and could not be."""
 

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 from ..errors import BackplaneError, JournalError, UsageError
 from ..journal.contract import Draft
-from ..routing.names import GroupKind
 from .contract import Receipt, SaidBefore
-from .envelope import LOST_OF, TOPIC_OF, Kind
+from .envelope import BELL_OF, LOST_OF, Kind
 
 if TYPE_CHECKING:
+    from ..journal.contract import Topic
     from .contract import OutsidePublisher
     from .outside_journals import KeepingPlace, OutsideJournal
-
-_BELLS = {Kind.PATH: Kind.PATH_BELL, Kind.ROOM: Kind.ROOM_BELL}
 
 
 class KeepingPublisher:
@@ -35,10 +33,11 @@ class KeepingPublisher:
 
     def carry(self, kind: Kind, name: str, frame: bytes, once: str = "") -> Receipt:
         """Keep a message, and tell all serving processes; see `contract.OutsidePublisher`."""
+        topic = (int(kind), name)
         try:
-            keeping = self._journal.find((int(GroupKind(int(TOPIC_OF[kind]))), name))
+            keeping = self._find(topic)
             if keeping is not None:
-                return self._keep(keeping, kind, name, frame, once)
+                return self._keep(keeping, Draft(topic, frame, keeping.limits, "", once))
         except JournalError:
             # Those who are there hear it, and learn that those who are not will not.
             self._journal.close()
@@ -60,13 +59,14 @@ class KeepingPublisher:
         self._way.close()
         self._journal.close()
 
-    def _keep(
-        self, keeping: KeepingPlace, kind: Kind, name: str, frame: bytes, once: str
-    ) -> Receipt:
-        draft = Draft((int(kind), name), frame, keeping.limits, "", once)
+    def _find(self, topic: Topic) -> KeepingPlace | None:
+        return self._journal.find(topic)
+
+    def _keep(self, keeping: KeepingPlace, draft: Draft) -> Receipt:
         if not keeping.journal.append([draft], time.time()).numbers[0]:
             return SaidBefore(0, 0)
+        kind, name = draft.topic
         try:
-            return self._way.ring(_BELLS[kind], name, [frame])
+            return self._way.ring(BELL_OF[Kind(kind)], name, [draft.frame])
         except BackplaneError:
             return Receipt(0, 0)  # it is kept: whoever comes back gets it

@@ -444,7 +444,7 @@ class Engine(ConnectionOwner):
             assert fanout.relay is not None
             fanout.relay.call_line("declare", fanout.histories.declarations())
         if self.connections:
-            self._hear_before()
+            self._prepare_for(None)
 
     def tell_keeper(self, method: str, *args: object) -> None:
         """Call a method of the keeper of a journal elsewhere; in the hub's thread."""

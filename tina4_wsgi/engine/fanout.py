@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..backplane.envelope import Kind
+from ..backplane.envelope import BELL_OF, LOST_OF, Kind
 from ..errors import ForkError, UsageError
 from ..hub.native import allocate_lock, get_ident
 from ..journal.contract import Draft
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 _PATH = GroupKind.PATH
 _KIND_OF = {GroupKind.PATH: Kind.PATH, GroupKind.ROOM: Kind.ROOM}
-_BELL_OF = {GroupKind.PATH: Kind.PATH_BELL, GroupKind.ROOM: Kind.ROOM_BELL}
-_LOST_OF = {GroupKind.PATH: Kind.LOST_PATH, GroupKind.ROOM: Kind.LOST_ROOM}
 
 
 class Fanout:
@@ -229,7 +227,7 @@ class Fanout:
         self.ring_here(by)
         if self.relay is not None:
             kind, name = topic
-            self.relay.ring(_BELL_OF[GroupKind(kind)], name, frames)
+            self.relay.ring(BELL_OF[_KIND_OF[GroupKind(kind)]], name, frames)
 
     def lose(
         self,
@@ -247,7 +245,7 @@ class Fanout:
         self.broadcast_here(kind, name, frame, exclude)
         self.doubt(by)
         if self.relay is not None:
-            self.relay.carry(_LOST_OF[kind], name, frame)
+            self.relay.carry(LOST_OF[_KIND_OF[kind]], name, frame)
 
     def doubt(self, by: Engine | None = None) -> None:
         """Have the journal begin a new epoch: something was said that it doesn't have."""

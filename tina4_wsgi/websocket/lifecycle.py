@@ -23,7 +23,6 @@ from the session's count and the owner's.
 
 from __future__ import annotations
 
-import logging
 import time
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -37,6 +36,7 @@ from ..hub.native import get_ident
 from ..protocol.deflate import compress_frame
 from ..protocol.frames import CloseCode, close_payload, encode_close
 from ..protocol.session import Session
+from . import connection_log
 from .deadlines import NEVER, Deadlines, Due
 from .seams import NOBODY, ConnectionOwner, TransportOwner
 from .transport import ENDED, INBOUND_FULL, Transport
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from ..routing.callbacks import Event
     from .connection import Connection
     from .served_route import ServedRoute
-
-logger = logging.getLogger("tina4_wsgi.connection")
 
 
 _NEVER = NEVER  # in the compiled module a plain double
@@ -858,7 +856,7 @@ class Lifecycle(TransportOwner):
 
     def _open(self) -> None:
         self._is_opened = True
-        self._log_open()
+        connection_log.opened(self.connection)
         self._call("open")
 
     def _recheck_in_time(self) -> None:
@@ -888,13 +886,7 @@ class Lifecycle(TransportOwner):
         except BaseException as exc:  # noqa: BLE001
             # As for callbacks: connection and worker go on.
             if exc is limit:
-                self._log(
-                    logging.ERROR,
-                    "auth of %s has not answered within %.1f s, connection %s",
-                    self.service.path,
-                    limit_s,
-                    self.connection.id,
-                )
+                connection_log.unanswered(self.service, self.connection, limit_s)
             else:
                 self._callback_failed("auth", exc)
         finally:
@@ -910,7 +902,11 @@ class Lifecycle(TransportOwner):
             self._session.drop()
         self._drop_inbound()
 
-        self._log_close(ending)
+        connection = self.connection
+        if ending.fault:
+            connection_log.failed(connection, ending.code, ending.fault)
+        lasted_s = time.time() - self.connected_at_s
+        connection_log.closed(connection, ending.code, lasted_s, self.message_count)
         self.owner.ended(self)
         self._call("close")
         self._is_ended = True
@@ -925,85 +921,22 @@ class Lifecycle(TransportOwner):
             self._callback_failed(event, exc)
 
     def _callback_failed(self, event: str, error: BaseException) -> None:
+        service = self.service
         if isinstance(error, ConnectionClosed) and self._state != _OPEN:
-            self._log(logging.DEBUG, "%s: sent after the end, %s", self.service.path, error)
+            connection_log.sent_too_late(service, error)
             return
         if isinstance(error, MessageError):
-            self._refuse_message(event, error)
+            connection_log.refused(service, self.connection, error)
+            if event == "open" or service.limits.on_error == "close":
+                self.begin_close(CloseCode.INVALID_PAYLOAD, "the message can't be read")
             return
 
         if isinstance(error, GreenletExit):
-            self._log(
-                logging.WARNING,
-                "callback of %s was killed at %r, connection %s",
-                self.service.path,
-                event,
-                self.connection.id,
-            )
+            connection_log.killed(service, self.connection, event)
         else:
-            self.service.tally.error_count += 1
-            self._log(
-                logging.ERROR,
-                "callback of %s raised at %r, connection %s",
-                self.service.path,
-                event,
-                self.connection.id,
-                error=error,
-            )
+            service.tally.error_count += 1
+            connection_log.raised(service, self.connection, event, error)
 
-        if event == "open" or (event == "message" and self.service.limits.on_error == "close"):
+        if event == "open" or (event == "message" and service.limits.on_error == "close"):
             self.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
         mishaps.pass_interrupt_on(self.owner.hub, error)
-
-    def _refuse_message(self, event: str, error: MessageError) -> None:
-        """Log a client's bad message in one line: tracebacks would let it fill the log."""
-        told = ascii(str(error))[1:-1]
-        self._log(
-            logging.WARNING,
-            "message on %s refused, connection %s: %.200s",
-            self.service.path,
-            self.connection.id,
-            told,
-        )
-
-        if event == "open" or self.service.limits.on_error == "close":
-            self.begin_close(CloseCode.INVALID_PAYLOAD, "the message can't be read")
-
-    def _log(
-        self, level: int, message: str, *args: object, error: BaseException | None = None
-    ) -> None:
-        mishaps.log(logger, level, message, *args, error=error)
-
-    def _log_open(self) -> None:
-        if logger.isEnabledFor(logging.INFO):
-            self._log(
-                logging.INFO,
-                "open %s %.200r from %s",
-                self.connection.id,
-                self.connection.path,
-                self.connection.ip or "a local socket",
-            )
-
-    def _log_close(self, ending: Ending) -> None:
-        if ending.fault:
-            self._log(
-                logging.WARNING,
-                "failed %s %.200r from %s: %d %s",
-                self.connection.id,
-                self.connection.path,
-                self.connection.ip,
-                ending.code,
-                ending.fault,
-            )
-
-        if logger.isEnabledFor(logging.INFO):
-            seconds = time.time() - self.connected_at_s
-            self._log(
-                logging.INFO,
-                "close %s %.200r %d after %.1f s, %d messages",
-                self.connection.id,
-                self.connection.path,
-                ending.code,
-                seconds,
-                self.message_count,
-            )

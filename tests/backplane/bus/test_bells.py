@@ -12,6 +12,7 @@ import gevent
 import pytest
 from gevent import socket as gevent_socket
 
+from tests.support.engine_house import wait_until
 from tina4_wsgi.backplane.bus.bus import LocalBus
 from tina4_wsgi.backplane.bus.directory import BusDirectory, sender_of, socket_name
 from tina4_wsgi.backplane.envelope import Envelope, EnvelopeReader, Kind, pack, pack_json, sized
@@ -118,12 +119,6 @@ def add_older(folder: Path) -> Iterator[Callable[[Any], Older]]:
     yield add_older
     for one in added:
         one.leave()
-
-
-def wait_until(is_done: Callable[[], Any], what: str) -> None:
-    with gevent.Timeout(WAIT_S, AssertionError(what)):
-        while not is_done():
-            gevent.sleep(0.002)
 
 
 def linked(*buses: Any) -> None:

@@ -207,22 +207,32 @@ def test_who_deletes_everything_begins_anew(hall, talk):
     assert away.verdicts == ["n", "g"]
 
 
+def take_over(hall, talk, port):
+    """Have a Redis take the data set of another, and then stand by itself."""
+    talk.replicaof("127.0.0.1", port)
+    hall.wait(lambda: talk.info("replication")["master_link_status"] == "up", "a replica")
+    talk.replicaof("NO", "ONE")
+
+
+def fall_behind(hall, other_talk, port):
+    """Have another Redis know the first half of what is said; return a page that heard all."""
+    speak(hall, "one", 5)
+    hall.wait_for_all(10)
+    take_over(hall, other_talk, port)
+    speak(hall, "two", 5)
+    hall.wait_for_all(20)
+
+    away = hall.pages.pop()
+    away.cut()
+    return away
+
+
 def test_a_data_set_that_went_back_begins_anew(tmp_path, hall, broker, talk):
     (tmp_path / "other").mkdir()
     with redis.running(tmp_path / "other") as other, other.talking() as other_talk:
-        speak(hall, "one", 5)
-        hall.wait_for_all(10)
-        other_talk.replicaof("127.0.0.1", broker.port)
-        hall.wait(lambda: other_talk.info("replication")["master_link_status"] == "up", "a replica")
-        other_talk.replicaof("NO", "ONE")
-        speak(hall, "two", 5)
-        hall.wait_for_all(20)
-        away = hall.pages.pop()
-        away.cut()
+        away = fall_behind(hall, other_talk, broker.port)
 
-        talk.replicaof("127.0.0.1", other.port)
-        hall.wait(lambda: talk.info("replication")["master_link_status"] == "up", "a replica")
-        talk.replicaof("NO", "ONE")
+        take_over(hall, talk, other.port)
 
     hall.plain[0].send_text("say after")
     hall.wait(lambda: all("after" in one for one in hall.heard()), "what is said behind it")
@@ -239,15 +249,7 @@ def test_a_failover_to_a_replica_that_lags_is_told(tmp_path, broker, talk):
         forwarding(broker.port) as address,
         halls(tmp_path, f"redis://127.0.0.1:{address.port}") as hall,
     ):
-        speak(hall, "one", 5)
-        hall.wait_for_all(10)
-        other_talk.replicaof("127.0.0.1", broker.port)
-        hall.wait(lambda: other_talk.info("replication")["master_link_status"] == "up", "a replica")
-        other_talk.replicaof("NO", "ONE")
-        speak(hall, "two", 5)
-        hall.wait_for_all(20)
-        away = hall.pages.pop()
-        away.cut()
+        away = fall_behind(hall, other_talk, broker.port)
 
         address.lead_to(other.port)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tina4_wsgi.backplane.envelope import Envelope, EnvelopeError, Kind
-from tina4_wsgi.backplane.redis.kept import encoded, heard_in, read_in, runs_of
-from tina4_wsgi.journal.contract import Draft, Kept, KeptLimits
+from tina4_wsgi.backplane.redis.kept import encoded, heard_in, read_in
+from tina4_wsgi.journal.contract import Kept
 
 ANNA = b"a" * 16
 HI, HO = b"\x81\x02hi", b"\x81\x02ho"
@@ -72,10 +72,3 @@ def test_a_command_is_encoded_as_redis_wants_it():
     assert encoded(("SET", b"k\xff", 12, "ä")) == (
         b"*4\r\n$3\r\nSET\r\n$2\r\nk\xff\r\n$2\r\n12\r\n$2\r\n\xc3\xa4\r\n"
     )
-
-
-def test_drafts_to_one_topic_in_a_row_are_a_run():
-    one, two = (Draft((2, path), HI, KeptLimits(1, 1.0)) for path in ("/a", "/b"))
-
-    assert runs_of([one, one, two, one]) == [(0, 2), (2, 3), (3, 4)]
-    assert runs_of([]) == []

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from chaos.resuming import proxy as module
 from chaos.resuming.proxy import WEIGHTS, Proxy
+from tests.support.polling import poll_until
 
 PATIENCE_S = 10.0
 
@@ -38,6 +39,17 @@ def connect(proxy: Proxy, listener: socket.socket) -> tuple[socket.socket, socke
     return client, server
 
 
+@contextlib.contextmanager
+def line(
+    listener: socket.socket, seed: int = 0
+) -> Iterator[tuple[Proxy, socket.socket, socket.socket]]:
+    """Open a line through a proxy of its own; give the proxy and both ends."""
+    with Proxy(listener.getsockname(), seed) as proxy:
+        client, server = connect(proxy, listener)
+        with client, server:
+            yield proxy, client, server
+
+
 def listen_once(proxy: Proxy) -> bytes:
     with socket.create_connection(proxy.address, PATIENCE_S) as client:
         return client.recv(1)
@@ -51,10 +63,7 @@ def only(monkeypatch: pytest.MonkeyPatch, fate: str) -> None:
 
 
 def wait_for(proxy: Proxy, fate: str) -> None:
-    give_up_at_s = time.monotonic() + PATIENCE_S
-    while not proxy.counts[fate]:
-        assert time.monotonic() < give_up_at_s
-        time.sleep(0.001)
+    poll_until(lambda: proxy.counts[fate], lambda: proxy.counts)
 
 
 def test_bytes_pass_both_ways_and_an_end_passes_too(proxy, listener):
@@ -92,84 +101,72 @@ def test_a_client_of_a_target_that_is_down_is_refused(listener):
 
 def test_lines_live_while_nothing_is_to_be_disturbed(monkeypatch, listener):
     only(monkeypatch, "reset")
-    with Proxy(listener.getsockname()) as proxy:
-        client, server = connect(proxy, listener)
-        with client, server:
-            server.sendall(b"still here")
+    with line(listener) as (proxy, client, server):
+        server.sendall(b"still here")
 
-            assert client.recv(10) == b"still here"
-            assert not proxy.counts
+        assert client.recv(10) == b"still here"
+        assert not proxy.counts
 
 
 def test_a_reset_resets_both_ends(monkeypatch, listener):
     only(monkeypatch, "reset")
-    with Proxy(listener.getsockname()) as proxy:
-        client, server = connect(proxy, listener)
-        with client, server:
-            proxy.is_disturbing = True
-            wait_for(proxy, "reset")
+    with line(listener) as (proxy, client, server):
+        proxy.is_disturbing = True
+        wait_for(proxy, "reset")
 
-            with pytest.raises(ConnectionResetError):
-                client.recv(1)
-            with pytest.raises(ConnectionResetError):
-                server.recv(1)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+        with pytest.raises(ConnectionResetError):
+            server.recv(1)
 
 
 def test_a_cut_tears_the_next_chunk_apart(monkeypatch, listener):
     only(monkeypatch, "end")
     monkeypatch.setattr(module, "LAST_CHUNK_S", PATIENCE_S)
     text = bytes(50_000)
-    with Proxy(listener.getsockname(), seed=7) as proxy:
-        client, server = connect(proxy, listener)
-        with client, server:
-            proxy.is_disturbing = True
-            wait_for(proxy, "end")
-            server.sendall(text)
+    with line(listener, seed=7) as (proxy, client, server):
+        proxy.is_disturbing = True
+        wait_for(proxy, "end")
+        server.sendall(text)
 
-            received = b"".join(iter(lambda: client.recv(65_536), b""))
+        received = b"".join(iter(lambda: client.recv(65_536), b""))
 
-            assert 0 < len(received) < len(text)
+        assert 0 < len(received) < len(text)
 
 
 def test_an_end_closes_both_ends_without_a_reset(monkeypatch, listener):
     only(monkeypatch, "end")
-    with Proxy(listener.getsockname()) as proxy:
-        client, server = connect(proxy, listener)
-        with client, server:
-            proxy.is_disturbing = True
+    with line(listener) as (proxy, client, server):
+        proxy.is_disturbing = True
 
-            assert client.recv(1) == b""
-            assert server.recv(1) == b""
+        assert client.recv(1) == b""
+        assert server.recv(1) == b""
 
 
 def test_a_stalled_line_passes_later_what_was_said_meanwhile(monkeypatch, listener):
     only(monkeypatch, "stall")
-    with Proxy(listener.getsockname()) as proxy:
-        client, server = connect(proxy, listener)
-        with client, server:
-            proxy.is_disturbing = True
-            wait_for(proxy, "stall")
-            server.sendall(b"late")
-            proxy.is_disturbing = False
+    with line(listener) as (proxy, client, server):
+        proxy.is_disturbing = True
+        wait_for(proxy, "stall")
+        server.sendall(b"late")
+        proxy.is_disturbing = False
 
-            assert client.recv(4) == b"late"
+        assert client.recv(4) == b"late"
 
 
 def test_a_half_open_line_is_reset_for_the_client_and_open_for_the_server(monkeypatch, listener):
     only(monkeypatch, "half-open")
-    with Proxy(listener.getsockname()) as proxy:
-        client, server = connect(proxy, listener)
-        with client, server:
-            proxy.is_disturbing = True
-            wait_for(proxy, "half-open")
-            server.sendall(b"to nobody")
+    with line(listener) as (proxy, client, server):
+        proxy.is_disturbing = True
+        wait_for(proxy, "half-open")
+        server.sendall(b"to nobody")
 
-            with pytest.raises(ConnectionResetError):
-                client.recv(1)
-            server.sendall(b"still to nobody")
-            server.setblocking(False)
-            with pytest.raises(BlockingIOError):
-                server.recv(1)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+        server.sendall(b"still to nobody")
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.recv(1)
 
 
 def test_all_lines_are_cut_on_request_and_new_ones_go_to_the_new_target(proxy, listener):

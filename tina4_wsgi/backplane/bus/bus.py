@@ -30,7 +30,7 @@ from gevent.event import Event
 from ...errors import UsageError
 from ...journal.contract import VERSION
 from ..contract import Facts, Receiver, Status
-from ..envelope import TOPIC_OF, Envelope, EnvelopeError, Kind, pack, pack_json, sized
+from ..envelope import BELL_OF, TOPIC_OF, Envelope, EnvelopeError, Kind, pack, pack_json, sized
 from ..questions import Questions, answer_of
 from .directory import BusDirectory, app_of, peer_uid, raw_socket, sender_of, socket_name
 from .interest import MOST_TOPICS, Interest
@@ -57,7 +57,7 @@ PUBLISHER, WORKER = "publisher", "worker"
 JOURNAL = VERSION
 """What a process says in its HELLO if it knows the journal, and what bells are."""
 
-_BELLS = frozenset({Kind.PATH_BELL, Kind.ROOM_BELL})
+_BELLS = frozenset(BELL_OF.values())
 _TOPIC_KINDS = {kind.name: kind for kind in (Kind.PATH, Kind.ROOM)}
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import jsontext
 from ...errors import JournalError
-from ...journal.contract import Declared, Draft, Kept, KeptLimits
+from ...journal.contract import Declared, Draft, Kept, KeptLimits, runs
 from ...journal.positions import new_epoch
 from ...protocol.marks import split_frames
 from ..envelope import NOBODY, Envelope, EnvelopeError, Kind, check_frame, pack
@@ -117,8 +117,8 @@ class Scribe:
         channels = self._channels
         keys, once_keys = [channels.tickets(sender)], list[str]()
         laid_out: list[str | bytes | int] = []
-        runs = runs_of(drafts)
-        for begin, end in runs:
+        found = runs(drafts)
+        for begin, end in found:
             channel, limits = self.channel(drafts[begin].topic), drafts[begin].limits
             keys += (channels.stream(channel), channels.last(channel))
             longest_ms = int(limits.longest_s * 1000)
@@ -127,7 +127,7 @@ class Scribe:
                 laid_out += (draft.frame, draft.author, draft.once and "1")
                 if draft.once:
                     once_keys.append(channels.said(draft.once))
-        arguments = [sender, pack(Kind.KEPT, "", b"", sender or NOBODY), len(runs), *laid_out]
+        arguments = [sender, pack(Kind.KEPT, "", b"", sender or NOBODY), len(found), *laid_out]
         return self._begin(scripts.KEEP, run, known, now_ms, [*keys, *once_keys], arguments)
 
     def look(
@@ -220,16 +220,6 @@ def declared_in(reply: bytes | None) -> list[Declared]:
         Declared(kind, pattern, KeptLimits(most, longest_s, replay))
         for kind, pattern, most, longest_s, replay in found
     ]
-
-
-def runs_of(drafts: Sequence[Draft]) -> list[tuple[int, int]]:
-    """Return begin and end of each run of drafts to one topic."""
-    runs, begin = [], 0
-    for place in range(1, len(drafts) + 1):
-        if place == len(drafts) or drafts[place].topic != drafts[begin].topic:
-            runs.append((begin, place))
-            begin = place
-    return runs
 
 
 def encoded(command: Command) -> bytes:
