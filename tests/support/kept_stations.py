@@ -177,14 +177,14 @@ class Station:
 
     # -- as an audience, and again as a receiver: the two differ in what comes behind the row
 
-    def hear_kept(self, row: Any, *more: Any) -> None:
-        """Pass a row on to the keeper, or hear what the keeper hands on."""
+    def hear_kept(self, what: Any, *more: Any) -> None:
+        """Pass a row on to the keeper, or hear what the keeper hands on of a topic."""
         if len(more) == 2:
-            self._tell("hear_kept", row, *more)
+            self._tell("hear_kept", what, *more)
             return
-        (excludes,) = more
-        for place, one in enumerate(row.messages):
-            self.heard.append((one.number, message_of(one.frame)))
+        numbers, frames, excludes = more
+        for place, (number, frame) in enumerate(zip(numbers, frames, strict=True)):
+            self.heard.append((number, message_of(frame)))
             self.excludes.append(None if excludes is None else excludes[place])
 
     def hear_early(self, draft: Draft, exclude: Any) -> None:
