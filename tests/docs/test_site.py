@@ -53,6 +53,7 @@ ENGINES_OWN = {
     "rooms",
     "service",
     "stalled",
+    "take_up_routes",
     "transport",
     "waiting_count",
     "warn_of_lost_broadcasts",
