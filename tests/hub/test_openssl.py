@@ -11,11 +11,12 @@ import struct
 import termios
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tina4_wsgi.hub import openssl
+from tina4_wsgi.hub.stream import TLSStream
 from tina4_wsgi.hub.tls import tls_stream
 
 CERTIFICATE = Path(__file__).parents[1] / "server" / "localhost.pem"
@@ -146,6 +147,25 @@ def test_a_connection_that_was_reset_is_broken_for_reading_and_for_writing(ends:
     with pytest.raises(OSError) as caught:
         stream.send(b"lost")
     assert not isinstance(caught.value, BlockingIOError)
+
+
+@pytest.mark.parametrize("error", [ssl.SSLEOFError, BrokenPipeError, ConnectionResetError])
+def test_what_came_ahead_of_a_reset_is_read(ends: Ends, error: type[OSError]) -> None:
+    class Session:
+        """Gives a message, and finds the line broken behind it."""
+
+        def __init__(self) -> None:
+            self.parts = [b"last"]
+
+        def read(self, size_bytes: int) -> bytes:
+            if not self.parts:
+                raise error
+            return self.parts.pop()
+
+    stream = TLSStream(ends.ours, cast("Any", Session()), lambda: 1)
+
+    assert stream.recv(PLENTY) == b"last"
+    assert stream.recv(PLENTY) == b""
 
 
 def test_what_the_kernel_does_not_take_waits_and_arrives_in_order(ends: Ends) -> None:

@@ -20,7 +20,8 @@ FIRST_TLS_READ_BYTES = _LARGEST_RECORD_BYTES
 looks for a second record, and OpenSSL takes long to say that there is none.
 """
 _WOULD_WAIT = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
-_ENDS = (ssl.SSLZeroReturnError, ssl.SSLEOFError)  # most peers close without a close_notify
+# Most peers close without a close_notify. A read may have to write, and find the line reset.
+_ENDS = (ssl.SSLZeroReturnError, ssl.SSLEOFError, ConnectionError)
 _NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s
 
 
