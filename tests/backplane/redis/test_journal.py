@@ -17,6 +17,7 @@ _prefixes = itertools.count()
 PROMISES = (
     contract.test_a_new_epoch_goes_on_with_the_numbers_of_the_same_copy,
     contract.test_a_page_of_long_messages_is_short,
+    contract.test_a_key_belongs_to_its_path_or_room,
     contract.test_as_many_messages_as_are_kept_can_be_missed,
     contract.test_keys_hold_for_all_users,
     contract.test_messages_of_exactly_the_age_that_is_kept_can_be_missed,

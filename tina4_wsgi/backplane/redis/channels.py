@@ -117,12 +117,14 @@ class Channels:
         """Return the key of the number of its last message."""
         return f"{self._prefix}:last:{channel.removeprefix(f'{self._prefix}:')}"
 
-    def said(self, once: str) -> str:
-        """Return the key which says that something was said under a key of `once`."""
-        encoded = once.encode(errors="surrogatepass")
-        if len(encoded) > _MOST_NAME_BYTES or not _is_utf8(once):
+    def said(self, channel: str, once: str) -> str:
+        """Return the key which says that something was said there under a key of `once`."""
+        # No name of a path or room has a line break.
+        text = f"{channel.removeprefix(f'{self._prefix}:')}\n{once}"
+        encoded = text.encode(errors="surrogatepass")
+        if len(encoded) > _MOST_NAME_BYTES or not _is_utf8(text):
             return f"{self._prefix}:once#{hashlib.sha256(encoded).hexdigest()}"
-        return f"{self._prefix}:once:{once}"
+        return f"{self._prefix}:once:{text}"
 
     def tickets(self, sender: bytes) -> str:
         """Return the key of the last ticket that a sender has used."""

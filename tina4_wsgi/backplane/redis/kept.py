@@ -126,7 +126,7 @@ class Scribe:
             for draft in drafts[begin:end]:
                 laid_out += (draft.frame, draft.author, draft.once and "1")
                 if draft.once:
-                    once_keys.append(channels.said(draft.once))
+                    once_keys.append(channels.said(channel, draft.once))
         arguments = [sender, pack(Kind.KEPT, "", b"", sender or NOBODY), len(found), *laid_out]
         return self._begin(scripts.KEEP, run, known, now_ms, [*keys, *once_keys], arguments)
 

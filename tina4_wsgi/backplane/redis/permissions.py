@@ -156,8 +156,8 @@ def _try_history(asked: _Asked, channels: Channels) -> None:
         asked.may_try(command, *arguments)
     channel = channels.of(Kind.PATH, "/")
     for key in (
-        *(channels.journal, channels.ages, channels.declared, channels.said("key")),
-        *(channels.stream(channel), channels.last(channel), nowhere),
+        *(channels.journal, channels.ages, channels.declared, nowhere),
+        *(channels.stream(channel), channels.last(channel), channels.said(channel, "key")),
     ):
         asked.may_try("EVALSHA", "0" * 40, "1", key)
 
