@@ -534,6 +534,7 @@ class App:
             self._own.live is not None,
         )
         runtime.on_question = _first_answer(self._answering, runtime.on_question)
+        runtime.histories = self._histories
         if self._histories.is_any():
             runtime.keep_history(self._histories)
         self._monitor, self._runtime = monitor, runtime

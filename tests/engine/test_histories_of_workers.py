@@ -12,10 +12,11 @@ import gevent
 import pytest
 
 from tests.support.engine_house import wait_until
-from tests.support.kept_house import ME, OTHER, PATH, ROOM, Page, Workers, quick, talk
+from tests.support.kept_house import ME, OTHER, PATH, ROOM, Page, Worker, Workers, quick, talk
 from tina4_wsgi.errors import UsageError
 from tina4_wsgi.journal.contract import KeptLimits
 from tina4_wsgi.protocol.framing import text_frame
+from tina4_wsgi.routing.router import Router
 
 __all__ = ["quick"]
 
@@ -494,6 +495,74 @@ def test_a_plain_client_in_a_kept_room_hears_others_though_no_path_keeps_history
     other.say_in_room("team", "from another worker", once="k")
 
     assert page.read() == ["from another worker"]
+
+
+# -- tables of routes that differ, as in the middle of a deploy that brings history=
+
+
+@pytest.fixture(params=["nothing", "another path"])
+def old_and_new(workers: Workers, request: pytest.FixtureRequest) -> tuple[Worker, Worker]:
+    """A worker whose table keeps nothing on "/ws/a" nor in "team", and one whose table does."""
+    workers.route("/ws/a", talk)
+    if request.param == "another path":
+        workers.route("/ws/b", talk, history=10)
+    (old,) = workers.start()
+    workers.router = Router()
+    workers.route("/ws/a", talk, history=10)
+    workers.router.room("team", history=10)
+    (new,) = workers.start()
+    return old, new
+
+
+def test_where_the_table_keeps_nothing_all_that_others_keep_is_heard(
+    old_and_new: tuple[Worker, Worker],
+) -> None:
+    old, new = old_and_new
+    page = old.let_in("/ws/a")
+
+    for text in ("one", "two"):
+        new.say("/ws/a", text)
+        new.finish()
+    new.say("/ws/a", "three", keep=False)
+
+    assert page.read(3) == ["one", "two", "three"]
+
+
+def test_a_room_that_others_keep_is_heard_there_too(old_and_new: tuple[Worker, Worker]) -> None:
+    old, new = old_and_new
+    page = old.let_in("/ws/a")
+    page.connection.join("team")
+
+    new.say_in_room("team", "kept")
+
+    assert page.read() == ["kept"]
+
+
+def test_who_comes_when_all_had_left_hears_it_as_well(old_and_new: tuple[Worker, Worker]) -> None:
+    old, new = old_and_new
+    page = old.let_in("/ws/a")
+    new.say("/ws/a", "one")
+    assert page.read() == ["one"]
+    page.cut()
+    wait_until(lambda: not old.engine.connections)
+
+    page = old.let_in("/ws/a")
+    new.say("/ws/a", "two")
+
+    assert page.read() == ["two"]
+
+
+def test_who_only_hears_what_others_keep_does_not_say_what_is_kept(
+    old_and_new: tuple[Worker, Worker],
+) -> None:
+    old, new = old_and_new
+    page = old.let_in("/ws/a")
+    new.say("/ws/a", "one")
+    assert page.read() == ["one"]
+
+    declared = new.runtime.fanout.reading.open_another().declared()
+
+    assert any(one.pattern == "/ws/a" and one.limits.most_messages == 10 for one in declared)
 
 
 # -- a file of a later version of the package

@@ -40,8 +40,9 @@ class Ears:
     def hear_unkept(self, draft: Any, exclude: Any) -> None:
         self.heard.append(("unkept", message_of(draft.frame)))
 
-    def ring(self, topic: Any, frames: Any) -> None:
+    def ring(self, topic: Any, frames: Any, before: int) -> None:
         self.bells += 1
+        self.before = before
         for one in self.others:
             one.ring()
 

@@ -102,7 +102,9 @@ class Worker:
         self.config = config
         self.router = router
         self.runtime = Runtime(config, root=str(root))
-        self.runtime.keep_history(self.new_histories())
+        histories = self.runtime.histories = self.new_histories()
+        if histories.is_any():
+            self.runtime.keep_history(histories)
         self._served: dict[str, ServedRoute] = {}
         self.pages: list[Page] = []
 
@@ -200,7 +202,10 @@ class Workers:
         self.router.websocket(path, **options)(callback)
 
     def start(self, count: int = 1, **settings: Any) -> list[Worker]:
-        """Start workers, and wait until they are linked."""
+        """Start workers, and wait until they are linked.
+
+        Routes that another router has got meanwhile are a table of their own, as in a deploy.
+        """
         config = Config(bus_dir=str(self.folder / "bus"), **settings)
         started = [Worker(config, self.router, self.folder) for _ in range(count)]
         self.made += started

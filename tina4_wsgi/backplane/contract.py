@@ -95,8 +95,14 @@ class Receiver(Protocol):
     def deliver(self, kind: Kind, name: str, frame: bytes) -> None:
         """Send a frame to every connection here on path, or in room, `name`."""
 
-    def hear_bell(self) -> None:
-        """Read in the journal what others have kept."""
+    def hear_bell(self, kind: Kind, name: str, before: int) -> None:
+        """Read in the journal what others have kept.
+
+        Args:
+            kind: PATH or ROOM.
+            before: the number of the last message before the news, for who hasn't followed the
+                journal so far.
+        """
 
     def lose(self, kind: Kind, name: str, frame: bytes) -> None:
         """Send a frame that should be in the journal and isn't to every connection here.
@@ -181,7 +187,7 @@ class OutsidePublisher(Protocol):
             UsageError: `once` where nothing is kept.
         """
 
-    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> Receipt:
+    def ring(self, kind: Kind, name: str, frames: list[bytes], before: int) -> Receipt:
         """Tell all serving processes that the journal has news; harmless if there is none."""
 
     def close(self) -> None:
@@ -241,12 +247,13 @@ class Backplane(Protocol):
     def carry(self, kind: Kind, name: str, frame: bytes) -> None:
         """Tell all other processes; never waits."""
 
-    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> None:
+    def ring(self, kind: Kind, name: str, frames: list[bytes], before: int) -> None:
         """Tell all other processes that the journal has news; never waits.
 
         Args:
             kind: PATH_BELL or ROOM_BELL.
             frames: the news themselves, for processes that know of no journal.
+            before: the number of the last message before them.
         """
 
     def enter(self, kind: Kind, name: str) -> None:

@@ -50,9 +50,9 @@ class KeepingPublisher:
             )
         return self._way.carry(kind, name, frame)
 
-    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> Receipt:
+    def ring(self, kind: Kind, name: str, frames: list[bytes], before: int) -> Receipt:
         """Tell all serving processes that the journal has news."""
-        return self._way.ring(kind, name, frames)
+        return self._way.ring(kind, name, frames, before)
 
     def close(self) -> None:
         """Close sockets and file."""
@@ -63,10 +63,11 @@ class KeepingPublisher:
         return self._journal.find(topic)
 
     def _keep(self, keeping: KeepingPlace, draft: Draft) -> Receipt:
-        if not keeping.journal.append([draft], time.time()).numbers[0]:
+        number = keeping.journal.append([draft], time.time()).numbers[0]
+        if not number:
             return SaidBefore(0, 0)
         kind, name = draft.topic
         try:
-            return self._way.ring(BELL_OF[Kind(kind)], name, [draft.frame])
+            return self._way.ring(BELL_OF[Kind(kind)], name, [draft.frame], number - 1)
         except BackplaneError:
             return Receipt(0, 0)  # it is kept: whoever comes back gets it

@@ -76,9 +76,9 @@ class Outsider:
         """
         return self._tell(lambda way: way.carry(kind, name, frame, once))
 
-    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> Receipt:
+    def ring(self, kind: Kind, name: str, frames: list[bytes], before: int) -> Receipt:
         """Tell all serving processes that the journal has news."""
-        return self._tell(lambda way: way.ring(kind, name, frames))
+        return self._tell(lambda way: way.ring(kind, name, frames, before))
 
     def journal(self) -> OutsideJournal:
         """Return the journal in which this publisher keeps what it says, where there is one."""

@@ -171,24 +171,24 @@ class Relay:
             assert self._mailbox is not None
             self._mailbox.post(core.carry, kind, name, frame)
 
-    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> None:
+    def ring(self, kind: Kind, name: str, frames: list[bytes], before: int) -> None:
         """Tell all other processes that the journal has news; never waits in a serving process.
 
         Args:
-            kind, frames: see `contract.Backplane.ring`.
+            kind, frames, before: see `contract.Backplane.ring`.
         """
         core = self._running_core()
         if core is None or (self._is_outsider and not isolation.is_on):
             if isolation.is_on or (core is None and self._error and not self._is_outsider):
                 return
-            self._from_outside(lambda outsider: outsider.ring(kind, name, frames))
+            self._from_outside(lambda outsider: outsider.ring(kind, name, frames, before))
         elif core.is_alone:
             pass
         elif get_ident() == self._ident:
-            core.ring(kind, name, frames)
+            core.ring(kind, name, frames, before)
         else:
             assert self._mailbox is not None
-            self._mailbox.post(core.ring, kind, name, frames)
+            self._mailbox.post(core.ring, kind, name, frames, before)
 
     def call_line(self, method: str, *args: object) -> bool:
         """Call a method of the `JournalLine` in its hub; return whether there is a line."""

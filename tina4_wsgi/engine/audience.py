@@ -47,9 +47,9 @@ class EngineAudience:
         """Return whether somebody here hears a topic, or is about to."""
         return self._engine.is_awaited(_KINDS[topic[0]], topic[1])
 
-    def ring(self, topic: Topic, frames: list[bytes]) -> None:
+    def ring(self, topic: Topic, frames: list[bytes], before: int) -> None:
         """Tell other hubs and processes that there is news of a topic."""
-        self._engine.fanout.ring(topic, frames, self._engine)
+        self._engine.fanout.ring(topic, frames, before, self._engine)
 
     def hear_void(self) -> None:
         """Tell all whose messages are marked that their positions are void."""

@@ -311,7 +311,7 @@ class DistantKeeper(Standing):
 
     # -- hearing
 
-    def follow(self) -> None:
+    def follow(self, number: int | None = None) -> None:
         """Do nothing: the line hears of what somebody here is in."""
 
     def stop_following(self) -> None:

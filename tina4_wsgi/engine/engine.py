@@ -202,7 +202,10 @@ class Engine(ConnectionOwner):
         returning = self._returning(lifecycle)
         is_due = False
         if returning is not None or (service.limits.history and self.fanout.histories is not None):
-            is_due = self._prepare_for(returning)
+            self.keeper_here().follow()
+            is_due = returning is not None and returning.is_due
+            if not is_due:  # who is due hears it before it catches up
+                self._hear_before()
         self.connections[connection] = lifecycle
         service.tally.opened_count += 1
 
@@ -220,25 +223,17 @@ class Engine(ConnectionOwner):
         lifecycle.begin(taken.early)
         return lifecycle
 
-    def _prepare_for(self, returning: ReturningLifecycle | None) -> bool:
-        """Have heard what was said before somebody comes, for whom it isn't; once in a turn.
-
-        Returns:
-            Whether it must catch up first. Then it will hear that by itself.
-        """
+    def _hear_before(self) -> None:
+        """Have heard what was said before somebody comes, for whom it isn't; once in a turn."""
         keeper = self.keeper_here()
-        keeper.follow()
-        if returning is not None and returning.is_due:
-            return True
         if keeper.is_distant:
-            return False
+            return
         turn_s = self.hub.loop.now()
         if turn_s != self._heard_at_s:
             self._heard_at_s = turn_s
             keeper.hear()
         else:
             keeper.settle()
-        return False
 
     def _lifecycle(self, accepted: Accepted) -> Lifecycle:
         service, claim = accepted.service, accepted.claim
@@ -444,7 +439,8 @@ class Engine(ConnectionOwner):
             assert fanout.relay is not None
             fanout.relay.call_line("declare", fanout.histories.declarations())
         if self.connections:
-            self._prepare_for(None)
+            self.keeper_here().follow()
+            self._hear_before()
 
     def tell_keeper(self, method: str, *args: object) -> None:
         """Call a method of the keeper of a journal elsewhere; in the hub's thread."""
@@ -463,6 +459,12 @@ class Engine(ConnectionOwner):
         is_done = keeper is None or keeper.settle(lifecycle)
         self.is_keeping = keeper is not None and keeper.is_pending
         return is_done
+
+    def hear_bell(self, kind: GroupKind, name: str, before: int) -> None:
+        """Read what another process has kept; see `Fanout.hear_bell`. In the hub's thread."""
+        if self.fanout.histories is not None and self.has_members(kind, name):
+            self.keeper_here().follow(before)
+        self.ring()
 
     def ring(self) -> None:
         """Read at the end of this turn what others have kept; in the hub's thread."""

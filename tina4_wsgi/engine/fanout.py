@@ -211,8 +211,22 @@ class Fanout:
                 if engine.keeper is not None and engine.is_alive:
                     engine.mailbox.call_waiting(engine.finish_keeping)
 
-    def ring_here(self, by: Engine | None = None) -> None:
-        """Have all hubs of this process but `by` look for what others have kept."""
+    def hear_bell(self, kind: GroupKind, name: str, before: int) -> None:
+        """Have all hubs of this process hear what another process has kept.
+
+        Args:
+            before: the number of the last message before it. A hub whose table of routes keeps
+                nothing of it, as in the middle of a deploy, follows the journal from there.
+        """
+        here = get_ident()
+        for engine in self._engines:
+            if engine.thread_ident == here:
+                engine.hear_bell(kind, name, before)
+            elif engine.is_alive:
+                engine.mailbox.post(engine.hear_bell, kind, name, before)
+
+    def _ring_here(self, by: Engine | None) -> None:
+        """Have all hubs of this process but `by` look for what that one has kept."""
         here = get_ident()
         for engine in self._engines:
             if engine is by or engine.keeper is None:
@@ -222,12 +236,14 @@ class Fanout:
             elif engine.is_alive:
                 engine.mailbox.post(engine.ring)
 
-    def ring(self, topic: Topic, frames: list[bytes], by: Engine | None = None) -> None:
+    def ring(
+        self, topic: Topic, frames: list[bytes], before: int, by: Engine | None = None
+    ) -> None:
         """Tell all hubs but `by`, and all other processes, that something was kept."""
-        self.ring_here(by)
+        self._ring_here(by)
         if self.relay is not None:
             kind, name = topic
-            self.relay.ring(BELL_OF[_KIND_OF[GroupKind(kind)]], name, frames)
+            self.relay.ring(BELL_OF[_KIND_OF[GroupKind(kind)]], name, frames, before)
 
     def lose(
         self,

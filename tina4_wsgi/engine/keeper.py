@@ -155,7 +155,7 @@ class HubKeeper(Standing):
             of_each = [excludes.get(place) for place in places] if excludes else None
             self._audience.hear_kept(topic, numbers, frames, of_each)
             self._point = Point(before.epoch, numbers[-1], before.copy_id)
-            self._audience.ring(topic, frames)
+            self._audience.ring(topic, frames, numbers[0] - 1)
 
     def settle(self, lifecycle: Lifecycle | None = None) -> bool:
         """Finish, and have heard what a bell has told of; for what must come behind both."""
@@ -176,8 +176,12 @@ class HubKeeper(Standing):
 
     # -- hearing
 
-    def follow(self) -> None:
-        """From now on, hear what others keep; somebody here is about to listen."""
+    def follow(self, number: int | None = None) -> None:
+        """From now on, hear what others keep; somebody here is about to listen.
+
+        Args:
+            number: what was kept behind it is heard too.
+        """
         if self._is_following:
             return
         self.finish()
@@ -190,7 +194,9 @@ class HubKeeper(Standing):
             elif self._is_doubted:
                 self._mend()
             if not self.error:
-                self._point = self._journal.point()
+                self._point = point = self._journal.point()
+                if number is not None:
+                    self._point = point._replace(number=min(number, point.number))
         except JournalError as exc:
             self._fail(exc)
 

@@ -56,12 +56,14 @@ class Reading:
         return self._journals.is_distant
 
     def open_another(self) -> Journal:
-        """Return the journal for a hub, and say in it what is kept."""
+        """Return the journal for a hub, and say in it what is kept, unless that is nothing."""
         journal = self._journals.open()
         self._declare(journal)
         return journal
 
     def _declare(self, journal: Records) -> None:
+        if not self._histories.is_any():
+            return  # it is only heard; another table of routes has said what is kept
         try:
             journal.declare(self._histories.declarations())
         except JournalError:
@@ -85,8 +87,8 @@ class Reading:
             self._fail(exc)
             self._fanout.lose(draft.topic, draft.frame)
             return
-        if appended.numbers[0]:
-            self._fanout.ring(draft.topic, [draft.frame])
+        if number := appended.numbers[0]:
+            self._fanout.ring(draft.topic, [draft.frame], number - 1)
 
     def _note(self, *, has_kept: bool) -> None:
         self.error = ""

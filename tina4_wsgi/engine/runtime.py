@@ -103,6 +103,7 @@ class Runtime:
         on_drained: called at the end of `drain`.
         on_question: called in the hub with another process's question that isn't about presence;
             returns the answer.
+        histories: what the app keeps, for when another process keeps something; it may be nothing.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Runtime:
         self.on_draining: Callable[[], None] | None = None
         self.on_drained: Callable[[], None] | None = None
         self.on_question: Callable[[Facts], Facts] | None = None
+        self.histories: Histories | None = None
 
         self._config = config
         self._engines: dict[int, Engine] = {}
@@ -263,9 +265,11 @@ class Runtime:
         """Deliver a broadcast of another process."""
         self.fanout.broadcast_here(_GROUP_KINDS[kind], name, frame)
 
-    def hear_bell(self) -> None:
+    def hear_bell(self, kind: Kind, name: str, before: int) -> None:
         """Read in the journal what others have kept."""
-        self.fanout.ring_here()
+        if self.histories is not None and self.count_here(kind, name):
+            self.keep_history(self.histories)
+        self.fanout.hear_bell(_GROUP_KINDS[kind], name, before)
 
     def lose(self, kind: Kind, name: str, frame: bytes) -> None:
         """Deliver a broadcast of another process that should be in the journal and isn't."""

@@ -42,8 +42,12 @@ class Audience(Protocol):
     def hear_early(self, draft: Draft, exclude: Transport | None) -> None:
         """Queue a message for the members of its group in this process alone."""
 
-    def ring(self, topic: Topic, frames: list[bytes]) -> None:
-        """Tell other hubs and processes that there is news of a topic."""
+    def ring(self, topic: Topic, frames: list[bytes], before: int) -> None:
+        """Tell other hubs and processes that there is news of a topic.
+
+        Args:
+            before: the number of the last message before the news.
+        """
 
     def hear_void(self) -> None:
         """Tell all whose messages are marked that their positions are void."""

@@ -34,8 +34,8 @@ class Ears:
     def deliver(self, kind: Kind, name: str, frame: bytes) -> None:
         self.heard.append((kind, name, frame))
 
-    def hear_bell(self) -> None:
-        self.heard.append("bell")
+    def hear_bell(self, kind: Kind, name: str, before: int) -> None:
+        self.heard.append(("bell", kind, name, before))
 
     def lose(self, kind: Kind, name: str, frame: bytes) -> None:
         self.heard.append(("lost", kind, name, frame))
@@ -130,17 +130,17 @@ def test_bells_broadcasts_and_losses_arrive_in_the_order_of_the_calls(join):
     one, other = join(), join()
     linked(one, other)
 
-    one.ring(Kind.PATH_BELL, KEPT, [HELLO])
+    one.ring(Kind.PATH_BELL, KEPT, [HELLO], 7)
     one.carry(Kind.PATH, KEPT, HELLO)
-    one.ring(Kind.ROOM_BELL, KEPT, [HELLO])
+    one.ring(Kind.ROOM_BELL, KEPT, [HELLO], 7)
     one.carry(Kind.LOST_PATH, KEPT, HELLO)
     one.carry(Kind.LOST_ROOM, "r", AGAIN)
 
     wait_until(lambda: len(other.ears.heard) == 5, "all of it")
     assert other.ears.heard == [
-        "bell",
+        ("bell", Kind.PATH, KEPT, 7),
         (Kind.PATH, KEPT, HELLO),  # of one that knows the journal: not worth keeping
-        "bell",
+        ("bell", Kind.ROOM, KEPT, 7),
         ("lost", Kind.PATH, KEPT, HELLO),
         ("lost", Kind.ROOM, "r", AGAIN),
     ]
@@ -150,7 +150,7 @@ def test_bells_broadcasts_and_losses_arrive_in_the_order_of_the_calls(join):
 def test_who_is_alone_rings_for_nobody(join):
     bus = join()
 
-    bus.ring(Kind.PATH_BELL, KEPT, [HELLO])
+    bus.ring(Kind.PATH_BELL, KEPT, [HELLO], 7)
 
     assert bus._pending == []
 
@@ -160,11 +160,11 @@ def test_bells_for_what_a_sibling_has_asked_to_skip_are_not_sent(join):
     linked(one, other)
     next(iter(one._out.values())).skipped.add((Kind.PATH, KEPT))
 
-    one.ring(Kind.PATH_BELL, KEPT, [HELLO])
-    one.ring(Kind.ROOM_BELL, KEPT, [HELLO])
+    one.ring(Kind.PATH_BELL, KEPT, [HELLO], 7)
+    one.ring(Kind.ROOM_BELL, KEPT, [HELLO], 7)
 
     wait_until(lambda: other.ears.heard, "the other bell")
-    assert other.ears.heard == ["bell"]
+    assert other.ears.heard == [("bell", Kind.ROOM, KEPT, 7)]
 
 
 def test_an_older_sibling_gets_the_frames_themselves(join, add_older):
@@ -172,7 +172,7 @@ def test_an_older_sibling_gets_the_frames_themselves(join, add_older):
     linked(one, other)
     older = add_older(one)
 
-    one.ring(Kind.PATH_BELL, KEPT, [HELLO, AGAIN])
+    one.ring(Kind.PATH_BELL, KEPT, [HELLO, AGAIN], 7)
     one.carry(Kind.LOST_ROOM, "r", AGAIN)
     one.carry(Kind.PATH, "/x", HELLO)
 
@@ -183,7 +183,11 @@ def test_an_older_sibling_gets_the_frames_themselves(join, add_older):
         (Kind.PATH, "/x", HELLO),
     ]
     wait_until(lambda: len(other.ears.heard) == 3, "all of it")
-    assert other.ears.heard == ["bell", ("lost", Kind.ROOM, "r", AGAIN), (Kind.PATH, "/x", HELLO)]
+    assert other.ears.heard == [
+        ("bell", Kind.PATH, KEPT, 7),
+        ("lost", Kind.ROOM, "r", AGAIN),
+        (Kind.PATH, "/x", HELLO),
+    ]
 
 
 def test_what_an_older_sibling_says_where_history_is_kept_is_lost_to_the_journal(join, add_older):
@@ -210,10 +214,10 @@ def test_once_the_older_sibling_has_left_nothing_is_said_in_its_way(join, add_ol
 
     older.leave()
     wait_until(lambda: not one._has_older, "its end")
-    one.ring(Kind.PATH_BELL, KEPT, [HELLO])
+    one.ring(Kind.PATH_BELL, KEPT, [HELLO], 7)
 
     wait_until(lambda: other.ears.heard, "the bell")
-    assert other.ears.heard == ["bell"]
+    assert other.ears.heard == [("bell", Kind.PATH, KEPT, 7)]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +247,7 @@ def test_a_publisher_hears_of_its_bell_when_the_news_have_been_handed_on(join, f
     bus, order = join(), []
     later = gevent.get_hub().loop.run_callback
 
-    def hear_bell() -> None:
+    def hear_bell(kind: Kind, name: str, before: int) -> None:
         # As a keeper does: it reads at the end of the turn, and then the groups are flushed.
         later(lambda: later(lambda: order.append("handed on")))
 
@@ -255,7 +259,7 @@ def test_a_publisher_hears_of_its_bell_when_the_news_have_been_handed_on(join, f
         sock.connect(str(folder / bus._name))
         sock.sendall(
             sized(pack_json(Kind.HELLO, "", {"role": "publisher"}, GUEST))
-            + sized(pack(Kind.PATH_BELL, KEPT, b"", GUEST, 1))
+            + sized(pack(Kind.PATH_BELL, KEPT, b"7", GUEST, 1))
         )
         assert sock.recv(1)
 
@@ -264,3 +268,21 @@ def test_a_publisher_hears_of_its_bell_when_the_news_have_been_handed_on(join, f
 
 def test_the_kinds_of_topics_are_those_of_groups():
     assert (int(Kind.PATH), int(Kind.ROOM)) == (int(GroupKind.PATH), int(GroupKind.ROOM))
+
+
+@pytest.mark.parametrize("body", [b"", b"seven", b"-1", b"9" * 21])
+def test_a_bell_without_the_number_of_a_message_ends_the_link(join, folder, body):
+    bus = join()
+    with gevent_socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(WAIT_S)
+        sock.connect(str(folder / bus._name))
+        sock.sendall(
+            sized(pack_json(Kind.HELLO, "", {"role": "publisher"}, GUEST))
+            + sized(pack(Kind.PATH_BELL, KEPT, body, GUEST, 1))
+        )
+
+        # What it is told of the message before it, perhaps, and then the end.
+        while sock.recv(100):
+            pass
+
+    assert bus.ears.heard == []

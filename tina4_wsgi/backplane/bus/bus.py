@@ -57,6 +57,7 @@ PUBLISHER, WORKER = "publisher", "worker"
 JOURNAL = VERSION
 """What a process says in its HELLO if it knows the journal, and what bells are."""
 
+_MOST_DIGITS = 20
 _BELLS = frozenset(BELL_OF.values())
 _TOPIC_KINDS = {kind.name: kind for kind in (Kind.PATH, Kind.ROOM)}
 
@@ -159,11 +160,11 @@ class LocalBus:
             older = self._packed(TOPIC_OF[kind], name, frame)
         self._put(Pending((TOPIC_OF[kind], name), data, older))
 
-    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> None:
+    def ring(self, kind: Kind, name: str, frames: list[bytes], before: int) -> None:
         """Tell all siblings at the end of this turn that the journal has news."""
         if not self._targets:
             return
-        data, topic = self._packed(kind, name, b""), TOPIC_OF[kind]
+        data, topic = self._packed(kind, name, b"%d" % before), TOPIC_OF[kind]
         older = b""
         if self._has_older:
             older = b"".join([self._packed(topic, name, frame) for frame in frames])
@@ -461,7 +462,9 @@ class LocalBus:
             # One that knows of no journal, or not of this path, doesn't keep what it says.
             is_lost = not link.knows_journal and receiver.keeps(kind, name)
         elif envelope.kind in _BELLS:
-            receiver.hear_bell()
+            if not frame.isdigit() or len(frame) > _MOST_DIGITS:
+                raise EnvelopeError("a bell without the number of a message")
+            receiver.hear_bell(kind, name, int(frame))
             return
         else:
             is_lost = True

@@ -54,9 +54,9 @@ class BusOutsider:
             )
         return receipt
 
-    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> Receipt:
+    def ring(self, kind: Kind, name: str, frames: list[bytes], before: int) -> Receipt:
         """Tell all processes that the journal has news, and wait until each has handed it on."""
-        return self._tell(kind, name, b"") or Receipt(0, 0)
+        return self._tell(kind, name, b"%d" % before) or Receipt(0, 0)
 
     def _tell(self, kind: Kind, name: str, body: bytes) -> Receipt | None:
         """Return how many processes took an envelope; None where there is none."""

@@ -119,7 +119,7 @@ class RedisBackplane:
             self._line.flush()  # it was said before
         self._publisher.put(self._channels.of(kind, name), data)
 
-    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> None:
+    def ring(self, kind: Kind, name: str, frames: list[bytes], before: int) -> None:
         """Do nothing: who keeps a message in Redis publishes it with it."""
 
     def enter(self, kind: Kind, name: str) -> None:

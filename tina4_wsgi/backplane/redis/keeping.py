@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class RedisKeepingPublisher(KeepingPublisher):
     """Publishes in Redis, and keeps there what the apps that serve have declared."""
 
-    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> Receipt:
+    def ring(self, kind: Kind, name: str, frames: list[bytes], before: int) -> Receipt:
         """Do nothing: who keeps a message in Redis publishes it with it."""
         return Receipt(0, None)
 

@@ -33,7 +33,7 @@ class RedisOutsider:
         self._place = RedisNode()
         self._connection: RedisConnection | None = None
 
-    def ring(self, kind: Kind, name: str, frames: list[bytes]) -> Receipt:
+    def ring(self, kind: Kind, name: str, frames: list[bytes], before: int) -> Receipt:
         """Do nothing: who keeps a message in Redis publishes it with it."""
         return Receipt(0, None)
 
