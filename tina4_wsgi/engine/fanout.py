@@ -111,13 +111,20 @@ class Fanout:
                 f"once={once!r} for {name!r}, which keeps no history, expected a route or a room "
                 "with history, and keep=True"
             )
-        if histories is not None:
+        if histories is not None and self._may_overtake():
             self._say_in_turn(kind, name, frame, exclude)
             self._carry_in_turn(kind, name, frame, speaker)
             return
         self.broadcast_here(kind, name, frame, exclude)
         if self.relay is not None:
             self.relay.carry(_KIND_OF[kind], name, frame)
+
+    def _may_overtake(self) -> bool:
+        """Return whether something that was said before may still be on its way to be kept."""
+        engines = self._engines
+        if len(engines) != 1:
+            return True
+        return engines[0].is_keeping or engines[0].thread_ident != get_ident()
 
     def _say_in_turn(
         self, kind: GroupKind, name: str, frame: bytes, exclude: Transport | None
